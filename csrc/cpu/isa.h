@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// All kernels for one instruction set: included once by each isa_*.cpp, which sets the compiler's
+// target, SCAM_ISA, SCAM_VECTOR_BYTES and SCAM_PANEL. Everything but kernels_<isa>() has internal
+// linkage: the linker must never merge code of different instruction sets.
+namespace scam {
+namespace {
+
+#include "vec.h"
+//
+#include "products.h"
+//
+#include "pack.h"
+//
+#include "workspace.h"
+//
+#include "queries.h"
+//
+#include "keys.h"
+//
+#include "narrow.h"
+
+template <class T>
+constexpr Kernels kernels_for = {
+    prepare_forward<T>, prepare_backward<T>, forward_queries<T>,
+    forward_keys<T>,    backward_queries<T>, backward_keys<T>,
+    finish_forward_keys<T>, finish_queries<T>, finish_keys<T>,
+};
+
+}  // namespace
+
+#define SCAM_JOIN(a, b) a##b
+#define SCAM_EXPAND(a, b) SCAM_JOIN(a, b)
+
+const Kernels& SCAM_EXPAND(kernels_, SCAM_ISA)(int dtype) {
+  if (dtype == SCA_FLOAT64) return kernels_for<double>;
+  if (dtype == SCA_FLOAT32) return kernels_for<float>;
+  return kernels_for<BFloat16>;
+}
+
+}  // namespace scam

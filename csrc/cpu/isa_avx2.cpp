@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+
+#define SCAM_ISA avx2
+#define SCAM_VECTOR_BYTES 32
+#define SCAM_PANEL 4
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#include "isa.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+
+#define SCAM_ISA avx512
+#define SCAM_VECTOR_BYTES 64
+#define SCAM_PANEL 8
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma")
+#endif
+#include "isa.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+
+#define SCAM_ISA plain
+#define SCAM_VECTOR_BYTES 16
+#define SCAM_PANEL 4
+
+#include "isa.h"
+

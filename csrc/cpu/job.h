@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the driver prepares and the kernels read. Plain data: kernels see no std:: type.
+//
+// The longer of the two sides is *wide*: its items lie in the lanes of vectors. The other is
+// *narrow*: its rows are broadcast. "Pixels read latents" has wide queries, "latents read pixels"
+// wide keys; with wide keys the rows of all heads that share a kv head are narrow rows together.
+#pragma once
+
+#include "../sca.h"
+
+namespace scam {
+
+// Narrow items of one label that wide items carry too: order[first .. first + count).
+struct Group {
+  int64_t first, count;
+};
+
+// Labels of one batch element, sorted. A wide item in no group sees nothing and is seen by none.
+struct Plan {
+  const int32_t* narrow_order;  // items by label, stable, negative labels last
+  const int32_t* narrow_group;  // by position in narrow_order, -1: no wide item has the label
+  const Group* groups;
+  int64_t group_count;
+  const int32_t* wide_order;  // items window by window, by label inside a window
+  const int32_t* wide_group;  // by position in wide_order, -1: none
+  const int64_t* slots;       // (chunks, group_count): first partial row, -1: group not in chunk
+  int64_t partial_rows;       // of one kv head
+  int64_t partial_base;       // partial rows of the batch elements before this one
+};
+
+struct Job {
+  ScaParams p;
+  bool wide_queries;
+  int64_t wide, narrow;   // items per batch element
+  int64_t narrow_heads;   // heads whose narrow rows share one kv head
+  int64_t group_limit;    // max group_count over the batch
+  int64_t window;         // wide items packed at a time
+  int64_t windows;        // per batch element and head
+  int64_t chunk_windows;  // windows whose narrow results share one partial sum
+  int64_t chunks;
+  int64_t partial_width;  // numbers per partial row
+  const Plan* plans;      // (batch)
+
+  // Numbers below have the accumulation type (fp64 for fp64, else fp32).
+  // Narrow operands as panels (see products.h); rows of a group are head-major.
+  void* panels;        // (batch, kv_heads, narrow_heads * narrow, dim), times scale
+  void* value_panels;  // (..., value_dim): values, or with wide keys grad_out
+  void* row_lse;       // (..., narrow_heads * narrow); wide keys, backward
+  void* row_delta;     // the same: sum(out * grad_out) - grad_lse
+  void* rest;          // (batch, kv_heads, value_dim); see Kernels::prepare
+  void* partial;       // rows of partial_width
+  void* partial_rest;  // (batch, kv_heads, chunks, value_dim): values or grad_out to average
+
+  int64_t rows() const { return narrow_heads * narrow; }
+};
+
+// A stage handles the items [begin, end) of its own numbering and returns a ScaStatus.
+typedef int (*Stage)(const Job&, int64_t begin, int64_t end);
+
+struct Kernels {
+  // (batch, kv head, group or rest): narrow panels, and `rest`: the mean of the narrow values
+  // (wide queries, forward) or the share of grad_out every value gets (wide keys, backward).
+  Stage prepare_forward, prepare_backward;
+  Stage forward_queries;                    // (batch, head, window)
+  Stage forward_keys;                       // (batch, kv head, chunk)
+  Stage backward_queries, backward_keys;    // (batch, kv head, chunk)
+  Stage finish_forward_keys;                // (batch, kv head, narrow position)
+  Stage finish_queries, finish_keys;        // (batch, kv head, narrow position), backward
+};
+
+// One per instruction set; dtype is SCA_FLOAT64, SCA_FLOAT32 or SCA_BFLOAT16.
+const Kernels& kernels_plain(int dtype);
+const Kernels& kernels_avx2(int dtype);
+const Kernels& kernels_avx512(int dtype);
+
+}  // namespace scam

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors of the instruction set at hand, over GCC/Clang vector extensions.
+// Included once per instruction set, inside that set's unnamed namespace (isa.h).
+#pragma once
+
+template <class A>
+struct VecOf {
+  typedef A type __attribute__((vector_size(SCAM_VECTOR_BYTES)));
+  static constexpr int lanes = SCAM_VECTOR_BYTES / sizeof(A);
+};
+template <class A>
+using Vec = typename VecOf<A>::type;
+
+template <class A>
+struct IntOf;
+template <>
+struct IntOf<float> {
+  typedef int32_t scalar;
+};
+template <>
+struct IntOf<double> {
+  typedef int64_t scalar;
+};
+template <class A>
+using IntVec = Vec<typename IntOf<A>::scalar>;
+
+struct BFloat16 {
+  uint16_t bits;
+};
+
+template <class T>
+struct Accumulate {
+  typedef T type;
+};
+template <>
+struct Accumulate<BFloat16> {
+  typedef float type;
+};
+
+template <class To, class From>
+inline To bit_cast(const From& from) {
+  static_assert(sizeof(To) == sizeof(From), "bit_cast keeps the size");
+  To to;
+  __builtin_memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+inline float widen(BFloat16 x) { return bit_cast<float>(uint32_t(x.bits) << 16); }
+inline float widen(float x) { return x; }
+inline double widen(double x) { return x; }
+
+// Round to nearest, ties to even; NaN stays a (quiet) NaN.
+inline void shorten(float x, BFloat16* to) {
+  const uint32_t u = bit_cast<uint32_t>(x);
+  to->bits = x != x ? uint16_t(0x7fc0) : uint16_t((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+inline void shorten(float x, float* to) { *to = x; }
+inline void shorten(double x, double* to) { *to = x; }
+
+template <class V>
+inline V load_bytes(const void* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+inline Vec<float> load(const float* p) { return load_bytes<Vec<float>>(p); }
+inline Vec<double> load(const double* p) { return load_bytes<Vec<double>>(p); }
+inline void store(float* p, const Vec<float>& v) { __builtin_memcpy(p, &v, sizeof v); }
+inline void store(double* p, const Vec<double>& v) { __builtin_memcpy(p, &v, sizeof v); }
+
+typedef uint16_t HalfWords __attribute__((vector_size(SCAM_VECTOR_BYTES / 2)));
+inline Vec<float> load(const BFloat16* p) {
+  const HalfWords half = load_bytes<HalfWords>(p);
+  return bit_cast<Vec<float>>(__builtin_convertvector(half, Vec<uint32_t>) << 16);
+}
+inline void store(BFloat16* p, const Vec<float>& v) {
+  const Vec<uint32_t> u = bit_cast<Vec<uint32_t>>(v);
+  Vec<uint32_t> rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  rounded = (u & 0x7fffffffu) > 0x7f800000u ? Vec<uint32_t>{} + 0x7fc0u : rounded;
+  const HalfWords half = __builtin_convertvector(rounded, HalfWords);
+  __builtin_memcpy(p, &half, sizeof half);
+}
+
+template <class A>
+inline Vec<A> fill(A x) {
+  return Vec<A>{} + x;  // -0 becomes +0, which no caller minds
+}
+
+template <class A>
+inline IntVec<A> lane_numbers() {
+  IntVec<A> n;
+  for (int i = 0; i < VecOf<A>::lanes; ++i) n[i] = i;
+  return n;
+}
+
+// All ones in the first `count` lanes.
+template <class A>
+inline IntVec<A> first_lanes(int64_t count) {
+  typedef typename IntOf<A>::scalar I;
+  return lane_numbers<A>() < (IntVec<A>{} + I(count));
+}
+
+// Zero, whatever the lane held, where the mask is not set.
+template <class A>
+inline Vec<A> keep(const IntVec<A>& mask, const Vec<A>& v) {
+  return bit_cast<Vec<A>>(bit_cast<IntVec<A>>(v) & mask);
+}
+
+template <class A>
+inline Vec<A> max(const Vec<A>& a, const Vec<A>& b) {
+  return a > b ? a : b;
+}
+
+template <class A>
+struct ExpConstants;
+template <>
+struct ExpConstants<float> {
+  static constexpr float lowest = -87.0f;           // below, results would be denormal
+  static constexpr float round = 12582912.0f;       // 1.5 * 2^23: adding it rounds to integer
+  static constexpr float ln2_high = 0.693359375f;   // 9 bits: its integer multiples are exact
+  static constexpr float ln2_low = -2.12194440e-4f;
+  static constexpr int bias = 127, mantissa = 23, degree = 7;
+};
+template <>
+struct ExpConstants<double> {
+  static constexpr double lowest = -708.0;
+  static constexpr double round = 6755399441055744.0;
+  static constexpr double ln2_high = 0.693145751953125;  // 14 bits
+  static constexpr double ln2_low = 1.42860682030941723212e-6;
+  static constexpr int bias = 1023, mantissa = 52, degree = 13;
+};
+
+// exp(x) for x <= 0 (a little above is fine): Taylor on |r| <= ln2 / 2 after x = n ln2 + r.
+// 0 below `lowest`; NaN stays NaN.
+template <class A>
+inline Vec<A> exp(const Vec<A>& x) {
+  typedef ExpConstants<A> C;
+  const Vec<A> shifted = x * A(1.4426950408889634074) + C::round;
+  const Vec<A> n = shifted - C::round;
+  Vec<A> r = x - n * C::ln2_high;
+  r = r - n * C::ln2_low;
+  A coefficient[C::degree + 1] = {1};
+  for (int k = 1; k <= C::degree; ++k) coefficient[k] = coefficient[k - 1] / A(k);
+  Vec<A> sum = fill(coefficient[C::degree]);
+  for (int k = C::degree - 1; k >= 0; --k) sum = sum * r + coefficient[k];
+  // the low bits of `shifted` hold n in two's complement
+  const IntVec<A> power = (bit_cast<IntVec<A>>(shifted) + C::bias) << C::mantissa;
+  const Vec<A> result = sum * bit_cast<Vec<A>>(power);
+  return x < C::lowest ? Vec<A>{} : result;
+}
+
+template <int... I>
+struct Sequence {};
+template <int N, int... I>
+struct Count : Count<N - 1, N - 1, I...> {};
+template <int... I>
+struct Count<0, I...> {
+  typedef Sequence<I...> type;
+};
+
+// a0 b0 a1 b1 ... from the lower (HIGH = 0) or upper (1) halves of a and b.
+template <int HIGH, class V, int... I>
+inline V interleave(const V& a, const V& b, Sequence<I...>) {
+  constexpr int lanes = sizeof...(I);
+  return __builtin_shufflevector(a, b, (HIGH * lanes / 2 + I / 2 + (I % 2) * lanes)...);
+}
+
+// Square transpose: log2(lanes) perfect shuffles of the rows.
+template <class A>
+inline void transpose(Vec<A>* rows) {
+  constexpr int lanes = VecOf<A>::lanes;
+  typename Count<lanes>::type all;
+  for (int step = 1; step < lanes; step *= 2) {
+    Vec<A> next[lanes];
+    for (int i = 0; i < lanes / 2; ++i) {
+      next[2 * i] = interleave<0>(rows[i], rows[i + lanes / 2], all);
+      next[2 * i + 1] = interleave<1>(rows[i], rows[i + lanes / 2], all);
+    }
+    for (int i = 0; i < lanes; ++i) rows[i] = next[i];
+  }
+}
+
+// The other halves of a vector, `distance` lanes away.
+template <int DISTANCE, class V, int... I>
+inline V rotate(const V& v, Sequence<I...>) {
+  constexpr int lanes = sizeof...(I);
+  return __builtin_shufflevector(v, v, ((I + DISTANCE) % lanes)...);
+}
+
+template <class A, int DISTANCE = VecOf<A>::lanes / 2>
+inline A sum_lanes(const Vec<A>& v) {
+  const Vec<A> sum = v + rotate<DISTANCE>(v, typename Count<VecOf<A>::lanes>::type());
+  if constexpr (DISTANCE > 1) {
+    return sum_lanes<A, DISTANCE / 2>(sum);
+  } else {
+    return sum[0];
+  }
+}
+
+template <class A>
+inline A max_lanes(const Vec<A>& v) {
+  A best = v[0];
+  for (int i = 1; i < VecOf<A>::lanes; ++i) best = v[i] > best ? v[i] : best;
+  return best;
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one thread works in, and where things lie in a job's shared buffers.
+#pragma once
+
+constexpr int64_t ROW_BLOCK = 64;  // narrow rows whose scores are held at once; multiple of PANEL
+
+// Memory for tiles, cut off in 64-byte pieces. Never initialised.
+class Workspace {
+ public:
+  explicit Workspace(size_t bytes)
+      : begin_(static_cast<char*>(aligned_alloc(64, (bytes + 63) / 64 * 64))), next_(begin_) {}
+  ~Workspace() { free(begin_); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  bool ok() const { return begin_ != nullptr; }
+  template <class T>
+  T* take(int64_t count) {
+    T* p = reinterpret_cast<T*>(next_);
+    next_ += (count * sizeof(T) + 63) / 64 * 64;
+    return p;
+  }
+
+ private:
+  char* begin_;
+  char* next_;
+};
+
+// Row stride of tiles: room to read and write two vectors past the last lane, and an odd number
+// of 64-byte lines, so that rows do not collide in the cache.
+inline int64_t tile_stride(int64_t window) { return (window + 95) / 32 * 32 + 16; }
+
+template <class T>
+struct View {  // typed access to a job
+  typedef typename Accumulate<T>::type A;
+  const Job& job;
+
+  int64_t pair(int64_t b, int64_t kv) const { return b * job.p.kv_heads + kv; }
+  Items<T> items(const ScaTensor& t, int64_t b, int64_t h, int64_t count) const {
+    return Items<T>::of(t, b, h, count);
+  }
+  static A* at(void* data, int64_t index) { return static_cast<A*>(data) + index; }
+
+  A* panels(int64_t b, int64_t kv, const Group& g) const {
+    return at(job.panels, (pair(b, kv) * job.rows() + g.first * job.narrow_heads) * job.p.dim);
+  }
+  A* value_panels(int64_t b, int64_t kv, const Group& g) const {
+    return at(job.value_panels,
+              (pair(b, kv) * job.rows() + g.first * job.narrow_heads) * job.p.value_dim);
+  }
+  int64_t row(int64_t b, int64_t kv, const Group& g) const {
+    return pair(b, kv) * job.rows() + g.first * job.narrow_heads;
+  }
+  A* rest(int64_t b, int64_t kv) const { return at(job.rest, pair(b, kv) * job.p.value_dim); }
+  A* partial_rest(int64_t b, int64_t kv, int64_t chunk) const {
+    return at(job.partial_rest, (pair(b, kv) * job.chunks + chunk) * job.p.value_dim);
+  }
+  // Partial rows of a group in a chunk, or null.
+  A* partial(int64_t b, int64_t kv, int64_t chunk, int64_t group) const {
+    const Plan& plan = job.plans[b];
+    const int64_t slot = plan.slots[chunk * plan.group_count + group];
+    if (slot < 0) return nullptr;
+    return at(job.partial,
+              (plan.partial_base + kv * plan.partial_rows + slot) * job.partial_width);
+  }
+};
+
+// The windows of a chunk, and the segments of one label in a window.
+struct Segment {
+  int64_t begin, end, group;  // lanes; group -1: none
+};
+
+inline Segment next_segment(const int32_t* groups, int64_t begin, int64_t count) {
+  int64_t end = begin + 1;
+  while (end < count && groups[end] == groups[begin]) ++end;
+  return {begin, end, groups[begin]};
+}
+
+template <class A>
+inline void fill_lanes(A* tile, int64_t stride, int64_t depth, const Segment& s, const A* column) {
+  for (int64_t d = 0; d < depth; ++d) {
+    const A value = column ? column[d] : A(0);
+    for (int64_t p = s.begin; p < s.end; ++p) tile[d * stride + p] = value;
+  }
+}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every ``python -m scam.*`` command shares: its parser, and its way to say no."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from scam.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with worked examples under ``--help`` and without a usage dump on errors."""
+
+    def __init__(self, prog: str, description: str, examples: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with status 2 after one line."""
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
+    """Call ``main`` and turn an :class:`InputError` into one line on stderr and status 2."""
+    try:
+        main(None)
+    except InputError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def device(name: str | None) -> "torch.device":
+    """The device of ``--device``; by default a GPU if there is one. InputError if unusable."""
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(name)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name}: cannot be used here ({reason})") from error
+    return found

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From pairs to training batches that depend on a seed and a step, and on nothing else."""
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
+
+from scam.data.source import Image, LabelMap, PairSource
+
+Key = tuple[int, int]
+
+
+class Item(TypedDict):
+    """One pair: image float32 (3, H, W) in [-1, 1], labels int32 (H, W) with -1 = no label."""
+
+    image: Tensor
+    labels: Tensor
+    stem: str
+
+
+class Batch(TypedDict):
+    """B pairs: image float32 (B, 3, H, W) in [-1, 1], labels int32 (B, H, W), B stems."""
+
+    image: Tensor
+    labels: Tensor
+    stem: list[str]
+
+
+class PairDataset(Dataset[Item]):
+    """A source at one size, as tensors, with or without random flips.
+
+    Items are asked for by ``(index, seed)``: chance depends on these two only, so that neither
+    workers nor earlier items matter. A flip exchanges left and right labels.
+
+    size: (H, W). flip: mirror every other picture. cache_bytes: decoded pictures stay in memory
+    if all of them fit in so many bytes (each loader worker holds its own share of it).
+    """
+
+    def __init__(
+        self,
+        source: PairSource,
+        size: tuple[int, int],
+        *,
+        flip: bool = False,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        self.source = source
+        self.size = size
+        self.flip = flip
+        self.cache_bytes = cache_bytes
+        table = source.label_set.flip_table()
+        # One slot more, at index -1, so that "no label" maps to itself.
+        self._flip_table = np.append(table, np.int32(-1))
+        # Label maps are cached in 16 bits unless the ids do not fit.
+        self._label_type = np.int16 if len(table) <= 1 << 15 else np.int32
+        self._cache: dict[int, tuple[Image, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: Key) -> Item:
+        index, seed = key
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is outside 0 .. {len(self) - 1}")
+        image, labels = self._load(index)
+        if self.flip and np.random.default_rng((seed, index)).random() < 0.5:
+            image = image[:, ::-1]
+            labels = self._flip_table[labels[:, ::-1]]
+        channels_first = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
+        return {
+            "image": torch.from_numpy(channels_first).div_(127.5).sub_(1),
+            "labels": torch.from_numpy(labels.astype(np.int32)),
+            "stem": self.source.stem(index),
+        }
+
+    def _load(self, index: int) -> tuple[Image, LabelMap]:
+        if index in self._cache:
+            return self._cache[index]
+        image, labels = self.source.load(index, self.size)
+        if self._cache_fits():
+            self._cache[index] = image, labels.astype(self._label_type)
+        return image, labels
+
+    def _cache_fits(self) -> bool:
+        worker = get_worker_info()
+        holders = 1 if worker is None else worker.num_workers
+        pair_bytes = self.size[0] * self.size[1] * (3 + np.dtype(self._label_type).itemsize)
+        return len(self) * pair_bytes * holders <= self.cache_bytes
+
+
+def batch_keys(length: int, batch_size: int, *, seed: int, step: int) -> list[Key]:
+    """Return the keys of batch ``step``: a pure function of its arguments.
+
+    Epochs are permutations of the ``length`` pairs laid end to end and cut into full batches, so
+    a batch may end one epoch and begin the next, or hold several when it is larger than one.
+    """
+    keys: list[Key] = []
+    position = step * batch_size
+    while len(keys) < batch_size:
+        epoch, offset = divmod(position + len(keys), length)
+        stream = np.random.default_rng((seed, epoch))
+        chance = int(stream.integers(1 << 62))
+        order = stream.permutation(length)[offset : offset + batch_size - len(keys)]
+        keys += [(int(index), chance) for index in order]
+    return keys
+
+
+class _Batches(Sampler[list[Key]]):
+    def __init__(self, length: int, batch_size: int, seed: int, start_step: int) -> None:
+        self.length, self.batch_size = length, batch_size
+        self.seed, self.start_step = seed, start_step
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        step = self.start_step
+        while True:
+            yield batch_keys(self.length, self.batch_size, seed=self.seed, step=step)
+            step += 1
+
+
+def batches(
+    dataset: PairDataset,
+    batch_size: int,
+    *,
+    seed: int,
+    start_step: int = 0,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """Yield full batches for ever, from step ``start_step`` on.
+
+    Batch t depends on (seed, t) only: resuming equals never having stopped, and any number of
+    workers (0: this process) gives the same batches in the same order. torch's own random state
+    is left alone. ValueError for a batch size below 1 or a negative seed, step or worker count.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, expected 1 or more")
+    for name, value in (("seed", seed), ("start_step", start_step), ("workers", workers)):
+        if value < 0:
+            raise ValueError(f"{name} is {value}, expected 0 or more")
+    sampler = _Batches(len(dataset), batch_size, seed, start_step)
+    if workers == 0:
+        return (default_collate([dataset[key] for key in keys]) for keys in sampler)
+    # Its own generator: without one the loader draws a seed from torch's global state.
+    loader: DataLoader[Item] = DataLoader(
+        dataset, batch_sampler=sampler, num_workers=workers, generator=torch.Generator()
+    )
+    return iter(loader)

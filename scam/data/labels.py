@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the numbers of a label map mean, which of them a flip exchanges, how to merge them."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scam.errors import InputError
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Names of the labels 0 .. len - 1, and the pairs a horizontal flip exchanges.
+
+    A mirrored left arm is a right arm: ``swaps`` holds such pairs of ids. Raises ValueError for
+    no names, a name given twice or a swap outside the labels.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    swaps: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ValueError(f"label set {self.name!r} has no names")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"label set {self.name!r} names two labels {_twice(self.names)!r}")
+        swapped = [index for pair in self.swaps for index in pair]
+        if len(set(swapped)) != len(swapped) or not set(swapped) <= set(range(len(self))):
+            raise ValueError(f"label set {self.name!r} has bad swaps {self.swaps}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def of(cls, name: str, names: Iterable[str]) -> "LabelSet":
+        """Build a set whose swaps follow from the names: ``left_arm`` with ``right_arm``, ..."""
+        names = tuple(names)
+        return cls(name, names, left_right_pairs(names))
+
+    @classmethod
+    def numbered(cls, name: str, count: int) -> "LabelSet":
+        """Build ``count`` labels without names: ``label_0``, ``label_1``, ..."""
+        return cls(name, tuple(f"label_{index}" for index in range(count)))
+
+    def flip_table(self) -> NDArray[np.int32]:
+        """Return the int32 table (len,) that maps each label to its mirrored label."""
+        table = np.arange(len(self), dtype=np.int32)
+        for left, right in self.swaps:
+            table[[left, right]] = right, left
+        return table
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next(name for name in names if names.count(name) > 1)
+
+
+def left_right_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Find the ids whose names differ only in ``left`` / ``right``, or in a first ``l`` / ``r``.
+
+    A lone ``l_`` is no side: CelebAMask-HQ's ``l_lip`` is the lower lip, beside ``u_lip``.
+    """
+    words = [tuple(re.findall(r"[a-z0-9]+", name.lower())) for name in names]
+    pairs = []
+    for left, split in enumerate(words):
+        mirrored = tuple("right" if word == "left" else word for word in split)
+        if split[:1] == ("l",):
+            mirrored = ("r", *split[1:])
+        if mirrored != split and mirrored in words:
+            pairs.append((left, words.index(mirrored)))
+    return tuple(pairs)
+
+
+_ADE20K = """
+other wall building sky floor tree ceiling road bed windowpane grass cabinet sidewalk person earth
+door table mountain plant curtain chair car water painting sofa shelf house sea mirror rug field
+armchair seat fence desk rock wardrobe lamp bathtub railing cushion base box column signboard
+chest_of_drawers counter sand sink skyscraper fireplace refrigerator grandstand path stairs runway
+case pool_table pillow screen_door stairway river bridge bookcase blind coffee_table toilet flower
+book hill bench countertop stove palm kitchen_island computer swivel_chair boat bar arcade_machine
+hovel bus towel light truck tower chandelier awning streetlight booth television airplane
+dirt_track apparel pole land bannister escalator ottoman bottle buffet poster stage van ship
+fountain conveyer_belt canopy washer plaything swimming_pool stool barrel basket waterfall tent bag
+minibike cradle oven ball food step tank trade_name microwave pot animal bicycle lake dishwasher
+screen blanket sculpture hood sconce vase traffic_light tray ashcan fan pier crt_screen plate
+monitor bulletin_board shower radiator glass clock flag
+"""
+
+LABEL_SETS: dict[str, LabelSet] = {
+    name: LabelSet.of(name, names.split())
+    for name, names in {
+        # The order of the LIP data set, which the self-correction human parser writes.
+        "lip20": "background hat hair glove sunglasses upper_clothes dress coat socks pants "
+        "jumpsuits scarf skirt face left_arm right_arm left_leg right_leg left_shoe right_shoe",
+        # The order of CelebAMask-HQ: eye_g glasses, ear_r ear ring, neck_l necklace.
+        "celebamask19": "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth "
+        "u_lip l_lip hair hat ear_r neck_l neck cloth",
+        # The same labels as the face-parsing.PyTorch network numbers them.
+        "face_parsing19": "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose "
+        "mouth u_lip l_lip neck neck_l cloth hair hat",
+        "idesigner": "background face body",
+        "body": "background body",
+        # SceneParse150: 0 is "other", the 150 classes follow in the order of objectInfo150.
+        "ade20k": _ADE20K,
+        "mannequins": "background hair face upper_body lower_body left_arm right_arm left_leg "
+        "right_leg left_shoe right_shoe",
+    }.items()
+}
+
+
+def label_set(name: str) -> LabelSet:
+    """Return the named label set; InputError lists the known names."""
+    try:
+        return LABEL_SETS[name]
+    except KeyError:
+        known = ", ".join(LABEL_SETS)
+        raise InputError(f"label set {name!r} is unknown; expected one of {known}") from None
+
+
+@dataclass(frozen=True)
+class Merge:
+    """New labels, each a group of old ids; every id of ``0 .. num_source - 1`` in one group.
+
+    Raises InputError naming the id that is missing, doubled or outside.
+    """
+
+    label_set: LabelSet
+    groups: tuple[tuple[int, ...], ...]
+    num_source: int
+
+    def __post_init__(self) -> None:
+        where = f"merge {self.label_set.name!r}"
+        seen: dict[int, str] = {}
+        for name, group in zip(self.label_set.names, self.groups, strict=True):
+            for index in group:
+                if not 0 <= index < self.num_source:
+                    raise InputError(
+                        f"{where}: {name!r} holds label {index}, expected 0 .. "
+                        f"{self.num_source - 1} ({self.num_source} labels to merge)"
+                    )
+                if index in seen:
+                    raise InputError(
+                        f"{where}: label {index} is in {seen[index]!r} and in {name!r}, "
+                        "expected in one group only"
+                    )
+                seen[index] = name
+        for index in range(self.num_source):
+            if index not in seen:
+                raise InputError(
+                    f"{where}: label {index} is in no group, expected each of the "
+                    f"{self.num_source} labels in one"
+                )
+
+    def table(self) -> NDArray[np.int32]:
+        """Return the int32 table (num_source,) from old ids to new ones."""
+        table = np.empty(self.num_source, dtype=np.int32)
+        for new, group in enumerate(self.groups):
+            table[list(group)] = new
+        return table
+
+
+# The 20 -> 3 merge of SCAM's iDesigner experiments: hat, hair, sunglasses and face are the face.
+_IDESIGNER_FACE = (1, 2, 4, 13)
+MERGES = ("idesigner", "body")
+
+
+def read_merge(spec: str, num_source: int | None = None) -> Merge:
+    """Return the merge called ``idesigner`` or ``body``, or the one written in a JSON file.
+
+    The file maps each new label, in the new order, to its old ids::
+
+        {"background": [0], "face": [1, 2, 4, 13], "body": [3, 5, 6, 7]}
+
+    num_source: how many old labels there are; by default 20 for ``idesigner``, and for a file
+    one more than its largest id. ``body`` (label 0 against all others) needs it.
+    InputError for an unknown name, an unreadable file, an id not covered exactly once.
+    """
+    if spec == "idesigner":
+        body = tuple(i for i in range(1, 20) if i not in _IDESIGNER_FACE)
+        if num_source not in (None, 20):
+            raise InputError(
+                f"merge 'idesigner' joins the 20 labels of LIP, found {num_source} labels"
+            )
+        return Merge(LABEL_SETS["idesigner"], ((0,), _IDESIGNER_FACE, body), 20)
+    if spec == "body":
+        if num_source is None or num_source < 2:
+            raise InputError(f"merge 'body' needs 2 labels or more, found {num_source}")
+        return Merge(LABEL_SETS["body"], ((0,), tuple(range(1, num_source))), num_source)
+    return _read_merge_file(Path(spec), num_source)
+
+
+def _read_merge_file(path: Path, num_source: int | None) -> Merge:
+    if not path.is_file():
+        raise InputError(
+            f"merge {str(path)!r} is neither a file nor one of {', '.join(map(repr, MERGES))}"
+        )
+    shape = 'expected {"new label": [old ids], ...}'
+    try:
+        # Pairs, so that a label written twice is seen instead of lost.
+        pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
+    except (OSError, ValueError) as error:
+        raise InputError(f"merge {path}: cannot be read as JSON ({error}); {shape}") from None
+    if not isinstance(pairs, list) or not pairs:
+        raise InputError(f"merge {path}: holds no groups; {shape}")
+    groups: dict[str, tuple[int, ...]] = {}
+    for pair in pairs:
+        if not isinstance(pair, tuple):
+            raise InputError(f"merge {path}: is a list; {shape}")
+        name, ids = pair
+        if name in groups:
+            raise InputError(f"merge {path}: names {name!r} twice; {shape}")
+        if not isinstance(ids, list) or not all(type(index) is int for index in ids):
+            raise InputError(f"merge {path}: {name!r} is {ids!r}; {shape}")
+        groups[name] = tuple(ids)
+    if num_source is None:
+        num_source = max((max(ids) for ids in groups.values() if ids), default=-1) + 1
+    return Merge(LabelSet.of(str(path), groups), tuple(groups.values()), num_source)
+
+
+def read_label_names(path: Path, ignore_label: int | None = None) -> LabelSet:
+    """Read lines ``id name``: the ids 0 .. n - 1, each once, in any order.
+
+    Blank lines are skipped, and so is the line of ``ignore_label``. InputError for anything else.
+    """
+    found: dict[int, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        first, _, name = line.strip().partition(" ")
+        if not first.isdecimal() or not name.strip():
+            raise InputError(f"{path}, line {number}: found {line!r}, expected 'id name'")
+        if int(first) in found:
+            raise InputError(f"{path}, line {number}: id {int(first)} is given twice")
+        if int(first) != ignore_label:
+            found[int(first)] = name.strip()
+    if not found:
+        raise InputError(f"{path}: holds no labels, expected lines 'id name'")
+    for index in range(len(found)):
+        if index not in found:
+            raise InputError(
+                f"{path}: id {index} is missing while {max(found)} is there; expected 0, 1, 2, "
+                "... (the value of pixels to leave out is given as the ignore label)"
+            )
+    names = tuple(found[index] for index in range(len(found)))
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: names two labels {_twice(names)!r}, expected different names")
+    return LabelSet.of(path.stem, names)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the values in a label file to the labels a model knows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scam.data.labels import Merge
+from scam.data.picture import read_label_png
+from scam.errors import InputError
+
+NUM_VALUES = 1 << 16  # label files hold at most 16 bits
+_NO_LABEL = -2
+
+
+@dataclass(frozen=True)
+class LabelValues:
+    """Value v of a file is label ``to_label[v]``; value ``ignore`` has none and becomes -1.
+
+    InputError if ``ignore`` is not None and outside 0 .. 65535.
+    """
+
+    to_label: tuple[int, ...]
+    ignore: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ignore is not None and not 0 <= self.ignore < NUM_VALUES:
+            raise InputError(f"ignore_label is {self.ignore}, expected 0 .. 65535")
+
+    @classmethod
+    def build(
+        cls, num_source: int, merged: Merge | None = None, ignore: int | None = None
+    ) -> "LabelValues":
+        """Values 0 .. num_source - 1, merged or as they are."""
+        table = range(num_source) if merged is None else merged.table().tolist()
+        return cls(tuple(table), ignore)
+
+    def read(self, path: Path) -> NDArray[np.int32]:
+        """Read an index map as labels int32 (H, W).
+
+        InputError naming the file, and the value if it is no label.
+        """
+        values = read_label_png(path)
+        labels = self._table[values]
+        if labels.min(initial=0) == _NO_LABEL:
+            bad = int(values[labels == _NO_LABEL][0])
+            raise InputError(
+                f"{path}: holds the value {bad}, expected labels 0 .. {len(self.to_label) - 1}"
+                + ("" if self.ignore is None else f" or {self.ignore} (ignored)")
+            )
+        return labels
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"to_label": list(self.to_label), "ignore": self.ignore}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "LabelValues":
+        """Inverse of :meth:`as_dict`."""
+        return cls(tuple(values["to_label"]), values["ignore"])
+
+    @cached_property
+    def _table(self) -> NDArray[np.int32]:
+        table = np.full(NUM_VALUES, _NO_LABEL, dtype=np.int32)
+        table[: len(self.to_label)] = self.to_label
+        if self.ignore is not None:
+            table[self.ignore] = -1
+        return table

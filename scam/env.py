@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every ``SCAM_*`` environment variable: name, values, effect. Each is parsed once.
+
+=================  ===================  =======================================================
+SCAM_CHECK         0 (default), 1       look at label *values* too (waits for the device): a
+                                        label >= ``num_labels`` of a layout becomes an error
+SCAM_CPU_ISA       plain, avx2, avx512  force the instruction set of the CPU kernels; read by the
+                                        compiled extension. Default: the best the CPU has
+SCAM_BUILD_CPU     auto (default), 1, 0 read by ``pip install``: build the CPU extension if it can
+                                        be built, always (else fail), never
+=================  ===================  =======================================================
+"""
+
+import os
+from functools import cache
+
+from scam.errors import InputError
+
+VARIABLES = ("SCAM_CHECK", "SCAM_CPU_ISA", "SCAM_BUILD_CPU")
+
+
+def _choice(name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = os.environ.get(name) or default
+    if value not in allowed:
+        raise InputError(f"environment variable {name}={value!r}: expected {' or '.join(allowed)}")
+    return value
+
+
+@cache
+def check() -> bool:
+    """Whether ``SCAM_CHECK=1`` asks for checks that read label values."""
+    return _choice("SCAM_CHECK", ("0", "1"), "0") == "1"
+
+
+@cache
+def cpu_isa() -> str:
+    """The instruction set forced by ``SCAM_CPU_ISA``, or ``"auto"``."""
+    return _choice("SCAM_CPU_ISA", ("auto", "plain", "avx2", "avx512"), "auto")

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files and folders that are either whole or absent, whatever kills the process meanwhile.
+
+Everything is written beside its target under a hidden ``.partial`` name, forced to the disk and
+then renamed. Whatever cannot be written is an :class:`InputError` that names it and the cause.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from scam.errors import InputError
+
+
+@contextmanager
+def write_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for binary writing that appears at ``path`` only when the block succeeds.
+
+    Missing parent folders are made. An existing file is replaced in one step, or kept as it was
+    if the block raises.
+
+    Raises:
+        InputError: the disk refuses (full, read-only, no permission, a file in the way).
+    """
+    path = Path(path)
+    # The process id keeps two processes that write the same file apart.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            _sync(path.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def folder_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give an empty folder to fill; it appears at ``path`` only when the block succeeds.
+
+    A folder already at ``path`` is replaced, or kept as it was if the block raises. Only plain
+    files directly inside the new folder are forced to the disk.
+
+    Raises:
+        InputError: the disk refuses (full, read-only, no permission, a file in the way).
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    with _naming(path):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            for file in partial.iterdir():
+                _sync(file)
+            _sync(partial)
+            _put_in_place(partial, path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that nobody ever sees half of it under its own name."""
+    partial = path.with_name(f".{path.name}.partial")
+    with _naming(path, "remove"):
+        shutil.rmtree(partial, ignore_errors=True)
+        os.replace(path, partial)
+        shutil.rmtree(partial)
+
+
+def sweep(folder: Path) -> None:
+    """Clear what a killed process left in ``folder``; does nothing if there is no such folder."""
+    with _naming(folder, "clean up"):
+        for old in folder.glob(".*.old"):
+            path = old.with_name(old.name[1 : -len(".old")])
+            if path.exists():
+                shutil.rmtree(old)
+            else:
+                os.replace(old, path)
+        for partial in folder.glob(".*.partial"):
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink(missing_ok=True)
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    # No portable call exchanges two folders: between the renames only `.old` holds the previous
+    # one, and `sweep` brings it back after a kill.
+    old = path.with_name(f".{path.name}.old")
+    if path.exists():
+        os.replace(path, old)
+    try:
+        os.replace(partial, path)
+    except BaseException:
+        if old.exists():
+            os.replace(old, path)
+        raise
+    _sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _naming(path: Path, verb: str = "write") -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        cause = _disk_error(error)
+        if cause is None:
+            raise
+        raise InputError(f"cannot {verb} {path}: {cause.strerror or cause}") from error
+
+
+def _disk_error(error: BaseException | None) -> OSError | None:
+    # torch.save reports a full disk as a RuntimeError about file positions that was raised while
+    # the OSError was being handled.
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well flat colours would do: what a model has to beat to have learnt anything."""
+
+import torch
+from torch import Tensor
+
+
+class ColourFloors:
+    """Paints every label in one colour: the training set's mean, or the picture's own."""
+
+    def __init__(self, num_labels: int) -> None:
+        self._sum = torch.zeros(num_labels, 3, dtype=torch.float64)
+        self._count = torch.zeros(num_labels, 1, dtype=torch.float64)
+
+    def learn(self, image: Tensor, labels: Tensor) -> None:
+        """Add training pictures (B, 3, H, W) with labels (B, H, W); -1 is left out."""
+        total, count = _label_sums(image, labels, len(self._sum))
+        self._sum += total.sum(0)
+        self._count += count.sum(0)
+
+    def paint_mean(self, labels: Tensor) -> Tensor:
+        """labels (B, H, W) -> (B, 3, H, W) in the training set's mean colour per label.
+
+        Ignored pixels and labels never seen take the mean of everything.
+        """
+        overall = self._sum.sum(0) / self._count.sum().clamp(min=1)
+        colours = torch.where(self._count > 0, self._sum / self._count.clamp(min=1), overall)
+        return _paint(torch.cat([colours, overall[None]])[None], labels)
+
+    def paint_own(self, image: Tensor, labels: Tensor) -> Tensor:
+        """Each label in its mean colour within that very picture: (B, 3, H, W)."""
+        total, count = _label_sums(image, labels, len(self._sum))
+        overall = image.double().mean((2, 3))[:, None]
+        return _paint(torch.cat([total / count.clamp(min=1), overall], dim=1), labels)
+
+
+def _label_sums(image: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:
+    """Sums (B, L, 3) and pixel counts (B, L, 1) per label."""
+    pixels = image.double().flatten(2).transpose(1, 2)
+    slot = torch.where(labels < 0, num_labels, labels).long().flatten(1)[..., None]
+    total = pixels.new_zeros(len(image), num_labels + 1, 3)
+    count = pixels.new_zeros(len(image), num_labels + 1, 1)
+    total = total.scatter_add(1, slot.expand(-1, -1, 3), pixels)
+    count = count.scatter_add(1, slot, torch.ones_like(pixels[..., :1]))
+    return total[:, :-1], count[:, :-1]
+
+
+def _paint(colours: Tensor, labels: Tensor) -> Tensor:
+    """colours (B or 1, L + 1, 3), the last one for ignored pixels."""
+    slot = torch.where(labels < 0, colours.shape[1] - 1, labels).long().flatten(1)[..., None]
+    painted = colours.expand(len(labels), -1, -1).gather(1, slot.expand(-1, -1, 3))
+    return painted.transpose(1, 2).unflatten(2, labels.shape[1:])

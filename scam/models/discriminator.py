@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two-scale PatchGAN on image and label map, with gradient-normalised logits."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scam.models.config import ModelConfig
+from scam.nn.pyramid import LabelPyramid, one_hot
+from scam.nn.sat import LEAK
+
+_EPSILON = 1e-6
+
+
+class PatchDiscriminator(nn.Module):
+    """Five 4x4 convolutions with padding 2: strides 2, 2, 2, 1, 1; one logit per patch."""
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        widths = [in_channels, width, 2 * width, 4 * width, 8 * width, 1]
+        strides = (2, 2, 2, 1, 1)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(entering, leaving, 4, stride=stride, padding=2)
+            for entering, leaving, stride in zip(widths, widths[1:], strides, strict=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, 3 + L, H, W) -> logits (B, 1, p, q)."""
+        last = len(self.convs) - 1
+        for index, conv in enumerate(self.convs):
+            x = conv(x)
+            if 0 < index < last:
+                x = F.instance_norm(x)
+            if index < last:
+                x = F.leaky_relu(x, LEAK)
+        return x
+
+
+class Discriminator(nn.Module):
+    """One :class:`PatchDiscriminator` at full and one at half resolution.
+
+    Gradient normalisation divides each logit f by ``|f| + ||d f / d input||`` and so bounds it by
+    1 (Wu et al., ICCV 2021). The gradient is that of the mean logit with respect to the image;
+    ``fidelity="released"`` takes the sum over all patches, and the label planes as well.
+    """
+
+    def __init__(self, config: ModelConfig, *, gradient_norm: bool = True) -> None:
+        super().__init__()
+        self.num_labels = config.num_labels
+        self.released = config.released
+        self.gradient_norm = gradient_norm
+        self.scales = nn.ModuleList(
+            PatchDiscriminator(3 + config.num_labels, config.width) for _ in range(2)
+        )
+
+    def forward(self, image: Tensor, pyramid: LabelPyramid) -> list[Tensor]:
+        """image (B, 3, H, W) and its label pyramid -> one logit map (B, 1, p, q) per scale.
+
+        With gradient normalisation the graph back to ``image`` is kept, so that a loss on the
+        logits can be minimised in the image and in the parameters; grad mode must be on.
+        """
+        planes = [one_hot(labels, self.num_labels).to(image.dtype) for labels in pyramid.maps[:2]]
+        if not self.gradient_norm:
+            return self._logits(image, planes)
+        if not image.requires_grad:
+            image = image.detach().requires_grad_(True)
+        sources = [image]
+        if self.released:
+            full = planes[0].requires_grad_(True)
+            # The half-size map is a nearest resize of the full one: the released gradient
+            # flows through it.
+            planes = [full, F.interpolate(full, size=planes[1].shape[2:], mode="nearest")]
+            sources.append(full)
+        return [self._normalise(raw, sources) for raw in self._logits(image, planes)]
+
+    def _logits(self, image: Tensor, planes: list[Tensor]) -> list[Tensor]:
+        half = F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False)
+        return [
+            scale(torch.cat([picture, labels], dim=1)).float()
+            for scale, picture, labels in zip(self.scales, (image, half), planes, strict=True)
+        ]
+
+    def _normalise(self, raw: Tensor, sources: list[Tensor]) -> Tensor:
+        summary = raw.sum() if self.released else raw.mean((1, 2, 3)).sum()
+        gradients = torch.autograd.grad(summary, sources, create_graph=True)
+        squares = torch.stack([g.float().square().sum((1, 2, 3)) for g in gradients]).sum(0)
+        # sqrt has no slope at 0, and 0 / 0 waits where logit and gradient both vanish.
+        norm = (squares + _EPSILON**2).sqrt()[:, None, None, None]
+        return raw / (norm + raw.abs())

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAT-Encoder: an image and its label map become k latents per label (SCAM paper, section 3.2)."""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scam.models.config import ModelConfig
+from scam.models.latents import Latents
+from scam.nn.position import position_code
+from scam.nn.pyramid import LabelPyramid
+from scam.nn.sat import LEAK, SatLayer
+
+RGB_POSITION = 40
+"""Channels of the position code concatenated to raw pixels; coarser levels add theirs."""
+
+
+class SatEncoder(nn.Module):
+    """Learned tokens read a convolutional pyramid of the image, fine to coarse, label by label."""
+
+    def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        base = config.width // 4
+        channels = [3] + [base << level for level in range(1, config.levels + 1)]
+        self.tokens = nn.Parameter(torch.randn(config.num_tokens, config.token_dim))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(channels)
+        )
+        if not config.pyramid:
+            self.convs, channels = nn.ModuleList(), [3] * (config.levels + 1)
+
+        def layer(key_dim: int) -> SatLayer:
+            return SatLayer(
+                config.token_dim,
+                key_dim,
+                config.attention_dim,
+                config.heads,
+                config.num_tokens,
+                released=config.released,
+                fused=fused,
+            )
+
+        self.cross = nn.ModuleList(layer(3 + RGB_POSITION if c == 3 else c) for c in channels)
+        self.self_attention = nn.ModuleList(
+            layer(config.token_dim) for _ in channels if config.self_attention
+        )
+
+    def forward(self, image: Tensor, pyramid: LabelPyramid, token_labels: Tensor) -> Latents:
+        """image (B, 3, H, W) in [-1, 1]; levels of ``pyramid`` match the convolutions' sizes."""
+        tokens = self.tokens.expand(image.shape[0], -1, -1)
+        features = image
+        for level, cross in enumerate(self.cross):
+            if self.config.pyramid and level > 0:
+                features = F.leaky_relu(self.convs[level - 1](features), LEAK)
+            labels = pyramid.maps[level if self.config.pyramid else 0]
+            pixels = self._with_position(features).flatten(2).transpose(1, 2)
+            tokens = cross(tokens, pixels, token_labels, labels.flatten(1))
+            if self.config.self_attention:
+                tokens = self.self_attention[level](tokens, tokens, token_labels, token_labels)
+        return Latents(tokens, pyramid.present)
+
+    def _with_position(self, features: Tensor) -> Tensor:
+        batch, channels, height, width = features.shape
+        raw = channels == 3
+        code = position_code(
+            RGB_POSITION if raw else channels,
+            height,
+            width,
+            released=self.config.released,
+            device=str(features.device),
+        ).to(features.dtype)
+        if raw:
+            return torch.cat([features, code.expand(batch, -1, -1, -1)], dim=1)
+        return features + code

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SCAM-Generator: a label map and latents become an image (SCAM paper, section 3.3)."""
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scam.models.config import ModelConfig
+from scam.nn.modulation import ScamModulation
+from scam.nn.pyramid import LabelPyramid, one_hot
+from scam.nn.sat import LEAK
+
+
+class ScamGenerator(nn.Module):
+    """``levels`` blocks, each doubling the resolution and adding to a running RGB image."""
+
+    def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        widths = _widths(config)
+        self.seed = nn.Conv2d(config.num_labels, widths[0], 3, padding=1)
+        self.blocks = nn.ModuleList(
+            GeneratorBlock(config, entering, leaving, last=leaving == config.width, fused=fused)
+            for entering, leaving in pairwise(widths)
+        )
+        # Per-token norms carry no identity of their own; the joint ones of the release do.
+        shape = (config.num_tokens, config.token_dim)
+        self.token_embedding = None if config.released else nn.Parameter(torch.randn(shape) * 0.02)
+
+    def forward(
+        self,
+        pyramid: LabelPyramid,
+        tokens: Tensor,
+        token_labels: Tensor,
+        noise: torch.Generator | None = None,
+    ) -> Tensor:
+        """tokens (B, m, d) -> image (B, 3, H, W) in [-1, 1].
+
+        ``pyramid`` holds the maps of every resolution, finest first. ``noise`` is the generator
+        that the noise fields are drawn from; None paints without noise.
+        """
+        maps = pyramid.maps[::-1]
+        if self.token_embedding is not None:
+            tokens = tokens + self.token_embedding
+        x = self.seed(one_hot(maps[0], self.config.num_labels).to(self.seed.weight.dtype))
+        rgb: Tensor | None = None
+        for block, low, high in zip(self.blocks, maps, maps[1:], strict=False):
+            x, updated, rgb = cast(GeneratorBlock, block)(
+                x, rgb, low, high, tokens, token_labels, noise
+            )
+            tokens = updated if self.config.duplex else tokens
+        assert rgb is not None
+        return torch.tanh(rgb.to(torch.promote_types(rgb.dtype, torch.float32)))
+
+
+class GeneratorBlock(nn.Module):
+    """Modulate, convolve, upsample, modulate, convolve, and paint onto the running RGB."""
+
+    def __init__(
+        self, config: ModelConfig, entering: int, leaving: int, *, last: bool, fused: bool
+    ) -> None:
+        super().__init__()
+        self.released = config.released
+        middle = min(entering, leaving)
+
+        def modulation(channels: int, *, duplex: bool, noisy: bool) -> ScamModulation:
+            return ScamModulation(
+                channels,
+                config.token_dim,
+                config.attention_dim,
+                config.heads,
+                config.num_tokens,
+                duplex=duplex,
+                noisy=noisy,
+                released=config.released,
+                fused=fused,
+            )
+
+        self.modulation1 = modulation(entering, duplex=config.duplex, noisy=True)
+        self.conv1 = nn.Conv2d(entering, middle, 3, padding=1)
+        self.modulation2 = modulation(middle, duplex=config.duplex, noisy=True)
+        self.conv2 = nn.Conv2d(middle, leaving, 3, padding=1)
+        # The release builds a modulated RGB head for the last block too, then drops it.
+        self.rgb_modulation = None if last else modulation(leaving, duplex=False, noisy=False)
+        self.to_rgb = nn.Conv2d(leaving, 3, 1)
+
+    def forward(
+        self,
+        x: Tensor,
+        rgb: Tensor | None,
+        low: Tensor,
+        high: Tensor,
+        tokens: Tensor,
+        token_labels: Tensor,
+        noise: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """x at the size of label map ``low`` -> features, tokens and RGB at that of ``high``."""
+        size = (high.shape[1], high.shape[2])
+        x, tokens = self.modulation1(x, low, tokens, token_labels, noise)
+        x = F.interpolate(self.conv1(self._activate_again(x)), size=size, mode="nearest")
+        x, tokens = self.modulation2(x, high, tokens, token_labels, noise)
+        x = self.conv2(self._activate_again(x))
+        painted = self.to_rgb(self._before_rgb(x, high, tokens, token_labels))
+        return x, tokens, painted if rgb is None else painted + self._enlarge(rgb, size)
+
+    def _activate_again(self, x: Tensor) -> Tensor:
+        """The release activates twice around each modulation (slope 0.04 in all)."""
+        return F.leaky_relu(x, LEAK) if self.released else x
+
+    def _before_rgb(
+        self, x: Tensor, labels: Tensor, tokens: Tensor, token_labels: Tensor
+    ) -> Tensor:
+        if self.rgb_modulation is not None:
+            return cast(Tensor, self.rgb_modulation(x, labels, tokens, token_labels, None)[0])
+        return x if self.released else F.leaky_relu(x, LEAK)
+
+    def _enlarge(self, rgb: Tensor, size: tuple[int, int]) -> Tensor:
+        if self.released:
+            return F.interpolate(rgb, size=size, mode="nearest")
+        return F.interpolate(rgb, size=size, mode="bilinear", align_corners=False)
+
+
+def _widths(config: ModelConfig) -> list[int]:
+    """Channels entering each block and leaving the last: 16, …, 16, 8, 4, 2, 1 times width."""
+    steady = config.levels - 4
+    return [config.width * 16] * (steady + 1) + [config.width * f for f in (8, 4, 2, 1)]

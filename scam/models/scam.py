@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole model: encode pictures, generate them, transfer subjects between them."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from scam.errors import InputError
+from scam.models.config import ModelConfig
+from scam.models.encoder import SatEncoder
+from scam.models.generator import ScamGenerator
+from scam.models.latents import Latents, mix
+from scam.nn.attention import SemanticCrossAttention
+from scam.nn.pyramid import LabelPyramid, pyramid_sizes
+
+Picture = tuple[Tensor, Tensor]
+"""An image (B, 3, H, W) or (3, H, W) in [-1, 1] and its label map (B, H, W) or (H, W)."""
+Absent = Literal["background", "mean", "error"]
+
+
+class Scam(nn.Module):
+    """SAT-Encoder and SCAM-Generator with one label order and one size.
+
+    ``fused`` chooses between the fused attention and the dense one of the paper; parameters,
+    random draws and state dict are the same (see :meth:`fuse`).
+    """
+
+    token_labels: Tensor
+    mean_tokens: Tensor
+    mean_known: Tensor
+
+    def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = SatEncoder(config, fused=fused)
+        self.generator = ScamGenerator(config, fused=fused)
+        labels = torch.tensor(config.token_labels())
+        self.register_buffer("token_labels", labels, persistent=False)
+        # Each label's tokens averaged over the training pictures that hold it.
+        self.register_buffer("mean_tokens", torch.zeros(config.num_tokens, config.token_dim))
+        self.register_buffer("mean_known", torch.zeros(config.num_labels, dtype=torch.bool))
+
+    def fuse(self, fused: bool) -> "Scam":
+        """Switch every attention between fused and dense; returns self."""
+        for module in self.modules():
+            if isinstance(module, SemanticCrossAttention):
+                module.fused = fused
+        return self
+
+    def pyramid(self, labels: Tensor) -> LabelPyramid:
+        """Label maps (B, H, W) at the encoder's sizes, which the default generator shares."""
+        levels = self.config.levels
+        if self.config.released:
+            sizes = pyramid_sizes(*self.config.size, levels)
+            return LabelPyramid.nearest(labels, self.config.num_labels, sizes)
+        return LabelPyramid.build(labels, self.config.num_labels, levels)
+
+    def forward(
+        self, image: Tensor, pyramid: LabelPyramid, noise: torch.Generator | None = None
+    ) -> Tensor:
+        """Reconstruct image (B, 3, H, W) from its own latents under its own label map."""
+        latents = self.encoder(image, pyramid, self.token_labels)
+        return self.paint(pyramid, latents, noise)
+
+    def paint(
+        self, pyramid: LabelPyramid, latents: Latents, noise: torch.Generator | None = None
+    ) -> Tensor:
+        """Generate from a pyramid that is already built."""
+        if self.config.released:
+            sizes = released_generator_sizes(*self.config.size, self.config.levels)
+            labels = pyramid.maps[0]
+            pyramid = LabelPyramid.nearest(labels, self.config.num_labels, sizes)
+        return self.generator(pyramid, latents.tokens, self.token_labels, noise)
+
+    def encode(self, image: Tensor, labels: Tensor) -> Latents:
+        """Latents of image (B, 3, H, W) or (3, H, W) in [-1, 1] under labels (B, H, W) or (H, W).
+
+        Raises ValueError when a size differs from ``config.size``.
+        """
+        image, labels = self._batched(image, labels)
+        return self.encoder(image, self.pyramid(labels), self.token_labels)
+
+    def generate(
+        self, labels: Tensor, latents: Latents, noise: torch.Generator | None = None
+    ) -> Tensor:
+        """Image (B, 3, H, W) in [-1, 1] painted from labels (B, H, W) or (H, W) and latents.
+
+        Without ``noise`` the default networks repeat themselves; the released ones draw noise in
+        any case, as published.
+        """
+        labels = labels if labels.dim() == 3 else labels.unsqueeze(0)
+        self._check_size("labels", labels)
+        if noise is None and self.config.released:
+            noise = torch.Generator(labels.device)
+            noise.seed()
+        return self.paint(self.pyramid(labels), latents, noise)
+
+    def transfer(
+        self,
+        subject: Picture,
+        background: Picture,
+        *,
+        labels: Tensor | None = None,
+        background_labels: Sequence[int] = (0,),
+        absent: Absent = "background",
+    ) -> Tensor:
+        """Paint the subject of one picture into the scene, and the pose, of another.
+
+        Tokens of ``background_labels`` come from ``background``, all others from ``subject``.
+        ``labels`` is the map to paint; by default the background picture's, whose pose the
+        subject takes on. A label of that map which the subject's picture lacks follows ``absent``:
+        the background picture's tokens, the training set's mean tokens, or an error.
+
+        Returns (B, 3, H, W) in [-1, 1]. Raises InputError where ``absent`` cannot be followed.
+        """
+        labels = background[1] if labels is None else labels
+        labels = labels if labels.dim() == 3 else labels.unsqueeze(0)
+        mixed = self.mix(
+            self.encode(*subject),
+            self.encode(*background),
+            self.pyramid(labels).present,
+            background_labels=background_labels,
+            absent=absent,
+        )
+        return self.generate(labels, mixed)
+
+    def mix(
+        self,
+        subject: Latents,
+        background: Latents,
+        wanted: Tensor,
+        *,
+        background_labels: Sequence[int] = (0,),
+        absent: Absent = "background",
+    ) -> Latents:
+        """The latents of :meth:`transfer`; wanted (B, L) bool: the labels that will be painted."""
+        if absent not in ("background", "mean", "error"):
+            raise InputError(f"absent={absent!r}: expected background, mean or error")
+        scene = torch.zeros(self.config.num_labels, dtype=torch.bool, device=wanted.device)
+        for label in background_labels:
+            if not 0 <= label < self.config.num_labels:
+                raise InputError(
+                    f"background label {label}: expected 0 to {self.config.num_labels - 1}"
+                )
+            scene[label] = True
+        missing = wanted & ~scene & ~subject.present
+        if absent == "error" and missing.any():
+            raise InputError(f"the subject's picture lacks label {_names(missing)}")
+        fallback = background
+        if absent == "mean":
+            fallback = Latents(
+                torch.where(
+                    missing[:, self.token_labels, None], self.mean_tokens, background.tokens
+                ),
+                background.present | (missing & self.mean_known),
+            )
+        unknown = (missing | (wanted & scene)) & ~fallback.present
+        if unknown.any():
+            source = "training set" if absent == "mean" else "background picture"
+            raise InputError(f"the {source} lacks label {_names(unknown)}, which the map wants")
+        return mix(subject, fallback, ~scene & ~missing, self.token_labels)
+
+    def _batched(self, image: Tensor, labels: Tensor) -> Picture:
+        if image.dim() == 3:
+            image, labels = image.unsqueeze(0), labels.unsqueeze(0)
+        self._check_size("image", image)
+        self._check_size("labels", labels)
+        return image, labels
+
+    def _check_size(self, name: str, x: Tensor) -> None:
+        if tuple(x.shape[-2:]) != self.config.size:
+            height, width = self.config.size
+            raise ValueError(
+                f"{name} is {x.shape[-2]}x{x.shape[-1]}: this model paints {height}x{width}"
+            )
+
+
+def released_generator_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
+    """Sizes of the released generator, finest first: doublings of a start at ``side >> levels``.
+
+    Landscape pictures keep their aspect here; the released code inverted it by mistake.
+    """
+    if width < height:
+        w0 = width >> levels
+        h0 = round(w0 * height / width)
+    else:
+        h0 = height >> levels
+        w0 = round(h0 * width / height)
+    doublings = [(h0 << i, w0 << i) for i in range(levels)]
+    return [(height, width), *reversed(doublings)]
+
+
+def _names(labels: Tensor) -> str:
+    return ", ".join(str(i) for i in labels.any(0).nonzero().flatten().tolist())

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two-dimensional sinusoidal positions for feature maps."""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+@lru_cache(maxsize=256)
+def position_code(
+    channels: int, height: int, width: int, *, released: bool = False, device: str = "cpu"
+) -> Tensor:
+    """Constant code of shape (channels, height, width), float32.
+
+    The default spans frequencies from half a period across the map up to one period per two
+    pixels, so that neighbours can be told apart. ``released=True`` is the code of the published
+    system: coordinates in [-1, 1] and frequencies ``10000**(-2i/e)``, at most 1 rad.
+
+    Raises ValueError unless ``channels`` is a multiple of 4 (sine and cosine, two axes).
+    """
+    if channels % 4:
+        raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
+    count = channels // 4
+    if released:
+        x_frequencies = y_frequencies = 10000.0 ** (-2 * torch.arange(count) / (channels // 2))
+        x, y = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)
+    else:
+        x, y = _centres(width), _centres(height)
+        x_frequencies, y_frequencies = _frequencies(count, width), _frequencies(count, height)
+    x_phase = (x_frequencies[:, None] * x)[:, None, :].expand(count, height, width)
+    y_phase = (y_frequencies[:, None] * y)[:, :, None].expand(count, height, width)
+    code = torch.cat([x_phase.sin(), y_phase.sin(), x_phase.cos(), y_phase.cos()])
+    return code.to(device)
+
+
+def _centres(size: int) -> Tensor:
+    """Pixel centres in [-1, 1]."""
+    return (torch.arange(size) + 0.5) * (2.0 / size) - 1.0
+
+
+def _frequencies(count: int, size: int) -> Tensor:
+    """Geometric from pi/2 (half a period across the map) to pi*size/4 (four pixels a period)."""
+    top = max(math.pi * size / 4, math.pi / 2)
+    return torch.logspace(math.log10(math.pi / 2), math.log10(top), count)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label maps at every resolution of the networks."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_RESCUE_ROUNDS = 4
+
+
+def pyramid_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
+    """Sizes (h, w) of levels 0 (full) to ``levels``: ``ceil(H / 2**j), ceil(W / 2**j)``."""
+    return [(_ceil_shift(height, j), _ceil_shift(width, j)) for j in range(levels + 1)]
+
+
+@dataclass(frozen=True)
+class LabelPyramid:
+    """One label map at several sizes.
+
+    maps: per level (B, h, w) integers, finest first; -1 = no label.
+    present: (B, L) bool, which labels the full map holds.
+    """
+
+    maps: tuple[Tensor, ...]
+    present: Tensor
+
+    @classmethod
+    def build(cls, labels: Tensor, num_labels: int, levels: int) -> "LabelPyramid":
+        """Levels 0 to ``levels`` of ``labels`` (B, H, W); values outside [0, L) are ignored.
+
+        A cell takes the label of most of its pixels, ties going to the lower label. A label that
+        would vanish from a level takes the cell where it has most pixels, as long as that leaves
+        every other label a cell. Runs on the labels' device without synchronisation.
+        """
+        labels = torch.where((labels >= 0) & (labels < num_labels), labels, -1)
+        present = _presence(labels.flatten(1), num_labels)
+        maps = [labels, *(_coarse(labels, present, num_labels, j) for j in range(1, levels + 1))]
+        return cls(tuple(maps), present)
+
+    @classmethod
+    def nearest(
+        cls, labels: Tensor, num_labels: int, sizes: list[tuple[int, int]]
+    ) -> "LabelPyramid":
+        """The released networks' maps: the top-left pixel of every cell, for any ``sizes``."""
+        height, width = labels.shape[1:]
+        maps = []
+        for h, w in sizes:
+            rows = (torch.arange(h, device=labels.device) * (height / h)).long()
+            columns = (torch.arange(w, device=labels.device) * (width / w)).long()
+            maps.append(labels[:, rows][:, :, columns])
+        return cls(tuple(maps), _presence(labels.flatten(1), num_labels))
+
+
+def _ceil_shift(size: int, level: int) -> int:
+    return -(-size // (1 << level))
+
+
+def _presence(labels: Tensor, num_labels: int) -> Tensor:
+    """labels (B, N) -> (B, L) bool; a spare column swallows ignored pixels."""
+    found = labels.new_zeros(labels.shape[0], num_labels + 1, dtype=torch.bool)
+    slot = torch.where(labels < 0, num_labels, labels).long()
+    return found.scatter(1, slot, torch.ones_like(slot, dtype=torch.bool))[:, :num_labels]
+
+
+def _coarse(labels: Tensor, present: Tensor, num_labels: int, level: int) -> Tensor:
+    """Majority label per cell of 2**level pixels a side, absent labels rescued: (B, h, w)."""
+    batch, height, width = labels.shape
+    h, w = _ceil_shift(height, level), _ceil_shift(width, level)
+    side = 1 << level
+    padded = F.pad(labels.long(), (0, w * side - width, 0, h * side - height), value=-1)
+    cells = padded.view(batch, h, side, w, side).transpose(2, 3).reshape(batch, h * w, -1)
+    cells, run = _run_lengths(cells)
+    # The largest of (pixels, -label): sorting by one integer settles ties the same everywhere.
+    best = (run * num_labels + (num_labels - 1 - cells)).where(cells >= 0, -1).amax(2)
+    owner = torch.where(best >= 0, num_labels - 1 - best % num_labels, -1)
+    owner = _rescue(owner, cells, run, present)
+    return owner.view(batch, h, w).to(labels.dtype)
+
+
+def _run_lengths(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort each cell's labels; beside each one, how many equal ones lie up to there."""
+    cells = cells.sort(dim=2).values
+    index = torch.arange(cells.shape[2], device=cells.device).expand_as(cells)
+    fresh = torch.ones_like(cells, dtype=torch.bool)
+    fresh[..., 1:] = cells[..., 1:] != cells[..., :-1]
+    start = torch.where(fresh, index, 0).cummax(dim=2).values
+    return cells, index - start + 1
+
+
+def _rescue(owner: Tensor, cells: Tensor, run: Tensor, present: Tensor) -> Tensor:
+    """Give present labels without a cell their best one. owner (B, n), cells and run (B, n, P)."""
+    batch, count = owner.shape
+    num_labels = present.shape[1]
+    slots = torch.where(cells < 0, num_labels, cells)
+    place = torch.arange(count, device=owner.device)
+    # Ranks a label's cells by its pixels there, then by position.
+    claim = (run * count + (count - 1 - place)[:, None]).flatten(1)
+    for _ in range(_RESCUE_ROUNDS):
+        owner_slot = torch.where(owner < 0, num_labels, owner)
+        owned = owner.new_zeros(batch, num_labels + 1)
+        owned = owned.scatter_add(1, owner_slot, torch.ones_like(owner))
+        owned[:, num_labels] = count + 1  # ignored cells may always be taken
+        lost = F.pad(present & (owned[:, :num_labels] == 0), (0, 1))
+        if owner.device.type == "cpu" and not lost.any():  # on a GPU asking costs a sync
+            break
+        free = owned.gather(1, owner_slot) > 1
+        wanted = lost.gather(1, slots.flatten(1)) & free[:, :, None].expand_as(cells).flatten(1)
+        best = owner.new_full((batch, num_labels + 1), -1).scatter_reduce(
+            1, slots.flatten(1), claim.where(wanted, -1), "amax"
+        )[:, :num_labels]
+        target = count - 1 - best % count
+        owner = _grant(owner, owner_slot, owned, target, best >= 0)
+    return owner
+
+
+def _grant(
+    owner: Tensor, owner_slot: Tensor, owned: Tensor, target: Tensor, claims: Tensor
+) -> Tensor:
+    """Hand cells over, lower labels first, never two labels one cell, never an owner's last."""
+    label = torch.arange(target.shape[1], device=owner.device)
+    earlier = claims[:, None, :] & (label[None, :] < label[:, None])
+    same_cell = (target[:, :, None] == target[:, None, :]) & earlier
+    granted = claims & ~same_cell.any(2)
+    victim = owner_slot.gather(1, target)
+    ahead = (victim[:, :, None] == victim[:, None, :]) & earlier & granted[:, None, :]
+    granted &= ahead.sum(2) < owned.gather(1, victim) - 1
+    spare = owner.shape[1]
+    padded = F.pad(owner, (0, 1)).scatter(
+        1, torch.where(granted, target, spare), label.expand_as(target)
+    )
+    return padded[:, :spare]
+
+
+def one_hot(labels: Tensor, num_labels: int) -> Tensor:
+    """labels (B, h, w) -> (B, L, h, w) bool; ignored pixels are false everywhere."""
+    index = torch.arange(num_labels, device=labels.device, dtype=labels.dtype)
+    return labels.unsqueeze(1) == index[:, None, None]

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention between elements of the same label, and the layouts that speed it up."""
+
+from scam.ops.api import explain, semantic_cross_attention
+from scam.ops.attention_map import semantic_attention_map
+from scam.ops.dispatch import backends, use_backend
+from scam.ops.layout import SemanticLayout
+
+__all__ = [
+    "SemanticLayout",
+    "backends",
+    "explain",
+    "semantic_attention_map",
+    "semantic_cross_attention",
+    "use_backend",
+]

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public functions: check, choose a backend, call."""
+
+from typing import cast
+
+from torch import Tensor
+
+from scam.ops import dispatch, library, reference
+from scam.ops.layout import SemanticLayout, open_labels
+from scam.ops.problem import check_problem
+
+
+def semantic_cross_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    query_labels: Tensor | SemanticLayout,
+    key_labels: Tensor | SemanticLayout,
+    *,
+    scale: float | None = None,
+    empty: str = "zero",
+    return_lse: bool = False,
+    backend: str | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Attention in which a query sees only the keys of its own label.
+
+    ::
+
+        out[b, h, i] = sum_j softmax_j(scale * <query[b, h, i], key[b, g, j]>) value[b, g, j]
+        over the j with key_labels[b, j] == query_labels[b, i] >= 0,   g = h // (H // Hkv)
+
+    Source: SCAM (ECCV 2022), the equation of semantic cross attention, with a true mask where the
+    paper adds a large negative number. Costs what the visible pairs cost, not Nq * Nk, except
+    with ``backend="reference"``.
+
+    Args:
+        query: (B, H, Nq, D), any floating dtype and any strides.
+        key: (B, Hkv, Nk, D), Hkv a divisor of H; dtype of the query (autocast excepted).
+        value: (B, Hkv, Nk, Dv), or None: the keys are the values, read once, one gradient.
+        query_labels: (B, Nq) or (Nq,), uint8, int8, int16, int32 or int64, or a layout of them.
+            Negative: sees nothing. In uint8, 255 is a label like any other.
+        key_labels: (B, Nk) or (Nk,), likewise. Negative: seen by nobody.
+        scale: factor of the logits, default 1 / sqrt(D).
+        empty: what a query that sees no key gets. ``"zero"``: out 0, lse -inf, gradient 0.
+            ``"uniform"``: the mean of all Nk values (what the paper's formula and the released
+            code give), lse log(Nk), gradient to ``value`` only.
+        return_lse: also return the logarithm of the softmax's denominator; differentiable.
+        backend: a name in :func:`scam.ops.backends` forces one; None chooses. All but
+            ``"reference"`` give first-order gradients only, and say so when asked for more.
+
+    Returns:
+        out (B, H, Nq, Dv), in the query's order of axes when Dv == D, else contiguous; with
+        ``return_lse`` also lse (B, H, Nq), fp32 (fp64 for fp64).
+
+    Raises:
+        TypeError: an argument that is no tensor, or of a dtype that does not fit.
+        ValueError: shapes or devices that do not fit, or a forced backend that cannot serve.
+    """
+    problem = check_problem(query, key, value, scale, empty)
+    q_labels, q_order, q_offsets = open_labels("query_labels", query_labels, query)
+    k_labels, k_order, k_offsets = open_labels("key_labels", key_labels, key)
+    if scale is None:
+        scale = query.shape[-1] ** -0.5
+    chosen = dispatch.choose(problem, backend)
+    if chosen == dispatch.REFERENCE:
+        out, lse = reference.attend(
+            query, key, value, q_labels, k_labels, scale=scale, empty=empty, with_lse=return_lse
+        )
+    else:
+        layout = (q_order, q_offsets, k_order, k_offsets)
+        out, lse = library.sca_fwd(
+            query, key, value, q_labels, k_labels, *layout, scale, empty, chosen
+        )
+    return (out, cast(Tensor, lse)) if return_lse else out
+
+
+def explain(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    query_labels: Tensor | SemanticLayout,
+    key_labels: Tensor | SemanticLayout,
+    *,
+    scale: float | None = None,
+    empty: str = "zero",
+) -> dict[str, list[str]]:
+    """Why each backend can or cannot serve these arguments of :func:`semantic_cross_attention`.
+
+    Returns:
+        Backend name -> reasons against it, in order of preference; [] means that it can.
+
+    Raises:
+        TypeError, ValueError: as :func:`semantic_cross_attention`.
+    """
+    problem = check_problem(query, key, value, scale, empty)
+    open_labels("query_labels", query_labels, query)
+    open_labels("key_labels", key_labels, key)
+    return dispatch.explain_problem(problem)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attention weights, compact: for pictures and inspection."""
+
+import torch
+from torch import Tensor
+
+from scam import env
+from scam.ops.api import semantic_cross_attention
+from scam.ops.autocast import cast
+from scam.ops.layout import SemanticLayout, open_labels
+
+
+def semantic_attention_map(
+    query: Tensor,
+    key: Tensor,
+    query_labels: Tensor | SemanticLayout,
+    key_labels: Tensor | SemanticLayout,
+    *,
+    max_keys: int,
+    scale: float | None = None,
+) -> Tensor:
+    """The attention weights of each query, without the zeros of other labels.
+
+    Args:
+        query: (B, H, Nq, D), as in :func:`scam.ops.semantic_cross_attention`.
+        key: (B, Hkv, Nk, D), likewise.
+        query_labels: (B, Nq), (Nq,) or a layout, likewise.
+        key_labels: (B, Nk), (Nk,) or a layout, likewise.
+        max_keys: how many keys of a label to return, e.g. the latents per label.
+        scale: factor of the logits, default 1 / sqrt(D).
+
+    Returns:
+        (B, H, Nq, max_keys), fp32 (fp64 for fp64): entry j is the weight of the j-th key, in key
+        order, that has the query's label; 0 where there is none. A label with more than
+        ``max_keys`` keys is cut: what is left are weights of the whole softmax, so they sum to
+        less than 1.
+
+    Raises:
+        TypeError, ValueError: as :func:`scam.ops.semantic_cross_attention`; ``max_keys`` below 1;
+            under ``SCAM_CHECK=1`` a label with more than ``max_keys`` keys.
+    """
+    if max_keys < 1:
+        raise ValueError(f"max_keys: expected at least 1, got {max_keys}")
+    _, lse = semantic_cross_attention(
+        query, key, key[..., :1], query_labels, key_labels, scale=scale, return_lse=True
+    )
+    queries = open_labels("query_labels", query_labels, query)[0].long().contiguous()
+    keys, order = open_labels("key_labels", key_labels, key)[0].long().sort(dim=1, stable=True)
+    if key.shape[2] == 0:
+        return lse.new_zeros((*lse.shape, max_keys))
+    begin = torch.searchsorted(keys, queries)
+    end = torch.searchsorted(keys, queries, right=True).masked_fill(queries < 0, 0)
+    _check_cut(end - begin, max_keys)
+
+    q, k = cast(query), cast(key)
+    q = q.to(lse.dtype) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    q = q.unflatten(1, (key.shape[1], -1))  # (B, Hkv, H // Hkv, Nq, D)
+    lse = lse.masked_fill(lse.isinf(), 0)
+    columns = []
+    for slot in range(max_keys):
+        held = (begin + slot < end)[:, None]
+        chosen = order.gather(1, (begin + slot).clamp(max=key.shape[2] - 1))[:, None, :, None]
+        mine = k.gather(2, chosen.expand(-1, k.shape[1], -1, k.shape[3]))  # (B, Hkv, Nq, D)
+        logits = (q * mine.unsqueeze(2)).sum(-1).flatten(1, 2)
+        columns.append((logits - lse).masked_fill(~held, -torch.inf).exp())
+    return torch.stack(columns, dim=-1)
+
+
+def _check_cut(counts: Tensor, max_keys: int) -> None:
+    if torch.compiler.is_compiling() or not env.check() or not counts.numel():
+        return
+    most = int(counts.max())
+    if most > max_keys:
+        raise ValueError(f"max_keys={max_keys}: expected at least {most}, a label has that many")

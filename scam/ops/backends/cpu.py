@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C++ kernels in ``csrc/cpu``: fp64, fp32 and bf16 on x86-64.
+
+They sort the labels themselves, a small part of the work on a CPU: a layout is accepted and adds
+nothing. First order gradients only.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scam.ops.memory import empty_output
+from scam.ops.problem import Problem
+
+name = "cpu"
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16)
+HOW_TO_BUILD = (
+    "not built: with a C++ compiler and torch >= 2.10 installed, run "
+    "`pip install --no-build-isolation -e .` in a checkout of scam"
+)
+
+
+@cache
+def _why_not_loaded() -> str | None:
+    """Load the library once; say what is wrong if that fails."""
+    libraries = sorted(Path(__file__).resolve().parents[2].glob("_C*.so"))
+    if not libraries:
+        return HOW_TO_BUILD
+    try:
+        torch.ops.load_library(str(libraries[0]))
+    except (OSError, RuntimeError) as error:
+        return f"{libraries[0].name} failed to load: {' '.join(str(error).split())}"
+    return None
+
+
+def isa() -> str:
+    """The instruction set in use: ``plain``, ``avx2`` or ``avx512``.
+
+    Raises:
+        RuntimeError: the library is not there, or SCAM_CPU_ISA asks for what cannot be had.
+    """
+    missing = _why_not_loaded()
+    if missing:
+        raise RuntimeError(missing)
+    chosen: str = torch.ops.scam_cpu.isa()
+    return chosen
+
+
+def describe() -> str:
+    """A few words for ``python -m scam.info``."""
+    return f"yes, instruction set {isa()}"
+
+
+def refusals(problem: Problem) -> list[str]:
+    """Why the kernels cannot serve a problem, in words; [] when they can."""
+    if problem.device_type != "cpu":
+        return [f"computes on the CPU, the tensors are on {problem.device_type}"]
+    reasons = []
+    if problem.dtype not in DTYPES:
+        found = str(problem.dtype).removeprefix("torch.")
+        reasons.append(
+            f"{found} is not supported on CPU; use bf16, fp32 or fp64, or backend='reference'"
+        )
+    try:
+        isa()
+    except RuntimeError as error:
+        reasons.append(str(error).splitlines()[0])
+    return reasons
+
+
+def forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    query_labels: Tensor,
+    key_labels: Tensor,
+    layout: tuple[Tensor | None, ...],
+    *,
+    scale: float,
+    empty: str,
+) -> tuple[Tensor, Tensor]:
+    """Attend; shapes as in :func:`scam.ops.semantic_cross_attention`, labels (B, N).
+
+    Returns:
+        out (B, H, Nq, Dv), laid out as ``empty_output``, and lse (B, H, Nq), fp64 for fp64
+        inputs, else fp32.
+    """
+    out = empty_output(query, (key if value is None else value).shape[-1])
+    statistics = torch.promote_types(query.dtype, torch.float32)
+    lse = query.new_empty(query.shape[:-1], dtype=statistics)
+    torch.ops.scam_cpu.forward(
+        query, key, value, query_labels, key_labels, scale, empty == "uniform", out, lse
+    )
+    return out, lse
+
+
+def backward(
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    out: Tensor,
+    lse: Tensor,
+    query_labels: Tensor,
+    key_labels: Tensor,
+    layout: tuple[Tensor | None, ...],
+    *,
+    scale: float,
+    empty: str,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the gradients of query, key and value (None if value is), each laid out as they."""
+    grad_query, grad_key = torch.empty_like(query), torch.empty_like(key)
+    grad_value = None if value is None else torch.empty_like(value)
+    torch.ops.scam_cpu.backward(
+        grad_out, grad_lse, query, key, value, out, lse, query_labels, key_labels, scale,
+        empty == "uniform", grad_query, grad_key, grad_value,
+    )  # fmt: skip
+    return grad_query, grad_key, grad_value

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which implementation serves a call.
+
+To add one: write ``scam/ops/backends/<name>.py`` with ``name``, ``refusals``, ``forward`` and
+``backward`` (see :class:`Backend`) and put its name in ``ORDER``.
+"""
+
+import contextlib
+import importlib
+import warnings
+from collections.abc import Iterator
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from scam.ops.problem import Problem
+
+REFERENCE = "reference"
+ORDER: tuple[str, ...] = ("cpu", REFERENCE)
+
+Layouts = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""query order (B, Nq), query offsets (B, s + 1), key order (B, Nk), key offsets (B, s + 1)."""
+
+_forced: str | None = None
+_told: set[str] = set()
+
+
+class Backend(Protocol):
+    """What a file in ``scam/ops/backends`` provides."""
+
+    name: str
+
+    def refusals(self, problem: Problem) -> list[str]:
+        """Why this backend cannot serve the problem, in words; [] when it can."""
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor | None,
+        query_labels: Tensor,
+        key_labels: Tensor,
+        layout: Layouts,
+        *,
+        scale: float,
+        empty: str,
+    ) -> tuple[Tensor, Tensor]:
+        """Return out (B, H, Nq, Dv), laid out as ``empty_output``, and lse (B, H, Nq)."""
+
+    def backward(
+        self,
+        grad_out: Tensor,
+        grad_lse: Tensor | None,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor | None,
+        out: Tensor,
+        lse: Tensor,
+        query_labels: Tensor,
+        key_labels: Tensor,
+        layout: Layouts,
+        *,
+        scale: float,
+        empty: str,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return gradients laid out as ``empty_like`` of query, key and value (None if shared)."""
+
+
+def backends() -> tuple[str, ...]:
+    """The names ``backend=`` accepts, in order of preference."""
+    return ORDER
+
+
+def load(name: str) -> Backend:
+    """The module of a compiled backend; importing it is left until it is wanted."""
+    return cast(Backend, importlib.import_module(f"scam.ops.backends.{name}"))
+
+
+def refusals(name: str, problem: Problem) -> list[str]:
+    """Why a backend cannot serve a problem; [] when it can."""
+    if name == REFERENCE:
+        return []
+    try:
+        backend = load(name)
+    except ImportError as error:
+        return [f"cannot be imported: {error}"]
+    return backend.refusals(problem)
+
+
+def describe(name: str) -> str:
+    """A few words on a backend that works: what its optional ``describe()`` says, else "yes"."""
+    words = None if name == REFERENCE else getattr(load(name), "describe", None)
+    return words() if words else "yes"
+
+
+def explain_problem(problem: Problem) -> dict[str, list[str]]:
+    """Each backend's refusals, in order of preference."""
+    return {name: refusals(name, problem) for name in ORDER}
+
+
+def choose(problem: Problem, backend: str | None = None) -> str:
+    """Name the backend that serves a problem.
+
+    ``backend``, else the innermost :func:`use_backend`, forces one; else the first in order that
+    does not refuse. Ending at the reference is said once per process and reason.
+
+    Raises:
+        ValueError: the forced backend is unknown or refuses.
+    """
+    wanted = _forced if backend is None else backend
+    facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty)
+    return _choose(*facts, wanted)
+
+
+def _choose(
+    device_type: str, dtype: torch.dtype, shared_value: bool, empty: str, wanted: str | None
+) -> str:
+    problem = Problem(device_type, dtype, shared_value, empty)
+    if wanted is not None:
+        _require(wanted, problem)
+        return wanted
+    reasons: list[str] = []
+    for name in ORDER:
+        why = refusals(name, problem)
+        if not why:
+            if name == REFERENCE and reasons:
+                _tell(f"semantic_cross_attention runs dense and slow: {'; '.join(reasons)}")
+            return name
+        reasons.append(f"backend {name!r}: {', '.join(why)}")
+    raise ValueError(f"no backend serves this call: {'; '.join(reasons)}")
+
+
+# Run, not traced, by torch.compile: it imports modules and may load a library. What
+# torch.compiler.assume_constant_result sets; calling that would import the whole compiler.
+_choose._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _require(name: str, problem: Problem) -> None:
+    if name not in ORDER:
+        raise ValueError(f"backend: expected one of {', '.join(ORDER)}, got {name!r}")
+    why = refusals(name, problem)
+    if why:
+        served = [other for other in ORDER if not refusals(other, problem)]
+        raise ValueError(
+            f"backend {name!r} cannot serve this call: {', '.join(why)}; "
+            f"would serve: {', '.join(served) or 'none'}"
+        )
+
+
+def _tell(message: str) -> None:
+    if message not in _told:
+        _told.add(message)
+        warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Force a backend for every call inside that does not name one itself. Process wide.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    global _forced
+    if name not in ORDER:
+        raise ValueError(f"backend: expected one of {', '.join(ORDER)}, got {name!r}")
+    before, _forced = _forced, name
+    try:
+        yield
+    finally:
+        _forced = before

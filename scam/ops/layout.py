@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label maps sorted once, for every attention that reads them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scam import env
+from scam.ops.problem import LABEL_DTYPES, check_labels
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticLayout:
+    """A label map with the index order that brings equal labels together.
+
+    Accepted by the ops wherever labels are. Made by :meth:`build`; all tensors are int32 and on
+    one device.
+
+    Attributes:
+        labels: (B, N), ignored elements are -1.
+        order: (B, N), element numbers sorted by label, stable, ignored ones last.
+        offsets: (B, s + 1), where in ``order`` each label begins; the last entry is where the
+            ignored ones begin.
+        tiles: (B, ceil(N / tile) + s, 3), pieces of ``order`` that hold one label each: begin,
+            end, label. Unused rows are (0, 0, -1).
+        num_labels: s.
+        tile: the most elements a piece holds.
+    """
+
+    labels: Tensor
+    order: Tensor
+    offsets: Tensor
+    tiles: Tensor
+    num_labels: int
+    tile: int
+
+    @staticmethod
+    def build(labels: Tensor, num_labels: int, *, tile: int = 128) -> "SemanticLayout":
+        """Sort a label map on its device, without waiting for it.
+
+        Args:
+            labels: (B, N), (N,) or a map (B, H, W), flattened row by row; uint8, int8, int16,
+                int32 or int64. Values outside ``0 .. num_labels - 1`` become ignored (-1).
+            num_labels: s, at least 1.
+            tile: T, the most elements in a piece of the tile table.
+
+        Raises:
+            TypeError: labels of another dtype.
+            ValueError: another number of axes; ``num_labels`` or ``tile`` below 1; under
+                ``SCAM_CHECK=1`` a label >= ``num_labels``.
+        """
+        labels = _flattened(labels, num_labels, tile)
+        valid = (labels >= 0) & (labels < num_labels)
+        groups = torch.where(valid, labels, num_labels)
+        in_order, order = groups.sort(dim=1, stable=True)
+        starts = torch.arange(num_labels + 1, dtype=torch.int32, device=labels.device)
+        offsets = torch.searchsorted(
+            in_order, starts.expand(labels.shape[0], -1).contiguous(), out_int32=True
+        )
+        return SemanticLayout(
+            labels=labels.masked_fill(~valid, -1),
+            order=order.to(torch.int32),
+            offsets=offsets,
+            tiles=_tile_table(offsets, labels.shape[1], tile),
+            num_labels=num_labels,
+            tile=tile,
+        )
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "SemanticLayout":
+        """The same layout on another device."""
+        return SemanticLayout(
+            labels=self.labels.to(device, non_blocking=non_blocking),
+            order=self.order.to(device, non_blocking=non_blocking),
+            offsets=self.offsets.to(device, non_blocking=non_blocking),
+            tiles=self.tiles.to(device, non_blocking=non_blocking),
+            num_labels=self.num_labels,
+            tile=self.tile,
+        )
+
+
+def open_labels(
+    name: str, labels: Tensor | SemanticLayout, of: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Check the labels of ``of`` (B, H, N, D): (B, N), and a layout's order and offsets.
+
+    Raises:
+        TypeError, ValueError: as :func:`scam.ops.problem.check_labels`.
+    """
+    batch, count = of.shape[0], of.shape[2]
+    if not isinstance(labels, SemanticLayout):
+        check_labels(name, labels, batch, count, of.device)
+        return labels.expand(batch, count), None, None
+    given = labels.labels[0] if labels.labels.shape[0] == 1 else labels.labels
+    check_labels(name, given, batch, count, of.device)
+    return (
+        labels.labels.expand(batch, count),
+        labels.order.expand(batch, count),
+        labels.offsets.expand(batch, -1),
+    )
+
+
+def _flattened(labels: Tensor, num_labels: int, tile: int) -> Tensor:
+    """Checked labels as int32 (B, N)."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels: expected a tensor, got {type(labels).__name__}")
+    if labels.dtype not in LABEL_DTYPES:
+        raise TypeError(f"labels: expected uint8, int8, int16, int32 or int64, got {labels.dtype}")
+    if labels.dim() not in (1, 2, 3):
+        raise ValueError(
+            f"labels: expected shape (B, N), (N,) or (B, H, W), got {tuple(labels.shape)}"
+        )
+    if num_labels < 1 or tile < 1:
+        raise ValueError(f"expected num_labels >= 1 and tile >= 1, got {num_labels} and {tile}")
+    if not torch.compiler.is_compiling() and env.check() and labels.numel():
+        highest = int(labels.max())
+        if highest >= num_labels:
+            raise ValueError(
+                f"labels: found {highest}, expected less than num_labels={num_labels}"
+            )
+    if labels.dtype == torch.int64:  # beyond int32 a label would wrap into the valid range
+        labels = labels.clamp(-1, num_labels)
+    labels = labels.to(torch.int32)
+    return labels[None] if labels.dim() == 1 else labels.flatten(1)
+
+
+def _tile_table(offsets: Tensor, count: int, tile: int) -> Tensor:
+    """(B, s + 1) offsets -> (B, ceil(N / T) + s, 3): every label cut into pieces of T."""
+    batch, num_labels = offsets.shape[0], offsets.shape[1] - 1
+    rows = -(-count // tile) + num_labels
+    begins, ends = offsets[:, :-1], offsets[:, 1:]
+    pieces = (ends - begins + tile - 1) // tile
+    pieces_up_to = pieces.cumsum(1, dtype=torch.int32)
+    row = torch.arange(rows, dtype=torch.int32, device=offsets.device).expand(batch, -1)
+    label = torch.searchsorted(pieces_up_to, row.contiguous(), right=True)
+    used = label < num_labels
+    label = label.clamp(max=num_labels - 1)
+    first = (pieces_up_to - pieces).gather(1, label)
+    begin = begins.gather(1, label) + (row - first) * tile
+    end = torch.minimum(begin + tile, ends.gather(1, label))
+    columns = (
+        begin.masked_fill(~used, 0),
+        end.masked_fill(~used, 0),
+        label.to(torch.int32).masked_fill(~used, -1),
+    )
+    return torch.stack(columns, dim=-1)

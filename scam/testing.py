@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Helpers for tests and benchmarks of the ops: inputs, an fp64 oracle, error budgets, poison."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scam.ops import SemanticLayout, semantic_cross_attention
+
+MEMORY = ("contiguous", "channels_first", "channels_last", "sliced", "expanded")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Arguments of :func:`scam.ops.semantic_cross_attention`, shapes and dtypes as there."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor | None
+    query_labels: Tensor | SemanticLayout
+    key_labels: Tensor | SemanticLayout
+
+    def to(self, dtype: torch.dtype) -> "Inputs":
+        """The same numbers in another dtype."""
+        value = None if self.value is None else self.value.to(dtype)
+        return replace(self, query=self.query.to(dtype), key=self.key.to(dtype), value=value)
+
+    def leaves(self) -> "Inputs":
+        """The same memory, with gradients collected separately."""
+        value = None if self.value is None else self.value.detach().requires_grad_()
+        query, key = self.query.detach().requires_grad_(), self.key.detach().requires_grad_()
+        return replace(self, query=query, key=key, value=value)
+
+    def arguments(self) -> tuple[Tensor | SemanticLayout | None, ...]:
+        """In the order of the op's parameters."""
+        return self.query, self.key, self.value, self.query_labels, self.key_labels
+
+
+def make_inputs(
+    *,
+    batch: int = 2,
+    heads: int = 2,
+    key_heads: int | None = None,
+    queries: int = 37,
+    keys: int = 24,
+    width: int = 16,
+    value_width: int | None = None,
+    num_labels: int = 5,
+    shared_value: bool = False,
+    memory: str = "contiguous",
+    label_dtype: torch.dtype = torch.int64,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Inputs:
+    """Draw inputs: unsorted labels, some ignored (in signed dtypes), the last absent from keys.
+
+    ``memory`` lays out query, key and value (B, H, N, D): ``contiguous``; ``channels_first`` and
+    ``channels_last`` as views of (B, H * D, N) and (B, N, H * D); ``sliced`` out of wider rows;
+    ``expanded`` over the batch (stride 0).
+    """
+    random = torch.Generator().manual_seed(seed)
+    key_heads = heads if key_heads is None else key_heads
+
+    def draw(heads: int, count: int, width: int) -> Tensor:
+        flat = torch.randn(batch, heads, count, width, generator=random, dtype=torch.float64)
+        return lay_out(flat.to(device, dtype), memory)
+
+    def labels(count: int, up_to: int) -> Tensor:
+        lowest = -1 if label_dtype.is_signed else 0
+        drawn = torch.randint(lowest, max(1, up_to), (batch, count), generator=random)
+        return drawn.to(device, label_dtype)
+
+    return Inputs(
+        query=draw(heads, queries, width),
+        key=draw(key_heads, keys, width),
+        value=None if shared_value else draw(key_heads, keys, value_width or width),
+        query_labels=labels(queries, num_labels),
+        key_labels=labels(keys, num_labels - 1),
+    )
+
+
+def lay_out(tensor: Tensor, memory: str) -> Tensor:
+    """Copy (B, H, N, D) into one of the layouts in ``MEMORY``; ``expanded`` repeats item 0."""
+    if memory == "channels_first":
+        return tensor.mT.contiguous().mT
+    if memory == "channels_last":
+        return tensor.transpose(1, 2).contiguous().transpose(1, 2)
+    if memory == "sliced":
+        wider = tensor.new_full((*tensor.shape[:-1], tensor.shape[-1] + 3), torch.nan)
+        wider[..., 1:-2] = tensor
+        return wider[..., 1:-2]
+    if memory == "expanded":
+        return tensor[:1].expand(tensor.shape)
+    if memory != "contiguous":
+        raise ValueError(f"memory: expected one of {', '.join(MEMORY)}, got {memory!r}")
+    return tensor.contiguous()
+
+
+def outcome(
+    inputs: Inputs,
+    *,
+    backend: str | None,
+    empty: str = "zero",
+    scale: float | None = None,
+    rounded_to: torch.dtype | None = None,
+    seed: int = 1,
+) -> dict[str, Tensor]:
+    """Run forward and backward; return out, lse, grad_query, grad_key and grad_value (if any).
+
+    The output's gradients are drawn from ``seed`` in fp64 and rounded to ``rounded_to`` (default:
+    the inputs' dtype), lse's to at least fp32, so that runs in two dtypes can share them.
+    """
+    leaves = inputs.leaves()
+    out, lse = semantic_cross_attention(
+        *leaves.arguments(),  # type: ignore[arg-type]
+        empty=empty,
+        scale=scale,
+        return_lse=True,
+        backend=backend,
+    )
+    random = torch.Generator().manual_seed(seed)
+    dtype = rounded_to or inputs.query.dtype
+    gradients = []
+    for result, rounded in ((out, dtype), (lse, torch.promote_types(dtype, torch.float32))):
+        drawn = torch.randn(result.shape, generator=random, dtype=torch.float64).to(rounded)
+        gradients.append(drawn.to(result.device, result.dtype))
+    torch.autograd.backward((out, lse), gradients)
+    named = {"grad_query": leaves.query.grad, "grad_key": leaves.key.grad}
+    if leaves.value is not None:
+        named["grad_value"] = leaves.value.grad
+    results = {"out": out.detach(), "lse": lse.detach()}
+    return results | {name: grad for name, grad in named.items() if grad is not None}
+
+
+def assert_matches_oracle(
+    inputs: Inputs, *, backend: str, empty: str = "zero", scale: float | None = None
+) -> None:
+    """Hold one backend's results and gradients against fp64 on the same, already rounded inputs.
+
+    The reference in the inputs' own dtype is the yardstick; see :func:`assert_within_budget`.
+    """
+    dtype = inputs.query.dtype
+    actual = outcome(inputs, backend=backend, empty=empty, scale=scale)
+    eager = outcome(inputs, backend="reference", empty=empty, scale=scale)
+    exact = outcome(
+        inputs.to(torch.float64), backend="reference", empty=empty, scale=scale, rounded_to=dtype
+    )
+    assert actual.keys() == exact.keys()
+    for name in exact:
+        assert_within_budget(name, actual[name], exact[name], eager[name])
+
+
+def assert_within_budget(
+    name: str, actual: Tensor, exact: Tensor, eager: Tensor, *, roundings: float | None = None
+) -> None:
+    """Bound an error by twice the error of eager code plus a few roundings.
+
+    ``max|actual - exact| <= 2 * max|eager - exact| + roundings * eps * max|exact|``, the same for
+    means; names that begin with ``grad`` are also held by their cosine with ``exact`` and by
+    their signed bias along it. Infinities must agree exactly.
+
+    Args:
+        name: for the message.
+        actual: what is judged; its dtype gives eps.
+        exact: fp64 oracle.
+        eager: the same maths by eager code in ``actual``'s dtype. Its error can be exactly 0
+            (a label with one key), hence the roundings.
+        roundings: default 4; 256 in fp64, where the oracle is no better than what it judges.
+
+    Raises:
+        AssertionError: with every bound that was missed and the worst index.
+    """
+    assert actual.shape == exact.shape, f"{name}: shape {actual.shape}, expected {exact.shape}"
+    assert actual.dtype == eager.dtype, f"{name}: {actual.dtype}, expected {eager.dtype}"
+    if roundings is None:
+        roundings = 256 if actual.dtype == torch.float64 else 4
+    slack = roundings * torch.finfo(actual.dtype).eps
+    actual, eager = actual.double(), eager.double()
+    infinite = exact.isinf()
+    assert torch.equal(actual[infinite], exact[infinite]), f"{name}: infinities differ"
+    actual, eager, exact = (t.masked_fill(infinite, 0) for t in (actual, eager, exact))
+    if not exact.numel():
+        return
+    error, allowed = (actual - exact).abs(), (eager - exact).abs()
+    checks = {
+        "max": (error.max(), 2 * allowed.max() + slack * exact.abs().max()),
+        "mean": (error.mean(), 2 * allowed.mean() + slack * exact.abs().mean()),
+    }
+    if name.startswith("grad") and exact.any():
+        checks |= _direction_checks(actual, exact, eager, slack)
+    missed = [
+        f"{what} {float(e):.3e} > {float(b):.3e}" for what, (e, b) in checks.items() if not e <= b
+    ]
+    if missed:
+        worst = tuple(
+            int(i) for i in torch.unravel_index(error.nan_to_num(torch.inf).argmax(), error.shape)
+        )
+        raise AssertionError(
+            f"{name}: {'; '.join(missed)}; worst at {worst}: "
+            f"{float(actual[worst])!r}, expected {float(exact[worst])!r}"
+        )
+
+
+def _direction_checks(
+    actual: Tensor, exact: Tensor, eager: Tensor, slack: float
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Cosine: 1 - cos is half the squared relative error. Bias: the error's part along exact."""
+    norm = exact.norm()
+    relative = 2 * (eager - exact).norm() / norm + slack
+    one_minus_cosine = 1 - (actual * exact).sum() / (actual.norm() * norm)
+    bias = ((actual - exact) * exact).sum() / norm**2
+    eager_bias = ((eager - exact) * exact).sum() / norm**2
+    round_off = 64 * torch.finfo(torch.float64).eps
+    return {
+        "1 - cosine": (one_minus_cosine, relative**2 + round_off),
+        "signed bias": (bias.abs(), 2 * eager_bias.abs() + slack),
+    }
+
+
+@contextlib.contextmanager
+def poisoned_memory() -> Iterator[None]:
+    """Fill memory that PyTorch hands out uninitialised with NaN (the largest number, for ints).
+
+    Covers ``torch.empty`` and its kin in Python and inside compiled operators. A result that
+    some kernel forgot to write is NaN, not by luck 0.
+    """
+    memory: Any = torch.utils.deterministic
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        memory.fill_uninitialized_memory,
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = True
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        memory.fill_uninitialized_memory = before[2]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step folders: the networks to use, and all else that training needs to go on."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scam.errors import InputError
+from scam.files import folder_aside, sweep
+from scam.training.run_folder import CONFIG, MODEL, TRAINING, RunFolder, read_json
+
+KEPT = 3
+
+
+def save(
+    folder: RunFolder,
+    step: int,
+    model_tensors: Mapping[str, Tensor],
+    model_config: Mapping[str, Any],
+    training_state: Mapping[str, Any],
+) -> Path:
+    """Write the step folder of ``step``, let ``latest`` name it, remove all but the last three.
+
+    A kill or a full disk at any moment leaves the previous step folder and ``latest`` as they
+    were. A step folder of the same step is replaced.
+
+    Args:
+        folder: the run.
+        step: steps done.
+        model_tensors: the weights to use, of any device, layout and sharing.
+        model_config: what builds the networks, as JSON can hold it.
+        training_state: tensors, numbers, strings and containers of these, as
+            ``torch.load(weights_only=True)`` accepts them.
+
+    Returns:
+        The step folder.
+
+    Raises:
+        InputError: it cannot be written, for instance because the disk is full.
+        TypeError: ``training_state`` holds something that could not be loaded again.
+    """
+    sweep(folder.checkpoints)
+    path = folder.step_folder(step)
+    with folder_aside(path) as partial:
+        (partial / CONFIG).write_text(json.dumps(model_config, indent=2) + "\n")
+        _save_model(partial / MODEL, model_tensors)
+        # safetensors makes its file readable by its owner alone.
+        shutil.copymode(partial / CONFIG, partial / MODEL)
+        _save_training(partial / TRAINING, training_state)
+    folder.point_latest(step)
+    folder.keep_last(KEPT)
+    return path
+
+
+def load_model(step_folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the weights, on the CPU, and the configuration of the networks they belong to.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    path = Path(step_folder) / MODEL
+    config = read_json(Path(step_folder) / CONFIG)
+    try:
+        return load_file(path), config
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged or cut short: {error}") from error
+
+
+def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read all else that training needs to go on, tensors on the CPU.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = Path(step_folder) / TRAINING
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # reading a damaged archive can end in any exception
+        raise InputError(f"{path} is damaged or cut short: {_first_line(error)}") from error
+    if not isinstance(state, dict):
+        raise InputError(f"{path} is damaged: expected a dict, found {type(state).__name__}")
+    return state
+
+
+def _save_model(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    # safetensors refuses tensors that share memory or are not contiguous.
+    plain: dict[str, Tensor] = {}
+    storages = set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().to("cpu").contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        plain[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
+    try:
+        save_file(plain, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def _save_training(path: Path, state: Mapping[str, Any]) -> None:
+    # Through a Python file, since torch.save to a path hides why the disk refused.
+    with path.open("wb") as file:
+        torch.save(dict(state), file)
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        raise TypeError(f"training_state cannot be loaded again: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

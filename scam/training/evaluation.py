@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run looks at between steps: held-out PSNR, the floors to beat, and the sheet."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scam.data import PairDataset
+from scam.metrics import ColourFloors, Psnr
+from scam.models import Scam
+from scam.training.sheet import save_sheet
+
+_FLOOR_PICTURES = 512
+_MEAN_PICTURES = 64
+_SHEET_ROWS = 6
+
+
+def pairs(
+    dataset: PairDataset, batch_size: int, indices: Iterable[int] | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images (B, 3, H, W) and label maps (B, H, W) of a data set in order, unflipped."""
+    wanted = list(range(len(dataset)) if indices is None else indices)
+    for start in range(0, len(wanted), batch_size):
+        part = [dataset[index, 0] for index in wanted[start : start + batch_size]]
+        yield (
+            torch.stack([item["image"] for item in part]),
+            torch.stack([item["labels"] for item in part]),
+        )
+
+
+@torch.no_grad()
+def reconstruction_psnr(model: Scam, dataset: PairDataset, batch_size: int) -> Psnr:
+    """PSNR of the model's reconstructions of ``dataset``, without noise."""
+    device = model.token_labels.device
+    psnr = Psnr()
+    model.eval()
+    for image, labels in pairs(dataset, batch_size):
+        image, labels = image.to(device), labels.to(device)
+        psnr.update(model.generate(labels, model.encode(image, labels)), image)
+    return psnr
+
+
+def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]:
+    """Pooled PSNR on ``held_out`` of flat colours: the training set's per label, and each
+    picture's own per label. The former are learnt from at most 512 training pictures.
+    """
+    floors = ColourFloors(len(train.source.label_set.names))
+    for image, labels in pairs(train, 64, _spread(len(train), _FLOOR_PICTURES)):
+        floors.learn(image, labels)
+    by_mean, by_own = Psnr(), Psnr()
+    for image, labels in pairs(held_out, 64):
+        by_mean.update(floors.paint_mean(labels), image)
+        by_own.update(floors.paint_own(image, labels), image)
+    return {"psnr_mean_colours": by_mean.pooled, "psnr_own_colours": by_own.pooled}
+
+
+@torch.no_grad()
+def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> None:
+    """Set ``model.mean_tokens`` from at most 64 pictures spread over ``dataset``."""
+    device = model.token_labels.device
+    total = torch.zeros_like(model.mean_tokens)
+    count = torch.zeros(len(model.mean_known), device=device)
+    for image, labels in pairs(dataset, batch_size, _spread(len(dataset), _MEAN_PICTURES)):
+        latents = model.encode(image.to(device), labels.to(device))
+        held = latents.present[:, model.token_labels, None]
+        total += torch.where(held, latents.tokens.float(), 0.0).sum(0)
+        count += latents.present.sum(0)
+    model.mean_tokens.copy_(total / count[model.token_labels, None].clamp(min=1))
+    model.mean_known.copy_(count > 0)
+
+
+@torch.no_grad()
+def paint_sheet(model: Scam, dataset: PairDataset, path: Path) -> None:
+    """Save input, labels, reconstruction, and the next row's subject in this row's scene."""
+    device = model.token_labels.device
+    rows = _spread(len(dataset), _SHEET_ROWS)
+    image, labels = (x.to(device) for x in next(pairs(dataset, len(rows), rows)))
+    latents = model.encode(image, labels)
+    following = latents[[(i + 1) % len(rows) for i in range(len(rows))]]
+    mixed = model.mix(following, latents, latents.present)
+    save_sheet(
+        path,
+        {
+            "input": image,
+            "labels": labels,
+            "reconstruction": model.generate(labels, latents),
+            "next row's subject": model.generate(labels, mixed),
+        },
+    )
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """At most ``count`` indices spread evenly over ``range(length)``."""
+    count = min(length, count)
+    return [i * length // count for i in range(count)]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a run folder on disk back to a model that paints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scam.data import LabelValues, PairSource
+from scam.errors import InputError
+from scam.models import ModelConfig, Scam
+from scam.training.checkpoint import load_model
+from scam.training.run_folder import resolve_checkpoint
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model and what its label maps mean."""
+
+    path: Path
+    model: Scam
+    label_names: tuple[str, ...]
+    label_values: LabelValues
+
+    def label(self, word: str) -> int:
+        """The number of a label given by name or number; InputError lists the names."""
+        if word in self.label_names:
+            return self.label_names.index(word)
+        if word.isdecimal() and int(word) < len(self.label_names):
+            return int(word)
+        raise InputError(f"label {word!r}: expected one of {', '.join(self.label_names)}")
+
+
+def describe(model: ModelConfig, source: PairSource) -> dict[str, Any]:
+    """The ``config.json`` of a step folder, which :func:`load_checkpoint` reads."""
+    return {
+        "model": model.as_dict(),
+        "label_names": list(source.label_set.names),
+        "label_values": source.label_values.as_dict(),
+    }
+
+
+def load_checkpoint(
+    path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True
+) -> Checkpoint:
+    """Open a run folder or one of its step folders: averaged weights, evaluation mode.
+
+    Raises InputError when nothing complete is there or the weights are of another model.
+    """
+    folder = resolve_checkpoint(path)
+    tensors, config = load_model(folder)
+    try:
+        names, values = tuple(config["label_names"]), LabelValues.from_dict(config["label_values"])
+        shapes = config["model"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'config.json'}: no entry {error}") from error
+    model = Scam(ModelConfig.from_dict(shapes), fused=fused)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{folder}: weights of another model ({reason})") from error
+    return Checkpoint(folder, model.to(device).eval(), names, values)
+
+
+def load(path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True) -> Scam:
+    """Load a trained model from a run folder or one of its ``checkpoints/step_*`` folders.
+
+    It holds the averaged weights and is in evaluation mode. ``fused=False`` computes the dense
+    attention of the paper instead. Raises InputError when there is no complete checkpoint.
+    """
+    return load_checkpoint(path, device=device, fused=fused).model

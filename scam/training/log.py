@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run tells: metrics as JSON lines, TensorBoard if it is there, and a progress bar."""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from scam.errors import InputError
+from scam.files import write_aside
+
+Value = float | int | str | None
+
+
+class MetricsLog:
+    """Append one JSON object per line to ``path``; to be closed, or used in a ``with``.
+
+    Opening drops the lines of steps after ``step0``, so that a run resumed there ends with the
+    file of a run that was never interrupted. A last line cut short by a kill is dropped too.
+
+    Args:
+        path: the file, made if missing.
+        step0: the step the run starts or continues from.
+        tensorboard: write the numbers to ``tensorboard/`` beside ``path`` as well, where the
+            ``tensorboard`` package is installed.
+
+    Raises:
+        InputError: the file is damaged before its last line, or cannot be written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], step0: int = 0, *, tensorboard: bool = False
+    ) -> None:
+        self.path = Path(path)
+        _rewind(self.path, step0)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab")
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        self._board = _open_board(self.path.parent / "tensorboard", step0) if tensorboard else None
+
+    def write(self, step: int, values: Mapping[str, Value]) -> None:
+        """Append ``{"step": step, **values}``; numbers that are not finite become null."""
+        finite = {key: _finite(value) for key, value in values.items()}
+        line = json.dumps({"step": step, **finite}, allow_nan=False)
+        try:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        if self._board is not None:
+            for key, value in finite.items():
+                if isinstance(value, float | int):
+                    self._board.add_scalar(key, value, step)
+
+    def close(self) -> None:
+        """Close the file and the TensorBoard writer."""
+        if self._board is not None:
+            self._board.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _cannot_write(self, error: OSError) -> InputError:
+        return InputError(f"cannot write {self.path}: {error.strerror or error}")
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read a file of :class:`MetricsLog`, without a last line that was cut short.
+
+    Raises:
+        InputError: the file cannot be read, or an earlier line is damaged.
+    """
+    return [entry for entry, _ in _entries(Path(path))]
+
+
+class Progress:
+    """A progress bar with losses and the time left; without a terminal, a line now and then.
+
+    Args:
+        total: the step the run ends at.
+        step0: the step it starts or continues from.
+        interval: without a terminal, seconds between lines.
+        stream: where to; stderr unless given.
+    """
+
+    def __init__(
+        self, total: int, step0: int = 0, *, interval: float = 10.0, stream: TextIO | None = None
+    ) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._total, self._step0, self._interval = total, step0, interval
+        self._start = time.monotonic()
+        self._next_line = self._start
+        self._bar: tqdm[Any] | None = None
+        if self._stream.isatty():
+            self._bar = tqdm(
+                total=total, initial=step0, file=self._stream, dynamic_ncols=True, unit="step"
+            )
+
+    def update(self, step: int, losses: Mapping[str, float]) -> None:
+        """Say that ``step`` is done and what its losses were."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(_words(losses), refresh=False)
+            self._bar.update(step - self._bar.n)
+            return
+        now = time.monotonic()
+        if now < self._next_line and step < self._total:
+            return
+        self._next_line = now + self._interval
+        seconds = (now - self._start) / max(step - self._step0, 1)
+        left = tqdm.format_interval(seconds * (self._total - step))
+        self.say(f"step {step}/{self._total}  {_words(losses)}  {seconds:.3g} s/step  {left} left")
+
+    def say(self, text: str) -> None:
+        """Print a line without breaking the bar."""
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _rewind(path: Path, step0: int) -> None:
+    if not path.exists():
+        return
+    kept = b"".join(line + b"\n" for entry, line in _entries(path) if entry["step"] <= step0)
+    if kept != path.read_bytes():
+        with write_aside(path) as file:
+            file.write(kept)
+
+
+def _entries(path: Path) -> list[tuple[dict[str, Any], bytes]]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    entries = []
+    for number, line in enumerate(lines, start=1):
+        entry = _parsed(line)
+        if entry is not None:
+            entries.append((entry, line))
+        elif number < len(lines):  # the last one is empty, unless the writer was killed
+            raise InputError(f"{path} is damaged: line {number} is {line[:40]!r}")
+    return entries
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(entry, dict) and isinstance(entry.get("step"), int)
+    return entry if whole else None
+
+
+def _finite(value: Value) -> Value:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _words(losses: Mapping[str, float]) -> str:
+    return " ".join(f"{name}={value:.4g}" for name, value in losses.items())
+
+
+def _open_board(folder: Path, step0: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step0 + 1)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting of a training run apart from the model's shapes and the data's place."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from scam.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train. Defaults are the paper's, single process.
+
+    Attributes:
+        steps: optimisation steps of encoder and generator, as many of the discriminator.
+        batch_size: pictures per forward pass.
+        accumulate: forward passes per step; gradients are averaged over them.
+        lr: learning rate of encoder and generator.
+        lr_discriminator: the discriminator's (two time scales).
+        weight_decay: AdamW's, decoupled.
+        gan: weight of the adversarial loss; 0 trains without a discriminator.
+        perceptual_weight: weight of the perceptual distance.
+        l1: weight of the mean absolute error in [-1, 1].
+        perceptual: "vgg19", "lpips", "pyramid" or "none".
+        perceptual_weights: path of the network weights behind it, or None.
+        ema: what the weight average keeps per step in the long run.
+        seed: of initial weights, order, flips and noise.
+        amp: 16-bit autocast where the device is fast at it.
+        fused_sca: the fused attention, or the dense one of the paper.
+        flip: mirror every other training picture, exchanging left and right labels.
+        workers: loader processes; 0 loads in this one.
+        eval_every, sample_every, save_every, log_every: intervals in steps.
+    """
+
+    steps: int = 50_000
+    batch_size: int = 8
+    accumulate: int = 1
+    lr: float = 1e-4
+    lr_discriminator: float = 4e-4
+    weight_decay: float = 0.01
+    gan: float = 1.0
+    perceptual_weight: float = 10.0
+    l1: float = 10.0
+    perceptual: str = "pyramid"
+    perceptual_weights: str | None = None
+    ema: float = 0.999
+    seed: int = 0
+    amp: bool = False
+    fused_sca: bool = True
+    flip: bool = True
+    workers: int = 2
+    eval_every: int = 1000
+    sample_every: int = 1000
+    save_every: int = 1000
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("steps", 1), ("batch_size", 1), ("accumulate", 1), ("workers", 0), ("seed", 0),
+            ("eval_every", 1), ("sample_every", 1), ("save_every", 1), ("log_every", 1),
+            ("gan", 0), ("perceptual_weight", 0), ("l1", 0), ("weight_decay", 0),
+        ):  # fmt: skip
+            if getattr(self, name) < least:
+                raise InputError(f"{name}={getattr(self, name)}: expected at least {least}")
+        for name in ("lr", "lr_discriminator"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}={getattr(self, name)}: expected above 0")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"ema={self.ema}: expected at least 0 and below 1")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+NAMES = tuple(field.name for field in fields(TrainOptions))
+
+PRESET_OPTIONS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "steps": 1000,
+        "lr": 1e-3,
+        "lr_discriminator": 1e-3,
+        "workers": 0,
+        "eval_every": 100,
+        "sample_every": 250,
+        "save_every": 250,
+    },
+}
+"""Where a preset departs from the paper's training."""

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Perceptual distances between pictures in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
+
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scam.errors import InputError
+
+Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
+
+WEIGHT_FILES = {"vgg19": "vgg19-dcbb9e9d.pth", "lpips": "vgg16-397923af.pth"}
+"""torchvision's ImageNet weights, by the file names its own downloads carry."""
+
+_VGG19_TAPS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1 ... relu5_1
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def default_weights(name: str) -> Path:
+    """Where torchvision would have cached the weights of ``name``; nothing is downloaded."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHT_FILES[name]
+
+
+def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptual, Path | None]:
+    """The loss to use and its weight file; ``None`` means VGG-19 where its weights are at hand.
+
+    Raises InputError for an unknown name or a missing weight file.
+    """
+    if name is None:
+        found = weights or default_weights("vgg19")
+        return ("vgg19", found) if found.is_file() else ("pyramid", None)
+    if name not in ("vgg19", "lpips", "pyramid", "none"):
+        raise InputError(f"perceptual {name!r}: expected vgg19, lpips, pyramid or none")
+    if name not in WEIGHT_FILES:
+        return cast(Perceptual, name), None
+    path = weights or default_weights(name)
+    if not path.is_file():
+        raise InputError(
+            f"perceptual {name}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]}"
+            " there, name its path with --perceptual-weights, or choose --perceptual pyramid"
+        )
+    return cast(Perceptual, name), path
+
+
+def build_perceptual(name: Perceptual, weights: Path | None, *, released: bool) -> nn.Module:
+    """A module mapping (fake, real), both (B, 3, H, W) in [-1, 1], to a scalar distance.
+
+    ``released=True`` feeds VGG-19 the raw [-1, 1] picture, as the published system does.
+    """
+    if name == "vgg19":
+        return Vgg19Distance(cast(Path, weights), normalise=not released)
+    if name == "lpips":
+        return LpipsDistance(cast(Path, weights))
+    return PyramidDistance()
+
+
+class PyramidDistance(nn.Module):
+    """Mean absolute error of picture and of its gradients over halved sizes; needs no weights."""
+
+    def __init__(self, levels: int = 4) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """See :func:`build_perceptual`."""
+        error = fake.float() - real.float()
+        total = error.new_zeros(())
+        count = 0
+        while count < self.levels and min(error.shape[2:]) >= 4:
+            across = error[..., 1:] - error[..., :-1]
+            down = error[..., 1:, :] - error[..., :-1, :]
+            total = total + (error.abs().mean() + across.abs().mean() + down.abs().mean()) / 3
+            error = F.avg_pool2d(error, 2)
+            count += 1
+        return total / max(count, 1)
+
+
+class Vgg19Distance(nn.Module):
+    """Weighted L1 between VGG-19 features at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, weights: Path, *, normalise: bool) -> None:
+        super().__init__()
+        from torchvision.models import vgg19
+
+        network = vgg19(weights=None)
+        load_weights(network, weights)
+        self.features = network.features[: max(_VGG19_TAPS) + 1].eval().requires_grad_(False)
+        for layer in self.features:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        mean, std = (_IMAGENET_MEAN, _IMAGENET_STD) if normalise else ((0.5,) * 3, (0.5,) * 3)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """See :func:`build_perceptual`."""
+        with torch.no_grad():
+            wanted = self._taps(real)
+        pairs = zip(self._taps(fake), wanted, _VGG19_TAPS.values(), strict=True)
+        return torch.stack([w * (a.float() - b.float()).abs().mean() for a, b, w in pairs]).sum()
+
+    def _taps(self, x: Tensor) -> list[Tensor]:
+        x = ((x + 1) / 2 - self.mean) / self.std
+        taps = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in _VGG19_TAPS:
+                taps.append(x)
+        return taps
+
+
+class LpipsDistance(nn.Module):
+    """LPIPS with its VGG-16 trunk loaded from torchvision's file (Zhang et al., CVPR 2018)."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        try:
+            import lpips
+        except ImportError as error:
+            raise InputError("perceptual lpips: `pip install lpips` (extra [eval])") from error
+        self.distance = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
+        trunk = nn.Sequential()
+        for part in self.distance.net.children():
+            for index, layer in part.named_children():
+                trunk.add_module(index, layer)
+        holder = nn.Module()
+        holder.features = trunk
+        load_weights(holder, weights, only="features.")
+        self.distance.eval().requires_grad_(False)
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """See :func:`build_perceptual`."""
+        return cast(Tensor, self.distance(fake, real)).mean()
+
+
+def load_weights(network: nn.Module, path: Path, only: str = "") -> None:
+    """Fill ``network`` from a torchvision state dict; ``only`` keeps the keys of that prefix.
+
+    Raises InputError naming the file when it cannot be read or holds another network.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict({k: v for k, v in state.items() if k.startswith(only)})
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not the expected network weights ({reason})") from error

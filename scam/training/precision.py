@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``--amp`` means on the device at hand."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Autocast dtype (None = float32 throughout), and one line that says why."""
+
+    dtype: torch.dtype | None
+    reason: str
+
+    @property
+    def scaled(self) -> bool:
+        """fp16 gradients underflow without a loss scale."""
+        return self.dtype is torch.float16
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """A context for forward passes."""
+        return torch.autocast(device.type, self.dtype, enabled=self.dtype is not None)
+
+
+def resolve_precision(amp: bool, device: torch.device) -> Precision:
+    """bf16 where the hardware multiplies it, fp16 on older GPUs, else float32.
+
+    A CPU without bf16 instructions only emulates 16-bit floats, many times slower than fp32.
+    """
+    if not amp:
+        return Precision(None, "float32")
+    if device.type == "cuda":
+        if torch.cuda.get_device_capability(device) >= (8, 0):
+            return Precision(torch.bfloat16, "--amp: bfloat16")
+        return Precision(torch.float16, "--amp: float16 with loss scaling (GPU older than sm_80)")
+    if device.type == "cpu":
+        capabilities = _cpu_capabilities()
+        for name in ("amx_bf16", "avx512_bf16"):
+            if capabilities.get(name):
+                return Precision(torch.bfloat16, f"--amp: bfloat16 ({name})")
+        return Precision(None, "--amp: float32, since this CPU has no bfloat16 instructions")
+    return Precision(None, f"--amp: float32, since {device.type} is not tested with autocast")
+
+
+def _cpu_capabilities() -> dict[str, object]:
+    query = getattr(torch.cpu, "get_capabilities", None)
+    return dict(query()) if query else {}

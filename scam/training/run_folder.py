@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder a training run leaves behind.
+
+::
+
+    OUT/config.json                      every setting of the run
+    OUT/metrics.jsonl                    one line per logged step
+    OUT/samples/step_0000100.png         picture sheets
+    OUT/checkpoints/step_0000100/        model.safetensors, config.json, training.pt
+    OUT/checkpoints/latest               the name of the newest step folder
+"""
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scam.errors import InputError
+from scam.files import remove_folder, sweep, write_aside
+
+CONFIG = "config.json"
+MODEL = "model.safetensors"
+TRAINING = "training.pt"
+_STEP = re.compile(r"step_(\d{7,})")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """An opened run folder: where everything goes, and the settings stored in it."""
+
+    path: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def create(
+        cls,
+        out: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        may_change: Collection[str] = (),
+    ) -> "RunFolder":
+        """Start a run in ``out``, or open the run that is there to continue it.
+
+        Args:
+            out: the folder; made if missing.
+            config: settings that JSON can hold. When resuming only those that were asked for need
+                be here: the stored ones fill in the rest.
+            resume: continue instead of start.
+            may_change: settings that may differ from the stored ones when resuming, such as the
+                number of steps; a setting inside another is written ``outer.inner``.
+
+        Raises:
+            InputError: starting in a folder that is not empty; resuming where there is no run,
+                no checkpoint, or one with other settings; ``out`` is a file or not writable.
+        """
+        path = Path(out)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--out {path} is a file, expected a folder")
+        asked = json.loads(json.dumps(config))
+        if resume:
+            settings = _merge(path / CONFIG, _stored_config(path), asked, may_change)
+        elif _used(path):
+            raise InputError(
+                f"--out {path} is not empty: continue its run with --resume, or give another --out"
+            )
+        else:
+            settings = asked
+        run = cls(path, settings)
+        sweep(path)
+        sweep(run.checkpoints)
+        if resume and run.newest() is None:
+            raise InputError(
+                f"--resume: {path} holds no complete checkpoint to continue from, "
+                "start again with another --out"
+            )
+        write_json(path / CONFIG, settings)
+        return run
+
+    @property
+    def metrics(self) -> Path:
+        """The file of metrics, one JSON object per line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of step folders."""
+        return self.path / "checkpoints"
+
+    def sample(self, step: int) -> Path:
+        """Where the picture sheet of ``step`` goes."""
+        return self.path / "samples" / f"step_{step:07d}.png"
+
+    def step_folder(self, step: int) -> Path:
+        """Where the checkpoint of ``step`` goes."""
+        return self.checkpoints / f"step_{step:07d}"
+
+    def newest(self) -> Path | None:
+        """The step folder to continue from: the one ``latest`` names, else the highest whole."""
+        return _newest(self.checkpoints)
+
+    def point_latest(self, step: int) -> None:
+        """Let ``latest`` name the step folder of ``step``."""
+        with write_aside(self.checkpoints / "latest") as file:
+            file.write(f"{self.step_folder(step).name}\n".encode())
+
+    def keep_last(self, count: int) -> None:
+        """Remove all step folders but the ``count`` highest and the one ``latest`` names."""
+        newest = self.newest()
+        for folder in list(filter(_complete, _step_folders(self.checkpoints)))[count:]:
+            if folder != newest:
+                remove_folder(folder)
+
+
+def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
+    """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder.
+
+    Raises:
+        InputError: there is no such folder, or it holds no complete checkpoint.
+    """
+    path = Path(path)
+    wanted = "give a training run's --out folder or one of its checkpoints/step_* folders"
+    if not path.is_dir():
+        found = "is a file" if path.exists() else "does not exist"
+        raise InputError(f"checkpoint {path} {found}: {wanted}")
+    if (path / "checkpoints").is_dir():
+        newest = _newest(path / "checkpoints")
+        if newest is None:
+            raise InputError(f"checkpoint {path} holds no complete step folder yet")
+        return newest
+    missing = [name for name in (MODEL, CONFIG) if not (path / name).is_file()]
+    if not missing:
+        return path
+    if MODEL not in missing or _STEP.fullmatch(path.name):
+        raise InputError(f"checkpoint {path} is incomplete: no {' and no '.join(missing)} in it")
+    if CONFIG not in missing:
+        raise InputError(f"checkpoint {path} holds no complete step folder yet")
+    raise InputError(f"{path} is no checkpoint: {wanted}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: no such file, or something else is in it.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is damaged: expected a JSON object, found {value!r:.40}")
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object for people to read, all of it or nothing."""
+    with write_aside(path) as file:
+        file.write(json.dumps(value, indent=2).encode() + b"\n")
+
+
+def _used(path: Path) -> bool:
+    try:
+        return path.is_dir() and any(not name.endswith(".partial") for name in os.listdir(path))
+    except OSError as error:
+        raise InputError(f"cannot read --out {path}: {error.strerror}") from error
+
+
+def _stored_config(path: Path) -> dict[str, Any]:
+    if not (path / CONFIG).is_file():
+        raise InputError(f"--resume: there is no run in {path} (no {CONFIG})")
+    return read_json(path / CONFIG)
+
+
+def _merge(
+    source: Path, stored: dict[str, Any], asked: dict[str, Any], may_change: Collection[str]
+) -> dict[str, Any]:
+    clashes = [
+        f"{key} is {old!r} there, {new!r} was asked"
+        for key, old, new in _differences(stored, asked)
+        if key not in may_change
+    ]
+    if clashes:
+        raise InputError(f"--resume: {source} has other settings: {'; '.join(clashes)}")
+    return _update(stored, asked)
+
+
+def _differences(
+    stored: dict[str, Any], asked: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    for key, old in stored.items():
+        new = asked.get(key, old)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}", old, new
+
+
+def _update(stored: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(stored)
+    for key, new in asked.items():
+        old = stored.get(key)
+        inner = isinstance(old, dict) and isinstance(new, dict)
+        merged[key] = _update(stored[key], new) if inner else new
+    return merged
+
+
+def _step_folders(checkpoints: Path) -> Iterator[Path]:
+    found = {}
+    if checkpoints.is_dir():
+        for folder in checkpoints.iterdir():
+            match = _STEP.fullmatch(folder.name)
+            if match and folder.is_dir():
+                found[int(match[1])] = folder
+    for step in sorted(found, reverse=True):
+        yield found[step]
+
+
+def _complete(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (MODEL, CONFIG, TRAINING))
+
+
+def _newest(checkpoints: Path) -> Path | None:
+    try:
+        name = (checkpoints / "latest").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        name = ""
+    if _STEP.fullmatch(name) and _complete(checkpoints / name):
+        return checkpoints / name
+    return next(filter(_complete, _step_folders(checkpoints)), None)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training step: encoder and generator first, then the discriminator."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scam.models import Discriminator, Scam
+from scam.nn.pyramid import LabelPyramid
+from scam.training.ema import Ema
+from scam.training.losses import hinge_discriminator, hinge_generator
+from scam.training.options import TrainOptions
+from scam.training.precision import Precision
+
+Losses = dict[str, Tensor]
+
+
+class Trainer:
+    """Networks, optimisers and weight average, advanced one step at a time.
+
+    A step depends on the batch, the state and (seed, step) only: no global random state.
+    """
+
+    def __init__(
+        self,
+        model: Scam,
+        discriminator: Discriminator,
+        perceptual: nn.Module,
+        options: TrainOptions,
+        precision: Precision,
+        device: torch.device,
+    ) -> None:
+        self.model = model.to(device)
+        self.discriminator = discriminator.to(device)
+        self.perceptual = perceptual.to(device)
+        self.options = options
+        self.precision = precision
+        self.device = device
+        self.ema = Ema(self.model, options.ema)
+        self.optimizer = self._adamw(self.model, options.lr)
+        self.optimizer_d = self._adamw(self.discriminator, options.lr_discriminator)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
+
+    def step(self, image: Tensor, labels: Tensor, step: int) -> Losses:
+        """Learn from image (B, 3, H, W) and labels (B, H, W); returns detached scalar losses."""
+        self.model.train()
+        noise = torch.Generator(self.device)
+        noise.manual_seed((self.options.seed << 32) + step)
+        parts = self.options.accumulate
+        micro = [
+            (image.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True))
+            for image, labels in zip(image.chunk(parts), labels.chunk(parts), strict=True)
+        ]
+        losses: Losses = {}
+        played: list[tuple[Tensor, Tensor, LabelPyramid]] = []
+        self.discriminator.requires_grad_(False)
+        for real, maps in micro:
+            fake, pyramid = self._generator_part(real, maps, noise, losses)
+            played.append((real, fake, pyramid))
+        self._apply(self.optimizer)
+        if self.options.gan > 0:
+            self.discriminator.requires_grad_(True)
+            for real, fake, pyramid in played:
+                self._discriminator_part(real, fake, pyramid, losses)
+            self._apply(self.optimizer_d)
+        self.scaler.update()
+        self.ema.update()
+        return losses
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything :meth:`load_state_dict` needs to go on as if never stopped."""
+        return {
+            "model": self.model.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "optimizer_d": self.optimizer_d.state_dict(),
+            "ema": self.ema.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a :meth:`state_dict`."""
+        self.model.load_state_dict(state["model"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer_d.load_state_dict(state["optimizer_d"])
+        self.ema.load_state_dict(state["ema"])
+        self.scaler.load_state_dict(state["scaler"])
+
+    def _generator_part(
+        self, real: Tensor, labels: Tensor, noise: torch.Generator, losses: Losses
+    ) -> tuple[Tensor, LabelPyramid]:
+        options = self.options
+        with self.precision.autocast(self.device):
+            pyramid = self.model.pyramid(labels)
+            fake = self.model(real, pyramid, noise)
+            terms = {"l1": (options.l1, (fake - real).abs().mean())}
+            if options.perceptual != "none" and options.perceptual_weight > 0:
+                distance = self.perceptual(fake, real)
+                terms["perceptual"] = (options.perceptual_weight, distance)
+            if options.gan > 0:
+                terms["gan"] = (options.gan, hinge_generator(self.discriminator(fake, pyramid)))
+            total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
+        self._backward(total)
+        self._record(losses, {name: loss for name, (_, loss) in terms.items()})
+        return fake.detach(), pyramid
+
+    def _discriminator_part(
+        self, real: Tensor, fake: Tensor, pyramid: LabelPyramid, losses: Losses
+    ) -> None:
+        with self.precision.autocast(self.device):
+            on_real, on_fake = (self.discriminator(x, pyramid) for x in (real, fake))
+            loss = hinge_discriminator(on_real, on_fake)
+        self._backward(self.options.gan * loss)
+        self._record(losses, {"discriminator": loss})
+
+    def _backward(self, loss: Tensor) -> None:
+        self.scaler.scale(loss / self.options.accumulate).backward()
+
+    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
+        self.scaler.step(optimizer)
+        optimizer.zero_grad(set_to_none=True)
+
+    def _record(self, losses: Losses, values: Losses) -> None:
+        for name, value in values.items():
+            share = value.detach() / self.options.accumulate
+            losses[name] = losses[name] + share if name in losses else share
+
+    def _adamw(self, module: nn.Module, lr: float) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            module.parameters(),
+            lr=lr,
+            betas=(0.9, 0.999),
+            weight_decay=self.options.weight_decay,
+            fused=True,
+        )

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import numpy as np
+import pytest
+
+from scam.data.labels import (
+    LABEL_SETS,
+    LabelSet,
+    Merge,
+    label_set,
+    left_right_pairs,
+    read_label_names,
+    read_merge,
+)
+from scam.errors import InputError
+
+FACE = [1, 2, 4, 13]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "spot"),
+    [
+        ("lip20", 20, {0: "background", 1: "hat", 13: "face", 14: "left_arm", 19: "right_shoe"}),
+        ("celebamask19", 19, {1: "skin", 3: "eye_g", 12: "l_lip", 13: "hair", 18: "cloth"}),
+        ("face_parsing19", 19, {1: "skin", 2: "l_brow", 10: "nose", 17: "hair", 18: "hat"}),
+        ("idesigner", 3, {0: "background", 1: "face", 2: "body"}),
+        ("ade20k", 151, {0: "other", 1: "wall", 13: "person", 57: "pool_table", 150: "flag"}),
+        ("mannequins", 11, {0: "background", 1: "hair", 10: "right_shoe"}),
+    ],
+)
+def test_named_sets(name: str, count: int, spot: dict[int, str]) -> None:
+    labels = label_set(name)
+    assert len(labels) == count == len(set(labels.names))
+    assert {index: labels.names[index] for index in spot} == spot
+
+
+def test_unknown_set_lists_the_known() -> None:
+    with pytest.raises(InputError, match=r"label set 'lip' is unknown.*lip20"):
+        label_set("lip")
+
+
+@pytest.mark.parametrize(
+    ("name", "swaps"),
+    [
+        ("lip20", ((14, 15), (16, 17), (18, 19))),
+        # l_lip is the lower lip, ear_r an ear ring, neck_l a necklace: no pairs.
+        ("celebamask19", ((4, 5), (6, 7), (8, 9))),
+        ("face_parsing19", ((2, 3), (4, 5), (7, 8))),
+        ("idesigner", ()),
+        ("ade20k", ()),
+        ("mannequins", ((5, 6), (7, 8), (9, 10))),
+    ],
+)
+def test_swaps_of_named_sets(name: str, swaps: tuple[tuple[int, int], ...]) -> None:
+    labels = LABEL_SETS[name]
+    assert labels.swaps == swaps
+    table = labels.flip_table()
+    assert (table[table] == np.arange(len(labels))).all()
+    for left, right in swaps:
+        assert table[left] == right
+
+
+def test_left_and_right_are_found_in_any_spelling() -> None:
+    names = ["Right-Arm", "left", "Left Arm", "arm left", "arm right", "l_x", "leftover"]
+    assert left_right_pairs(names) == ((2, 0), (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("names", "swaps"),
+    [((), ()), (("a", "a"), ()), (("a", "b"), ((0, 2),)), (("a", "b", "c"), ((0, 1), (1, 2)))],
+)
+def test_bad_label_sets_are_refused(names: tuple[str, ...], swaps: tuple) -> None:
+    with pytest.raises(ValueError, match="label set 'x'"):
+        LabelSet("x", names, swaps)
+
+
+def test_idesigner_merge_of_all_twenty_labels() -> None:
+    merge = read_merge("idesigner", 20)
+    table = merge.table()
+    names = LABEL_SETS["lip20"].names
+    assert merge.label_set.names == ("background", "face", "body")
+    assert [names[i] for i in FACE] == ["hat", "hair", "sunglasses", "face"]
+    for old in range(20):
+        assert table[old] == (0 if old == 0 else 1 if old in FACE else 2), names[old]
+
+
+def test_body_merge() -> None:
+    assert read_merge("body", 5).table().tolist() == [0, 1, 1, 1, 1]
+
+
+def test_merge_file_keeps_its_order(tmp_path) -> None:
+    file = tmp_path / "merge.json"
+    file.write_text(json.dumps({"thing": [2, 0], "left arm": [1], "right arm": [3]}))
+    merge = read_merge(str(file))
+    assert merge.num_source == 4
+    assert merge.label_set.names == ("thing", "left arm", "right arm")
+    assert merge.label_set.swaps == ((1, 2),)
+    assert merge.table().tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "message"),
+    [
+        ('{"a": [0, 1], "b": [3]}', None, "label 2 is in no group"),
+        ('{"a": [0, 1], "b": [2]}', 4, "label 3 is in no group"),
+        ('{"a": [0, 1], "b": [1]}', None, "label 1 is in 'a' and in 'b'"),
+        ('{"a": [0, 0]}', None, "label 0 is in 'a' and in 'a'"),
+        ('{"a": [0], "b": [1, 7]}', 2, "'b' holds label 7, expected 0 .. 1"),
+        ('{"a": [-1, 0]}', None, "'a' holds label -1"),
+        ('{"a": [0], "a": [1]}', None, "names 'a' twice"),
+        ('{"a": 0}', None, "'a' is 0"),
+        ('{"a": [true]}', None, r"'a' is \[True\]"),
+        ("[[0], [1]]", None, "is a list"),
+        ("{}", None, "holds no groups"),
+        ("7", None, "holds no groups"),
+        ('{"a": [0]', None, "cannot be read as JSON"),
+    ],
+)
+def test_bad_merge_files(tmp_path, text: str, count: int | None, message: str) -> None:
+    file = tmp_path / "merge.json"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_merge(str(file), count)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "count", "message"),
+    [
+        ("idesigner", 59, "20 labels of LIP, found 59"),
+        ("body", 1, "2 labels or more, found 1"),
+        ("nowhere.json", None, "neither a file nor one of 'idesigner', 'body'"),
+    ],
+)
+def test_merges_that_do_not_fit(spec: str, count: int | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_merge(spec, count)
+
+
+def test_merge_checks_itself() -> None:
+    with pytest.raises(InputError, match="label 1 is in no group"):
+        Merge(LabelSet("x", ("a",)), ((0,),), 2)
+
+
+def test_label_names_file(tmp_path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes("\ufeff1 left arm\n\n0  back ground\r\n2 right arm\n255 void\n".encode())
+    labels = read_label_names(file, ignore_label=255)
+    assert labels.names == ("back ground", "left arm", "right arm")
+    assert labels.swaps == ((1, 2),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 a\nb 1\n", "line 2: found 'b 1', expected 'id name'"),
+        ("0\n", "line 1: found '0'"),
+        ("0 a\n0 b\n", "line 2: id 0 is given twice"),
+        ("0 a\n2 b\n", "id 1 is missing while 2 is there"),
+        ("0 a\n1 a\n", "two labels 'a'"),
+        ("\n", "holds no labels"),
+    ],
+)
+def test_bad_label_names_files(tmp_path, text: str, message: str) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_label_names(file)
+    assert str(file) in str(caught.value)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which backends a test runs on; a skip carries the backend's own words."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scam.ops import dispatch
+from scam.ops.problem import Problem
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toy_backend
+
+FUSED = ("cpu", "toy")
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(sys.modules, "scam.ops.backends.toy", toy_backend)
+    monkeypatch.setattr(dispatch, "ORDER", (*dispatch.ORDER, "toy"))
+    return "toy"
+
+
+def _available(name: str, request: pytest.FixtureRequest) -> str:
+    if name == "toy":
+        return request.getfixturevalue("toy")
+    why = dispatch.refusals(name, Problem("cpu", torch.float32))
+    if why:
+        pytest.skip(f"{name}: {', '.join(why)}")
+    return name
+
+
+@pytest.fixture(params=("reference", *FUSED))
+def backend(request: pytest.FixtureRequest) -> str:
+    """Every backend that works here."""
+    return _available(request.param, request)
+
+
+@pytest.fixture(params=FUSED)
+def fused(request: pytest.FixtureRequest) -> str:
+    """Every backend that goes through torch.library."""
+    return _available(request.param, request)
+
+
+@pytest.fixture
+def compiled_backend(request: pytest.FixtureRequest) -> str:
+    """The compiled backend, else the toy: for tests too slow to repeat."""
+    built = not dispatch.refusals("cpu", Problem("cpu", torch.float32))
+    return "cpu" if built else request.getfixturevalue("toy")

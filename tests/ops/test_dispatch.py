@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+import types
+import warnings
+
+import pytest
+import torch
+
+from scam.ops import backends, dispatch, explain, semantic_cross_attention, use_backend
+from scam.ops.problem import Problem
+from scam.testing import make_inputs
+
+FP32 = Problem("cpu", torch.float32)
+
+
+def test_names_in_order_of_preference() -> None:
+    assert backends()[-1] == "reference"
+    assert len(set(backends())) == len(backends())
+
+
+def test_adding_a_file_and_a_name_is_enough(toy: str) -> None:
+    assert toy in backends()
+    inputs = make_inputs().leaves()
+    out = semantic_cross_attention(*inputs.arguments(), backend=toy)
+    assert "sca_fwd" in type(out.grad_fn).__name__
+    out.sum().backward()
+    assert inputs.query.grad is not None
+
+
+def test_a_forced_backend_that_refuses_names_who_would_serve(toy: str) -> None:
+    inputs = make_inputs().to(torch.float16)
+    with pytest.raises(ValueError, match=r"'toy' cannot serve.*dislikes fp16.*: reference$"):
+        semantic_cross_attention(*inputs.arguments(), backend=toy)
+
+
+def test_explain_lists_the_reasons(toy: str) -> None:
+    reasons = explain(*make_inputs().to(torch.float16).arguments())
+    assert list(reasons) == list(backends())
+    assert reasons["toy"] == ["toy dislikes fp16"]
+    assert reasons["reference"] == []
+
+
+def _missing(monkeypatch: pytest.MonkeyPatch, why: list[str]) -> None:
+    absent = types.SimpleNamespace(name="absent", refusals=lambda problem: why)
+    monkeypatch.setitem(__import__("sys").modules, "scam.ops.backends.absent", absent)
+    monkeypatch.setattr(dispatch, "ORDER", ("absent", "reference"))
+    monkeypatch.setattr(dispatch, "_told", set())
+
+
+def test_ending_at_the_reference_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _missing(monkeypatch, ["not built: run `pip install .`"])
+    arguments = make_inputs().arguments()
+    with pytest.warns(RuntimeWarning, match="dense.*'absent': not built: run `pip") as caught:
+        semantic_cross_attention(*arguments)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        semantic_cross_attention(*arguments)
+
+
+def test_asking_for_the_reference_is_not_commented(monkeypatch: pytest.MonkeyPatch) -> None:
+    _missing(monkeypatch, ["not built"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        semantic_cross_attention(*make_inputs().arguments(), backend="reference")
+        with use_backend("reference"):
+            semantic_cross_attention(*make_inputs().arguments())
+
+
+def test_a_backend_that_cannot_be_imported_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "ORDER", ("imaginary", "reference"))
+    (reason,) = dispatch.refusals("imaginary", FP32)
+    assert reason.startswith("cannot be imported: No module named")
+
+
+def test_an_error_inside_a_backend_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(problem: Problem) -> list[str]:
+        raise ZeroDivisionError
+
+    module = types.SimpleNamespace(name="broken", refusals=broken)
+    monkeypatch.setitem(__import__("sys").modules, "scam.ops.backends.broken", module)
+    with pytest.raises(ZeroDivisionError):
+        dispatch.refusals("broken", FP32)
+
+
+def test_the_first_that_serves_is_chosen(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "ORDER", ("toy", "reference"))
+    assert dispatch.choose(FP32) == "toy"
+    monkeypatch.setattr(dispatch, "_told", set())
+    with pytest.warns(RuntimeWarning, match="dislikes fp16"):
+        assert dispatch.choose(Problem("cpu", torch.float16)) == "reference"
+
+
+def test_use_backend_nests_and_yields_to_the_argument(toy: str) -> None:
+    with use_backend("toy"):
+        assert dispatch.choose(FP32) == "toy"
+        with use_backend("reference"):
+            assert dispatch.choose(FP32) == "reference"
+            assert dispatch.choose(FP32, "toy") == "toy"
+        assert dispatch.choose(FP32) == "toy"
+    assert dispatch._forced is None
+
+
+def test_use_backend_ends_with_an_error(toy: str) -> None:
+    with pytest.raises(KeyError), use_backend("toy"):
+        raise KeyError
+    assert dispatch._forced is None
+
+
+def test_built_backends_are_preferred() -> None:
+    why = dispatch.refusals("cpu", FP32)
+    if why:
+        pytest.skip(f"cpu: {', '.join(why)}")
+    assert dispatch.choose(FP32) == "cpu"

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+import errno
+import os
+
+import pytest
+
+from scam.errors import InputError
+from scam.files import folder_aside, remove_folder, sweep, write_aside
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+def refuse(code):
+    def call(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    return call
+
+
+def test_a_file_appears_whole_with_its_parents_and_ordinary_permissions(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    with write_aside(path) as file:
+        file.write(b"one")
+        assert not path.exists()
+    assert path.read_bytes() == b"one"
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    with write_aside(path) as file:
+        file.write(b"two")
+    assert path.read_bytes() == b"two"
+    assert names(path.parent) == ["b.txt"]
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch, broken):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, broken, refuse(errno.ENOSPC))
+    with (
+        pytest.raises(InputError, match=rf"^cannot write {path}: No space left on device$"),
+        write_aside(path) as file,
+    ):
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def fill(path, aside, error):
+    with aside(path) as target:
+        if aside is folder_aside:
+            (target / "x").touch()
+        else:
+            target.write(b"x")
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+@pytest.mark.parametrize("aside", [write_aside, folder_aside])
+def test_errors_of_the_block_pass_and_clean_up(tmp_path, aside, error):
+    with pytest.raises(error):
+        fill(tmp_path / "a", aside, error)
+    assert names(tmp_path) == []
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(
+            InputError, match=r"cannot write .*file/a\.txt: Not a directory|File exists"
+        ),
+        write_aside(tmp_path / "file" / "a.txt"),
+    ):
+        pass
+
+
+def test_a_folder_replaces_the_old_one(tmp_path):
+    path = tmp_path / "a"
+    for text in ("one", "two"):
+        with folder_aside(path) as partial:
+            (partial / text).write_text(text)
+        assert names(path) == [text]
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatch, call):
+    path = tmp_path / "a"
+    with folder_aside(path) as partial:
+        (partial / "old").touch()
+    calls = 0
+    replace = os.replace
+
+    def fail_once(*args):
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise OSError(errno.EIO, "Input/output error")
+        replace(*args)
+
+    monkeypatch.setattr(os, "replace", fail_once)
+    with pytest.raises(InputError, match="Input/output error"), folder_aside(path) as partial:
+        (partial / "new").touch()
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["a"]
+
+
+def test_sweep_clears_partial_ones_and_brings_back_old_ones(tmp_path):
+    (tmp_path / ".a.partial").mkdir()
+    (tmp_path / ".a.partial" / "x").touch()
+    (tmp_path / ".b.json.123.partial").touch()
+    (tmp_path / ".c.old").mkdir()
+    (tmp_path / ".c.old" / "was c").touch()
+    (tmp_path / ".d.old").mkdir()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "new d").touch()
+    sweep(tmp_path)
+    assert names(tmp_path) == ["c", "d"]
+    assert names(tmp_path / "c") == ["was c"]
+    assert names(tmp_path / "d") == ["new d"]
+    sweep(tmp_path / "nowhere")
+
+
+def test_a_removed_folder_is_never_half_there(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").touch()
+    monkeypatch.setattr(os, "unlink", refuse(errno.EACCES))
+    with pytest.raises(InputError, match=r"cannot remove .*a: Permission denied"):
+        remove_folder(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    monkeypatch.undo()
+    sweep(tmp_path)
+    assert names(tmp_path) == []

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import re
+
+import pytest
+
+from scam.errors import InputError
+from scam.training.run_folder import CONFIG, MODEL, TRAINING, RunFolder, resolve_checkpoint
+
+SETTINGS = {"steps": 100, "size": (96, 64), "model": {"name": "scam", "width": 16}}
+
+
+def add_step(run, step, files=(MODEL, CONFIG, TRAINING)):
+    run.step_folder(step).mkdir(parents=True)
+    for name in files:
+        (run.step_folder(step) / name).write_text("{}")
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunFolder.create(tmp_path / "out", SETTINGS)
+    add_step(run, 10)
+    run.point_latest(10)
+    return run
+
+
+def resume(run, may_change=("steps",), **changes):
+    return RunFolder.create(run.path, SETTINGS | changes, resume=True, may_change=may_change)
+
+
+def error(call, *args, **kwargs):
+    with pytest.raises(InputError) as caught:
+        call(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_places(tmp_path):
+    run = RunFolder.create(tmp_path / "a" / "out", SETTINGS)
+    assert json.loads((run.path / "config.json").read_text()) == run.config
+    assert run.config["size"] == [96, 64]
+    assert run.metrics == run.path / "metrics.jsonl"
+    assert run.sample(5) == run.path / "samples" / "step_0000005.png"
+    assert run.step_folder(12345678) == run.path / "checkpoints" / "step_12345678"
+    assert run.newest() is None
+
+
+def test_starting_in_an_empty_or_barely_begun_folder(tmp_path):
+    (tmp_path / ".config.json.77.partial").touch()
+    RunFolder.create(tmp_path, SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_starting_in_a_used_folder_is_refused(run, tmp_path):
+    expected = (
+        f"--out {run.path} is not empty: continue its run with --resume, or give another --out"
+    )
+    assert error(RunFolder.create, run.path, SETTINGS) == expected
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "holiday.jpg").touch()
+    assert "is not empty" in error(RunFolder.create, tmp_path / "other", SETTINGS)
+    assert "is a file" in error(RunFolder.create, tmp_path / "other" / "holiday.jpg", SETTINGS)
+    below = tmp_path / "other" / "holiday.jpg" / "out"
+    assert f"cannot write {below / CONFIG}" in error(RunFolder.create, below, SETTINGS)
+
+
+def test_resuming_takes_what_may_change_and_keeps_the_rest(run):
+    resumed = RunFolder.create(
+        run.path, {"steps": 200, "device": "cpu"}, resume=True, may_change={"steps"}
+    )
+    expected = json.loads(json.dumps(SETTINGS)) | {"steps": 200, "device": "cpu"}
+    assert resumed.config == expected
+    assert json.loads((run.path / CONFIG).read_text()) == expected
+    assert resumed.newest() == run.step_folder(10)
+
+
+def test_resuming_names_every_contradiction(run):
+    message = error(resume, run, steps=5, size=[1, 2], model={"name": "scam", "width": 64})
+    assert message == (
+        f"--resume: {run.path / CONFIG} has other settings: size is [96, 64] there, [1, 2] was "
+        "asked; model.width is 16 there, 64 was asked"
+    )
+    assert json.loads((run.path / CONFIG).read_text()) == run.config
+    nested = resume(run, may_change=("model.width",), model={"width": 64})
+    assert nested.config["model"] == {"name": "scam", "width": 64}
+
+
+def test_resuming_without_a_run_or_a_checkpoint(tmp_path):
+    where = tmp_path / "out"
+    expected = f"--resume: there is no run in {where} (no config.json)"
+    assert error(RunFolder.create, where, SETTINGS, resume=True) == expected
+    assert not where.exists()
+    run = RunFolder.create(where, SETTINGS)
+    assert f"{where} holds no complete checkpoint to continue from" in error(resume, run)
+    (where / CONFIG).write_text('{"steps": 1')
+    assert f"{where / CONFIG} is damaged: not JSON" in error(resume, run)
+    (where / CONFIG).write_text("[]")
+    assert "expected a JSON object, found []" in error(resume, run)
+
+
+def test_opening_sweeps(run):
+    stale = run.checkpoints / ".step_0000020.partial"
+    stale.mkdir()
+    (stale / MODEL).touch()
+    old = run.checkpoints / ".step_0000030.old"
+    run.step_folder(10).rename(old)
+    assert resume(run).newest() == run.step_folder(30)
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize("latest", [None, "", "step_0000099", "../../x", "step_0000020", b"\xff"])
+def test_a_broken_latest_gives_the_newest_complete_step(run, latest):
+    add_step(run, 9)
+    add_step(run, 20, files=(MODEL, CONFIG))
+    (run.checkpoints / "notes").mkdir()
+    if latest is None:
+        (run.checkpoints / "latest").unlink()
+    else:
+        (run.checkpoints / "latest").write_bytes(
+            latest if isinstance(latest, bytes) else latest.encode()
+        )
+    assert run.newest() == run.step_folder(10)
+    assert resolve_checkpoint(run.path) == run.step_folder(10)
+
+
+def test_latest_wins_over_a_higher_step(run):
+    add_step(run, 20)
+    assert resolve_checkpoint(str(run.path)) == run.step_folder(10)
+    assert resolve_checkpoint(run.step_folder(20)) == run.step_folder(20)
+
+
+def test_keep_last_spares_what_latest_names(run):
+    for step in (20, 30, 40, 10000000):
+        add_step(run, step)
+    run.keep_last(2)
+    kept = sorted(path.name for path in run.checkpoints.glob("step_*"))
+    assert kept == ["step_0000010", "step_0000040", "step_10000000"]
+    assert not list(run.checkpoints.glob(".*"))
+
+
+def test_checkpoints_that_are_none(run, tmp_path):
+    wanted = "give a training run's --out folder or one of its checkpoints/step_* folders"
+    nowhere = tmp_path / "nowhere"
+    assert error(resolve_checkpoint, nowhere) == f"checkpoint {nowhere} does not exist: {wanted}"
+    file = run.step_folder(10) / MODEL
+    assert error(resolve_checkpoint, file) == f"checkpoint {file} is a file: {wanted}"
+    assert error(resolve_checkpoint, tmp_path) == f"{tmp_path} is no checkpoint: {wanted}"
+    (run.step_folder(10) / CONFIG).unlink()
+    message = error(resolve_checkpoint, run.step_folder(10))
+    assert message.endswith("step_0000010 is incomplete: no config.json in it")
+    file.unlink()
+    message = error(resolve_checkpoint, run.step_folder(10))
+    assert re.search(r"is incomplete: no model.safetensors and no config.json in it$", message)
+    yet = f"checkpoint {run.path} holds no complete step folder yet"
+    assert error(resolve_checkpoint, run.path) == yet
+    fresh = RunFolder.create(tmp_path / "fresh", {})
+    assert "holds no complete step folder yet" in error(resolve_checkpoint, fresh.path)
+
+
+def test_a_step_folder_for_use_alone_needs_no_training_state(run, tmp_path):
+    (run.step_folder(10) / TRAINING).unlink()
+    moved = run.step_folder(10).rename(tmp_path / "my model")
+    assert resolve_checkpoint(moved) == moved

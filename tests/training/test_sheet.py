@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scam.errors import InputError
+from scam.training.sheet import save_sheet
+
+GAP, CAPTION = 4, 26
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def cell(sheet, row, column, height, width):
+    top, left = CAPTION + row * (height + GAP), GAP + column * (width + GAP)
+    return sheet[top : top + height, left : left + width]
+
+
+def test_every_picture_is_in_its_cell_enlarged(tmp_path):
+    from scam.data import colorize
+
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 96, 64) * 2.2 - 1.1
+    labels = torch.randint(-1, 5, (2, 96, 64))
+    path = tmp_path / "samples" / "sheet.png"
+    save_sheet(path, {"image": images, "labels": labels, "half": images.bfloat16()})
+    sheet = pixels(path)
+    assert sheet.shape == (CAPTION + 2 * (192 + GAP), GAP + 3 * (128 + GAP), 3)
+    expected = (images.clamp(-1, 1) * 127.5 + 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    for row in range(2):
+        shown = cell(sheet, row, 0, 192, 128)
+        assert np.array_equal(shown, expected[row].repeat(2, 0).repeat(2, 1))
+        shown = cell(sheet, row, 1, 192, 128)
+        assert np.array_equal(shown, colorize(labels[row].numpy()).repeat(2, 0).repeat(2, 1))
+        shown = cell(sheet, row, 2, 192, 128).astype(int)
+        assert np.abs(shown[::2, ::2] - expected[row]).max() <= 1
+
+
+def test_large_pictures_keep_their_size(tmp_path):
+    save_sheet(tmp_path / "a.png", {"x": torch.zeros(1, 3, 200, 10)})
+    assert pixels(tmp_path / "a.png").shape == (CAPTION + 200 + GAP, GAP + 10 + GAP, 3)
+    save_sheet(tmp_path / "b.png", {"x": torch.zeros(1, 3, 20, 10)}, min_height=1)
+    assert pixels(tmp_path / "b.png").shape == (CAPTION + 20 + GAP, GAP + 10 + GAP, 3)
+
+
+@pytest.mark.parametrize("caption", ["image", "a much longer caption than the cell is wide", ""])
+def test_captions_stay_above_their_column(tmp_path, caption):
+    picture = torch.zeros(1, 3, 192, 128)
+    save_sheet(tmp_path / "a.png", {"": picture, caption or " ": picture, "-": picture})
+    header = pixels(tmp_path / "a.png")[:CAPTION]
+    inked = np.flatnonzero((header < 128).any(axis=(0, 2)))
+    left, right = GAP + 128 + GAP, GAP + 2 * (128 + GAP)
+    middle = inked[(inked >= left) & (inked < right)]
+    assert (len(middle) > 0) == bool(caption)
+    assert not (inked < left).any()
+    outside = inked[inked >= right]
+    assert 0 < len(outside) < 20
+    assert (header[0] == 255).all()
+
+
+def test_not_a_number_is_grey(tmp_path):
+    save_sheet(tmp_path / "a.png", {"x": torch.full((1, 3, 192, 8), float("nan"))})
+    assert (cell(pixels(tmp_path / "a.png"), 0, 0, 192, 8) == 128).all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({}, "at least one picture"),
+        ({"a": torch.zeros(0, 3, 4, 4)}, "at least one picture"),
+        ({"a": torch.zeros(0, 4, 4, dtype=torch.long)}, "at least one picture"),
+        ({"a": torch.zeros(1, 3, 4, 4), "b": torch.zeros(2, 3, 4, 4)}, "one N, H and W"),
+        ({"a": torch.zeros(1, 3, 4, 4), "b": torch.zeros(1, 4, 5).long()}, "one N, H and W"),
+        ({"a": torch.zeros(1, 1, 4, 4)}, "column 'a' must be"),
+        ({"a": torch.zeros(1, 4, 4)}, "column 'a' must be"),
+        ({"a": torch.zeros(1, 3, 4, 4, dtype=torch.uint8)}, "column 'a' must be"),
+    ],
+)
+def test_columns_that_make_no_sheet(tmp_path, columns, message):
+    with pytest.raises(ValueError, match=message):
+        save_sheet(tmp_path / "a.png", columns)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_the_old_sheet(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    save_sheet(path, {"x": torch.zeros(1, 3, 8, 8)})
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=rf"cannot write {path}: No space left on device"):
+        save_sheet(path, {"x": torch.ones(1, 3, 8, 8)})
+    assert path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
