@@ -67,7 +67,7 @@ def why_not() -> str | None:
     if shutil.which(compiler()[0]) is None:
         return f"no C++ compiler ({compiler()[0]}; set CXX)"
     if importlib.util.find_spec("torch") is None:
-        return "torch is not importable here; install it, then use pip install --no-build-isolation"
+        return "torch is not importable; install it, then pip install --no-build-isolation"
     import torch
 
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < MINIMUM_TORCH:

@@ -6,6 +6,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "sca.h"
@@ -86,7 +87,10 @@ void parallel_for(int64_t count, ScaBody body, void* context) {
       0, count, 1, [&](int64_t begin, int64_t end) { body(context, begin, end); });
 }
 
-void check(int status) { STD_TORCH_CHECK(status == SCA_OK, sca_status_text(status)); }
+// Thrown as it is: the user reads it, and STD_TORCH_CHECK would put file and line before it.
+void check(int status) {
+  if (status != SCA_OK) throw std::runtime_error(sca_status_text(status));
+}
 
 void forward(const Tensor& query, const Tensor& key, const MaybeTensor& value,
              const Tensor& query_labels, const Tensor& key_labels, double scale, bool uniform,

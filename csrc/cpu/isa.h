@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // All kernels for one instruction set: included once by each isa_*.cpp, which sets the compiler's
-// target, SCAM_ISA, SCAM_VECTOR_BYTES and SCAM_PANEL. Everything but kernels_<isa>() has internal
+// target, SCAM_ISA and SCAM_VECTOR_BYTES. Everything but kernels_<isa>() has internal
 // linkage: the linker must never merge code of different instruction sets.
 namespace scam {
 namespace {

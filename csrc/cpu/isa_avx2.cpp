@@ -6,7 +6,6 @@
 
 #define SCAM_ISA avx2
 #define SCAM_VECTOR_BYTES 32
-#define SCAM_PANEL 4
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else

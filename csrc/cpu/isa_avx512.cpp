@@ -6,7 +6,6 @@
 
 #define SCAM_ISA avx512
 #define SCAM_VECTOR_BYTES 64
-#define SCAM_PANEL 8
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), apply_to = function)
 #else

@@ -6,7 +6,6 @@
 
 #define SCAM_ISA plain
 #define SCAM_VECTOR_BYTES 16
-#define SCAM_PANEL 4
 
 #include "isa.h"
 

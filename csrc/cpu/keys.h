@@ -112,7 +112,7 @@ int forward_keys(const Job& job, int64_t begin, int64_t end) {
          first += job.window) {
       const int64_t count = p.keys - first < job.window ? p.keys - first : job.window;
       const int32_t* groups = plan.wide_group + first;
-      const Window window = find_runs(plan.wide_order + first, count, runs);
+      const Window window = find_runs(plan.wide_order + first, count, p.keys - first - count, runs);
       pack(view.items(p.key, b, kv, p.keys), window, p.dim, key, stride);
       if (p.value.data)
         pack(view.items(p.value, b, kv, p.keys), window, p.value_dim, value, stride);
@@ -165,7 +165,7 @@ int backward_keys(const Job& job, int64_t begin, int64_t end) {
          first += job.window) {
       const int64_t count = p.keys - first < job.window ? p.keys - first : job.window;
       const int32_t* groups = plan.wide_group + first;
-      const Window window = find_runs(plan.wide_order + first, count, runs);
+      const Window window = find_runs(plan.wide_order + first, count, p.keys - first - count, runs);
       pack(view.items(p.key, b, kv, p.keys), window, p.dim, key, stride);
       if (own_value) pack(view.items(p.value, b, kv, p.keys), window, p.value_dim, value, stride);
       for (Segment g{0, 0, 0}; g.end < count;) {

@@ -25,14 +25,15 @@ struct Run {
 struct Window {
   const int32_t* items;
   int64_t count;
+  int64_t ahead;  // items that follow in memory, in later windows
   Run* by_lane;  // runs by lane, and by item
   Run* by_item;
   int64_t runs;  // 0: too many to be worth it
 };
 
 // `buffer` has room for 2 * count runs.
-inline Window find_runs(const int32_t* items, int64_t count, Run* buffer) {
-  Window w{items, count, buffer, buffer + count, 0};
+inline Window find_runs(const int32_t* items, int64_t count, int64_t ahead, Run* buffer) {
+  Window w{items, count, ahead, buffer, buffer + count, 0};
   int64_t runs = 0;
   for (int64_t i = 0; i < count;) {
     int64_t end = i + 1;
@@ -51,6 +52,11 @@ inline Window find_runs(const int32_t* items, int64_t count, Run* buffer) {
   return w;
 }
 
+// Memory is far away and the hardware does not see what comes after a run or a row: ask for it
+// some steps ahead. Only the address matters; nothing is read.
+constexpr int64_t ROWS_AHEAD = 4;
+SCAM_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
 // tile[d][lane] for channels that are contiguous: square transposes.
 template <class T, class A>
 void pack_channels(const Items<T>& from, const Window& w, int64_t depth, A* tile, int64_t stride) {
@@ -59,8 +65,12 @@ void pack_channels(const Items<T>& from, const Window& w, int64_t depth, A* tile
     const T* rows[lanes];
     for (int k = 0; k < lanes; ++k)
       rows[k] = from.data + w.items[i + k < w.count ? i + k : w.count - 1] * from.item;
+    const bool more = i + 2 * lanes <= w.count + w.ahead;
     int64_t d = 0;
     for (; d + lanes <= depth; d += lanes) {
+      if (more)
+        for (int k = 0; k < lanes; ++k)
+          prefetch(from.data + w.items[i + lanes + k] * from.item + d);
       Vec<A> block[lanes];
       for (int k = 0; k < lanes; ++k) block[k] = load(rows[k] + d);
       transpose<A>(block);
@@ -77,8 +87,11 @@ void unpack_channels(const Items<T>& to, const Window& w, int64_t depth, const A
   constexpr int lanes = VecOf<A>::lanes;
   for (int64_t i = 0; i < w.count; i += lanes) {
     const int valid = w.count - i < lanes ? int(w.count - i) : lanes;
+    const bool more = i + 2 * lanes <= w.count + w.ahead;
     int64_t d = 0;
     for (; d + lanes <= depth; d += lanes) {
+      if (more)
+        for (int k = 0; k < lanes; ++k) prefetch(to.data + w.items[i + lanes + k] * to.item + d);
       Vec<A> block[lanes];
       for (int k = 0; k < lanes; ++k) block[k] = load(tile + (d + k) * stride + i);
       transpose<A>(block);
@@ -102,13 +115,16 @@ void pack_runs(const Items<T>& from, const Window& w, int64_t depth, A* tile, in
   for (int64_t d = 0; d < depth; ++d) {
     const T* source = from.data + d * from.channel;
     A* row = tile + d * stride;
+    const int64_t ahead = d + ROWS_AHEAD < depth ? ROWS_AHEAD * from.channel : 0;
     for (int64_t r = 0; r < w.runs; ++r) {
       const Run run = w.by_lane[r];
       const T* s = source + run.item;
       A* t = row + run.lane;
       int64_t i = 0;
-      for (; i < run.length && run.item + i + lanes <= from.count; i += lanes)
+      for (; i < run.length && run.item + i + lanes <= from.count; i += lanes) {
+        prefetch(s + i + ahead);
         store(t + i, load(s + i));
+      }
       for (; i < run.length; ++i) t[i] = widen(s[i]);
     }
   }
@@ -121,6 +137,7 @@ void unpack_runs(const Items<T>& to, const Window& w, int64_t depth, const A* ti
   for (int64_t d = 0; d < depth; ++d) {
     T* target = to.data + d * to.channel;
     const A* row = tile + d * stride;
+    const int64_t ahead = d + ROWS_AHEAD < depth ? ROWS_AHEAD * to.channel : 0;
     for (int64_t r = 0; r < w.runs; ++r) {
       const Run run = w.by_item[r];
       T* t = target + run.item;
@@ -130,7 +147,10 @@ void unpack_runs(const Items<T>& to, const Window& w, int64_t depth, const A* ti
                            w.by_item[r + 1].length >= lanes;
       const int64_t limit = follows ? run.length : run.length - lanes + 1;
       int64_t i = 0;
-      for (; i < limit; i += lanes) store(t + i, load(s + i));
+      for (; i < limit; i += lanes) {
+        prefetch(t + i + ahead);
+        store(t + i, load(s + i));
+      }
       for (; i < run.length; ++i) shorten(s[i], t + i);
     }
   }

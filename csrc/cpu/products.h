@@ -7,11 +7,13 @@
 // through memory; the panel that begins at row r begins at r * depth.
 #pragma once
 
-constexpr int PANEL = SCAM_PANEL;
+// Blocks are cut to the vector registers: 32 with AVX-512, else 16.
+constexpr int PANEL = SCAM_VECTOR_BYTES == 64 ? 8 : 4;
+constexpr int REDUCE_CHANNELS = SCAM_VECTOR_BYTES == 64 ? 4 : 2;
 
 // Calls f.template run<J>(r) for panels of J rows beginning at row r that cover `rows`.
 template <class F>
-inline void for_panels(int64_t rows, const F& f) {
+SCAM_INLINE void for_panels(int64_t rows, const F& f) {
   int64_t r = 0;
   for (; r + PANEL <= rows; r += PANEL) f.template run<PANEL>(r);
   if (PANEL > 4 && r + 4 <= rows) f.template run<4>(r), r += 4;
@@ -41,7 +43,7 @@ struct Scores {
   int64_t s_stride;
 
   template <int J>
-  inline void run(int64_t r) const {
+  SCAM_INLINE void run(int64_t r) const {
     const A* panel = panels + r * depth;
     const A* tile = x;
     Vec<A> sum[J][P] = {};
@@ -69,7 +71,7 @@ struct Mix {
   bool add;
 
   template <int J>
-  inline void run(int64_t r) const {
+  SCAM_INLINE void run(int64_t r) const {
     const A* panel = panels + r * depth;
     A* tile = o;
     Vec<A> weight[J][P];
@@ -116,47 +118,54 @@ struct Reduce {
   const A* s;
   int64_t s_stride;
   const A* x;
-  int64_t x_stride;
-  int64_t count, depth;
+  int64_t x_stride, count;
   A* sum;
   int64_t sum_stride;
 
   template <int J, int D>
-  inline void block(int64_t r, int64_t d) const {
+  SCAM_INLINE void block(int64_t r, int64_t d) const {
     const A* weights = s + r * s_stride;
     const A* tile = x + d * x_stride;
-    Vec<A> total[J][D] = {};
+    constexpr int sums = (J * D + lanes - 1) / lanes * lanes;
+    Vec<A> total[sums] = {};
     int64_t p = 0;
     for (; p + lanes <= count; p += lanes) {
       Vec<A> column[D];
       for (int i = 0; i < D; ++i) column[i] = load(tile + i * x_stride + p);
       for (int j = 0; j < J; ++j) {
         const Vec<A> weight = load(weights + j * s_stride + p);
-        for (int i = 0; i < D; ++i) total[j][i] += weight * column[i];
+        for (int i = 0; i < D; ++i) total[j * D + i] += weight * column[i];
       }
     }
     if (p < count) {  // lanes past the end belong to another label and may hold anything
       const IntVec<A> mask = first_lanes<A>(count - p);
-      for (int i = 0; i < D; ++i) {
-        const Vec<A> column = keep<A>(mask, load(tile + i * x_stride + p));
-        for (int j = 0; j < J; ++j)
-          total[j][i] += keep<A>(mask, load(weights + j * s_stride + p)) * column;
+      Vec<A> column[D];
+      for (int i = 0; i < D; ++i) column[i] = keep<A>(mask, load(tile + i * x_stride + p));
+      for (int j = 0; j < J; ++j) {
+        const Vec<A> weight = keep<A>(mask, load(weights + j * s_stride + p));
+        for (int i = 0; i < D; ++i) total[j * D + i] += weight * column[i];
       }
     }
+    A flat[sums];
+    for (int k = 0; k < sums; k += lanes) store(flat + k, sum_each<A>(total + k));
     for (int j = 0; j < J; ++j)
-      for (int i = 0; i < D; ++i) sum[(r + j) * sum_stride + d + i] += sum_lanes<A>(total[j][i]);
+      for (int i = 0; i < D; ++i) sum[(r + j) * sum_stride + d + i] += flat[j * D + i];
   }
 
-  template <int J>
-  inline void run(int64_t r) const {
-    int64_t d = 0;
-    for (; d + 2 <= depth; d += 2) block<J, 2>(r, d);
-    if (d < depth) block<J, 1>(r, d);
+  template <int D>
+  SCAM_INLINE void rows(int64_t rows, int64_t d) const {
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) block<4, D>(r, d);
+    for (; r < rows; ++r) block<1, D>(r, d);
   }
 };
 
 template <class A>
 inline void reduce(const A* s, int64_t rows, int64_t s_stride, const A* x, int64_t x_stride,
                    int64_t count, int64_t depth, A* sum, int64_t sum_stride) {
-  for_panels(rows, Reduce<A>{s, s_stride, x, x_stride, count, depth, sum, sum_stride});
+  const Reduce<A> to{s, s_stride, x, x_stride, count, sum, sum_stride};
+  int64_t d = 0;
+  for (; d + REDUCE_CHANNELS <= depth; d += REDUCE_CHANNELS)
+    to.template rows<REDUCE_CHANNELS>(rows, d);
+  for (; d < depth; ++d) to.template rows<1>(rows, d);
 }

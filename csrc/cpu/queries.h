@@ -132,7 +132,7 @@ int forward_queries(const Job& job, int64_t begin, int64_t end) {
     const Plan& plan = job.plans[b];
     const int32_t* groups = plan.wide_group + first;
     const int64_t count = p.queries - first < job.window ? p.queries - first : job.window;
-    const Window window = find_runs(plan.wide_order + first, count, runs);
+    const Window window = find_runs(plan.wide_order + first, count, p.queries - first - count, runs);
     pack(view.items(p.query, b, h, p.queries), window, p.dim, q, stride);
     for (Segment g{0, 0, 0}; g.end < count;) {
       g = next_segment(groups, g.end, count);
@@ -188,7 +188,7 @@ int backward_queries(const Job& job, int64_t begin, int64_t end) {
            first < last && first < p.queries; first += job.window) {
         const int64_t count = p.queries - first < job.window ? p.queries - first : job.window;
         const int32_t* groups = plan.wide_group + first;
-        const Window window = find_runs(plan.wide_order + first, count, runs);
+        const Window window = find_runs(plan.wide_order + first, count, p.queries - first - count, runs);
         pack(view.items(p.query, b, h, p.queries), window, p.dim, q, stride);
         pack(view.items(p.grad_out, b, h, p.queries), window, p.value_dim, grad_out, stride);
         const A* lse_from = View<T>::at(p.lse.data, b * p.lse.stride[0] + h * p.lse.stride[1]);

@@ -3,6 +3,9 @@
 // Included once per instruction set, inside that set's unnamed namespace (isa.h).
 #pragma once
 
+// Vectors passed by value or reference must stay in registers.
+#define SCAM_INLINE inline __attribute__((always_inline))
+
 template <class A>
 struct VecOf {
   typedef A type __attribute__((vector_size(SCAM_VECTOR_BYTES)));
@@ -38,42 +41,42 @@ struct Accumulate<BFloat16> {
 };
 
 template <class To, class From>
-inline To bit_cast(const From& from) {
+SCAM_INLINE To bit_cast(const From& from) {
   static_assert(sizeof(To) == sizeof(From), "bit_cast keeps the size");
   To to;
   __builtin_memcpy(&to, &from, sizeof to);
   return to;
 }
 
-inline float widen(BFloat16 x) { return bit_cast<float>(uint32_t(x.bits) << 16); }
-inline float widen(float x) { return x; }
-inline double widen(double x) { return x; }
+SCAM_INLINE float widen(BFloat16 x) { return bit_cast<float>(uint32_t(x.bits) << 16); }
+SCAM_INLINE float widen(float x) { return x; }
+SCAM_INLINE double widen(double x) { return x; }
 
 // Round to nearest, ties to even; NaN stays a (quiet) NaN.
-inline void shorten(float x, BFloat16* to) {
+SCAM_INLINE void shorten(float x, BFloat16* to) {
   const uint32_t u = bit_cast<uint32_t>(x);
   to->bits = x != x ? uint16_t(0x7fc0) : uint16_t((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
-inline void shorten(float x, float* to) { *to = x; }
-inline void shorten(double x, double* to) { *to = x; }
+SCAM_INLINE void shorten(float x, float* to) { *to = x; }
+SCAM_INLINE void shorten(double x, double* to) { *to = x; }
 
 template <class V>
-inline V load_bytes(const void* p) {
+SCAM_INLINE V load_bytes(const void* p) {
   V v;
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
-inline Vec<float> load(const float* p) { return load_bytes<Vec<float>>(p); }
-inline Vec<double> load(const double* p) { return load_bytes<Vec<double>>(p); }
-inline void store(float* p, const Vec<float>& v) { __builtin_memcpy(p, &v, sizeof v); }
-inline void store(double* p, const Vec<double>& v) { __builtin_memcpy(p, &v, sizeof v); }
+SCAM_INLINE Vec<float> load(const float* p) { return load_bytes<Vec<float>>(p); }
+SCAM_INLINE Vec<double> load(const double* p) { return load_bytes<Vec<double>>(p); }
+SCAM_INLINE void store(float* p, const Vec<float>& v) { __builtin_memcpy(p, &v, sizeof v); }
+SCAM_INLINE void store(double* p, const Vec<double>& v) { __builtin_memcpy(p, &v, sizeof v); }
 
 typedef uint16_t HalfWords __attribute__((vector_size(SCAM_VECTOR_BYTES / 2)));
-inline Vec<float> load(const BFloat16* p) {
+SCAM_INLINE Vec<float> load(const BFloat16* p) {
   const HalfWords half = load_bytes<HalfWords>(p);
   return bit_cast<Vec<float>>(__builtin_convertvector(half, Vec<uint32_t>) << 16);
 }
-inline void store(BFloat16* p, const Vec<float>& v) {
+SCAM_INLINE void store(BFloat16* p, const Vec<float>& v) {
   const Vec<uint32_t> u = bit_cast<Vec<uint32_t>>(v);
   Vec<uint32_t> rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   rounded = (u & 0x7fffffffu) > 0x7f800000u ? Vec<uint32_t>{} + 0x7fc0u : rounded;
@@ -82,12 +85,12 @@ inline void store(BFloat16* p, const Vec<float>& v) {
 }
 
 template <class A>
-inline Vec<A> fill(A x) {
+SCAM_INLINE Vec<A> fill(A x) {
   return Vec<A>{} + x;  // -0 becomes +0, which no caller minds
 }
 
 template <class A>
-inline IntVec<A> lane_numbers() {
+SCAM_INLINE IntVec<A> lane_numbers() {
   IntVec<A> n;
   for (int i = 0; i < VecOf<A>::lanes; ++i) n[i] = i;
   return n;
@@ -95,19 +98,19 @@ inline IntVec<A> lane_numbers() {
 
 // All ones in the first `count` lanes.
 template <class A>
-inline IntVec<A> first_lanes(int64_t count) {
+SCAM_INLINE IntVec<A> first_lanes(int64_t count) {
   typedef typename IntOf<A>::scalar I;
   return lane_numbers<A>() < (IntVec<A>{} + I(count));
 }
 
 // Zero, whatever the lane held, where the mask is not set.
 template <class A>
-inline Vec<A> keep(const IntVec<A>& mask, const Vec<A>& v) {
+SCAM_INLINE Vec<A> keep(const IntVec<A>& mask, const Vec<A>& v) {
   return bit_cast<Vec<A>>(bit_cast<IntVec<A>>(v) & mask);
 }
 
 template <class A>
-inline Vec<A> max(const Vec<A>& a, const Vec<A>& b) {
+SCAM_INLINE Vec<A> max(const Vec<A>& a, const Vec<A>& b) {
   return a > b ? a : b;
 }
 
@@ -133,7 +136,7 @@ struct ExpConstants<double> {
 // exp(x) for x <= 0 (a little above is fine): Taylor on |r| <= ln2 / 2 after x = n ln2 + r.
 // 0 below `lowest`; NaN stays NaN.
 template <class A>
-inline Vec<A> exp(const Vec<A>& x) {
+SCAM_INLINE Vec<A> exp(const Vec<A>& x) {
   typedef ExpConstants<A> C;
   const Vec<A> shifted = x * A(1.4426950408889634074) + C::round;
   const Vec<A> n = shifted - C::round;
@@ -160,14 +163,14 @@ struct Count<0, I...> {
 
 // a0 b0 a1 b1 ... from the lower (HIGH = 0) or upper (1) halves of a and b.
 template <int HIGH, class V, int... I>
-inline V interleave(const V& a, const V& b, Sequence<I...>) {
+SCAM_INLINE V interleave(const V& a, const V& b, Sequence<I...>) {
   constexpr int lanes = sizeof...(I);
   return __builtin_shufflevector(a, b, (HIGH * lanes / 2 + I / 2 + (I % 2) * lanes)...);
 }
 
 // Square transpose: log2(lanes) perfect shuffles of the rows.
 template <class A>
-inline void transpose(Vec<A>* rows) {
+SCAM_INLINE void transpose(Vec<A>* rows) {
   constexpr int lanes = VecOf<A>::lanes;
   typename Count<lanes>::type all;
   for (int step = 1; step < lanes; step *= 2) {
@@ -180,25 +183,26 @@ inline void transpose(Vec<A>* rows) {
   }
 }
 
-// The other halves of a vector, `distance` lanes away.
-template <int DISTANCE, class V, int... I>
-inline V rotate(const V& v, Sequence<I...>) {
-  constexpr int lanes = sizeof...(I);
-  return __builtin_shufflevector(v, v, ((I + DISTANCE) % lanes)...);
-}
-
-template <class A, int DISTANCE = VecOf<A>::lanes / 2>
-inline A sum_lanes(const Vec<A>& v) {
-  const Vec<A> sum = v + rotate<DISTANCE>(v, typename Count<VecOf<A>::lanes>::type());
-  if constexpr (DISTANCE > 1) {
-    return sum_lanes<A, DISTANCE / 2>(sum);
-  } else {
-    return sum[0];
-  }
+// Lane k of the result is the sum of all lanes of v[k], for as many vectors as there are lanes.
+template <class A>
+SCAM_INLINE Vec<A> sum_each(Vec<A>* v) {
+  constexpr int lanes = VecOf<A>::lanes;
+  typename Count<lanes>::type all;
+  for (int half = lanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i)
+      v[i] = interleave<0>(v[i], v[i + half], all) + interleave<1>(v[i], v[i + half], all);
+  return v[0];
 }
 
 template <class A>
-inline A max_lanes(const Vec<A>& v) {
+SCAM_INLINE A sum_lanes(const Vec<A>& v) {
+  A sum = v[0];
+  for (int i = 1; i < VecOf<A>::lanes; ++i) sum += v[i];
+  return sum;
+}
+
+template <class A>
+SCAM_INLINE A max_lanes(const Vec<A>& v) {
   A best = v[0];
   for (int i = 1; i < VecOf<A>::lanes; ++i) best = v[i] > best ? v[i] : best;
   return best;

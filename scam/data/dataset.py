@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
 
 from scam.data.source import Image, LabelMap, PairSource
+from scam.errors import InputError
 
 Key = tuple[int, int]
 
@@ -133,7 +134,8 @@ def batches(
 
     Batch t depends on (seed, t) only: resuming equals never having stopped, and any number of
     workers (0: this process) gives the same batches in the same order. torch's own random state
-    is left alone. ValueError for a batch size below 1 or a negative seed, step or worker count.
+    is left alone. ValueError for a batch size below 1 or a negative seed, step or worker count;
+    InputError, in one line, when it comes to a pair that cannot be used.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, expected 1 or more")
@@ -147,4 +149,13 @@ def batches(
     loader: DataLoader[Item] = DataLoader(
         dataset, batch_sampler=sampler, num_workers=workers, generator=torch.Generator()
     )
-    return iter(loader)
+    return _in_one_line(loader)
+
+
+def _in_one_line(loader: DataLoader[Item]) -> Iterator[Batch]:
+    try:
+        yield from loader
+    except InputError as error:
+        # The loader has put the worker's traceback into the message; its last line is ours.
+        message = str(error).strip().splitlines()[-1].partition("InputError: ")[2]
+        raise InputError(message or str(error)) from None

@@ -97,7 +97,8 @@ class FolderPairs:
 
     The labels on disk are named by ``root/<labels>.txt`` (or ``root/labels.txt`` if no folder
     ``root/labels`` claims it), lines ``id name``; else they are ``num_labels``, else as many as
-    the merge joins, else as many as a scan of all maps finds.
+    the merge joins, else as many as a scan of all maps finds (the
+    slow way for large sets: better to write the names).
     InputError for everything that does not fit, at construction or when a bad pair is loaded.
     """
 
@@ -224,8 +225,8 @@ def _choose(
     chosen = [pair for pair in pairs if (pair.stem in held) == (split == "val")]
     if not chosen:
         raise InputError(
-            f"{root}: nothing is left for {split!r}: {len(pairs)} pictures, of which {len(held)} "
-            "are held out"
+            f"{root}: nothing is left for {split!r}: of {len(pairs)} pictures {len(held)} are "
+            "held out (holdout 0 keeps all for training)"
         )
     return chosen
 

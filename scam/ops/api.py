@@ -46,7 +46,8 @@ def semantic_cross_attention(
             code give), lse log(Nk), gradient to ``value`` only.
         return_lse: also return the logarithm of the softmax's denominator; differentiable.
         backend: a name in :func:`scam.ops.backends` forces one; None chooses. All but
-            ``"reference"`` give first-order gradients only, and say so when asked for more.
+            ``"reference"`` give first-order gradients only, and say so when asked for more;
+            ``torch.func`` transforms, too, need ``"reference"``.
 
     Returns:
         out (B, H, Nq, Dv), in the query's order of axes when Dv == D, else contiguous; with

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one autocast rule of the op: q, k and v in autocast's dtype, statistics untouched."""
 
+import contextlib
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,14 +17,20 @@ def active_dtype(device_type: str) -> torch.dtype | None:
     return torch.get_autocast_dtype(device_type)
 
 
-def cast_dtype(tensor: Tensor) -> torch.dtype:
-    """The dtype a tensor is computed in: like PyTorch's own ops, fp64 is left alone."""
-    wanted = active_dtype(tensor.device.type)
-    if wanted is None or not tensor.is_floating_point() or tensor.dtype == torch.float64:
-        return tensor.dtype
+def cast_dtype(dtype: torch.dtype, wanted: torch.dtype | None) -> torch.dtype:
+    """The dtype that tensors of ``dtype`` are computed in: like PyTorch's own ops, fp64 stays."""
+    if wanted is None or not dtype.is_floating_point or dtype == torch.float64:
+        return dtype
     return wanted
 
 
 def cast(tensor: Tensor) -> Tensor:
     """The tensor in its :func:`cast_dtype`."""
-    return tensor.to(cast_dtype(tensor))
+    return tensor.to(cast_dtype(tensor.dtype, active_dtype(tensor.device.type)))
+
+
+def without_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]:
+    """A context in which autocast is off, on kinds of devices that lack it too."""
+    if active_dtype(device_type) is None:
+        return contextlib.nullcontext()
+    return torch.autocast(device_type, enabled=False)

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Protocol, cast
 
 import torch
@@ -72,20 +73,38 @@ def backends() -> tuple[str, ...]:
     return ORDER
 
 
+@cache
 def load(name: str) -> Backend:
     """The module of a compiled backend; importing it is left until it is wanted."""
     return cast(Backend, importlib.import_module(f"scam.ops.backends.{name}"))
 
 
-def refusals(name: str, problem: Problem) -> list[str]:
-    """Why a backend cannot serve a problem; [] when it can."""
+@cache
+def _refusals(name: str, problem: Problem) -> tuple[str, ...]:
     if name == REFERENCE:
-        return []
+        return ()
     try:
         backend = load(name)
     except ImportError as error:
-        return [f"cannot be imported: {error}"]
-    return backend.refusals(problem)
+        return (f"cannot be imported: {error}",)
+    return tuple(backend.refusals(problem))
+
+
+def refusals(name: str, problem: Problem) -> list[str]:
+    """Why a backend cannot serve a problem; [] when it can. Asked once per process."""
+    return list(_refusals(name, problem))
+
+
+def serving(name: str, problem: Problem) -> Backend:
+    """The backend a graph names, which may have been made elsewhere.
+
+    Raises:
+        ValueError: it is unknown or refuses here.
+    """
+    _require(name, problem)
+    if name == REFERENCE:
+        raise ValueError("backend 'reference' is no operator: call semantic_cross_attention")
+    return load(name)
 
 
 def describe(name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scam.ops.autocast import cast_dtype
+from scam.ops.autocast import active_dtype, cast_dtype
 
 LABEL_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 EMPTY = ("zero", "uniform")
@@ -38,6 +38,11 @@ def check_problem(
     given = {"query": query, "key": key} | ({} if value is None else {"value": value})
     for name, tensor in given.items():
         _check_tensor(name, tensor, query)
+    wanted = active_dtype(query.device.type)
+    dtype = cast_dtype(query.dtype, wanted)
+    for name, tensor in given.items():
+        if cast_dtype(tensor.dtype, wanted) != dtype:
+            raise TypeError(f"{name} is {tensor.dtype}, query {query.dtype}: expected one dtype")
     _check_shapes(query, key, value)
     if isinstance(scale, Tensor):
         raise TypeError("scale: expected a number, got a tensor (reading it would wait for it)")
@@ -47,7 +52,7 @@ def check_problem(
         raise ValueError(f"empty: expected 'zero' or 'uniform', got {empty!r}")
     return Problem(
         device_type=query.device.type,
-        dtype=cast_dtype(query),
+        dtype=dtype,
         shared_value=value is None,
         empty=empty,
     )
@@ -62,8 +67,6 @@ def _check_tensor(name: str, tensor: Tensor, query: Tensor) -> None:
         raise ValueError(f"{name}: expected shape (B, H, N, D), got {tuple(tensor.shape)}")
     if tensor.device != query.device:
         raise ValueError(f"{name} is on {tensor.device}, query on {query.device}: expected one")
-    if cast_dtype(tensor) != cast_dtype(query):
-        raise TypeError(f"{name} is {tensor.dtype}, query {query.dtype}: expected one dtype")
 
 
 def _check_shapes(query: Tensor, key: Tensor, value: Tensor | None) -> None:

@@ -10,7 +10,7 @@ non-finite number that one query sees reaches all of them through the dense prod
 import torch
 from torch import Tensor
 
-from scam.ops.autocast import cast
+from scam.ops.autocast import cast, without_autocast
 from scam.ops.memory import empty_output
 
 
@@ -36,7 +36,7 @@ def attend(
     Intermediates are fp32, or fp64 for fp64 inputs. Without ``with_lse`` None stands for lse.
     """
     query, key, value = cast(query), cast(key), None if value is None else cast(value)
-    with torch.autocast(query.device.type, enabled=False):
+    with without_autocast(query.device.type):
         return _attend(query, key, value, query_labels, key_labels, scale, empty, with_lse)
 
 
@@ -77,6 +77,9 @@ def _attend(
 def _as_laid_out(out: Tensor, query: Tensor) -> Tensor:
     """Give ``out`` the memory layout that every backend promises."""
     strides = empty_output(query, out.shape[-1]).stride()
-    order = sorted(range(4), key=lambda axis: -strides[axis])
+    order: list[int] = []  # axes from slow to fast; sorted() refuses strides unknown when compiled
+    for axis in range(4):
+        slower = [other for other in order if strides[other] >= strides[axis]]
+        order.insert(len(slower), axis)
     inverse = [order.index(axis) for axis in range(4)]
     return out.permute(order).contiguous().permute(inverse)

@@ -4,9 +4,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scam.data import LabelSet, LabelValues, Mannequins, PairDataset, batch_keys, batches
 from scam.data.dataset import Batch
+from scam.errors import InputError
 
 LABELS = LabelSet("toy", ("background", "left_arm", "right_arm", "other"), ((1, 2),))
 
@@ -144,6 +147,19 @@ def test_batches_lay_whole_epochs_end_to_end(length: int, batch_size: int) -> No
     assert len({epoch[0][1] for epoch in epochs}) == len(epochs)
 
 
+@given(
+    length=st.integers(1, 40),
+    batch_size=st.integers(1, 60),
+    seed=st.integers(0, 2**40),
+    step=st.integers(0, 10**6),
+)
+def test_batches_cut_one_endless_line(length: int, batch_size: int, seed: int, step: int) -> None:
+    line = [
+        batch_keys(length, 1, seed=seed, step=step * batch_size + i)[0] for i in range(batch_size)
+    ]
+    assert batch_keys(length, batch_size, seed=seed, step=step) == line
+
+
 def test_order_changes_with_epoch_and_seed() -> None:
     orders = {
         tuple(index for index, _ in batch_keys(50, 50, seed=seed, step=step))
@@ -183,6 +199,19 @@ def test_workers_change_nothing_and_leave_global_chance_alone() -> None:
     there = take(stream, 6)
     assert all(map(same, here, there))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Broken(Toy):
+    def load(self, index, size):
+        raise InputError(f"images/toy{index}.png: cannot be read (not a picture)")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_bad_pictures_are_one_line_wherever_they_are_read(workers: int) -> None:
+    stream = batches(PairDataset(Broken(1), (4, 6)), 2, seed=0, workers=workers)
+    with pytest.raises(InputError) as caught:
+        next(stream)
+    assert str(caught.value) == "images/toy0.png: cannot be read (not a picture)"
 
 
 @pytest.mark.parametrize(

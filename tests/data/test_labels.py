@@ -3,6 +3,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scam.data.labels import (
     LABEL_SETS,
@@ -137,6 +139,26 @@ def test_bad_merge_files(tmp_path, text: str, count: int | None, message: str) -
 def test_merges_that_do_not_fit(spec: str, count: int | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_merge(spec, count)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.randoms())
+def test_any_partition_merges_as_written(owners: list[int], shuffle) -> None:
+    groups = [[old for old, owner in enumerate(owners) if owner == new] for new in range(6)]
+    for group in groups:
+        shuffle.shuffle(group)
+    labels = LabelSet.numbered("x", 6)
+    merge = Merge(labels, tuple(map(tuple, groups)), len(owners))
+    assert merge.table().tolist() == owners
+    # Doubling or dropping any one id is refused by its number.
+    old, owner = shuffle.choice(list(enumerate(owners)))
+    twice = [group + [old] * (new == (owner + 1) % 6) for new, group in enumerate(groups)]
+    once_less = [[i for i in group if i != old] for group in groups]
+    for bad, message in (
+        (twice, f"label {old} is in 'label_"),
+        (once_less, f"label {old} is in no"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Merge(labels, tuple(map(tuple, bad)), len(owners))
 
 
 def test_merge_checks_itself() -> None:

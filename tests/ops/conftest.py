@@ -16,6 +16,13 @@ import toy_backend
 FUSED = ("cpu", "toy")
 
 
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    """What backends said in other tests."""
+    dispatch.load.cache_clear()
+    dispatch._refusals.cache_clear()
+
+
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(sys.modules, "scam.ops.backends.toy", toy_backend)

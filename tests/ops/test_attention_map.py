@@ -40,8 +40,9 @@ def test_it_is_the_softmax_of_the_op(backend: str, layouts: bool) -> None:
 
 def test_a_cut_label_keeps_the_weights_of_the_whole() -> None:
     query, key, _, *labels = make_inputs().arguments()
-    whole = semantic_attention_map(query, key, *labels, max_keys=24)
-    cut = semantic_attention_map(query, key, *labels, max_keys=2)
+    with use_backend("reference"):
+        whole = semantic_attention_map(query, key, *labels, max_keys=24)
+        cut = semantic_attention_map(query, key, *labels, max_keys=2)
     torch.testing.assert_close(cut, whole[..., :2])
 
 

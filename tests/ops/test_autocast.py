@@ -22,12 +22,12 @@ def test_inputs_are_rounded_once_and_statistics_stay(backend: str) -> None:
     assert leaves.query.grad.dtype == leaves.key.grad.dtype == torch.float32
 
 
-def test_backward_inside_autocast_is_the_same(backend: str) -> None:
+def test_backward_inside_autocast_is_the_same(fused: str) -> None:
     gradients = []
     for inside in (False, True):
         leaves = make_inputs().leaves()
         with torch.autocast("cpu", dtype=BF16):
-            out = semantic_cross_attention(*leaves.arguments(), backend=backend)
+            out = semantic_cross_attention(*leaves.arguments(), backend=fused)
             with torch.autocast("cpu", dtype=BF16, enabled=inside):
                 (out.float() ** 2).sum().backward()
         gradients.append((leaves.query.grad, leaves.key.grad, leaves.value.grad))

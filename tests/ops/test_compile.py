@@ -47,12 +47,12 @@ def test_full_graph_and_new_labels(backend: str) -> None:
         torch.testing.assert_close(run(compiled, other, backend), run(loss_of, other, backend))
 
 
-def test_any_size(fused: str) -> None:
+def test_any_size(backend: str) -> None:
     compiled = torch.compile(loss_of, fullgraph=True, dynamic=True, backend="aot_eager")
-    run(compiled, problem(), fused)
+    run(compiled, problem(), backend)
     with torch._dynamo.config.patch(error_on_recompile=True):
         other = problem(seed=3, queries=51, keys=30)
-        torch.testing.assert_close(run(compiled, other, fused), run(loss_of, other, fused))
+        torch.testing.assert_close(run(compiled, other, backend), run(loss_of, other, backend))
 
 
 def test_default_compiler(compiled_backend: str) -> None:

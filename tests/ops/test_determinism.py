@@ -20,14 +20,14 @@ SIDES = [(2000, 40), (40, 2000)]  # pixels read latents, latents read pixels
 @pytest.mark.parametrize(("queries", "keys"), SIDES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_fifty_repeats_are_equal_bit_for_bit(
-    backend: str, queries: int, keys: int, dtype: torch.dtype
+    fused: str, queries: int, keys: int, dtype: torch.dtype
 ) -> None:
-    if backend == "toy":
+    if fused == "toy":
         pytest.skip("the toy is the reference's formula")
     inputs = make_inputs(queries=queries // 4, keys=keys // 4, width=32, dtype=dtype)
-    first = outcome(inputs, backend=backend)
+    first = outcome(inputs, backend=fused)
     for _ in range(50):
-        torch.testing.assert_close(outcome(inputs, backend=backend), first, rtol=0, atol=0)
+        torch.testing.assert_close(outcome(inputs, backend=fused), first, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("queries", "keys"), SIDES)

@@ -5,7 +5,14 @@ import warnings
 import pytest
 import torch
 
-from scam.ops import backends, dispatch, explain, semantic_cross_attention, use_backend
+from scam.ops import (
+    backends,
+    dispatch,
+    explain,
+    library,
+    semantic_cross_attention,
+    use_backend,
+)
 from scam.ops.problem import Problem
 from scam.testing import make_inputs
 
@@ -21,7 +28,7 @@ def test_adding_a_file_and_a_name_is_enough(toy: str) -> None:
     assert toy in backends()
     inputs = make_inputs().leaves()
     out = semantic_cross_attention(*inputs.arguments(), backend=toy)
-    assert "sca_fwd" in type(out.grad_fn).__name__
+    assert type(out.grad_fn).__name__ == "_AttendBackward"
     out.sum().backward()
     assert inputs.query.grad is not None
 
@@ -88,6 +95,14 @@ def test_the_first_that_serves_is_chosen(toy: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(dispatch, "_told", set())
     with pytest.warns(RuntimeWarning, match="dislikes fp16"):
         assert dispatch.choose(Problem("cpu", torch.float16)) == "reference"
+
+
+def test_a_graph_made_elsewhere_is_refused_in_words() -> None:
+    rows = (None,) * 4
+    arguments = make_inputs().arguments()
+    for name, words in (("tpu", "expected one of"), ("reference", "is no operator")):
+        with pytest.raises(ValueError, match=words):
+            library.sca_fwd(*arguments, *rows, 0.25, "zero", name)
 
 
 def test_use_backend_nests_and_yields_to_the_argument(toy: str) -> None:

@@ -50,3 +50,17 @@ def test_the_reference_gives_any_order(empty: str) -> None:
         return out, lse.masked_fill(lse.isinf(), 0)
 
     assert torch.autograd.gradgradcheck(attend, (inputs.query, inputs.key, inputs.value))
+
+
+def test_the_reference_takes_functional_transforms() -> None:
+    query, key, value, *labels = make_inputs().arguments()
+
+    def loss(query: torch.Tensor) -> torch.Tensor:
+        out = semantic_cross_attention(query, key, value, *labels, backend="reference")
+        return out.square().sum()
+
+    leaf = query.clone().requires_grad_()
+    loss(leaf).backward()
+    torch.testing.assert_close(torch.func.grad(loss)(query), leaf.grad)
+    both = torch.func.vmap(loss)(torch.stack((query, 2 * query)))
+    torch.testing.assert_close(both, torch.stack((loss(query), loss(2 * query))))

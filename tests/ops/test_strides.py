@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
 
 from scam.ops import semantic_cross_attention
 from scam.ops.memory import empty_output
@@ -44,6 +47,31 @@ def test_the_rule_of_layouts() -> None:
         query = lay_out(torch.zeros(shape), memory)
         assert empty_output(query, 4).stride() == strides
         assert empty_output(query, 5).is_contiguous()
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 4)] * 4),
+    axes=st.permutations(range(4)),
+    steps=st.tuples(*[st.sampled_from([1, 2])] * 4),
+    expanded=st.sets(st.integers(0, 3), max_size=2),
+)
+def test_shape_inference_knows_every_layout(
+    shape: tuple[int, ...], axes: list[int], steps: tuple[int, ...], expanded: set[int]
+) -> None:
+    """Compiled code relies on the strides that fake tensors foretell."""
+    stored = [shape[axis] * steps[axis] for axis in axes]
+    query = torch.zeros(stored).permute([axes.index(axis) for axis in range(4)])
+    query = query[tuple(slice(None, None, step) for step in steps)]
+    for axis in expanded:
+        query = query.narrow(axis, 0, 1).expand(
+            [shape[a] if a == axis else query.shape[a] for a in range(4)]
+        )
+    with FakeTensorMode() as mode:
+        foretold = empty_output(mode.from_tensor(query), shape[3])
+    real = empty_output(query, shape[3])
+    assert foretold.stride() == real.stride()
+    assert real.is_contiguous() or sorted(real.stride())[0] == 1
+    assert torch.numel(real) == real.untyped_storage().nbytes() // 4
 
 
 @pytest.mark.parametrize("memory", MEMORY)

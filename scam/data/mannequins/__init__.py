@@ -21,7 +21,8 @@ class Mannequins:
 
     split: ``train`` or ``val``, two different streams. length: default 2048 or 64.
     merge: as for folders, of the labels of ``LABEL_SETS["mannequins"]``.
-    Garments carry their own labels: an arm label is bare skin, under a long sleeve only a hand.
+    Garments carry their own labels: an arm label is bare skin, with a long sleeve only a hand.
+    The face includes ears and neck.
     ``left`` is the mannequin's left, which is right in the picture.
     InputError for another split, a length below 1 or a negative seed.
     """

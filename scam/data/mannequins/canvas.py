@@ -38,6 +38,11 @@ class Surface:
         """Whether every pixel has the texture's first colour."""
         return self.texture.kind == "plain" and not self.rounding and not self.fade
 
+    def frame(self) -> tuple[float, ...]:
+        """Eight numbers: origin, axis, 1 / width, 1 / length, rounding, fade."""
+        place = self.origin.real, self.origin.imag, self.axis.real, self.axis.imag
+        return (*place, 1 / self.width, 1 / self.length, self.rounding, self.fade)
+
 
 @dataclass(frozen=True)
 class _Strip:
@@ -127,17 +132,11 @@ class Canvas:
             if isinstance(part, Surface):
                 flat[number, :3] = part.texture.first
         packed = flat.view(np.uint32)[:, 0][numbers]
-        image = packed.view(np.uint8).reshape(-1, 4)
-        # Pixels in the order of their part: each part's own lie together.
-        order = np.argsort(numbers, kind="stable")
-        ends = np.cumsum(np.bincount(numbers, minlength=len(self._parts)))
         for number, part in enumerate(self._parts):
-            pixels = order[ends[number - 1] if number else 0 : ends[number]]
             if isinstance(part, _Strip):
                 self._blend(packed, numbers == number, part)
-            elif len(pixels) and not part.is_flat:
-                image[pixels, :3] = self._colours(part, pixels)
-        return image
+        self._texture(packed, numbers)
+        return packed.view(np.uint8).reshape(-1, 4)
 
     def _blend(self, packed: NDArray[np.uint32], where: NDArray[np.bool_], strip: _Strip) -> None:
         top, bottom = strip.rows
@@ -147,18 +146,34 @@ class Canvas:
         colours = ramp.view(np.uint32)[:, 0].repeat(self._columns)
         np.copyto(packed[rows], colours, where=where[rows])
 
-    def _colours(self, part: Surface, pixels: NDArray[np.intp]) -> NDArray[np.float32]:
+    def _texture(self, packed: NDArray[np.uint32], numbers: NDArray[np.uint16]) -> None:
+        frames = np.zeros((len(self._parts), 8), np.float32)
+        textured = np.zeros(len(self._parts), np.bool_)
+        for number, part in enumerate(self._parts):
+            if isinstance(part, Surface) and not part.is_flat:
+                textured[number] = True
+                frames[number] = part.frame()
+        pixels = np.flatnonzero(textured[numbers])
+        # By part, so that each texture colours one run of pixels.
+        pixels = pixels[np.argsort(numbers[pixels], kind="stable")]
+        owners = numbers[pixels]
+        left, top, right, down, narrow, short, rounding, fade = frames[owners].T
         grid_x, grid_y = _grid(self._rows, self._columns)
-        x, y = grid_x[pixels] - part.origin.real, grid_y[pixels] - part.origin.imag
-        along = x * part.axis.real + y * part.axis.imag
-        across = y * part.axis.real - x * part.axis.imag
-        colours = part.texture(across, along)
-        if part.rounding or part.fade:
-            side = across * (1 / part.width)
-            lit = (1 - 0.5 * part.fade) + along * (part.fade / part.length)
-            lit += part.rounding * (0.35 + (0.6 * self.light - side) * side)
-            colours = (colours * lit[:, None]).clip(0, 255)
-        return colours
+        x, y = grid_x[pixels] - left, grid_y[pixels] - top
+        along, across = x * right + y * down, y * right - x * down
+
+        colours = np.empty((len(pixels), 3), np.float32)
+        ends = np.bincount(owners, minlength=len(self._parts)).cumsum()
+        for part, first, end in zip(self._parts, [0, *ends], ends, strict=False):
+            if isinstance(part, Surface) and first < end:
+                colours[first:end] = part.texture(across[first:end], along[first:end])
+        side = across * narrow
+        lit = 1 + fade * (along * short - 0.5)
+        lit += rounding * (0.35 + (0.6 * self.light - side) * side)
+        colours *= lit[:, None]
+        opaque = np.zeros((len(pixels), 4), np.uint8)
+        opaque[:, :3] = colours.clip(0, 255)
+        packed[pixels] = opaque.view(np.uint32)[:, 0]
 
     def _majority(self, labels: NDArray[np.uint8]) -> NDArray[np.int32]:
         kinds = int(labels.max()) + 1
@@ -169,9 +184,9 @@ class Canvas:
         return votes.reshape(height, width, kinds).argmax(2).astype(np.int32)
 
     def _pixels(self, outline: Sequence[complex]) -> list[tuple[float, float]]:
-        # PIL's pixel centres lie at whole numbers.
-        scale, shift = self._rows, self._columns / 2 - 0.5
-        return [(z.real * scale + shift, z.imag * scale - 0.5) for z in outline]
+        # PIL truncates: each corner becomes the fine pixel it lies in, and that one is inside.
+        scale, shift = self._rows, self._columns / 2
+        return [(z.real * scale + shift, z.imag * scale) for z in outline]
 
 
 @lru_cache(maxsize=4)

@@ -28,7 +28,7 @@ class Texture:
         first = np.asarray(self.first, np.float32)
         if self.kind == "plain":
             return first[None]
-        weight = _WEIGHTS[self.kind](u / self.period + self.phase, v / self.period + self.phase)
+        weight = PATTERNS[self.kind](u / self.period + self.phase, v / self.period + self.phase)
         colours = first + weight[:, None] * (np.asarray(self.second, np.float32) - first)
         if self.kind == "tartan":
             line = _wave(u / self.period + self.phase + 0.25, 0.14)
@@ -53,7 +53,7 @@ def _blobs(u: Values, v: Values) -> Values:
     return (field > 0.3).astype(np.float32)
 
 
-_WEIGHTS = {
+PATTERNS = {
     "bands": lambda u, v: _wave(v),
     "thin bands": lambda u, v: _wave(v, 0.3),
     "stripes": lambda u, v: _wave(u),
@@ -75,7 +75,7 @@ def sample_cloth(chance: Chance, scale: float) -> Texture:
     scale: height of the wearer, in picture heights.
     """
     first = jitter(chance, chance.pick(CLOTH))
-    kind = "plain" if chance.happens(0.25) else chance.pick(tuple(_WEIGHTS))
+    kind = "plain" if chance.happens(0.25) else chance.pick(tuple(PATTERNS))
     least = 70 if kind == "gradient" else 110
     period = scale * chance.between(0.055, 0.1)
     return Texture(

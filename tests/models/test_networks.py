@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scam.errors import InputError
+from scam.models import PRESETS, Discriminator, ModelConfig, Scam, preset
+from scam.models.scam import released_generator_sizes
+from scam.nn.modulation import ScamModulation
+
+TINY = ModelConfig(
+    4, (48, 32), width=16, levels=4, latents_per_label=2, background_latents=3,
+    token_dim=16, attention_dim=16,
+)  # fmt: skip
+
+
+def blocks(config: ModelConfig, batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """A picture of flat 8x8 patches and a label map of patches."""
+    generator = torch.Generator().manual_seed(seed)
+    height, width = config.size
+    coarse = torch.randint(
+        0, config.num_labels, (batch, -(-height // 8), -(-width // 8)), generator=generator
+    )
+    labels = coarse.repeat_interleave(8, 1).repeat_interleave(8, 2)[:, :height, :width]
+    image = torch.rand(batch, 3, height, width, generator=generator) * 2 - 1
+    return image, labels.to(torch.int32)
+
+
+@pytest.mark.parametrize("fidelity", ["default", "released"])
+@pytest.mark.parametrize("size", [(256, 256), (256, 170), (128, 256), (77, 101)])
+def test_shapes(size: tuple[int, int], fidelity: str) -> None:
+    levels = 6 if min(size) >= 128 else 4
+    config = replace(TINY, size=size, levels=levels, fidelity=fidelity)
+    model = Scam(config).eval()
+    image, labels = blocks(config, batch=1)
+    sizes: list[tuple[int, ...]] = []
+    for block in model.generator.blocks:
+        block.conv2.register_forward_hook(lambda _m, _i, out: sizes.append(tuple(out.shape[2:])))
+    with torch.no_grad():
+        latents = model.encode(image, labels)
+        painted = model.generate(labels, latents)
+    assert latents.tokens.shape == (1, config.num_tokens, config.token_dim)
+    assert painted.shape == image.shape
+    assert painted.abs().max() <= 1
+    if fidelity == "default":
+        assert sizes == [tuple(m.shape[1:]) for m in model.pyramid(labels).maps[-2::-1]]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((256, 256), [(4, 4), (8, 8), (16, 16), (32, 32), (64, 64), (128, 128), (256, 256)]),
+        ((256, 170), [(3, 2), (6, 4), (12, 8), (24, 16), (48, 32), (96, 64), (256, 170)]),
+        ((128, 256), [(2, 4), (4, 8), (8, 16), (16, 32), (32, 64), (64, 128), (128, 256)]),
+    ],
+)
+def test_released_sizes(size: tuple[int, int], expected: list[tuple[int, int]]) -> None:
+    assert released_generator_sizes(*size, 6) == expected[::-1]
+
+
+@pytest.mark.parametrize("fidelity", ["default", "released"])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_fused_and_dense_are_one_model(fidelity: str, heads: int) -> None:
+    """Same state dict, same random draws, same image and gradients."""
+    config = replace(TINY, fidelity=fidelity, heads=heads, size=(64, 32))
+    torch.manual_seed(0)
+    model = Scam(config).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.05)
+    image, labels = blocks(config)
+    labels[:, :5, :7] = -1
+    found = []
+    for fused in (True, False):
+        twin = Scam(config, fused=fused).double()
+        twin.load_state_dict(model.state_dict())
+        noise = torch.Generator().manual_seed(7)
+        painted = twin(image.double(), twin.pyramid(labels), noise)
+        painted.square().sum().backward()
+        found.append((painted, {name: p.grad for name, p in twin.named_parameters()}))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-11, atol=1e-11)
+    for name, dense in found[1][1].items():
+        if name.endswith("to_key.bias"):  # cancels in the softmax
+            continue
+        torch.testing.assert_close(found[0][1][name], dense, rtol=1e-9, atol=1e-10)
+
+
+def test_noise_only_when_asked_by_default_and_always_as_released() -> None:
+    for fidelity, repeats in (("default", True), ("released", False)):
+        config = replace(TINY, fidelity=fidelity, size=(64, 32))
+        torch.manual_seed(0)
+        model = Scam(config).eval()
+        for module in model.modules():
+            if isinstance(module, ScamModulation) and module.noise_scale is not None:
+                nn.init.ones_(module.noise_scale)
+        image, labels = blocks(config)
+        latents = model.encode(image, labels)
+        first, second = (model.generate(labels, latents) for _ in range(2))
+        assert torch.equal(first, second) is repeats
+        seeded = [
+            model.generate(labels, latents, torch.Generator().manual_seed(s)) for s in (1, 1, 2)
+        ]
+        assert torch.equal(seeded[0], seeded[1])
+        assert not torch.equal(seeded[0], seeded[2])
+
+
+def test_background_pixels_do_not_reach_the_subject_without_convolutions() -> None:
+    """The released encoder leaks even so: its norms and its empty rows couple the labels."""
+    for fidelity, isolated in (("default", True), ("released", False)):
+        config = replace(TINY, fidelity=fidelity, pyramid=False, size=(64, 32))
+        torch.manual_seed(0)
+        model = Scam(config)
+        image, labels = blocks(config, batch=1)
+        labels = labels.where(labels != 3, 0)  # label 3 is absent
+        other = torch.where((labels == 0)[:, None], torch.rand_like(image), image)
+        before, after = (model.encode(x, labels).tokens for x in (image, other))
+        subject = torch.tensor(config.token_labels()) != 0
+        assert torch.equal(before[:, subject], after[:, subject]) is isolated
+        assert not torch.equal(before[:, ~subject], after[:, ~subject])
+
+
+def test_unequal_background_latents_order_tokens_by_label() -> None:
+    assert TINY.token_labels() == [0, 0, 0, 1, 1, 2, 2, 3, 3]
+    assert TINY.num_tokens == 9
+
+
+class TestDiscriminator:
+    @pytest.mark.parametrize(
+        ("size", "expected"),
+        [((256, 256), [(35, 35), (19, 19)]), ((256, 170), [(35, 25), (19, 14)])],
+    )
+    def test_logit_sizes(self, size: tuple[int, int], expected: list[tuple[int, int]]) -> None:
+        config = replace(TINY, size=size)
+        image, labels = blocks(config, batch=1)
+        pyramid = Scam(config).pyramid(labels)
+        logits = Discriminator(config)(image, pyramid)
+        assert [tuple(x.shape[2:]) for x in logits] == expected
+
+    @pytest.mark.parametrize("fidelity", ["default", "released"])
+    def test_normalised_logits_stay_below_one_and_finite(self, fidelity: str) -> None:
+        config = replace(TINY, fidelity=fidelity, size=(64, 32))
+        image, labels = blocks(config)
+        pyramid = Scam(config).pyramid(labels)
+        critic = Discriminator(config)
+        for scale in (1.0, 1e4, 0.0):
+            with torch.no_grad():
+                for parameter in critic.parameters():
+                    parameter.mul_(scale)
+            image = image.detach().requires_grad_()
+            logits = critic(image, pyramid)
+            torch.stack([x.mean() for x in logits]).sum().backward()
+            assert all(x.abs().max() <= 1 for x in logits)
+            assert image.grad is not None
+            assert image.grad.isfinite().all()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in critic.parameters())
+
+    @pytest.mark.parametrize("fidelity", ["default", "released"])
+    def test_normalisation_against_finite_differences(self, fidelity: str) -> None:
+        """||d f / d input|| by nudging the picture, and the label planes as released."""
+        config = replace(TINY, fidelity=fidelity, size=(64, 32))
+        image, labels = blocks(config, batch=1)
+        critic = Discriminator(config, gradient_norm=False).double()
+        pyramid = Scam(config).pyramid(labels)
+        raw = critic(image.double(), pyramid)[0]
+        critic.gradient_norm = True
+        normalised = critic(image.double(), pyramid)[0]
+        implied = (raw / normalised - raw.abs()).detach()
+        assert (implied - implied.mean()).abs().max() < 1e-6 * implied.mean()
+        direction = torch.randn_like(image.double())
+        critic.gradient_norm = False
+        step = 1e-5
+        ahead, behind = (
+            critic(image.double() + sign * step * direction, pyramid)[0] for sign in (1, -1)
+        )
+        reduce = torch.sum if fidelity == "released" else torch.mean
+        slope = (reduce(ahead) - reduce(behind)) / (2 * step)
+        assert slope.abs() <= implied.mean() * direction.norm() * (1 + 1e-6)
+        assert implied.mean() > 0
+
+
+class TestConfig:
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"num_labels": 0}, "num_labels=0"),
+            ({"latents_per_label": 0}, "latents_per_label=0"),
+            ({"width": 20}, "width=20: expected a multiple of 16"),
+            ({"levels": 3}, "levels=3: expected at least 4"),
+            ({"fidelity": "exact"}, "fidelity='exact'"),
+            ({"size": (8, 64)}, "size=8x64"),
+            ({"fidelity": "released", "size": (16, 64)}, "at least 32 pixels"),
+            ({"heads": 3}, "heads=3: expected a divisor of 16"),
+        ],
+    )
+    def test_bad_values(self, changes: dict[str, object], message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            replace(TINY, **changes)
+
+    def test_round_trip(self) -> None:
+        for config in PRESETS.values():
+            assert ModelConfig.from_dict(config.as_dict()) == config
+
+    def test_unknown_entries_and_presets(self) -> None:
+        with pytest.raises(InputError, match="'colour' is not one of"):
+            ModelConfig.from_dict({**TINY.as_dict(), "colour": 1})
+        with pytest.raises(InputError, match="preset 'huge': expected one of tiny"):
+            preset("huge")
+
+    def test_paper_presets(self) -> None:
+        assert {name: c.num_tokens for name, c in PRESETS.items()} == {
+            "tiny": 24, "idesigner": 24, "celebamask-hq": 152, "ade20k": 1208,
+        }  # fmt: skip

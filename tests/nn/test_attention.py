@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scam.nn import SatLayer, SemanticCrossAttention
+
+
+def problem(pixels: int, tokens: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pixels (2, n, 12) of labels 0..3 and -1; tokens (2, m, 20) of labels 0, 1, 2, 5."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, pixels, 12, generator=generator, dtype=torch.float64, requires_grad=True)
+    z = torch.randn(2, tokens, 20, generator=generator, dtype=torch.float64, requires_grad=True)
+    x_labels = torch.randint(-1, 4, (2, pixels), generator=generator)
+    z_labels = torch.tensor([0, 1, 2, 5]).repeat_interleave(tokens // 4)
+    return x, z, x_labels, z_labels
+
+
+def gradients(out: Tensor, module: nn.Module, *inputs: Tensor) -> list[Tensor]:
+    weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    parameters = list(module.parameters())
+    found = torch.autograd.grad((out * weight).sum(), [*inputs, *parameters], allow_unused=True)
+    return [torch.zeros(1) if g is None else g for g in found]
+
+
+@pytest.mark.parametrize("empty", ["zero", "uniform"])
+@pytest.mark.parametrize("heads", [1, 4])
+@pytest.mark.parametrize("direction", ["pixels read latents", "latents read pixels", "few pixels"])
+def test_fused_equals_dense(direction: str, heads: int, empty: str) -> None:
+    """Projected or absorbed, forward and backward, to rounding in float64."""
+    torch.manual_seed(0)
+    x, z, x_labels, z_labels = problem(5 if direction == "few pixels" else 90, 16)
+    down = direction == "latents read pixels"
+    module = SemanticCrossAttention(
+        *((20, 12) if down else (12, 20)), attention_dim=16, heads=heads, empty=empty
+    ).double()
+    arguments = (z, x, z_labels, x_labels) if down else (x, z, x_labels, z_labels)
+    found = []
+    for fused in (True, False):
+        module.fused = fused
+        out = module(*arguments)
+        found.append([out, *gradients(out, module, x, z)])
+    for fused_value, dense_value in zip(*found, strict=True):
+        torch.testing.assert_close(fused_value, dense_value, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("empty", ["zero", "uniform"])
+@pytest.mark.parametrize("heads", [1, 4])
+def test_reading_through_a_head_equals_applying_it_afterwards(heads: int, empty: str) -> None:
+    torch.manual_seed(0)
+    x, z, x_labels, z_labels = problem(90, 16)
+    module = SemanticCrossAttention(12, 20, attention_dim=16, heads=heads, empty=empty).double()
+    head = torch.randn(30, 12, dtype=torch.float64)
+    plain = module(x, z, x_labels, z_labels) @ head.t()
+    folded = module.read_through(x, z, x_labels, z_labels, head)
+    torch.testing.assert_close(folded, plain, rtol=1e-11, atol=1e-11)
+    for a, b in zip(gradients(folded, module, x, z), gradients(plain, module, x, z), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_query_without_keys_gets_nothing_not_even_a_bias(fused: bool) -> None:
+    x, z, x_labels, z_labels = problem(40, 8)
+    module = SemanticCrossAttention(12, 20, attention_dim=16, fused=fused).double()
+    nn.init.constant_(module.to_out.bias, 3.0)
+    out = module(x, z, x_labels, z_labels)
+    lonely = (x_labels < 0) | (x_labels == 3)
+    assert lonely.any()
+    assert (out[lonely] == 0).all()
+    assert (out[~lonely] != 0).any(-1).all()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_uniform_gives_lonely_queries_the_mean_of_all_values(fused: bool) -> None:
+    x, z, x_labels, z_labels = problem(40, 8)
+    module = SemanticCrossAttention(12, 20, 16, empty="uniform", fused=fused).double()
+    out = module(x, z, x_labels, z_labels)
+    mean = module.to_out(module.to_value(z).mean(1, keepdim=True)).expand_as(out)
+    lonely = (x_labels < 0) | (x_labels == 3)
+    torch.testing.assert_close(out[lonely], mean[lonely])
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="heads=3"):
+        SemanticCrossAttention(8, 8, attention_dim=16, heads=3)
+
+
+def test_per_token_norms_isolate_labels_and_joint_ones_do_not() -> None:
+    """Changing pixels of label 0 must leave the tokens of label 1 alone, bit for bit."""
+    labels, tokens = torch.tensor([0, 0, 1, 1]), torch.randn(1, 4, 8)
+    pixels, pixel_labels = torch.randn(1, 30, 6), torch.randint(0, 2, (1, 30))
+    changed = torch.where((pixel_labels == 0)[..., None], torch.randn(1, 30, 6), pixels)
+    for released in (False, True):
+        torch.manual_seed(0)
+        layer = SatLayer(8, 6, 8, 1, 4, released=released, fused=True)
+        before, after = (layer(tokens, x, labels, pixel_labels)[:, 2:] for x in (pixels, changed))
+        assert torch.equal(before, after) is not released

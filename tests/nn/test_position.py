@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import pytest
+import torch
+
+from scam.nn.position import position_code
+
+
+def test_released_code_is_the_published_formula() -> None:
+    code = position_code(40, 5, 7, released=True)
+    x, y = torch.linspace(-1, 1, 7), torch.linspace(-1, 1, 5)
+    for i in range(10):
+        frequency = 10000 ** (-2 * i / 20)
+        torch.testing.assert_close(code[i], (x * frequency).sin().expand(5, 7))
+        torch.testing.assert_close(code[10 + i], (y * frequency).sin()[:, None].expand(5, 7))
+        torch.testing.assert_close(code[20 + i], (x * frequency).cos().expand(5, 7))
+        torch.testing.assert_close(code[30 + i], (y * frequency).cos()[:, None].expand(5, 7))
+
+
+def test_released_code_hardly_tells_neighbours_apart_and_the_default_does() -> None:
+    """The defect that the default mends: nothing in the released code exceeds 1 rad."""
+    steps = [
+        (code[:, :, 1:] - code[:, :, :-1]).abs().amax()
+        for code in (position_code(64, 256, 256, released=r) for r in (True, False))
+    ]
+    assert steps[0] < 0.01
+    assert steps[1] > 1.0
+
+
+@pytest.mark.parametrize("channels", [3, 6, 10, 42])
+def test_channels_must_be_a_multiple_of_four(channels: int) -> None:
+    with pytest.raises(ValueError, match=f"channels={channels}"):
+        position_code(channels, 8, 8)
+
+
+def test_every_pixel_has_its_own_code() -> None:
+    code = position_code(16, 12, 9).flatten(1).t()
+    distances = torch.cdist(code, code) + 10 * torch.eye(len(code))
+    assert distances.min() > 0.05
+
+
+def test_highest_frequency_repeats_after_four_pixels() -> None:
+    code = position_code(8, 1, 64)
+    top = code[1, 0]  # sine of x at the higher of two frequencies
+    torch.testing.assert_close(top[4:], top[:-4], atol=1e-4, rtol=0)
+    assert math.isclose(float(top.square().mean()), 0.5, abs_tol=0.02)
