@@ -33,6 +33,7 @@ class SemanticCrossAttention(nn.Module):
         self.heads = heads
         self.empty = empty
         self.fused = fused
+        self.scale = (attention_dim // heads) ** -0.5
         self.to_query = nn.Linear(query_dim, attention_dim)
         self.to_key = nn.Linear(key_dim, attention_dim, bias=key_bias)
         self.to_value = nn.Linear(key_dim, attention_dim)
@@ -53,39 +54,25 @@ class SemanticCrossAttention(nn.Module):
         out = self.to_out(mixed.transpose(1, 2).flatten(2))
         return out if self.empty == "uniform" else torch.where(seen, out, 0.0)
 
-    def read_through(
-        self,
-        pixels: Tensor,
-        tokens: Tensor,
-        pixel_labels: Tensor,
-        token_labels: Tensor,
-        head: Tensor,
-    ) -> Tensor:
-        """``forward(pixels, tokens, ...) @ head.T`` with the pixels never projected.
+    def absorbed(self, tokens: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values for pixels that are never projected, neither before nor behind.
 
-        The scores are linear in the pixels and everything behind the softmax is linear in the
-        values, so both projections and ``head`` (G, query_dim) are applied to the m tokens:
-        pixels (B, N, query_dim), tokens (B, m, key_dim) -> (B, N, G).
+        Scores are linear in the pixels and everything behind the softmax is linear in the values,
+        so the projections of both sides and a head ``x @ weight.T + bias`` (query_dim -> G) fold
+        into the tokens: what the head makes of :meth:`forward` is the plain attention of pixels
+        with a channel of ones appended, which carries the query bias, at the same ``scale``.
+
+        tokens (B, m, key_dim) -> keys (B, heads, m, query_dim + 1), values (B, heads, m, G), for
+        queries that see something; summed over heads.
         """
         width = self.to_query.out_features // self.heads
         k, v = (self._split_heads(project(tokens)) for project in (self.to_key, self.to_value))
         into = self.to_query.weight.unflatten(0, (self.heads, width))
-        bias = self.to_query.bias.unflatten(0, (self.heads, width, 1))
-        # The query bias adds one number per token to its scores: a channel of ones carries it.
-        keys = torch.cat([k @ into, k @ bias], dim=-1)
-        out_of = self.to_out.weight.t().unflatten(0, (self.heads, width)) @ head.t()
-        values = v @ out_of + (self.to_out.bias / self.heads) @ head.t()
-        query = F.pad(pixels, (0, 1), value=1.0).unsqueeze(1).expand(-1, self.heads, -1, -1)
-        mixed = semantic_cross_attention(
-            query.to(keys.dtype),
-            keys,
-            values,
-            pixel_labels,
-            token_labels,
-            scale=width**-0.5,
-            empty=self.empty,
-        )
-        return mixed.squeeze(1) if self.heads == 1 else mixed.sum(1)
+        query_bias = self.to_query.bias.unflatten(0, (self.heads, width, 1))
+        keys = torch.cat([k @ into, k @ query_bias], dim=-1)
+        out_of = self.to_out.weight.t().unflatten(0, (self.heads, width)) @ weight.t()
+        constant = (bias + weight @ self.to_out.bias) / self.heads
+        return keys, v @ out_of + constant
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -108,7 +95,7 @@ class SemanticCrossAttention(nn.Module):
             v,
             query_labels,
             key_labels,
-            scale=width**-0.5,
+            scale=self.scale,
             empty=self.empty,
             return_lse=True,
         )
@@ -123,7 +110,7 @@ class SemanticCrossAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Every pair of the n x m table, as the paper writes it; kept to compare against."""
         k, v = (self._split_heads(project(keys)) for project in (self.to_key, self.to_value))
-        scores = _at_least_float(q @ k.transpose(2, 3)) * q.shape[-1] ** -0.5
+        scores = _at_least_float(q @ k.transpose(2, 3)) * self.scale
         allowed = query_labels.unsqueeze(-1) == key_labels.unsqueeze(-2)
         allowed = allowed & (query_labels.unsqueeze(-1) >= 0)
         allowed = allowed if allowed.dim() == 3 else allowed.unsqueeze(0)

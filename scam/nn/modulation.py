@@ -8,6 +8,10 @@ from torch import Tensor, nn
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
+from scam.ops import semantic_cross_attention
+
+_UNLABELLED = 2**31 - 1
+"""Stands for "no label" where that has to be a label: no map holds it."""
 
 
 class ScamModulation(nn.Module):
@@ -59,8 +63,7 @@ class ScamModulation(nn.Module):
             key_bias=released,
             fused=fused,
         )
-        self.to_gamma = nn.Linear(channels, channels)
-        self.to_beta = nn.Linear(channels, channels)
+        self.to_gamma_beta = nn.Linear(channels, 2 * channels)
         self.noise_scale = nn.Parameter(torch.zeros(channels)) if noisy else None
 
     def forward(
@@ -86,10 +89,9 @@ class ScamModulation(nn.Module):
             tokens = self.update(tokens, pixels, token_labels, pixel_labels)
         else:
             tokens = self.update(tokens)
-        gamma, beta = self._read(pixels, tokens, pixel_labels, token_labels)
-        shape = (batch, channels, height, width)
-        gamma, beta = gamma.transpose(1, 2).view(shape), beta.transpose(1, 2).view(shape)
-        y = torch.addcmul(beta, 1 + gamma, F.instance_norm(x))
+        read = self._read(pixels, tokens, pixel_labels, token_labels)
+        scale, shift = read.transpose(1, 2).unflatten(2, (height, width)).chunk(2, dim=1)
+        y = torch.addcmul(shift, scale, F.instance_norm(x))
         if noise is not None and self.noise_scale is not None:
             field = torch.randn(batch, 1, height, width, generator=noise, device=x.device)
             y = y + self.noise_scale[:, None, None] * field
@@ -97,16 +99,30 @@ class ScamModulation(nn.Module):
 
     def _read(
         self, pixels: Tensor, tokens: Tensor, pixel_labels: Tensor, token_labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Scale and shift of every pixel, (B, N, C) each."""
-        attention = self.attention
-        heads = (self.to_gamma, self.to_beta)
-        if attention.fused and pixels.shape[1] > attention.heads * tokens.shape[1]:
-            weight = torch.cat([head.weight for head in heads])
-            bias = torch.cat([head.bias for head in heads])
-            read = attention.read_through(pixels, tokens, pixel_labels, token_labels, weight)
-            gamma, beta = (read + bias).chunk(2, dim=2)
-        else:
-            read = attention(pixels, tokens, pixel_labels, token_labels)
-            gamma, beta = (head(read) for head in heads)
-        return gamma, beta
+    ) -> Tensor:
+        """``1 + gamma`` and ``beta`` of every pixel, (B, N, 2C)."""
+        attention, head = self.attention, self.to_gamma_beta
+        bias = head.bias + F.pad(torch.ones_like(head.bias[::2]), (0, len(head.bias) // 2))
+        if not attention.fused or pixels.shape[1] <= attention.heads * tokens.shape[1]:
+            return F.linear(
+                attention(pixels, tokens, pixel_labels, token_labels), head.weight, bias
+            )
+        keys, values = attention.absorbed(tokens, head.weight, bias)
+        if attention.empty == "zero":
+            # A pixel that sees nothing still gets the bias: one more token holds it.
+            default = (bias / attention.heads).expand(*values.shape[:2], 1, -1)
+            keys, values = F.pad(keys, (0, 0, 0, 1)), torch.cat([values, default], dim=2)
+            token_labels = F.pad(token_labels, (0, 1), value=_UNLABELLED)
+            pixel_labels = torch.where(pixel_labels < 0, _UNLABELLED, pixel_labels.int())
+        ones = pixels.new_ones(()).expand(*pixels.shape[:2], 1)
+        query = torch.cat([pixels, ones], dim=2).to(keys.dtype).unsqueeze(1)
+        mixed = semantic_cross_attention(
+            query.expand(-1, attention.heads, -1, -1),
+            keys,
+            values,
+            pixel_labels,
+            token_labels,
+            scale=attention.scale,
+            empty=attention.empty,
+        )
+        return mixed.squeeze(1) if attention.heads == 1 else mixed.sum(1)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scam.nn import SatLayer, SemanticCrossAttention
+from scam.nn import SatLayer, ScamModulation, SemanticCrossAttention
 
 
 def problem(pixels: int, tokens: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -20,7 +20,8 @@ def gradients(out: Tensor, module: nn.Module, *inputs: Tensor) -> list[Tensor]:
     weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     parameters = list(module.parameters())
     found = torch.autograd.grad((out * weight).sum(), [*inputs, *parameters], allow_unused=True)
-    return [torch.zeros(1) if g is None else g for g in found]
+    sources = [*inputs, *parameters]
+    return [torch.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=True)]
 
 
 @pytest.mark.parametrize("empty", ["zero", "uniform"])
@@ -44,18 +45,32 @@ def test_fused_equals_dense(direction: str, heads: int, empty: str) -> None:
         torch.testing.assert_close(fused_value, dense_value, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("empty", ["zero", "uniform"])
+@pytest.mark.parametrize("released", [False, True])
 @pytest.mark.parametrize("heads", [1, 4])
-def test_reading_through_a_head_equals_applying_it_afterwards(heads: int, empty: str) -> None:
+@pytest.mark.parametrize("duplex", [False, True])
+def test_modulation_folded_into_the_tokens_equals_projected_pixels(
+    duplex: bool, heads: int, released: bool
+) -> None:
     torch.manual_seed(0)
-    x, z, x_labels, z_labels = problem(90, 16)
-    module = SemanticCrossAttention(12, 20, attention_dim=16, heads=heads, empty=empty).double()
-    head = torch.randn(30, 12, dtype=torch.float64)
-    plain = module(x, z, x_labels, z_labels) @ head.t()
-    folded = module.read_through(x, z, x_labels, z_labels, head)
-    torch.testing.assert_close(folded, plain, rtol=1e-11, atol=1e-11)
-    for a, b in zip(gradients(folded, module, x, z), gradients(plain, module, x, z), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+    x, z, labels, token_labels = problem(90, 16)
+    x = x.transpose(1, 2).unflatten(2, (9, 10))
+    labels = labels.unflatten(1, (9, 10))
+    labels = labels.where(labels < 3, 2)  # a label without tokens is no case of the networks'
+    module = ScamModulation(
+        12, 20, 16, heads, 16, duplex=duplex, noisy=True, released=released, fused=True
+    ).double()
+    nn.init.ones_(module.noise_scale)
+    found = []
+    for fused in (True, False):
+        for part in module.modules():
+            if isinstance(part, SemanticCrossAttention):
+                part.fused = fused
+        y, tokens = module(x, labels, z, token_labels, torch.Generator().manual_seed(1))
+        found.append(
+            [y, tokens, *gradients(torch.cat([y.flatten(), tokens.flatten()]), module, x, z)]
+        )
+    for fused_value, dense_value in zip(*found, strict=True):
+        torch.testing.assert_close(fused_value, dense_value, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("fused", [True, False])
