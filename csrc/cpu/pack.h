@@ -57,27 +57,37 @@ inline Window find_runs(const int32_t* items, int64_t count, int64_t ahead, Run*
 constexpr int64_t ROWS_AHEAD = 4;
 SCAM_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
-// tile[d][lane] for channels that are contiguous: square transposes.
+constexpr int64_t STRETCH = 256;  // channels of one block of lanes that go through the first cache
+
+// tile[d][lane] for channels that are contiguous: rows through a small buffer, so that memory is
+// read in one stream, then square transposes.
 template <class T, class A>
 void pack_channels(const Items<T>& from, const Window& w, int64_t depth, A* tile, int64_t stride) {
   constexpr int lanes = VecOf<A>::lanes;
+  alignas(64) A rows[lanes][STRETCH + lanes];
   for (int64_t i = 0; i < w.count; i += lanes) {
-    const T* rows[lanes];
-    for (int k = 0; k < lanes; ++k)
-      rows[k] = from.data + w.items[i + k < w.count ? i + k : w.count - 1] * from.item;
-    const bool more = i + 2 * lanes <= w.count + w.ahead;
-    int64_t d = 0;
-    for (; d + lanes <= depth; d += lanes) {
-      if (more)
-        for (int k = 0; k < lanes; ++k)
-          prefetch(from.data + w.items[i + lanes + k] * from.item + d);
-      Vec<A> block[lanes];
-      for (int k = 0; k < lanes; ++k) block[k] = load(rows[k] + d);
-      transpose<A>(block);
-      for (int k = 0; k < lanes; ++k) store(tile + (d + k) * stride + i, block[k]);
+    for (int64_t d0 = 0; d0 < depth; d0 += STRETCH) {
+      const int64_t length = depth - d0 < STRETCH ? depth - d0 : STRETCH;
+      for (int k = 0; k < lanes; ++k) {
+        const int64_t item = w.items[i + k < w.count ? i + k : w.count - 1];
+        const T* row = from.data + item * from.item + d0;
+        int64_t d = 0;
+        for (; d + lanes <= length; d += lanes) store(rows[k] + d, load(row + d));
+        for (; d < length; ++d) rows[k][d] = widen(row[d]);
+      }
+      for (int64_t d = 0; d < length; d += lanes) {
+        Vec<A> block[lanes];
+        for (int k = 0; k < lanes; ++k) block[k] = load(rows[k] + d);
+        transpose<A>(block);
+        A* to = tile + (d0 + d) * stride + i;
+        if (d + lanes <= length) {
+          for (int k = 0; k < lanes; ++k) store(to + k * stride, block[k]);
+        } else {
+          for (int k = 0; k < lanes; ++k)
+            if (d + k < length) store(to + k * stride, block[k]);
+        }
+      }
     }
-    for (; d < depth; ++d)
-      for (int k = 0; k < lanes; ++k) tile[d * stride + i + k] = widen(rows[k][d]);
   }
 }
 
@@ -85,25 +95,24 @@ template <class T, class A>
 void unpack_channels(const Items<T>& to, const Window& w, int64_t depth, const A* tile,
                      int64_t stride) {
   constexpr int lanes = VecOf<A>::lanes;
+  alignas(64) A rows[lanes][STRETCH + lanes];
   for (int64_t i = 0; i < w.count; i += lanes) {
-    const int valid = w.count - i < lanes ? int(w.count - i) : lanes;
-    const bool more = i + 2 * lanes <= w.count + w.ahead;
-    int64_t d = 0;
-    for (; d + lanes <= depth; d += lanes) {
-      if (more)
-        for (int k = 0; k < lanes; ++k) prefetch(to.data + w.items[i + lanes + k] * to.item + d);
-      Vec<A> block[lanes];
-      for (int k = 0; k < lanes; ++k) block[k] = load(tile + (d + k) * stride + i);
-      transpose<A>(block);
-      if (valid == lanes) {
-        for (int k = 0; k < lanes; ++k) store(to.data + w.items[i + k] * to.item + d, block[k]);
-      } else {
-        for (int k = 0; k < valid; ++k) store(to.data + w.items[i + k] * to.item + d, block[k]);
+    for (int64_t d0 = 0; d0 < depth; d0 += STRETCH) {
+      const int64_t length = depth - d0 < STRETCH ? depth - d0 : STRETCH;
+      for (int64_t d = 0; d < length; d += lanes) {
+        const A* from = tile + (d0 + d) * stride + i;
+        Vec<A> block[lanes];
+        for (int k = 0; k < lanes; ++k) block[k] = load(from + (d + k < length ? k : 0) * stride);
+        transpose<A>(block);
+        for (int k = 0; k < lanes; ++k) store(rows[k] + d, block[k]);
+      }
+      for (int k = 0; k < lanes && i + k < w.count; ++k) {
+        T* row = to.data + w.items[i + k] * to.item + d0;
+        int64_t d = 0;
+        for (; d + lanes <= length; d += lanes) store(row + d, load(rows[k] + d));
+        for (; d < length; ++d) shorten(rows[k][d], row + d);
       }
     }
-    for (; d < depth; ++d)
-      for (int k = 0; k < valid; ++k)
-        shorten(tile[d * stride + i + k], to.data + w.items[i + k] * to.item + d);
   }
 }
 

@@ -127,7 +127,8 @@ struct Reduce {
     const A* weights = s + r * s_stride;
     const A* tile = x + d * x_stride;
     constexpr int sums = (J * D + lanes - 1) / lanes * lanes;
-    Vec<A> total[sums] = {};
+    Vec<A> total[sums];
+    for (int k = 0; k < sums; ++k) total[k] = Vec<A>{};
     int64_t p = 0;
     for (; p + lanes <= count; p += lanes) {
       Vec<A> column[D];

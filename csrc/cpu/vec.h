@@ -169,29 +169,31 @@ SCAM_INLINE V interleave(const V& a, const V& b, Sequence<I...>) {
 }
 
 // Square transpose: log2(lanes) perfect shuffles of the rows.
-template <class A>
+template <class A, int STEP = 1>
 SCAM_INLINE void transpose(Vec<A>* rows) {
   constexpr int lanes = VecOf<A>::lanes;
   typename Count<lanes>::type all;
-  for (int step = 1; step < lanes; step *= 2) {
-    Vec<A> next[lanes];
-    for (int i = 0; i < lanes / 2; ++i) {
-      next[2 * i] = interleave<0>(rows[i], rows[i + lanes / 2], all);
-      next[2 * i + 1] = interleave<1>(rows[i], rows[i + lanes / 2], all);
-    }
-    for (int i = 0; i < lanes; ++i) rows[i] = next[i];
+  Vec<A> next[lanes];
+  for (int i = 0; i < lanes / 2; ++i) {
+    next[2 * i] = interleave<0>(rows[i], rows[i + lanes / 2], all);
+    next[2 * i + 1] = interleave<1>(rows[i], rows[i + lanes / 2], all);
   }
+  for (int i = 0; i < lanes; ++i) rows[i] = next[i];
+  if constexpr (2 * STEP < lanes) transpose<A, 2 * STEP>(rows);
 }
 
 // Lane k of the result is the sum of all lanes of v[k], for as many vectors as there are lanes.
-template <class A>
+// Recursion, so that every index is known to the compiler and v lies in registers.
+template <class A, int HALF = VecOf<A>::lanes / 2>
 SCAM_INLINE Vec<A> sum_each(Vec<A>* v) {
-  constexpr int lanes = VecOf<A>::lanes;
-  typename Count<lanes>::type all;
-  for (int half = lanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i)
-      v[i] = interleave<0>(v[i], v[i + half], all) + interleave<1>(v[i], v[i + half], all);
-  return v[0];
+  typename Count<VecOf<A>::lanes>::type all;
+  for (int i = 0; i < HALF; ++i)
+    v[i] = interleave<0>(v[i], v[i + HALF], all) + interleave<1>(v[i], v[i + HALF], all);
+  if constexpr (HALF > 1) {
+    return sum_each<A, HALF / 2>(v);
+  } else {
+    return v[0];
+  }
 }
 
 template <class A>

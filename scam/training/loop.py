@@ -141,10 +141,10 @@ def _look(
 
 
 def _means(recent: list[dict[str, torch.Tensor]]) -> dict[str, float]:
-    """One transfer off the device for all losses of the last few steps."""
-    names = list(recent[0])
-    table = torch.stack([torch.stack([losses[name] for name in names]) for losses in recent])
-    return dict(zip(names, table.mean(0).tolist(), strict=True))
+    """Each loss over the steps that had it, with one transfer off the device."""
+    names = list(recent[-1])
+    means = [torch.stack([x[name] for x in recent if name in x]).mean() for name in names]
+    return dict(zip(names, torch.stack(means).tolist(), strict=True))
 
 
 def _floor_line(floors: dict[str, float], count: int) -> str:

@@ -17,8 +17,11 @@ class TrainOptions:
         accumulate: forward passes per step; gradients are averaged over them.
         lr: learning rate of encoder and generator.
         lr_discriminator: the discriminator's (two time scales).
+        warmup: steps over which both learning rates rise linearly. Adam's first steps have full
+            size whatever the gradient, and training is chaotic until they are damped.
         weight_decay: AdamW's, decoupled.
         gan: weight of the adversarial loss; 0 trains without a discriminator.
+        gan_from: steps before the discriminator and the adversarial loss join in.
         perceptual_weight: weight of the perceptual distance.
         l1: weight of the mean absolute error in [-1, 1].
         perceptual: "vgg19", "lpips", "pyramid" or "none".
@@ -37,8 +40,10 @@ class TrainOptions:
     accumulate: int = 1
     lr: float = 1e-4
     lr_discriminator: float = 4e-4
+    warmup: int = 100
     weight_decay: float = 0.01
     gan: float = 1.0
+    gan_from: int = 0
     perceptual_weight: float = 10.0
     l1: float = 10.0
     perceptual: str = "pyramid"
@@ -58,7 +63,7 @@ class TrainOptions:
         for name, least in (
             ("steps", 1), ("batch_size", 1), ("accumulate", 1), ("workers", 0), ("seed", 0),
             ("eval_every", 1), ("sample_every", 1), ("save_every", 1), ("log_every", 1),
-            ("gan", 0), ("perceptual_weight", 0), ("l1", 0), ("weight_decay", 0),
+            ("gan", 0), ("gan_from", 0), ("warmup", 0), ("perceptual_weight", 0), ("l1", 0), ("weight_decay", 0),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise InputError(f"{name}={getattr(self, name)}: expected at least {least}")

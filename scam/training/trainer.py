@@ -45,9 +45,11 @@ class Trainer:
     def step(self, image: Tensor, labels: Tensor, step: int) -> Losses:
         """Learn from image (B, 3, H, W) and labels (B, H, W); returns detached scalar losses."""
         self.model.train()
+        options = self.options
+        adversarial = options.gan > 0 and step > options.gan_from
         noise = torch.Generator(self.device)
-        noise.manual_seed((self.options.seed << 32) + step)
-        parts = self.options.accumulate
+        noise.manual_seed((options.seed << 32) + step)
+        parts = options.accumulate
         micro = [
             (image.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True))
             for image, labels in zip(image.chunk(parts), labels.chunk(parts), strict=True)
@@ -56,14 +58,14 @@ class Trainer:
         played: list[tuple[Tensor, Tensor, LabelPyramid]] = []
         self.discriminator.requires_grad_(False)
         for real, maps in micro:
-            fake, pyramid = self._generator_part(real, maps, noise, losses)
+            fake, pyramid = self._generator_part(real, maps, noise, adversarial, losses)
             played.append((real, fake, pyramid))
-        self._apply(self.optimizer)
-        if self.options.gan > 0:
+        self._apply(self.optimizer, options.lr, step)
+        if adversarial:
             self.discriminator.requires_grad_(True)
             for real, fake, pyramid in played:
                 self._discriminator_part(real, fake, pyramid, losses)
-            self._apply(self.optimizer_d)
+            self._apply(self.optimizer_d, options.lr_discriminator, step - options.gan_from)
         self.scaler.update()
         self.ema.update()
         return losses
@@ -89,7 +91,12 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
 
     def _generator_part(
-        self, real: Tensor, labels: Tensor, noise: torch.Generator, losses: Losses
+        self,
+        real: Tensor,
+        labels: Tensor,
+        noise: torch.Generator,
+        adversarial: bool,
+        losses: Losses,
     ) -> tuple[Tensor, LabelPyramid]:
         options = self.options
         with self.precision.autocast(self.device):
@@ -99,7 +106,7 @@ class Trainer:
             if options.perceptual != "none" and options.perceptual_weight > 0:
                 distance = self.perceptual(fake, real)
                 terms["perceptual"] = (options.perceptual_weight, distance)
-            if options.gan > 0:
+            if adversarial:
                 terms["gan"] = (options.gan, hinge_generator(self.discriminator(fake, pyramid)))
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
         self._backward(total)
@@ -118,7 +125,9 @@ class Trainer:
     def _backward(self, loss: Tensor) -> None:
         self.scaler.scale(loss / self.options.accumulate).backward()
 
-    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
+    def _apply(self, optimizer: torch.optim.Optimizer, lr: float, step: int) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = lr * min(1.0, step / max(self.options.warmup, 1))
         self.scaler.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
 

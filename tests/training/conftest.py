@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs small enough to repeat: mannequins at 32x32, four latents a label."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from scam.data import Mannequins, PairDataset
+from scam.models import Discriminator, ModelConfig, Scam
+from scam.training.loop import Job
+from scam.training.options import TrainOptions
+from scam.training.perceptual import PyramidDistance
+from scam.training.precision import resolve_precision
+from scam.training.run_folder import RunFolder
+from scam.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+SMALL = ModelConfig(
+    11, (32, 32), width=16, levels=4, latents_per_label=2, background_latents=4,
+    token_dim=16, attention_dim=16,
+)  # fmt: skip
+
+
+@pytest.fixture
+def small() -> ModelConfig:
+    return SMALL
+
+
+@pytest.fixture
+def make_trainer() -> Callable[..., Trainer]:
+    def make(model: ModelConfig = SMALL, **options: object) -> Trainer:
+        settings = TrainOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})
+        torch.manual_seed(settings.seed)
+        return Trainer(
+            Scam(model, fused=settings.fused_sca),
+            Discriminator(model),
+            PyramidDistance(),
+            settings,
+            resolve_precision(settings.amp, CPU),
+            CPU,
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_job() -> Callable[..., Job]:
+    def make(out: Path, *, resume: bool = False, **options: object) -> Job:
+        settings = TrainOptions(
+            **{
+                "steps": 4,
+                "batch_size": 2,
+                "workers": 0,
+                "log_every": 1,
+                "save_every": 2,
+                **options,
+            }
+        )
+        folder = RunFolder.create(out, {} if resume else {"any": 1}, resume=resume)
+        learn, held_out = Mannequins("train", 12), Mannequins("val", 3)
+        return Job(
+            folder,
+            SMALL,
+            settings,
+            PairDataset(learn, SMALL.size, flip=True),
+            PairDataset(held_out, SMALL.size),
+            CPU,
+        )
+
+    return make

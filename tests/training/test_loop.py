@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import scam
+from scam.errors import InputError
+from scam.training import checkpoint
+from scam.training.checkpoint import load_model, load_training
+from scam.training.loading import load_checkpoint
+from scam.training.loop import Job, train
+
+MakeJob = Callable[..., Job]
+
+
+def lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> None:
+    sheet = train(make_job(tmp_path / "run", sample_every=2, eval_every=2))
+    run = tmp_path / "run"
+    assert sheet == run / "samples" / "step_0000004.png"
+    assert sorted(p.name for p in (run / "samples").iterdir()) == [
+        "step_0000002.png",
+        "step_0000004.png",
+    ]
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == [
+        "latest",
+        "step_0000002",
+        "step_0000004",
+    ]
+    found = lines(run / "metrics.jsonl")
+    assert found[0].keys() == {"step", "psnr_mean_colours", "psnr_own_colours"}
+    assert [e["step"] for e in found if "psnr" in e] == [2, 4]
+    assert [e["step"] for e in found if "l1" in e] == [1, 2, 3, 4]
+
+
+def test_resuming_equals_not_stopping_bit_for_bit(tmp_path: Path, make_job: MakeJob) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(make_job(whole, save_every=3, log_every=2, steps=6))
+
+    class KilledError(Exception):
+        pass
+
+    job = make_job(broken, save_every=3, log_every=2, steps=6)
+    seen = 0
+
+    def fail_at_the_last(folder: object, step: int, *rest: object) -> Path:
+        nonlocal seen
+        seen = step
+        if step == 6:
+            raise KilledError
+        return original(folder, step, *rest)
+
+    original = checkpoint.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", fail_at_the_last)
+        with pytest.raises(KilledError):
+            train(job)
+    assert seen == 6
+    torch.rand(3)  # global random state must not matter
+    train(make_job(broken, resume=True, save_every=3, log_every=2, steps=6), resume=True)
+
+    assert (whole / "metrics.jsonl").read_text() == (broken / "metrics.jsonl").read_text()
+    last = [run / "checkpoints" / "step_0000006" for run in (whole, broken)]
+    models = [load_model(folder)[0] for folder in last]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    states = [load_training(folder)["trainer"] for folder in last]
+    for part in ("model", "discriminator"):
+        assert all(torch.equal(states[0][part][n], states[1][part][n]) for n in states[0][part])
+
+
+def test_the_saved_model_paints_as_the_averaged_one(tmp_path: Path, make_job: MakeJob) -> None:
+    job = make_job(tmp_path / "run")
+    train(job)
+    model = scam.load(tmp_path / "run")
+    item = job.held_out[0, 0]
+    latents = model.encode(item["image"], item["labels"])
+    assert torch.equal(
+        model.generate(item["labels"], latents), model.generate(item["labels"], latents)
+    )
+    assert model.mean_known.sum() >= 8
+    assert model.mean_tokens[0].abs().sum() > 0
+    found = load_checkpoint(tmp_path / "run" / "checkpoints" / "step_0000004")
+    assert found.label_names[:3] == ("background", "hair", "face")
+    assert found.label("hair") == found.label("1") == 1
+    with pytest.raises(InputError, match="label 'tail': expected one of background, hair"):
+        found.label("tail")
+    averaged = load_training(found.path)["trainer"]["ema"]["tensors"]["encoder.tokens"]
+    assert torch.equal(model.encoder.tokens, averaged)
+
+
+def test_nothing_left_to_do_is_an_error(tmp_path: Path, make_job: MakeJob) -> None:
+    train(make_job(tmp_path / "run"))
+    with pytest.raises(InputError, match="--steps 4: this run has already done 4"):
+        train(make_job(tmp_path / "run", resume=True), resume=True)
+
+
+def test_a_checkpoint_of_another_configuration(tmp_path: Path, make_job: MakeJob) -> None:
+    train(make_job(tmp_path / "run"))
+    step = tmp_path / "run" / "checkpoints" / "step_0000004"
+    config = json.loads((step / "config.json").read_text())
+    for changes, message in (
+        ({"model": {**config["model"], "token_dim": 32}}, "weights of another model"),
+        ({"model": {**config["model"], "shape": 1}}, "'shape' is not one of"),
+        ({"label_names": None}, "no entry"),
+    ):
+        (step / "config.json").write_text(json.dumps({**config, **changes}))
+        with pytest.raises(InputError, match=message):
+            scam.load(step)
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = torch.save
+
+    def full(state: dict[str, object], file: object) -> None:
+        if state["step"] == 4:
+            raise OSError(28, "No space left on device")
+        original(state, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        train(make_job(tmp_path / "run"))
+    names = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["latest", "step_0000002"]
+    assert scam.load(tmp_path / "run").config.size == (32, 32)

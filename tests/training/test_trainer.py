@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from scam.data import Mannequins, PairDataset, batches
+from scam.metrics import Psnr
+from scam.training.trainer import Trainer
+
+MakeTrainer = Callable[..., Trainer]
+
+
+def batch(size: int, step: int = 0) -> tuple[Tensor, Tensor]:
+    dataset = PairDataset(Mannequins("train", 16), (32, 32))
+    found = next(batches(dataset, size, seed=0, start_step=step))
+    return found["image"], found["labels"]
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    return {
+        f"{part}.{name}": tensor.detach().clone()
+        for part in ("model", "discriminator")
+        for name, tensor in getattr(trainer, part).state_dict().items()
+    }
+
+
+def test_fused_and_dense_training_give_the_same_losses(make_trainer: MakeTrainer) -> None:
+    fused, dense = (make_trainer(fused_sca=flag) for flag in (True, False))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(weights(fused).values(), weights(dense).values(), strict=True)
+    )
+    for step in range(1, 21):
+        image, labels = batch(4, step)
+        losses = [trainer.step(image, labels, step) for trainer in (fused, dense)]
+        assert losses[0].keys() == losses[1].keys() == {"l1", "perceptual", "gan", "discriminator"}
+        for name, value in losses[0].items():
+            assert abs(value - losses[1][name]) <= 1e-3 * max(abs(losses[1][name]), 1e-2), (
+                step,
+                name,
+            )
+
+
+def test_a_step_depends_on_seed_and_step_alone(make_trainer: MakeTrainer) -> None:
+    first, second, other = make_trainer(), make_trainer(), make_trainer(seed=1)
+    image, labels = batch(2)
+    state = torch.get_rng_state()
+    first.step(image, labels, 1)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(5)
+    second.step(image, labels, 1)
+    other.step(image, labels, 1)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(weights(first).values(), weights(second).values(), strict=True)
+    )
+    assert not torch.equal(first.model.encoder.tokens, other.model.encoder.tokens)
+
+
+def test_accumulated_batches_equal_one_large_batch(make_trainer: MakeTrainer) -> None:
+    image, labels = batch(4)
+    whole = make_trainer(batch_size=4)
+    parts = make_trainer(batch_size=2, accumulate=2)
+    losses = [trainer.step(image, labels, 1) for trainer in (whole, parts)]
+    for name in losses[0]:
+        torch.testing.assert_close(losses[0][name], losses[1][name], rtol=1e-4, atol=1e-5)
+    for name, gradient in weights(whole).items():
+        if "noise_scale" not in name:  # other draws
+            # Adam's first step has the size of the learning rate whatever the gradient.
+            far = (gradient - weights(parts)[name]).abs() > 2e-4
+            assert far.float().mean() < 0.02, name
+
+
+def test_without_adversarial_loss_the_discriminator_rests(make_trainer: MakeTrainer) -> None:
+    image, labels = batch(2)
+    for options, joins_at in (({"gan": 0.0}, None), ({"gan_from": 2}, 3)):
+        trainer = make_trainer(**options)
+        for step in range(1, 4):
+            before = weights(trainer)
+            losses = trainer.step(image, labels, step)
+            moved = any(
+                not torch.equal(before[name], now)
+                for name, now in weights(trainer).items()
+                if name.startswith("discriminator")
+            )
+            assert moved is (joins_at == step)
+            assert ("gan" in losses) is (joins_at == step)
+
+
+def test_generator_step_leaves_no_gradient_in_the_discriminator(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    trainer.step(*batch(2), 1)
+    assert all(p.grad is None for p in trainer.discriminator.parameters())
+    assert all(p.grad is None for p in trainer.model.parameters())
+
+
+def test_every_parameter_learns(make_trainer: MakeTrainer) -> None:
+    """A parameter without gradient would need special care in distributed training."""
+    trainer = make_trainer(weight_decay=0.0)
+    before = weights(trainer)
+    for step in (1, 2):  # the noise strengths start at 0 and have a slope at once
+        trainer.step(*batch(4, step), step)
+    still = [
+        name
+        for name, _ in [
+            *((f"model.{n}", p) for n, p in trainer.model.named_parameters()),
+            *((f"discriminator.{n}", p) for n, p in trainer.discriminator.named_parameters()),
+        ]
+        if torch.equal(before[name], weights(trainer)[name])
+    ]
+    # A constant shift before instance normalisation has no effect.
+    assert [name for name in still if not name.endswith("bias")] == []
+
+
+@pytest.mark.slow
+def test_overfits_eight_pictures(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(gan_from=100, lr=2e-3)
+    dataset = PairDataset(Mannequins("train", 8), (32, 32))
+    image = torch.stack([dataset[i, 0]["image"] for i in range(8)])
+    labels = torch.stack([dataset[i, 0]["labels"] for i in range(8)])
+    quality = []
+    for step in range(1, 201):
+        trainer.step(image, labels, step)
+        if step % 50 == 0:
+            psnr = Psnr()
+            with torch.no_grad():
+                psnr.update(trainer.model(image, trainer.model.pyramid(labels)), image)
+            quality.append(psnr.pooled)
+    assert quality[-1] > 21
+    assert quality[-1] > quality[0] + 3
