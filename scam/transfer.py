@@ -24,8 +24,8 @@ from scam.training.sheet import save_sheet
 
 PROG = "python -m scam.transfer"
 EXAMPLES = """\
-  python -m scam.transfer runs/mannequins --subject val_0003 --background val_0010 \\
-      --out transfer.png --sheet transfer_sheet.png
+  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
+      --background mannequin_val_00010 --out transfer.png --sheet transfer_sheet.png
       two held-out pictures of the data set that the model was trained on
   python -m scam.transfer runs/photos --subject anna.jpg anna_labels.png \\
       --background street.jpg street_labels.png --paste-back --out anna_in_street.png

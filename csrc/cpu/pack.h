@@ -57,6 +57,9 @@ inline Window find_runs(const int32_t* items, int64_t count, int64_t ahead, Run*
 constexpr int64_t ROWS_AHEAD = 4;
 SCAM_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
+#ifndef PFD
+#define PFD 16
+#endif
 constexpr int64_t STRETCH = 256;  // channels of one block of lanes that go through the first cache
 
 // tile[d][lane] for channels that are contiguous: rows through a small buffer, so that memory is
@@ -71,8 +74,9 @@ void pack_channels(const Items<T>& from, const Window& w, int64_t depth, A* tile
       for (int k = 0; k < lanes; ++k) {
         const int64_t item = w.items[i + k < w.count ? i + k : w.count - 1];
         const T* row = from.data + item * from.item + d0;
+        const T* next = from.data + w.items[i + k + PFD < w.count + w.ahead ? i + k + PFD : i] * from.item + d0;
         int64_t d = 0;
-        for (; d + lanes <= length; d += lanes) store(rows[k] + d, load(row + d));
+        for (; d + lanes <= length; d += lanes) { prefetch(next + d); store(rows[k] + d, load(row + d)); }
         for (; d < length; ++d) rows[k][d] = widen(row[d]);
       }
       for (int64_t d = 0; d < length; d += lanes) {
@@ -109,7 +113,8 @@ void unpack_channels(const Items<T>& to, const Window& w, int64_t depth, const A
       for (int k = 0; k < lanes && i + k < w.count; ++k) {
         T* row = to.data + w.items[i + k] * to.item + d0;
         int64_t d = 0;
-        for (; d + lanes <= length; d += lanes) store(row + d, load(rows[k] + d));
+        T* next = to.data + w.items[i + k + PFD < w.count + w.ahead ? i + k + PFD : i] * to.item + d0;
+        for (; d + lanes <= length; d += lanes) { prefetch(next + d); store(row + d, load(rows[k] + d));}
         for (; d < length; ++d) shorten(rows[k][d], row + d);
       }
     }

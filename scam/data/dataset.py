@@ -71,12 +71,13 @@ class PairDataset(Dataset[Item]):
         if self.flip and np.random.default_rng((seed, index)).random() < 0.5:
             image = image[:, ::-1]
             labels = self._flip_table[labels[:, ::-1]]
-        channels_first = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
-        return {
-            "image": torch.from_numpy(channels_first).div_(127.5).sub_(1),
-            "labels": torch.from_numpy(labels.astype(np.int32)),
-            "stem": self.source.stem(index),
-        }
+        tensors = _tensors(image, labels)
+        return {"image": tensors[0], "labels": tensors[1], "stem": self.source.stem(index)}
+
+    def pair(self, index: int) -> tuple[Tensor, Tensor]:
+        """Image (3, H, W) in [-1, 1] and labels (H, W) of pair ``index``, never flipped."""
+        image, labels = self._load(index)
+        return _tensors(image, labels)
 
     def _load(self, index: int) -> tuple[Image, LabelMap]:
         if index in self._cache:
@@ -91,6 +92,12 @@ class PairDataset(Dataset[Item]):
         holders = 1 if worker is None else worker.num_workers
         pair_bytes = self.size[0] * self.size[1] * (3 + np.dtype(self._label_type).itemsize)
         return len(self) * pair_bytes * holders <= self.cache_bytes
+
+
+def _tensors(image: Image, labels: np.ndarray) -> tuple[Tensor, Tensor]:
+    channels_first = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
+    picture = torch.from_numpy(channels_first).div_(127.5).sub_(1)
+    return picture, torch.from_numpy(labels.astype(np.int32))
 
 
 def batch_keys(length: int, batch_size: int, *, seed: int, step: int) -> list[Key]:

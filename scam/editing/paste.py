@@ -33,9 +33,9 @@ def paste_back(photo: Pixels, painted: Pixels, touched: Mask, feather: int = 4) 
     for _ in range(feather):
         mask = mask.filter(ImageFilter.MaxFilter(3))
         weight += np.asarray(mask) > 0
-    weight = (weight / (feather + 1))[..., None]
-    blend = photo + weight * (painted.astype(np.float32) - photo)
-    return np.where(weight > 0, blend.round().astype(np.uint8), photo)
+    share = (weight / (feather + 1))[..., None]
+    blend = photo + share * (painted.astype(np.float32) - photo)
+    return np.where(share > 0, blend.round().astype(np.uint8), photo)
 
 
 def _in(labels: NDArray[np.integer], scene: list[int]) -> Mask:

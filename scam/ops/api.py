@@ -1,13 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """The public functions: check, choose a backend, call."""
 
-from typing import cast
+from typing import Literal, cast, overload
 
 from torch import Tensor
 
 from scam.ops import dispatch, library, reference
 from scam.ops.layout import SemanticLayout, open_labels
 from scam.ops.problem import check_problem
+
+
+@overload
+def semantic_cross_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    query_labels: Tensor | SemanticLayout,
+    key_labels: Tensor | SemanticLayout,
+    *,
+    scale: float | None = ...,
+    empty: str = ...,
+    return_lse: Literal[False] = ...,
+    backend: str | None = ...,
+) -> Tensor: ...
+
+
+@overload
+def semantic_cross_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    query_labels: Tensor | SemanticLayout,
+    key_labels: Tensor | SemanticLayout,
+    *,
+    scale: float | None = ...,
+    empty: str = ...,
+    return_lse: Literal[True],
+    backend: str | None = ...,
+) -> tuple[Tensor, Tensor]: ...
 
 
 def semantic_cross_attention(

@@ -23,11 +23,8 @@ def pairs(
     """Images (B, 3, H, W) and label maps (B, H, W) of a data set in order, unflipped."""
     wanted = list(range(len(dataset)) if indices is None else indices)
     for start in range(0, len(wanted), batch_size):
-        part = [dataset[index, 0] for index in wanted[start : start + batch_size]]
-        yield (
-            torch.stack([item["image"] for item in part]),
-            torch.stack([item["labels"] for item in part]),
-        )
+        part = [dataset.pair(index) for index in wanted[start : start + batch_size]]
+        yield torch.stack([image for image, _ in part]), torch.stack([maps for _, maps in part])
 
 
 @torch.no_grad()

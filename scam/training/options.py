@@ -63,7 +63,8 @@ class TrainOptions:
         for name, least in (
             ("steps", 1), ("batch_size", 1), ("accumulate", 1), ("workers", 0), ("seed", 0),
             ("eval_every", 1), ("sample_every", 1), ("save_every", 1), ("log_every", 1),
-            ("gan", 0), ("gan_from", 0), ("warmup", 0), ("perceptual_weight", 0), ("l1", 0), ("weight_decay", 0),
+            ("gan", 0), ("gan_from", 0), ("perceptual_weight", 0), ("l1", 0),
+            ("warmup", 0), ("weight_decay", 0),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise InputError(f"{name}={getattr(self, name)}: expected at least {least}")

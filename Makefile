@@ -1,0 +1,44 @@
+# Everything runs in .venv, which the first target that needs it sets up.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+SOURCES := pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.*)
+
+.PHONY: train test quick lint clean
+
+train: $(VENV)/scam.built
+	$(RUN) -m scam.train --amp --fused-sca
+
+test: $(VENV)/dev.installed
+	$(RUN) -m pytest
+
+quick: $(VENV)/dev.installed
+	$(RUN) -m pytest -m "not slow"
+
+lint: $(VENV)/dev.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# torch first and without build isolation: the C++ kernels are built against the torch they will
+# run with, where pip's isolation would fetch another one and hide what setup.py says.
+$(VENV)/scam.built: $(VENV)/torch.installed $(SOURCES)
+	$(PIP) --no-build-isolation -e .
+	$(RUN) -m scam.info
+	@touch $@
+
+$(VENV)/dev.installed: $(VENV)/scam.built
+	$(PIP) --no-build-isolation -e ".[dev,eval]"
+	@touch $@
+
+$(VENV)/torch.installed:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "scam needs Python >= 3.11, $(PYTHON) is older: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "setting up $(VENV); torch is a large download, this takes some minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch torchvision "setuptools>=77" wheel ninja pybind11
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info scam/_C*.so scam/_build_info.json

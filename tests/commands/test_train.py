@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scam import train
+from scam.errors import InputError
+
+Fast = Callable[..., list[str]]
+
+
+def test_a_folder_of_photographs(
+    photos: Path, tmp_path: Path, fast: Fast, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    train.main(fast("--data", photos, "--out", out, "--amp", "--fused-sca"))
+    said = capsys.readouterr().out
+    assert "3 training and 1 held-out pictures, 11 labels, 32x32 px" in said
+    assert f"sheet: {out}/samples/step_0000002.png" in said
+    assert (out / "samples" / "step_0000002.png").is_file()
+    config = json.loads((out / "config.json").read_text())
+    assert config["training"]["fused_sca"] is True
+    assert config["training"]["perceptual"] in ("pyramid", "vgg19")
+    assert config["label_names"][1] == "hair"
+
+
+def test_merged_labels_and_dense_attention(photos: Path, tmp_path: Path, fast: Fast) -> None:
+    out = tmp_path / "run"
+    train.main(fast("--data", photos, "--merge", "body", "--no-fused-sca", "--out", out))
+    config = json.loads((out / "config.json").read_text())
+    assert config["label_names"] == ["background", "body"]
+    assert config["training"]["fused_sca"] is False
+
+
+def test_resume_goes_on_with_the_stored_settings(photos: Path, tmp_path: Path, fast: Fast) -> None:
+    out = tmp_path / "run"
+    train.main(fast("--data", photos, "--out", out, "--lr", "0.0005"))
+    train.main(["--resume", "--out", str(out), "--steps", "3"])
+    config = json.loads((out / "config.json").read_text())
+    assert (config["training"]["steps"], config["training"]["lr"]) == (3, 0.0005)
+    assert (out / "checkpoints" / "latest").read_text().strip() == "step_0000003"
+
+
+def test_a_new_folder_each_time_unless_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path, fast: Fast
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for expected in ("photos", "photos-2"):
+        train.main(fast("--data", photos, "--steps", 1))
+        assert (tmp_path / "runs" / expected / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "huge"], "preset 'huge': expected one of tiny, idesigner"),
+        (["--model", "gan"], "--model 'gan': expected scam"),
+        (["--data", "nowhere"], "data is 'nowhere', expected 'mannequins' or a folder"),
+        (["--merge", "nonsense"], "merge 'nonsense' is neither a file nor one of"),
+        (["--ignore-label", "255"], "ignore_label is 255, but mannequins have no files"),
+        (["--steps", "0"], "steps=0: expected at least 1"),
+        (["--batch-size", "0"], "batch_size=0: expected at least 1"),
+        (["--lr", "0"], r"lr=0\.0: expected above 0"),
+        (["--ema", "1"], r"ema=1\.0: expected at least 0 and below 1"),
+        (["--seed", "-1"], "seed=-1: expected at least 0"),
+        (["--width", "24"], "width=24: expected a multiple of 16"),
+        (["--size", "8", "8"], "size=8x8: expected at least 16 pixels a side"),
+        (["--fidelity", "exact"], "fidelity='exact': expected 'default' or 'released'"),
+        (["--perceptual", "vgg16"], "perceptual 'vgg16': expected vgg19"),
+        (["--perceptual", "vgg19", "--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
+        (["--device", "quantum"], "--device quantum: cannot be used here"),
+        (["--resume"], "--resume: name the run to continue with --out"),
+        (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
+    ],
+)
+def test_bad_arguments(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message) as caught:
+        train.main(arguments)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [], "something was left behind"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda d: (d / "images" / "p1.png").write_bytes(b"\x89PNG\r\n"),
+            r"p1\.png: cannot be read",
+        ),
+        (
+            lambda d: (d / "images" / "p1.png").write_bytes(
+                (d / "images" / "p1.png").read_bytes()[:-400]
+            ),
+            r"p1\.png: cannot be read",
+        ),
+        (
+            lambda d: Image.new("L", (7, 9)).save(d / "labels" / "p1.png"),
+            r"p1\.png: is 7x9 but .*p1\.png is 40x48, expected equal sizes",
+        ),
+        (
+            lambda d: Image.new("L", (40, 48), 77).save(d / "labels" / "p1.png"),
+            r"p1\.png: holds the value 77, expected labels 0 \.\. 10",
+        ),
+        (
+            lambda d: Image.new("RGB", (40, 48)).save(d / "labels" / "p1.png"),
+            r"p1\.png: is a RGB colour picture; convert it to an index map first",
+        ),
+        (
+            lambda d: [p.rename(p.with_name(f"x_{p.name}")) for p in (d / "images").iterdir()],
+            "no image and label map have equal stems",
+        ),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_bad_data(
+    spoil: Callable[[Path], object],
+    message: str,
+    workers: int,
+    photos: Path,
+    tmp_path: Path,
+    fast: Fast,
+) -> None:
+    spoil(photos)
+    with pytest.raises(InputError, match=message) as caught:
+        train.main(fast("--data", photos, "--out", tmp_path / "run", "--workers", workers))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "checkpoints" / "latest").exists()
+
+
+def test_a_used_folder_is_refused_and_left_alone(trained: tuple[Path, Path], fast: Fast) -> None:
+    data, run = trained
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
+        train.main(fast("--data", data, "--out", run))
+    with pytest.raises(InputError, match=r"model\.width is 16 there, 32 was asked"):
+        train.main(["--resume", "--out", str(run), "--width", "32"])
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+def test_as_a_command(tmp_path: Path) -> None:
+    """One line on stderr and status 2, no traceback; --help shows examples."""
+    command = [sys.executable, "-m", "scam.train"]
+    failed = subprocess.run(
+        [*command, "--preset", "huge"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert failed.returncode == 2
+    assert failed.stderr.count("\n") == 1
+    assert failed.stderr.startswith("python -m scam.train: error: preset 'huge'")
+    unknown = subprocess.run(
+        [*command, "--colour"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert unknown.returncode == 2
+    assert unknown.stderr.count("\n") == 1
+    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "examples:\n  python -m scam.train --amp --fused-sca" in shown.stdout

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scam import transfer
+from scam.data import read_label_png, save_label_png
+from scam.errors import InputError
+
+
+def pair(data: Path, name: str) -> list[str]:
+    return [str(data / "images" / f"{name}.png"), str(data / "labels" / f"{name}.png")]
+
+
+def run(trained: tuple[Path, Path], *arguments: object) -> None:
+    transfer.main([str(trained[1]), *map(str, arguments)])
+
+
+def test_two_named_pictures(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, sheet = tmp_path / "out.png", tmp_path / "sheet.png"
+    run(trained, "--subject", "p1", "--background", "p2", "--out", out, "--sheet", sheet)
+    assert Image.open(out).size == (32, 32)
+    assert sheet.is_file()
+    assert "p1 in p2, in the pose of the background" in capsys.readouterr().out
+
+
+def test_files_and_names_are_the_same_pictures(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    named, files = tmp_path / "named.png", tmp_path / "files.png"
+    run(trained, "--subject", "p1", "--background", "p2", "--out", named)
+    data = trained[0]
+    run(trained, "--subject", *pair(data, "p1"), "--background", *pair(data, "p2"), "--out", files)
+    assert np.array_equal(np.asarray(Image.open(named)), np.asarray(Image.open(files)))
+
+
+def test_the_pose_is_a_choice(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data = trained[0]
+    pictures = {}
+    for pose in (
+        ["--pose", "background"],
+        ["--pose", "subject"],
+        ["--pose-labels", data / "labels" / "p1.png"],
+    ):
+        run(
+            trained,
+            "--subject",
+            "p1",
+            "--background",
+            "p2",
+            *pose,
+            "--absent",
+            "mean",
+            "--out",
+            tmp_path / "o.png",
+        )
+        pictures[str(pose[1])] = np.asarray(Image.open(tmp_path / "o.png"))
+    first, second, third = pictures.values()
+    assert not np.array_equal(first, second)
+    assert np.array_equal(second, third)
+
+
+def test_paste_back_keeps_untouched_pixels(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, out = trained[0], tmp_path / "out.png"
+    run(
+        trained,
+        "--subject",
+        "p1",
+        "--background",
+        "p2",
+        "--paste-back",
+        "--feather",
+        2,
+        "--out",
+        out,
+    )
+    result = np.asarray(Image.open(out)).astype(int)
+    photo = np.asarray(Image.open(data / "images" / "p2.png")).astype(int)
+    labels = read_label_png(data / "labels" / "p2.png")
+    assert result.shape == photo.shape
+    near = np.zeros_like(labels, dtype=bool)
+    for y, x in zip(*np.nonzero(labels), strict=True):
+        near[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = True
+    assert np.array_equal(result[~near], photo[~near])
+    assert (result != photo).any(-1)[labels > 0].mean() > 0.9
+
+
+def test_absent_labels(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """The subject wears nothing but hair and background; the pose wants a whole person."""
+    data, out = trained[0], tmp_path / "out.png"
+    labels = read_label_png(data / "labels" / "p1.png")
+    bald = tmp_path / "bald.png"
+    save_label_png(bald, np.where(labels == 1, 1, 0))
+    subject = ["--subject", data / "images" / "p1.png", bald]
+    results = {}
+    for policy in ("background", "mean"):
+        run(trained, *subject, "--background", "p2", "--absent", policy, "--out", out)
+        results[policy] = out.read_bytes()
+    assert results["background"] != results["mean"]
+    with pytest.raises(InputError, match="the subject's picture lacks label 2, 3"):
+        run(trained, *subject, "--background", "p2", "--absent", "error", "--out", out)
+    assert out.read_bytes() == results["mean"]
+
+
+def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    one, two = tmp_path / "one.png", tmp_path / "two.png"
+    common = ["--subject", "p1", "--background", "p2", "--absent", "mean"]
+    run(trained, *common, "--out", one)
+    run(trained, *common, "--background-labels", "background", "hair", "2", "--out", two)
+    assert one.read_bytes() != two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--subject": ["nobody"]}, "--subject nobody: no such picture; expected a name like p"),
+        ({"--subject": ["a", "b", "c"]}, "--subject a b c: expected an image and its label map"),
+        ({"--subject": ["a.png", "b.png"]}, r"a\.png: cannot be read"),
+        ({"--out": ["result"]}, r"--out result: expected a \.png, \.jpg"),
+        ({"--out": ["result.jpg"], "--paste-back": []}, r"needs a \.png"),
+        ({"--feather": ["-1"]}, "--feather -1: expected at least 0"),
+        ({"--background-labels": ["tail"]}, "label 'tail': expected one of background, hair"),
+        ({"--background-labels": ["11"]}, "label '11': expected one of background, hair"),
+        ({"--data": ["nowhere"]}, "data is 'nowhere'"),
+        ({"--pose-labels": ["nothing.png"]}, r"nothing\.png: cannot be read"),
+    ],
+)
+def test_bad_arguments(
+    changes: dict[str, list[str]],
+    message: str,
+    trained: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = {"--subject": ["p1"], "--background": ["p2"], "--out": ["out.png"], **changes}
+    with pytest.raises(InputError, match=message) as caught:
+        run(trained, *(word for flag, words in arguments.items() for word in (flag, *words)))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["missing", "empty"])
+def test_no_checkpoint(where: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="checkpoint"):
+        transfer.main(
+            [str(tmp_path / where), "--subject", "a", "--background", "b", "--out", "o.png"]
+        )

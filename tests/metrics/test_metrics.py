@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import pytest
+import torch
+
+from scam.metrics import ColourFloors, Psnr
+
+
+@pytest.mark.parametrize("error", [1.0, 0.1, -0.02])
+def test_psnr_of_a_constant_error(error: float) -> None:
+    target = torch.rand(3, 3, 8, 6) - 0.5
+    psnr = Psnr()
+    psnr.update(target + error, target)
+    wanted = 20 * math.log10(2 / abs(error))
+    assert psnr.pooled == pytest.approx(wanted, abs=1e-4)
+    assert psnr.per_image == pytest.approx(wanted, abs=1e-4)
+
+
+def test_pooled_is_the_mean_error_and_per_image_the_mean_decibel() -> None:
+    target = torch.zeros(2, 3, 4, 4)
+    result = torch.stack([torch.full((3, 4, 4), 0.2), torch.full((3, 4, 4), 0.02)])
+    psnr = Psnr()
+    for i in range(2):
+        psnr.update(result[i : i + 1], target[i : i + 1])
+    assert psnr.per_image == pytest.approx((20 + 40) / 2, abs=1e-4)
+    assert psnr.pooled == pytest.approx(10 * math.log10(4 / ((0.04 + 0.0004) / 2)), abs=1e-4)
+
+
+def test_equal_pictures_are_infinitely_good() -> None:
+    psnr = Psnr()
+    psnr.update(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 2, 2))
+    assert psnr.pooled == math.inf
+
+
+class TestFloors:
+    def test_own_colours(self) -> None:
+        labels = torch.tensor([[[0, 0, 1], [1, 1, -1]]])
+        image = torch.arange(18.0).view(1, 3, 2, 3)
+        painted = ColourFloors(2).paint_own(image, labels)
+        red = image[0, 0]
+        zero, one = red[0, :2].mean(), torch.stack([red[0, 2], red[1, 0], red[1, 1]]).mean()
+        expected = torch.stack([zero, zero, one, one, one, red.mean()]).view(2, 3)
+        torch.testing.assert_close(painted[0, 0].float(), expected)
+
+    def test_mean_colours_come_from_training_pictures_only(self) -> None:
+        floors = ColourFloors(3)
+        labels = torch.tensor([[[0, 1]], [[0, 0]]])
+        image = torch.zeros(2, 3, 1, 2)
+        image[0, :, 0, 1] = 1.0
+        image[1] = 0.5
+        floors.learn(image, labels)
+        painted = floors.paint_mean(torch.tensor([[[0, 1, 2, -1]]]))[0, 0, 0]
+        expected = [1 / 3, 1.0, 0.5, 0.5]  # label 2 and ignored pixels: the mean of everything
+        torch.testing.assert_close(painted, torch.tensor(expected, dtype=torch.float64))

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What README.md shows is run as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from scam import train, transfer
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def code(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def after_make_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the main command has run, for one step."""
+    folder = tmp_path_factory.mktemp("readme")
+    train.main(["--steps", "1", "--batch-size", "2", "--out", str(folder / "runs" / "mannequins")])
+    return folder
+
+
+@pytest.mark.parametrize("block", code("python"))
+def test_python(block: str, after_make_train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(after_make_train)
+    names: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), names)
+
+
+def test_transfer_command(after_make_train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(after_make_train)
+    command = next(block for block in code("sh") if "scam.transfer" in block)
+    transfer.main(shlex.split(command)[3:])
+    assert Path("transfer.png").is_file()
+    assert Path("transfer_sheet.png").is_file()
+
+
+def test_every_flag_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    known = ""
+    for command in (train, transfer):
+        with pytest.raises(SystemExit):
+            command.main(["--help"])
+        known += capsys.readouterr().out
+    for flag in set(re.findall(r"--[a-z][a-z-]+", README)):
+        assert re.search(rf"{flag}\b", known), flag
+
+
+def test_an_example_comes_early_and_every_picture_exists() -> None:
+    assert "```python" in "\n".join(README.splitlines()[:30])
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / path).is_file(), path
