@@ -35,7 +35,9 @@ class Inputs:
         query, key = self.query.detach().requires_grad_(), self.key.detach().requires_grad_()
         return replace(self, query=query, key=key, value=value)
 
-    def arguments(self) -> tuple[Tensor | SemanticLayout | None, ...]:
+    def arguments(
+        self,
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | SemanticLayout, Tensor | SemanticLayout]:
         """In the order of the op's parameters."""
         return self.query, self.key, self.value, self.query_labels, self.key_labels
 
@@ -117,7 +119,7 @@ def outcome(
     """
     leaves = inputs.leaves()
     out, lse = semantic_cross_attention(
-        *leaves.arguments(),  # type: ignore[arg-type]
+        *leaves.arguments(),
         empty=empty,
         scale=scale,
         return_lse=True,
