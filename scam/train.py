@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scam import cli
-from scam.data import PairDataset, PairSource, open_source
+from scam.data import LABEL_SETS, PairDataset, PairSource, open_source
 from scam.errors import InputError
 from scam.models import PRESETS, ModelConfig, preset
 from scam.training.loop import Job, train
@@ -31,7 +31,7 @@ MAY_CHANGE = [
 ]
 """Settings that do not change what a step computes."""
 
-DATA = ("data", "labels", "merge", "ignore_label", "holdout")
+DATA = ("data", "labels", "merge", "ignore_label", "label_set", "holdout")
 MODEL = ("width", "levels", "latents_per_label", "background_latents", "heads", "fidelity")
 
 
@@ -63,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{'fused' if options.fused_sca else 'dense'} attention, {device}\n"
         f"run folder: {folder.path}"
     )
+    if options.flip and any(name.startswith("label_") for name in learn.label_set.names):
+        print(
+            "the labels have no names, so flips cannot exchange left and right ones: "
+            "name them (--label-set, labels.txt) or give --no-flip"
+        )
     job = Job(
         folder,
         model,
@@ -82,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--labels", help="name of the label map folder (default: labels)")
     data.add_argument("--merge", help="idesigner, body, or a JSON file that merges labels")
     data.add_argument("--ignore-label", type=int, help="label value that means: no label")
+    data.add_argument(
+        "--label-set", help=f"what the labels on disk are: {', '.join(LABEL_SETS)}"
+    )
     data.add_argument("--holdout", type=int, help="pictures kept from training to measure on")
     data.add_argument("--no-flip", dest="flip", action="store_false", default=None)
     model = parser.add_argument_group("model")

@@ -15,7 +15,7 @@
 namespace scam {
 namespace {
 
-constexpr int64_t TILE_NUMBERS = 1 << 16;      // of one packed tile: a quarter of a 1 MB cache
+constexpr int64_t TILE_NUMBERS = 1 << 15;      // of one packed tile: half of a small L2
 constexpr int64_t CHUNKS = 32;                 // enough work items for this many threads
 constexpr int64_t PARTIAL_NUMBERS = 1 << 24;   // bound on partial sums
 
@@ -102,6 +102,11 @@ void Pass::cut(bool partials, int64_t partial_width) {
   job_.wide = job_.wide_queries ? p.queries : p.keys;
   job_.narrow = job_.wide_queries ? p.keys : p.queries;
   job_.narrow_heads = job_.wide_queries ? 1 : p.heads / p.kv_heads;
+  // Maps with contiguous pixels are read a stretch of pixels at a time.
+  const auto map = [](const ScaTensor& t) { return t.data && t.stride[2] < t.stride[3]; };
+  job_.consecutive = job_.wide_queries
+                         ? map(p.query) || map(p.out) || map(p.grad_out) || map(p.grad_query)
+                         : map(p.key) || map(p.value) || map(p.grad_key) || map(p.grad_value);
   job_.window = 64;
   while (job_.window < 512 && 2 * job_.window * std::max(p.dim, p.value_dim) <= TILE_NUMBERS)
     job_.window *= 2;
@@ -119,7 +124,6 @@ void Pass::cut(bool partials, int64_t partial_width) {
 
 void Pass::make_plans() {
   const ScaParams& p = job_.p;
-  const ScaTensor& wide = job_.wide_queries ? p.query : p.key;
   const ScaLabels& wide_labels = job_.wide_queries ? p.query_labels : p.key_labels;
   const ScaLabels& narrow_labels = job_.wide_queries ? p.key_labels : p.query_labels;
   const bool shared = wide_labels.stride[0] == 0 && narrow_labels.stride[0] == 0;
@@ -127,8 +131,7 @@ void Pass::make_plans() {
   struct Context {
     Pass* pass;
     const ScaLabels &wide, &narrow;
-    bool in_windows;
-  } context{this, wide_labels, narrow_labels, wide.stride[2] < wide.stride[3]};
+  } context{this, wide_labels, narrow_labels};
   const ScaBody body = [](void* opaque, int64_t begin, int64_t end) {
     const Context& c = *static_cast<Context*>(opaque);
     const Job& job = c.pass->job_;
@@ -136,7 +139,7 @@ void Pass::make_plans() {
       for (int64_t b = begin; b < end; ++b) {
         PlanStorage& plan = c.pass->storage_[size_t(b)];
         sort_labels(job, read_labels(c.narrow, b, job.narrow), read_labels(c.wide, b, job.wide),
-                    c.in_windows, &plan);
+                    &plan);
         assign_slots(job, &plan);
       }
     } catch (const std::bad_alloc&) {
@@ -185,9 +188,9 @@ int Pass::forward() {
   if (const int status = begin()) return status;
   const ScaParams& p = job_.p;
   const bool wide_keys = p.queries < p.keys;
-  cut(wide_keys, wide_keys ? p.value_dim + 2 : 0);
-  reserve(&job_.panels, pairs() * job_.rows() * p.dim);
-  if (job_.wide_queries) reserve(&job_.value_panels, pairs() * job_.rows() * p.value_dim);
+  cut(wide_keys, padded(p.value_dim) + 16);
+  reserve(&job_.rows_a, pairs() * job_.rows() * padded(p.dim));
+  if (job_.wide_queries) reserve(&job_.rows_b, pairs() * job_.rows() * padded(p.value_dim));
   reserve(&job_.rest, pairs() * p.value_dim);
   reserve(&job_.partial_rest, pairs() * job_.chunks * p.value_dim);
   allocate();
@@ -205,9 +208,9 @@ int Pass::forward() {
 int Pass::backward() {
   if (const int status = begin()) return status;
   const ScaParams& p = job_.p;
-  cut(true, p.queries >= p.keys ? p.dim + p.value_dim : p.dim);
-  reserve(&job_.panels, pairs() * job_.rows() * p.dim);
-  reserve(&job_.value_panels, pairs() * job_.rows() * p.value_dim);
+  cut(true, padded(p.dim) + (p.queries >= p.keys ? padded(p.value_dim) : 0));
+  reserve(&job_.rows_a, pairs() * job_.rows() * padded(p.dim));
+  reserve(&job_.rows_b, pairs() * job_.rows() * padded(p.value_dim));
   reserve(&job_.row_lse, pairs() * job_.rows());
   reserve(&job_.row_delta, pairs() * job_.rows());
   reserve(&job_.rest, pairs() * p.value_dim);

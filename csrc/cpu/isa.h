@@ -1,29 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // All kernels for one instruction set: included once by each isa_*.cpp, which sets the compiler's
-// target, SCAM_ISA and SCAM_VECTOR_BYTES. Everything but kernels_<isa>() has internal
-// linkage: the linker must never merge code of different instruction sets.
+// target, SCAM_ISA and SCAM_VECTOR_BYTES. Everything but kernels_<isa>() has internal linkage, and
+// nothing of std:: is used: the linker must never merge code of different instruction sets.
 namespace scam {
 namespace {
 
+// clang-format off: each uses those before it
 #include "vec.h"
-//
 #include "products.h"
-//
-#include "pack.h"
-//
 #include "workspace.h"
-//
+#include "pack.h"
 #include "queries.h"
-//
 #include "keys.h"
-//
 #include "narrow.h"
+// clang-format on
 
 template <class T>
 constexpr Kernels kernels_for = {
-    prepare_forward<T>, prepare_backward<T>, forward_queries<T>,
-    forward_keys<T>,    backward_queries<T>, backward_keys<T>,
-    finish_forward_keys<T>, finish_queries<T>, finish_keys<T>,
+    prepare_forward<T>,  prepare_backward<T>,    forward_queries<T>, forward_keys<T>,
+    backward_queries<T>, backward_keys<T>,       finish_forward_keys<T>,
+    finish_queries<T>,   finish_keys<T>,
 };
 
 }  // namespace

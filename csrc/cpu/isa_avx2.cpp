@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// The target is set here and not by compiler flags, so that any build system will do and system
+// headers, included before, stay plain.
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,11 +8,14 @@
 
 #define SCAM_ISA avx2
 #define SCAM_VECTOR_BYTES 32
+
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push( \
+    __attribute__((target("avx2,fma"))), apply_to = function)
 #else
 #pragma GCC target("avx2,fma")
 #endif
+
 #include "isa.h"
 
 #if defined(__clang__)

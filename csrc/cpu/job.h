@@ -10,6 +10,9 @@
 
 namespace scam {
 
+// Channels in kernels' memory: zeros up to a multiple of the widest vector.
+inline int64_t padded(int64_t depth) { return (depth + 15) / 16 * 16; }
+
 // Narrow items of one label that wide items carry too: order[first .. first + count).
 struct Group {
   int64_t first, count;
@@ -34,7 +37,8 @@ struct Job {
   int64_t wide, narrow;   // items per batch element
   int64_t narrow_heads;   // heads whose narrow rows share one kv head
   int64_t group_limit;    // max group_count over the batch
-  int64_t window;         // wide items packed at a time
+  bool consecutive;       // windows hold consecutive items, else items sorted by label
+  int64_t window;         // wide items handled at a time
   int64_t windows;        // per batch element and head
   int64_t chunk_windows;  // windows whose narrow results share one partial sum
   int64_t chunks;
@@ -42,10 +46,10 @@ struct Job {
   const Plan* plans;      // (batch)
 
   // Numbers below have the accumulation type (fp64 for fp64, else fp32).
-  // Narrow operands as panels (see products.h); rows of a group are head-major.
-  void* panels;        // (batch, kv_heads, narrow_heads * narrow, dim), times scale
-  void* value_panels;  // (..., value_dim): values, or with wide keys grad_out
-  void* row_lse;       // (..., narrow_heads * narrow); wide keys, backward
+  // Narrow operands, group by group and head-major inside a group.
+  void* rows_a;        // (batch, kv_heads, rows(), padded(dim)): keys or queries, times scale
+  void* rows_b;        // (..., padded(value_dim)): values, or with wide keys grad_out
+  void* row_lse;       // (batch, kv_heads, rows()); wide keys, backward
   void* row_delta;     // the same: sum(out * grad_out) - grad_lse
   void* rest;          // (batch, kv_heads, value_dim); see Kernels::prepare
   void* partial;       // rows of partial_width
@@ -58,7 +62,7 @@ struct Job {
 typedef int (*Stage)(const Job&, int64_t begin, int64_t end);
 
 struct Kernels {
-  // (batch, kv head, group or rest): narrow panels, and `rest`: the mean of the narrow values
+  // (batch, kv head, group or rest): narrow rows, and `rest`: the mean of the narrow values
   // (wide queries, forward) or the share of grad_out every value gets (wide keys, backward).
   Stage prepare_forward, prepare_backward;
   Stage forward_queries;                    // (batch, head, window)

@@ -2,23 +2,24 @@
 // Wide keys ("latents read pixels"): the softmax of a narrow query runs over lanes and windows.
 #pragma once
 
-// A partial row of the forward pass: value_dim weighted sums, then maximum and denominator.
-// Rows of one group against the lanes of one segment.
+// Rows of one group against the lanes of one segment. A partial row of the forward pass holds
+// the weighted sums of values, then (at padded value_dim) the maximum and the denominator.
 template <class A>
 struct RowAttention {
   static constexpr int lanes = VecOf<A>::lanes;
-  const A* queries;  // panels, times scale
-  int64_t rows, dim, value_dim;
+  const A* queries;  // rows of padded `dim`, times scale
+  int64_t rows, dim, value_dim;  // padded
   A* s;  // (ROW_BLOCK, stride)
   int64_t stride;
 
-  void forward(const A* key, const A* value, int64_t count, A* partial, int64_t width) const {
+  void forward(const A* const* key, const A* const* value, int64_t count, A* partial,
+               int64_t width) const {
     for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
       const int64_t n = rows - r < ROW_BLOCK ? rows - r : ROW_BLOCK;
       A* block = partial + r * width;
-      scores(queries + r * dim, n, dim, key, stride, count, s, stride);
+      scores(queries + r * dim, n, dim, key, count, s, stride);
       for (int64_t j = 0; j < n; ++j) softmax_row(s + j * stride, count, block + j * width);
-      reduce(s, n, stride, value, stride, count, value_dim, block, width);
+      reduce(s, n, stride, value, count, value_dim, block, width);
     }
   }
 
@@ -48,33 +49,33 @@ struct RowAttention {
   }
 
   struct Gradients {
-    const A* grad_out;  // panels
-    const A* lse;       // by row
+    const A* grad_out;   // rows of padded value_dim
+    const A* lse;        // by row
     const A* delta;
     A* weight_gradient;  // (ROW_BLOCK, stride): workspace
-    A* key;              // lanes
-    A* value;            // lanes; may be `key`, which then gets both
+    A* const* key;       // lanes
+    A* const* value;     // lanes; may be `key`, which then gets both
     A* query;            // rows of `row_stride`, without the factor scale
     int64_t row_stride;
   };
 
-  void backward(const A* key, const A* value, int64_t count, const Gradients& to) const {
+  void backward(const A* const* key, const A* const* value, int64_t count,
+                const Gradients& to) const {
     A* ds = to.weight_gradient;
     for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
       const int64_t n = rows - r < ROW_BLOCK ? rows - r : ROW_BLOCK;
-      const A* grad_panels = to.grad_out + r * value_dim;
-      scores(queries + r * dim, n, dim, key, stride, count, s, stride);
-      scores(grad_panels, n, value_dim, value, stride, count, ds, stride);
+      const A* gradients = to.grad_out + r * value_dim;
+      scores(queries + r * dim, n, dim, key, count, s, stride);
+      scores(gradients, n, value_dim, value, count, ds, stride);
       for (int64_t j = 0; j < n; ++j)
         for (int64_t p = 0; p < count; p += lanes) {
           A *weight = s + j * stride + p, *gradient = ds + j * stride + p;
           store(weight, exp<A>(load(weight) - to.lse[r + j]));
           store(gradient, load(weight) * (load(gradient) - to.delta[r + j]));
         }
-      mix(queries + r * dim, n, dim, ds, stride, count, to.key, stride, r > 0);
-      mix(grad_panels, n, value_dim, s, stride, count, to.value, stride,
-          r > 0 || to.value == to.key);
-      reduce(ds, n, stride, key, stride, count, dim, to.query + r * to.row_stride, to.row_stride);
+      mix(queries + r * dim, n, dim, ds, stride, count, to.key, r > 0);
+      mix(gradients, n, value_dim, s, stride, count, to.value, r > 0 || to.value == to.key);
+      reduce(ds, n, stride, key, count, dim, to.query + r * to.row_stride, to.row_stride);
     }
   }
 };
@@ -84,14 +85,13 @@ int forward_keys(const Job& job, int64_t begin, int64_t end) {
   typedef typename Accumulate<T>::type A;
   const ScaParams& p = job.p;
   const View<T> view{job};
-  const int64_t stride = tile_stride(job.window);
-  Workspace space(sizeof(A) * stride * (p.dim + p.value_dim + ROW_BLOCK + 8) +
-                  sizeof(Run) * 2 * job.window + 1024);
+  const int64_t stride = score_stride(job.window);
+  Workspace space(Tile<T>::bytes(job.window, p.dim) + Tile<T>::bytes(job.window, p.value_dim) +
+                  sizeof(A) * stride * ROW_BLOCK + 256);
   if (!space.ok()) return SCA_OUT_OF_MEMORY;
-  A* key = space.take<A>(p.dim * stride);
-  A* value = p.value.data ? space.take<A>(p.value_dim * stride) : key;
+  Tile<T> key(&space, job.window, p.dim), own_value(&space, job.window, p.value_dim);
+  const Tile<T>& value = p.value.data ? own_value : key;
   A* s = space.take<A>(ROW_BLOCK * stride);
-  Run* runs = space.take<Run>(2 * job.window);
 
   for (int64_t i = begin; i < end; ++i) {
     const int64_t b = i / (p.kv_heads * job.chunks), kv = i / job.chunks % p.kv_heads;
@@ -101,7 +101,7 @@ int forward_keys(const Job& job, int64_t begin, int64_t end) {
       if (A* row = view.partial(b, kv, chunk, g))
         for (int64_t r = 0; r < plan.groups[g].count * job.narrow_heads; ++r) {
           memset(row, 0, sizeof(A) * job.partial_width);
-          row[p.value_dim] = A(-__builtin_inf());
+          row[padded(p.value_dim)] = A(-__builtin_inf());
           row += job.partial_width;
         }
     A* rest = p.uniform ? view.partial_rest(b, kv, chunk) : nullptr;
@@ -110,22 +110,18 @@ int forward_keys(const Job& job, int64_t begin, int64_t end) {
     const int64_t last = (chunk + 1) * job.chunk_windows * job.window;
     for (int64_t first = chunk * job.chunk_windows * job.window; first < last && first < p.keys;
          first += job.window) {
-      const int64_t count = p.keys - first < job.window ? p.keys - first : job.window;
-      const int32_t* groups = plan.wide_group + first;
-      const Window window = find_runs(plan.wide_order + first, count, p.keys - first - count, runs);
-      pack(view.items(p.key, b, kv, p.keys), window, p.dim, key, stride);
-      if (p.value.data)
-        pack(view.items(p.value, b, kv, p.keys), window, p.value_dim, value, stride);
-      for (int64_t d = 0; rest && d < p.value_dim; ++d)
-        for (int64_t l = 0; l < count; ++l) rest[d] += value[d * stride + l];
-      for (Segment g{0, 0, 0}; g.end < count;) {
-        g = next_segment(groups, g.end, count);
+      const Window window = window_at(job, plan, first);
+      key.read(Items<T>::of(p.key, b, kv), window);
+      if (p.value.data) own_value.read(Items<T>::of(p.value, b, kv), window);
+      if (rest) add_lanes<A>(value.lanes(), p.value_dim, {0, window.count, -1}, rest);
+      for (Segment g{0, 0, 0}; g.end < window.count;) {
+        g = next_segment(plan.wide_group + first, g.end, window.count);
         if (g.group < 0) continue;
         const Group& group = plan.groups[g.group];
-        const RowAttention<A> attention{view.panels(b, kv, group),
-                                        group.count * job.narrow_heads, p.dim, p.value_dim, s,
-                                        stride};
-        attention.forward(key + g.begin, value + g.begin, g.end - g.begin,
+        const RowAttention<A> attention{view.rows_a(b, kv, group),
+                                        group.count * job.narrow_heads, padded(p.dim),
+                                        padded(p.value_dim), s, stride};
+        attention.forward(key.lanes() + g.begin, value.lanes() + g.begin, g.end - g.begin,
                           view.partial(b, kv, chunk, g.group), job.partial_width);
       }
     }
@@ -138,18 +134,17 @@ int backward_keys(const Job& job, int64_t begin, int64_t end) {
   typedef typename Accumulate<T>::type A;
   const ScaParams& p = job.p;
   const View<T> view{job};
-  const bool own_value = p.value.data != nullptr;
-  const int64_t stride = tile_stride(job.window);
-  Workspace space(sizeof(A) * stride * (2 * p.dim + 2 * p.value_dim + 2 * ROW_BLOCK + 8) +
-                  sizeof(Run) * 2 * job.window + 1024);
+  const bool shared = p.value.data == nullptr;
+  const int64_t stride = score_stride(job.window);
+  Workspace space(2 * Tile<T>::bytes(job.window, p.dim) +
+                  2 * Tile<T>::bytes(job.window, p.value_dim) +
+                  sizeof(A) * stride * 2 * ROW_BLOCK + 256);
   if (!space.ok()) return SCA_OUT_OF_MEMORY;
-  A* key = space.take<A>(p.dim * stride);
-  A* grad_key = space.take<A>(p.dim * stride);
-  A* value = own_value ? space.take<A>(p.value_dim * stride) : key;
-  A* grad_value = own_value ? space.take<A>(p.value_dim * stride) : grad_key;
+  Tile<T> key(&space, job.window, p.dim), own_value(&space, job.window, p.value_dim);
+  Tile<T> grad_key(&space, job.window, p.dim), own_grad(&space, job.window, p.value_dim);
+  const Tile<T>&value = shared ? key : own_value, &grad_value = shared ? grad_key : own_grad;
   A* s = space.take<A>(ROW_BLOCK * stride);
   A* ds = space.take<A>(ROW_BLOCK * stride);
-  Run* runs = space.take<Run>(2 * job.window);
 
   for (int64_t i = begin; i < end; ++i) {
     const int64_t b = i / (p.kv_heads * job.chunks), kv = i / job.chunks % p.kv_heads;
@@ -163,37 +158,38 @@ int backward_keys(const Job& job, int64_t begin, int64_t end) {
     const int64_t last = (chunk + 1) * job.chunk_windows * job.window;
     for (int64_t first = chunk * job.chunk_windows * job.window; first < last && first < p.keys;
          first += job.window) {
-      const int64_t count = p.keys - first < job.window ? p.keys - first : job.window;
-      const int32_t* groups = plan.wide_group + first;
-      const Window window = find_runs(plan.wide_order + first, count, p.keys - first - count, runs);
-      pack(view.items(p.key, b, kv, p.keys), window, p.dim, key, stride);
-      if (own_value) pack(view.items(p.value, b, kv, p.keys), window, p.value_dim, value, stride);
-      for (Segment g{0, 0, 0}; g.end < count;) {
-        g = next_segment(groups, g.end, count);
+      const Window window = window_at(job, plan, first);
+      key.read(Items<T>::of(p.key, b, kv), window);
+      grad_key.place(Items<T>::of(p.grad_key, b, kv), window);
+      if (!shared) {
+        own_value.read(Items<T>::of(p.value, b, kv), window);
+        own_grad.place(Items<T>::of(p.grad_value, b, kv), window);
+      }
+      for (Segment g{0, 0, 0}; g.end < window.count;) {
+        g = next_segment(plan.wide_group + first, g.end, window.count);
         if (g.group < 0) {
-          fill_lanes<A>(grad_key, stride, p.dim, g, nullptr);
-          if (own_value) fill_lanes<A>(grad_value, stride, p.value_dim, g, nullptr);
-          continue;
+          fill_lanes<A>(grad_key.lanes(), p.dim, g, nullptr);
+          if (!shared) fill_lanes<A>(grad_value.lanes(), p.value_dim, g, nullptr);
+        } else {
+          const Group& group = plan.groups[g.group];
+          const RowAttention<A> attention{view.rows_a(b, kv, group),
+                                          group.count * job.narrow_heads, padded(p.dim),
+                                          padded(p.value_dim), s, stride};
+          const int64_t row = view.row(b, kv, group);
+          attention.backward(key.lanes() + g.begin, value.lanes() + g.begin, g.end - g.begin,
+                             {view.rows_b(b, kv, group), View<T>::at(job.row_lse, row),
+                              View<T>::at(job.row_delta, row), ds, grad_key.lanes() + g.begin,
+                              grad_value.lanes() + g.begin,
+                              view.partial(b, kv, chunk, g.group), job.partial_width});
         }
-        const Group& group = plan.groups[g.group];
-        const RowAttention<A> attention{view.panels(b, kv, group),
-                                        group.count * job.narrow_heads, p.dim, p.value_dim, s,
-                                        stride};
-        const int64_t row = view.row(b, kv, group);
-        attention.backward(key + g.begin, value + g.begin, g.end - g.begin,
-                           {view.value_panels(b, kv, group), View<T>::at(job.row_lse, row),
-                            View<T>::at(job.row_delta, row), ds, grad_key + g.begin,
-                            grad_value + g.begin, view.partial(b, kv, chunk, g.group),
-                            job.partial_width});
       }
       if (p.uniform) {  // every value, seen or not, gets its share of the queries that see nothing
         const A* share = view.rest(b, kv);
-        for (int64_t d = 0; d < p.value_dim; ++d)
-          for (int64_t l = 0; l < count; ++l) grad_value[d * stride + l] += share[d];
+        for (int64_t l = 0; l < window.count; ++l)
+          for (int64_t d = 0; d < p.value_dim; ++d) grad_value.lanes()[l][d] += share[d];
       }
-      unpack(view.items(p.grad_key, b, kv, p.keys), window, p.dim, grad_key, stride);
-      if (own_value)
-        unpack(view.items(p.grad_value, b, kv, p.keys), window, p.value_dim, grad_value, stride);
+      grad_key.write();
+      if (!shared) own_grad.write();
     }
   }
   return SCA_OK;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Before and after the windows: narrow rows into panels, and partial sums into results.
+// Before and after the windows: narrow rows gathered, and partial sums into results.
 #pragma once
 
 // The narrow side of a job as rows: row r of a group is item order[first + r % count] of the
@@ -15,18 +15,17 @@ struct Narrow {
   int64_t item(int64_t r, const Group& g) const {
     return plan().narrow_order[g.first + r % g.count];
   }
-  Items<T> items(const ScaTensor& t, int64_t h) const { return Items<T>::of(t, b, h, job.narrow); }
   A& scalar(const ScaTensor& t, int64_t h, int64_t i) const {
     return *View<T>::at(t.data, b * t.stride[0] + h * t.stride[1] + i * t.stride[2]);
   }
 
-  void fill_panels(const ScaTensor& t, const Group& g, int64_t depth, A factor, A* to) const {
-    const int64_t rows = g.count * job.narrow_heads;
-    for (int64_t r = 0; r < rows; ++r) {
-      const Items<T> from = items(t, head(r, g));
-      const int64_t i = item(r, g), at = panel_index(r, 0, rows, depth);
-      const int64_t step = panel_index(r, 1, rows, depth) - at;
-      for (int64_t d = 0; d < depth; ++d) to[at + d * step] = factor * widen(from.at(i, d));
+  // The group's rows, times factor, padded with zeros.
+  void gather(const ScaTensor& t, const Group& g, int64_t depth, A factor, A* to) const {
+    for (int64_t r = 0; r < g.count * job.narrow_heads; ++r, to += padded(depth)) {
+      const Items<T> from = Items<T>::of(t, b, head(r, g));
+      const T* row = from.at(item(r, g));
+      for (int64_t d = 0; d < depth; ++d) to[d] = factor * widen(row[d * from.channel]);
+      for (int64_t d = depth; d < padded(depth); ++d) to[d] = A(0);
     }
   }
 };
@@ -55,17 +54,18 @@ struct PrepareForward {
     const View<T> view{job};
     if (g >= 0) {
       const Group& group = narrow.plan().groups[g];
-      narrow.fill_panels(job.wide_queries ? p.key : p.query, group, p.dim, A(p.scale),
-                         view.panels(narrow.b, narrow.kv, group));
+      narrow.gather(job.wide_queries ? p.key : p.query, group, p.dim, A(p.scale),
+                    view.rows_a(narrow.b, narrow.kv, group));
       if (job.wide_queries)
-        narrow.fill_panels(p.value.data ? p.value : p.key, group, p.value_dim, A(1),
-                           view.value_panels(narrow.b, narrow.kv, group));
+        narrow.gather(p.value.data ? p.value : p.key, group, p.value_dim, A(1),
+                      view.rows_b(narrow.b, narrow.kv, group));
     } else if (p.uniform && job.wide_queries) {
       A* mean = view.rest(narrow.b, narrow.kv);
       memset(mean, 0, sizeof(A) * p.value_dim);
-      const Items<T> values = narrow.items(p.value.data ? p.value : p.key, narrow.kv);
+      const Items<T> values = Items<T>::of(p.value.data ? p.value : p.key, narrow.b, narrow.kv);
       for (int64_t i = 0; i < p.keys; ++i)
-        for (int64_t d = 0; d < p.value_dim; ++d) mean[d] += widen(values.at(i, d));
+        for (int64_t d = 0; d < p.value_dim; ++d)
+          mean[d] += widen(values.at(i)[d * values.channel]);
       for (int64_t d = 0; p.keys > 0 && d < p.value_dim; ++d) mean[d] /= A(p.keys);
     }
   }
@@ -90,16 +90,17 @@ struct PrepareBackward {
     const Job& job = narrow.job;
     const ScaParams& p = job.p;
     const View<T> view{job};
-    narrow.fill_panels(p.query, g, p.dim, A(p.scale), view.panels(narrow.b, narrow.kv, g));
-    narrow.fill_panels(p.grad_out, g, p.value_dim, A(1),
-                       view.value_panels(narrow.b, narrow.kv, g));
+    narrow.gather(p.query, g, p.dim, A(p.scale), view.rows_a(narrow.b, narrow.kv, g));
+    narrow.gather(p.grad_out, g, p.value_dim, A(1), view.rows_b(narrow.b, narrow.kv, g));
     A* lse = View<T>::at(job.row_lse, view.row(narrow.b, narrow.kv, g));
     A* delta = View<T>::at(job.row_delta, view.row(narrow.b, narrow.kv, g));
     for (int64_t r = 0; r < g.count * job.narrow_heads; ++r) {
       const int64_t h = narrow.head(r, g), i = narrow.item(r, g);
-      const Items<T> out = narrow.items(p.out, h), grad = narrow.items(p.grad_out, h);
+      const Items<T> out = Items<T>::of(p.out, narrow.b, h);
+      const Items<T> grad = Items<T>::of(p.grad_out, narrow.b, h);
       A sum = p.grad_lse.data ? -narrow.scalar(p.grad_lse, h, i) : A(0);
-      for (int64_t d = 0; d < p.value_dim; ++d) sum += widen(out.at(i, d)) * widen(grad.at(i, d));
+      for (int64_t d = 0; d < p.value_dim; ++d)
+        sum += widen(out.at(i)[d * out.channel]) * widen(grad.at(i)[d * grad.channel]);
       lse[r] = narrow.scalar(p.lse, h, i);
       delta[r] = sum;
     }
@@ -111,10 +112,11 @@ struct PrepareBackward {
     A* share = View<T>{job}.rest(narrow.b, narrow.kv);
     memset(share, 0, sizeof(A) * p.value_dim);
     for (int64_t hl = 0; hl < job.narrow_heads; ++hl) {
-      const Items<T> grad = narrow.items(p.grad_out, narrow.kv * job.narrow_heads + hl);
+      const int64_t h = narrow.kv * job.narrow_heads + hl;
+      const Items<T> grad = Items<T>::of(p.grad_out, narrow.b, h);
       for (int64_t s = 0; s < job.narrow; ++s)
         for (int64_t d = 0; narrow.plan().narrow_group[s] < 0 && d < p.value_dim; ++d)
-          share[d] += widen(grad.at(narrow.plan().narrow_order[s], d));
+          share[d] += widen(grad.at(narrow.plan().narrow_order[s])[d * grad.channel]);
     }
     for (int64_t d = 0; d < p.value_dim; ++d) share[d] /= A(p.keys);
   }
@@ -178,7 +180,7 @@ void Finished<T>::add_partials(int64_t hl, int64_t offset, int64_t depth, A fact
 
 template <class T, class A>
 inline void write_row(const Items<T>& to, int64_t item, int64_t depth, const A* row) {
-  for (int64_t d = 0; d < depth; ++d) shorten(row[d], &to.at(item, d));
+  for (int64_t d = 0; d < depth; ++d) shorten(row[d], to.at(item) + d * to.channel);
 }
 
 // Sum over chunks of what is spread evenly: the values, or the grad_out of queries seeing nothing.
@@ -204,9 +206,9 @@ struct MergeRow {
   A base;
   int64_t depth;
   void operator()(const A* row) const {
-    const A factor = A(__builtin_exp(row[depth] - base));
+    const A factor = A(__builtin_exp(row[padded(depth)] - base));
     for (int64_t d = 0; d < depth; ++d) sum[d] += factor * row[d];
-    *total += factor * row[depth + 1];
+    *total += factor * row[padded(depth) + 1];
   }
 };
 
@@ -226,7 +228,7 @@ int finish_forward_keys(const Job& job, int64_t begin, int64_t end) {
       A lse = A(-__builtin_inf());
       if (at.group >= 0) {
         A top = lse, total = 0;
-        at.for_partials(hl, TopOf<A>{&top, p.value_dim});
+        at.for_partials(hl, TopOf<A>{&top, padded(p.value_dim)});
         const A base = top == A(-__builtin_inf()) ? A(0) : top;
         at.for_partials(hl, MergeRow<A>{row, &total, base, p.value_dim});
         for (int64_t d = 0; d < p.value_dim; ++d) row[d] /= total;
@@ -235,7 +237,7 @@ int finish_forward_keys(const Job& job, int64_t begin, int64_t end) {
         add_rest<T>(job, b, kv, row);
         lse = A(__builtin_log(double(p.keys)));
       }
-      write_row(at.narrow.items(p.out, h), at.item, p.value_dim, row);
+      write_row(Items<T>::of(p.out, b, h), at.item, p.value_dim, row);
       at.narrow.scalar(p.lse, h, at.item) = lse;
     }
   }
@@ -254,8 +256,8 @@ int finish_queries(const Job& job, int64_t begin, int64_t end) {
     for (int64_t hl = 0; hl < job.narrow_heads; ++hl) {
       memset(row, 0, sizeof(A) * p.dim);
       at.add_partials(hl, 0, p.dim, A(p.scale), row);
-      write_row(at.narrow.items(p.grad_query, at.narrow.kv * job.narrow_heads + hl), at.item,
-                p.dim, row);
+      const int64_t h = at.narrow.kv * job.narrow_heads + hl;
+      write_row(Items<T>::of(p.grad_query, at.narrow.b, h), at.item, p.dim, row);
     }
   }
   return SCA_OK;
@@ -275,10 +277,10 @@ int finish_keys(const Job& job, int64_t begin, int64_t end) {
     memset(key, 0, sizeof(A) * p.dim);
     memset(value, 0, sizeof(A) * p.value_dim);
     at.add_partials(0, 0, p.dim, A(p.scale), key);
-    at.add_partials(0, p.dim, p.value_dim, A(1), value);
+    at.add_partials(0, padded(p.dim), p.value_dim, A(1), value);
     if (p.uniform) add_rest<T>(job, b, kv, value);
-    write_row(at.narrow.items(p.grad_key, kv), at.item, p.dim, key);
-    if (p.value.data) write_row(at.narrow.items(p.grad_value, kv), at.item, p.value_dim, value);
+    write_row(Items<T>::of(p.grad_key, b, kv), at.item, p.dim, key);
+    if (p.value.data) write_row(Items<T>::of(p.grad_value, b, kv), at.item, p.value_dim, value);
   }
   return SCA_OK;
 }

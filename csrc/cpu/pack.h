@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Wide items of any strides to and from tiles, reading along the direction that is contiguous.
+// Wide items of any strides as lanes: pointers to their channels, in memory where it can be used
+// as it is, else in a packed tile.
 #pragma once
 
 // One (batch, head) slice of a tensor.
@@ -7,187 +8,140 @@ template <class T>
 struct Items {
   T* data;
   int64_t item, channel;  // strides
-  int64_t count;          // items the slice has: everything in [0, count) may be read
 
-  static Items of(const ScaTensor& t, int64_t b, int64_t h, int64_t count) {
-    return {static_cast<T*>(t.data) + b * t.stride[0] + h * t.stride[1], t.stride[2], t.stride[3],
-            count};
+  static Items of(const ScaTensor& t, int64_t b, int64_t h) {
+    return {static_cast<T*>(t.data) + b * t.stride[0] + h * t.stride[1], t.stride[2], t.stride[3]};
   }
-  T& at(int64_t i, int64_t d) const { return data[i * item + d * channel]; }
+  T* at(int64_t i) const { return data + i * item; }
 };
 
-// Lanes [lane, lane + length) of a window hold the items [item, item + length).
-struct Run {
-  int32_t lane, item, length;
-};
-
-// The items of a window, in lane order.
+// The items of a window in lane order, and how many follow them in later windows.
 struct Window {
   const int32_t* items;
-  int64_t count;
-  int64_t ahead;  // items that follow in memory, in later windows
-  Run* by_lane;  // runs by lane, and by item
-  Run* by_item;
-  int64_t runs;  // 0: too many to be worth it
+  int64_t count, ahead;
+  int64_t first;     // the lowest item, if they are consecutive (in some order)
+  bool consecutive;
 };
 
-// `buffer` has room for 2 * count runs.
-inline Window find_runs(const int32_t* items, int64_t count, int64_t ahead, Run* buffer) {
-  Window w{items, count, ahead, buffer, buffer + count, 0};
-  int64_t runs = 0;
-  for (int64_t i = 0; i < count;) {
-    int64_t end = i + 1;
-    while (end < count && items[end] == items[end - 1] + 1) ++end;
-    w.by_lane[runs++] = {int32_t(i), items[i], int32_t(end - i)};
-    i = end;
-  }
-  if (runs * 4 > count + 8) return w;
-  for (int64_t r = 0; r < runs; ++r) {  // insertion sort: few runs, mostly in order
-    int64_t at = r;
-    for (; at > 0 && w.by_item[at - 1].item > w.by_lane[r].item; --at)
-      w.by_item[at] = w.by_item[at - 1];
-    w.by_item[at] = w.by_lane[r];
-  }
-  w.runs = runs;
-  return w;
+inline Window window_at(const Job& job, const Plan& plan, int64_t first) {
+  const int64_t left = job.wide - first, count = left < job.window ? left : job.window;
+  return {plan.wide_order + first, count, left - count, first, job.consecutive};
 }
 
-// Memory is far away and the hardware does not see what comes after a run or a row: ask for it
-// some steps ahead. Only the address matters; nothing is read.
-constexpr int64_t ROWS_AHEAD = 4;
-SCAM_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+template <class T>
+class Tile {
+ public:
+  typedef typename Accumulate<T>::type A;
 
-#ifndef PFD
-#define PFD 16
-#endif
-constexpr int64_t STRETCH = 256;  // channels of one block of lanes that go through the first cache
+  // What the constructor takes from a workspace.
+  static size_t bytes(int64_t window, int64_t depth) {
+    return sizeof(A) * window * padded(depth) + sizeof(A*) * (window + SPARE) + 128;
+  }
+  Tile(Workspace* space, int64_t window, int64_t depth)
+      : depth_(depth),
+        stride_(padded(depth)),
+        memory_(space->take<A>(window * stride_)),
+        lanes_(space->take<A*>(window + SPARE)) {}
 
-// tile[d][lane] for channels that are contiguous: rows through a small buffer, so that memory is
-// read in one stream, then square transposes.
-template <class T, class A>
-void pack_channels(const Items<T>& from, const Window& w, int64_t depth, A* tile, int64_t stride) {
-  constexpr int lanes = VecOf<A>::lanes;
-  alignas(64) A rows[lanes][STRETCH + lanes];
-  for (int64_t i = 0; i < w.count; i += lanes) {
-    for (int64_t d0 = 0; d0 < depth; d0 += STRETCH) {
-      const int64_t length = depth - d0 < STRETCH ? depth - d0 : STRETCH;
-      for (int k = 0; k < lanes; ++k) {
-        const int64_t item = w.items[i + k < w.count ? i + k : w.count - 1];
-        const T* row = from.data + item * from.item + d0;
-        const T* next = from.data + w.items[i + k + PFD < w.count + w.ahead ? i + k + PFD : i] * from.item + d0;
-        int64_t d = 0;
-        for (; d + lanes <= length; d += lanes) { prefetch(next + d); store(rows[k] + d, load(row + d)); }
-        for (; d < length; ++d) rows[k][d] = widen(row[d]);
-      }
-      for (int64_t d = 0; d < length; d += lanes) {
-        Vec<A> block[lanes];
-        for (int k = 0; k < lanes; ++k) block[k] = load(rows[k] + d);
+  A* const* lanes() const { return lanes_; }
+
+  // Points the lanes at the window's items, without reading them.
+  void place(const Items<T>& at, const Window& w) {
+    at_ = at;
+    window_ = w;
+    direct_ = sizeof(T) == sizeof(A) && at.channel == 1 && depth_ == stride_;
+    across_ = !direct_ && at.item == 1 && at.channel != 1 && w.consecutive;
+    for (int64_t l = 0; l < w.count; ++l)
+      lanes_[l] = direct_   ? reinterpret_cast<A*>(at.at(w.items[l]))
+                  : across_ ? memory_ + (w.items[l] - w.first) * stride_
+                            : memory_ + l * stride_;
+    for (int64_t l = w.count; l < w.count + SPARE; ++l)
+      lanes_[l] = direct_ && l < w.count + w.ahead ? reinterpret_cast<A*>(at.at(w.items[l]))
+                                                   : lanes_[w.count - 1];
+  }
+
+  void read(const Items<T>& from, const Window& w) {
+    place(from, w);
+    if (direct_) return;
+    if (across_) {
+      read_across();
+    } else {
+      for (int64_t l = 0; l < w.count; ++l) read_item(from.at(w.items[l]), lanes_[l]);
+    }
+    for (int64_t l = 0; l < w.count && depth_ < stride_; ++l)
+      memset(lanes_[l] + depth_, 0, sizeof(A) * (stride_ - depth_));
+  }
+
+  // Where place() was called: memory gets what the lanes hold.
+  void write() const {
+    if (direct_) return;
+    if (across_) return write_across();
+    for (int64_t l = 0; l < window_.count; ++l) write_item(lanes_[l], at_.at(window_.items[l]));
+  }
+
+ private:
+  static constexpr int WIDTH = VecOf<A>::lanes;
+
+  void read_item(const T* from, A* to) const {
+    int64_t d = 0;
+    if (at_.channel == 1)
+      for (; d + WIDTH <= depth_; d += WIDTH) store(to + d, load(from + d));
+    for (; d < depth_; ++d) to[d] = widen(from[d * at_.channel]);
+  }
+  void write_item(const A* from, T* to) const {
+    int64_t d = 0;
+    if (at_.channel == 1)
+      for (; d + WIDTH <= depth_; d += WIDTH) store(to + d, load(from + d));
+    for (; d < depth_; ++d) shorten(from[d], to + d * at_.channel);
+  }
+
+  // Square blocks of items x channels, transposed; items are contiguous in memory, channels in
+  // the tile. The next channels are far away in memory: ask for them early.
+  void read_across() const {
+    for (int64_t d = 0; d < depth_; d += WIDTH)
+      for (int64_t i = 0; i < window_.count; i += WIDTH) {
+        const T* from = at_.data + window_.first + i + d * at_.channel;
+        A* to = memory_ + i * stride_ + d;
+        if (i + WIDTH > window_.count || d + WIDTH > depth_) {
+          for (int64_t k = 0; k < WIDTH && d + k < depth_; ++k)
+            for (int64_t l = 0; l < WIDTH && i + l < window_.count; ++l)
+              to[l * stride_ + k] = widen(from[k * at_.channel + l]);
+          continue;
+        }
+        Vec<A> block[WIDTH];
+        for (int k = 0; k < WIDTH; ++k) {
+          if (d + 2 * WIDTH <= depth_) prefetch(from + (k + WIDTH) * at_.channel);
+          block[k] = load(from + k * at_.channel);
+        }
         transpose<A>(block);
-        A* to = tile + (d0 + d) * stride + i;
-        if (d + lanes <= length) {
-          for (int k = 0; k < lanes; ++k) store(to + k * stride, block[k]);
-        } else {
-          for (int k = 0; k < lanes; ++k)
-            if (d + k < length) store(to + k * stride, block[k]);
+        for (int l = 0; l < WIDTH; ++l) store(to + l * stride_, block[l]);
+      }
+  }
+  void write_across() const {
+    for (int64_t d = 0; d < depth_; d += WIDTH)
+      for (int64_t i = 0; i < window_.count; i += WIDTH) {
+        T* to = at_.data + window_.first + i + d * at_.channel;
+        const A* from = memory_ + i * stride_ + d;
+        if (i + WIDTH > window_.count || d + WIDTH > depth_) {
+          for (int64_t k = 0; k < WIDTH && d + k < depth_; ++k)
+            for (int64_t l = 0; l < WIDTH && i + l < window_.count; ++l)
+              shorten(from[l * stride_ + k], to + k * at_.channel + l);
+          continue;
+        }
+        Vec<A> block[WIDTH];
+        for (int l = 0; l < WIDTH; ++l) block[l] = load(from + l * stride_);
+        transpose<A>(block);
+        for (int k = 0; k < WIDTH; ++k) {
+          if (d + 2 * WIDTH <= depth_) prefetch(to + (k + WIDTH) * at_.channel);
+          store(to + k * at_.channel, block[k]);
         }
       }
-    }
   }
-}
 
-template <class T, class A>
-void unpack_channels(const Items<T>& to, const Window& w, int64_t depth, const A* tile,
-                     int64_t stride) {
-  constexpr int lanes = VecOf<A>::lanes;
-  alignas(64) A rows[lanes][STRETCH + lanes];
-  for (int64_t i = 0; i < w.count; i += lanes) {
-    for (int64_t d0 = 0; d0 < depth; d0 += STRETCH) {
-      const int64_t length = depth - d0 < STRETCH ? depth - d0 : STRETCH;
-      for (int64_t d = 0; d < length; d += lanes) {
-        const A* from = tile + (d0 + d) * stride + i;
-        Vec<A> block[lanes];
-        for (int k = 0; k < lanes; ++k) block[k] = load(from + (d + k < length ? k : 0) * stride);
-        transpose<A>(block);
-        for (int k = 0; k < lanes; ++k) store(rows[k] + d, block[k]);
-      }
-      for (int k = 0; k < lanes && i + k < w.count; ++k) {
-        T* row = to.data + w.items[i + k] * to.item + d0;
-        int64_t d = 0;
-        T* next = to.data + w.items[i + k + PFD < w.count + w.ahead ? i + k + PFD : i] * to.item + d0;
-        for (; d + lanes <= length; d += lanes) { prefetch(next + d); store(row + d, load(rows[k] + d));}
-        for (; d < length; ++d) shorten(rows[k][d], row + d);
-      }
-    }
-  }
-}
-
-// Items that are contiguous: copy the runs. Whole vectors may spill over the end of a run, over
-// lanes that the next run then writes; never past the items that exist.
-template <class T, class A>
-void pack_runs(const Items<T>& from, const Window& w, int64_t depth, A* tile, int64_t stride) {
-  constexpr int lanes = VecOf<A>::lanes;
-  for (int64_t d = 0; d < depth; ++d) {
-    const T* source = from.data + d * from.channel;
-    A* row = tile + d * stride;
-    const int64_t ahead = d + ROWS_AHEAD < depth ? ROWS_AHEAD * from.channel : 0;
-    for (int64_t r = 0; r < w.runs; ++r) {
-      const Run run = w.by_lane[r];
-      const T* s = source + run.item;
-      A* t = row + run.lane;
-      int64_t i = 0;
-      for (; i < run.length && run.item + i + lanes <= from.count; i += lanes) {
-        prefetch(s + i + ahead);
-        store(t + i, load(s + i));
-      }
-      for (; i < run.length; ++i) t[i] = widen(s[i]);
-    }
-  }
-}
-
-template <class T, class A>
-void unpack_runs(const Items<T>& to, const Window& w, int64_t depth, const A* tile,
-                 int64_t stride) {
-  constexpr int lanes = VecOf<A>::lanes;
-  for (int64_t d = 0; d < depth; ++d) {
-    T* target = to.data + d * to.channel;
-    const A* row = tile + d * stride;
-    const int64_t ahead = d + ROWS_AHEAD < depth ? ROWS_AHEAD * to.channel : 0;
-    for (int64_t r = 0; r < w.runs; ++r) {
-      const Run run = w.by_item[r];
-      T* t = target + run.item;
-      const A* s = row + run.lane;
-      // a spill may only hit items of this window that come later, in a run that follows on
-      const bool follows = r + 1 < w.runs && w.by_item[r + 1].item == run.item + run.length &&
-                           w.by_item[r + 1].length >= lanes;
-      const int64_t limit = follows ? run.length : run.length - lanes + 1;
-      int64_t i = 0;
-      for (; i < limit; i += lanes) {
-        prefetch(t + i + ahead);
-        store(t + i, load(s + i));
-      }
-      for (; i < run.length; ++i) shorten(s[i], t + i);
-    }
-  }
-}
-
-template <class T, class A>
-void pack(const Items<T>& from, const Window& w, int64_t depth, A* tile, int64_t stride) {
-  if (from.channel == 1) return pack_channels(from, w, depth, tile, stride);
-  if (from.item == 1 && w.runs > 0) return pack_runs(from, w, depth, tile, stride);
-  for (int64_t d = 0; d < depth; ++d) {
-    const T* source = from.data + d * from.channel;
-    for (int64_t i = 0; i < w.count; ++i)
-      tile[d * stride + i] = widen(source[w.items[i] * from.item]);
-  }
-}
-
-template <class T, class A>
-void unpack(const Items<T>& to, const Window& w, int64_t depth, const A* tile, int64_t stride) {
-  if (to.channel == 1) return unpack_channels(to, w, depth, tile, stride);
-  if (to.item == 1 && w.runs > 0) return unpack_runs(to, w, depth, tile, stride);
-  for (int64_t d = 0; d < depth; ++d) {
-    T* target = to.data + d * to.channel;
-    for (int64_t i = 0; i < w.count; ++i)
-      shorten(tile[d * stride + i], target + w.items[i] * to.item);
-  }
-}
+  int64_t depth_, stride_;
+  A* memory_;
+  A** lanes_;
+  Items<T> at_{};
+  Window window_{};
+  bool direct_ = false, across_ = false;
+};

@@ -80,7 +80,7 @@ std::vector<int64_t> read_labels(const ScaLabels& labels, int64_t batch, int64_t
 }
 
 void sort_labels(const Job& job, const std::vector<int64_t>& narrow,
-                 const std::vector<int64_t>& wide, bool in_windows, PlanStorage* plan) {
+                 const std::vector<int64_t>& wide, PlanStorage* plan) {
   plan->narrow_order = order_by_label(narrow);
   plan->narrow_group.assign(narrow.size(), -1);
   std::vector<int64_t> found;  // labels of the narrow side, ascending
@@ -97,7 +97,7 @@ void sort_labels(const Job& job, const std::vector<int64_t>& narrow,
 
   const LabelTable table(found);
   plan->wide_order = order_by_label(wide);
-  if (in_windows) plan->wide_order = by_window(plan->wide_order, job.window);
+  if (job.consecutive) plan->wide_order = by_window(plan->wide_order, job.window);
   plan->wide_group.resize(wide.size());
   std::vector<int32_t> seen(found.size(), -1);
   for (size_t p = 0; p < wide.size(); ++p) {

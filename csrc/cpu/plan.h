@@ -22,10 +22,9 @@ struct PlanStorage {
 // Labels of one batch element, widened.
 std::vector<int64_t> read_labels(const ScaLabels& labels, int64_t batch, int64_t count);
 
-// Sorts both sides. With `in_windows` the wide items keep their windows of `job.window`
-// consecutive items and are sorted by label inside each, else they are sorted as a whole.
+// Sorts both sides: wide items by label as a whole, or inside windows of consecutive items.
 void sort_labels(const Job& job, const std::vector<int64_t>& narrow,
-                 const std::vector<int64_t>& wide, bool in_windows, PlanStorage* plan);
+                 const std::vector<int64_t>& wide, PlanStorage* plan);
 
 // Gives every (chunk, group) that occurs its partial rows.
 void assign_slots(const Job& job, PlanStorage* plan);

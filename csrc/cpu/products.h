@@ -1,172 +1,166 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three products every pass is made of, between narrow rows and the lanes of a packed tile.
-//
-// A *tile* holds channels x lanes, row `stride` apart; reading and writing whole vectors past the
-// last lane of a segment must be allowed. Narrow rows lie in *panels*: PANEL rows at a time (then
-// 4, 2, 1 for the rest) interleaved as [channel][row of the panel], so that broadcasts stream
-// through memory; the panel that begins at row r begins at r * depth.
+// The three products every pass is made of, between narrow rows and wide items. Both lie with
+// their channels in memory order, padded to PAD; vectors run along the channels. Scores are
+// [row][lane], where lane p of a segment is the wide item whose channels begin at x[p].
 #pragma once
 
-// Blocks are cut to the vector registers: 32 with AVX-512, else 16.
-constexpr int PANEL = SCAM_VECTOR_BYTES == 64 ? 8 : 4;
-constexpr int REDUCE_CHANNELS = SCAM_VECTOR_BYTES == 64 ? 4 : 2;
+// Sums kept in registers at once: 32 registers with AVX-512, else 16.
+constexpr int SUMS = SCAM_VECTOR_BYTES == 64 ? 16 : 8;
+// Items ahead of the one in use that are asked for from memory: the hardware does not foresee
+// where the next item of a label lies.
+constexpr int AHEAD = 8;
+// Entries of x past the last lane that must point to readable channels.
+constexpr int SPARE = AHEAD + SUMS;
 
-// Calls f.template run<J>(r) for panels of J rows beginning at row r that cover `rows`.
-template <class F>
-SCAM_INLINE void for_panels(int64_t rows, const F& f) {
-  int64_t r = 0;
-  for (; r + PANEL <= rows; r += PANEL) f.template run<PANEL>(r);
-  if (PANEL > 4 && r + 4 <= rows) f.template run<4>(r), r += 4;
-  if (r + 2 <= rows) f.template run<2>(r), r += 2;
-  if (r < rows) f.template run<1>(r);
-}
+SCAM_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
-// Where element (row, channel) of `rows` narrow rows lies in their panels.
-inline int64_t panel_index(int64_t row, int64_t channel, int64_t rows, int64_t depth) {
-  int64_t first = row / PANEL * PANEL, width = PANEL;
-  while (first + width > rows) {  // the tail: 4, 2, 1
-    width /= 2;
-    if (first + width <= rows && row >= first + width) first += width;
-  }
-  return first * depth + channel * width + (row - first);
-}
-
-// s[j][p] = sum_d panel[d][j] x[d][p]
-template <class A, int P>
+// s[j][p] = sum_d rows[j][d] x[p][d] for J rows and P items. Lanes past the end of the segment
+// are computed too, from whatever x names there; nobody reads them.
+template <class A, int J>
 struct Scores {
-  static constexpr int lanes = VecOf<A>::lanes;
-  const A* panels;
-  int64_t depth;
-  const A* x;
-  int64_t x_stride;
-  A* s;
-  int64_t s_stride;
+  static constexpr int lanes = VecOf<A>::lanes, P = SUMS / J;
 
-  template <int J>
-  SCAM_INLINE void run(int64_t r) const {
-    const A* panel = panels + r * depth;
-    const A* tile = x;
-    Vec<A> sum[J][P] = {};
-    for (int64_t d = 0; d < depth; ++d, panel += J, tile += x_stride) {
-      Vec<A> column[P];
-      for (int p = 0; p < P; ++p) column[p] = load(tile + p * lanes);
-      for (int j = 0; j < J; ++j)
-        for (int p = 0; p < P; ++p) sum[j][p] += panel[j] * column[p];
-    }
-    for (int j = 0; j < J; ++j)
-      for (int p = 0; p < P; ++p) store(s + (r + j) * s_stride + p * lanes, sum[j][p]);
-  }
-};
-
-// o[d][p] = sum_j panel[d][j] s[j][p], added to what is there if r > 0 or `add`.
-template <class A, int P>
-struct Mix {
-  static constexpr int lanes = VecOf<A>::lanes;
-  const A* panels;
-  int64_t depth;
-  const A* s;
-  int64_t s_stride;
-  A* o;
-  int64_t o_stride;
-  bool add;
-
-  template <int J>
-  SCAM_INLINE void run(int64_t r) const {
-    const A* panel = panels + r * depth;
-    A* tile = o;
-    Vec<A> weight[J][P];
-    for (int j = 0; j < J; ++j)
-      for (int p = 0; p < P; ++p) weight[j][p] = load(s + (r + j) * s_stride + p * lanes);
-    const bool accumulate = add || r > 0;
-    for (int64_t d = 0; d < depth; ++d, panel += J, tile += o_stride) {
-      Vec<A> sum[P];
-      for (int p = 0; p < P; ++p) sum[p] = panel[0] * weight[0][p];
-      for (int j = 1; j < J; ++j)
-        for (int p = 0; p < P; ++p) sum[p] += panel[j] * weight[j][p];
+  static SCAM_INLINE void block(const A* rows, int64_t depth, const A* const* x, int64_t ahead,
+                                A* s, int64_t s_stride) {
+    Vec<A> sum[J * P];
+    for (int k = 0; k < J * P; ++k) sum[k] = Vec<A>{};
+    for (int64_t d = 0; d < depth; d += lanes) {
+      Vec<A> item[P];
       for (int p = 0; p < P; ++p) {
-        if (accumulate) sum[p] += load(tile + p * lanes);
-        store(tile + p * lanes, sum[p]);
+        prefetch(x[p + ahead] + d);
+        item[p] = load(x[p] + d);
       }
-    }
-  }
-};
-
-template <class A>
-inline void scores(const A* panels, int64_t rows, int64_t depth, const A* x, int64_t x_stride,
-                   int64_t count, A* s, int64_t s_stride) {
-  constexpr int lanes = VecOf<A>::lanes;
-  int64_t p = 0;
-  for (; p + lanes < count; p += 2 * lanes)
-    for_panels(rows, Scores<A, 2>{panels, depth, x + p, x_stride, s + p, s_stride});
-  if (p < count) for_panels(rows, Scores<A, 1>{panels, depth, x + p, x_stride, s + p, s_stride});
-}
-
-template <class A>
-inline void mix(const A* panels, int64_t rows, int64_t depth, const A* s, int64_t s_stride,
-                int64_t count, A* o, int64_t o_stride, bool add) {
-  constexpr int lanes = VecOf<A>::lanes;
-  int64_t p = 0;
-  for (; p + lanes < count; p += 2 * lanes)
-    for_panels(rows, Mix<A, 2>{panels, depth, s + p, s_stride, o + p, o_stride, add});
-  if (p < count) for_panels(rows, Mix<A, 1>{panels, depth, s + p, s_stride, o + p, o_stride, add});
-}
-
-// sum[j][d] += sum_{p < count} s[j][p] x[d][p], rows of `sum` being `sum_stride` apart.
-template <class A>
-struct Reduce {
-  static constexpr int lanes = VecOf<A>::lanes;
-  const A* s;
-  int64_t s_stride;
-  const A* x;
-  int64_t x_stride, count;
-  A* sum;
-  int64_t sum_stride;
-
-  template <int J, int D>
-  SCAM_INLINE void block(int64_t r, int64_t d) const {
-    const A* weights = s + r * s_stride;
-    const A* tile = x + d * x_stride;
-    constexpr int sums = (J * D + lanes - 1) / lanes * lanes;
-    Vec<A> total[sums];
-    for (int k = 0; k < sums; ++k) total[k] = Vec<A>{};
-    int64_t p = 0;
-    for (; p + lanes <= count; p += lanes) {
-      Vec<A> column[D];
-      for (int i = 0; i < D; ++i) column[i] = load(tile + i * x_stride + p);
       for (int j = 0; j < J; ++j) {
-        const Vec<A> weight = load(weights + j * s_stride + p);
-        for (int i = 0; i < D; ++i) total[j * D + i] += weight * column[i];
+        const Vec<A> row = load(rows + j * depth + d);
+        for (int p = 0; p < P; ++p) sum[j * P + p] += row * item[p];
       }
     }
-    if (p < count) {  // lanes past the end belong to another label and may hold anything
-      const IntVec<A> mask = first_lanes<A>(count - p);
-      Vec<A> column[D];
-      for (int i = 0; i < D; ++i) column[i] = keep<A>(mask, load(tile + i * x_stride + p));
-      for (int j = 0; j < J; ++j) {
-        const Vec<A> weight = keep<A>(mask, load(weights + j * s_stride + p));
-        for (int i = 0; i < D; ++i) total[j * D + i] += weight * column[i];
-      }
-    }
-    A flat[sums];
-    for (int k = 0; k < sums; k += lanes) store(flat + k, sum_each<A>(total + k));
+    A flat[J * P];
+    for (int k = 0; k < J * P; k += lanes) store(flat + k, sum_each<A>(sum + k));
     for (int j = 0; j < J; ++j)
-      for (int i = 0; i < D; ++i) sum[(r + j) * sum_stride + d + i] += flat[j * D + i];
+      for (int p = 0; p < P; ++p) s[j * s_stride + p] = flat[j * P + p];
   }
 
-  template <int D>
-  SCAM_INLINE void rows(int64_t rows, int64_t d) const {
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) block<4, D>(r, d);
-    for (; r < rows; ++r) block<1, D>(r, d);
+  static inline void run(const A* rows, int64_t depth, const A* const* x, int64_t count,
+                         int64_t ahead, A* s, int64_t s_stride) {
+    for (int64_t p = 0; p < count; p += P)
+      block(rows, depth, x + p, ahead, s + p, s_stride);
   }
 };
 
+template <class A, int J>
+SCAM_INLINE int64_t scores_from(int64_t r, const A* rows, int64_t n, int64_t depth,
+                                const A* const* x, int64_t count, A* s, int64_t s_stride) {
+  for (; r + J <= n; r += J)
+    Scores<A, J>::run(rows + r * depth, depth, x, count, r == 0 ? AHEAD : 0, s + r * s_stride,
+                      s_stride);
+  return r;
+}
+
 template <class A>
-inline void reduce(const A* s, int64_t rows, int64_t s_stride, const A* x, int64_t x_stride,
-                   int64_t count, int64_t depth, A* sum, int64_t sum_stride) {
-  const Reduce<A> to{s, s_stride, x, x_stride, count, sum, sum_stride};
+inline void scores(const A* rows, int64_t n, int64_t depth, const A* const* x, int64_t count,
+                   A* s, int64_t s_stride) {
+  int64_t r = 0;
+  if constexpr (SUMS == 16) r = scores_from<A, 8>(r, rows, n, depth, x, count, s, s_stride);
+  r = scores_from<A, 4>(r, rows, n, depth, x, count, s, s_stride);
+  r = scores_from<A, 2>(r, rows, n, depth, x, count, s, s_stride);
+  scores_from<A, 1>(r, rows, n, depth, x, count, s, s_stride);
+}
+
+// o[p][d] = sum_j s[j][p] rows[j][d] for P items and V vectors of channels, added to what is
+// there if `add`.
+template <class A, int P, int V>
+SCAM_INLINE void mix_block(const A* rows, int64_t n, int64_t depth, const A* s, int64_t s_stride,
+                           A* const* o, int64_t d, bool add) {
+  constexpr int lanes = VecOf<A>::lanes;
+  Vec<A> sum[P][V];
+  for (int p = 0; p < P; ++p)
+    for (int v = 0; v < V; ++v) {
+      prefetch(o[p + AHEAD] + d + v * lanes);
+      sum[p][v] = add ? load(o[p] + d + v * lanes) : Vec<A>{};
+    }
+  for (int64_t j = 0; j < n; ++j) {
+    Vec<A> row[V];
+    for (int v = 0; v < V; ++v) row[v] = load(rows + j * depth + d + v * lanes);
+    for (int p = 0; p < P; ++p)
+      for (int v = 0; v < V; ++v) sum[p][v] += s[j * s_stride + p] * row[v];
+  }
+  for (int p = 0; p < P; ++p)
+    for (int v = 0; v < V; ++v) store(o[p] + d + v * lanes, sum[p][v]);
+}
+
+template <class A, int P>
+SCAM_INLINE void mix_items(const A* rows, int64_t n, int64_t depth, const A* s, int64_t s_stride,
+                           A* const* o, bool add) {
+  constexpr int lanes = VecOf<A>::lanes, V = 4;
   int64_t d = 0;
-  for (; d + REDUCE_CHANNELS <= depth; d += REDUCE_CHANNELS)
-    to.template rows<REDUCE_CHANNELS>(rows, d);
-  for (; d < depth; ++d) to.template rows<1>(rows, d);
+  for (; d + V * lanes <= depth; d += V * lanes)
+    mix_block<A, P, V>(rows, n, depth, s, s_stride, o, d, add);
+  for (; d < depth; d += lanes) mix_block<A, P, 1>(rows, n, depth, s, s_stride, o, d, add);
+}
+
+template <class A>
+inline void mix(const A* rows, int64_t n, int64_t depth, const A* s, int64_t s_stride,
+                int64_t count, A* const* o, bool add) {
+  constexpr int P = SUMS / 4;
+  int64_t p = 0;
+  for (; p + P <= count; p += P) mix_items<A, P>(rows, n, depth, s + p, s_stride, o + p, add);
+  for (; p < count; ++p) mix_items<A, 1>(rows, n, depth, s + p, s_stride, o + p, add);
+}
+
+// sum[j][d] += sum_p s[j][p] x[p][d] for J rows and V vectors of channels.
+template <class A, int J, int V>
+SCAM_INLINE void reduce_block(const A* s, int64_t s_stride, const A* const* x, int64_t count,
+                              int64_t d, A* sum, int64_t sum_stride) {
+  constexpr int lanes = VecOf<A>::lanes;
+  Vec<A> total[J][V];
+  for (int j = 0; j < J; ++j)
+    for (int v = 0; v < V; ++v) total[j][v] = load(sum + j * sum_stride + d + v * lanes);
+  for (int64_t p = 0; p < count; ++p) {
+    Vec<A> item[V];
+    for (int v = 0; v < V; ++v) item[v] = load(x[p] + d + v * lanes);
+    for (int j = 0; j < J; ++j)
+      for (int v = 0; v < V; ++v) total[j][v] += s[j * s_stride + p] * item[v];
+  }
+  for (int j = 0; j < J; ++j)
+    for (int v = 0; v < V; ++v) store(sum + j * sum_stride + d + v * lanes, total[j][v]);
+}
+
+// The same for all channels and for the rows from r on, J at a time.
+template <class A, int J>
+SCAM_INLINE int64_t reduce_from(int64_t r, const A* s, int64_t n, int64_t s_stride,
+                                const A* const* x, int64_t count, int64_t depth, A* sum,
+                                int64_t sum_stride) {
+  constexpr int lanes = VecOf<A>::lanes, V = SUMS / J < 4 ? SUMS / J : 4;
+  for (; r + J <= n; r += J) {
+    const A* weights = s + r * s_stride;
+    A* to = sum + r * sum_stride;
+    int64_t d = 0;
+    for (; d + V * lanes <= depth; d += V * lanes)
+      reduce_block<A, J, V>(weights, s_stride, x, count, d, to, sum_stride);
+    for (; d < depth; d += lanes)
+      reduce_block<A, J, 1>(weights, s_stride, x, count, d, to, sum_stride);
+  }
+  return r;
+}
+
+template <class A>
+inline void reduce(const A* s, int64_t n, int64_t s_stride, const A* const* x, int64_t count,
+                   int64_t depth, A* sum, int64_t sum_stride) {
+  constexpr int64_t NEAR = 32;  // items used for all rows and channels while they are close
+  for (int64_t p = 0; p < count; p += NEAR) {
+    const int64_t near = count - p < NEAR ? count - p : NEAR;
+    int64_t r = 0;
+    if constexpr (SUMS == 16)
+      r = reduce_from<A, 8>(r, s + p, n, s_stride, x + p, near, depth, sum, sum_stride);
+    r = reduce_from<A, 4>(r, s + p, n, s_stride, x + p, near, depth, sum, sum_stride);
+    reduce_from<A, 1>(r, s + p, n, s_stride, x + p, near, depth, sum, sum_stride);
+  }
+}
+
+// Item p times factor[p].
+template <class A>
+inline void scale_items(A* const* o, int64_t count, int64_t depth, const A* factor) {
+  for (int64_t p = 0; p < count; ++p)
+    for (int64_t d = 0; d < depth; ++d) o[p][d] *= factor[p];
 }

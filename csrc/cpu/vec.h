@@ -103,12 +103,6 @@ SCAM_INLINE IntVec<A> first_lanes(int64_t count) {
   return lane_numbers<A>() < (IntVec<A>{} + I(count));
 }
 
-// Zero, whatever the lane held, where the mask is not set.
-template <class A>
-SCAM_INLINE Vec<A> keep(const IntVec<A>& mask, const Vec<A>& v) {
-  return bit_cast<Vec<A>>(bit_cast<IntVec<A>>(v) & mask);
-}
-
 template <class A>
 SCAM_INLINE Vec<A> max(const Vec<A>& a, const Vec<A>& b) {
   return a > b ? a : b;

@@ -2,7 +2,7 @@
 // What one thread works in, and where things lie in a job's shared buffers.
 #pragma once
 
-constexpr int64_t ROW_BLOCK = 64;  // narrow rows whose scores are held at once; multiple of PANEL
+constexpr int64_t ROW_BLOCK = 64;  // narrow rows whose scores are held at once
 
 // Memory for tiles, cut off in 64-byte pieces. Never initialised.
 class Workspace {
@@ -26,9 +26,9 @@ class Workspace {
   char* next_;
 };
 
-// Row stride of tiles: room to read and write two vectors past the last lane, and an odd number
-// of 64-byte lines, so that rows do not collide in the cache.
-inline int64_t tile_stride(int64_t window) { return (window + 95) / 32 * 32 + 16; }
+// Stride of score rows: room for two vectors past the last lane, and an odd number of 64-byte
+// lines, so that rows do not collide in the cache.
+inline int64_t score_stride(int64_t window) { return (window + 63) / 32 * 32 + 16; }
 
 template <class T>
 struct View {  // typed access to a job
@@ -36,17 +36,13 @@ struct View {  // typed access to a job
   const Job& job;
 
   int64_t pair(int64_t b, int64_t kv) const { return b * job.p.kv_heads + kv; }
-  Items<T> items(const ScaTensor& t, int64_t b, int64_t h, int64_t count) const {
-    return Items<T>::of(t, b, h, count);
-  }
   static A* at(void* data, int64_t index) { return static_cast<A*>(data) + index; }
 
-  A* panels(int64_t b, int64_t kv, const Group& g) const {
-    return at(job.panels, (pair(b, kv) * job.rows() + g.first * job.narrow_heads) * job.p.dim);
+  A* rows_a(int64_t b, int64_t kv, const Group& g) const {
+    return at(job.rows_a, row(b, kv, g) * padded(job.p.dim));
   }
-  A* value_panels(int64_t b, int64_t kv, const Group& g) const {
-    return at(job.value_panels,
-              (pair(b, kv) * job.rows() + g.first * job.narrow_heads) * job.p.value_dim);
+  A* rows_b(int64_t b, int64_t kv, const Group& g) const {
+    return at(job.rows_b, row(b, kv, g) * padded(job.p.value_dim));
   }
   int64_t row(int64_t b, int64_t kv, const Group& g) const {
     return pair(b, kv) * job.rows() + g.first * job.narrow_heads;
@@ -76,10 +72,20 @@ inline Segment next_segment(const int32_t* groups, int64_t begin, int64_t count)
   return {begin, end, groups[begin]};
 }
 
+// Channels of the segment's lanes; `channels` null: zeros.
 template <class A>
-inline void fill_lanes(A* tile, int64_t stride, int64_t depth, const Segment& s, const A* column) {
-  for (int64_t d = 0; d < depth; ++d) {
-    const A value = column ? column[d] : A(0);
-    for (int64_t p = s.begin; p < s.end; ++p) tile[d * stride + p] = value;
+inline void fill_lanes(A* const* lanes, int64_t depth, const Segment& s, const A* channels) {
+  for (int64_t p = s.begin; p < s.end; ++p) {
+    if (channels) {
+      memcpy(lanes[p], channels, sizeof(A) * depth);
+    } else {
+      memset(lanes[p], 0, sizeof(A) * depth);
+    }
   }
+}
+
+template <class A>
+inline void add_lanes(const A* const* lanes, int64_t depth, const Segment& s, A* sum) {
+  for (int64_t p = s.begin; p < s.end; ++p)
+    for (int64_t d = 0; d < depth; ++d) sum[d] += lanes[p][d];
 }

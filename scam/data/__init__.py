@@ -44,6 +44,7 @@ def open_source(
     labels: str = "labels",
     merge: str | None = None,
     ignore_label: int | None = None,
+    label_set: str | None = None,
     holdout: int | None = None,
 ) -> PairSource:
     """Open ``mannequins`` or a folder (see :class:`FolderPairs` for the arguments).
@@ -59,11 +60,13 @@ def open_source(
             labels=labels,
             merge=merge,
             ignore_label=ignore_label,
+            label_set=label_set,
             holdout=holdout,
         )
     for name, value, default in (
         ("labels", labels, "labels"),
         ("ignore_label", ignore_label, None),
+        ("label_set", label_set, None),
         ("holdout", holdout, None),
     ):
         if value != default:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image as PIL_Image
 
 from scam.data.labels import LabelSet, Merge, read_label_names, read_merge
+from scam.data.labels import label_set as find_label_set
 from scam.data.picture import read_image, read_label_png
 from scam.data.source import Image, LabelMap
 from scam.data.values import NUM_VALUES, LabelValues
@@ -95,7 +96,8 @@ class FolderPairs:
     merge: ``idesigner``, ``body`` or a JSON file (see :func:`~scam.data.labels.read_merge`).
     ignore_label: the value of pixels without a label; they load as -1.
 
-    The labels on disk are named by ``root/<labels>.txt`` (or ``root/labels.txt`` if no folder
+    The labels on disk are those of ``label_set`` (a name in ``LABEL_SETS``), else named by
+    ``root/<labels>.txt`` (or ``root/labels.txt`` if no folder
     ``root/labels`` claims it), lines ``id name``; else they are ``num_labels``, else as many as
     the merge joins, else as many as a scan of all maps finds (the
     slow way for large sets: better to write the names).
@@ -110,6 +112,7 @@ class FolderPairs:
         labels: str = "labels",
         merge: str | None = None,
         ignore_label: int | None = None,
+        label_set: str | None = None,
         num_labels: int | None = None,
         holdout: int | None = None,
     ) -> None:
@@ -129,7 +132,8 @@ class FolderPairs:
         self.ignore_label = ignore_label
         everything = self._find_all(labels)
         self.pairs = _choose(self.root, everything, split, holdout)
-        source, merged = self._read_labels(labels, merge, num_labels, everything)
+        named = self._names(labels, label_set)
+        source, merged = self._read_labels(named, merge, num_labels, everything)
         self.label_set = source if merged is None else merged.label_set
         self.label_values = LabelValues.build(len(source), merged, ignore_label)
 
@@ -171,20 +175,25 @@ class FolderPairs:
             if (self.root / split).is_dir()
         }
 
+    def _names(self, labels: str, label_set: str | None) -> LabelSet | None:
+        """What the labels on disk are called, if anything says so."""
+        if label_set is not None:
+            return find_label_set(label_set)
+        file = self.root / f"{labels}.txt"
+        if not file.is_file() and not (self.root / "labels").is_dir():
+            file = self.root / "labels.txt"
+        return read_label_names(file, self.ignore_label) if file.is_file() else None
+
     def _read_labels(
         self,
-        labels: str,
+        named: LabelSet | None,
         merge: str | None,
         num_labels: int | None,
         everything: dict[str | None, list[Pair]],
     ) -> tuple[LabelSet, Merge | None]:
-        file = self.root / f"{labels}.txt"
-        if not file.is_file() and not (self.root / "labels").is_dir():
-            file = self.root / "labels.txt"
-        named = read_label_names(file, self.ignore_label) if file.is_file() else None
         if named is not None:
             if num_labels not in (None, len(named)):
-                raise InputError(f"num_labels is {num_labels} but {file} names {len(named)}")
+                raise InputError(f"num_labels is {num_labels} but {named.name!r} names {len(named)}")
             num_labels = len(named)
         if num_labels is None and merge not in (None, "body"):
             num_labels = read_merge(str(merge)).num_source

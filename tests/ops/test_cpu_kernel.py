@@ -201,6 +201,15 @@ def test_more_keys_of_a_label_than_are_held_at_once(isa: str) -> None:
     check(Case(300, 450, labels=3, value_width=16, heads=2))  # wide keys, blocks of rows
 
 
+@pytest.mark.parametrize("memory", ["rows", "maps"])
+@pytest.mark.parametrize("side", [(300, 12), (12, 300)], ids=["pixels", "latents"])
+def test_sums_over_several_windows_of_a_chunk(
+    isa: str, side: tuple[int, int], memory: str
+) -> None:
+    """A batch this large is not cut further, so running sums and maxima cross windows."""
+    check(Case(*side, labels=3, batch=32, width=8, value_width=260, memory=(memory, memory)))
+
+
 def test_large_scores_do_not_overflow(isa: str) -> None:
     query = 300 * torch.randn(1, 1, 200, 16)
     key = 300 * torch.randn(1, 1, 150, 16)
