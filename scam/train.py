@@ -87,9 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--labels", help="name of the label map folder (default: labels)")
     data.add_argument("--merge", help="idesigner, body, or a JSON file that merges labels")
     data.add_argument("--ignore-label", type=int, help="label value that means: no label")
-    data.add_argument(
-        "--label-set", help=f"what the labels on disk are: {', '.join(LABEL_SETS)}"
-    )
+    data.add_argument("--label-set", help=f"what the labels on disk are: {', '.join(LABEL_SETS)}")
     data.add_argument("--holdout", type=int, help="pictures kept from training to measure on")
     data.add_argument("--no-flip", dest="flip", action="store_false", default=None)
     model = parser.add_argument_group("model")

@@ -193,7 +193,9 @@ class FolderPairs:
     ) -> tuple[LabelSet, Merge | None]:
         if named is not None:
             if num_labels not in (None, len(named)):
-                raise InputError(f"num_labels is {num_labels} but {named.name!r} names {len(named)}")
+                raise InputError(
+                    f"num_labels is {num_labels} but {named.name!r} names {len(named)}"
+                )
             num_labels = len(named)
         if num_labels is None and merge not in (None, "body"):
             num_labels = read_merge(str(merge)).num_source

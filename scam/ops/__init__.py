@@ -3,12 +3,12 @@
 
 from scam.ops.api import explain, semantic_cross_attention
 from scam.ops.attention_map import semantic_attention_map
-from scam.ops.dispatch import backends, use_backend
+from scam.ops.dispatch import backend_names, use_backend
 from scam.ops.layout import SemanticLayout
 
 __all__ = [
     "SemanticLayout",
-    "backends",
+    "backend_names",
     "explain",
     "semantic_attention_map",
     "semantic_cross_attention",

@@ -75,7 +75,7 @@ def semantic_cross_attention(
             ``"uniform"``: the mean of all Nk values (what the paper's formula and the released
             code give), lse log(Nk), gradient to ``value`` only.
         return_lse: also return the logarithm of the softmax's denominator; differentiable.
-        backend: a name in :func:`scam.ops.backends` forces one; None chooses. All but
+        backend: a name in :func:`scam.ops.backend_names` forces one; None chooses. All but
             ``"reference"`` give first-order gradients only, and say so when asked for more;
             ``torch.func`` transforms, too, need ``"reference"``.
 

@@ -68,7 +68,7 @@ class Backend(Protocol):
         """Return gradients laid out as ``empty_like`` of query, key and value (None if shared)."""
 
 
-def backends() -> tuple[str, ...]:
+def backend_names() -> tuple[str, ...]:
     """The names ``backend=`` accepts, in order of preference."""
     return ORDER
 

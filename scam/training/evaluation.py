@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run looks at between steps: held-out PSNR, the floors to beat, and the sheet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -69,13 +69,18 @@ def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> Non
 
 
 @torch.no_grad()
-def paint_sheet(model: Scam, dataset: PairDataset, path: Path) -> None:
-    """Save input, labels, reconstruction, and the next row's subject in this row's scene."""
+def paint_sheet(
+    model: Scam, dataset: PairDataset, path: Path, indices: Sequence[int] | None = None
+) -> None:
+    """Save input, labels, reconstruction, and the next row's subject in this row's scene.
+
+    indices: the pictures, one a row; by default six spread over the data set.
+    """
     device = model.token_labels.device
-    rows = _spread(len(dataset), _SHEET_ROWS)
+    rows = _spread(len(dataset), _SHEET_ROWS) if indices is None else indices
     image, labels = (x.to(device) for x in next(pairs(dataset, len(rows), rows)))
     latents = model.encode(image, labels)
-    following = latents[[(i + 1) % len(rows) for i in range(len(rows))]]
+    following = latents[[*range(1, len(rows)), 0]]
     mixed = model.mix(following, latents, latents.present)
     save_sheet(
         path,
@@ -83,7 +88,7 @@ def paint_sheet(model: Scam, dataset: PairDataset, path: Path) -> None:
             "input": image,
             "labels": labels,
             "reconstruction": model.generate(labels, latents),
-            "next row's subject": model.generate(labels, mixed),
+            "transfer of next row": model.generate(labels, mixed),
         },
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scam.data import FolderPairs, Mannequins, open_source
+from scam.data import LABEL_SETS, FolderPairs, Mannequins, open_source
 from scam.data.folder import hold_out
 from scam.errors import InputError
 
@@ -366,3 +366,12 @@ def test_open_source(root: Path) -> None:
 def test_open_source_refusals(data: str, split: str, arguments: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_source(data, split, **arguments)
+
+
+def test_a_named_label_set_names_what_is_on_disk(root: Path) -> None:
+    (root / "labels.txt").write_text("0 a\n1 b\n")
+    source = FolderPairs(root, label_set="lip20")
+    assert source.label_set == LABEL_SETS["lip20"]
+    assert (14, 15) in source.label_set.swaps
+    with pytest.raises(InputError, match="label set 'lip21' is unknown; expected one of lip20"):
+        FolderPairs(root, label_set="lip21")

@@ -9,7 +9,7 @@ import torch
 
 from scam import env, info
 from scam.errors import InputError
-from scam.ops import backends
+from scam.ops import backend_names
 from scam.version import __version__
 
 
@@ -17,7 +17,7 @@ def test_every_backend_is_listed_with_its_reason() -> None:
     text = info.report()
     assert f"scam      {__version__}" in text
     assert torch.__version__ in text
-    for name in backends():
+    for name in backend_names():
         assert f"\n  {name} on cpu: " in text
     assert "reference on cpu: yes" in text
 
