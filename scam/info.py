@@ -32,7 +32,7 @@ def report() -> str:
         f"cpu       {torch.backends.cpu.get_cpu_capability()} (PyTorch's choice)",
         f"settings  SCAM_CHECK={int(env.check())} SCAM_CPU_ISA={env.cpu_isa()}",
     ]
-    built = build_info() or {"built": "no: pure Python; see README, Install"}
+    built = build_info() or {"built": "no: pure Python, see "What runs where" in README.md"}
     lines += ["build"] + [f"  {name}: {value}" for name, value in built.items()]
     lines += ["backends of semantic_cross_attention (fp32)"]
     for device in _devices():
@@ -55,7 +55,7 @@ def _device() -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the report."""
     parser = Parser(
-        prog="scam.info",
+        prog="python -m scam.info",
         description=__doc__ or "",
         examples="  python -m scam.info        # paste this into a bug report",
     )
@@ -64,4 +64,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "scam.info")
+    run(main, "python -m scam.info")

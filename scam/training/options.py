@@ -86,7 +86,7 @@ PRESET_OPTIONS: dict[str, dict[str, Any]] = {
         "steps": 600,
         "lr": 2e-3,
         "lr_discriminator": 1e-3,
-        "gan_from": 300,
+        "gan_from": 400,
         "workers": 0,
         "eval_every": 100,
         "sample_every": 200,

@@ -36,7 +36,9 @@ def test_the_command() -> None:
         [sys.executable, "-m", "scam.info", "--what"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert done.stderr == "scam.info: error: unrecognized arguments: --what (see --help)\n"
+    assert (
+        done.stderr == "python -m scam.info: error: unrecognized arguments: --what (see --help)\n"
+    )
 
 
 def test_variables_are_parsed_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
