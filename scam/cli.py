@@ -4,6 +4,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -39,6 +40,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
     """Call ``main`` and turn an :class:`InputError` into one line on stderr and status 2."""
+    warnings.formatwarning = lambda message, *_: f"{prog}: warning: {message}\n"
     try:
         main(None)
     except InputError as error:
@@ -57,6 +59,8 @@ def device(name: str | None) -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(name)
+        if found.type not in ("cpu", "cuda", "mps", "xpu") or str(found) == f"cpu:{found.index}":
+            raise RuntimeError("expected cpu or cuda, cuda:0, cuda:1, ...")
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

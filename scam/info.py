@@ -32,7 +32,7 @@ def report() -> str:
         f"cpu       {torch.backends.cpu.get_cpu_capability()} (PyTorch's choice)",
         f"settings  SCAM_CHECK={int(env.check())} SCAM_CPU_ISA={env.cpu_isa()}",
     ]
-    built = build_info() or {"built": "no: pure Python, see "What runs where" in README.md"}
+    built = build_info() or {"built": "no: pure Python, see README.md"}
     lines += ["build"] + [f"  {name}: {value}" for name, value in built.items()]
     lines += ["backends of semantic_cross_attention (fp32)"]
     for device in _devices():

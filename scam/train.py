@@ -4,7 +4,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scam import cli
 from scam.data import LABEL_SETS, PairDataset, PairSource, open_source
@@ -14,6 +14,9 @@ from scam.training.loop import Job, train
 from scam.training.options import NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import torch
 
 PROG = "python -m scam.train"
 EXAMPLES = """\
@@ -31,14 +34,20 @@ MAY_CHANGE = [
 ]
 """Settings that do not change what a step computes."""
 
-DATA = ("data", "labels", "merge", "ignore_label", "label_set", "holdout")
-MODEL = ("width", "levels", "latents_per_label", "background_latents", "heads", "fidelity")
+DATA: dict[str, Any] = {
+    "data": "mannequins",
+    "labels": "labels",
+    "merge": None,
+    "ignore_label": None,
+    "label_set": None,
+    "holdout": None,
+}
+MODEL = ("width", "levels", "latents_per_label", "background_latents", "heads", "fidelity", "size")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, open or start the run folder, train, and say where the sheet lies."""
-    parser = _parser()
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     asked = {name: value for name, value in vars(args).items() if value is not None}
     device = cli.device(asked.pop("device", None))
     resume = asked.pop("resume")
@@ -47,15 +56,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.out is None:
             raise InputError("--resume: name the run to continue with --out")
         folder = RunFolder.create(args.out, settings, resume=True, may_change=MAY_CHANGE)
+        sources = _open(folder.config.get("data", {}))
+        _check_labels(folder, sources[0])
     else:
+        settings["data"] = {**DATA, **settings["data"]}
         sources = _open(settings["data"])
-        settings = _complete(settings, args.preset or "tiny", sources[0])
-        out = args.out or _free_folder(Path("runs") / Path(settings["data"]["data"]).name)
-        folder = RunFolder.create(out, settings)
-    model = ModelConfig.from_dict(folder.config["model"])
-    options = TrainOptions(**folder.config["training"])
-    if resume:
-        sources = _open(folder.config["data"])
+        settings = _complete(settings, sources[0])
+        name = Path(settings["data"]["data"]).name
+        folder = RunFolder.create(args.out or _free_folder(Path("runs") / name), settings)
+    try:
+        job = _job(folder, sources, device)
+        sheet = train(job, resume=resume)
+    except InputError:
+        if not resume and folder.newest() is None:
+            folder.discard()
+        raise
+    print(f"sheet: {sheet}\ncheckpoint: {folder.newest()}")
+
+
+def _job(folder: RunFolder, sources: tuple[PairSource, PairSource], device: "torch.device") -> Job:
+    """Everything the run works on; prints what that is."""
+    model = ModelConfig.from_dict(folder.config.get("model", {}))
+    options = TrainOptions.from_dict(folder.config.get("training", {}))
     learn, held_out = sources
     print(
         f"{len(learn)} training and {len(held_out)} held-out pictures, {model.num_labels} labels, "
@@ -68,16 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             "the labels have no names, so flips cannot exchange left and right ones: "
             "name them (--label-set, labels.txt) or give --no-flip"
         )
-    job = Job(
-        folder,
-        model,
-        options,
-        PairDataset(learn, model.size, flip=options.flip),
-        PairDataset(held_out, model.size),
-        device,
-    )
-    sheet = train(job, resume=resume)
-    print(f"sheet: {sheet}\ncheckpoint: {folder.newest()}")
+    learning = PairDataset(learn, model.size, flip=options.flip)
+    return Job(folder, model, options, learning, PairDataset(held_out, model.size), device)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,42 +103,62 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--ignore-label", type=int, help="label value that means: no label")
     data.add_argument("--label-set", help=f"what the labels on disk are: {', '.join(LABEL_SETS)}")
     data.add_argument("--holdout", type=int, help="pictures kept from training to measure on")
-    data.add_argument("--no-flip", dest="flip", action="store_false", default=None)
+    data.add_argument(
+        "--no-flip",
+        dest="flip",
+        action="store_false",
+        default=None,
+        help="never mirror training pictures",
+    )
     model = parser.add_argument_group("model")
     model.add_argument("--preset", help=f"{', '.join(PRESETS)} (default: tiny)")
     model.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels")
     model.add_argument("--width", type=int, help="feature channels at full resolution")
     model.add_argument("--levels", type=int, help="doublings of the generator")
-    model.add_argument("--latents-per-label", type=int, metavar="K")
-    model.add_argument("--background-latents", type=int, metavar="K")
-    model.add_argument("--heads", type=int)
+    model.add_argument("--latents-per-label", type=int, metavar="K", help="default: 8")
+    model.add_argument("--background-latents", type=int, metavar="K", help="default: 8")
+    model.add_argument("--heads", type=int, help="of every attention (default: 1)")
     model.add_argument("--fidelity", help="default, or released for the published networks")
     how = parser.add_argument_group("training")
-    how.add_argument("--model", help="scam")
-    how.add_argument("--steps", type=int)
-    how.add_argument("--batch-size", type=int)
+    model.add_argument("--model", help="scam")
+    how.add_argument("--steps", type=int, help="tiny: 600, others: 50000")
+    how.add_argument("--batch-size", type=int, help="default: 8")
     how.add_argument("--accumulate", type=int, help="batches per optimisation step")
-    how.add_argument("--lr", type=float, help="of encoder and generator")
-    how.add_argument("--lr-discriminator", type=float)
+    how.add_argument(
+        "--lr", type=float, help="of encoder and generator (tiny: 2e-3, others: 1e-4)"
+    )
+    how.add_argument("--lr-discriminator", type=float, help="tiny: 1e-3, others: 4e-4")
     how.add_argument("--warmup", type=int, metavar="STEPS", help="of rising learning rates")
-    how.add_argument("--weight-decay", type=float)
-    how.add_argument("--gan", type=float, help="weight of the adversarial loss; 0: none")
-    how.add_argument("--gan-from", type=int, metavar="STEP", help="step it joins in at")
-    how.add_argument("--l1", type=float, help="weight of the absolute error")
+    how.add_argument("--weight-decay", type=float, help="default: 0.01")
+    how.add_argument(
+        "--gan", type=float, help="weight of the adversarial loss (default: 1; 0: none)"
+    )
+    how.add_argument("--gan-from", type=int, metavar="STEP", help="step after which it joins in")
+    how.add_argument("--l1", type=float, help="weight of the absolute error (default: 10)")
     how.add_argument("--perceptual", help="vgg19, lpips, pyramid or none")
-    how.add_argument("--perceptual-weight", type=float)
+    how.add_argument("--perceptual-weight", type=float, help="default: 10")
     how.add_argument("--perceptual-weights", metavar="FILE", help="network weights behind it")
-    how.add_argument("--ema", type=float, help="decay of the weight average")
-    how.add_argument("--seed", type=int)
+    how.add_argument("--ema", type=float, help="decay of the weight average (default: 0.999)")
+    how.add_argument("--seed", type=int, help="of everything random (default: 0)")
     how.add_argument("--amp", action="store_true", default=None, help="16-bit where it is fast")
-    how.add_argument("--fused-sca", action=argparse.BooleanOptionalAction, default=None)
+    how.add_argument(
+        "--fused-sca",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="the fused attention (default), or the dense one of the paper",
+    )
     run = parser.add_argument_group("run")
     run.add_argument("--out", help="run folder (default: a new one under runs/)")
     run.add_argument("--resume", action="store_true", help="go on with the run in --out")
     run.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     run.add_argument("--workers", type=int, help="loader processes")
-    for what in ("eval", "sample", "save", "log"):
-        run.add_argument(f"--{what}-every", type=int, metavar="STEPS")
+    for what, does in (
+        ("eval", "measurements"),
+        ("sample", "sheets"),
+        ("save", "checkpoints"),
+        ("log", "logged losses"),
+    ):
+        run.add_argument(f"--{what}-every", type=int, metavar="STEPS", help=f"between {does}")
     return parser
 
 
@@ -132,18 +166,24 @@ def _asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
     """Sort the flags that were given into the sections of ``config.json``."""
     if asked.get("model", "scam") != "scam":
         raise InputError(f"--model {asked['model']!r}: expected scam")
-    shapes = {name: asked[name] for name in (*MODEL, "size") if name in asked}
-    if "preset" in asked:
-        preset(asked["preset"])
-    return {
+    # A run may be resumed from another folder: files are remembered by their full path.
+    for name in ("data", "merge", "perceptual_weights"):
+        if name in asked and Path(asked[name]).exists():
+            asked[name] = str(Path(asked[name]).resolve())
+    settings: dict[str, Any] = {
         "data": {name: asked[name] for name in DATA if name in asked},
-        "model": shapes,
+        "model": {name: asked[name] for name in MODEL if name in asked},
         "training": {name: asked[name] for name in NAMES if name in asked},
     }
+    if "preset" in asked:
+        preset(asked["preset"])
+        settings["preset"] = asked["preset"]
+    return settings
 
 
-def _complete(settings: dict[str, Any], name: str, source: PairSource) -> dict[str, Any]:
+def _complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     """Fill what was not asked for from the preset and the data."""
+    name = settings.get("preset", "tiny")
     asked = settings["training"]
     weights = asked.get("perceptual_weights")
     perceptual, path = resolve_perceptual(
@@ -152,18 +192,36 @@ def _complete(settings: dict[str, Any], name: str, source: PairSource) -> dict[s
     training = {**PRESET_OPTIONS.get(name, {}), **asked, "perceptual": perceptual}
     training["perceptual_weights"] = None if path is None else str(path)
     model = preset(name, num_labels=len(source.label_set.names), **settings["model"])
-    data = {"data": "mannequins", **settings["data"]}
     return {
-        "data": data,
+        "preset": name,
+        "data": settings["data"],
         "label_names": list(source.label_set.names),
+        "label_values": source.label_values.as_dict(),
         "model": model.as_dict(),
         "training": TrainOptions(**training).as_dict(),
     }
 
 
+def _check_labels(folder: RunFolder, source: PairSource) -> None:
+    """A run goes on with the labels it began with, whatever has become of the data."""
+    now = {
+        "label_names": list(source.label_set.names),
+        "label_values": source.label_values.as_dict(),
+    }
+    for name, found in now.items():
+        if folder.config.get(name) != found:
+            raise InputError(
+                f"--resume: the data's {name} are {found} now, "
+                f"the run began with {folder.config.get(name)}"
+            )
+
+
 def _open(data: dict[str, Any]) -> tuple[PairSource, PairSource]:
-    rest = dict(data)
-    name = rest.pop("data", "mannequins")
+    unknown = ", ".join(sorted(data.keys() - DATA.keys()))
+    if unknown:
+        raise InputError(f"config.json: data has no setting {unknown}")
+    rest = {**DATA, **data}
+    name = rest.pop("data")
     return open_source(name, "train", **rest), open_source(name, "val", **rest)
 
 

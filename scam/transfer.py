@@ -29,9 +29,11 @@ EXAMPLES = """\
       two held-out pictures of the data set that the model was trained on
   python -m scam.transfer runs/photos --subject anna.jpg anna_labels.png \\
       --background street.jpg street_labels.png --paste-back --out anna_in_street.png
-      any two photographs with label maps; outside the person the street stays as it is"""
+      any two photographs with label maps; beyond a narrow edge around the person the street
+      stays as it is"""
 
 
+_FEATHER = 4
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -60,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     pose = subject.labels if args.pose == "subject" else background.labels
     if args.pose_labels is not None:
         pose = checkpoint.label_values.read(Path(args.pose_labels))
+        if args.paste_back and pose.shape != background.labels.shape:
+            raise InputError(
+                f"--pose-labels {args.pose_labels}: is {pose.shape[1]}x{pose.shape[0]}, expected "
+                f"the {background.labels.shape[1]}x{background.labels.shape[0]} of the background"
+            )
     scene = [checkpoint.label(word) for word in args.background_labels]
 
     model = checkpoint.model
@@ -79,10 +86,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         shape = background.labels.shape
         touched = touched_pixels(background.labels, _nearest(pose, shape), scene)
         enlarged = _resized(result, shape, Image.Resampling.BICUBIC)
-        result = paste_back(background.photo, enlarged, touched, args.feather)
-    with write_aside(out) as file:
-        Image.fromarray(result).save(file, format=_FORMATS[out.suffix.lower()])
-    print(f"{out}: {args.subject[0]} in {args.background[0]}, {_pose_words(args)}")
+        feather = _FEATHER if args.feather is None else args.feather
+        result = paste_back(background.photo, enlarged, touched, feather)
     if args.sheet is not None:
         columns = {
             "subject": subject_pair[0],
@@ -92,6 +97,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         save_sheet(args.sheet, columns, min_height=384)
         print(f"sheet: {args.sheet}")
+    with write_aside(out) as file:
+        Image.fromarray(result).save(file, format=_FORMATS[out.suffix.lower()])
+    print(f"{out}: {args.subject[0]} in {args.background[0]}, {_pose_words(args)}")
 
 
 def _checked_out(args: argparse.Namespace) -> Path:
@@ -100,8 +108,19 @@ def _checked_out(args: argparse.Namespace) -> Path:
         raise InputError(f"--out {out}: expected a {', '.join(_FORMATS)} file")
     if args.paste_back and out.suffix.lower() != ".png":
         raise InputError(f"--out {out}: --paste-back keeps pixels exactly, which needs a .png")
-    if args.feather < 0:
-        raise InputError(f"--feather {args.feather}: expected at least 0")
+    if args.sheet is not None and Path(args.sheet).suffix.lower() != ".png":
+        raise InputError(f"--sheet {args.sheet}: expected a .png file")
+    if args.feather is not None and not (args.paste_back and 0 <= args.feather <= 256):
+        raise InputError(
+            f"--feather {args.feather}: expected 0 to 256, together with --paste-back"
+        )
+    named = [args.pose_labels, *args.subject, *args.background]
+    inputs = {Path(name).resolve() for name in named if name is not None}
+    for flag, name in (("--out", args.out), ("--sheet", args.sheet)):
+        if name is not None and Path(name).resolve() in inputs:
+            raise InputError(f"{flag} {name}: is one of the pictures to read")
+    if args.sheet is not None and Path(args.sheet).resolve() == out.resolve():
+        raise InputError(f"--sheet {args.sheet}: is also --out")
     return out
 
 
@@ -114,6 +133,8 @@ def _open_pictures(args: argparse.Namespace, checkpoint: Checkpoint) -> list[Pic
     sources = []
     if any(len(words) == 1 for words in given.values()):
         sources = _sources(args, checkpoint)
+    elif args.data is not None or args.labels is not None:
+        raise InputError("--data, --labels: of no use when both pictures are given as files")
     return [
         _read(Path(words[0]), Path(words[1]), checkpoint)
         if len(words) == 2
@@ -124,9 +145,15 @@ def _open_pictures(args: argparse.Namespace, checkpoint: Checkpoint) -> list[Pic
 
 def _sources(args: argparse.Namespace, checkpoint: Checkpoint) -> list[PairSource]:
     """Both splits of --data, else of the data the model was trained on."""
-    options = read_json(checkpoint.path.parent.parent / CONFIG)["data"]
+    stored = checkpoint.path.parent.parent / CONFIG
+    options = read_json(stored).get("data", {}) if stored.is_file() else {}
     if args.data is not None:
-        options["data"] = args.data
+        options = {**options, "data": args.data, "holdout": None}
+    if "data" not in options:
+        raise InputError(
+            f"{checkpoint.path}: its run folder is not around it, so pictures cannot be named: "
+            "give image and label map files, or --data"
+        )
     if args.labels is not None:
         options["labels"] = args.labels
     name = options.pop("data")
@@ -190,16 +217,21 @@ def _parser() -> argparse.ArgumentParser:
     given = "image and label map, or the name of a picture in --data"
     parser.add_argument("--subject", nargs="+", required=True, metavar="FILE", help=given)
     parser.add_argument("--background", nargs="+", required=True, metavar="FILE", help=given)
-    parser.add_argument("--out", required=True, help="picture to write")
+    parser.add_argument(
+        "--out",
+        required=True,
+        help="picture to write, of the model's size; with --paste-back of the background's",
+    )
     parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
     parser.add_argument("--labels", help="its folder of label maps (default: the model's own)")
-    parser.add_argument(
+    poses = parser.add_mutually_exclusive_group()
+    poses.add_argument(
         "--pose",
         choices=("background", "subject"),
         default="background",
         help="whose label map is painted (default: background)",
     )
-    parser.add_argument("--pose-labels", metavar="FILE", help="another label map to paint")
+    poses.add_argument("--pose-labels", metavar="FILE", help="another label map to paint")
     parser.add_argument(
         "--background-labels",
         nargs="+",
@@ -216,9 +248,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--paste-back",
         action="store_true",
-        help="keep every pixel of the background photograph outside the subject",
+        help="keep the background photograph, to the pixel, beyond the feathered edge",
     )
-    parser.add_argument("--feather", type=int, default=4, help="pixels of blending (default: 4)")
+    parser.add_argument("--feather", type=int, help=f"pixels of edge (default: {_FEATHER})")
     parser.add_argument("--sheet", metavar="FILE", help="also a sheet of both pictures and result")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     return parser

@@ -228,7 +228,11 @@ def read_label_names(path: Path, ignore_label: int | None = None) -> LabelSet:
     Blank lines are skipped, and so is the line of ``ignore_label``. InputError for anything else.
     """
     found: dict[int, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         first, _, name = line.strip().partition(" ")

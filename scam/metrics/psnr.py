@@ -14,7 +14,8 @@ class Psnr:
 
     def update(self, result: Tensor, target: Tensor) -> None:
         """Add pictures (B, 3, H, W); values are compared unclipped and unquantised."""
-        self._errors += (result.double() - target.double()).square().mean((1, 2, 3)).tolist()
+        error = result.cpu().double() - target.cpu().double()  # some devices have no float64
+        self._errors += error.square().mean((1, 2, 3)).tolist()
 
     @property
     def pooled(self) -> float:

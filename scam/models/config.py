@@ -45,7 +45,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
-        for name in ("num_labels", "latents_per_label", "background_latents", "heads"):
+        if len(self.size) != 2:
+            raise InputError(f"size={list(self.size)}: expected height and width")
+        counts = ("num_labels", "latents_per_label", "background_latents", "heads")
+        for name in (*counts, "token_dim", "attention_dim"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)}: expected at least 1")
         if self.width < 16 or self.width % 16:
@@ -59,6 +62,10 @@ class ModelConfig:
             raise InputError(
                 f"size={self.size[0]}x{self.size[1]}: expected at least {smallest} pixels a side"
                 f" for levels={self.levels}, fidelity={self.fidelity!r}"
+            )
+        if max(self.size) <= 1 << self.levels:
+            raise InputError(
+                f"levels={self.levels}: halves {self.size[0]}x{self.size[1]} down to one pixel"
             )
         if self.attention_dim % self.heads:
             raise InputError(f"heads={self.heads}: expected a divisor of {self.attention_dim}")
@@ -84,12 +91,15 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
-        """Inverse of :meth:`as_dict`; an unknown key raises InputError."""
+        """Inverse of :meth:`as_dict`; an unknown or missing key raises InputError."""
         known = {field.name for field in fields(cls)}
         for key in values:
             if key not in known:
                 raise InputError(f"model config: {key!r} is not one of {', '.join(sorted(known))}")
-        return cls(**{**values, "size": tuple(values["size"])})
+        try:
+            return cls(**{**values, "size": tuple(values["size"])})
+        except (KeyError, TypeError) as error:
+            raise InputError(f"model config: not usable ({error})") from error
 
 
 PRESETS: dict[str, ModelConfig] = {

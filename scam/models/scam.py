@@ -111,7 +111,8 @@ class Scam(nn.Module):
         Tokens of ``background_labels`` come from ``background``, all others from ``subject``.
         ``labels`` is the map to paint; by default the background picture's, whose pose the
         subject takes on. A label of that map which the subject's picture lacks follows ``absent``:
-        the background picture's tokens, the training set's mean tokens, or an error.
+        the background picture's tokens, the mean tokens of training pictures, or an error; the
+        mean also stands in for background labels that the background picture lacks.
 
         Returns (B, 3, H, W) in [-1, 1]. Raises InputError where ``absent`` cannot be followed.
         """
@@ -147,24 +148,31 @@ class Scam(nn.Module):
             scene[label] = True
         missing = wanted & ~scene & ~subject.present
         if absent == "error" and missing.any():
-            raise InputError(f"the subject's picture lacks label {_names(missing)}")
-        fallback = background
+            raise InputError(f"the subject's picture lacks label {_numbers(missing)}")
         if absent == "mean":
-            fallback = Latents(
-                torch.where(
-                    missing[:, self.token_labels, None], self.mean_tokens, background.tokens
-                ),
-                background.present | (missing & self.mean_known),
+            averaged = (missing | (wanted & scene & ~background.present)) & self.mean_known
+            tokens = torch.where(
+                averaged[:, self.token_labels, None], self.mean_tokens, background.tokens
             )
-        unknown = (missing | (wanted & scene)) & ~fallback.present
+            background = Latents(tokens, background.present | averaged)
+        unknown = (missing | (wanted & scene)) & ~background.present
         if unknown.any():
-            source = "training set" if absent == "mean" else "background picture"
-            raise InputError(f"the {source} lacks label {_names(unknown)}, which the map wants")
-        return mix(subject, fallback, ~scene & ~missing, self.token_labels)
+            where = (
+                "neither the background picture nor the mean latents of this model know"
+                if absent == "mean"
+                else "absent='mean' might help: the background picture lacks"
+            )
+            raise InputError(f"{where} label {_numbers(unknown)}, which the map wants")
+        return mix(subject, background, ~scene & ~missing, self.token_labels)
 
     def _batched(self, image: Tensor, labels: Tensor) -> Picture:
-        if image.dim() == 3:
+        if image.dim() == 3 and labels.dim() == 2:
             image, labels = image.unsqueeze(0), labels.unsqueeze(0)
+        if image.dim() != 4 or labels.dim() != 3 or len(image) != len(labels):
+            raise ValueError(
+                f"image has shape {tuple(image.shape)} and labels {tuple(labels.shape)}: "
+                "expected (B, 3, H, W) and (B, H, W), or both without B"
+            )
         self._check_size("image", image)
         self._check_size("labels", labels)
         return image, labels
@@ -192,5 +200,5 @@ def released_generator_sizes(height: int, width: int, levels: int) -> list[tuple
     return [(height, width), *reversed(doublings)]
 
 
-def _names(labels: Tensor) -> str:
+def _numbers(labels: Tensor) -> str:
     return ", ".join(str(i) for i in labels.any(0).nonzero().flatten().tolist())

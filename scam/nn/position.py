@@ -14,7 +14,7 @@ def position_code(
 ) -> Tensor:
     """Constant code of shape (channels, height, width), float32.
 
-    The default spans frequencies from half a period across the map up to one period per two
+    The default spans frequencies from half a period across the map up to one period per four
     pixels, so that neighbours can be told apart. ``released=True`` is the code of the published
     system: coordinates in [-1, 1] and frequencies ``10000**(-2i/e)``, at most 1 rad.
 

@@ -19,7 +19,7 @@ def pyramid_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]
 class LabelPyramid:
     """One label map at several sizes.
 
-    maps: per level (B, h, w) integers, finest first; -1 = no label.
+    maps: per level int32 (B, h, w), finest first; -1 = no label.
     present: (B, L) bool, which labels the full map holds.
     """
 
@@ -34,7 +34,7 @@ class LabelPyramid:
         would vanish from a level takes the cell where it has most pixels, as long as that leaves
         every other label a cell. Runs on the labels' device without synchronisation.
         """
-        labels = torch.where((labels >= 0) & (labels < num_labels), labels, -1)
+        labels = _known(labels, num_labels)
         present = _presence(labels.flatten(1), num_labels)
         maps = [labels, *(_coarse(labels, present, num_labels, j) for j in range(1, levels + 1))]
         return cls(tuple(maps), present)
@@ -43,7 +43,11 @@ class LabelPyramid:
     def nearest(
         cls, labels: Tensor, num_labels: int, sizes: list[tuple[int, int]]
     ) -> "LabelPyramid":
-        """The released networks' maps: the top-left pixel of every cell, for any ``sizes``."""
+        """The released networks' maps: the top-left pixel of every cell, for any ``sizes``.
+
+        Values of ``labels`` (B, H, W) outside [0, L) are ignored here too.
+        """
+        labels = _known(labels, num_labels)
         height, width = labels.shape[1:]
         maps = []
         for h, w in sizes:
@@ -55,6 +59,12 @@ class LabelPyramid:
 
 def _ceil_shift(size: int, level: int) -> int:
     return -(-size // (1 << level))
+
+
+def _known(labels: Tensor, num_labels: int) -> Tensor:
+    """As int32, in which -1 exists whatever the dtype was."""
+    labels = labels.long()
+    return torch.where((labels >= 0) & (labels < num_labels), labels, -1).int()
 
 
 def _presence(labels: Tensor, num_labels: int) -> Tensor:

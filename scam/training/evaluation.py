@@ -14,6 +14,7 @@ from scam.training.sheet import save_sheet
 
 _FLOOR_PICTURES = 512
 _MEAN_PICTURES = 64
+_MEAN_PICTURES_AT_MOST = 512
 _SHEET_ROWS = 6
 
 
@@ -29,13 +30,14 @@ def pairs(
 
 @torch.no_grad()
 def reconstruction_psnr(model: Scam, dataset: PairDataset, batch_size: int) -> Psnr:
-    """PSNR of the model's reconstructions of ``dataset``, without noise."""
+    """PSNR of the model's reconstructions of ``dataset``, with fixed noise if any."""
     device = model.token_labels.device
     psnr = Psnr()
     model.eval()
     for image, labels in pairs(dataset, batch_size):
         image, labels = image.to(device), labels.to(device)
-        psnr.update(model.generate(labels, model.encode(image, labels)), image)
+        painted = model.generate(labels, model.encode(image, labels), _fixed_noise(model))
+        psnr.update(painted, image)
     return psnr
 
 
@@ -55,11 +57,21 @@ def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]
 
 @torch.no_grad()
 def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> None:
-    """Set ``model.mean_tokens`` from at most 64 pictures spread over ``dataset``."""
+    """Set ``model.mean_tokens`` from 64 pictures spread over ``dataset``.
+
+    While labels are missing more are taken, up to 512.
+    """
     device = model.token_labels.device
     total = torch.zeros_like(model.mean_tokens)
     count = torch.zeros(len(model.mean_known), device=device)
-    for image, labels in pairs(dataset, batch_size, _spread(len(dataset), _MEAN_PICTURES)):
+    wanted = _spread(len(dataset), _MEAN_PICTURES_AT_MOST)
+    stride = -(-len(wanted) // _MEAN_PICTURES)
+    wanted = [i for first in range(stride) for i in wanted[first::stride]]
+    seen = 0
+    for image, labels in pairs(dataset, batch_size, wanted):
+        if seen >= _MEAN_PICTURES and bool((count > 0).all()):
+            break
+        seen += len(image)
         latents = model.encode(image.to(device), labels.to(device))
         held = latents.present[:, model.token_labels, None]
         total += torch.where(held, latents.tokens.float(), 0.0).sum(0)
@@ -87,10 +99,17 @@ def paint_sheet(
         {
             "input": image,
             "labels": labels,
-            "reconstruction": model.generate(labels, latents),
-            "transfer of next row": model.generate(labels, mixed),
+            "reconstruction": model.generate(labels, latents, _fixed_noise(model)),
+            "transfer of next row": model.generate(labels, mixed, _fixed_noise(model)),
         },
     )
+
+
+def _fixed_noise(model: Scam) -> torch.Generator | None:
+    """The released networks are noisy at evaluation; looking twice must show the same."""
+    if not model.config.released:
+        return None
+    return torch.Generator(model.token_labels.device).manual_seed(0)
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From settings to a trained model: build, step, look, save, resume."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +46,12 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
     Returns the path of the last sheet. On the CPU a resumed run ends with the bits of one that
     never stopped. Raises InputError when a checkpoint cannot be read or written.
     """
+    options = job.options
     trainer = _build(job, say)
     done = _restore(job, trainer) if resume else 0
-    options = job.options
     if done >= options.steps:
         raise InputError(f"--steps {options.steps}: this run has already done {done}")
+    job.folder.store()
     per_step = options.batch_size * options.accumulate
     stream = batches(
         job.train, per_step, seed=options.seed, start_step=done, workers=options.workers
@@ -71,6 +73,7 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
                 losses = _means(recent)
                 log.write(step, losses)
                 progress.update(step, losses)
+                _check_finite(losses, step)
                 recent.clear()
             _look(job, trainer, step, last, log, progress)
     return job.folder.sample(options.steps)
@@ -101,7 +104,7 @@ def _restore(job: Job, trainer: Trainer) -> int:
     try:
         trainer.load_state_dict(state["trainer"])
         return int(state["step"])
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{newest}: not a checkpoint of this configuration ({reason})") from error
 
@@ -138,6 +141,16 @@ def _look(
             describe(job.model, job.train.source),
             {"step": step, "trainer": trainer.state_dict()},
         )
+
+
+def _check_finite(losses: dict[str, float], step: int) -> None:
+    """Stop before a checkpoint of ruined weights replaces a good one."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise InputError(
+                f"step {step}: the loss {name} is {value}; go on from the last checkpoint with "
+                "--resume, or start again with a lower --lr"
+            )
 
 
 def _means(recent: list[dict[str, torch.Tensor]]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every setting of a training run apart from the model's shapes and the data's place."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -9,7 +10,7 @@ from scam.errors import InputError
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train. Defaults are the paper's, single process.
+    """How to train. The defaults are the paper's, plus flips, warm-up and weight averaging.
 
     Attributes:
         steps: optimisation steps of encoder and generator, as many of the discriminator.
@@ -66,17 +67,29 @@ class TrainOptions:
             ("gan", 0), ("gan_from", 0), ("perceptual_weight", 0), ("l1", 0),
             ("warmup", 0), ("weight_decay", 0),
         ):  # fmt: skip
-            if getattr(self, name) < least:
+            if not least <= getattr(self, name) < math.inf:
                 raise InputError(f"{name}={getattr(self, name)}: expected at least {least}")
+        if self.seed >= 1 << 31:
+            raise InputError(f"seed={self.seed}: expected below 2**31")
         for name in ("lr", "lr_discriminator"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name}={getattr(self, name)}: expected above 0")
+        if self.gan == self.l1 == 0 and (self.perceptual == "none" or not self.perceptual_weight):
+            raise InputError("gan=0, l1=0 and no perceptual loss: nothing is left to learn from")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema={self.ema}: expected at least 0 and below 1")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainOptions":
+        """Inverse of :meth:`as_dict`; an unknown key or unusable value raises InputError."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InputError(f"training options: not usable ({error})") from error
 
 
 NAMES = tuple(field.name for field in fields(TrainOptions))

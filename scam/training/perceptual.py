@@ -28,14 +28,17 @@ def default_weights(name: str) -> Path:
 def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptual, Path | None]:
     """The loss to use and its weight file; ``None`` means VGG-19 where its weights are at hand.
 
-    Raises InputError for an unknown name or a missing weight file.
+    Raises InputError for an unknown name, a missing weight file, or one that is of no use.
     """
     if name is None:
-        found = weights or default_weights("vgg19")
-        return ("vgg19", found) if found.is_file() else ("pyramid", None)
+        if weights is None and not default_weights("vgg19").is_file():
+            return "pyramid", None
+        name = "vgg19"
     if name not in ("vgg19", "lpips", "pyramid", "none"):
         raise InputError(f"perceptual {name!r}: expected vgg19, lpips, pyramid or none")
     if name not in WEIGHT_FILES:
+        if weights is not None:
+            raise InputError(f"--perceptual-weights {weights}: --perceptual {name} takes none")
         return cast(Perceptual, name), None
     path = weights or default_weights(name)
     if not path.is_file():
@@ -148,6 +151,10 @@ def load_weights(network: nn.Module, path: Path, only: str = "") -> None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict({k: v for k, v in state.items() if k.startswith(only)})
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(f"{path}: not the expected network weights ({reason})") from error
+    except Exception as error:  # torch's own words advise to load unsafely
+        raise InputError(
+            f"{path}: not the expected network weights (no PyTorch state dict)"
+        ) from error

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ``--amp`` means on the device at hand."""
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -37,10 +38,17 @@ def resolve_precision(amp: bool, device: torch.device) -> Precision:
     if device.type == "cpu":
         capabilities = _cpu_capabilities()
         for name in ("amx_bf16", "avx512_bf16"):
-            if capabilities.get(name):
+            if capabilities.get(name) and not _limited_below_avx512():
                 return Precision(torch.bfloat16, f"--amp: bfloat16 ({name})")
         return Precision(None, "--amp: float32, since this CPU has no bfloat16 instructions")
     return Precision(None, f"--amp: float32, since {device.type} is not tested with autocast")
+
+
+def _limited_below_avx512() -> bool:
+    """Whether the environment keeps PyTorch or oneDNN from the instructions the CPU has."""
+    onednn = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    allowed = onednn in ("ALL", "DEFAULT") or "BF16" in onednn or "AMX" in onednn
+    return not allowed or not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def _cpu_capabilities() -> dict[str, object]:

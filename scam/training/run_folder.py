@@ -10,9 +10,11 @@
     OUT/checkpoints/latest               the name of the newest step folder
 """
 
+import contextlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +50,7 @@ class RunFolder:
         Args:
             out: the folder; made if missing.
             config: settings that JSON can hold. When resuming only those that were asked for need
-                be here: the stored ones fill in the rest.
+                be here: the stored ones fill in the rest, and :meth:`store` writes the result.
             resume: continue instead of start.
             may_change: settings that may differ from the stored ones when resuming, such as the
                 number of steps; a setting inside another is written ``outer.inner``.
@@ -77,8 +79,22 @@ class RunFolder:
                 f"--resume: {path} holds no complete checkpoint to continue from, "
                 "start again with another --out"
             )
-        write_json(path / CONFIG, settings)
+        if not resume:
+            run.store()
         return run
+
+    def store(self) -> None:
+        """Write the settings."""
+        write_json(self.path / CONFIG, self.config)
+
+    def discard(self) -> None:
+        """Take back a run that came to nothing: all it wrote, and the folder if that is all."""
+        for name in (CONFIG, self.metrics.name):
+            (self.path / name).unlink(missing_ok=True)
+        for name in ("samples", "checkpoints", "tensorboard"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     @property
     def metrics(self) -> Path:
@@ -193,8 +209,8 @@ def _merge(
 def _differences(
     stored: dict[str, Any], asked: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    for key, old in stored.items():
-        new = asked.get(key, old)
+    for key, new in asked.items():
+        old = stored.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _differences(old, new, f"{prefix}{key}.")
         elif old != new:

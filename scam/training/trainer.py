@@ -88,7 +88,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.optimizer_d.load_state_dict(state["optimizer_d"])
         self.ema.load_state_dict(state["ema"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the run was not scaled before
+            self.scaler.load_state_dict(state["scaler"])
 
     def _generator_part(
         self,
@@ -107,7 +108,7 @@ class Trainer:
                 distance = self.perceptual(fake, real)
                 terms["perceptual"] = (options.perceptual_weight, distance)
             if adversarial:
-                terms["gan"] = (options.gan, hinge_generator(self.discriminator(fake, pyramid)))
+                terms["gan"] = (options.gan, hinge_generator(self._judge(fake, pyramid)))
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
         self._backward(total)
         self._record(losses, {name: loss for name, (_, loss) in terms.items()})
@@ -117,10 +118,17 @@ class Trainer:
         self, real: Tensor, fake: Tensor, pyramid: LabelPyramid, losses: Losses
     ) -> None:
         with self.precision.autocast(self.device):
-            on_real, on_fake = (self.discriminator(x, pyramid) for x in (real, fake))
+            on_real, on_fake = (self._judge(x, pyramid) for x in (real, fake))
             loss = hinge_discriminator(on_real, on_fake)
         self._backward(self.options.gan * loss)
         self._record(losses, {"discriminator": loss})
+
+    def _judge(self, image: Tensor, pyramid: LabelPyramid) -> list[Tensor]:
+        if not self.precision.scaled:
+            return self.discriminator(image, pyramid)
+        # The gradient inside is of unscaled logits, which float16 would flush to zero.
+        with torch.autocast(self.device.type, enabled=False):
+            return self.discriminator(image.float(), pyramid)
 
     def _backward(self, loss: Tensor) -> None:
         self.scaler.scale(loss / self.options.accumulate).backward()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,10 +66,18 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--ignore-label", "255"], "ignore_label is 255, but mannequins have no files"),
         (["--steps", "0"], "steps=0: expected at least 1"),
         (["--batch-size", "0"], "batch_size=0: expected at least 1"),
+        (["--lr", "inf"], "lr=inf: expected above 0"),
+        (["--l1", "nan"], "l1=nan: expected at least 0"),
+        (["--l1", "0", "--gan", "0", "--perceptual", "none"], "nothing is left to learn from"),
+        (["--device", "meta"], "--device meta: cannot be used here"),
         (["--lr", "0"], r"lr=0\.0: expected above 0"),
         (["--ema", "1"], r"ema=1\.0: expected at least 0 and below 1"),
         (["--seed", "-1"], "seed=-1: expected at least 0"),
         (["--width", "24"], "width=24: expected a multiple of 16"),
+        (["--seed", "2147483648"], r"seed=2147483648: expected below 2\*\*31"),
+        (["--size", "16", "16"], "levels=4: halves 16x16 down to one pixel"),
+        (["--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
+        (["--holdout", "0"], "holdout is 0, but mannequins have no files"),
         (["--size", "8", "8"], "size=8x8: expected at least 16 pixels a side"),
         (["--fidelity", "exact"], "fidelity='exact': expected 'default' or 'released'"),
         (["--perceptual", "vgg16"], "perceptual 'vgg16': expected vgg19"),
@@ -132,7 +141,7 @@ def test_bad_data(
     with pytest.raises(InputError, match=message) as caught:
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--workers", workers))
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "run" / "checkpoints" / "latest").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_used_folder_is_refused_and_left_alone(trained: tuple[Path, Path], fast: Fast) -> None:
@@ -140,9 +149,44 @@ def test_a_used_folder_is_refused_and_left_alone(trained: tuple[Path, Path], fas
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
         train.main(fast("--data", data, "--out", run))
-    with pytest.raises(InputError, match=r"model\.width is 16 there, 32 was asked"):
-        train.main(["--resume", "--out", str(run), "--width", "32"])
+    for flags, message in (
+        (["--width", "32"], r"model\.width is 16 there, 32 was asked"),
+        (["--merge", "body"], r"data\.merge is None there, 'body' was asked"),
+        (["--holdout", "2"], r"data\.holdout is None there, 2 was asked"),
+        (["--preset", "ade20k"], "preset is 'tiny' there, 'ade20k' was asked"),
+        (["--steps", "1"], "--steps 1: this run has already done 2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train.main(["--resume", "--out", str(run), *flags])
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+def test_resuming_with_other_labels_than_the_run_began_with(
+    photos: Path, tmp_path: Path, fast: Fast
+) -> None:
+    out = tmp_path / "run"
+    train.main(fast("--data", photos, "--out", out))
+    names = (photos / "labels.txt").read_text()
+    (photos / "labels.txt").write_text(names.replace("hair", "wig"))
+    with pytest.raises(InputError, match=r"the data's label_names are .*wig.* now"):
+        train.main(["--resume", "--out", str(out), "--steps", "3"])
+
+
+@pytest.mark.parametrize("holdout", [0, 4, 9])
+def test_a_hold_out_that_leaves_nothing(
+    holdout: int, photos: Path, tmp_path: Path, fast: Fast
+) -> None:
+    with pytest.raises(InputError, match=f"holdout is {holdout}, expected 1 .. 3 of"):
+        train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
+
+
+def test_a_damaged_config(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(trained[1], tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["training"]["colour"] = 1
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"training options: not usable .*colour"):
+        train.main(["--resume", "--out", str(tmp_path / "run"), "--steps", "3"])
 
 
 def test_as_a_command(tmp_path: Path) -> None:

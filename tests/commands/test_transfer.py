@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,30 @@ def test_absent_labels(trained: tuple[Path, Path], tmp_path: Path) -> None:
     assert out.read_bytes() == results["mean"]
 
 
+def test_a_step_folder_away_from_its_run(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, run_folder = trained
+    step = shutil.copytree(run_folder / "checkpoints" / "step_0000002", tmp_path / "alone")
+    out = ["--out", str(tmp_path / "out.png")]
+    files = ["--subject", *pair(data, "p1"), "--background", *pair(data, "p2")]
+    transfer.main([str(step), *files, *out])
+    with pytest.raises(InputError, match="alone: its run folder is not around it"):
+        transfer.main([str(step), "--subject", "p1", "--background", "p2", *out])
+    with pytest.raises(InputError, match="--data, --labels: of no use"):
+        transfer.main([str(step), *files, *out, "--data", str(data)])
+
+
+def test_pasting_needs_a_pose_of_the_photograph_s_size(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    small = tmp_path / "small.png"
+    save_label_png(small, np.zeros((30, 30), np.int32))
+    with pytest.raises(InputError, match=r"small\.png: is 30x30, expected the 40x48 of the back"):
+        run(
+            trained, "--subject", "p1", "--background", "p2", "--pose-labels", small,
+            "--paste-back", "--out", tmp_path / "out.png",
+        )  # fmt: skip
+
+
 def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -> None:
     one, two = tmp_path / "one.png", tmp_path / "two.png"
     common = ["--subject", "p1", "--background", "p2", "--absent", "mean"]
@@ -120,7 +145,11 @@ def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -
         ({"--subject": ["a.png", "b.png"]}, r"a\.png: cannot be read"),
         ({"--out": ["result"]}, r"--out result: expected a \.png, \.jpg"),
         ({"--out": ["result.jpg"], "--paste-back": []}, r"needs a \.png"),
-        ({"--feather": ["-1"]}, "--feather -1: expected at least 0"),
+        ({"--feather": ["-1"], "--paste-back": []}, "--feather -1: expected 0 to 256"),
+        ({"--feather": ["3"]}, "--feather 3: expected 0 to 256, together with --paste-back"),
+        ({"--sheet": ["sheet.jpg"]}, r"--sheet sheet\.jpg: expected a \.png"),
+        ({"--sheet": ["out.png"]}, r"--sheet out\.png: is also --out"),
+        ({"--subject": ["out.png", "b.png"]}, r"--out out\.png: is one of the pictures to read"),
         ({"--background-labels": ["tail"]}, "label 'tail': expected one of background, hair"),
         ({"--background-labels": ["11"]}, "label '11': expected one of background, hair"),
         ({"--data": ["nowhere"]}, "data is 'nowhere'"),

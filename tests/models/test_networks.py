@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from scam.errors import InputError
-from scam.models import PRESETS, Discriminator, ModelConfig, Scam, preset
+from scam.models import PRESETS, Discriminator, Latents, ModelConfig, Scam, preset
 from scam.models.scam import released_generator_sizes
 from scam.nn.modulation import ScamModulation
 
@@ -126,6 +126,63 @@ def test_unequal_background_latents_order_tokens_by_label() -> None:
     assert TINY.num_tokens == 9
 
 
+def test_transfer_between_a_picture_and_itself_is_its_reconstruction() -> None:
+    config = replace(TINY, size=(64, 32))
+    model = Scam(config).eval()
+    image, labels = blocks(config)
+    again = model.generate(labels, model.encode(image, labels))
+    assert torch.equal(model.transfer((image, labels), (image, labels)), again)
+
+
+def test_transfer_takes_each_label_from_the_right_picture() -> None:
+    config = replace(TINY, size=(64, 32))
+    model = Scam(config).eval()
+    subject, scene = (model.encode(*blocks(config, batch=1, seed=s)) for s in (1, 2))
+    mixed = model.mix(subject, scene, scene.present, background_labels=[0, 2])
+    for index, label in enumerate(config.token_labels()):
+        source = scene if label in (0, 2) else subject
+        assert torch.equal(mixed.tokens[:, index], source.tokens[:, index])
+
+
+class TestAbsentLabels:
+    """The subject lacks label 1, the scene label 2; the map wants both."""
+
+    @pytest.fixture
+    def parts(self) -> tuple[Scam, Latents, Latents, Tensor]:
+        model = Scam(TINY)
+        torch.nn.init.normal_(model.mean_tokens)
+        tokens = torch.randn(2, 1, TINY.num_tokens, TINY.token_dim)
+        subject = Latents(tokens[0], torch.tensor([[True, False, True, True]]))
+        scene = Latents(tokens[1], torch.tensor([[True, True, False, True]]))
+        return model, subject, scene, torch.ones(1, 4, dtype=torch.bool)
+
+    def test_background(self, parts: tuple[Scam, Latents, Latents, Tensor]) -> None:
+        model, subject, scene, wanted = parts
+        mixed = model.mix(subject, scene, wanted)
+        assert torch.equal(mixed.tokens[:, 3:5], scene.tokens[:, 3:5])
+        assert torch.equal(mixed.tokens[:, 5:], subject.tokens[:, 5:])
+
+    def test_mean(self, parts: tuple[Scam, Latents, Latents, Tensor]) -> None:
+        model, subject, scene, wanted = parts
+        blind = Latents(scene.tokens, torch.tensor([[True, False, False, True]]))
+        with pytest.raises(InputError, match=r"neither .* nor the mean latents .* label 1"):
+            model.mix(subject, blind, wanted, absent="mean")
+        model.mean_known[:] = True
+        mixed = model.mix(subject, scene, wanted, absent="mean", background_labels=[0, 2])
+        assert torch.equal(mixed.tokens[0, 3:7], model.mean_tokens[3:7])
+
+    def test_error(self, parts: tuple[Scam, Latents, Latents, Tensor]) -> None:
+        model, subject, scene, wanted = parts
+        for arguments, message in (
+            ({"absent": "error"}, "the subject's picture lacks label 1"),
+            ({"background_labels": [0, 2]}, "the background picture lacks label 2"),
+            ({"absent": "guess"}, "absent='guess': expected background, mean or error"),
+            ({"background_labels": [4]}, "background label 4: expected 0 to 3"),
+        ):
+            with pytest.raises(InputError, match=message):
+                model.mix(subject, scene, wanted, **arguments)
+
+
 class TestDiscriminator:
     @pytest.mark.parametrize(
         ("size", "expected"),
@@ -190,6 +247,9 @@ class TestConfig:
             ({"levels": 3}, "levels=3: expected at least 4"),
             ({"fidelity": "exact"}, "fidelity='exact'"),
             ({"size": (8, 64)}, "size=8x64"),
+            ({"size": (16, 16)}, "levels=4: halves 16x16 down to one pixel"),
+            ({"size": (64,)}, r"size=\[64\]: expected height and width"),
+            ({"token_dim": 0}, "token_dim=0"),
             ({"fidelity": "released", "size": (16, 64)}, "at least 32 pixels"),
             ({"heads": 3}, "heads=3: expected a divisor of 16"),
         ],
@@ -205,6 +265,10 @@ class TestConfig:
     def test_unknown_entries_and_presets(self) -> None:
         with pytest.raises(InputError, match="'colour' is not one of"):
             ModelConfig.from_dict({**TINY.as_dict(), "colour": 1})
+        without = {k: v for k, v in TINY.as_dict().items() if k != "size"}
+        for broken in (without, {**TINY.as_dict(), "width": "wide"}):
+            with pytest.raises(InputError, match="model config: not usable"):
+                ModelConfig.from_dict(broken)
         with pytest.raises(InputError, match="preset 'huge': expected one of tiny"):
             preset("huge")
 

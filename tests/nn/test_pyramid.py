@@ -83,6 +83,12 @@ def test_values_outside_the_labels_are_ignored() -> None:
     assert pyramid.present.tolist() == [[False, True], [False, False]]
 
 
+def test_unsigned_maps_have_room_for_no_label() -> None:
+    labels = torch.tensor([[[255, 0], [0, 0]]], dtype=torch.uint8)
+    assert LabelPyramid.build(labels, 2, 1).maps[0].tolist() == [[[-1, 0], [0, 0]]]
+    assert LabelPyramid.nearest(labels, 2, [(1, 1)]).maps[0].tolist() == [[[-1]]]
+
+
 def test_released_maps_take_the_top_left_pixel() -> None:
     labels = torch.arange(30).view(1, 5, 6)
     pyramid = LabelPyramid.nearest(labels, 30, [(5, 6), (3, 3), (2, 4)])

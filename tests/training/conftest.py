@@ -2,6 +2,7 @@
 """Runs small enough to repeat: mannequins at 32x32, four latents a label."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,10 @@ def make_trainer() -> Callable[..., Trainer]:
 
 @pytest.fixture
 def make_job() -> Callable[..., Job]:
-    def make(out: Path, *, resume: bool = False, **options: object) -> Job:
+    def make(
+        out: Path, *, resume: bool = False, fidelity: str = "default", **options: object
+    ) -> Job:
+        model = replace(SMALL, fidelity=fidelity)
         settings = TrainOptions(
             **{
                 "steps": 4,
@@ -62,7 +66,7 @@ def make_job() -> Callable[..., Job]:
         learn, held_out = Mannequins("train", 12), Mannequins("val", 3)
         return Job(
             folder,
-            SMALL,
+            model,
             settings,
             PairDataset(learn, SMALL.size, flip=True),
             PairDataset(held_out, SMALL.size),

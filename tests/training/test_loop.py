@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 import scam
 from scam.errors import InputError
@@ -12,12 +13,20 @@ from scam.training import checkpoint
 from scam.training.checkpoint import load_model, load_training
 from scam.training.loading import load_checkpoint
 from scam.training.loop import Job, train
+from scam.training.trainer import Trainer
 
 MakeJob = Callable[..., Job]
 
 
 def lines(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def flat(state: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(state, dict | list | tuple):
+        return {prefix: state}
+    entries = state.items() if isinstance(state, dict) else enumerate(state)
+    return {k: v for key, value in entries for k, v in flat(value, f"{prefix}/{key}").items()}
 
 
 def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> None:
@@ -39,14 +48,19 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> Non
     assert [e["step"] for e in found if "l1" in e] == [1, 2, 3, 4]
 
 
-def test_resuming_equals_not_stopping_bit_for_bit(tmp_path: Path, make_job: MakeJob) -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"accumulate": 2, "gan_from": 3, "warmup": 5}, {"fidelity": "released"}]
+)
+def test_resuming_equals_not_stopping_bit_for_bit(
+    tmp_path: Path, make_job: MakeJob, options: dict[str, object]
+) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(make_job(whole, save_every=3, log_every=2, steps=6))
+    train(make_job(whole, save_every=3, log_every=2, steps=6, **options))
 
     class KilledError(Exception):
         pass
 
-    job = make_job(broken, save_every=3, log_every=2, steps=6)
+    job = make_job(broken, save_every=3, log_every=2, steps=6, **options)
     seen = 0
 
     def fail_at_the_last(folder: object, step: int, *rest: object) -> Path:
@@ -63,15 +77,18 @@ def test_resuming_equals_not_stopping_bit_for_bit(tmp_path: Path, make_job: Make
             train(job)
     assert seen == 6
     torch.rand(3)  # global random state must not matter
-    train(make_job(broken, resume=True, save_every=3, log_every=2, steps=6), resume=True)
+    job = make_job(broken, resume=True, save_every=3, log_every=2, steps=6, **options)
+    train(job, resume=True)
 
     assert (whole / "metrics.jsonl").read_text() == (broken / "metrics.jsonl").read_text()
     last = [run / "checkpoints" / "step_0000006" for run in (whole, broken)]
     models = [load_model(folder)[0] for folder in last]
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
     states = [load_training(folder)["trainer"] for folder in last]
-    for part in ("model", "discriminator"):
-        assert all(torch.equal(states[0][part][n], states[1][part][n]) for n in states[0][part])
+    assert flat(states[0]).keys() == flat(states[1]).keys()
+    for name, value in flat(states[0]).items():
+        other = flat(states[1])[name]
+        assert torch.equal(value, other) if isinstance(value, Tensor) else value == other, name
 
 
 def test_the_saved_model_paints_as_the_averaged_one(tmp_path: Path, make_job: MakeJob) -> None:
@@ -92,6 +109,21 @@ def test_the_saved_model_paints_as_the_averaged_one(tmp_path: Path, make_job: Ma
         found.label("tail")
     averaged = load_training(found.path)["trainer"]["ema"]["tensors"]["encoder.tokens"]
     assert torch.equal(model.encoder.tokens, averaged)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Trainer.step
+
+    def spoilt(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
+        losses = original(self, image, labels, step)
+        return {name: loss * (torch.nan if step == 4 else 1) for name, loss in losses.items()}
+
+    monkeypatch.setattr(Trainer, "step", spoilt)
+    with pytest.raises(InputError, match="step 4: the loss l1 is nan; go on from the last"):
+        train(make_job(tmp_path / "run"))
+    assert (tmp_path / "run" / "checkpoints" / "latest").read_text() == "step_0000002\n"
 
 
 def test_nothing_left_to_do_is_an_error(tmp_path: Path, make_job: MakeJob) -> None:

@@ -130,6 +130,18 @@ class TestChoice:
         with pytest.raises(InputError, match=message):
             resolve_perceptual(name, None)
 
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            (None, r"perceptual vgg19: no weights at mine\.pth"),
+            ("pyramid", r"--perceptual-weights mine\.pth: --perceptual pyramid takes none"),
+            ("none", "--perceptual none takes none"),
+        ],
+    )
+    def test_given_weights_are_used_or_refused(self, name: str | None, message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            resolve_perceptual(name, Path("mine.pth"))
+
 
 def test_lpips_with_a_given_trunk(tmp_path: Path) -> None:
     pytest.importorskip("lpips")

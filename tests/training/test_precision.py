@@ -24,10 +24,32 @@ def test_a_cpu_uses_bfloat16_only_where_it_has_it(
     word: str,
 ) -> None:
     monkeypatch.setattr(precision, "_cpu_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     found = resolve_precision(True, CPU)
     assert found.dtype is dtype
     assert word in found.reason
     assert not found.scaled
+
+
+@pytest.mark.parametrize(
+    ("pytorch", "onednn", "dtype"),
+    [
+        ("AVX512", "ALL", torch.bfloat16),
+        ("AVX512", "AVX512_CORE_BF16", torch.bfloat16),
+        ("AVX512", "AVX2", None),
+        ("AVX2", "ALL", None),
+        ("AVX2", "AVX2", None),
+    ],
+)
+def test_limits_set_by_the_environment_count(
+    monkeypatch: pytest.MonkeyPatch, pytorch: str, onednn: str, dtype: torch.dtype | None
+) -> None:
+    """The CPU still reports bfloat16 instructions that its libraries may not use."""
+    monkeypatch.setattr(precision, "_cpu_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: pytorch)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", onednn)
+    assert resolve_precision(True, CPU).dtype is dtype
 
 
 @pytest.mark.parametrize(
