@@ -232,8 +232,6 @@ def _choose(
     pairs = everything[None]
     if split is None:
         return pairs
-    if holdout is not None and not 0 < holdout < len(pairs):
-        raise InputError(f"holdout is {holdout}, expected 1 .. {len(pairs) - 1} of {root}")
     held = hold_out((pair.stem for pair in pairs), holdout)
     chosen = [pair for pair in pairs if (pair.stem in held) == (split == "val")]
     if not chosen:

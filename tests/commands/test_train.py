@@ -172,11 +172,11 @@ def test_resuming_with_other_labels_than_the_run_began_with(
         train.main(["--resume", "--out", str(out), "--steps", "3"])
 
 
-@pytest.mark.parametrize("holdout", [0, 4, 9])
+@pytest.mark.parametrize(("holdout", "split"), [(0, "val"), (4, "train"), (9, "train")])
 def test_a_hold_out_that_leaves_nothing(
-    holdout: int, photos: Path, tmp_path: Path, fast: Fast
+    holdout: int, split: str, photos: Path, tmp_path: Path, fast: Fast
 ) -> None:
-    with pytest.raises(InputError, match=f"holdout is {holdout}, expected 1 .. 3 of"):
+    with pytest.raises(InputError, match=f"nothing is left for '{split}': of 4 pictures"):
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
 
 

@@ -231,7 +231,7 @@ def _val_is_a_file(root: Path) -> None:
         (
             lambda r: None,
             {"split": "train", "holdout": 20},
-            r"nothing is left for 'train'.*holdout 0",
+            r"nothing is left for 'train': of 20 pictures 20 are held out",
         ),
         (lambda r: None, {"split": "val", "holdout": 0}, r"nothing is left for 'val'"),
         (lambda r: None, {"split": "val", "holdout": -1}, r"holdout is -1"),

@@ -66,10 +66,12 @@ def test_starting_in_a_used_folder_is_refused(run, tmp_path):
 
 def test_resuming_takes_what_may_change_and_keeps_the_rest(run):
     resumed = RunFolder.create(
-        run.path, {"steps": 200, "device": "cpu"}, resume=True, may_change={"steps"}
+        run.path, {"steps": 200, "device": "cpu"}, resume=True, may_change={"steps", "device"}
     )
     expected = json.loads(json.dumps(SETTINGS)) | {"steps": 200, "device": "cpu"}
     assert resumed.config == expected
+    assert json.loads((run.path / CONFIG).read_text()) == json.loads(json.dumps(SETTINGS))
+    resumed.store()
     assert json.loads((run.path / CONFIG).read_text()) == expected
     assert resumed.newest() == run.step_folder(10)
 

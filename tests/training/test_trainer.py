@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,14 +8,19 @@ from torch import Tensor
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.metrics import Psnr
+from scam.models import ModelConfig
 from scam.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
+SMALL = ModelConfig(
+    11, (32, 32), width=16, levels=4, latents_per_label=2, background_latents=4,
+    token_dim=16, attention_dim=16,
+)  # fmt: skip
 
 
-def batch(size: int, step: int = 0) -> tuple[Tensor, Tensor]:
-    dataset = PairDataset(Mannequins("train", 16), (32, 32))
-    found = next(batches(dataset, size, seed=0, start_step=step))
+def batch(count: int, step: int = 0, size: tuple[int, int] = SMALL.size) -> tuple[Tensor, Tensor]:
+    dataset = PairDataset(Mannequins("train", 16), size)
+    found = next(batches(dataset, count, seed=0, start_step=step))
     return found["image"], found["labels"]
 
 
@@ -27,7 +33,8 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def test_fused_and_dense_training_give_the_same_losses(make_trainer: MakeTrainer) -> None:
-    fused, dense = (make_trainer(fused_sca=flag) for flag in (True, False))
+    rates = {"lr": 1e-4, "lr_discriminator": 4e-4}  # the paper's
+    fused, dense = (make_trainer(**rates, fused_sca=flag) for flag in (True, False))
     assert all(
         torch.equal(a, b)
         for a, b in zip(weights(fused).values(), weights(dense).values(), strict=True)
@@ -37,10 +44,9 @@ def test_fused_and_dense_training_give_the_same_losses(make_trainer: MakeTrainer
         losses = [trainer.step(image, labels, step) for trainer in (fused, dense)]
         assert losses[0].keys() == losses[1].keys() == {"l1", "perceptual", "gan", "discriminator"}
         for name, value in losses[0].items():
-            assert abs(value - losses[1][name]) <= 1e-3 * max(abs(losses[1][name]), 1e-2), (
-                step,
-                name,
-            )
+            # Adversarial losses pass through 0; the hinge's margin of 1 is their scale.
+            scale = abs(losses[1][name]) if name in ("l1", "perceptual") else 1.0
+            assert abs(value - losses[1][name]) <= 1e-3 * scale, (step, name)
 
 
 def test_a_step_depends_on_seed_and_step_alone(make_trainer: MakeTrainer) -> None:
@@ -69,7 +75,7 @@ def test_accumulated_batches_equal_one_large_batch(make_trainer: MakeTrainer) ->
     for name, gradient in weights(whole).items():
         if "noise_scale" not in name:  # other draws
             # Adam's first step has the size of the learning rate whatever the gradient.
-            far = (gradient - weights(parts)[name]).abs() > 2e-4
+            far = (gradient.float() - weights(parts)[name].float()).abs() > 2e-4
             assert far.float().mean() < 0.02, name
 
 
@@ -98,10 +104,12 @@ def test_generator_step_leaves_no_gradient_in_the_discriminator(make_trainer: Ma
 
 def test_every_parameter_learns(make_trainer: MakeTrainer) -> None:
     """A parameter without gradient would need special care in distributed training."""
-    trainer = make_trainer(weight_decay=0.0)
+    # At 64 pixels the coarsest level still has several cells of one label: where there is one,
+    # its attention has nothing to weigh and no slope.
+    trainer = make_trainer(replace(SMALL, size=(64, 64)), weight_decay=0.0)
     before = weights(trainer)
-    for step in (1, 2):  # the noise strengths start at 0 and have a slope at once
-        trainer.step(*batch(4, step), step)
+    for step in (1, 2):
+        trainer.step(*batch(4, step, size=(64, 64)), step)
     still = [
         name
         for name, _ in [
