@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--fidelity", help="default, or released for the published networks")
     how = parser.add_argument_group("training")
     model.add_argument("--model", help="scam")
-    how.add_argument("--steps", type=int, help="tiny: 600, others: 50000")
+    how.add_argument("--steps", type=int, help="tiny: 500, others: 50000")
     how.add_argument("--batch-size", type=int, help="default: 8")
     how.add_argument("--accumulate", type=int, help="batches per optimisation step")
     how.add_argument(

@@ -96,7 +96,7 @@ NAMES = tuple(field.name for field in fields(TrainOptions))
 
 PRESET_OPTIONS: dict[str, dict[str, Any]] = {
     "tiny": {
-        "steps": 600,
+        "steps": 500,
         "lr": 2e-3,
         "lr_discriminator": 1e-3,
         "gan_from": 400,
