@@ -35,7 +35,7 @@ def test_python(block: str, after_make_train: Path, monkeypatch: pytest.MonkeyPa
 def test_transfer_command(after_make_train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(after_make_train)
     command = next(block for block in code("sh") if "scam.transfer" in block)
-    transfer.main(shlex.split(command)[3:])
+    transfer.main(shlex.split(command.replace("\\\n", " "))[3:])
     assert Path("transfer.png").is_file()
     assert Path("transfer_sheet.png").is_file()
 
