@@ -10,6 +10,7 @@ from scam import cli
 from scam.data import LABEL_SETS, PairDataset, PairSource, open_source
 from scam.errors import InputError
 from scam.models import PRESETS, ModelConfig, preset
+from scam.training.loading import describe, describe_labels
 from scam.training.loop import Job, train
 from scam.training.options import NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
@@ -119,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--background-latents", type=int, metavar="K", help="default: 8")
     model.add_argument("--heads", type=int, help="of every attention (default: 1)")
     model.add_argument("--fidelity", help="default, or released for the published networks")
-    how = parser.add_argument_group("training")
     model.add_argument("--model", help="scam")
+    how = parser.add_argument_group("training")
     how.add_argument("--steps", type=int, help="tiny: 500, others: 50000")
     how.add_argument("--batch-size", type=int, help="default: 8")
     how.add_argument("--accumulate", type=int, help="batches per optimisation step")
@@ -195,20 +196,14 @@ def _complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     return {
         "preset": name,
         "data": settings["data"],
-        "label_names": list(source.label_set.names),
-        "label_values": source.label_values.as_dict(),
-        "model": model.as_dict(),
+        **describe(model, source),
         "training": TrainOptions(**training).as_dict(),
     }
 
 
 def _check_labels(folder: RunFolder, source: PairSource) -> None:
     """A run goes on with the labels it began with, whatever has become of the data."""
-    now = {
-        "label_names": list(source.label_set.names),
-        "label_values": source.label_values.as_dict(),
-    }
-    for name, found in now.items():
+    for name, found in describe_labels(source).items():
         if folder.config.get(name) != found:
             raise InputError(
                 f"--resume: the data's {name} are {found} now, "

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from scam import cli
-from scam.data import FolderPairs, open_source, read_image
+from scam.data import FolderPairs, open_source
+from scam.data.folder import read_pair
 from scam.data.source import PairSource
 from scam.editing import paste_back, touched_pixels
 from scam.errors import InputError
@@ -179,14 +180,8 @@ def _load(source: PairSource, index: int, checkpoint: Checkpoint) -> Picture:
 
 
 def _read(photo: Path, labels: Path, checkpoint: Checkpoint) -> Picture:
-    image, _ = read_image(photo)
-    values = checkpoint.label_values.read(labels)
-    if image.size != (values.shape[1], values.shape[0]):
-        raise InputError(
-            f"{labels}: is {values.shape[1]}x{values.shape[0]} but {photo} is "
-            f"{image.width}x{image.height}, expected equal sizes"
-        )
-    return Picture(np.asarray(image), values)
+    image, read = read_pair(photo, labels, checkpoint.label_values)
+    return Picture(np.asarray(image), read)
 
 
 def _nearest(labels: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:

@@ -76,6 +76,24 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
+def read_pair(image: Path, labels: Path, values: LabelValues) -> tuple[PIL_Image.Image, LabelMap]:
+    """Read a photograph, upright RGB, and its label map, int32 (H, W), at their own size.
+
+    InputError if a file is unreadable, the sizes differ, or the map holds a value outside the
+    labels.
+    """
+    picture, orientation = read_image(image)
+    read = values.read(labels)
+    height, width = read.shape
+    if picture.size != (width, height):
+        turned = f" after its EXIF orientation {orientation}" if orientation > 1 else ""
+        raise InputError(
+            f"{labels}: is {width}x{height} but {image} is "
+            f"{picture.width}x{picture.height}{turned}, expected equal sizes"
+        )
+    return picture, read
+
+
 def hold_out(stems: Iterable[str], count: int | None) -> set[str]:
     """Choose ``count`` stems (default a tenth, 1 .. 60) by a hash of the stem alone.
 
@@ -97,10 +115,9 @@ class FolderPairs:
     ignore_label: the value of pixels without a label; they load as -1.
 
     The labels on disk are those of ``label_set`` (a name in ``LABEL_SETS``), else named by
-    ``root/<labels>.txt`` (or ``root/labels.txt`` if no folder
-    ``root/labels`` claims it), lines ``id name``; else they are ``num_labels``, else as many as
-    the merge joins, else as many as a scan of all maps finds (the
-    slow way for large sets: better to write the names).
+    ``root/<labels>.txt`` (or ``root/labels.txt`` if no folder ``root/labels`` claims it), lines
+    ``id name``; else they are ``num_labels``, else as many as the merge joins, else as many as a
+    scan of all maps finds (the slow way for large sets: better to write the names).
     InputError for everything that does not fit, at construction or when a bad pair is loaded.
     """
 
@@ -152,15 +169,7 @@ class FolderPairs:
         the map holds a value outside the labels.
         """
         pair = self.pairs[index]
-        picture, orientation = read_image(pair.image)
-        labels = self.label_values.read(pair.labels)
-        height, width = labels.shape
-        if picture.size != (width, height):
-            turned = f" after its EXIF orientation {orientation}" if orientation > 1 else ""
-            raise InputError(
-                f"{pair.labels}: is {width}x{height} but {pair.image} is "
-                f"{picture.width}x{picture.height}{turned}, expected equal sizes"
-            )
+        picture, labels = read_pair(pair.image, pair.labels, self.label_values)
         box = size[1], size[0]
         image = picture.resize(box, PIL_Image.Resampling.BILINEAR)
         small = PIL_Image.fromarray(labels).resize(box, PIL_Image.Resampling.NEAREST)

@@ -34,8 +34,12 @@ class Checkpoint:
 
 def describe(model: ModelConfig, source: PairSource) -> dict[str, Any]:
     """The ``config.json`` of a step folder, which :func:`load_checkpoint` reads."""
+    return {"model": model.as_dict(), **describe_labels(source)}
+
+
+def describe_labels(source: PairSource) -> dict[str, Any]:
+    """What the labels are called, and how the values of label files become them."""
     return {
-        "model": model.as_dict(),
         "label_names": list(source.label_set.names),
         "label_values": source.label_values.as_dict(),
     }

@@ -51,7 +51,8 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
     done = _restore(job, trainer) if resume else 0
     if done >= options.steps:
         raise InputError(f"--steps {options.steps}: this run has already done {done}")
-    job.folder.store()
+    if resume:  # a new run's settings are written when its folder is
+        job.folder.store()
     per_step = options.batch_size * options.accumulate
     stream = batches(
         job.train, per_step, seed=options.seed, start_step=done, workers=options.workers

@@ -25,6 +25,11 @@ SMALL = ModelConfig(
 
 
 @pytest.fixture
+def small() -> ModelConfig:
+    return SMALL
+
+
+@pytest.fixture
 def make_trainer() -> Callable[..., Trainer]:
     def make(model: ModelConfig = SMALL, **options: object) -> Trainer:
         settings = TrainOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})

@@ -12,13 +12,9 @@ from scam.models import ModelConfig
 from scam.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
-SMALL = ModelConfig(
-    11, (32, 32), width=16, levels=4, latents_per_label=2, background_latents=4,
-    token_dim=16, attention_dim=16,
-)  # fmt: skip
 
 
-def batch(count: int, step: int = 0, size: tuple[int, int] = SMALL.size) -> tuple[Tensor, Tensor]:
+def batch(count: int, step: int = 0, size: tuple[int, int] = (32, 32)) -> tuple[Tensor, Tensor]:
     dataset = PairDataset(Mannequins("train", 16), size)
     found = next(batches(dataset, count, seed=0, start_step=step))
     return found["image"], found["labels"]
@@ -102,11 +98,11 @@ def test_generator_step_leaves_no_gradient_in_the_discriminator(make_trainer: Ma
     assert all(p.grad is None for p in trainer.model.parameters())
 
 
-def test_every_parameter_learns(make_trainer: MakeTrainer) -> None:
+def test_every_parameter_learns(make_trainer: MakeTrainer, small: ModelConfig) -> None:
     """A parameter without gradient would need special care in distributed training."""
     # At 64 pixels the coarsest level still has several cells of one label: where there is one,
     # its attention has nothing to weigh and no slope.
-    trainer = make_trainer(replace(SMALL, size=(64, 64)), weight_decay=0.0)
+    trainer = make_trainer(replace(small, size=(64, 64)), weight_decay=0.0)
     before = weights(trainer)
     for step in (1, 2):
         trainer.step(*batch(4, step, size=(64, 64)), step)
