@@ -6,7 +6,7 @@ from typing import Literal, cast, overload
 from torch import Tensor
 
 from scam.ops import dispatch, library, reference
-from scam.ops.layout import SemanticLayout, open_labels
+from scam.ops.layout import SemanticLayout, open_labels_of
 from scam.ops.problem import check_problem
 
 
@@ -88,8 +88,8 @@ def semantic_cross_attention(
         ValueError: shapes or devices that do not fit, or a forced backend that cannot serve.
     """
     problem = check_problem(query, key, value, scale, empty)
-    q_labels, q_order, q_offsets = open_labels("query_labels", query_labels, query)
-    k_labels, k_order, k_offsets = open_labels("key_labels", key_labels, key)
+    q_labels, q_order, q_offsets = open_labels_of("query_labels", query_labels, query)
+    k_labels, k_order, k_offsets = open_labels_of("key_labels", key_labels, key)
     if scale is None:
         scale = query.shape[-1] ** -0.5
     chosen = dispatch.choose(problem, backend)
@@ -124,6 +124,6 @@ def explain(
         TypeError, ValueError: as :func:`semantic_cross_attention`.
     """
     problem = check_problem(query, key, value, scale, empty)
-    open_labels("query_labels", query_labels, query)
-    open_labels("key_labels", key_labels, key)
+    open_labels_of("query_labels", query_labels, query)
+    open_labels_of("key_labels", key_labels, key)
     return dispatch.explain_problem(problem)

@@ -7,7 +7,7 @@ from torch import Tensor
 from scam import env
 from scam.ops.api import semantic_cross_attention
 from scam.ops.autocast import cast
-from scam.ops.layout import SemanticLayout, open_labels
+from scam.ops.layout import SemanticLayout, open_labels_of
 
 
 def semantic_attention_map(
@@ -44,8 +44,8 @@ def semantic_attention_map(
     _, lse = semantic_cross_attention(
         query, key, key[..., :1], query_labels, key_labels, scale=scale, return_lse=True
     )
-    queries = open_labels("query_labels", query_labels, query)[0].long().contiguous()
-    keys, order = open_labels("key_labels", key_labels, key)[0].long().sort(dim=1, stable=True)
+    queries = open_labels_of("query_labels", query_labels, query)[0].long().contiguous()
+    keys, order = open_labels_of("key_labels", key_labels, key)[0].long().sort(dim=1, stable=True)
     if key.shape[2] == 0:
         return lse.new_zeros((*lse.shape, max_keys))
     begin = torch.searchsorted(keys, queries)

@@ -2,7 +2,7 @@
 """Which implementation serves a call.
 
 To add one: write ``scam/ops/backends/<name>.py`` with ``name``, ``refusals``, ``forward`` and
-``backward`` (see :class:`Backend`) and put its name in ``ORDER``.
+``backward`` (see :class:`scam.ops.backends.Backend`) and put its name in ``ORDER``.
 """
 
 import contextlib
@@ -10,62 +10,18 @@ import importlib
 import warnings
 from collections.abc import Iterator
 from functools import cache
-from typing import Protocol, cast
+from typing import cast
 
 import torch
-from torch import Tensor
 
-from scam.ops.problem import Problem
+from scam.ops.backends import Backend
+from scam.ops.problem import MODULATION, Problem
 
 REFERENCE = "reference"
 ORDER: tuple[str, ...] = ("cpu", REFERENCE)
 
-Layouts = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
-"""query order (B, Nq), query offsets (B, s + 1), key order (B, Nk), key offsets (B, s + 1)."""
-
 _forced: str | None = None
 _told: set[str] = set()
-
-
-class Backend(Protocol):
-    """What a file in ``scam/ops/backends`` provides."""
-
-    name: str
-
-    def refusals(self, problem: Problem) -> list[str]:
-        """Why this backend cannot serve the problem, in words; [] when it can."""
-
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor | None,
-        query_labels: Tensor,
-        key_labels: Tensor,
-        layout: Layouts,
-        *,
-        scale: float,
-        empty: str,
-    ) -> tuple[Tensor, Tensor]:
-        """Return out (B, H, Nq, Dv), laid out as ``empty_output``, and lse (B, H, Nq)."""
-
-    def backward(
-        self,
-        grad_out: Tensor,
-        grad_lse: Tensor | None,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor | None,
-        out: Tensor,
-        lse: Tensor,
-        query_labels: Tensor,
-        key_labels: Tensor,
-        layout: Layouts,
-        *,
-        scale: float,
-        empty: str,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return gradients laid out as ``empty_like`` of query, key and value (None if shared)."""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -87,6 +43,8 @@ def _refusals(name: str, problem: Problem) -> tuple[str, ...]:
         backend = load(name)
     except ImportError as error:
         return (f"cannot be imported: {error}",)
+    if problem.op == MODULATION and not hasattr(backend, "modulation_forward"):
+        return (f"has no {MODULATION}",)
     return tuple(backend.refusals(problem))
 
 
@@ -103,7 +61,7 @@ def serving(name: str, problem: Problem) -> Backend:
     """
     _require(name, problem)
     if name == REFERENCE:
-        raise ValueError("backend 'reference' is no operator: call semantic_cross_attention")
+        raise ValueError(f"backend 'reference' is no operator: call {problem.op}")
     return load(name)
 
 
@@ -129,13 +87,20 @@ def choose(problem: Problem, backend: str | None = None) -> str:
     """
     wanted = _forced if backend is None else backend
     facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty)
-    return _choose(*facts, wanted)
+    return _choose(*facts, problem.op, problem.aligned, problem.beyond_256, wanted)
 
 
 def _choose(
-    device_type: str, dtype: torch.dtype, shared_value: bool, empty: str, wanted: str | None
+    device_type: str,
+    dtype: torch.dtype,
+    shared_value: bool,
+    empty: str,
+    op: str,
+    aligned: bool,
+    beyond_256: bool,
+    wanted: str | None,
 ) -> str:
-    problem = Problem(device_type, dtype, shared_value, empty)
+    problem = Problem(device_type, dtype, shared_value, empty, op, aligned, beyond_256)
     if wanted is not None:
         _require(wanted, problem)
         return wanted
@@ -144,7 +109,7 @@ def _choose(
         why = refusals(name, problem)
         if not why:
             if name == REFERENCE and reasons:
-                _tell(f"semantic_cross_attention runs dense and slow: {'; '.join(reasons)}")
+                _tell(f"{op} runs dense and slow: {'; '.join(reasons)}")
             return name
         reasons.append(f"backend {name!r}: {', '.join(why)}")
     raise ValueError(f"no backend serves this call: {'; '.join(reasons)}")

@@ -80,24 +80,30 @@ class SemanticLayout:
 
 
 def open_labels(
-    name: str, labels: Tensor | SemanticLayout, of: Tensor
+    name: str, labels: Tensor | SemanticLayout, batch: int, count: int, device: torch.device
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Check the labels of ``of`` (B, H, N, D): (B, N), and a layout's order and offsets.
+    """Check the labels of (B, N) elements: (B, N), and a layout's order and offsets.
 
     Raises:
         TypeError, ValueError: as :func:`scam.ops.problem.check_labels`.
     """
-    batch, count = of.shape[0], of.shape[2]
     if not isinstance(labels, SemanticLayout):
-        check_labels(name, labels, batch, count, of.device)
+        check_labels(name, labels, batch, count, device)
         return labels.expand(batch, count), None, None
     given = labels.labels[0] if labels.labels.shape[0] == 1 else labels.labels
-    check_labels(name, given, batch, count, of.device)
+    check_labels(name, given, batch, count, device)
     return (
         labels.labels.expand(batch, count),
         labels.order.expand(batch, count),
         labels.offsets.expand(batch, -1),
     )
+
+
+def open_labels_of(
+    name: str, labels: Tensor | SemanticLayout, items: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """:func:`open_labels` for the labels of ``items`` (B, H, N, D)."""
+    return open_labels(name, labels, items.shape[0], items.shape[2], items.device)
 
 
 def _flattened(labels: Tensor, num_labels: int, tile: int) -> Tensor:

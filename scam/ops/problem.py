@@ -8,6 +8,8 @@ from torch import Tensor
 
 from scam.ops.autocast import active_dtype, cast_dtype
 
+ATTENTION = "semantic_cross_attention"
+MODULATION = "semantic_modulation"
 LABEL_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 EMPTY = ("zero", "uniform")
 
@@ -16,14 +18,18 @@ EMPTY = ("zero", "uniform")
 class Problem:
     """The facts a backend may decide on, known without looking at any value.
 
-    Sizes are not among them: a backend serves every size, and a compiled graph does not have to
-    be specialised to the sizes it was first seen with.
+    Sizes are not among them, but for two properties of the widths: a backend serves any number of
+    queries, keys, pixels and labels, and a compiled graph does not have to be specialised to the
+    sizes it was first seen with.
     """
 
     device_type: str
     dtype: torch.dtype  # computed in: autocast's dtype where autocast is on
     shared_value: bool = False  # value=None: the keys are the values
     empty: str = "zero"
+    op: str = ATTENTION
+    aligned: bool = True  # D and Dv, or C of a modulation, are multiples of 16
+    beyond_256: bool = False  # one of them is larger than that
 
 
 def check_problem(
@@ -50,12 +56,33 @@ def check_problem(
         raise TypeError(f"scale: expected a number, got {scale!r}")
     if empty not in EMPTY:
         raise ValueError(f"empty: expected 'zero' or 'uniform', got {empty!r}")
+    return attention_problem(query, value, empty, dtype)
+
+
+def attention_problem(
+    query: Tensor, value: Tensor | None, empty: str, dtype: torch.dtype
+) -> Problem:
+    """The facts of a checked call that computes in ``dtype``."""
+    widths = (query.shape[-1], (query if value is None else value).shape[-1])
     return Problem(
-        device_type=query.device.type,
-        dtype=dtype,
-        shared_value=value is None,
-        empty=empty,
+        query.device.type, dtype, value is None, empty, ATTENTION, *_properties(widths)
     )
+
+
+def modulation_problem(x: Tensor, dtype: torch.dtype) -> Problem:
+    """The facts of a checked ``semantic_modulation`` of x (B, C, ...) that computes in ``dtype``."""
+    return Problem(x.device.type, dtype, False, "zero", MODULATION, *_properties((x.shape[1],)))
+
+
+def _properties(widths: tuple[int, ...]) -> tuple[bool, bool]:
+    """``aligned`` and ``beyond_256``, by branches: a compiled graph then sees constants."""
+    aligned, beyond_256 = True, False
+    for width in widths:
+        if width % 16:
+            aligned = False
+        if width > 256:
+            beyond_256 = True
+    return aligned, beyond_256
 
 
 def _check_tensor(name: str, tensor: Tensor, query: Tensor) -> None:

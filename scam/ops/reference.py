@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Semantic cross attention in plain PyTorch: oracle, fallback and baseline.
+"""Semantic cross attention and modulation in plain PyTorch: oracle, fallback and baseline.
 
 Dense: every query meets every key, as in the paper's equation. Any floating dtype, any device,
 any order of gradient. Finite numbers in keys and values of other labels change nothing, bit for
@@ -8,6 +8,7 @@ non-finite number that one query sees reaches all of them through the dense prod
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scam.ops.autocast import cast, without_autocast
@@ -67,19 +68,88 @@ def _attend(
     logits = (q @ k.mT * scale).masked_fill(~visible, -torch.inf).masked_fill(~sees, 0)
     # Zero already, but for empty rows; said again so that no gradient passes: 0 * inf is NaN.
     weights = logits.softmax(-1).masked_fill(~visible if empty == "zero" else ~visible & sees, 0)
-    out = _as_laid_out((weights @ v).to(query.dtype), query)
+    out = (weights @ v).to(query.dtype)
+    out = _as_laid_out(out, empty_output(query, out.shape[-1]).stride())
     if not with_lse:
         return out, None
     lse = logits.logsumexp(-1)
     return out, lse.masked_fill(~sees.squeeze(-1), -torch.inf) if empty == "zero" else lse
 
 
-def _as_laid_out(out: Tensor, query: Tensor) -> Tensor:
+def _as_laid_out(out: Tensor, strides: tuple[int, ...]) -> Tensor:
     """Give ``out`` the memory layout that every backend promises."""
-    strides = empty_output(query, out.shape[-1]).stride()
     order: list[int] = []  # axes from slow to fast; sorted() refuses strides unknown when compiled
-    for axis in range(4):
+    for axis in range(out.dim()):
         slower = [other for other in order if strides[other] >= strides[axis]]
         order.insert(len(slower), axis)
-    inverse = [order.index(axis) for axis in range(4)]
+    inverse = [order.index(axis) for axis in range(out.dim())]
     return out.permute(order).contiguous().permute(inverse)
+
+
+def modulate(
+    x: Tensor,
+    labels: Tensor,
+    keys: Tensor,
+    key_bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    token_labels: Tensor,
+    position: Tensor | None,
+    default_gamma: Tensor | None,
+    default_beta: Tensor | None,
+    noise: Tensor | None,
+    noise_scale: Tensor | None,
+    *,
+    eps: float,
+    negative_slope: float,
+) -> Tensor:
+    """Shapes as in :class:`scam.ops.backends.ModulationBackend`, meaning as in
+    :func:`scam.ops.semantic_modulation`. Intermediates are fp32, or fp64 for fp64 inputs.
+    """  # noqa: D205
+    given = (keys, key_bias, gamma, beta, position, default_gamma, default_beta)
+    x, noise, noise_scale, *given = (
+        None if t is None else cast(t) for t in (x, noise, noise_scale, *given)
+    )
+    with without_autocast(x.device.type):
+        wide = torch.promote_types(x.dtype, torch.float32)
+        values = x.to(wide)
+        scale, shift = _scale_and_shift(values, labels, token_labels, *given)
+        centred = values - values.mean(-1, keepdim=True)
+        variance = centred.square().mean(-1, keepdim=True)
+        y = torch.addcmul(shift, scale, centred * (variance + eps).rsqrt())
+        if noise is not None and noise_scale is not None:
+            y = torch.addcmul(y, noise_scale.to(wide)[:, None], noise.to(wide)[:, None])
+        y = F.leaky_relu(y, negative_slope).to(x.dtype)
+    return _as_laid_out(y, torch.empty_like(x).stride())
+
+
+def _scale_and_shift(
+    x: Tensor,
+    labels: Tensor,
+    token_labels: Tensor,
+    keys: Tensor,
+    key_bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    position: Tensor | None,
+    default_gamma: Tensor | None,
+    default_beta: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """``1 + gamma`` and ``beta`` of every pixel of x (B, C, N), each (B, C, N)."""
+    visible = visibility(labels, token_labels)
+    sees = visible.any(-1, keepdim=True)  # (B, 1, N, 1)
+    seen = visible.any(-2).unsqueeze(-1)  # (B, 1, m, 1)
+    keys, gamma, beta = (t.to(x.dtype).masked_fill(~seen, 0) for t in (keys, gamma, beta))
+    key_bias = key_bias.to(x.dtype).masked_fill(~seen.squeeze(-1), 0)
+    pixels = (x if position is None else x + position.to(x.dtype)).mT.unsqueeze(1)
+    # Pixels that see nothing need finite logits: 0 * NaN in a gradient is NaN.
+    pixels = pixels.masked_fill(~sees, 0)
+    logits = (pixels @ keys.mT + key_bias.unsqueeze(-2)).masked_fill(~visible, -torch.inf)
+    weights = logits.masked_fill(~sees, 0).softmax(-1).masked_fill(~visible, 0)
+    mixed = []
+    for tokens, default, constant in ((gamma, default_gamma, 1.0), (beta, default_beta, 0.0)):
+        read = (weights @ tokens).sum(1)  # (B, N, C)
+        if default is not None:
+            read = torch.where(sees.squeeze(1), read, default.to(x.dtype).unsqueeze(1))
+        mixed.append((read + constant).mT)
+    return mixed[0], mixed[1]

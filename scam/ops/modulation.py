@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``semantic_modulation``: checks, the choice of a backend, the call."""
+
+import torch
+from torch import Tensor
+
+from scam.ops import dispatch, modulation_library, reference
+from scam.ops.autocast import active_dtype, cast_dtype
+from scam.ops.layout import SemanticLayout, open_labels
+from scam.ops.problem import Problem, modulation_problem
+
+
+def semantic_modulation(
+    x: Tensor,
+    labels: Tensor | SemanticLayout,
+    keys: Tensor,
+    key_bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    token_labels: Tensor | SemanticLayout,
+    *,
+    position: Tensor | None = None,
+    default_gamma: Tensor | None = None,
+    default_beta: Tensor | None = None,
+    noise: Tensor | None = None,
+    noise_scale: Tensor | None = None,
+    eps: float = 1e-5,
+    negative_slope: float = 0.2,
+    backend: str | None = None,
+) -> Tensor:
+    """Normalise a feature map and modulate each pixel by the tokens of its own label.
+
+    ::
+
+        p[h, i, j] = softmax_j(<x[i] + position[i], keys[h, j]> + key_bias[h, j])
+        over the tokens j with token_labels[j] == labels[i] >= 0
+        scale[i] = 1 + sum_hj p[h, i, j] gamma[h, j]      shift[i] = sum_hj p[h, i, j] beta[h, j]
+        y[i] = leaky_relu(scale[i] * norm(x)[i] + shift[i] + noise_scale * noise[i])
+
+    ``norm`` is the instance norm without parameters: per image and channel over all pixels,
+    ignored ones included, biased variance. Everything the paper computes between pixels and
+    latents (query, key, value and output projections, gamma and beta) is linear, so it folds into
+    one key, one gamma and one beta per token: :meth:`scam.nn.SemanticCrossAttention.absorbed`
+    makes them. Costs heads * k * C per pixel, and autograd keeps x and statistics only.
+
+    Args:
+        x: (B, C, H, W), any floating dtype; the result has its memory format.
+        labels: (B, H, W) or (H, W), integers as in :func:`scam.ops.semantic_cross_attention`, or
+            a layout of them. Negative: sees no token.
+        keys: (B, heads, m, C), any scale of the scores already inside. dtype of x, like all
+            tensors but the labels (autocast excepted).
+        key_bias: (B, heads, m).
+        gamma: (B, heads, m, C).
+        beta: (B, heads, m, C).
+        token_labels: (B, m) or (m,), or a layout of them. Negative: seen by no pixel.
+        position: (C, H, W), a constant added to x in the scores only.
+        default_gamma: (C,) or (B, C), gamma of pixels that see no token; default 0.
+        default_beta: (C,) or (B, C), beta of such pixels; default 0.
+        noise: (B, 1, H, W), a constant; given together with ``noise_scale`` or not at all.
+        noise_scale: (C,).
+        eps: added to the variance.
+        negative_slope: of the leaky ReLU, at least 0; 1 leaves it out.
+        backend: as in :func:`scam.ops.semantic_cross_attention`.
+
+    Returns:
+        y, like x.
+
+    Raises:
+        TypeError: an argument that is no tensor, or of a dtype that does not fit.
+        ValueError: shapes or devices that do not fit, ``noise`` without ``noise_scale`` or the
+            other way round, a constant that requires a gradient, ``eps`` or ``negative_slope``
+            negative, or a forced backend that cannot serve.
+    """
+    given = {
+        "keys": keys,
+        "key_bias": key_bias,
+        "gamma": gamma,
+        "beta": beta,
+        "position": position,
+        "default_gamma": default_gamma,
+        "default_beta": default_beta,
+        "noise": noise,
+        "noise_scale": noise_scale,
+    }
+    problem = _check(x, given)
+    _check_numbers(eps, negative_slope)
+    batch, channels, height, width = x.shape
+    pixels = x.flatten(2)
+    tokens = _flat_labels("token_labels", token_labels, batch, keys.shape[2], x.device)
+    of_pixels = _flat_labels("labels", labels, batch, height * width, x.device, (height, width))
+    position = None if position is None else position.flatten(1)
+    noise = None if noise is None else noise.flatten(1)
+    default_gamma, default_beta = (
+        None if default is None else default.expand(batch, channels)
+        for default in (default_gamma, default_beta)
+    )
+    constants = (position, default_gamma, default_beta, noise, noise_scale)
+    inputs = (pixels, of_pixels[0], keys, key_bias, gamma, beta, tokens[0], *constants)
+    chosen = dispatch.choose(problem, backend)
+    if chosen == dispatch.REFERENCE:
+        y = reference.modulate(*inputs, eps=eps, negative_slope=negative_slope)
+    else:
+        layout = (*of_pixels[1:], *tokens[1:])
+        y = modulation_library.modulation_fwd(*inputs, *layout, eps, negative_slope, chosen)[0]
+    return y.unflatten(2, (height, width))
+
+
+def _check(x: Tensor, given: dict[str, Tensor | None]) -> Problem:
+    _check_tensor("x", x, x)
+    if x.dim() != 4 or x.shape[1] < 1:
+        raise ValueError(f"x: expected shape (B, C, H, W) with C >= 1, got {tuple(x.shape)}")
+    wanted = active_dtype(x.device.type)
+    dtype = cast_dtype(x.dtype, wanted)
+    for name, tensor in given.items():
+        if tensor is None:
+            continue
+        _check_tensor(name, tensor, x)
+        if cast_dtype(tensor.dtype, wanted) != dtype:
+            raise TypeError(f"{name} is {tensor.dtype}, x {x.dtype}: expected one dtype")
+    _check_shapes(x, given)
+    for name in ("position", "noise"):
+        constant = given[name]
+        if constant is not None and constant.requires_grad:
+            raise ValueError(f"{name}: a constant that gets no gradient; detach it")
+    if (given["noise"] is None) != (given["noise_scale"] is None):
+        raise ValueError("noise and noise_scale: expected both or neither")
+    return modulation_problem(x, dtype)
+
+
+def _check_tensor(name: str, tensor: Tensor, x: Tensor) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name}: expected a floating dtype, got {tensor.dtype}")
+    if tensor.device != x.device:
+        raise ValueError(f"{name} is on {tensor.device}, x on {x.device}: expected one")
+
+
+def _check_shapes(x: Tensor, given: dict[str, Tensor | None]) -> None:
+    batch, channels, height, width = x.shape
+    keys = given["keys"]
+    assert keys is not None
+    if keys.dim() != 4 or keys.shape[0] != batch or keys.shape[3] != channels or not keys.shape[1]:
+        raise ValueError(
+            f"keys: expected shape ({batch}, heads, m, {channels}) to fit x, "
+            f"got {tuple(keys.shape)}"
+        )
+    per_token = tuple(keys.shape)
+    expected = {
+        "key_bias": (per_token[:3],),
+        "gamma": (per_token,),
+        "beta": (per_token,),
+        "position": ((channels, height, width),),
+        "default_gamma": ((channels,), (batch, channels)),
+        "default_beta": ((channels,), (batch, channels)),
+        "noise": ((batch, 1, height, width),),
+        "noise_scale": ((channels,),),
+    }
+    for name, shapes in expected.items():
+        tensor = given[name]
+        if tensor is not None and tuple(tensor.shape) not in shapes:
+            wanted = " or ".join(str(shape) for shape in shapes)
+            raise ValueError(f"{name}: expected shape {wanted}, got {tuple(tensor.shape)}")
+
+
+def _check_numbers(eps: float, negative_slope: float) -> None:
+    for name, number in (("eps", eps), ("negative_slope", negative_slope)):
+        if isinstance(number, Tensor) or not isinstance(number, int | float):
+            raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
+        if not number >= 0:
+            raise ValueError(f"{name}: expected at least 0, got {number}")
+
+
+def _flat_labels(
+    name: str,
+    labels: Tensor | SemanticLayout,
+    batch: int,
+    count: int,
+    device: torch.device,
+    size: tuple[int, int] | None = None,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Labels (B, N) with a layout's order and offsets; maps of ``size`` are flattened."""
+    if isinstance(labels, Tensor) and size is not None and tuple(labels.shape[-2:]) == size:
+        flat = labels.flatten(-2)
+        if flat.dim() in (1, 2):
+            labels = flat
+    return open_labels(name, labels, batch, count, device)

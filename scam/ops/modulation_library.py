@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``scam::modulation_fwd`` and ``scam::modulation_bwd``: the modulation as PyTorch sees it.
+
+Pixels are flattened: shapes as in :class:`scam.ops.backends.ModulationBackend`.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from scam.ops import autocast, dispatch
+from scam.ops.backends import ModulationBackend
+from scam.ops.problem import MODULATION, modulation_problem
+from scam.ops.registration import as_saved, define, first_order_only, register_autograd
+
+_INPUTS = (
+    "Tensor x, Tensor labels, Tensor keys, Tensor key_bias, Tensor gamma, Tensor beta, "
+    "Tensor token_labels, Tensor? position, Tensor? default_gamma, Tensor? default_beta, "
+    "Tensor? noise, Tensor? noise_scale"
+)
+_OPTIONS = (
+    "Tensor? pixel_order, Tensor? pixel_offsets, Tensor? token_order, Tensor? token_offsets, "
+    "float eps, float negative_slope, str backend"
+)
+_STATISTICS = "Tensor lse, Tensor mean, Tensor rstd"
+_FORWARD = f"modulation_fwd({_INPUTS}, {_OPTIONS}) -> (Tensor y, {_STATISTICS})"
+_BACKWARD = (
+    f"modulation_bwd(Tensor grad_y, {_INPUTS}, {_STATISTICS}, {_OPTIONS}) "
+    "-> (Tensor grad_x, Tensor grad_keys, Tensor grad_key_bias, Tensor grad_gamma, "
+    "Tensor grad_beta, Tensor grad_default_gamma, Tensor grad_default_beta, "
+    "Tensor grad_noise_scale)"
+)
+_DIFFERENTIABLE = (0, 2, 3, 4, 5, 8, 9, 11)  # places among the inputs
+_NUM_INPUTS = 12
+_LABELS = (1, 6)
+
+
+def _serving(name: str, x: Tensor) -> ModulationBackend:
+    return cast(ModulationBackend, dispatch.serving(name, modulation_problem(x, x.dtype)))
+
+
+def _forward(*args: Any) -> tuple[Tensor, ...]:
+    *tensors, eps, negative_slope, name = args
+    return _serving(name, args[0]).modulation_forward(
+        *tensors[:-4], tuple(tensors[-4:]), eps=eps, negative_slope=negative_slope
+    )
+
+
+def _forward_fake(x: Tensor, labels: Tensor, keys: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    statistics = x.new_empty(x.shape[:2], dtype=torch.promote_types(x.dtype, torch.float32))
+    lse = statistics.new_empty((x.shape[0], keys.shape[1], x.shape[2]))
+    return torch.empty_like(x), lse, statistics, torch.empty_like(statistics)
+
+
+def _cast_inputs(*args: Any) -> tuple[Any, ...]:
+    inputs = (
+        value if value is None or place in _LABELS else autocast.cast(value)
+        for place, value in enumerate(args[:_NUM_INPUTS])
+    )
+    return *inputs, *args[_NUM_INPUTS:]
+
+
+def _backward(*args: Any) -> tuple[Tensor, ...]:
+    *tensors, eps, negative_slope, name = args
+    x = tensors[1]
+    gradients = _serving(name, x).modulation_backward(
+        *tensors[:-4], tuple(tensors[-4:]), eps=eps, negative_slope=negative_slope
+    )
+    # A schema cannot return an optional tensor.
+    return tuple(x.new_empty(0) if gradient is None else gradient for gradient in gradients)
+
+
+def _backward_fake(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
+    x = args[0]
+    given = (args[place] for place in _DIFFERENTIABLE)
+    x_like, *small = (x.new_empty(0) if value is None else value for value in given)
+    return torch.empty_like(x_like), *(x.new_empty(value.shape) for value in small)
+
+
+modulation_fwd = define(_FORWARD, _forward, _forward_fake, _cast_inputs)
+modulation_bwd = define(_BACKWARD, _backward, _backward_fake, as_saved)
+
+
+class _Modulate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        *tensors, ctx.eps, ctx.negative_slope, ctx.backend = inputs
+        with torch._C._AutoDispatchBelowAutograd():
+            y, *statistics = modulation_fwd(*inputs)
+        ctx.save_for_backward(*tensors, *statistics)
+        ctx.mark_non_differentiable(*statistics)
+        ctx.set_materialize_grads(False)
+        return y, *statistics
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor | None, *_: None) -> tuple[Any, ...]:
+        *tensors, lse, mean, rstd = ctx.saved_tensors
+        inputs, layout = tensors[:_NUM_INPUTS], tensors[_NUM_INPUTS:]
+        wanted: list[Tensor | None] = [None] * (_NUM_INPUTS + 7)
+        if grad_y is None:
+            return tuple(wanted)
+        options = (ctx.eps, ctx.negative_slope, ctx.backend)
+        gradients = modulation_bwd(grad_y, *inputs, lse, mean, rstd, *layout, *options)
+        for place, gradient in zip(_DIFFERENTIABLE, gradients, strict=True):
+            wanted[place] = None if inputs[place] is None else gradient
+        return tuple(wanted)
+
+
+register_autograd(modulation_fwd, _Modulate)
+first_order_only(modulation_bwd, MODULATION)
