@@ -64,13 +64,11 @@ def attention_problem(
 ) -> Problem:
     """The facts of a checked call that computes in ``dtype``."""
     widths = (query.shape[-1], (query if value is None else value).shape[-1])
-    return Problem(
-        query.device.type, dtype, value is None, empty, ATTENTION, *_properties(widths)
-    )
+    return Problem(query.device.type, dtype, value is None, empty, ATTENTION, *_properties(widths))
 
 
 def modulation_problem(x: Tensor, dtype: torch.dtype) -> Problem:
-    """The facts of a checked ``semantic_modulation`` of x (B, C, ...) that computes in ``dtype``."""
+    """The facts of a checked modulation of x (B, C, ...) that computes in ``dtype``."""
     return Problem(x.device.type, dtype, False, "zero", MODULATION, *_properties((x.shape[1],)))
 
 

@@ -105,7 +105,7 @@ def modulate(
 ) -> Tensor:
     """Shapes as in :class:`scam.ops.backends.ModulationBackend`, meaning as in
     :func:`scam.ops.semantic_modulation`. Intermediates are fp32, or fp64 for fp64 inputs.
-    """  # noqa: D205
+    """
     given = (keys, key_bias, gamma, beta, position, default_gamma, default_beta)
     x, noise, noise_scale, *given = (
         None if t is None else cast(t) for t in (x, noise, noise_scale, *given)

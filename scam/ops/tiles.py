@@ -119,8 +119,8 @@ def split(plan: TilePlan, pieces: int, rows: int) -> Pieces:
     wanted = tiles.long() * pieces // count
     allowed = tiles.long() * rows // (count * meets.clamp(min=1))
     extra = torch.minimum(wanted, allowed).to(torch.int32)
-    length = (tiles + extra) // (1 + extra)
-    parts = (tiles + length - 1) // length.clamp(min=1)
+    length = ((tiles + extra) // (1 + extra)).clamp(min=1)
+    parts = (tiles + length - 1) // length
     parts_up_to = parts.cumsum(1, dtype=torch.int32)
     first_row = (parts * meets).cumsum(1, dtype=torch.int32) - parts * meets
 
@@ -136,7 +136,7 @@ def split(plan: TilePlan, pieces: int, rows: int) -> Pieces:
     of_narrow = _pick(torch.stack((first_row - firsts, meets, parts), -1), plan.narrow_group)
     start, step, parts = of_narrow.unbind(-1)
     position = torch.arange(start.shape[1], dtype=torch.int32, device=start.device)
-    met = step > 0  # the group of ignored items meets nothing
+    met = (step > 0) & (parts > 0)
     spans = torch.stack((start + position, step, parts), -1).masked_fill(~met[..., None], 0)
     return Pieces(table.masked_fill(~used, 0), spans, start.shape[1] + rows)
 

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Helpers for tests and benchmarks of the ops: inputs, an fp64 oracle, error budgets, poison."""
+
+from scam.testing.attention import (
+    MEMORY,
+    Inputs,
+    assert_matches_oracle,
+    lay_out,
+    make_inputs,
+    outcome,
+)
+from scam.testing.budget import assert_within_budget
+from scam.testing.modulation import (
+    MAPS,
+    ModulationInputs,
+    assert_modulation_matches_oracle,
+    make_modulation_inputs,
+    modulation_outcome,
+)
+from scam.testing.poison import poisoned_memory
+
+__all__ = [
+    "MAPS",
+    "MEMORY",
+    "Inputs",
+    "ModulationInputs",
+    "assert_matches_oracle",
+    "assert_modulation_matches_oracle",
+    "assert_within_budget",
+    "lay_out",
+    "make_inputs",
+    "make_modulation_inputs",
+    "modulation_outcome",
+    "outcome",
+    "poisoned_memory",
+]

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs of the modulation, and its results held against an fp64 oracle."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scam.ops import SemanticLayout, semantic_modulation
+from scam.testing.budget import assert_within_budget
+
+MAPS = ("channels_first", "channels_last", "sliced")
+_CONSTANT = ("labels", "token_labels", "position", "noise")
+
+
+@dataclass(frozen=True)
+class ModulationInputs:
+    """Arguments of :func:`scam.ops.semantic_modulation`, shapes and dtypes as there."""
+
+    x: Tensor
+    labels: Tensor | SemanticLayout
+    keys: Tensor
+    key_bias: Tensor
+    gamma: Tensor
+    beta: Tensor
+    token_labels: Tensor | SemanticLayout
+    position: Tensor | None = None
+    default_gamma: Tensor | None = None
+    default_beta: Tensor | None = None
+    noise: Tensor | None = None
+    noise_scale: Tensor | None = None
+
+    def to(self, dtype: torch.dtype) -> "ModulationInputs":
+        """The same numbers in another dtype."""
+        floating = {name: tensor.to(dtype) for name, tensor in self._floating().items()}
+        return replace(self, **floating)
+
+    def leaves(self) -> "ModulationInputs":
+        """The same memory, with gradients collected separately."""
+        leaves = {
+            name: tensor.detach().requires_grad_()
+            for name, tensor in self._floating().items()
+            if name not in _CONSTANT
+        }
+        return replace(self, **leaves)
+
+    def arguments(self) -> dict[str, Any]:
+        """By the names of the op's parameters."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """``grad_<name>`` of every leaf that has one."""
+        held = {name: tensor.grad for name, tensor in self._floating().items()}
+        return {f"grad_{name}": grad for name, grad in held.items() if grad is not None}
+
+    def _floating(self) -> dict[str, Tensor]:
+        return {
+            name: value
+            for name, value in self.arguments().items()
+            if isinstance(value, Tensor) and value.is_floating_point()
+        }
+
+
+def make_modulation_inputs(
+    *,
+    batch: int = 2,
+    heads: int = 1,
+    channels: int = 16,
+    size: tuple[int, int] = (7, 6),
+    tokens: int = 24,
+    num_labels: int = 5,
+    memory: str = "channels_first",
+    extras: bool = True,
+    label_dtype: torch.dtype = torch.int64,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    seed: int = 0,
+) -> ModulationInputs:
+    """Draw inputs: unsorted labels, some ignored (in signed dtypes), the last without tokens.
+
+    ``memory`` lays out x: ``channels_first``, ``channels_last``, or ``sliced`` out of a wider map
+    whose other numbers are NaN. ``extras``: whether position, defaults and noise are given.
+    """
+    random = torch.Generator().manual_seed(seed)
+    height, width = size
+
+    def draw(*shape: int) -> Tensor:
+        drawn = torch.randn(shape, generator=random, dtype=torch.float64)
+        return drawn.to(device, dtype)
+
+    def draw_labels(shape: tuple[int, ...], up_to: int) -> Tensor:
+        lowest = -1 if label_dtype.is_signed else 0
+        drawn = torch.randint(lowest, max(1, up_to), shape, generator=random)
+        return drawn.to(device, label_dtype)
+
+    x = draw(batch, channels, height, width) + 0.5
+    spread = channels**-0.5  # keeps the softmax from choosing one token
+    keys = (draw(batch, heads, tokens, channels).double() * spread).to(dtype)
+    optional: dict[str, Tensor] = {}
+    if extras:
+        optional = {
+            "position": draw(channels, height, width),
+            "default_gamma": draw(channels),
+            "default_beta": draw(batch, channels),
+            "noise": draw(batch, 1, height, width),
+            "noise_scale": draw(channels),
+        }
+    return ModulationInputs(
+        x=_lay_out(x, memory),
+        labels=draw_labels((batch, height, width), num_labels),
+        keys=keys,
+        key_bias=draw(batch, heads, tokens),
+        gamma=draw(batch, heads, tokens, channels),
+        beta=draw(batch, heads, tokens, channels),
+        token_labels=draw_labels((batch, tokens), num_labels - 1),
+        **optional,
+    )
+
+
+def _lay_out(x: Tensor, memory: str) -> Tensor:
+    if memory == "channels_last":
+        return x.contiguous(memory_format=torch.channels_last)
+    if memory == "sliced":
+        wider = x.new_full((*x.shape[:-1], x.shape[-1] + 3), torch.nan)
+        wider[..., 1:-2] = x
+        return wider[..., 1:-2]
+    if memory != "channels_first":
+        raise ValueError(f"memory: expected one of {', '.join(MAPS)}, got {memory!r}")
+    return x
+
+
+def modulation_outcome(
+    inputs: ModulationInputs,
+    *,
+    backend: str | None,
+    rounded_to: torch.dtype | None = None,
+    seed: int = 1,
+    **options: float,
+) -> dict[str, Tensor]:
+    """Run forward and backward; return y and ``grad_<name>`` of every differentiable argument.
+
+    The gradient of y is drawn from ``seed`` in fp64 and rounded to ``rounded_to`` (default: the
+    inputs' dtype), so that runs in two dtypes can share it. ``options``: eps, negative_slope.
+    """
+    leaves = inputs.leaves()
+    y = semantic_modulation(**leaves.arguments(), backend=backend, **options)
+    random = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(y.shape, generator=random, dtype=torch.float64)
+    y.backward(drawn.to(rounded_to or y.dtype).to(y.device, y.dtype))
+    return {"y": y.detach()} | leaves.gradients()
+
+
+def assert_modulation_matches_oracle(
+    inputs: ModulationInputs, *, backend: str, **options: float
+) -> None:
+    """Hold one backend's results and gradients against fp64 on the same, already rounded inputs.
+
+    The reference in the inputs' own dtype is the yardstick; see
+    :func:`scam.testing.assert_within_budget`.
+    """
+    dtype = inputs.x.dtype
+    actual = modulation_outcome(inputs, backend=backend, **options)
+    eager = modulation_outcome(inputs, backend="reference", **options)
+    exact = modulation_outcome(
+        inputs.to(torch.float64), backend="reference", rounded_to=dtype, **options
+    )
+    assert actual.keys() == exact.keys()
+    for name in exact:
+        assert_within_budget(name, actual[name], exact[name], eager[name])
