@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.config import ModelConfig
-from scam.models.latents import Latents
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid
 from scam.nn.sat import LEAK, SatLayer
@@ -41,6 +40,7 @@ class SatEncoder(nn.Module):
                 config.num_tokens,
                 released=config.released,
                 fused=fused,
+                latents_per_label=config.latents_per_label,
             )
 
         self.cross = nn.ModuleList(layer(3 + RGB_POSITION if c == 3 else c) for c in channels)
@@ -48,19 +48,32 @@ class SatEncoder(nn.Module):
             layer(config.token_dim) for _ in channels if config.self_attention
         )
 
-    def forward(self, image: Tensor, pyramid: LabelPyramid, token_labels: Tensor) -> Latents:
-        """image (B, 3, H, W) in [-1, 1]; levels of ``pyramid`` match the convolutions' sizes."""
-        tokens = self.tokens.expand(image.shape[0], -1, -1)
+    def forward(
+        self,
+        image: Tensor,
+        pyramid: LabelPyramid,
+        token_labels: Tensor,
+        chosen: Tensor | None = None,
+    ) -> Tensor:
+        """Latents (B, m, d) of image (B, 3, H, W) in [-1, 1] with labels ``token_labels`` (m,).
+
+        Levels of ``pyramid`` match the convolutions' sizes. ``chosen`` (m',) picks the tokens to
+        compute: with per-token norms, tokens of different labels never meet.
+        """
+        learned: Tensor = self.tokens
+        if chosen is not None:
+            learned, token_labels = learned[chosen], token_labels[chosen]
+        tokens = learned.expand(image.shape[0], -1, -1)
         features = image
         for level, cross in enumerate(self.cross):
             if self.config.pyramid and level > 0:
                 features = F.leaky_relu(self.convs[level - 1](features), LEAK)
-            labels = pyramid.maps[level if self.config.pyramid else 0]
+            labels = pyramid.groups[level if self.config.pyramid else 0]
             pixels = self._with_position(features).flatten(2).transpose(1, 2)
-            tokens = cross(tokens, pixels, token_labels, labels.flatten(1))
+            tokens = cross(tokens, pixels, token_labels, labels)
             if self.config.self_attention:
                 tokens = self.self_attention[level](tokens, tokens, token_labels, token_labels)
-        return Latents(tokens, pyramid.present)
+        return tokens
 
     def _with_position(self, features: Tensor) -> Tensor:
         batch, channels, height, width = features.shape

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.config import ModelConfig
+from scam.nn.attention import Labels
 from scam.nn.modulation import ScamModulation
 from scam.nn.pyramid import LabelPyramid, one_hot
 from scam.nn.sat import LEAK
@@ -36,20 +37,27 @@ class ScamGenerator(nn.Module):
         tokens: Tensor,
         token_labels: Tensor,
         noise: torch.Generator | None = None,
+        chosen: Tensor | None = None,
     ) -> Tensor:
         """tokens (B, m, d) -> image (B, 3, H, W) in [-1, 1].
 
         ``pyramid`` holds the maps of every resolution, finest first. ``noise`` is the generator
-        that the noise fields are drawn from; None paints without noise.
+        that the noise fields are drawn from; None paints without noise. ``chosen`` (m',) says
+        which tokens are given, if not all: those of labels the map lacks are read by no pixel.
         """
-        maps = pyramid.maps[::-1]
-        if self.token_embedding is not None:
-            tokens = tokens + self.token_embedding
+        maps, groups = pyramid.maps[::-1], pyramid.groups[::-1]
+        embedding: Tensor | None = self.token_embedding
+        if chosen is not None:
+            token_labels = token_labels[chosen]
+            embedding = None if embedding is None else embedding[chosen]
+        if embedding is not None:
+            tokens = tokens + embedding
         x = self.seed(one_hot(maps[0], self.config.num_labels).to(self.seed.weight.dtype))
         rgb: Tensor | None = None
-        for block, low, high in zip(self.blocks, maps, maps[1:], strict=False):
+        for i, block in enumerate(self.blocks):
+            size = (maps[i + 1].shape[1], maps[i + 1].shape[2])
             x, updated, rgb = cast(GeneratorBlock, block)(
-                x, rgb, low, high, tokens, token_labels, noise
+                x, rgb, groups[i], groups[i + 1], size, tokens, token_labels, noise
             )
             tokens = updated if self.config.duplex else tokens
         assert rgb is not None
@@ -77,6 +85,7 @@ class GeneratorBlock(nn.Module):
                 noisy=noisy,
                 released=config.released,
                 fused=fused,
+                latents_per_label=config.latents_per_label,
             )
 
         self.modulation1 = modulation(entering, duplex=config.duplex, noisy=True)
@@ -91,14 +100,14 @@ class GeneratorBlock(nn.Module):
         self,
         x: Tensor,
         rgb: Tensor | None,
-        low: Tensor,
-        high: Tensor,
+        low: Labels,
+        high: Labels,
+        size: tuple[int, int],
         tokens: Tensor,
         token_labels: Tensor,
         noise: torch.Generator | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """x at the size of label map ``low`` -> features, tokens and RGB at that of ``high``."""
-        size = (high.shape[1], high.shape[2])
+        """x, labels ``low`` -> features, tokens and RGB of ``size`` (h, w), labels ``high``."""
         x, tokens = self.modulation1(x, low, tokens, token_labels, noise)
         x = F.interpolate(self.conv1(self._activate_again(x)), size=size, mode="nearest")
         x, tokens = self.modulation2(x, high, tokens, token_labels, noise)
@@ -111,7 +120,7 @@ class GeneratorBlock(nn.Module):
         return F.leaky_relu(x, LEAK) if self.released else x
 
     def _before_rgb(
-        self, x: Tensor, labels: Tensor, tokens: Tensor, token_labels: Tensor
+        self, x: Tensor, labels: Labels, tokens: Tensor, token_labels: Tensor
     ) -> Tensor:
         if self.rgb_modulation is not None:
             return cast(Tensor, self.rgb_modulation(x, labels, tokens, token_labels, None)[0])

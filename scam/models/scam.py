@@ -34,6 +34,7 @@ class Scam(nn.Module):
     def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.fused = fused
         self.encoder = SatEncoder(config, fused=fused)
         self.generator = ScamGenerator(config, fused=fused)
         labels = torch.tensor(config.token_labels())
@@ -44,35 +45,65 @@ class Scam(nn.Module):
 
     def fuse(self, fused: bool) -> "Scam":
         """Switch every attention between fused and dense; returns self."""
+        self.fused = fused
         for module in self.modules():
             if isinstance(module, SemanticCrossAttention):
                 module.fused = fused
         return self
 
-    def pyramid(self, labels: Tensor) -> LabelPyramid:
-        """Label maps (B, H, W) at the encoder's sizes, which the default generator shares."""
+    def pyramid(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> LabelPyramid:
+        """Label maps (B, H, W) at the encoder's sizes, which the default generator shares.
+
+        ``occurring``: the labels they may hold, where that is known; on a GPU it saves computing
+        the tokens of the others.
+        """
         levels = self.config.levels
         if self.config.released:
             sizes = pyramid_sizes(*self.config.size, levels)
             return LabelPyramid.nearest(labels, self.config.num_labels, sizes)
-        return LabelPyramid.build(labels, self.config.num_labels, levels)
+        return LabelPyramid.build(labels, self.config.num_labels, levels, occurring)
 
     def forward(
         self, image: Tensor, pyramid: LabelPyramid, noise: torch.Generator | None = None
     ) -> Tensor:
         """Reconstruct image (B, 3, H, W) from its own latents under its own label map."""
-        latents = self.encoder(image, pyramid, self.token_labels)
-        return self.paint(pyramid, latents, noise)
+        chosen = self._read_tokens(pyramid)
+        tokens = self.encoder(image, pyramid, self.token_labels, chosen)
+        return self._generate(pyramid, tokens, chosen, noise)
 
     def paint(
         self, pyramid: LabelPyramid, latents: Latents, noise: torch.Generator | None = None
     ) -> Tensor:
         """Generate from a pyramid that is already built."""
+        chosen = self._read_tokens(pyramid)
+        tokens = latents.tokens if chosen is None else latents.tokens[:, chosen]
+        return self._generate(pyramid, tokens, chosen, noise)
+
+    def _read_tokens(self, pyramid: LabelPyramid) -> Tensor | None:
+        """Numbers of the tokens that some pixel reads; None: all, or not known.
+
+        Joint norms couple the labels, and the dense way computes what the paper does.
+        """
+        occurring = pyramid.occurring
+        if not self.fused or self.config.released or occurring is None:
+            return None
+        if len(occurring) in (0, self.config.num_labels):
+            return None
+        read = torch.tensor([label in occurring for label in self.config.token_labels()])
+        return read.nonzero().flatten().to(pyramid.present.device, non_blocking=True)
+
+    def _generate(
+        self,
+        pyramid: LabelPyramid,
+        tokens: Tensor,
+        chosen: Tensor | None,
+        noise: torch.Generator | None,
+    ) -> Tensor:
         if self.config.released:
             sizes = released_generator_sizes(*self.config.size, self.config.levels)
             labels = pyramid.maps[0]
             pyramid = LabelPyramid.nearest(labels, self.config.num_labels, sizes)
-        return self.generator(pyramid, latents.tokens, self.token_labels, noise)
+        return self.generator(pyramid, tokens, self.token_labels, noise, chosen)
 
     def encode(self, image: Tensor, labels: Tensor) -> Latents:
         """Latents of image (B, 3, H, W) or (3, H, W) in [-1, 1] under labels (B, H, W) or (H, W).
@@ -80,7 +111,8 @@ class Scam(nn.Module):
         Raises ValueError when a size differs from ``config.size``.
         """
         image, labels = self._batched(image, labels)
-        return self.encoder(image, self.pyramid(labels), self.token_labels)
+        pyramid = self.pyramid(labels)
+        return Latents(self.encoder(image, pyramid, self.token_labels), pyramid.present)
 
     def generate(
         self, labels: Tensor, latents: Latents, noise: torch.Generator | None = None

@@ -5,7 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.ops import semantic_cross_attention
+from scam.nn.cost import Form, attention_cost, cheapest
+from scam.ops import SemanticLayout, semantic_cross_attention
+
+Labels = Tensor | SemanticLayout
 
 
 class SemanticCrossAttention(nn.Module):
@@ -14,6 +17,7 @@ class SemanticCrossAttention(nn.Module):
     ``fused`` chooses how, never what: both ways own the same parameters and agree to rounding.
     ``empty`` says what a query without any key of its label receives: ``"zero"`` (nothing at all,
     the bias of ``to_out`` included) or ``"uniform"`` (the mean over every key, as released).
+    ``latents_per_label`` only weighs the costs by which the fused way chooses its form.
     """
 
     def __init__(
@@ -26,6 +30,7 @@ class SemanticCrossAttention(nn.Module):
         empty: str = "zero",
         key_bias: bool = False,
         fused: bool = True,
+        latents_per_label: int = 8,
     ) -> None:
         super().__init__()
         if attention_dim % heads:
@@ -33,6 +38,7 @@ class SemanticCrossAttention(nn.Module):
         self.heads = heads
         self.empty = empty
         self.fused = fused
+        self.latents_per_label = latents_per_label
         self.scale = (attention_dim // heads) ** -0.5
         self.to_query = nn.Linear(query_dim, attention_dim)
         self.to_key = nn.Linear(key_dim, attention_dim, bias=key_bias)
@@ -40,84 +46,121 @@ class SemanticCrossAttention(nn.Module):
         self.to_out = nn.Linear(attention_dim, query_dim)
 
     def forward(
-        self, queries: Tensor, keys: Tensor, query_labels: Tensor, key_labels: Tensor
+        self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels
     ) -> Tensor:
         """Attend. queries (B, Nq, query_dim), keys (B, Nk, key_dim), labels (B, N) or (N,).
 
-        Returns (B, Nq, query_dim).
+        Labels may come as layouts, too. Returns (B, Nq, query_dim).
         """
-        q = self._split_heads(self.to_query(queries))
         if self.fused:
-            mixed, seen = self._attend_fused(q, keys, query_labels, key_labels)
+            mixed, seen = self._attend_fused(queries, keys, query_labels, key_labels)
         else:
-            mixed, seen = self._attend_dense(q, keys, query_labels, key_labels)
+            mixed, seen = self._attend_dense(queries, keys, query_labels, key_labels)
         out = self.to_out(mixed.transpose(1, 2).flatten(2))
         return out if self.empty == "uniform" else torch.where(seen, out, 0.0)
 
-    def absorbed(self, tokens: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values for pixels that are never projected, neither before nor behind.
+    def cost(self, queries: int, keys: int, head_dim: int = 0) -> dict[Form, int]:
+        """Multiply-adds of every form, for numbers of queries and keys in one image."""
+        return attention_cost(
+            queries,
+            keys,
+            max(queries, keys) * self.latents_per_label,
+            self.to_query.in_features,
+            self.to_key.in_features,
+            self.to_query.out_features,
+            self.heads,
+            head_dim,
+        )
 
-        Scores are linear in the pixels and everything behind the softmax is linear in the values,
-        so the projections of both sides and a head ``x @ weight.T + bias`` (query_dim -> G) fold
-        into the tokens: what the head makes of :meth:`forward` is the plain attention of pixels
-        with a channel of ones appended, which carries the query bias, at the same ``scale``.
+    def absorbed_keys(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys for queries that are never projected: their scores are ``x . key + bias``.
 
-        tokens (B, m, key_dim) -> keys (B, heads, m, query_dim + 1), values (B, heads, m, G), for
-        queries that see something; summed over heads.
+        tokens (B, m, key_dim) -> keys (B, heads, m, query_dim) and biases (B, heads, m), the
+        scale inside. The key projection's own bias cancels in the softmax but for the query's
+        part, which is kept.
         """
-        width = self.to_query.out_features // self.heads
-        k, v = (self._split_heads(project(tokens)) for project in (self.to_key, self.to_value))
-        into = self.to_query.weight.unflatten(0, (self.heads, width))
-        query_bias = self.to_query.bias.unflatten(0, (self.heads, width, 1))
-        keys = torch.cat([k @ into, k @ query_bias], dim=-1)
-        out_of = self.to_out.weight.t().unflatten(0, (self.heads, width)) @ weight.t()
-        constant = (bias + weight @ self.to_out.bias) / self.heads
-        return keys, v @ out_of + constant
+        k = self._split_heads(self.to_key(tokens)) * self.scale
+        into = self.to_query.weight.unflatten(0, (self.heads, -1))
+        query_bias = self.to_query.bias.unflatten(0, (self.heads, -1, 1))
+        return k @ into, (k @ query_bias).squeeze(-1)
+
+    def absorbed_values(self, tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Values behind the output projection and a head ``x @ weight.T + bias``.
+
+        tokens (B, m, key_dim), weight (G, query_dim) -> (B, heads, m, G), which summed over
+        heads give what the head makes of :meth:`forward`, for queries that see something.
+        """
+        v = self._split_heads(self.to_value(tokens))
+        out_of = self.to_out.weight.t().unflatten(0, (self.heads, -1)) @ weight.t()
+        return v @ out_of + (bias + weight @ self.to_out.bias) / self.heads
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
+    def _project(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        projected = (self.to_query(queries), self.to_key(keys), self.to_value(keys))
+        q, k, v = (self._split_heads(x) for x in projected)
+        return q, k, v
+
     def _attend_fused(
-        self, q: Tensor, keys: Tensor, query_labels: Tensor, key_labels: Tensor
+        self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels
     ) -> tuple[Tensor, Tensor]:
-        width = q.shape[-1]
-        absorb = keys.shape[1] > q.shape[2]
-        if absorb:
-            # Few queries, many keys: carry the queries into the keys' own space and project the
-            # mixed keys afterwards, never the keys. The key bias cancels in the softmax.
-            q = q @ self.to_key.weight.unflatten(0, (self.heads, width)).to(q.dtype)
-            k, v = keys.unsqueeze(1), None
+        form = cheapest(
+            self.cost(queries.shape[1], keys.shape[1]),
+            "projected",
+            "absorbed_queries",
+            "absorbed_keys",
+        )
+        scale = self.scale
+        if form == "absorbed_queries":
+            # The key bias cancels in the softmax.
+            q = self._split_heads(self.to_query(queries))
+            q = q @ self.to_key.weight.unflatten(0, (self.heads, -1)).to(q.dtype)
+            k, v = keys.unsqueeze(1).to(q.dtype), None
+        elif form == "absorbed_keys":
+            # A channel of ones carries the bias; it needs a copy of the queries.
+            k, bias = self.absorbed_keys(keys)
+            k = torch.cat([k, bias.unsqueeze(-1)], dim=-1)
+            ones = queries.new_ones(()).expand(*queries.shape[:2], 1)
+            q = torch.cat([queries, ones], dim=2).to(k.dtype).unsqueeze(1)
+            q, scale = q.expand(-1, self.heads, -1, -1), 1.0
+            v = self._split_heads(self.to_value(keys))
         else:
-            k, v = (self._split_heads(project(keys)) for project in (self.to_key, self.to_value))
+            q, k, v = self._project(queries, keys)
         mixed, lse = semantic_cross_attention(
             q,
-            k.to(q.dtype),
+            k,
             v,
             query_labels,
             key_labels,
-            scale=self.scale,
+            scale=scale,
             empty=self.empty,
             return_lse=True,
         )
-        if absorb:
-            weight = self.to_value.weight.unflatten(0, (self.heads, width)).to(mixed.dtype)
-            bias = self.to_value.bias.unflatten(0, (self.heads, 1, width)).to(mixed.dtype)
+        if form == "absorbed_queries":
+            weight = self.to_value.weight.unflatten(0, (self.heads, -1)).to(mixed.dtype)
+            bias = self.to_value.bias.unflatten(0, (self.heads, 1, -1)).to(mixed.dtype)
             mixed = mixed @ weight.transpose(1, 2) + bias
         return mixed, (lse[:, 0] > -torch.inf).unsqueeze(-1)
 
     def _attend_dense(
-        self, q: Tensor, keys: Tensor, query_labels: Tensor, key_labels: Tensor
+        self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels
     ) -> tuple[Tensor, Tensor]:
         """Every pair of the n x m table, as the paper writes it; kept to compare against."""
-        k, v = (self._split_heads(project(keys)) for project in (self.to_key, self.to_value))
+        q, k, v = self._project(queries, keys)
         scores = _at_least_float(q @ k.transpose(2, 3)) * self.scale
-        allowed = query_labels.unsqueeze(-1) == key_labels.unsqueeze(-2)
-        allowed = allowed & (query_labels.unsqueeze(-1) >= 0)
+        of_queries, of_keys = _plain(query_labels), _plain(key_labels)
+        allowed = of_queries.unsqueeze(-1) == of_keys.unsqueeze(-2)
+        allowed = allowed & (of_queries.unsqueeze(-1) >= 0)
         allowed = allowed if allowed.dim() == 3 else allowed.unsqueeze(0)
         # A row of equal fills is a uniform softmax: what the released code computes there.
         scores = scores.masked_fill(~allowed.unsqueeze(1), -1e9)
         seen = allowed.any(-1, keepdim=True)
         return F.softmax(scores, dim=-1).to(v.dtype) @ v, seen
+
+
+def _plain(labels: Labels) -> Tensor:
+    return labels.labels if isinstance(labels, SemanticLayout) else labels
 
 
 def _at_least_float(x: Tensor) -> Tensor:

@@ -5,13 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.nn.attention import SemanticCrossAttention
+from scam.nn.attention import Labels, SemanticCrossAttention
+from scam.nn.cost import cheapest
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
-from scam.ops import semantic_cross_attention
-
-_UNLABELLED = 2**31 - 1
-"""Stands for "no label" where that has to be a label: no map holds it."""
+from scam.ops import semantic_modulation
 
 
 class ScamModulation(nn.Module):
@@ -33,6 +31,7 @@ class ScamModulation(nn.Module):
         noisy: bool,
         released: bool,
         fused: bool,
+        latents_per_label: int = 8,
     ) -> None:
         super().__init__()
         self.released = released
@@ -47,6 +46,7 @@ class ScamModulation(nn.Module):
                 num_tokens,
                 released=released,
                 fused=fused,
+                latents_per_label=latents_per_label,
             )
         else:
             self.update = nn.Sequential(
@@ -62,6 +62,7 @@ class ScamModulation(nn.Module):
             empty="uniform" if released else "zero",
             key_bias=released,
             fused=fused,
+            latents_per_label=latents_per_label,
         )
         self.to_gamma_beta = nn.Linear(channels, 2 * channels)
         self.noise_scale = nn.Parameter(torch.zeros(channels)) if noisy else None
@@ -69,12 +70,12 @@ class ScamModulation(nn.Module):
     def forward(
         self,
         x: Tensor,
-        labels: Tensor,
+        labels: Labels,
         tokens: Tensor,
-        token_labels: Tensor,
+        token_labels: Labels,
         noise: torch.Generator | None,
     ) -> tuple[Tensor, Tensor]:
-        """Modulate x (B, C, h, w) by tokens (B, m, token_dim) under labels (B, h, w).
+        """Modulate x (B, C, h, w) by tokens (B, m, token_dim) under labels (B, h * w).
 
         ``noise`` draws one (B, 1, h, w) field from its generator; None adds none. Returns the
         modulated map and the updated tokens.
@@ -83,46 +84,70 @@ class ScamModulation(nn.Module):
         code = position_code(
             channels, height, width, released=self.released, device=str(x.device)
         ).to(x.dtype)
-        pixels = (x + code).flatten(2).transpose(1, 2)
-        pixel_labels = labels.flatten(1)
         if self.duplex:
-            tokens = self.update(tokens, pixels, token_labels, pixel_labels)
+            pixels = (x + code).flatten(2).transpose(1, 2)
+            tokens = self.update(tokens, pixels, token_labels, labels)
         else:
             tokens = self.update(tokens)
-        read = self._read(pixels, tokens, pixel_labels, token_labels)
-        scale, shift = read.transpose(1, 2).unflatten(2, (height, width)).chunk(2, dim=1)
-        y = torch.addcmul(shift, scale, F.instance_norm(x))
+        field = None
         if noise is not None and self.noise_scale is not None:
             field = torch.randn(batch, 1, height, width, generator=noise, device=x.device)
-            y = y + self.noise_scale[:, None, None] * field
-        return F.leaky_relu(y, LEAK), tokens
+            field = field.to(x.dtype)
+        modulate = self._folded if self._folds(height * width, tokens.shape[1]) else self._plain
+        return modulate(x, code, labels, tokens, token_labels, field), tokens
 
-    def _read(
-        self, pixels: Tensor, tokens: Tensor, pixel_labels: Tensor, token_labels: Tensor
+    def _folds(self, pixels: int, tokens: int) -> bool:
+        """Whether everything is folded into the tokens: where that costs less, if fused."""
+        attention, head_dim = self.attention, self.to_gamma_beta.out_features
+        cost = attention.cost(pixels, tokens, head_dim)
+        best = cheapest(cost, "absorbed_keys_and_values", "absorbed_keys", "projected")
+        return attention.fused and best == "absorbed_keys_and_values"
+
+    def _folded(
+        self,
+        x: Tensor,
+        code: Tensor,
+        labels: Labels,
+        tokens: Tensor,
+        token_labels: Labels,
+        noise: Tensor | None,
     ) -> Tensor:
-        """``1 + gamma`` and ``beta`` of every pixel, (B, N, 2C)."""
         attention, head = self.attention, self.to_gamma_beta
-        bias = head.bias + F.pad(torch.ones_like(head.bias[::2]), (0, len(head.bias) // 2))
-        if not attention.fused or pixels.shape[1] <= attention.heads * tokens.shape[1]:
-            return F.linear(
-                attention(pixels, tokens, pixel_labels, token_labels), head.weight, bias
-            )
-        keys, values = attention.absorbed(tokens, head.weight, bias)
-        if attention.empty == "zero":
-            # A pixel that sees nothing still gets the bias: one more token holds it.
-            default = (bias / attention.heads).expand(*values.shape[:2], 1, -1)
-            keys, values = F.pad(keys, (0, 0, 0, 1)), torch.cat([values, default], dim=2)
-            token_labels = F.pad(token_labels, (0, 1), value=_UNLABELLED)
-            pixel_labels = torch.where(pixel_labels < 0, _UNLABELLED, pixel_labels.int())
-        ones = pixels.new_ones(()).expand(*pixels.shape[:2], 1)
-        query = torch.cat([pixels, ones], dim=2).to(keys.dtype).unsqueeze(1)
-        mixed = semantic_cross_attention(
-            query.expand(-1, attention.heads, -1, -1),
+        keys, key_bias = attention.absorbed_keys(tokens)
+        values = attention.absorbed_values(tokens, head.weight, head.bias)
+        # A pixel that sees nothing: what the head makes of an attention output of zero, or of
+        # the mean over every value.
+        default = head.bias if attention.empty == "zero" else values.sum(1).mean(1)
+        (gamma, beta), (default_gamma, default_beta) = values.chunk(2, -1), default.chunk(2, -1)
+        return semantic_modulation(
+            x,
+            labels,
             keys,
-            values,
-            pixel_labels,
+            key_bias,
+            gamma,
+            beta,
             token_labels,
-            scale=attention.scale,
-            empty=attention.empty,
+            position=code,
+            default_gamma=default_gamma,
+            default_beta=default_beta,
+            noise=noise,
+            noise_scale=None if noise is None else self.noise_scale,
+            negative_slope=LEAK,
         )
-        return mixed.squeeze(1) if attention.heads == 1 else mixed.sum(1)
+
+    def _plain(
+        self,
+        x: Tensor,
+        code: Tensor,
+        labels: Labels,
+        tokens: Tensor,
+        token_labels: Labels,
+        noise: Tensor | None,
+    ) -> Tensor:
+        pixels = (x + code).flatten(2).transpose(1, 2)
+        read = self.to_gamma_beta(self.attention(pixels, tokens, labels, token_labels))
+        gamma, beta = read.transpose(1, 2).unflatten(2, x.shape[2:]).chunk(2, dim=1)
+        y = torch.addcmul(beta, 1 + gamma, F.instance_norm(x))
+        if noise is not None and self.noise_scale is not None:
+            y = y + self.noise_scale[:, None, None] * noise
+        return F.leaky_relu(y, LEAK)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scam.ops import SemanticLayout
+
 _RESCUE_ROUNDS = 4
 
 
@@ -20,15 +22,29 @@ class LabelPyramid:
     """One label map at several sizes.
 
     maps: per level int32 (B, h, w), finest first; -1 = no label.
+    groups: per level what attentions read: a layout, sorted once for all of them, on a GPU; on
+        the CPU, whose kernels sort as they go, the map as (B, h * w).
     present: (B, L) bool, which labels the full map holds.
+    occurring: the labels that any map of the batch may hold, ascending; None where finding out
+        would wait for a GPU.
     """
 
     maps: tuple[Tensor, ...]
+    groups: tuple[Tensor | SemanticLayout, ...]
     present: Tensor
+    occurring: tuple[int, ...] | None
 
     @classmethod
-    def build(cls, labels: Tensor, num_labels: int, levels: int) -> "LabelPyramid":
+    def build(
+        cls,
+        labels: Tensor,
+        num_labels: int,
+        levels: int,
+        occurring: tuple[int, ...] | None = None,
+    ) -> "LabelPyramid":
         """Levels 0 to ``levels`` of ``labels`` (B, H, W); values outside [0, L) are ignored.
+
+        ``occurring``: the labels they may hold, if known; on the CPU it is found out.
 
         A cell takes the label of most of its pixels, ties going to the lower label. A label that
         would vanish from a level takes the cell where it has most pixels, as long as that leaves
@@ -37,7 +53,7 @@ class LabelPyramid:
         labels = _known(labels, num_labels)
         present = _presence(labels.flatten(1), num_labels)
         maps = [labels, *(_coarse(labels, present, num_labels, j) for j in range(1, levels + 1))]
-        return cls(tuple(maps), present)
+        return cls._of(maps, present, occurring)
 
     @classmethod
     def nearest(
@@ -54,7 +70,25 @@ class LabelPyramid:
             rows = (torch.arange(h, device=labels.device) * (height / h)).long()
             columns = (torch.arange(w, device=labels.device) * (width / w)).long()
             maps.append(labels[:, rows][:, :, columns])
-        return cls(tuple(maps), _presence(labels.flatten(1), num_labels))
+        return cls._of(maps, _presence(labels.flatten(1), num_labels), None)
+
+    @classmethod
+    def _of(
+        cls, maps: list[Tensor], present: Tensor, occurring: tuple[int, ...] | None
+    ) -> "LabelPyramid":
+        if occurring is None and not present.is_cuda:
+            occurring = tuple(present.any(0).nonzero().flatten().tolist())
+        groups = tuple(_groups(labels, present.shape[1]) for labels in maps)
+        return cls(tuple(maps), groups, present, occurring)
+
+
+def labels_in(labels: Tensor) -> tuple[int, ...]:
+    """The labels that a map on the CPU holds, ascending; negative ones are none."""
+    return tuple(label for label in labels.unique().tolist() if label >= 0)
+
+
+def _groups(labels: Tensor, num_labels: int) -> Tensor | SemanticLayout:
+    return SemanticLayout.build(labels, num_labels) if labels.is_cuda else labels.flatten(1)
 
 
 def _ceil_shift(size: int, level: int) -> int:

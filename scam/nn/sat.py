@@ -3,7 +3,7 @@
 
 from torch import Tensor, nn
 
-from scam.nn.attention import SemanticCrossAttention
+from scam.nn.attention import Labels, SemanticCrossAttention
 
 LEAK = 0.2
 """Negative slope of every leaky ReLU in SCAM."""
@@ -28,6 +28,7 @@ class SatLayer(nn.Module):
         *,
         released: bool,
         fused: bool,
+        latents_per_label: int = 8,
     ) -> None:
         super().__init__()
         self.attention = SemanticCrossAttention(
@@ -38,6 +39,7 @@ class SatLayer(nn.Module):
             empty="uniform" if released else "zero",
             key_bias=released,
             fused=fused,
+            latents_per_label=latents_per_label,
         )
         shape = (num_tokens, token_dim) if released else (token_dim,)
         self.norm1 = nn.LayerNorm(shape)
@@ -52,7 +54,7 @@ class SatLayer(nn.Module):
         self.feed_forward = nn.Sequential(*feed_forward)
 
     def forward(
-        self, tokens: Tensor, keys: Tensor, token_labels: Tensor, key_labels: Tensor
+        self, tokens: Tensor, keys: Tensor, token_labels: Labels, key_labels: Labels
     ) -> Tensor:
         """tokens (B, m, token_dim), keys (B, N, key_dim), labels (m,) and (B, N) -> tokens."""
         y = self.norm1(self.attention(tokens, keys, token_labels, key_labels) + tokens)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from scam.models import Discriminator, Scam
-from scam.nn.pyramid import LabelPyramid
+from scam.nn.pyramid import LabelPyramid, labels_in
 from scam.training.ema import Ema
 from scam.training.losses import hinge_discriminator, hinge_generator
 from scam.training.options import TrainOptions
@@ -50,16 +50,12 @@ class Trainer:
         noise = torch.Generator(self.device)
         noise.manual_seed((options.seed << 32) + step)
         parts = options.accumulate
-        micro = [
-            (image.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True))
-            for image, labels in zip(image.chunk(parts), labels.chunk(parts), strict=True)
-        ]
+        micro = zip(image.chunk(parts), labels.chunk(parts), strict=True)
         losses: Losses = {}
         played: list[tuple[Tensor, Tensor, LabelPyramid]] = []
         self.discriminator.requires_grad_(False)
         for real, maps in micro:
-            fake, pyramid = self._generator_part(real, maps, noise, adversarial, losses)
-            played.append((real, fake, pyramid))
+            played.append(self._generator_part(real, maps, noise, adversarial, losses))
         self._apply(self.optimizer, options.lr, step)
         if adversarial:
             self.discriminator.requires_grad_(True)
@@ -98,10 +94,12 @@ class Trainer:
         noise: torch.Generator,
         adversarial: bool,
         losses: Losses,
-    ) -> tuple[Tensor, LabelPyramid]:
+    ) -> tuple[Tensor, Tensor, LabelPyramid]:
         options = self.options
+        occurring = None if labels.is_cuda else labels_in(labels)  # asking a GPU would wait for it
+        real, labels = (x.to(self.device, non_blocking=True) for x in (real, labels))
         with self.precision.autocast(self.device):
-            pyramid = self.model.pyramid(labels)
+            pyramid = self.model.pyramid(labels, occurring)
             fake = self.model(real, pyramid, noise)
             terms = {"l1": (options.l1, (fake - real).abs().mean())}
             if options.perceptual != "none" and options.perceptual_weight > 0:
@@ -112,7 +110,7 @@ class Trainer:
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
         self._backward(total)
         self._record(losses, {name: loss for name, (_, loss) in terms.items()})
-        return fake.detach(), pyramid
+        return real, fake.detach(), pyramid
 
     def _discriminator_part(
         self, real: Tensor, fake: Tensor, pyramid: LabelPyramid, losses: Losses
