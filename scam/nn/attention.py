@@ -105,12 +105,7 @@ class SemanticCrossAttention(nn.Module):
     def _attend_fused(
         self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels
     ) -> tuple[Tensor, Tensor]:
-        form = cheapest(
-            self.cost(queries.shape[1], keys.shape[1]),
-            "projected",
-            "absorbed_queries",
-            "absorbed_keys",
-        )
+        form = cheapest(self.cost(queries.shape[1], keys.shape[1]))
         scale = self.scale
         if form == "absorbed_queries":
             # The key bias cancels in the softmax.

@@ -13,6 +13,7 @@ absorbed_keys: the query projection acts on the keys. For many queries and few k
 absorbed_keys_and_values: the output projection and the head behind it act on the values too, so
     queries are never projected at all.
 """
+FOLDED: Form = "absorbed_keys_and_values"
 
 
 def attention_cost(
@@ -57,6 +58,6 @@ def attention_cost(
     }
 
 
-def cheapest(cost: dict[Form, int], *forms: Form) -> Form:
-    """The form that costs least among those that are possible; the first of equals."""
-    return min(forms, key=lambda form: cost[form])
+def cheapest(cost: dict[Form, int], *, head: bool = False) -> Form:
+    """The form that costs least; the last one only where a linear ``head`` lies behind."""
+    return min((form for form in cost if head or form != FOLDED), key=lambda form: cost[form])

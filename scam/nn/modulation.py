@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.nn.attention import Labels, SemanticCrossAttention
-from scam.nn.cost import cheapest
+from scam.nn.cost import FOLDED, cheapest
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
 from scam.ops import semantic_modulation
@@ -98,10 +98,8 @@ class ScamModulation(nn.Module):
 
     def _folds(self, pixels: int, tokens: int) -> bool:
         """Whether everything is folded into the tokens: where that costs less, if fused."""
-        attention, head_dim = self.attention, self.to_gamma_beta.out_features
-        cost = attention.cost(pixels, tokens, head_dim)
-        best = cheapest(cost, "absorbed_keys_and_values", "absorbed_keys", "projected")
-        return attention.fused and best == "absorbed_keys_and_values"
+        cost = self.attention.cost(pixels, tokens, self.to_gamma_beta.out_features)
+        return self.attention.fused and cheapest(cost, head=True) == FOLDED
 
     def _folded(
         self,

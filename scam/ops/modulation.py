@@ -165,7 +165,7 @@ def _check_shapes(x: Tensor, given: dict[str, Tensor | None]) -> None:
 
 def _check_numbers(eps: float, negative_slope: float) -> None:
     for name, number in (("eps", eps), ("negative_slope", negative_slope)):
-        if isinstance(number, Tensor) or not isinstance(number, int | float):
+        if not isinstance(number, int | float):
             raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
         if not number >= 0:
             raise ValueError(f"{name}: expected at least 0, got {number}")

@@ -42,8 +42,9 @@ def _serving(name: str, x: Tensor) -> ModulationBackend:
 
 def _forward(*args: Any) -> tuple[Tensor, ...]:
     *tensors, eps, negative_slope, name = args
+    arguments: Any = (*tensors[:-4], tuple(tensors[-4:]))
     return _serving(name, args[0]).modulation_forward(
-        *tensors[:-4], tuple(tensors[-4:]), eps=eps, negative_slope=negative_slope
+        *arguments, eps=eps, negative_slope=negative_slope
     )
 
 
@@ -63,9 +64,10 @@ def _cast_inputs(*args: Any) -> tuple[Any, ...]:
 
 def _backward(*args: Any) -> tuple[Tensor, ...]:
     *tensors, eps, negative_slope, name = args
+    arguments: Any = (*tensors[:-4], tuple(tensors[-4:]))
     x = tensors[1]
     gradients = _serving(name, x).modulation_backward(
-        *tensors[:-4], tuple(tensors[-4:]), eps=eps, negative_slope=negative_slope
+        *arguments, eps=eps, negative_slope=negative_slope
     )
     # A schema cannot return an optional tensor.
     return tuple(x.new_empty(0) if gradient is None else gradient for gradient in gradients)

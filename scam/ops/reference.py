@@ -103,17 +103,23 @@ def modulate(
     eps: float,
     negative_slope: float,
 ) -> Tensor:
-    """Shapes as in :class:`scam.ops.backends.ModulationBackend`, meaning as in
-    :func:`scam.ops.semantic_modulation`. Intermediates are fp32, or fp64 for fp64 inputs.
+    """What :func:`scam.ops.semantic_modulation` means, on flattened pixels.
+
+    Shapes as in :class:`scam.ops.backends.ModulationBackend`. Intermediates are fp32, or fp64 for
+    fp64 inputs.
     """
-    given = (keys, key_bias, gamma, beta, position, default_gamma, default_beta)
-    x, noise, noise_scale, *given = (
-        None if t is None else cast(t) for t in (x, noise, noise_scale, *given)
+    x, keys, key_bias, gamma, beta = (cast(t) for t in (x, keys, key_bias, gamma, beta))
+    position, default_gamma, default_beta, noise, noise_scale = (
+        None if t is None else cast(t)
+        for t in (position, default_gamma, default_beta, noise, noise_scale)
     )
+    tokens = (keys, key_bias, gamma, beta)
     with without_autocast(x.device.type):
         wide = torch.promote_types(x.dtype, torch.float32)
         values = x.to(wide)
-        scale, shift = _scale_and_shift(values, labels, token_labels, *given)
+        scale, shift = _scale_and_shift(
+            values, labels, token_labels, *tokens, position, default_gamma, default_beta
+        )
         centred = values - values.mean(-1, keepdim=True)
         variance = centred.square().mean(-1, keepdim=True)
         y = torch.addcmul(shift, scale, centred * (variance + eps).rsqrt())

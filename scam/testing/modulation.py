@@ -136,7 +136,7 @@ def modulation_outcome(
     backend: str | None,
     rounded_to: torch.dtype | None = None,
     seed: int = 1,
-    **options: float,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """Run forward and backward; return y and ``grad_<name>`` of every differentiable argument.
 
@@ -152,7 +152,7 @@ def modulation_outcome(
 
 
 def assert_modulation_matches_oracle(
-    inputs: ModulationInputs, *, backend: str, **options: float
+    inputs: ModulationInputs, *, backend: str, **options: Any
 ) -> None:
     """Hold one backend's results and gradients against fp64 on the same, already rounded inputs.
 

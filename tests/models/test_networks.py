@@ -87,6 +87,37 @@ def test_fused_and_dense_are_one_model(fidelity: str, heads: int) -> None:
         torch.testing.assert_close(found[0][1][name], dense, rtol=1e-9, atol=1e-10)
 
 
+def test_tokens_of_absent_labels_are_left_out_and_nothing_changes() -> None:
+    torch.manual_seed(0)
+    model = Scam(TINY).double()
+    image, labels = blocks(TINY)
+    labels = labels.masked_fill(labels == 2, 0).masked_fill(labels == 3, -1)
+    computed: list[int] = []
+    for layer in model.encoder.cross:
+        layer.register_forward_hook(lambda _m, given, _o: computed.append(given[0].shape[1]))
+    found = []
+    for fused in (True, False):
+        model.fuse(fused).zero_grad()
+        painted = model(image.double(), model.pyramid(labels))
+        painted.square().sum().backward()
+        found.append((painted, {name: p.grad for name, p in model.named_parameters()}))
+    assert set(computed[:5]) == {5}  # three of the background, two of label 1
+    assert set(computed[5:]) == {TINY.num_tokens}
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-12, atol=1e-12)
+    for name, dense in found[1][1].items():
+        torch.testing.assert_close(found[0][1][name], dense, rtol=1e-9, atol=1e-11)
+    assert not found[0][1]["encoder.tokens"][5:].any()
+
+
+@pytest.mark.parametrize("fidelity", ["default", "released"])
+def test_encoding_gives_every_token(fidelity: str) -> None:
+    config = replace(TINY, fidelity=fidelity, size=(64, 32))
+    image, labels = blocks(config)
+    latents = Scam(config).encode(image, labels.clamp(max=1))
+    assert latents.tokens.shape[1] == config.num_tokens
+    assert latents.tokens.abs().amax(2).all()
+
+
 def test_noise_only_when_asked_by_default_and_always_as_released() -> None:
     for fidelity, repeats in (("default", True), ("released", False)):
         config = replace(TINY, fidelity=fidelity, size=(64, 32))
