@@ -95,7 +95,8 @@ def test_the_few_carry_the_projections_of_the_many() -> None:
     latents_read_pixels = SemanticCrossAttention(256, 128, 256)
     assert cost.cheapest(latents_read_pixels.cost(152, 128**2)) == "absorbed_queries"
     assert cost.cheapest(latents_read_pixels.cost(1208, 4**2)) == "absorbed_keys"
-    assert cost.cheapest(latents_read_pixels.cost(152, 152)) == "projected"
+    latents_read_latents = SemanticCrossAttention(256, 256, 256)
+    assert cost.cheapest(latents_read_latents.cost(152, 152)) == "projected"
 
 
 def test_costs_count_the_products() -> None:
