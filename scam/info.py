@@ -11,7 +11,7 @@ import torch
 from scam import env
 from scam.cli import Parser, run
 from scam.ops import dispatch
-from scam.ops.problem import Problem
+from scam.ops.problem import ATTENTION, MODULATION, Problem
 from scam.version import __version__
 
 BUILD_INFO = Path(__file__).with_name("_build_info.json")
@@ -34,11 +34,13 @@ def report() -> str:
     ]
     built = build_info() or {"built": "no: pure Python, see README.md"}
     lines += ["build"] + [f"  {name}: {value}" for name, value in built.items()]
-    lines += ["backends of semantic_cross_attention (fp32)"]
-    for device in _devices():
-        for name, why in dispatch.explain_problem(Problem(device, torch.float32)).items():
-            detail = dispatch.describe(name) if not why else f"no: {', '.join(why)}"
-            lines.append(f"  {name} on {device}: {detail}")
+    for op in (ATTENTION, MODULATION):
+        lines += [f"backends of {op} (fp32)"]
+        for device in _devices():
+            problem = Problem(device, torch.float32, op=op)
+            for name, why in dispatch.explain_problem(problem).items():
+                detail = dispatch.describe(name) if not why else f"no: {', '.join(why)}"
+                lines.append(f"  {name} on {device}: {detail}")
     return "\n".join(lines)
 
 

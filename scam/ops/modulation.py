@@ -5,9 +5,8 @@ import torch
 from torch import Tensor
 
 from scam.ops import dispatch, modulation_library, reference
-from scam.ops.autocast import active_dtype, cast_dtype
 from scam.ops.layout import SemanticLayout, open_labels
-from scam.ops.problem import Problem, modulation_problem
+from scam.ops.problem import Problem, check_number, check_tensors, modulation_problem
 
 
 def semantic_modulation(
@@ -71,18 +70,16 @@ def semantic_modulation(
             other way round, a constant that requires a gradient, ``eps`` or ``negative_slope``
             negative, or a forced backend that cannot serve.
     """
-    given = {
-        "keys": keys,
-        "key_bias": key_bias,
-        "gamma": gamma,
-        "beta": beta,
+    given = {"x": x, "keys": keys, "key_bias": key_bias, "gamma": gamma, "beta": beta}
+    optional = {
         "position": position,
         "default_gamma": default_gamma,
         "default_beta": default_beta,
         "noise": noise,
         "noise_scale": noise_scale,
     }
-    problem = _check(x, given)
+    given |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+    problem = _check(given)
     _check_numbers(eps, negative_slope)
     batch, channels, height, width = x.shape
     pixels = x.flatten(2)
@@ -105,41 +102,23 @@ def semantic_modulation(
     return y.unflatten(2, (height, width))
 
 
-def _check(x: Tensor, given: dict[str, Tensor | None]) -> Problem:
-    _check_tensor("x", x, x)
+def _check(given: dict[str, Tensor]) -> Problem:
+    dtype = check_tensors(given)
+    x = given["x"]
     if x.dim() != 4 or x.shape[1] < 1:
         raise ValueError(f"x: expected shape (B, C, H, W) with C >= 1, got {tuple(x.shape)}")
-    wanted = active_dtype(x.device.type)
-    dtype = cast_dtype(x.dtype, wanted)
-    for name, tensor in given.items():
-        if tensor is None:
-            continue
-        _check_tensor(name, tensor, x)
-        if cast_dtype(tensor.dtype, wanted) != dtype:
-            raise TypeError(f"{name} is {tensor.dtype}, x {x.dtype}: expected one dtype")
-    _check_shapes(x, given)
+    _check_shapes(given)
     for name in ("position", "noise"):
-        constant = given[name]
-        if constant is not None and constant.requires_grad:
+        if name in given and given[name].requires_grad:
             raise ValueError(f"{name}: a constant that gets no gradient; detach it")
-    if (given["noise"] is None) != (given["noise_scale"] is None):
+    if ("noise" in given) != ("noise_scale" in given):
         raise ValueError("noise and noise_scale: expected both or neither")
     return modulation_problem(x, dtype)
 
 
-def _check_tensor(name: str, tensor: Tensor, x: Tensor) -> None:
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name}: expected a floating dtype, got {tensor.dtype}")
-    if tensor.device != x.device:
-        raise ValueError(f"{name} is on {tensor.device}, x on {x.device}: expected one")
-
-
-def _check_shapes(x: Tensor, given: dict[str, Tensor | None]) -> None:
-    batch, channels, height, width = x.shape
+def _check_shapes(given: dict[str, Tensor]) -> None:
+    batch, channels, height, width = given["x"].shape
     keys = given["keys"]
-    assert keys is not None
     if keys.dim() != 4 or keys.shape[0] != batch or keys.shape[3] != channels or not keys.shape[1]:
         raise ValueError(
             f"keys: expected shape ({batch}, heads, m, {channels}) to fit x, "
@@ -157,17 +136,15 @@ def _check_shapes(x: Tensor, given: dict[str, Tensor | None]) -> None:
         "noise_scale": ((channels,),),
     }
     for name, shapes in expected.items():
-        tensor = given[name]
-        if tensor is not None and tuple(tensor.shape) not in shapes:
+        if name in given and tuple(given[name].shape) not in shapes:
             wanted = " or ".join(str(shape) for shape in shapes)
-            raise ValueError(f"{name}: expected shape {wanted}, got {tuple(tensor.shape)}")
+            raise ValueError(f"{name}: expected shape {wanted}, got {tuple(given[name].shape)}")
 
 
 def _check_numbers(eps: float, negative_slope: float) -> None:
     for name, number in (("eps", eps), ("negative_slope", negative_slope)):
-        if not isinstance(number, int | float):
-            raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
-        if not number >= 0:
+        check_number(name, number)
+        if number < 0:
             raise ValueError(f"{name}: expected at least 0, got {number}")
 
 

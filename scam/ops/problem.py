@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is asked of the op: input checks in words, and the facts a backend decides on."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from scam.ops.autocast import active_dtype, cast_dtype
 ATTENTION = "semantic_cross_attention"
 MODULATION = "semantic_modulation"
 LABEL_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+_NAMED = "fp64, fp32, bf16, fp16"
 EMPTY = ("zero", "uniform")
 
 
@@ -38,22 +41,17 @@ def check_problem(
     """Check all arguments but the labels.
 
     Raises:
-        TypeError: not a tensor, not floating point, dtypes that differ, ``scale`` not a number.
-        ValueError: shapes or devices that do not fit, ``empty`` unknown.
+        TypeError: as :func:`check_tensors`, or ``scale`` not a number.
+        ValueError: shapes or devices that do not fit, ``scale`` not finite, ``empty`` unknown.
     """
     given = {"query": query, "key": key} | ({} if value is None else {"value": value})
+    dtype = check_tensors(given)
     for name, tensor in given.items():
-        _check_tensor(name, tensor, query)
-    wanted = active_dtype(query.device.type)
-    dtype = cast_dtype(query.dtype, wanted)
-    for name, tensor in given.items():
-        if cast_dtype(tensor.dtype, wanted) != dtype:
-            raise TypeError(f"{name} is {tensor.dtype}, query {query.dtype}: expected one dtype")
+        if tensor.dim() != 4:
+            raise ValueError(f"{name}: expected shape (B, H, N, D), got {tuple(tensor.shape)}")
     _check_shapes(query, key, value)
-    if isinstance(scale, Tensor):
-        raise TypeError("scale: expected a number, got a tensor (reading it would wait for it)")
-    if scale is not None and not hasattr(scale, "__float__"):
-        raise TypeError(f"scale: expected a number, got {scale!r}")
+    if scale is not None:
+        check_number("scale", scale)
     if empty not in EMPTY:
         raise ValueError(f"empty: expected 'zero' or 'uniform', got {empty!r}")
     return attention_problem(query, value, empty, dtype)
@@ -83,15 +81,44 @@ def _properties(widths: tuple[int, ...]) -> tuple[bool, bool]:
     return aligned, beyond_256
 
 
-def _check_tensor(name: str, tensor: Tensor, query: Tensor) -> None:
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name}: expected a floating dtype, got {tensor.dtype}")
-    if tensor.dim() != 4:
-        raise ValueError(f"{name}: expected shape (B, H, N, D), got {tuple(tensor.shape)}")
-    if tensor.device != query.device:
-        raise ValueError(f"{name} is on {tensor.device}, query on {query.device}: expected one")
+def check_tensors(given: dict[str, Tensor]) -> torch.dtype:
+    """Check that all have one device and dtype, as the first; return the dtype computed in.
+
+    Raises:
+        TypeError: not a dense tensor, not of a dtype in ``DTYPES``, dtypes that differ.
+        ValueError: devices that differ.
+    """
+    first = next(iter(given))
+    for name, tensor in given.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+        if tensor.dtype not in DTYPES:
+            raise TypeError(f"{name}: expected a floating dtype ({_NAMED}), got {tensor.dtype}")
+        if tensor.layout != torch.strided:
+            raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout}")
+        if tensor.device != given[first].device:
+            device = given[first].device
+            raise ValueError(f"{name} is on {tensor.device}, {first} on {device}: expected one")
+    wanted = active_dtype(given[first].device.type)
+    dtype = cast_dtype(given[first].dtype, wanted)
+    for name, tensor in given.items():
+        if cast_dtype(tensor.dtype, wanted) != dtype:
+            found = given[first].dtype
+            raise TypeError(f"{name} is {tensor.dtype}, {first} {found}: expected one dtype")
+    return dtype
+
+
+def check_number(name: str, number: float) -> None:
+    """Check an option that kernels take by value.
+
+    Raises:
+        TypeError: not a number; a tensor is none, since reading it would wait for it.
+        ValueError: not finite.
+    """
+    if not isinstance(number, int | float):
+        raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
+    if not -math.inf < number < math.inf:
+        raise ValueError(f"{name}: expected a finite number, got {number}")
 
 
 def _check_shapes(query: Tensor, key: Tensor, value: Tensor | None) -> None:

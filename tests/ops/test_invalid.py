@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,7 +22,12 @@ Mutation = Callable[[Any], Any]
 CASES: list[tuple[str, Mutation, type[Exception], str]] = [
     ("query", lambda t: t.tolist(), TypeError, "query: expected a tensor, got list"),
     ("key", lambda t: None, TypeError, "key: expected a tensor, got NoneType"),
-    ("query", lambda t: t.long(), TypeError, "query: expected a floating dtype, got torch.int64"),
+    (
+        "query",
+        lambda t: t.long(),
+        TypeError,
+        "query: expected a floating dtype (fp64, fp32, bf16, fp16), got torch.int64",
+    ),
     ("value", lambda t: t.to(torch.complex64), TypeError, "value: expected a floating dtype"),
     ("key", lambda t: t.double(), TypeError, "key is torch.float64, query torch.float32"),
     ("value", lambda t: t.bfloat16(), TypeError, "value is torch.bfloat16, query torch.float32"),
@@ -51,9 +57,18 @@ CASES: list[tuple[str, Mutation, type[Exception], str]] = [
         "key_labels: expected shape (2, 24) or",
     ),
     ("empty", lambda _: "mean", ValueError, "empty: expected 'zero' or 'uniform', got 'mean'"),
-    ("scale", lambda _: torch.tensor(1.0), TypeError, "scale: expected a number, got a tensor"),
-    ("scale", lambda _: "big", TypeError, "scale: expected a number, got 'big'"),
-    ("backend", lambda _: "tpu", ValueError, "backend: expected one of cpu, reference, got 'tpu'"),
+    ("scale", lambda _: torch.tensor(1.0), TypeError, "scale: expected a number, got Tensor"),
+    ("scale", lambda _: "big", TypeError, "scale: expected a number, got str"),
+    ("scale", lambda _: np.ones(2), TypeError, "scale: expected a number, got ndarray"),
+    ("scale", lambda _: float("nan"), ValueError, "scale: expected a finite number, got nan"),
+    ("query", lambda t: t.to_sparse(), TypeError, "query: expected a dense tensor, got torch.sp"),
+    (
+        "key",
+        lambda t: t.to(torch.float8_e4m3fn),
+        TypeError,
+        "key: expected a floating dtype (fp64",
+    ),
+    ("backend", lambda _: "tpu", ValueError, "cpu, reference, got 'tpu'"),
 ]
 
 
