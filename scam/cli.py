@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from scam.errors import InputError
+from scam.errors import InputError, Stopped
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,13 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
     except InputError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Stopped as stopped:
+        print(f"{prog}: {stopped}", file=sys.stderr)
+        sys.exit(143)
+    except BrokenPipeError:
+        # `... | head` has read enough; without this Python complains once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         sys.exit(130)

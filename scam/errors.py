@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one exception that means "your input", never "our bug"."""
+"""The exceptions that mean "your input" or "you said stop", never "our bug"."""
 
 
 class InputError(ValueError):
@@ -7,4 +7,11 @@ class InputError(ValueError):
 
     The message is one line that names the argument or file, the value found and what was
     expected. Commands print it and leave with status 2; in Python it is an ordinary ValueError.
+    """
+
+
+class Stopped(Exception):
+    """A run was told to stop and has saved what it had; the message says where.
+
+    Commands print it and leave with status 143, as a process ended by SIGTERM does.
     """

@@ -43,7 +43,10 @@ DATA: dict[str, Any] = {
     "label_set": None,
     "holdout": None,
 }
-MODEL = ("width", "levels", "latents_per_label", "background_latents", "heads", "fidelity", "size")
+MODEL = (
+    "width", "levels", "latents_per_label", "background_latents", "token_dim", "attention_dim",
+    "heads", "pyramid", "self_attention", "duplex", "fidelity", "size",
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -119,6 +122,19 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--latents-per-label", type=int, metavar="K", help="default: 8")
     model.add_argument("--background-latents", type=int, metavar="K", help="default: 8")
     model.add_argument("--heads", type=int, help="of every attention (default: 1)")
+    model.add_argument("--token-dim", type=int, metavar="D", help="width of a latent")
+    model.add_argument("--attention-dim", type=int, metavar="D", help="inner width of attentions")
+    for name, without in (
+        ("pyramid", "every encoder block reads the raw pixels"),
+        ("self-attention", "latents never read each other"),
+        ("duplex", "latents never read the generator's pixels (simplex)"),
+    ):
+        model.add_argument(
+            f"--{name}",
+            action=argparse.BooleanOptionalAction,
+            default=None,
+            help=f"ablation of the paper's Table 2; without it {without}",
+        )
     model.add_argument("--fidelity", help="default, or released for the published networks")
     model.add_argument("--model", help="scam")
     how = parser.add_argument_group("training")

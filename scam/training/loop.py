@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From settings to a trained model: build, step, look, save, resume."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 
 from scam.data import PairDataset, batches
-from scam.errors import InputError
+from scam.errors import InputError, Stopped
 from scam.models import Discriminator, ModelConfig, Scam
 from scam.training import checkpoint
 from scam.training.evaluation import (
@@ -26,6 +25,7 @@ from scam.training.perceptual import build_perceptual
 from scam.training.precision import resolve_precision
 from scam.training.run_folder import RunFolder
 from scam.training.trainer import Trainer
+from scam.training.watch import SkipWatch, StopSignal
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
     """Run ``job`` to its last step, from its newest checkpoint if ``resume``.
 
     Returns the path of the last sheet. On the CPU a resumed run ends with the bits of one that
-    never stopped. Raises InputError when a checkpoint cannot be read or written.
+    never stopped. Raises InputError when a checkpoint cannot be read or written, or when several
+    steps in a row have gradients that are not finite; Stopped, with everything saved, after
+    SIGTERM.
     """
     options = job.options
     trainer = _build(job, say)
@@ -61,7 +63,9 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
     with (
         MetricsLog(job.folder.metrics, done, tensorboard=True) as log,
         Progress(options.steps, done) as progress,
+        StopSignal() as stop,
     ):
+        watch = SkipWatch()
         if done == 0:
             floors = colour_floors(job.train, job.held_out)
             log.write(0, floors)
@@ -69,14 +73,20 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
         for step in range(done + 1, options.steps + 1):
             batch = next(stream)
             recent.append(trainer.step(batch["image"], batch["labels"], step))
-            last = step == options.steps
+            last = step == options.steps or stop.asked
             if step % options.log_every == 0 or step % options.save_every == 0 or last:
-                losses = _means(recent)
-                log.write(step, losses)
-                progress.update(step, losses)
-                _check_finite(losses, step)
+                losses, skipped = _means(recent)
+                watch.add(skipped, step)
+                counted = {"skipped": watch.total} if watch.total else {}
+                log.write(step, losses | counted)
+                progress.update(step, losses | counted)
                 recent.clear()
             _look(job, trainer, step, last, log, progress)
+            if stop.asked and step < options.steps:
+                raise Stopped(
+                    f"stopped by SIGTERM after step {step}, saved in {job.folder.path}; "
+                    f"go on with --resume --out {job.folder.path}"
+                )
     return job.folder.sample(options.steps)
 
 
@@ -144,21 +154,13 @@ def _look(
         )
 
 
-def _check_finite(losses: dict[str, float], step: int) -> None:
-    """Stop before a checkpoint of ruined weights replaces a good one."""
-    for name, value in losses.items():
-        if not math.isfinite(value):
-            raise InputError(
-                f"step {step}: the loss {name} is {value}; go on from the last checkpoint with "
-                "--resume, or start again with a lower --lr"
-            )
-
-
-def _means(recent: list[dict[str, torch.Tensor]]) -> dict[str, float]:
-    """Each loss over the steps that had it, with one transfer off the device."""
-    names = list(recent[-1])
-    means = [torch.stack([x[name] for x in recent if name in x]).mean() for name in names]
-    return dict(zip(names, torch.stack(means).tolist(), strict=True))
+def _means(recent: list[dict[str, torch.Tensor]]) -> tuple[dict[str, float], list[float]]:
+    """Each loss over the steps that had it and counted; which steps were skipped."""
+    names = [name for name in recent[-1] if name != "skipped"]
+    columns = [torch.stack([x[name] for x in recent if name in x]).nanmean() for name in names]
+    skipped = torch.stack([x["skipped"] for x in recent])
+    values = torch.cat([torch.stack(columns), skipped]).tolist()  # one transfer off the device
+    return dict(zip(names, values, strict=False)), values[len(names) :]
 
 
 def _floor_line(floors: dict[str, float], count: int) -> str:

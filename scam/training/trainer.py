@@ -43,7 +43,11 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
 
     def step(self, image: Tensor, labels: Tensor, step: int) -> Losses:
-        """Learn from image (B, 3, H, W) and labels (B, H, W); returns detached scalar losses."""
+        """Learn from image (B, 3, H, W) and labels (B, H, W); returns detached scalar losses.
+
+        Where a gradient is not finite the weights stay as they are and ``skipped`` is 1. (Under
+        float16 the gradient scaler sees to that, and it is part of its work.)
+        """
         self.model.train()
         options = self.options
         adversarial = options.gan > 0 and step > options.gan_from
@@ -56,12 +60,14 @@ class Trainer:
         self.discriminator.requires_grad_(False)
         for real, maps in micro:
             played.append(self._generator_part(real, maps, noise, adversarial, losses))
-        self._apply(self.optimizer, options.lr, step)
+        skipped = self._apply(self.optimizer, options.lr, step)
         if adversarial:
             self.discriminator.requires_grad_(True)
             for real, fake, pyramid in played:
                 self._discriminator_part(real, fake, pyramid, losses)
-            self._apply(self.optimizer_d, options.lr_discriminator, step - options.gan_from)
+            since = step - options.gan_from
+            skipped += self._apply(self.optimizer_d, options.lr_discriminator, since)
+        losses["skipped"] = skipped.clamp(max=1)
         self.scaler.update()
         self.ema.update()
         return losses
@@ -131,11 +137,22 @@ class Trainer:
     def _backward(self, loss: Tensor) -> None:
         self.scaler.scale(loss / self.options.accumulate).backward()
 
-    def _apply(self, optimizer: torch.optim.Optimizer, lr: float, step: int) -> None:
+    def _apply(self, optimizer: torch.optim.Optimizer, lr: float, step: int) -> Tensor:
+        """One step of the optimiser, or none; returns 1 if it was left out, else 0."""
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, step / max(self.options.warmup, 1))
+        skipped = torch.zeros((), device=self.device)
+        if not self.scaler.is_enabled():
+            gradients = [
+                p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None
+            ]
+            norm = nn.utils.get_total_norm(gradients)
+            skipped = (~norm.isfinite()).float()
+            # What a gradient scaler sets: the fused optimiser looks at it without a wait.
+            optimizer.found_inf = skipped  # type: ignore[attr-defined]
         self.scaler.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
+        return skipped
 
     def _record(self, losses: Losses, values: Losses) -> None:
         for name, value in values.items():

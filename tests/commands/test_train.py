@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import scam
 from scam import train
 from scam.errors import InputError
 
@@ -36,6 +37,20 @@ def test_merged_labels_and_dense_attention(photos: Path, tmp_path: Path, fast: F
     config = json.loads((out / "config.json").read_text())
     assert config["label_names"] == ["background", "body"]
     assert config["training"]["fused_sca"] is False
+
+
+def test_ablations_are_options_and_are_remembered(
+    photos: Path, tmp_path: Path, fast: Fast
+) -> None:
+    out = tmp_path / "run"
+    flags = ["--no-pyramid", "--no-self-attention", "--no-duplex", "--gan", "0"]
+    counts = ["--latents-per-label", "3", "--background-latents", "5", "--token-dim", "32"]
+    train.main(fast("--data", photos, "--out", out, *flags, *counts))
+    config = json.loads((out / "config.json").read_text())["model"]
+    assert not any(config[name] for name in ("pyramid", "self_attention", "duplex"))
+    model = scam.load(out)
+    assert model.config.num_tokens == 5 + 10 * 3
+    assert not any("self_attention" in name for name, _ in model.named_parameters())
 
 
 def test_resume_goes_on_with_the_stored_settings(photos: Path, tmp_path: Path, fast: Fast) -> None:

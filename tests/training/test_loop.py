@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import torch
 from torch import Tensor
 
 import scam
-from scam.errors import InputError
+from scam.errors import InputError, Stopped
 from scam.training import checkpoint
 from scam.training.checkpoint import load_model, load_training
 from scam.training.loading import load_checkpoint
@@ -111,19 +113,67 @@ def test_the_saved_model_paints_as_the_averaged_one(tmp_path: Path, make_job: Ma
     assert torch.equal(model.encoder.tokens, averaged)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(
+def spoil(monkeypatch: pytest.MonkeyPatch, spoilt: Callable[[int], bool]) -> None:
+    """Pictures of some steps become NaN, and with them every gradient."""
+    original = Trainer.step
+
+    def step(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
+        return original(self, image * (torch.nan if spoilt(step) else 1), labels, step)
+
+    monkeypatch.setattr(Trainer, "step", step)
+
+
+def test_a_step_without_finite_gradients_is_left_out_and_counted(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, lambda step: step == 2)
+    train(make_job(tmp_path / "run"))
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
+    losses = {line["step"]: line for line in lines if "l1" in line}
+    assert losses[2]["l1"] is None
+    assert [line.get("skipped") for line in losses.values()] == [None, 1, 1, 1]
+    before, after = (
+        load_training(tmp_path / "run/checkpoints" / name)["trainer"]
+        for name in ("step_0000002", "step_0000004")
+    )
+    assert all(torch.isfinite(x).all() for x in after["model"].values())
+    moments = before["optimizer"]["state"][0], after["optimizer"]["state"][0]
+    assert [float(state["step"]) for state in moments] == [1, 3]
+
+
+def test_too_many_in_a_row_end_the_run(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, lambda step: step > 3)
+    with pytest.raises(InputError, match="step 8: the gradients of 5 steps in a row were not fin"):
+        train(make_job(tmp_path / "run", steps=20))
+    state = load_training(tmp_path / "run/checkpoints/step_0000006")["trainer"]["model"]
+    assert all(torch.isfinite(x).all() for x in state.values())
+
+
+def test_sigterm_saves_and_leaves(
     tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = Trainer.step
 
-    def spoilt(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
-        losses = original(self, image, labels, step)
-        return {name: loss * (torch.nan if step == 4 else 1) for name, loss in losses.items()}
+    def step(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, image, labels, step)
 
-    monkeypatch.setattr(Trainer, "step", spoilt)
-    with pytest.raises(InputError, match="step 4: the loss l1 is nan; go on from the last"):
-        train(make_job(tmp_path / "run"))
-    assert (tmp_path / "run" / "checkpoints" / "latest").read_text() == "step_0000002\n"
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Trainer, "step", step)
+    with pytest.raises(Stopped, match=r"after step 3, saved in .*run; go on with --resume --out"):
+        train(make_job(tmp_path / "run", steps=6))
+    assert signal.getsignal(signal.SIGTERM) is handler
+    monkeypatch.undo()
+    train(make_job(tmp_path / "run", steps=6, resume=True), resume=True)
+    train(make_job(tmp_path / "whole", steps=6))
+    ended, whole = (
+        load_training(tmp_path / name / "checkpoints/step_0000006")["trainer"]["model"]
+        for name in ("run", "whole")
+    )
+    assert all(torch.equal(ended[name], whole[name]) for name in whole)
 
 
 def test_nothing_left_to_do_is_an_error(tmp_path: Path, make_job: MakeJob) -> None:
