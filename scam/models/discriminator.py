@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.config import ModelConfig
+from scam.nn.norm import instance_norm
 from scam.nn.pyramid import LabelPyramid, one_hot
 from scam.nn.sat import LEAK
 
@@ -30,7 +31,7 @@ class PatchDiscriminator(nn.Module):
         for index, conv in enumerate(self.convs):
             x = conv(x)
             if 0 < index < last:
-                x = F.instance_norm(x)
+                x = instance_norm(x)
             if index < last:
                 x = F.leaky_relu(x, LEAK)
         return x

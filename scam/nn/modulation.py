@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from scam.nn.attention import Labels, SemanticCrossAttention
 from scam.nn.cost import FOLDED, cheapest
+from scam.nn.norm import instance_norm
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
 from scam.ops import semantic_modulation
@@ -145,7 +146,7 @@ class ScamModulation(nn.Module):
         pixels = (x + code).flatten(2).transpose(1, 2)
         read = self.to_gamma_beta(self.attention(pixels, tokens, labels, token_labels))
         gamma, beta = read.transpose(1, 2).unflatten(2, x.shape[2:]).chunk(2, dim=1)
-        y = torch.addcmul(beta, 1 + gamma, F.instance_norm(x))
+        y = torch.addcmul(beta, 1 + gamma, instance_norm(x))
         if noise is not None and self.noise_scale is not None:
             y = y + self.noise_scale[:, None, None] * noise
         return F.leaky_relu(y, LEAK)
