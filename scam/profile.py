@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m scam.profile``: where the time and memory of a training step go."""
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scam import cli
+from scam.errors import InputError
+from scam.files import write_aside
+from scam.models import PRESETS, ModelConfig, preset
+from scam.profiling import table
+
+if TYPE_CHECKING:
+    import torch
+
+    from scam.profiling import ModuleCost
+
+PROG = "python -m scam.profile"
+EXAMPLES = """\
+  python -m scam.profile
+      one training step of the tiny preset, fused and dense side by side
+  python -m scam.profile --preset celebamask-hq --fused-sca --depth 4
+      the fused step alone, down to single modulations
+  python -m scam.profile --preset ade20k --batch-size 8 --device cuda --amp --out profile
+      writes profile/profile.json and one Chrome trace per variant (open in ui.perfetto.dev)"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, measure each variant, print one table, write JSON and traces if asked to."""
+    args = _parser().parse_args(argv)
+    for name, least in (("batch_size", 1), ("steps", 1), ("depth", 1)):
+        if getattr(args, name) < least:
+            raise InputError(
+                f"--{name.replace('_', '-')} {getattr(args, name)}: expected >= {least}"
+            )
+    device = cli.device(args.device)
+    changes: dict[str, Any] = {"fidelity": args.fidelity}
+    if args.size:
+        changes["size"] = tuple(args.size)
+    config = preset(args.preset, **changes)
+    variants = {"fused": [True], "dense": [False], "both": [True, False]}[args.variants]
+    found = {}
+    for fused in variants:
+        name = "fused" if fused else "dense"
+        trace = Path(args.out) / f"trace_{name}.json" if args.out else None
+        found[name] = _measure(config, device, fused, args, trace)
+    facts = {
+        "preset": args.preset,
+        "model": config.as_dict(),
+        "batch_size": args.batch_size,
+        "amp": args.amp,
+        **_machine(device),
+    }
+    print(table.header(facts))
+    print(table.render(found))
+    if args.out:
+        path = Path(args.out) / "profile.json"
+        with write_aside(path) as file:
+            file.write(json.dumps({**facts, "variants": found}, indent=1).encode())
+        print(f"profile: {path}")
+
+
+def _measure(
+    config: ModelConfig, device: "torch.device", fused: bool, args: Any, trace: Path | None
+) -> dict[str, Any]:
+    """One variant: a step under memory hooks, timed steps, a profiled step."""
+    import torch
+
+    from scam import profiling
+    from scam.profiling.modules import OPTIMIZERS, REST, summed_up
+
+    trainer = profiling.build_trainer(config, device, fused=fused, amp=args.amp)
+    image, labels = profiling.draw_batch(config, args.batch_size, device)
+    modules = profiling.module_tree(trainer, args.depth)
+    number = iter(range(1, args.steps + 4))
+
+    def step() -> None:
+        trainer.step(image, labels, next(number))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    lasting: list[torch.Tensor] = [
+        *trainer.model.parameters(),
+        *trainer.discriminator.parameters(),
+    ]
+    lasting += [*trainer.model.buffers(), *trainer.perceptual.parameters(), image, labels]
+    with profiling.Scopes(modules) as scopes, profiling.saved_bytes(scopes, lasting) as saved:
+        step()
+    peak = profiling.peak_bytes(step, device)
+    times = []
+    for _ in range(args.steps):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    with profiling.Scopes(modules) as scopes:
+        own = _profiled(step, scopes, device, trace)
+    for path, count in saved.items():
+        own.setdefault(path, profiling.ModuleCost()).saved_bytes = count
+    totals = summed_up(own, [*modules, OPTIMIZERS, REST])
+    result = {
+        "step_s": statistics.median(times),
+        "steps": len(times),
+        "peak_bytes": peak,
+        "saved_bytes": sum(saved.values()),
+        "modules": {path: asdict(cost) for path, cost in totals.items()},
+    }
+    return result
+
+
+def _profiled(
+    step: Any, scopes: Any, device: "torch.device", trace: Path | None
+) -> "dict[str, ModuleCost]":
+    from scam.profiling import module_times
+
+    if trace is None:
+        return module_times(step, scopes, device)
+    with write_aside(trace) as file:
+        return module_times(step, scopes, device, file.name)
+
+
+def _machine(device: "torch.device") -> dict[str, Any]:
+    import torch
+
+    from scam.version import __version__
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "scam": __version__,
+    }
+
+
+def _parser() -> cli.Parser:
+    parser = cli.Parser(PROG, "Time and memory of a training step, module by module.", EXAMPLES)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="tiny", help="default: tiny")
+    parser.add_argument(
+        "--size", nargs=2, type=int, metavar=("H", "W"), help="the preset's if absent"
+    )
+    parser.add_argument("--fidelity", choices=("default", "released"), default="default")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
+    which = parser.add_mutually_exclusive_group()
+    for flag, value, text in (
+        ("--fused-sca", "fused", "the fused attention only"),
+        ("--no-fused-sca", "dense", "the paper's dense attention only"),
+        ("--both", "both", "side by side (default)"),
+    ):
+        which.add_argument(flag, dest="variants", action="store_const", const=value, help=text)
+    parser.set_defaults(variants="both")
+    parser.add_argument("--steps", type=int, default=3, metavar="N", help="timed steps, default 3")
+    parser.add_argument("--depth", type=int, default=3, metavar="N", help="of the tree, default 3")
+    parser.add_argument("--amp", action="store_true", help="16-bit floats, as in scam.train")
+    parser.add_argument("--out", metavar="DIR", help="folder for profile.json and Chrome traces")
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main, PROG)

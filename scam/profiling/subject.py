@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trainer and a batch to measure, from shapes alone: no data set, no run folder."""
+
+import torch
+from torch import Tensor, nn
+
+from scam.models import Discriminator, ModelConfig, Scam
+from scam.training.options import TrainOptions
+from scam.training.perceptual import build_perceptual, resolve_perceptual
+from scam.training.precision import resolve_precision
+from scam.training.trainer import Trainer
+
+PRESENT = 11
+"""Labels drawn into a map: what a real ADE20K map holds of its 151."""
+
+
+def build_trainer(
+    config: ModelConfig, device: torch.device, *, fused: bool = True, amp: bool = False
+) -> Trainer:
+    """Freshly initialised networks and optimisers; equal weights for equal ``config``.
+
+    The perceptual loss is VGG-19 where its weights are at hand, else the pyramid, as in training;
+    the adversarial loss is on from the first step.
+    """
+    name, weights = resolve_perceptual(None, None)
+    options = TrainOptions(amp=amp, fused_sca=fused, perceptual=name)
+    torch.manual_seed(0)
+    model = Scam(config, fused=fused)
+    discriminator = Discriminator(config)
+    perceptual: nn.Module = build_perceptual(name, weights, released=config.released)
+    precision = resolve_precision(amp, device)
+    return Trainer(model, discriminator, perceptual, options, precision, device)
+
+
+def draw_batch(
+    config: ModelConfig, count: int, device: torch.device, *, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Noise pictures (B, 3, H, W) and label maps (B, H, W) of a few coherent regions."""
+    random = torch.Generator().manual_seed(seed)
+    height, width = config.size
+    image = torch.rand(count, 3, height, width, generator=random) * 2 - 1
+    grid = torch.cartesian_prod(torch.arange(height), torch.arange(width)).float()
+    maps = []
+    for _ in range(count):
+        labels = torch.randperm(config.num_labels, generator=random)[:PRESENT]
+        sites = torch.rand(2 * len(labels), 2, generator=random) * torch.tensor([height, width])
+        nearest = torch.cdist(grid, sites).argmin(1)
+        maps.append(labels[nearest % len(labels)].view(height, width))
+    return image.to(device), torch.stack(maps).to(device)
