@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scam import cli
 from scam.data import FolderPairs, open_source
-from scam.data.folder import read_pair
+from scam.data.pairs import read_pair
 from scam.data.source import PairSource
 from scam.editing import paste_back, touched_pixels
 from scam.errors import InputError

@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from scam.data.check import FolderReport, check_folder
 from scam.data.dataset import Batch, Item, PairDataset, batch_keys, batches
 from scam.data.folder import FolderPairs
 from scam.data.labels import LABEL_SETS, MERGES, LabelSet, Merge, label_set, read_merge
@@ -17,6 +18,7 @@ __all__ = [
     "MERGES",
     "Batch",
     "FolderPairs",
+    "FolderReport",
     "Item",
     "LabelSet",
     "LabelValues",
@@ -26,6 +28,7 @@ __all__ = [
     "PairSource",
     "batch_keys",
     "batches",
+    "check_folder",
     "colorize",
     "label_set",
     "open_source",

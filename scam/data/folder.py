@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of photographs and label maps as a :class:`~scam.data.source.PairSource`."""
 
-import hashlib
-import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,104 +9,24 @@ from PIL import Image as PIL_Image
 
 from scam.data.labels import LabelSet, Merge, read_label_names, read_merge
 from scam.data.labels import label_set as find_label_set
-from scam.data.picture import read_image, read_label_png
+from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
+from scam.data.picture import read_label_png
 from scam.data.source import Image, LabelMap
 from scam.data.values import NUM_VALUES, LabelValues
 from scam.errors import InputError
 
-SPLITS = ("train", "val")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 # A scan that finds more labels than this has met instance ids or colours, not labels.
-_MOST_SCANNED = 1024
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One photograph and its label map, equal in stem (file name without its extension)."""
-
-    stem: str
-    image: Path
-    labels: Path
-
-
-def find_pairs(folder: Path, labels: str = "labels") -> list[Pair]:
-    """Pair ``folder/images`` with ``folder/<labels>`` by stem, sorted by stem.
-
-    InputError if a folder is missing, a stem occurs twice, or no stem is in both. Files without
-    a partner are left out with one warning.
-    """
-    images = _by_stem(folder / "images", IMAGE_SUFFIXES)
-    maps = _by_stem(folder / labels, (".png",))
-    stems = sorted(images.keys() & maps.keys())
-    if not stems:
-        raise InputError(
-            f"{folder}: no image and label map have equal stems, for example "
-            f"'images/{min(images.values()).name}' and '{labels}/{min(maps.values()).name}'"
-        )
-    alone = len(images) + len(maps) - 2 * len(stems)
-    if alone:
-        example = min(path for s, path in (images | maps).items() if s not in stems)
-        warnings.warn(
-            f"{folder}: {alone} files have no partner of equal stem and are left out, "
-            f"for example {example.parent.name}/{example.name}",
-            stacklevel=2,
-        )
-    return [Pair(stem, images[stem], maps[stem]) for stem in stems]
-
-
-def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder, expected one with {'/'.join(suffixes)} files")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in suffixes:
-            continue
-        if path.stem in found:
-            raise InputError(
-                f"{folder}: {found[path.stem].name} and {path.name} have the same stem, "
-                "expected one file for each"
-            )
-        found[path.stem] = path
-    if not found:
-        raise InputError(f"{folder}: holds no {'/'.join(suffixes)} files")
-    return found
-
-
-def read_pair(image: Path, labels: Path, values: LabelValues) -> tuple[PIL_Image.Image, LabelMap]:
-    """Read a photograph, upright RGB, and its label map, int32 (H, W), at their own size.
-
-    InputError if a file is unreadable, the sizes differ, or the map holds a value outside the
-    labels.
-    """
-    picture, orientation = read_image(image)
-    read = values.read(labels)
-    height, width = read.shape
-    if picture.size != (width, height):
-        turned = f" after its EXIF orientation {orientation}" if orientation > 1 else ""
-        raise InputError(
-            f"{labels}: is {width}x{height} but {image} is "
-            f"{picture.width}x{picture.height}{turned}, expected equal sizes"
-        )
-    return picture, read
-
-
-def hold_out(stems: Iterable[str], count: int | None) -> set[str]:
-    """Choose ``count`` stems (default a tenth, 1 .. 60) by a hash of the stem alone.
-
-    Adding files changes the choice only where a new stem takes an old one's place.
-    """
-    ranked = sorted(stems, key=lambda stem: hashlib.sha256(stem.encode()).digest())
-    if count is None:
-        count = max(1, min(60, len(ranked) // 10))
-    return set(ranked[:count])
+MOST_SCANNED = 1024
+# What 255 means as the highest value of unnamed maps.
+NO_LABEL = 255
 
 
 class FolderPairs:
-    """Pairs in ``root/images`` and ``root/<labels>``, or in ``root/{train,val}/...`` likewise.
+    """Pairs in ``root/images`` and ``root/<labels>``, or in ``root/{train,val,test}`` likewise.
 
-    root: the data set's folder. split: ``train``, ``val`` or None for all pairs; without
-    train/val folders, val is a fixed hold-out of ``holdout`` pictures (default a tenth, 1 to 60)
-    chosen by a hash of the stem, train is the rest. labels: name of the label folder.
+    root: the data set's folder. split: ``train``, ``val``, ``test`` or None for all pairs;
+    without a val folder, val is a fixed hold-out of ``holdout`` of the other training pictures
+    (default a tenth, 1 to 60) chosen by a hash of the stem. labels: name of the label folder.
     merge: ``idesigner``, ``body`` or a JSON file (see :func:`~scam.data.labels.read_merge`).
     ignore_label: the value of pixels without a label; they load as -1.
 
@@ -137,7 +53,7 @@ class FolderPairs:
         if not self.root.is_dir():
             raise InputError(f"{self.root}: no such folder")
         if split not in (None, *SPLITS):
-            raise InputError(f"split is {split!r}, expected 'train' or 'val'")
+            raise InputError(f"split is {split!r}, expected 'train', 'val' or 'test'")
         for name, value, low, high in (
             ("ignore_label", ignore_label, 0, NUM_VALUES - 1),
             ("num_labels", num_labels, 1, NUM_VALUES),
@@ -147,9 +63,11 @@ class FolderPairs:
                 bound = f"{low} or more" if high is None else f"{low} .. {high}"
                 raise InputError(f"{name} is {value}, expected {bound}")
         self.ignore_label = ignore_label
-        everything = self._find_all(labels)
+        everything = {
+            name: find_pairs(self.root / (name or ""), labels) for name in split_folders(self.root)
+        }
         self.pairs = _choose(self.root, everything, split, holdout)
-        named = self._names(labels, label_set)
+        named = named_labels(self.root, labels, label_set, ignore_label)
         source, merged = self._read_labels(named, merge, num_labels, everything)
         self.label_set = source if merged is None else merged.label_set
         self.label_values = LabelValues.build(len(source), merged, ignore_label)
@@ -174,24 +92,6 @@ class FolderPairs:
         image = picture.resize(box, PIL_Image.Resampling.BILINEAR)
         small = PIL_Image.fromarray(labels).resize(box, PIL_Image.Resampling.NEAREST)
         return np.asarray(image), np.asarray(small)
-
-    def _find_all(self, labels: str) -> dict[str | None, list[Pair]]:
-        if not any((self.root / split).is_dir() for split in SPLITS):
-            return {None: find_pairs(self.root, labels)}
-        return {
-            split: find_pairs(self.root / split, labels)
-            for split in SPLITS
-            if (self.root / split).is_dir()
-        }
-
-    def _names(self, labels: str, label_set: str | None) -> LabelSet | None:
-        """What the labels on disk are called, if anything says so."""
-        if label_set is not None:
-            return find_label_set(label_set)
-        file = self.root / f"{labels}.txt"
-        if not file.is_file() and not (self.root / "labels").is_dir():
-            file = self.root / "labels.txt"
-        return read_label_names(file, self.ignore_label) if file.is_file() else None
 
     def _read_labels(
         self,
@@ -218,7 +118,7 @@ class FolderPairs:
         highest, path = _highest_label(
             tuple((path, path.stat().st_mtime_ns) for path in maps), self.ignore_label
         )
-        if highest in (255, 65535) or highest >= _MOST_SCANNED:
+        if highest == NO_LABEL or highest >= MOST_SCANNED:
             raise InputError(
                 f"{path}: holds the value {highest}; expected labels 0, 1, 2, ... - say how many "
                 "there are in labels.txt (lines 'id name'), or, if pixels of this value have no "
@@ -227,28 +127,35 @@ class FolderPairs:
         return highest + 1
 
 
+def named_labels(
+    root: Path, labels: str, label_set: str | None, ignore_label: int | None
+) -> LabelSet | None:
+    """What the labels in ``root/<labels>`` are called, if a name or a file says so."""
+    if label_set is not None:
+        return find_label_set(label_set)
+    file = root / f"{labels}.txt"
+    if not file.is_file() and not (root / "labels").is_dir():
+        file = root / "labels.txt"
+    return read_label_names(file, ignore_label) if file.is_file() else None
+
+
 def _choose(
     root: Path, everything: dict[str | None, list[Pair]], split: str | None, holdout: int | None
 ) -> list[Pair]:
-    if None not in everything:
-        if holdout is not None:
-            raise InputError(f"holdout is {holdout}, but {root} has its own train and val folders")
-        if split is not None:
-            if split not in everything:
-                raise InputError(f"{root / split}: no such folder, though {root} has a split")
-            return everything[split]
-        return [pair for pairs in everything.values() for pair in pairs]
-    pairs = everything[None]
+    if "val" in everything and holdout is not None:
+        raise InputError(f"holdout is {holdout}, but {root} has its own val folder")
     if split is None:
-        return pairs
-    held = hold_out((pair.stem for pair in pairs), holdout)
-    chosen = [pair for pair in pairs if (pair.stem in held) == (split == "val")]
-    if not chosen:
+        return [pair for pairs in everything.values() for pair in pairs]
+    splits = assign_splits(everything, holdout)
+    if split not in splits:
+        raise InputError(f"{root / split}: no such folder, though {split!r} is asked for")
+    if not splits[split]:
+        count = len(splits["train"]) + len(splits["val"])
         raise InputError(
-            f"{root}: nothing is left for {split!r}: of {len(pairs)} pictures {len(held)} are "
+            f"{root}: nothing is left for {split!r}: of {count} pictures {len(splits['val'])} are "
             "held out"
         )
-    return chosen
+    return splits[split]
 
 
 @lru_cache(maxsize=8)

@@ -16,6 +16,7 @@ _INDEX_MAP = (
     "expected an index map: a png with one channel (8 or 16 bit grey, or palette) whose value is "
     "the label's id"
 )
+_CONVERT = "python -m scam.data prepare palette SRC DST"
 _UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 _ORIENTATION = 0x0112
 
@@ -62,11 +63,13 @@ def read_label_png(path: Path) -> NDArray[np.int32]:
     """
     picture, data = _open(path)
     if picture.format != "PNG":
-        raise InputError(f"{path}: is a {picture.format} file, {_INDEX_MAP}")
+        raise InputError(
+            f"{path}: is a {picture.format} file, {_INDEX_MAP} ({_CONVERT} makes them)"
+        )
     if picture.mode not in ("1", "L", "P", "I", "I;16"):
         raise InputError(
-            f"{path}: is a {picture.mode} colour picture; convert it to an index map first "
-            f"({_INDEX_MAP})"
+            f"{path}: is a {picture.mode} colour picture; convert it to an index map first: "
+            f"{_CONVERT} ({_INDEX_MAP})"
         )
     values = np.asarray(picture).astype(np.int32)
     # PIL stretches grey of 2 and 4 bits over 0 .. 255; the header's byte 24 holds the depth.

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from scam.data import LABEL_SETS, FolderPairs, Mannequins, open_source
-from scam.data.folder import hold_out
+from scam.data.pairs import hold_out
 from scam.errors import InputError
 
 SIZE = (6, 4)
@@ -185,6 +185,21 @@ def test_hold_out_survives_new_files() -> None:
     assert len(hold_out(["only"], None)) == 1
 
 
+def test_val_is_held_out_of_train_and_never_of_test(tmp_path: Path) -> None:
+    for i in range(20):
+        write_pair(tmp_path / "train", f"p{i:02d}")
+        write_pair(tmp_path / "test", f"t{i:02d}")
+    train, val, test = (FolderPairs(tmp_path, split=split) for split in ("train", "val", "test"))
+    assert stems(val) == ["p08", "p17"]
+    assert sorted(stems(train) + stems(val)) == [f"p{i:02d}" for i in range(20)]
+    assert stems(test) == [f"t{i:02d}" for i in range(20)]
+    assert len(FolderPairs(tmp_path, split="val", holdout=5)) == 5
+    assert len(FolderPairs(tmp_path)) == 40
+    write_pair(tmp_path / "val", "v")
+    assert stems(FolderPairs(tmp_path, split="val")) == ["v"]
+    assert len(FolderPairs(tmp_path, split="train")) == 20
+
+
 def test_files_without_partner_are_left_out_aloud(root: Path) -> None:
     Image.new("RGB", (4, 6)).save(root / "images" / "alone.png")
     with pytest.warns(UserWarning, match=r"1 files have no partner.*images/alone\.png"):
@@ -212,8 +227,13 @@ def _two_of_a_stem(root: Path) -> None:
     Image.new("RGB", (4, 6)).save(root / "images" / "p03.jpg")
 
 
-def _val_is_a_file(root: Path) -> None:
-    write_pair(root / "train", "a")
+def _only_test(root: Path) -> None:
+    write_pair(root / "test", "a")
+
+
+def _all_splits(root: Path) -> None:
+    for split in ("train", "val", "test"):
+        write_pair(root / split, "a")
 
 
 @pytest.mark.parametrize(
@@ -224,10 +244,11 @@ def _val_is_a_file(root: Path) -> None:
         (lambda r: None, {"labels": "parts"}, r"set/parts: no such folder"),
         (lambda r: (r / "empty").mkdir(), {"labels": "empty"}, r"set/empty: holds no \.png"),
         (_rename_labels, {}, r"'images/p00\.png' and 'labels/mask_p00\.png'"),
-        (_two_of_a_stem, {}, r"p03\.jpg and p03\.png have the same stem"),
-        (_val_is_a_file, {"split": "val"}, r"set/val: no such folder"),
-        (_val_is_a_file, {"holdout": 3}, r"holdout is 3, but .* its own train and val"),
-        (lambda r: None, {"split": "test"}, r"split is 'test', expected 'train' or 'val'"),
+        (_two_of_a_stem, {}, r"p03\.png: has the same stem as p03\.jpg"),
+        (_only_test, {"split": "val"}, r"set/val: no such folder"),
+        (lambda r: None, {"split": "test"}, r"set/test: no such folder"),
+        (_all_splits, {"holdout": 3}, r"holdout is 3, but .* its own val"),
+        (lambda r: None, {"split": "all"}, r"split is 'all', expected 'train', 'val' or 'test'"),
         (
             lambda r: None,
             {"split": "train", "holdout": 20},

@@ -84,7 +84,9 @@ def test_palette_png_reads_as_indices(tmp_path) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
 def test_colour_labels_are_refused(tmp_path, mode: str) -> None:
     Image.new(mode, (4, 4)).save(tmp_path / "a.png")
-    message = rf"a\.png: is a {mode} colour picture; convert it to an index map first"
+    message = (
+        rf"a\.png: is a {mode} colour picture; convert .*: python -m scam\.data prepare palette"
+    )
     with pytest.raises(InputError, match=message):
         read_label_png(tmp_path / "a.png")
 

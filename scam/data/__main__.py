@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m scam.data``: prepare downloaded data sets, and check folders before training."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from scam import cli
+from scam.data.commands import check, prepare
+from scam.errors import Stopped
+
+PROG = "python -m scam.data"
+COMMANDS = {"check": check, "prepare": prepare}
+EXAMPLES = """\
+  python -m scam.data prepare celebamask-hq CelebAMask-HQ faces --size 256 256
+      a downloaded data set becomes a folder that scam.train reads
+  python -m scam.data check faces
+      what is in it, and every file that cannot be used
+  python -m scam.data check --help
+      all about one of them"""
+
+
+def main(argv: Sequence[str] | None) -> None:
+    """Run the command that the first word names."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = cli.Parser(PROG, "Pictures with label maps: prepare and check them.", EXAMPLES)
+    parser.add_argument("command", choices=COMMANDS, help="followed by its own arguments")
+    COMMANDS[parser.parse_args(words[:1]).command].main(words[1:])
+
+
+def _stop(*_: object) -> NoReturn:
+    raise Stopped("stopped, and nothing half-written is left")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
+    cli.run(main, PROG)

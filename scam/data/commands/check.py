@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m scam.data check``: what a folder holds, and every file that cannot be used."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scam import cli
+from scam.data.check import check_folder
+from scam.data.labels import LABEL_SETS
+from scam.data.parallel import default_workers
+from scam.data.report import report_text
+from scam.errors import InputError
+
+PROG = "python -m scam.data check"
+DESCRIPTION = """\
+Read every photograph and label map of a folder as training would: counts, sizes, a table of the
+labels, and every bad file with what is wrong. Exit status 1 if a file is bad."""
+EXAMPLES = """\
+  python -m scam.data check photos
+      photos/images with photos/labels, or photos/{train,val,test}/ likewise
+  python -m scam.data check photos --labels labels_lip20 --label-set lip20
+      label maps in photos/labels_lip20 whose values are the 20 labels of LIP
+  python -m scam.data check photos --ignore-label 255 --json > photos.json
+      the same as numbers; pixels of value 255 have no label"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Check the folder and print the report; leave with status 1 if a file is bad."""
+    args = _parser().parse_args(argv)
+    report = check_folder(
+        Path(args.dir),
+        labels=args.labels,
+        label_set=args.label_set,
+        ignore_label=args.ignore_label,
+        workers=positive("--workers", args.workers),
+    )
+    if args.json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        print(report_text(report, every_bad=args.all))
+    if report.bad:
+        sys.exit(1)
+
+
+def positive(flag: str, value: int) -> int:
+    """``value``; InputError naming ``flag`` if it is below 1."""
+    if value < 1:
+        raise InputError(f"{flag} is {value}, expected 1 or more")
+    return value
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """The flag that both commands share."""
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        default=default_workers(),
+        help="processes that read pictures (default: one per core, at most 8)",
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.Parser(PROG, DESCRIPTION, EXAMPLES)
+    parser.add_argument("dir", help="folder with images/ and label maps")
+    parser.add_argument(
+        "--labels", metavar="NAME", default="labels", help="label map folder (default: labels)"
+    )
+    parser.add_argument(
+        "--label-set", metavar="NAME", help=f"what the labels are: {', '.join(LABEL_SETS)}"
+    )
+    parser.add_argument(
+        "--ignore-label", type=int, metavar="N", help="label value that means: no label"
+    )
+    parser.add_argument("--all", action="store_true", help="list every bad file, not only 20")
+    parser.add_argument("--json", action="store_true", help="everything as JSON on stdout")
+    add_workers(parser)
+    return parser

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One function over many files in worker processes, with a progress bar."""
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from scam.errors import InputError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Work handed out per worker: enough that none waits, and memory does not grow with the data set.
+_AHEAD = 8
+_call: Callable[[Any], Any] | None = None
+
+
+def default_workers() -> int:
+    """The processors this process may use, at most 8: disks gain nothing from more."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(8, len(os.sched_getaffinity(0)))
+    return min(8, os.cpu_count() or 1)
+
+
+def spread(
+    function: Callable[[T], R], items: Sequence[T], *, workers: int, what: str
+) -> Iterator[R]:
+    """Yield ``function(item)`` in the order of ``items``; a bar called ``what`` on a terminal.
+
+    function and items must be picklable; 1 worker is this process. What the function raises
+    reaches the caller. InputError if a worker dies.
+    """
+    if workers == 1:
+        yield from _counted(map(function, items), len(items), what)
+        return
+    pool = ProcessPoolExecutor(workers, initializer=_start, initargs=(function,))
+    try:
+        yield from _counted(_ahead(pool, items, _AHEAD * workers), len(items), what)
+    except BrokenProcessPool:
+        raise InputError(
+            f"{what}: a worker process was killed, perhaps for want of memory; "
+            f"--workers is {workers}, try fewer"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(pool: ProcessPoolExecutor, items: Sequence[T], ahead: int) -> Iterator[Any]:
+    waiting: deque[Future[Any]] = deque()
+    for item in items:
+        waiting.append(pool.submit(_work, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _counted(results: Iterator[R], total: int, what: str) -> Iterator[R]:
+    # disable=None: a bar on a terminal, nothing in a log.
+    with tqdm(total=total, desc=what, unit="picture", disable=None, leave=False) as bar:
+        for result in results:
+            bar.update()
+            yield result
+
+
+def _start(function: Callable[[Any], Any]) -> None:
+    global _call
+    _call = function
+    # Ctrl-C reaches every process of a terminal; the parent alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _work(item: Any) -> Any:
+    assert _call is not None
+    return _call(item)

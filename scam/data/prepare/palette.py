@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label pictures in colours, made index maps with a palette that is given or found."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scam.data.labels import LabelSet, label_set
+from scam.data.pairs import IMAGE_SUFFIXES, Problem
+from scam.data.parallel import spread
+from scam.data.picture import read_image
+from scam.data.prepare.plan import Item, Plan, folder_items
+from scam.data.source import LabelMap
+from scam.errors import InputError
+
+_LINE = re.compile(r"(\d+|-)\s+#([0-9a-fA-F]{6})(?:\s+(\S.*))?")
+_SHAPE = "'id #rrggbb name', or '- #rrggbb' for pixels without label"
+PALETTE = "palette.txt"
+"""The file in a prepared folder that says which colour became which label."""
+
+_MOST_FOUND = 256
+_MOST_BLENDS = 0.05
+_NONE = -1
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Which label each colour is: ``ids[i]`` (-1: none) for ``colours[i]`` = 0xRRGGBB."""
+
+    label_set: LabelSet
+    colours: tuple[int, ...]
+    ids: tuple[int, ...]
+
+    def as_text(self) -> str:
+        """The lines that :func:`read_palette` reads."""
+        lines = []
+        for colour, index in zip(self.colours, self.ids, strict=True):
+            known = f"{index} #{colour:06x} {self.label_set.names[index]}"
+            lines.append(f"- #{colour:06x}" if index == _NONE else known)
+        return "\n".join(lines) + "\n"
+
+
+def read_palette(path: Path) -> Palette:
+    """Read lines ``id #rrggbb name``; ids 0 .. n - 1, each with one colour or more.
+
+    The name stands with the first colour of a label; ``- #rrggbb`` are pixels without label.
+    InputError, naming the line, for anything else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    ids: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            raise InputError(f"{where}: found {line.strip()!r}, expected {_SHAPE}")
+        colour, index = int(match[2], 16), _NONE if match[1] == "-" else int(match[1])
+        if colour in ids:
+            raise InputError(f"{where}: #{colour:06x} is given twice")
+        ids[colour] = index
+        if index == _NONE:
+            continue
+        name = match[3] or names.get(index, "")
+        if names.get(index) not in (None, "", name):
+            raise InputError(f"{where}: label {index} is {names[index]!r} and {name!r}")
+        names[index] = name
+    missing = next((index for index in range(len(names)) if not names.get(index)), None)
+    if missing is not None or not names:
+        raise InputError(f"{path}: label {missing or 0} has no name, expected lines {_SHAPE}")
+    ordered = [names[index] for index in range(len(names))]
+    if len(set(ordered)) < len(ordered):
+        raise InputError(f"{path}: two labels have the same name, expected different names")
+    return Palette(LabelSet.of(path.stem, ordered), tuple(ids), tuple(ids.values()))
+
+
+def voc_palette(names: LabelSet) -> Palette:
+    """The colours of PASCAL VOC, which many tools give to labels 0, 1, 2, ...; 0xe0e0c0 is none.
+
+    Bits 0, 3, 6, ... of the label are the red channel's highest bits and so on downwards, bits 1,
+    4, 7 the green channel's, bits 2, 5, 8 the blue channel's. InputError for over 255 labels.
+    """
+    if len(names) > 255:
+        raise InputError(f"palette 'voc' has colours for 255 labels, found {len(names)}")
+    colours = []
+    for index in (*range(len(names)), 255):
+        channels = [
+            sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8))
+            for channel in range(3)
+        ]
+        colours.append(channels[0] << 16 | channels[1] << 8 | channels[2])
+    return Palette(names, tuple(colours), (*range(len(names)), _NONE))
+
+
+@dataclass(frozen=True)
+class ColourMaps:
+    """Reads the colour picture of an item; a colour may differ by ``tolerance`` per channel.
+
+    With a tolerance, up to a twentieth of the pixels may be further away: where one area is
+    smoothed into the next. They take the label of a neighbour, lest edges become a third label.
+    """
+
+    palette: Palette
+    tolerance: int = 0
+
+    def __call__(self, item: Item) -> LabelMap:
+        """The labels, int32 (H, W). InputError for a colour outside the palette."""
+        packed = _read_packed(item.maps[0])
+        colours, where = np.unique(packed, return_inverse=True)
+        where = where.reshape(packed.shape)
+        place, distance = _nearest(colours, np.array(self.palette.colours))
+        strange = distance > self.tolerance
+        outside = strange[where]
+        share = float(outside.mean())
+        if share > (_MOST_BLENDS if self.tolerance else 0):
+            raise InputError(
+                f"{item.maps[0]}: holds #{colours[strange][0]:06x} and other colours outside the "
+                f"palette ({100 * share:.2g} % of the pixels), expected its "
+                f"{len(self.palette.colours)} colours to within {self.tolerance} per channel "
+                "(--tolerance allows more)"
+            )
+        labels = np.array(self.palette.ids, np.int32)[place][where]
+        _grow(labels, outside)
+        return labels
+
+
+def plan(
+    src: Path,
+    labels: str = "labels",
+    *,
+    palette: str | None = None,
+    names: str | None = None,
+    tolerance: int = 0,
+    workers: int = 1,
+) -> Plan:
+    """``images`` with colour pictures ``<labels>``, or ``{train,val,test}`` with both.
+
+    palette: a file (:func:`read_palette`), ``voc`` with ``names``, the name of a label set, or
+    None to find the colours: the label with the most pixels becomes 0 and so on. tolerance:
+    largest difference of a channel, 0 .. 255, at which two colours count as one.
+    InputError for other arguments and for pictures that hold too many colours.
+    """
+    if not 0 <= tolerance <= 255:
+        raise InputError(f"tolerance is {tolerance}, expected 0 .. 255")
+    if (palette == "voc") != (names is not None):
+        raise InputError(
+            f"palette is {palette or 'not given'!r} and label set {names or 'not given'!r}, "
+            "expected 'voc' with the label set that its colours stand for, and otherwise none"
+        )
+    items, problems = folder_items(src, labels, IMAGE_SUFFIXES)
+    if names is not None:
+        colours = voc_palette(label_set(names))
+    elif palette is not None:
+        colours = read_palette(Path(palette))
+    else:
+        colours, unreadable = find_palette(items, tolerance, workers=workers)
+        problems += unreadable
+        bad = {problem.file for problem in unreadable}
+        items = [item for item in items if item.maps[0] not in bad]
+    return Plan(
+        "palette",
+        colours.label_set,
+        items,
+        ColourMaps(colours, tolerance),
+        problems=problems,
+        texts={PALETTE: colours.as_text()},
+    )
+
+
+def find_palette(
+    items: list[Item], tolerance: int = 0, *, workers: int = 1
+) -> tuple[Palette, list[Problem]]:
+    """The colours of all label pictures, most pixels first, and the pictures without.
+
+    A colour within ``tolerance`` of one with more pixels counts as that one. InputError if more
+    than 256 remain, naming a picture that has many.
+    """
+    count = np.zeros(1 << 24, np.int64)
+    problems, worst, most = [], None, 0
+    for item, found in zip(
+        items, spread(_count, items, workers=workers, what="find colours"), strict=True
+    ):
+        if isinstance(found, Problem):
+            problems.append(found)
+            continue
+        colours, pixels = found
+        count[colours] += pixels
+        if len(colours) > most:
+            worst, most = item.maps[0], len(colours)
+    colours = np.flatnonzero(count)
+    left = colours[np.lexsort((colours, -count[colours]))]
+    chosen: list[int] = []
+    while left.size and len(chosen) <= _MOST_FOUND:
+        chosen.append(int(left[0]))
+        left = left[_distance(left, chosen[-1]) > tolerance]
+    if len(chosen) > _MOST_FOUND:
+        raise InputError(
+            f"{worst}: holds {most} colours, expected {_MOST_FOUND} at most in all label "
+            "pictures; after jpeg or smoothing, count similar ones as one (--tolerance 60), or "
+            "write down the true ones (--palette FILE)"
+        )
+    labels = LabelSet.numbered("palette", max(1, len(chosen)))
+    return Palette(labels, tuple(chosen), tuple(range(len(chosen)))), problems
+
+
+def _count(item: Item) -> tuple[NDArray[np.int64], NDArray[np.int64]] | Problem:
+    try:
+        return np.unique(_read_packed(item.maps[0]), return_counts=True)
+    except InputError as error:
+        return Problem.of(error, item.maps[0])
+
+
+def _read_packed(path: Path) -> NDArray[np.int64]:
+    """Colours (H, W) as 0xRRGGBB."""
+    channels = np.asarray(read_image(path)[0]).astype(np.int64)
+    return channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+
+
+def _grow(labels: LabelMap, unknown: NDArray[np.bool_]) -> None:
+    """Give unknown pixels the labels of known neighbours, round by round, in place."""
+    unknown = unknown.copy()
+    while unknown.any() and not unknown.all():
+        known = ~unknown
+        for axis, step in ((0, 1), (1, 1), (1, -1), (0, -1)):
+            to = [slice(None), slice(None)]
+            to[axis] = slice(1, None) if step == 1 else slice(None, -1)
+            come = [slice(None), slice(None)]
+            come[axis] = slice(None, -1) if step == 1 else slice(1, None)
+            here, there = tuple(to), tuple(come)
+            new = unknown[here] & known[there]
+            labels[here][new] = labels[there][new]
+            unknown[here] &= ~new
+
+
+def _distance(colours: NDArray[np.int64], colour: int) -> NDArray[np.int64]:
+    """Largest difference of a channel."""
+    gaps = [np.abs((colours >> shift & 255) - (colour >> shift & 255)) for shift in (16, 8, 0)]
+    return np.maximum(np.maximum(gaps[0], gaps[1]), gaps[2])
+
+
+def _nearest(
+    colours: NDArray[np.int64], known: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Index of the nearest known colour, the first of equals, and its distance."""
+    place = np.zeros(colours.shape, np.int64)
+    distance = np.full(colours.shape, 256)
+    for index, colour in enumerate(known):
+        gap = _distance(colours, int(colour))
+        closer = gap < distance
+        place[closer], distance[closer] = index, gap[closer]
+    return place, distance

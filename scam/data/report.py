@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A :class:`~scam.data.check.FolderReport` as text: counts, labels with bars, bad files."""
+
+from scam.data.check import FolderReport, LabelCount
+from scam.data.labels import LABEL_SETS
+
+_BAR = 30
+_NAMED_ABSENT = 12
+_BAD_SHOWN = 20
+
+
+def report_text(report: FolderReport, *, every_bad: bool = False) -> str:
+    """Several lines for a terminal; of more than 20 bad files the first 20 unless every_bad."""
+    return "\n".join([*_head(report), "", *_table(report), *_bad(report, every_bad)])
+
+
+def splits_text(splits: dict[str, int]) -> str:
+    """``20 train, 2 val and 5 test pictures``, or ``27 pictures`` of a folder without splits."""
+    if list(splits) == ["all"]:
+        return f"{splits['all']} pictures"
+    *first, last = [f"{count} {split}" for split, count in splits.items()]
+    return f"{', '.join(first)} and {last} pictures" if first else f"{last} pictures"
+
+
+def _head(report: FolderReport) -> list[str]:
+    usable = sum(report.splits.values())
+    of = "" if usable == report.pairs else f" usable of {report.pairs} pairs"
+    held = " (val held out of train)" if report.held_out else ""
+    lines = [f"{report.root}: {splits_text(report.splits)}{of}{held}"]
+    if report.sizes:
+        low, usual, high = (f"{h}x{w}" for h, w in report.sizes.values())
+        if report.num_sizes == 1:
+            lines.append(f"size (height x width): {usual}")
+        else:
+            lines.append(
+                f"sizes (height x width): {low} to {high}, most often {usual}, "
+                f"{report.num_sizes} different"
+            )
+    return [*lines, f"{len(report.labels)} labels" + ("" if report.named else _unnamed(report))]
+
+
+def _unnamed(report: FolderReport) -> str:
+    like = [name for name, known in LABEL_SETS.items() if len(known) == len(report.labels)]
+    sets = f", as many as {' and '.join(like)} have" if like else ""
+    return f"{sets}, without names (write labels.txt or give --label-set)"
+
+
+def _table(report: FolderReport) -> list[str]:
+    present = [label for label in report.labels if label.pictures]
+    if not present:
+        return ["no usable pair: nothing to count"]
+    usable, pixels = sum(report.splits.values()), report.pixels
+    width = max(len("label"), *(len(label.name) for label in present))
+    most = max(label.pixels for label in present)
+    lines = [f"{'id':>5}  {'label':{width}}  {'pictures':>15}  {'pixels':>7}  (bars: square root)"]
+    for label in present:
+        share = f"{label.pictures} ({100 * label.pictures / usable:.0f} %)"
+        bar = "#" * max(1, round(_BAR * (label.pixels / most) ** 0.5))
+        lines.append(
+            f"{label.id:5}  {label.name:{width}}  {share:>15}  "
+            f"{100 * label.pixels / pixels:5.2f} %  {bar}"
+        )
+    if report.unlabelled:
+        lines.append(f"without a label: {100 * report.unlabelled / pixels:.2f} % of the pixels")
+    return lines + _absent([label for label in report.labels if not label.pictures])
+
+
+def _absent(absent: list[LabelCount]) -> list[str]:
+    if not absent:
+        return []
+    names = ", ".join(f"{label.id} {label.name}" for label in absent[:_NAMED_ABSENT])
+    more = ", ..." if len(absent) > _NAMED_ABSENT else ""
+    return [f"never there: {len(absent)} labels ({names}{more})"]
+
+
+def _bad(report: FolderReport, every_bad: bool) -> list[str]:
+    if not report.bad:
+        return ["", "no bad file"]
+    bad = report.bad_lines()
+    shown = bad if every_bad else bad[:_BAD_SHOWN]
+    lines = ["", f"bad: {len(report.bad)}"]
+    lines += [f"  {file}: {text}" for file, text in shown]
+    if len(shown) < len(bad):
+        lines.append(f"  ... and {len(bad) - len(shown)} more (--all shows them)")
+    return lines
