@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
-SOURCES := pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.*)
+SOURCES := pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.* kernels/sca_cuda/*)
 
-.PHONY: train test quick lint clean
+.PHONY: train test quick lint bench clean
 
 train: $(VENV)/scam.built
 	$(RUN) -m scam.train --amp --fused-sca
@@ -15,6 +15,11 @@ test: $(VENV)/dev.installed
 
 quick: $(VENV)/dev.installed
 	$(RUN) -m pytest -m "not slow"
+
+bench: $(VENV)/dev.installed
+	$(PIP) --no-build-isolation -e ".[bench]"
+	$(RUN) -m pytest benchmarks --benchmark-only
+	$(RUN) benchmarks/report.py benchmarks/results/latest.json
 
 lint: $(VENV)/dev.installed
 	$(VENV)/bin/ruff check .
@@ -41,4 +46,4 @@ $(VENV)/torch.installed:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info scam/_C*.so scam/_build_info.json
+	rm -rf $(VENV) build *.egg-info scam/_C*.so scam/_cuda*.so scam/_build_info.json

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good a picture is."""
+"""How good a picture is, and how far two sets of them are apart."""
 
 from scam.metrics.floors import ColourFloors
-from scam.metrics.psnr import Psnr
+from scam.metrics.frechet import FeatureMoments, FeatureStatistics, frechet_distance
+from scam.metrics.kernel import kernel_distance
+from scam.metrics.psnr import LabelPsnr, Psnr
 
-__all__ = ["ColourFloors", "Psnr"]
+__all__ = [
+    "ColourFloors",
+    "FeatureMoments",
+    "FeatureStatistics",
+    "LabelPsnr",
+    "Psnr",
+    "frechet_distance",
+    "kernel_distance",
+]

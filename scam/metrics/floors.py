@@ -14,7 +14,7 @@ class ColourFloors:
 
     def learn(self, image: Tensor, labels: Tensor) -> None:
         """Add training pictures (B, 3, H, W) with labels (B, H, W); -1 is left out."""
-        total, count = _label_sums(image, labels, len(self._sum))
+        total, count = label_sums(image, labels, len(self._sum))
         self._sum += total.sum(0)
         self._count += count.sum(0)
 
@@ -29,13 +29,13 @@ class ColourFloors:
 
     def paint_own(self, image: Tensor, labels: Tensor) -> Tensor:
         """Each label in its mean colour within that very picture: (B, 3, H, W)."""
-        total, count = _label_sums(image, labels, len(self._sum))
+        total, count = label_sums(image, labels, len(self._sum))
         overall = image.double().mean((2, 3))[:, None]
         return _paint(torch.cat([total / count.clamp(min=1), overall], dim=1), labels)
 
 
-def _label_sums(image: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:
-    """Sums (B, L, 3) and pixel counts (B, L, 1) per label."""
+def label_sums(image: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:
+    """Sums (B, L, 3) of ``image`` (B, 3, H, W) and pixel counts (B, L, 1), per label."""
     pixels = image.double().flatten(2).transpose(1, 2)
     slot = torch.where(labels < 0, num_labels, labels).long().flatten(1)[..., None]
     total = pixels.new_zeros(len(image), num_labels + 1, 3)

@@ -136,17 +136,21 @@ def modulation_outcome(
     backend: str | None,
     rounded_to: torch.dtype | None = None,
     seed: int = 1,
+    comparable: Tensor | None = None,
     **options: Any,
 ) -> dict[str, Tensor]:
     """Run forward and backward; return y and ``grad_<name>`` of every differentiable argument.
 
     The gradient of y is drawn from ``seed`` in fp64 and rounded to ``rounded_to`` (default: the
-    inputs' dtype), so that runs in two dtypes can share it. ``options``: eps, negative_slope.
+    inputs' dtype), so that runs in two dtypes can share it; it is zero where ``comparable``, like
+    y, is false. ``options``: eps, negative_slope.
     """
     leaves = inputs.leaves()
     y = semantic_modulation(**leaves.arguments(), backend=backend, **options)
     random = torch.Generator().manual_seed(seed)
     drawn = torch.randn(y.shape, generator=random, dtype=torch.float64)
+    if comparable is not None:
+        drawn = drawn.masked_fill(~comparable.to(drawn.device), 0)
     y.backward(drawn.to(rounded_to or y.dtype).to(y.device, y.dtype))
     return {"y": y.detach()} | leaves.gradients()
 
@@ -157,14 +161,21 @@ def assert_modulation_matches_oracle(
     """Hold one backend's results and gradients against fp64 on the same, already rounded inputs.
 
     The reference in the inputs' own dtype is the yardstick; see
-    :func:`scam.testing.assert_within_budget`.
+    :func:`scam.testing.assert_within_budget`. Gradients arrive only where rounding cannot carry
+    the leaky ReLU's argument across 0. Those of x and of the defaults are small differences of
+    large sums, in which eager code may be exact by luck: they are allowed 16 roundings.
     """
     dtype = inputs.x.dtype
-    actual = modulation_outcome(inputs, backend=backend, **options)
-    eager = modulation_outcome(inputs, backend="reference", **options)
-    exact = modulation_outcome(
-        inputs.to(torch.float64), backend="reference", rounded_to=dtype, **options
+    wide = inputs.to(torch.float64)
+    linear = semantic_modulation(
+        **wide.arguments(), backend="reference", **{**options, "negative_slope": 1.0}
     )
+    comparable = linear.abs() > 64 * torch.finfo(dtype).eps * (1 + linear.abs())
+    runs = {"comparable": comparable, "rounded_to": dtype, **options}
+    actual = modulation_outcome(inputs, backend=backend, **runs)
+    eager = modulation_outcome(inputs, backend="reference", **runs)
+    exact = modulation_outcome(wide, backend="reference", **runs)
     assert actual.keys() == exact.keys()
     for name in exact:
-        assert_within_budget(name, actual[name], exact[name], eager[name])
+        roundings = None if dtype == torch.float64 else 4 if name == "y" else 16
+        assert_within_budget(name, actual[name], exact[name], eager[name], roundings=roundings)

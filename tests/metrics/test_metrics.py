@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from scam.metrics import ColourFloors, Psnr
+from scam.metrics import ColourFloors, LabelPsnr, Psnr
 
 
 @pytest.mark.parametrize("error", [1.0, 0.1, -0.02])
@@ -33,6 +33,12 @@ def test_equal_pictures_are_infinitely_good() -> None:
     assert psnr.pooled == math.inf
 
 
+def test_not_a_number_is_not_infinitely_good() -> None:
+    psnr = Psnr()
+    psnr.update(torch.full((1, 3, 2, 2), math.nan), torch.ones(1, 3, 2, 2))
+    assert math.isnan(psnr.pooled)
+
+
 class TestFloors:
     def test_own_colours(self) -> None:
         labels = torch.tensor([[[0, 0, 1], [1, 1, -1]]])
@@ -53,3 +59,25 @@ class TestFloors:
         painted = floors.paint_mean(torch.tensor([[[0, 1, 2, -1]]]))[0, 0, 0]
         expected = [1 / 3, 1.0, 0.5, 0.5]  # label 2 and ignored pixels: the mean of everything
         torch.testing.assert_close(painted, torch.tensor(expected, dtype=torch.float64))
+
+
+class TestLabelPsnr:
+    def test_each_label_by_its_own_pixels(self) -> None:
+        labels = torch.tensor([[[0, 0, 1, -1]], [[0, 0, 0, 0]]])
+        target = torch.zeros(2, 3, 1, 4)
+        result = torch.where(labels == 1, 0.2, 0.02)[:, None].expand(2, 3, 1, 4).clone()
+        result[0, :, 0, 3] = 9.0  # a pixel without label counts for none
+        psnr = LabelPsnr(3)
+        for i in range(2):
+            psnr.update(result[i : i + 1], target[i : i + 1], labels[i : i + 1])
+        assert psnr.of(0) == pytest.approx(40, abs=1e-4)
+        assert psnr.of(1) == pytest.approx(20, abs=1e-4)
+        assert math.isnan(psnr.of(2))
+        assert [psnr.pictures(label) for label in range(3)] == [2, 1, 0]
+
+    def test_one_label_everywhere_is_the_pooled_psnr(self) -> None:
+        image, other = torch.rand(2, 3, 5, 4), torch.rand(2, 3, 5, 4)
+        whole, label = Psnr(), LabelPsnr(1)
+        whole.update(image, other)
+        label.update(image, other, torch.zeros(2, 5, 4, dtype=torch.int32))
+        assert label.of(0) == pytest.approx(whole.pooled, rel=1e-12)

@@ -20,7 +20,7 @@ def grads_of(out: Tensor, *sources: Tensor) -> list[Tensor]:
 
 
 def inputs(pixels: int, tokens: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pixels of labels -1..3, tokens of labels 0, 1, 2, 5: both sides have what the other lacks."""
+    """Pixels of labels -1..3, tokens of labels 0, 1, 2, 5: each has what the other lacks."""
     random = torch.Generator().manual_seed(0)
     x = torch.randn(2, pixels, 12, generator=random, dtype=torch.float64, requires_grad=True)
     z = torch.randn(2, tokens, 20, generator=random, dtype=torch.float64, requires_grad=True)

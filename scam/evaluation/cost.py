@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one edit costs: time and memory, one pair of pictures at a time."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from scam.evaluation.pictures import Pictures, device_name
+from scam.evaluation.rows import Row
+from scam.profiling.memory import peak_bytes
+
+_REPEATS, _FEWEST = 10, 3
+_SECONDS = 10.0  # after so long no further repeats
+
+
+@torch.no_grad()
+def cost_rows(pair: Pictures) -> list[Row]:
+    """Rows for a :class:`Pictures` of one host and donor, best before anything else has run."""
+    painter = pair.painter
+    encode = painter.model.encode
+
+    def transfer() -> None:
+        subject, scene = (
+            encode(pair.donor_image, pair.donor_labels),
+            encode(pair.image, pair.labels),
+        )
+        painter.paint(pair.labels, painter.mix(subject, scene))
+
+    latents = encode(pair.image, pair.labels)
+
+    def repaint() -> None:
+        painter.paint(pair.labels, latents)
+
+    peak = peak_bytes(transfer, painter.device) / 1e6
+    where = device_name(painter.device)
+    height, width = painter.model.config.size
+    note = f"{where}, {height}x{width} px, fp32"
+    model = "the loaded model"
+    return [
+        _time("transfer: two encoded, one painted", transfer, painter.device, note),
+        _time("repaint under another map", repaint, painter.device, note),
+        Row("cost", "peak memory of a transfer", peak, "MB", 1, model, "lower", note),
+    ]
+
+
+def _time(what: str, call: Callable[[], object], device: torch.device, note: str) -> Row:
+    """The median of up to ten calls, fewer where they take long."""
+    call()
+    times: list[float] = []
+    while len(times) < _FEWEST or (len(times) < _REPEATS and sum(times) < _SECONDS):
+        start = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    median = 1e3 * statistics.median(times)
+    return Row("cost", what, median, "ms", len(times), "", "lower", f"median; {note}")

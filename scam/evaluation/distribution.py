@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether painted pictures, as a set, look like real ones: Frechet and kernel distances."""
+
+import warnings
+from collections.abc import Collection
+
+from scam.evaluation.pictures import Pictures
+from scam.evaluation.references import Extractor, Reference
+from scam.evaluation.rows import MissingError, Row
+from scam.metrics import FeatureMoments, FeatureStatistics, frechet_distance, kernel_distance
+from scam.metrics.frechet import RELIABLE
+
+PAINTINGS = {
+    "reconstruction": "R: reconstructions",
+    "swap": "S: whole code of the donor",
+    "transfer": "S: subject of the donor (Z_mix)",
+}
+REAL = "real pictures themselves"
+
+
+class DistributionMeter:
+    """Distances between the sets that the model paints and sets of real pictures.
+
+    metrics: "frechet" and "kernel", each mapped to the metric's name in the table. references:
+    the training pictures and the pictures measured on; the latter are also compared with the
+    former, which shows how low real pictures get.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        references: list[Reference],
+        metrics: dict[str, str],
+        total: int,
+    ) -> None:
+        if total < 2:
+            raise MissingError(f"{total} picture, expected 2 or more")
+        self._extractor = extractor
+        self._metrics = metrics
+        self._moments = {name: FeatureMoments(total) for name in PAINTINGS}
+        self._real: dict[str, FeatureStatistics | str] = {}
+        for reference in references:
+            try:
+                self._real[reference.name] = extractor.statistics(reference)
+            except MissingError as reason:
+                self._real[reference.name] = str(reason)
+
+    def update(self, pictures: Pictures) -> None:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        for name, moments in self._moments.items():
+            moments.update(self._extractor(getattr(pictures, name)))
+
+    def rows(self) -> list[Row]:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        sets = {PAINTINGS[name]: moments.finish() for name, moments in self._moments.items()}
+        last = list(self._real.values())[-1]
+        if not isinstance(last, str):
+            sets[REAL] = last
+        found = [
+            self._row(kind, metric, what, painted, name, real)
+            for kind, metric in self._metrics.items()
+            for what, painted in sets.items()
+            for name, real in self._real.items()
+            if real is not painted
+        ]
+        _warn(self._extractor.name, self._metrics.values(), found)
+        return found
+
+    def _row(
+        self,
+        kind: str,
+        metric: str,
+        what: str,
+        painted: FeatureStatistics,
+        name: str,
+        real: FeatureStatistics | str,
+    ) -> Row:
+        if isinstance(real, str):
+            return Row(metric, what, None, n=painted.count, against=name, note=real)
+        against = f"{name} ({real.count})"
+        fewest = min(painted.count, real.count)
+        if kind == "frechet":
+            value = frechet_distance(painted, real)
+            note = f"biased: {fewest} < {RELIABLE} pictures" if fewest < RELIABLE else ""
+        else:
+            value = kernel_distance(painted.features, real.features)
+            kept = min(len(painted.features), len(real.features))
+            note = f"{kept} of {fewest} pictures" if kept < fewest else ""
+        network = self._extractor.name if metric == "fd" else ""
+        note = "; ".join(filter(None, (network, note, "a floor" if what == REAL else "")))
+        return Row(metric, what, value, "", painted.count, against, "lower", note)
+
+
+def _warn(name: str, metrics: Collection[str], rows: list[Row]) -> None:
+    if any("biased" in row.note for row in rows):
+        instead = "; --metrics kid is not biased" if list(metrics) == ["fid"] else ""
+        warnings.warn(
+            f"Frechet distances of {name} features over fewer than {RELIABLE} pictures are biased "
+            f"upwards: compare only with equal n{instead}",
+            stacklevel=2,
+        )

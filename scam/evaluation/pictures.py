@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pictures to measure on, and what the model makes of them."""
+
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scam.data import LabelValues, PairDataset, PairSource
+from scam.data.labels import LabelSet
+from scam.data.source import Image, LabelMap
+from scam.errors import InputError
+from scam.evaluation.rows import Row
+from scam.models import Scam
+from scam.models.latents import Latents
+
+Indices = Sequence[int]
+
+
+class Painter:
+    """A model in evaluation mode that paints the same twice, even the noisy released networks."""
+
+    def __init__(
+        self, model: Scam, background_labels: Sequence[int] = (0,), seed: int = 0
+    ) -> None:
+        self.model = model.eval()
+        self.device = model.token_labels.device
+        self.background_labels = tuple(background_labels)
+        self._seed = seed
+
+    def paint(self, labels: Tensor, latents: Latents) -> Tensor:
+        """labels (B, H, W) -> pictures (B, 3, H, W) in [-1, 1]."""
+        noise = None
+        if self.model.config.released:
+            noise = torch.Generator(self.device).manual_seed(self._seed)
+        return self.model.generate(labels, latents, noise)
+
+    def mix(self, subject: Latents, scene: Latents) -> Latents:
+        """The subject's latents in the scene's, for a map that the scene's picture fills."""
+        wanted = scene.present
+        return self.model.mix(subject, scene, wanted, background_labels=self.background_labels)
+
+    def is_background(self, labels: Tensor) -> Tensor:
+        """Where labels (...) belong to the scene or are no label: bool (...)."""
+        scene = torch.tensor(self.background_labels, device=labels.device)
+        return torch.isin(labels, scene) | (labels < 0)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A batch: host pictures, the donors whose subjects they receive, and what is painted.
+
+    indices: of the hosts. image, donor_image: (B, 3, H, W) in [-1, 1]. labels, donor_labels:
+    (B, H, W). Paintings are made when first asked for, and once.
+    """
+
+    painter: Painter
+    indices: Indices
+    image: Tensor
+    labels: Tensor
+    donor_image: Tensor
+    donor_labels: Tensor
+
+    @cached_property
+    def latents(self) -> Latents:
+        """Of the hosts."""
+        return self.painter.model.encode(self.image, self.labels)
+
+    @cached_property
+    def donor_latents(self) -> Latents:
+        """Of the donors."""
+        return self.painter.model.encode(self.donor_image, self.donor_labels)
+
+    @cached_property
+    def reconstruction(self) -> Tensor:
+        """The hosts from their own latents."""
+        return self.painter.paint(self.labels, self.latents)
+
+    @cached_property
+    def swap(self) -> Tensor:
+        """The hosts' maps with all latents of the donors, background too, as released."""
+        return self.painter.paint(self.labels, self.donor_latents)
+
+    @cached_property
+    def transfer(self) -> Tensor:
+        """The donors' subjects in the hosts' scenes and poses: the paper's Z_mix."""
+        mixed = self.painter.mix(self.donor_latents, self.latents)
+        return self.painter.paint(self.labels, mixed)
+
+
+class Meter(Protocol):
+    """Something that is measured over all pictures."""
+
+    def update(self, pictures: Pictures) -> None:
+        """Take one batch in."""
+
+    def rows(self) -> list[Row]:
+        """What was found."""
+
+
+class Subset:
+    """Some pairs of a source, in the order given."""
+
+    def __init__(self, source: PairSource, indices: Indices) -> None:
+        self.source = source
+        self.indices = list(indices)
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The source's."""
+        return self.source.label_set
+
+    @property
+    def label_values(self) -> LabelValues:
+        """The source's."""
+        return self.source.label_values
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def stem(self, index: int) -> str:
+        """See :class:`~scam.data.PairSource`."""
+        return self.source.stem(self.indices[index])
+
+    def load(self, index: int, size: tuple[int, int]) -> tuple[Image, LabelMap]:
+        """See :class:`~scam.data.PairSource`."""
+        return self.source.load(self.indices[index], size)
+
+
+def at_most(source: PairSource, count: int | None) -> PairSource:
+    """The source, or ``count`` of its pairs spread evenly over it."""
+    if count is None or count >= len(source):
+        return source
+    return Subset(source, [i * len(source) // count for i in range(count)])
+
+
+def derangement(count: int, seed: int) -> list[int]:
+    """A random donor for each of ``count`` hosts: one cycle, so nobody is their own donor.
+
+    Each picture is donor once. ValueError for fewer than 2.
+    """
+    if count < 2:
+        raise ValueError(f"nobody to exchange with among {count}")
+    order = np.random.default_rng(seed).permutation(count)
+    donors = np.empty(count, dtype=np.int64)
+    donors[order] = np.roll(order, -1)
+    return [int(donor) for donor in donors]
+
+
+def read_pairs(path: Path, stems: Sequence[str]) -> list[int]:
+    """Donors of the pictures ``stems``, from the ``pairs.json`` of an earlier evaluation.
+
+    InputError unless each picture is a host there, with another picture of them as its donor.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))["donors"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or f"expected a pairs.json, {error}"
+        raise InputError(f"--pairs {path}: cannot be used ({reason})") from error
+    numbers = {stem: index for index, stem in enumerate(stems)}
+    if not isinstance(stored, Mapping) or stored.keys() != numbers.keys():
+        names = stored.keys() if isinstance(stored, Mapping) else ()
+        odd = min(numbers.keys() ^ names, default="nothing")
+        raise InputError(
+            f"--pairs {path}: pairs other pictures than these {len(stems)}, for example {odd}"
+        )
+    for host, donor in stored.items():
+        if donor not in numbers or donor == host:
+            raise InputError(f"--pairs {path}: {host} has {donor!r} as donor, expected another")
+    return [numbers[stored[stem]] for stem in stems]
+
+
+def device_name(device: torch.device) -> str:
+    """A GPU's name, or the CPU's kind and how many threads compute on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
+
+
+def walk(
+    painter: Painter, dataset: PairDataset, donors: Sequence[int], batch_size: int
+) -> Iterator[Pictures]:
+    """All pictures of ``dataset``, in order, with their donors."""
+    for start in range(0, len(dataset), batch_size):
+        indices = range(start, min(start + batch_size, len(dataset)))
+        yield batch(painter, dataset, donors, indices)
+
+
+def batch(
+    painter: Painter, dataset: PairDataset, donors: Sequence[int], indices: Indices
+) -> Pictures:
+    """The pictures of these hosts."""
+    hosts = _stacked(dataset, indices, painter.device)
+    given = _stacked(dataset, [donors[i] for i in indices], painter.device)
+    return Pictures(painter, indices, *hosts, *given)
+
+
+def _stacked(
+    dataset: PairDataset, indices: Indices, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    loaded = [dataset.pair(index) for index in indices]
+    image = torch.stack([image for image, _ in loaded])
+    return image.to(device), torch.stack([labels for _, labels in loaded]).to(device)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How close reconstructions come to the pictures they reconstruct."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from scam.data import PairDataset
+from scam.errors import InputError
+from scam.evaluation import networks
+from scam.evaluation.pictures import Pictures
+from scam.evaluation.rows import MissingError, Row, label_row
+from scam.metrics import LabelPsnr, Psnr
+from scam.training.evaluation import colour_floors
+
+THEMSELVES = "the pictures"
+_SMALLEST_LPIPS = 32  # pixels; the trunks' poolings leave nothing of less
+
+
+class PsnrMeter:
+    """PSNR of all pixels, per picture and per label, beside what flat colours reach."""
+
+    def __init__(self, names: Sequence[str], floors: Callable[[], dict[str, float]]) -> None:
+        self._names = names
+        self._floors = floors
+        self._all = Psnr()
+        self._labels = LabelPsnr(len(names))
+        self._count = 0
+
+    def update(self, pictures: Pictures) -> None:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        self._all.update(pictures.reconstruction, pictures.image)
+        self._labels.update(pictures.reconstruction, pictures.image, pictures.labels)
+        self._count += len(pictures.image)
+
+    def rows(self) -> list[Row]:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        found = [
+            self._row("reconstruction, pooled", self._all.pooled),
+            self._row("reconstruction, mean of pictures", self._all.per_image),
+        ]
+        for label, name in enumerate(self._names):
+            if self._labels.pictures(label):
+                value, n = self._labels.of(label), self._labels.pictures(label)
+                found.append(
+                    label_row(
+                        "psnr", name, value, n, unit="dB", against=THEMSELVES, better="higher"
+                    )
+                )
+        try:
+            floors = self._floors()
+        except InputError as error:
+            return [*found, Row("psnr", "flat colours", None, note=str(error))]
+        train, own = floors["psnr_mean_colours"], floors["psnr_own_colours"]
+        found.append(self._row("flat colours of train, pooled", train, "a floor: mean per label"))
+        found.append(self._row("flat colours, pooled", own, "a floor: picture's own per label"))
+        return found
+
+    def _row(self, what: str, value: float, note: str = "") -> Row:
+        return Row("psnr", what, value, "dB", self._count, THEMSELVES, "higher", note)
+
+
+class MeanMeter:
+    """The mean over pictures of a number that compares each with its reconstruction."""
+
+    def __init__(
+        self, metric: str, better: str, note: str, compare: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        self._metric, self._better, self._note = metric, better, note
+        self._compare = compare
+        self._values: list[float] = []
+
+    def update(self, pictures: Pictures) -> None:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        values = self._compare(pictures.reconstruction, pictures.image)
+        self._values += values.cpu().double().flatten().tolist()
+
+    def rows(self) -> list[Row]:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        count = len(self._values)
+        value = sum(self._values) / count
+        return [
+            Row(
+                self._metric, "reconstruction, mean of pictures", value, "", count, THEMSELVES,
+                self._better, self._note,
+            )
+        ]  # fmt: skip
+
+
+def floors(train: Callable[[], PairDataset], test: PairDataset) -> Callable[[], dict[str, float]]:
+    """PSNR of flat colours, computed when asked for."""
+    return lambda: colour_floors(train(), test)
+
+
+def ssim_meter() -> MeanMeter:
+    """SSIM (Wang et al., 2004) through torchmetrics: Gaussian window of 11, sigma 1.5, colours."""
+    similarity = networks.package("torchmetrics.functional.image")
+
+    def compare(result: Tensor, target: Tensor) -> Tensor:
+        found: Tensor = similarity.structural_similarity_index_measure(
+            result.float(), target.float(), data_range=2.0, reduction="none"
+        )
+        return found
+
+    return MeanMeter("ssim", "higher", "", compare)
+
+
+def lpips_meter(
+    net: str, given: Path | None, size: tuple[int, int], device: torch.device
+) -> MeanMeter:
+    """LPIPS (Zhang et al., CVPR 2018) through package lpips."""
+    weights = networks.weights_file("--lpips-weights", given, networks.LPIPS_TRUNKS[net])
+    if min(size) < _SMALLEST_LPIPS:
+        raise MissingError(
+            f"pictures are {size[0]}x{size[1]}, expected {_SMALLEST_LPIPS} a side or more"
+        )
+    distance: nn.Module = networks.lpips_distance(net, weights).to(device)
+    return MeanMeter("lpips", "lower", f"trunk {net}", distance)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One measured number, or the reason why there is none; and the table of all of them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_LABELS_SHOWN = 24
+_LABEL = "label "
+
+
+class MissingError(Exception):
+    """A metric cannot be measured here; the message says why and what would help."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    metric: its name in ``--metrics``. what: the number's own name. value: None where ``note``
+    says why it is missing. n: pictures (or edits) it is taken over. against: the reference.
+    better: "higher", "lower" or "" where neither is.
+    """
+
+    metric: str
+    what: str
+    value: float | None
+    unit: str = ""
+    n: int = 0
+    against: str = ""
+    better: str = ""
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, which knows no infinity."""
+        finite = self.value is None or math.isfinite(self.value)
+        return {**asdict(self), "value": self.value if finite else str(self.value)}
+
+
+def label_row(metric: str, name: str, value: float, n: int, **more: str) -> Row:
+    """A number of one label alone; tables show the labels that most pictures hold."""
+    return Row(metric, _LABEL + name, value, n=n, **more)
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The table, in columns as wide as they need to be."""
+    shown, left_out = _shown(rows)
+    cells = [("metric", "", "value", "n", "against", "note")]
+    last = ""
+    for row in shown:
+        metric = row.metric if row.metric != last else ""
+        last = row.metric
+        count = str(row.n) if row.n else ""
+        cells.append((metric, row.what, _value(row), count, row.against, row.note))
+    widths = [max(len(line[i]) for line in cells) for i in range(5)]
+    lines = []
+    for line in cells:
+        metric, what, value, count, against = (
+            cell.rjust(width) if i in (2, 3) else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line[:5], widths, strict=True))
+        )
+        lines.append(f"{metric}  {what}  {value}  {count}  {against}  {line[5]}".rstrip())
+    if left_out:
+        lines.append(f"{left_out} labels that fewer pictures hold: see the report")
+    return "\n".join(lines)
+
+
+def _value(row: Row) -> str:
+    if row.value is None:
+        return "missing"
+    arrow = {"higher": "\u2191", "lower": "\u2193", "": " "}[row.better]
+    if 0 < abs(row.value) < 0.01:
+        return f"{row.value:.2e} {row.unit}".rstrip() + f" {arrow}"
+    digits = 4 if abs(row.value) < 1 else 3 if abs(row.value) < 10 else 2
+    return f"{row.value:.{digits}f} {row.unit}".rstrip() + f" {arrow}"
+
+
+def _shown(rows: Sequence[Row]) -> tuple[list[Row], int]:
+    labels = [row for row in rows if row.what.startswith(_LABEL)]
+    common = sorted(labels, key=lambda row: -row.n)[:_LABELS_SHOWN]
+    dropped = {id(row) for row in labels} - {id(row) for row in common}
+    return [row for row in rows if id(row) not in dropped], len(dropped)

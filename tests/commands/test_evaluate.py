@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m scam.evaluate`` on a model of two steps."""
+
+import json
+import math
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scam import evaluate
+from scam.data import FolderPairs, PairDataset
+from scam.errors import InputError
+from scam.evaluation.measure import METRICS
+from scam.training.evaluation import reconstruction_psnr
+from scam.training.loading import load_checkpoint
+
+HELD_OUT = ["--holdout", "3"]  # of the six photographs of ``trained``
+
+
+@pytest.fixture
+def run(trained: tuple[Path, Path]) -> Path:
+    return trained[1]
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No network, no weights cached on this machine, and no cache left behind."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a metric wants the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "tiny_extractor.py").write_text(
+        "import torch\n"
+        "class Quarters(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return torch.nn.functional.adaptive_avg_pool2d(x.float(), 2).flatten(1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return "tiny_extractor:Quarters"
+
+
+def report(run: Path, out: Path, *more: object) -> dict[str, Any]:
+    evaluate.main([str(run), "--out", str(out), *HELD_OUT, *map(str, more)])
+    found: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return found
+
+
+def rows(found: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    return {(row["metric"], row["what"], row["against"]): row for row in found["rows"]}
+
+
+def test_every_metric_has_a_number_or_a_reason(
+    run: Path, tmp_path: Path, extractor: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torchmetrics")
+    found = report(run, tmp_path / "out", "--extractor", extractor)
+    by_metric: dict[str, list[dict[str, Any]]] = {name: [] for name in METRICS}
+    for row in found["rows"]:
+        by_metric[row["metric"]].append(row)
+    for name, of_metric in by_metric.items():
+        assert of_metric, name
+        for row in of_metric:
+            assert (row["value"] is None) == (name in ("lpips", "fid", "kid", "reid")), row
+            if row["value"] is None:
+                assert "no weights" in row["note"] or "pip install" in row["note"]
+            else:
+                assert math.isfinite(row["value"])
+                assert row["n"] > 0
+    assert found["pictures"] == 3
+    assert found["weights"] == "averaged (EMA 0.999)"
+    assert found["size"] == [32, 32]
+    assert {row["against"] for row in by_metric["fd"]} == {"train (3)", "val (3)"}
+    shown = capsys.readouterr().out
+    assert "3 val pictures of" in shown
+    assert "weights averaged (EMA 0.999)" in shown
+    for name in METRICS:
+        assert f"\n{name} " in shown
+    assert (tmp_path / "out" / "sheet.png").is_file()
+
+
+def test_psnr_is_what_training_measures(run: Path, tmp_path: Path) -> None:
+    found = rows(report(run, tmp_path / "out", "--metrics", "psnr"))
+    checkpoint = load_checkpoint(run)
+    data = json.loads((run / "config.json").read_text())["data"]
+    held_out = PairDataset(FolderPairs(data["data"], split="val", holdout=3), (32, 32))
+    wanted = reconstruction_psnr(checkpoint.model, held_out, 3)
+    value = found["psnr", "reconstruction, pooled", "the pictures"]["value"]
+    assert value == pytest.approx(wanted.pooled, abs=1e-4)
+    value = found["psnr", "reconstruction, mean of pictures", "the pictures"]["value"]
+    assert value == pytest.approx(wanted.per_image, abs=1e-4)
+    labels = [what for _, what, _ in found if what.startswith("label ")]
+    assert "label upper_body" in labels
+
+
+def test_the_same_seed_gives_the_same_numbers(run: Path, tmp_path: Path, extractor: str) -> None:
+    common = ["--metrics", "psnr,fd,locality,cycle", "--extractor", extractor]
+    one = report(run, tmp_path / "one", *common, "--seed", 4)
+    again = report(run, tmp_path / "again", *common, "--seed", 4)
+    assert one == again
+    other = report(run, tmp_path / "other", *common, "--seed", 3)
+    assert one["rows"] != other["rows"]
+    pairs = [(tmp_path / name / "pairs.json").read_text() for name in ("one", "again", "other")]
+    assert pairs[0] == pairs[1] != pairs[2]
+    stored = report(
+        run, tmp_path / "stored", *common, "--seed", 3, "--pairs", tmp_path / "one" / "pairs.json"
+    )
+    assert (tmp_path / "stored" / "pairs.json").read_text() == pairs[0]
+    assert [r for r in stored["rows"] if r["metric"] in ("psnr", "fd", "cycle")] == [
+        r for r in one["rows"] if r["metric"] in ("psnr", "fd", "cycle")
+    ]
+
+
+def test_batches_do_not_matter(run: Path, tmp_path: Path) -> None:
+    one, other = (
+        report(run, tmp_path / str(size), "--metrics", "psnr,locality", "--batch-size", size)
+        for size in (1, 3)
+    )
+    for a, b in zip(one["rows"], other["rows"], strict=True):
+        assert a["value"] == pytest.approx(b["value"], rel=1e-3)
+
+
+def test_a_test_split_comes_first(
+    run: Path, trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the data has test pictures they are measured on, unless val is asked for."""
+    data = shutil.copytree(trained[0], tmp_path / "data" / "train")
+    for split, stems in (("test", ("p0", "p1", "p2")), ("val", ("p3", "p4"))):
+        for kind in ("images", "labels"):
+            (tmp_path / "data" / split / kind).mkdir(parents=True)
+            for stem in stems:
+                shutil.move(data / kind / f"{stem}.png", tmp_path / "data" / split / kind)
+    shutil.move(data / "labels.txt", tmp_path / "data")
+    for flags, count, split in (([], 3, "test"), (["--split", "val"], 2, "val")):
+        evaluate.main([str(run), "--data", str(tmp_path / "data"), "--metrics", "psnr", *flags,
+                       "--out", str(tmp_path / split)])  # fmt: skip
+        found = json.loads((tmp_path / split / "report.json").read_text())
+        assert (found["pictures"], found["split"]) == (count, split)
+        assert f"{count} {split} pictures of" in capsys.readouterr().out
+
+
+def test_last_weights_are_others(run: Path, tmp_path: Path) -> None:
+    averaged = report(run, tmp_path / "ema", "--metrics", "psnr")
+    last = report(run, tmp_path / "last", "--metrics", "psnr", "--last-weights")
+    assert last["weights"] == "of the last step (no EMA)"
+    assert averaged["rows"][0]["value"] != last["rows"][0]["value"]
+
+
+def test_the_default_folder_is_never_overwritten(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    for _ in range(2):
+        evaluate.main([str(copy), "--metrics", "psnr", *HELD_OUT])
+    names = sorted(path.name for path in (copy / "evaluation").iterdir())
+    assert names == ["step_0000002", "step_0000002-2"]
+    with pytest.raises(InputError, match=r"holds a report\.json already: give another --out"):
+        evaluate.main([str(copy), "--out", str(copy / "evaluation" / "step_0000002"), *HELD_OUT])
+
+
+def test_other_data(run: Path, trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """All pictures of a folder: then no training pictures are left, which rows say."""
+    found = rows(
+        report(run, tmp_path / "out", "--data", trained[0], "--holdout", 6, "--metrics", "psnr")
+    )
+    assert found["psnr", "reconstruction, pooled", "the pictures"]["n"] == 6
+    missing = found["psnr", "flat colours", ""]
+    assert missing["value"] is None
+    assert "nothing is left for 'train'" in missing["note"]
+    small = report(run, tmp_path / "few", "--data", trained[0], "--holdout", 6, "--metrics",
+                   "psnr", "--max-pictures", 4)  # fmt: skip
+    assert small["pictures"] == 4
+    evaluate.main([str(run), "--data", "mannequins", "--max-pictures", "2", "--metrics", "maps",
+                   "--out", str(tmp_path / "drawn")])  # fmt: skip
+    drawn = json.loads((tmp_path / "drawn" / "report.json").read_text())
+    assert drawn["data"] == {"data": "mannequins", "merge": None}
+    assert drawn["pictures"] == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--metrics", "psnr,mse"], "--metrics mse: expected some of psnr,ssim"),
+        (["--batch-size", "0"], "--batch-size 0: expected 1 or more"),
+        (["--max-pictures", "1"], "--max-pictures 1: expected 2 or more"),
+        (["--seed", "-1"], "--seed -1: expected 0 or more"),
+        (["--data", "nowhere"], "data is 'nowhere'"),
+        (["--holdout", "1"], "1 val picture, expected 2 or more"),
+        (["--background-labels", "tail"], "label 'tail': expected one of background"),
+        (["--pairs", "none.json"], r"--pairs none\.json: cannot be used"),
+        (["--lpips-weights", "none.pth"], r"--lpips-weights none\.pth: no such file"),
+        (["--inception-weights", "none.pth"], r"--inception-weights none\.pth: no such file"),
+        (["--dinov2-weights", "none.pth"], r"--dinov2-weights none\.pth: no such file"),
+        (["--reid-weights", "none.pth"], r"--reid-weights none\.pth: no such file"),
+        (["--extractor", "nomodule"], "--extractor nomodule: expected MODULE:FUNCTION"),
+        (["--extractor", "a:b", "--dinov2-weights", "w"], "give one of the two"),
+        (["--merge", "body"], "its labels are background, body, this model's are background, hai"),
+    ],
+)
+def test_bad_arguments(
+    flags: list[str], message: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message) as caught:
+        evaluate.main(
+            [str(run), "--out", "out", "--metrics", "lpips,fid,fd,reid", *HELD_OUT, *flags]
+        )
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_step_folder_away_from_its_run(run: Path, trained: tuple[Path, Path], tmp_path: Path,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    step = shutil.copytree(run / "checkpoints" / "step_0000002", tmp_path / "alone")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="alone: its run folder is not around it, give --data"):
+        evaluate.main([str(step)])
+    evaluate.main([str(step), "--data", str(trained[0]), "--holdout", "2", "--metrics", "psnr"])
+    found = json.loads((tmp_path / "evaluation" / "alone" / "report.json").read_text())
+    assert found["weights"] == "averaged (EMA)"
+
+
+def test_as_a_command(run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scam.evaluate"]
+    failed = subprocess.run(
+        [*command, str(run), "--metrics", "beauty"], capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 2
+    assert failed.stderr.count("\n") == 1
+    assert failed.stderr.startswith("python -m scam.evaluate: error: --metrics beauty")
+
+
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        evaluate.main(["--help"])
+    assert "examples:\n  python -m scam.evaluate runs/mannequins" in capsys.readouterr().out
+    commands = re.findall(r"python -m scam\.evaluate (.*)", evaluate.EXAMPLES)
+    for command in commands:
+        evaluate._checked(evaluate._parser().parse_args(shlex.split(command)))
+    assert len(commands) == 3
+
+
+def test_the_page_names_every_metric_and_no_unknown_flag(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "evaluate.md"
+    if not page.is_file():
+        pytest.skip("not a checkout")
+    with pytest.raises(SystemExit):
+        evaluate.main(["--help"])
+    known = capsys.readouterr().out
+    for flag in set(re.findall(r"--[a-z][a-z-]+", page.read_text())):
+        assert re.search(rf"{flag}\b", known), flag
+    for name in METRICS:
+        assert f"`{name}`" in page.read_text()
+        assert f"\n  {name} " in known

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scam.data import Mannequins, PairDataset
+from scam.errors import InputError
+from scam.evaluation.pictures import at_most, derangement, read_pairs
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 101])
+@pytest.mark.parametrize("seed", [0, 5])
+def test_everybody_is_donor_once_and_never_their_own(count: int, seed: int) -> None:
+    donors = derangement(count, seed)
+    assert sorted(donors) == list(range(count))
+    assert all(donor != host for host, donor in enumerate(donors))
+    assert donors == derangement(count, seed)
+
+
+def test_other_seeds_pair_others() -> None:
+    assert len({tuple(derangement(20, seed)) for seed in range(5)}) == 5
+    with pytest.raises(ValueError, match="nobody to exchange with among 1"):
+        derangement(1, 0)
+
+
+def test_a_subset_is_spread_and_keeps_its_pictures() -> None:
+    source = Mannequins("val", 10)
+    part = at_most(source, 4)
+    assert [part.stem(i)[-1] for i in range(len(part))] == ["0", "2", "5", "7"]
+    image, _ = part.load(2, (32, 32))
+    assert np.array_equal(image, source.load(5, (32, 32))[0])
+    assert at_most(source, 10) is source
+    assert at_most(source, None) is source
+    assert len(PairDataset(part, (32, 32))) == 4
+
+
+class TestStoredPairs:
+    def write(self, folder: Path, donors: object) -> Path:
+        path = folder / "pairs.json"
+        path.write_text(json.dumps({"donors": donors}))
+        return path
+
+    def test_names_become_numbers(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path, {"a": "c", "b": "a", "c": "a"})
+        assert read_pairs(path, ["a", "b", "c"]) == [2, 0, 0]
+
+    @pytest.mark.parametrize(
+        ("donors", "message"),
+        [
+            ({"a": "b", "b": "b"}, "b has 'b' as donor, expected another"),
+            ({"a": "b", "b": "x"}, "b has 'x' as donor, expected another"),
+            ({"a": "b"}, "pairs other pictures than these 2, for example b"),
+            ({"a": "b", "b": "a", "c": "a"}, "pairs other pictures than these 2, for example c"),
+            (["b", "a"], "pairs other pictures than these 2"),
+        ],
+    )
+    def test_pairs_of_other_pictures(self, tmp_path: Path, donors: object, message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            read_pairs(self.write(tmp_path, donors), ["a", "b"])
+
+    @pytest.mark.parametrize("text", ["", "[1]", "{}"])
+    def test_another_file(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "pairs.json"
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"--pairs .*pairs\.json: cannot be used"):
+            read_pairs(path, ["a", "b"])
+        with pytest.raises(InputError, match="No such file"):
+            read_pairs(tmp_path / "nothing.json", ["a", "b"])

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feature statistics of real pictures and their cache, with a network of one line."""
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from scam.data import FolderPairs, Mannequins, PairDataset, save_label_png
+from scam.errors import InputError
+from scam.evaluation.distribution import DistributionMeter
+from scam.evaluation.pictures import at_most
+from scam.evaluation.references import Extractor, Reference, quantised
+from scam.evaluation.rows import MissingError
+from scam.metrics import FeatureMoments, frechet_distance, kernel_distance
+
+
+class Corners(nn.Module):
+    """Means of quarters; counts the pictures it sees."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+        self.seen = 0
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        assert pictures.dtype == torch.uint8
+        self.seen += len(pictures)
+        pooled = nn.functional.adaptive_avg_pool2d(pictures.float() / 255, 2)
+        return self.gain * pooled.flatten(1)
+
+
+Make = Callable[..., Extractor]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    return lambda network=None, name="corners": Extractor(
+        network or Corners(), name, torch.device("cpu"), 4, tmp_path / "cache"
+    )
+
+
+def mannequins(count: int = 6, size: tuple[int, int] = (24, 16)) -> PairDataset:
+    return PairDataset(Mannequins("val", count), size)
+
+
+def test_rounded_as_a_saved_picture() -> None:
+    values = torch.tensor([-1.0, -0.999, 0.0, 1.0, 1.5])
+    assert quantised(values).tolist() == [0, 0, 128, 255, 255]
+
+
+def test_computed_once(make: Make, tmp_path: Path) -> None:
+    network = Corners()
+    reference = Reference("test", mannequins)
+    first = make(network).statistics(reference)
+    assert network.seen == 6
+    again = make(network).statistics(reference)
+    assert network.seen == 6
+    assert torch.equal(first.covariance, again.covariance)
+    assert torch.equal(first.features, again.features)
+    (stored,) = (tmp_path / "cache").iterdir()
+    assert stored.name.startswith("corners_test-24x16-6-")
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "open_again"),
+    [
+        (Corners(2.0), "corners", mannequins),
+        (Corners(), "others", mannequins),
+        (Corners(), "corners", lambda: mannequins(5)),
+        (Corners(), "corners", lambda: mannequins(size=(16, 24))),
+    ],
+)
+def test_another_network_set_or_size_is_computed_anew(
+    network: Corners, name: str, open_again: Callable[[], PairDataset], make: Make
+) -> None:
+    make().statistics(Reference("test", mannequins))
+    make(network, name).statistics(Reference("test", open_again))
+    assert network.seen == len(open_again())
+
+
+@pytest.mark.parametrize("count", [12, 11])
+def test_a_changed_file_is_seen(make: Make, tmp_path: Path, count: int) -> None:
+    source = Mannequins("train", 12)
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for index in range(12):
+        image, labels = source.load(index, (24, 16))
+        Image.fromarray(image).save(tmp_path / "images" / f"{index:02d}.png")
+        save_label_png(tmp_path / "labels" / f"{index:02d}.png", labels)
+    network = Corners()
+
+    def statistics() -> None:
+        folder = at_most(FolderPairs(tmp_path, num_labels=11), count)
+        make(network).statistics(Reference("train", lambda: PairDataset(folder, (24, 16))))
+
+    statistics()
+    statistics()
+    assert network.seen == count
+    changed = tmp_path / "images" / "05.png"
+    Image.new("RGB", (16, 24), "red").save(changed)
+    os.utime(changed, ns=(1, 1))
+    statistics()
+    assert network.seen == 2 * count
+    os.utime(changed, ns=(2, 2))
+    statistics()
+    assert network.seen == 3 * count
+
+
+@pytest.mark.parametrize("content", [b"", b"\x10\x00\x00\x00\x00\x00\x00\x00{}      "])
+def test_a_damaged_file_is_replaced(make: Make, tmp_path: Path, content: bytes) -> None:
+    reference = Reference("test", mannequins)
+    wanted = make().statistics(reference)
+    (stored,) = (tmp_path / "cache").iterdir()
+    whole = stored.read_bytes()
+    stored.write_bytes(content)
+    assert torch.equal(make().statistics(reference).mean, wanted.mean)
+    assert stored.read_bytes() == whole
+
+
+def test_pictures_that_cannot_be_opened(make: Make) -> None:
+    def nothing() -> PairDataset:
+        raise InputError("nothing is left for 'train'")
+
+    with pytest.raises(MissingError, match="nothing is left for 'train'"):
+        make().statistics(Reference("train", nothing))
+    with pytest.raises(MissingError, match="test: 1 picture, expected 2 or more"):
+        make().statistics(Reference("test", lambda: mannequins(1)))
+
+
+def test_features_that_are_not_finite(make: Make) -> None:
+    with pytest.raises(InputError, match="broken: its features are not finite"):
+        make(Corners(math.nan), "broken").statistics(Reference("test", mannequins))
+
+
+class Batch:
+    def __init__(self) -> None:
+        self.reconstruction, self.swap, self.transfer = (
+            torch.rand(5, 3, 24, 16) * 2 - 1 for _ in range(3)
+        )
+
+
+def test_rows_of_every_set_against_every_reference(make: Make) -> None:
+    extractor = make()
+    references = [
+        Reference("train", lambda: mannequins(9)),
+        Reference("test", lambda: mannequins(5)),
+    ]
+    both = {"frechet": "fid", "kernel": "kid"}
+    batch = Batch()
+    meter = DistributionMeter(extractor, references, both, 5)
+    meter.update(batch)  # type: ignore[arg-type]  # all that it needs
+    with pytest.warns(UserWarning, match="fewer than 2048 pictures are biased upwards: compare"):
+        rows = meter.rows()
+    assert len(rows) == 2 * (3 * 2 + 1)
+    found = {(row.metric, row.what, row.against): row for row in rows}
+    assert found["fid", "real pictures themselves", "train (9)"].note.endswith("a floor")
+    assert "biased: 5 < 2048" in found["fid", "R: reconstructions", "test (5)"].note
+    real = extractor.statistics(references[0])
+    for letter, pictures in (
+        ("R: reconstructions", batch.reconstruction),
+        ("S: whole code of the donor", batch.swap),
+        ("S: subject of the donor (Z_mix)", batch.transfer),
+    ):
+        moments = FeatureMoments(5)
+        moments.update(extractor(pictures))
+        painted = moments.finish()
+        fid, kid = (found[name, letter, "train (9)"].value for name in ("fid", "kid"))
+        assert fid == frechet_distance(painted, real)
+        assert kid == kernel_distance(painted.features, real.features)
+
+
+def test_a_missing_reference_has_rows_that_say_so(make: Make) -> None:
+    def nothing() -> PairDataset:
+        raise InputError("nothing is left for 'train'")
+
+    references = [Reference("train", nothing), Reference("test", lambda: mannequins(5))]
+    meter = DistributionMeter(make(), references, {"kernel": "kid"}, 5)
+    meter.update(Batch())  # type: ignore[arg-type]
+    by_name = {name: [r for r in meter.rows() if r.against.startswith(name)] for name in
+               ("train", "test")}  # fmt: skip
+    assert {row.value for row in by_name["train"]} == {None}
+    assert {row.note for row in by_name["train"]} == {"nothing is left for 'train'"}
+    assert None not in {row.value for row in by_name["test"]}
