@@ -4,6 +4,8 @@
 SCAM_BUILD_CPU=auto|1|0 decides about the CPU kernels (scam/_C.so). `auto` builds them where a
 C++ compiler and torch are found and otherwise installs pure Python; `1` makes that an error; `0`
 never builds. A compiler that fails is always an error.
+SCAM_BUILD_CUDA decides likewise about the CUDA kernels (scam/_cuda.*.so), which need nvcc (in PATH
+or CUDA_HOME), ninja and pybind11, but neither torch nor a GPU.
 """
 
 import importlib.util
@@ -14,15 +16,24 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
-from setuptools import Extension, setup
+from setuptools import Distribution, Extension, find_namespace_packages, find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+KERNELS = "scam._kernels"  # the folder kernels/, see scam/kernels.py
+PACKAGES = [
+    *find_packages(include=["scam", "scam.*"]),
+    KERNELS,
+    *(f"{KERNELS}.{name}" for name in find_namespace_packages("kernels")),
+]
 MINIMUM_TORCH = (2, 10)
+BINDINGS = "csrc/pybind_cuda.cpp"
 SOURCES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.cpp"))
+SOURCES.remove(BINDINGS)
 HEADERS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.h"))
 FLAGS = [
     "-O3",
@@ -33,27 +44,39 @@ FLAGS = [
     "-Wno-ignored-attributes",
     f"-ffile-prefix-map={ROOT}=.",
 ]
+# Machine code for two targets; later GPUs translate what is portable in the last.
+TARGETS = ["arch=compute_80,code=sm_80", "arch=compute_90,code=[sm_90,compute_90]"]
+CUDA_FLAGS = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", "-cudart=static"]
 
 
 def main() -> None:
-    switch = os.environ.get("SCAM_BUILD_CPU", "auto")
+    no_cpu, no_cuda = decide("CPU", why_not()), decide("CUDA", why_not_cuda())
+    options: dict[str, Any] = {"packages": PACKAGES, "cmdclass": {}}
+    if no_cpu is None:
+        extension, options["cmdclass"]["build_ext"] = cpu_extension()
+        options["ext_modules"] = [extension]
+    if no_cuda is None:
+        # machine code for one Python version, with or without ext_modules
+        options["distclass"] = type("Binary", (Distribution,), {"has_ext_modules": lambda _: True})
+    elif no_cpu is None:
+        # the stable ABI of torch and no Python.h: one wheel for later versions of both
+        options["options"] = {"bdist_wheel": {"py_limited_api": "cp311"}}
+    options["cmdclass"]["build_py"] = build_py_with(build_info(no_cpu, no_cuda))
+    setup(**options)
+
+
+def decide(name: str, missing: str | None) -> str | None:
+    variable = f"SCAM_BUILD_{name}"
+    switch = os.environ.get(variable, "auto")
     if switch not in ("auto", "0", "1"):
-        raise SystemExit(f"SCAM_BUILD_CPU must be auto, 1 or 0, got {switch!r}")
-    missing = "SCAM_BUILD_CPU=0" if switch == "0" else why_not()
-    if missing and switch == "1":
-        raise SystemExit(f"SCAM_BUILD_CPU=1, but the CPU kernels cannot be built: {missing}")
-    commands: dict[str, Any] = {"build_py": build_py_with(build_info(missing))}
+        raise SystemExit(f"{variable} must be auto, 1 or 0, got {switch!r}")
+    if switch == "0":
+        missing = f"{variable}=0"
+    elif missing and switch == "1":
+        raise SystemExit(f"{variable}=1, but the {name} kernels cannot be built: {missing}")
     if missing:
-        print(f"scam: CPU kernels not built: {missing}", file=sys.stderr)
-        setup(cmdclass=commands)
-    else:
-        extension, commands["build_ext"] = cpu_extension()
-        setup(
-            ext_modules=[extension],
-            cmdclass=commands,
-            # the stable ABI of torch and no Python.h: one wheel for later versions of both
-            options={"bdist_wheel": {"py_limited_api": "cp311"}},
-        )
+        print(f"scam: {name} kernels not built: {missing}", file=sys.stderr)
+    return missing
 
 
 def compiler() -> list[str]:
@@ -91,10 +114,50 @@ def cpu_extension() -> tuple[Extension, Any]:
     return extension, BuildExtension.with_options(no_python_abi_suffix=True, use_ninja=ninja)
 
 
-def build_info(missing: str | None) -> dict[str, Any]:
+def nvcc() -> str | None:
+    home = os.environ.get("CUDA_HOME")
+    return shutil.which("nvcc", path=str(Path(home) / "bin") if home else None)
+
+
+def why_not_cuda() -> str | None:
+    tools = {name: importlib.util.find_spec(name) for name in ("ninja", "pybind11")}
+    tools |= {"C++ compiler": shutil.which(compiler()[0]), "nvcc (in PATH or CUDA_HOME)": nvcc()}
+    return ", ".join(f"no {name}" for name, found in tools.items() if not found) or None
+
+
+def build_cuda(folder: Path) -> None:
+    import ninja
+    import pybind11
+
+    work = ROOT / "build" / "cuda"
+    work.mkdir(parents=True, exist_ok=True)
+    python = f"-I{pybind11.get_include()} -I{sysconfig.get_path('include')}"
+    targets = [f"-gencode={target}" for target in TARGETS]
+    cuda = shlex.join([nvcc() or "nvcc", "-ccbin", compiler()[0], *CUDA_FLAGS, *targets])
+    lines = [
+        f"rule cuda\n command = {cuda} -I{ROOT}/kernels -MD -MF $out.d -c $in -o $out\n"
+        " depfile = $out.d",
+        f"rule host\n command = {shlex.join(compiler())} -std=c++17 -O1 -fPIC -fvisibility=hidden "
+        f"-DSCAM_CUDA_MODULE=_cuda -I{ROOT}/kernels {python} -MMD -MF $out.d -c $in -o $out\n"
+        " depfile = $out.d",
+        f"rule link\n command = {cuda} -shared $in -o $out",
+        f"build pybind.o: host {ROOT / BINDINGS}",
+    ]
+    sources = sorted(ROOT.glob("kernels/sca_cuda/*.cu"))
+    lines += [f"build {source.stem}.o: cuda {source}" for source in sources]
+    objects = ["pybind.o", *(f"{source.stem}.o" for source in sources)]
+    lines += [
+        f"build {folder}/_cuda{sysconfig.get_config_var('EXT_SUFFIX')}: link {' '.join(objects)}"
+    ]
+    (work / "build.ninja").write_text("\n".join(lines) + "\n")
+    subprocess.run([Path(ninja.BIN_DIR) / "ninja", "-C", work], check=True)
+
+
+def build_info(no_cpu: str | None, no_cuda: str | None) -> dict[str, Any]:
     """Describe the build, for `python -m scam.info`."""
-    info: dict[str, Any] = {"cpu_kernels": missing is None, "skipped": missing, **revision()}
-    if missing is None:
+    info: dict[str, Any] = {"cpu_kernels": no_cpu is None, "skipped": no_cpu, **revision()}
+    info |= {"cuda_kernels": no_cuda is None, "cuda_skipped": no_cuda}
+    if no_cpu is None:
         import torch
 
         version = subprocess.run([*compiler(), "--version"], capture_output=True, text=True)
@@ -123,10 +186,13 @@ def build_py_with(info: dict[str, Any]) -> type[build_py]:
             (folder / "scam").mkdir(parents=True, exist_ok=True)
             text = json.dumps(info, indent=2) + "\n"
             (folder / "scam" / "_build_info.json").write_text(text)
-            if self.editable_mode and not info["cpu_kernels"]:
-                # a library of an earlier build would contradict what was just written
-                for stale in (ROOT / "scam").glob("_C*.so"):
-                    stale.unlink()
+            if info["cuda_kernels"]:
+                build_cuda((folder / "scam").resolve())
+            for kind, pattern in (("cpu", "_C*.so"), ("cuda", "_cuda*.so")):
+                if self.editable_mode and not info[f"{kind}_kernels"]:
+                    # a library of an earlier build would contradict what was just written
+                    for stale in (ROOT / "scam").glob(pattern):
+                        stale.unlink()
 
     return BuildPy
 

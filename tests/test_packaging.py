@@ -40,7 +40,7 @@ def build(tree: Path, call: str, switch: str) -> subprocess.CompletedProcess[str
     return subprocess.run(
         [sys.executable, "-c", script],
         cwd=tree,
-        env={**os.environ, "SCAM_BUILD_CPU": switch},
+        env={**os.environ, "SCAM_BUILD_CPU": switch, "SCAM_BUILD_CUDA": "0"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -58,10 +58,16 @@ def test_pure_python_wheel_imports_and_says_what_is_missing(tree: Path, tmp_path
         archive.extractall(tmp_path)
     assert "scam/py.typed" in names
     assert "scam/_build_info.json" in names
-    assert not [name for name in names if name.endswith((".so", ".cpp", ".h"))]
+    compiled = [name for name in names if not name.startswith("scam/_kernels/")]
+    assert not [name for name in compiled if name.endswith((".so", ".cpp", ".h"))]
+    devices = {f"scam/_{p.relative_to(tree)}" for p in (tree / "kernels").glob("*/*.*")}
+    assert "scam/_kernels/sca_triton/configs.py" in devices
+    assert devices <= set(names)
     script = (
         "import scam, torch; from scam.ops.backends import cpu; "
         "from scam.ops.problem import Problem; "
+        "from scam.kernels.sca_triton import configs; "
+        "print(configs.__file__); "
         "print(scam.__file__, *cpu.refusals(Problem('cpu', torch.float32)))"
     )
     found = subprocess.run(
@@ -72,7 +78,7 @@ def test_pure_python_wheel_imports_and_says_what_is_missing(tree: Path, tmp_path
         text=True,
     )
     assert found.returncode == 0, found.stderr
-    assert str(tmp_path) in found.stdout
+    assert str(tmp_path / "scam" / "_kernels") in found.stdout
     assert "not built" in found.stdout
 
 
@@ -82,7 +88,8 @@ def test_sdist_carries_every_source_of_the_kernels(tree: Path) -> None:
     (sdist,) = (tree / "dist").glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}
-    sources = {str(p.relative_to(tree)) for p in tree.glob("csrc/**/*") if p.is_file()}
+    folders = [*tree.glob("csrc/**/*"), *tree.glob("kernels/**/*")]
+    sources = {str(p.relative_to(tree)) for p in folders if p.is_file()}
     assert "csrc/sca.h" in sources
     assert sources <= names
     assert {"setup.py", "pyproject.toml", "scam/py.typed"} <= names

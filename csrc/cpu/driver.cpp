@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <vector>
@@ -16,8 +17,12 @@ namespace scam {
 namespace {
 
 constexpr int64_t TILE_NUMBERS = 1 << 15;      // of one packed tile: half of a small L2
+constexpr int64_t MAX_WINDOW = 2048;
+constexpr int64_t SMOOTH_RUN = 16;             // consecutive items of one label, on average
+constexpr int64_t MAP_ROWS = 64;               // keys of a label in maps.h, at most
 constexpr int64_t CHUNKS = 32;                 // enough work items for this many threads
 constexpr int64_t PARTIAL_NUMBERS = 1 << 24;   // bound on partial sums
+constexpr int64_t PARALLEL_NUMBERS = 1 << 16;  // below, waking threads costs more than it saves
 
 struct Isa {
   const char* name;
@@ -65,9 +70,13 @@ class Pass {
   };
 
   int begin();
-  void cut(bool partials, int64_t partial_width);
+  void open();
+  void for_plans(void (*body)(const Job&, int64_t, PlanStorage*));
+  void choose_windows(std::initializer_list<ScaTensor> wide);
+  void choose_chunks(int64_t partial_width);
   void make_plans();
   int64_t pairs() const { return job_.p.batch * job_.p.kv_heads; }
+  void for_range(int64_t count, ScaBody body, void* context);
   void run(int64_t count, Stage stage);
   // Reserves room in the shared buffer; allocate() then fills in the pointers.
   void reserve(void** pointer, int64_t numbers);
@@ -96,64 +105,88 @@ int Pass::begin() {
   return status;
 }
 
-void Pass::cut(bool partials, int64_t partial_width) {
+// What is wide, and its labels.
+void Pass::open() {
   const ScaParams& p = job_.p;
   job_.wide_queries = p.queries >= p.keys;
   job_.wide = job_.wide_queries ? p.queries : p.keys;
   job_.narrow = job_.wide_queries ? p.keys : p.queries;
   job_.narrow_heads = job_.wide_queries ? 1 : p.heads / p.kv_heads;
-  // Maps with contiguous pixels are read a stretch of pixels at a time.
-  const auto map = [](const ScaTensor& t) { return t.data && t.stride[2] < t.stride[3]; };
-  job_.consecutive = job_.wide_queries
-                         ? map(p.query) || map(p.out) || map(p.grad_out) || map(p.grad_query)
-                         : map(p.key) || map(p.value) || map(p.grad_key) || map(p.grad_value);
-  job_.window = 64;
-  while (job_.window < 512 && 2 * job_.window * std::max(p.dim, p.value_dim) <= TILE_NUMBERS)
-    job_.window *= 2;
-  job_.windows = (job_.wide + job_.window - 1) / job_.window;
-  job_.partial_width = partial_width;
-  job_.chunks = 0;
-  if (partials && job_.windows > 0 && pairs() > 0) {
-    const int64_t numbers = std::max<int64_t>(1, pairs() * job_.rows() * partial_width);
-    const int64_t chunks = std::min((CHUNKS + pairs() - 1) / pairs(), PARTIAL_NUMBERS / numbers);
-    job_.chunk_windows = (job_.windows - 1) / std::max<int64_t>(1, chunks) + 1;
-    job_.chunks = (job_.windows - 1) / job_.chunk_windows + 1;
-  }
-  make_plans();
+  const bool shared = p.query_labels.stride[0] == 0 && p.key_labels.stride[0] == 0;
+  storage_.resize(size_t(shared ? std::min<int64_t>(p.batch, 1) : p.batch));
+  for_plans([](const Job& job, int64_t b, PlanStorage* plan) { read_labels(job, b, plan); });
 }
 
-void Pass::make_plans() {
-  const ScaParams& p = job_.p;
-  const ScaLabels& wide_labels = job_.wide_queries ? p.query_labels : p.key_labels;
-  const ScaLabels& narrow_labels = job_.wide_queries ? p.key_labels : p.query_labels;
-  const bool shared = wide_labels.stride[0] == 0 && narrow_labels.stride[0] == 0;
-  storage_.resize(size_t(shared ? std::min<int64_t>(p.batch, 1) : p.batch));
+void Pass::for_plans(void (*body)(const Job&, int64_t, PlanStorage*)) {
   struct Context {
     Pass* pass;
-    const ScaLabels &wide, &narrow;
-  } context{this, wide_labels, narrow_labels};
-  const ScaBody body = [](void* opaque, int64_t begin, int64_t end) {
+    void (*body)(const Job&, int64_t, PlanStorage*);
+  } context{this, body};
+  const ScaBody run = [](void* opaque, int64_t begin, int64_t end) {
     const Context& c = *static_cast<Context*>(opaque);
-    const Job& job = c.pass->job_;
     try {
-      for (int64_t b = begin; b < end; ++b) {
-        PlanStorage& plan = c.pass->storage_[size_t(b)];
-        sort_labels(job, read_labels(c.narrow, b, job.narrow), read_labels(c.wide, b, job.wide),
-                    &plan);
-        assign_slots(job, &plan);
-      }
+      for (int64_t b = begin; b < end; ++b) c.body(c.pass->job_, b, &c.pass->storage_[size_t(b)]);
     } catch (const std::bad_alloc&) {
       c.pass->status_ = SCA_OUT_OF_MEMORY;
     }
   };
-  parallel_for_(int64_t(storage_.size()), body, &context);
-  int64_t rows = 0;
-  for (int64_t b = 0; b < p.batch; ++b) {
-    const PlanStorage& plan = storage_[shared ? 0 : size_t(b)];
-    plans_.push_back(plan.view(rows));
-    rows += plan.partial_rows * p.kv_heads;
-    job_.group_limit = std::max(job_.group_limit, plans_.back().group_count);
+  for_range(int64_t(storage_.size()), run, &context);
+}
+
+// How wide items are cut into windows, and in which order they go through the kernels.
+void Pass::choose_windows(std::initializer_list<ScaTensor> wide) {
+  bool any = false, all = true, rows = job_.p.dtype != SCA_BFLOAT16;
+  for (const ScaTensor& t : wide) {
+    const bool map = t.stride[2] < t.stride[3];  // contiguous pixels
+    any |= map, all &= map && t.stride[2] == 1;
+    rows &= t.stride[3] == 1;
   }
+  int64_t runs = 0, labels = 0;
+  for (const PlanStorage& plan : storage_) {
+    runs += int64_t(plan.wide.size());
+    labels = std::max(labels, int64_t(plan.labels.size()));
+  }
+  const bool smooth = runs * SMOOTH_RUN <= int64_t(storage_.size()) * job_.wide;
+  job_.consecutive = any;
+  job_.maps = all && job_.wide_queries && smooth;
+  // Where nothing is copied windows are large. Copies are small, but where the pixels of a label
+  // lie scattered, large enough for several: they share the loads of its keys and of their sums.
+  int64_t limit = MAX_WINDOW / 4;
+  if (!job_.maps && (any || !rows)) {
+    limit = TILE_NUMBERS / std::max(job_.p.dim, job_.p.value_dim);
+    if (any && !smooth) limit = std::max(limit, 8 * labels);
+  }
+  job_.window = 64;
+  while (2 * job_.window <= std::min(limit, MAX_WINDOW) && job_.window < job_.wide)
+    job_.window *= 2;
+  job_.windows = (job_.wide + job_.window - 1) / job_.window;
+}
+
+void Pass::choose_chunks(int64_t partial_width) {
+  job_.partial_width = partial_width;
+  job_.chunks = 0;
+  if (partial_width == 0 || job_.windows == 0 || pairs() == 0) return;
+  const int64_t numbers = std::max<int64_t>(1, pairs() * job_.rows() * partial_width);
+  const int64_t chunks = std::min((CHUNKS + pairs() - 1) / pairs(), PARTIAL_NUMBERS / numbers);
+  job_.chunk_windows = (job_.windows - 1) / std::max<int64_t>(1, chunks) + 1;
+  job_.chunks = (job_.windows - 1) / job_.chunk_windows + 1;
+}
+
+void Pass::make_plans() {
+  for_plans([](const Job& job, int64_t, PlanStorage* plan) {
+    sort_labels(job, plan);
+    assign_slots(job, plan);
+  });
+  int64_t rows = 0;
+  for (int64_t b = 0; b < job_.p.batch; ++b) {
+    const PlanStorage& plan = storage_[std::min(size_t(b), storage_.size() - 1)];
+    plans_.push_back(plan.view(rows));
+    rows += plan.partial_rows * job_.p.kv_heads;
+    job_.group_limit = std::max(job_.group_limit, plans_.back().group_count);
+    for (const Group& group : plan.groups)
+      job_.group_rows = std::max(job_.group_rows, group.count);
+  }
+  if (job_.group_rows > MAP_ROWS) job_.maps = false;
   job_.plans = plans_.data();
   reserve(&job_.partial, rows * job_.partial_width);
 }
@@ -173,6 +206,15 @@ void Pass::allocate() {
   }
 }
 
+void Pass::for_range(int64_t count, ScaBody body, void* context) {
+  const ScaParams& p = job_.p;
+  if (p.batch * p.heads * job_.wide * (p.dim + p.value_dim) < PARALLEL_NUMBERS) {
+    body(context, 0, count);
+  } else {
+    parallel_for_(count, body, context);
+  }
+}
+
 void Pass::run(int64_t count, Stage stage) {
   if (count <= 0 || status_ != SCA_OK) return;
   Call call{&job_, stage, &status_};
@@ -181,14 +223,21 @@ void Pass::run(int64_t count, Stage stage) {
     const int status = c.stage(*c.job, begin, end);
     if (status != SCA_OK) *c.status = status;
   };
-  parallel_for_(count, body, &call);
+  for_range(count, body, &call);
 }
 
 int Pass::forward() {
   if (const int status = begin()) return status;
   const ScaParams& p = job_.p;
-  const bool wide_keys = p.queries < p.keys;
-  cut(wide_keys, padded(p.value_dim) + 16);
+  open();
+  if (job_.wide_queries) {
+    choose_windows({p.query, p.out});
+    choose_chunks(0);
+  } else {
+    choose_windows({p.key, p.value.data ? p.value : p.key});
+    choose_chunks(padded(p.value_dim) + 16);
+  }
+  make_plans();
   reserve(&job_.rows_a, pairs() * job_.rows() * padded(p.dim));
   if (job_.wide_queries) reserve(&job_.rows_b, pairs() * job_.rows() * padded(p.value_dim));
   reserve(&job_.rest, pairs() * p.value_dim);
@@ -197,7 +246,8 @@ int Pass::forward() {
 
   run(pairs() * (job_.group_limit + 1), kernels_->prepare_forward);
   if (job_.wide_queries) {
-    run(p.batch * p.heads * job_.windows, kernels_->forward_queries);
+    run(p.batch * p.heads * job_.windows,
+        job_.maps ? kernels_->forward_maps : kernels_->forward_queries);
   } else {
     run(pairs() * job_.chunks, kernels_->forward_keys);
     run(pairs() * job_.narrow, kernels_->finish_forward_keys);
@@ -208,7 +258,17 @@ int Pass::forward() {
 int Pass::backward() {
   if (const int status = begin()) return status;
   const ScaParams& p = job_.p;
-  cut(true, padded(p.dim) + (p.queries >= p.keys ? padded(p.value_dim) : 0));
+  open();
+  if (job_.wide_queries) {
+    choose_windows({p.query, p.grad_out, p.grad_query});
+    choose_chunks(padded(p.dim) + padded(p.value_dim));
+  } else {
+    const bool shared = p.value.data == nullptr;
+    choose_windows({p.key, p.grad_key, shared ? p.key : p.value,
+                    shared ? p.grad_key : p.grad_value});
+    choose_chunks(padded(p.dim));
+  }
+  make_plans();
   reserve(&job_.rows_a, pairs() * job_.rows() * padded(p.dim));
   reserve(&job_.rows_b, pairs() * job_.rows() * padded(p.value_dim));
   reserve(&job_.row_lse, pairs() * job_.rows());
@@ -219,7 +279,7 @@ int Pass::backward() {
 
   run(pairs() * (job_.group_limit + 1), kernels_->prepare_backward);
   if (job_.wide_queries) {
-    run(pairs() * job_.chunks, kernels_->backward_queries);
+    run(pairs() * job_.chunks, job_.maps ? kernels_->backward_maps : kernels_->backward_queries);
     run(pairs() * job_.narrow, kernels_->finish_keys);
   } else {
     run(pairs() * job_.chunks, kernels_->backward_keys);

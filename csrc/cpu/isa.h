@@ -11,15 +11,17 @@ namespace {
 #include "workspace.h"
 #include "pack.h"
 #include "queries.h"
+#include "maps.h"
+#include "map_passes.h"
 #include "keys.h"
 #include "narrow.h"
 // clang-format on
 
 template <class T>
 constexpr Kernels kernels_for = {
-    prepare_forward<T>,  prepare_backward<T>,    forward_queries<T>, forward_keys<T>,
-    backward_queries<T>, backward_keys<T>,       finish_forward_keys<T>,
-    finish_queries<T>,   finish_keys<T>,
+    prepare_forward<T>,     prepare_backward<T>, forward_queries<T>, forward_maps<T>,
+    forward_keys<T>,        backward_queries<T>, backward_maps<T>,   backward_keys<T>,
+    finish_forward_keys<T>, finish_queries<T>,   finish_keys<T>,
 };
 
 }  // namespace

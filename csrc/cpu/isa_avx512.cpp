@@ -11,9 +11,9 @@
 
 #if defined(__clang__)
 #pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), apply_to = function)
+    __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,prfchw"))), apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma")
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma,prfchw")
 #endif
 
 #include "isa.h"

@@ -37,7 +37,9 @@ struct Job {
   int64_t wide, narrow;   // items per batch element
   int64_t narrow_heads;   // heads whose narrow rows share one kv head
   int64_t group_limit;    // max group_count over the batch
+  int64_t group_rows;     // max narrow items of a group
   bool consecutive;       // windows hold consecutive items, else items sorted by label
+  bool maps;              // wide queries, vectors along consecutive items: maps.h
   int64_t window;         // wide items handled at a time
   int64_t windows;        // per batch element and head
   int64_t chunk_windows;  // windows whose narrow results share one partial sum
@@ -65,11 +67,11 @@ struct Kernels {
   // (batch, kv head, group or rest): narrow rows, and `rest`: the mean of the narrow values
   // (wide queries, forward) or the share of grad_out every value gets (wide keys, backward).
   Stage prepare_forward, prepare_backward;
-  Stage forward_queries;                    // (batch, head, window)
-  Stage forward_keys;                       // (batch, kv head, chunk)
-  Stage backward_queries, backward_keys;    // (batch, kv head, chunk)
-  Stage finish_forward_keys;                // (batch, kv head, narrow position)
-  Stage finish_queries, finish_keys;        // (batch, kv head, narrow position), backward
+  Stage forward_queries, forward_maps;                   // (batch, head, window)
+  Stage forward_keys;                                    // (batch, kv head, chunk)
+  Stage backward_queries, backward_maps, backward_keys;  // (batch, kv head, chunk)
+  Stage finish_forward_keys;                             // (batch, kv head, narrow position)
+  Stage finish_queries, finish_keys;                     // the same, backward
 };
 
 // One per instruction set; dtype is SCA_FLOAT64, SCA_FLOAT32 or SCA_BFLOAT16.

@@ -24,7 +24,11 @@ struct Narrow {
     for (int64_t r = 0; r < g.count * job.narrow_heads; ++r, to += padded(depth)) {
       const Items<T> from = Items<T>::of(t, b, head(r, g));
       const T* row = from.at(item(r, g));
-      for (int64_t d = 0; d < depth; ++d) to[d] = factor * widen(row[d * from.channel]);
+      if (from.channel == 1) {
+        for (int64_t d = 0; d < depth; ++d) to[d] = factor * widen(row[d]);
+      } else {
+        for (int64_t d = 0; d < depth; ++d) to[d] = factor * widen(row[d * from.channel]);
+      }
       for (int64_t d = depth; d < padded(depth); ++d) to[d] = A(0);
     }
   }

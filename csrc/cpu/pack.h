@@ -132,7 +132,7 @@ class Tile {
         for (int l = 0; l < WIDTH; ++l) block[l] = load(from + l * stride_);
         transpose<A>(block);
         for (int k = 0; k < WIDTH; ++k) {
-          if (d + 2 * WIDTH <= depth_) prefetch(to + (k + WIDTH) * at_.channel);
+          if (d + 2 * WIDTH <= depth_) prefetch_to_write(to + (k + WIDTH) * at_.channel);
           store(to + k * at_.channel, block[k]);
         }
       }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace scam {
 namespace {
@@ -10,9 +11,35 @@ namespace {
 constexpr int64_t DENSE_LABELS = 1 << 16;  // labels below are counted, others compared
 
 template <class T>
-void copy_labels(const ScaLabels& labels, int64_t batch, std::vector<int64_t>* to) {
-  const T* from = static_cast<const T*>(labels.data) + batch * labels.stride[0];
-  for (size_t i = 0; i < to->size(); ++i) (*to)[i] = from[int64_t(i) * labels.stride[1]];
+struct LabelReader {
+  const T* from;
+  int64_t stride;
+  LabelReader(const ScaLabels& labels, int64_t batch)
+      : from(static_cast<const T*>(labels.data) + batch * labels.stride[0]),
+        stride(labels.stride[1]) {}
+  T operator[](int64_t i) const { return from[i * stride]; }
+};
+
+template <class F>
+void with_labels(const ScaLabels& labels, int64_t batch, const F& body) {
+  switch (labels.dtype) {
+    case SCA_UINT8: return body(LabelReader<uint8_t>(labels, batch));
+    case SCA_INT8: return body(LabelReader<int8_t>(labels, batch));
+    case SCA_INT16: return body(LabelReader<int16_t>(labels, batch));
+    case SCA_INT32: return body(LabelReader<int32_t>(labels, batch));
+    default: return body(LabelReader<int64_t>(labels, batch));
+  }
+}
+
+template <class Reader>
+void find_runs(const Reader& labels, int64_t count, std::vector<Run>* runs) {
+  for (int64_t i = 0; i < count;) {
+    const auto label = labels[i];
+    const int64_t first = i;
+    while (++i < count && labels[i] == label) {
+    }
+    runs->push_back({int64_t(label), int32_t(first), int32_t(i - first)});
+  }
 }
 
 // Items by label, stable, negative labels last.
@@ -56,78 +83,121 @@ class LabelTable {
   std::vector<int32_t> dense_;
 };
 
-// Stable: items move into their windows, each keeping the order it has.
-std::vector<int32_t> by_window(const std::vector<int32_t>& order, int64_t window) {
-  std::vector<size_t> next((order.size() + size_t(window) - 1) / size_t(window));
-  for (size_t w = 0; w < next.size(); ++w) next[w] = w * size_t(window);
-  std::vector<int32_t> result(order.size());
-  for (int32_t item : order) result[next[size_t(item) / size_t(window)]++] = item;
+void sort_narrow(const std::vector<int64_t>& narrow, PlanStorage* plan) {
+  plan->narrow_order = order_by_label(narrow);
+  for (size_t s = 0; s < narrow.size(); ++s) {
+    const int64_t label = narrow[size_t(plan->narrow_order[s])];
+    if (label < 0) break;
+    if (plan->labels.empty() || plan->labels.back() != label) {
+      plan->labels.push_back(label);
+      plan->label_groups.push_back({int64_t(s), 0});
+    }
+    ++plan->label_groups.back().count;
+  }
+}
+
+// Consecutive items of one group.
+struct GroupRun {
+  int32_t group, first, count;
+};
+
+std::vector<GroupRun> cut_at_windows(const std::vector<GroupRun>& runs, int64_t window) {
+  std::vector<GroupRun> result;
+  result.reserve(runs.size());
+  for (const GroupRun& run : runs)
+    for (int64_t first = run.first, end = first + run.count; first < end;) {
+      const int64_t next = std::min(end, (first / window + 1) * window);
+      result.push_back({run.group, int32_t(first), int32_t(next - first)});
+      first = next;
+    }
   return result;
+}
+
+// Items window by window (a window may hold all), by group inside a window, those of no group
+// last; stable.
+void order_wide(const std::vector<GroupRun>& runs, int64_t window, PlanStorage* plan) {
+  const size_t bins = plan->groups.size() + 1;
+  std::vector<int32_t> next(bins);  // where the group's next item goes
+  const auto bin = [bins](int32_t group) { return group < 0 ? bins - 1 : size_t(group); };
+  for (size_t r = 0; r < runs.size();) {
+    const int64_t at = runs[r].first / window;
+    const size_t begin = r;
+    std::fill(next.begin(), next.end(), 0);
+    for (; r < runs.size() && runs[r].first / window == at; ++r)
+      next[bin(runs[r].group)] += runs[r].count;
+    int32_t start = runs[begin].first;
+    for (int32_t& place : next) start += std::exchange(place, start);
+    for (size_t k = begin; k < r; ++k) {
+      int32_t& place = next[bin(runs[k].group)];
+      std::iota(&plan->wide_order[size_t(place)], &plan->wide_order[size_t(place)] + runs[k].count,
+                runs[k].first);
+      std::fill_n(&plan->wide_group[size_t(place)], runs[k].count, runs[k].group);
+      place += runs[k].count;
+    }
+  }
 }
 
 }  // namespace
 
-std::vector<int64_t> read_labels(const ScaLabels& labels, int64_t batch, int64_t count) {
-  std::vector<int64_t> result(static_cast<size_t>(count));
-  switch (labels.dtype) {
-    case SCA_UINT8: copy_labels<uint8_t>(labels, batch, &result); break;
-    case SCA_INT8: copy_labels<int8_t>(labels, batch, &result); break;
-    case SCA_INT16: copy_labels<int16_t>(labels, batch, &result); break;
-    case SCA_INT32: copy_labels<int32_t>(labels, batch, &result); break;
-    default: copy_labels<int64_t>(labels, batch, &result);
-  }
-  return result;
+void read_labels(const Job& job, int64_t batch, PlanStorage* plan) {
+  const ScaParams& p = job.p;
+  const ScaLabels& narrow = job.wide_queries ? p.key_labels : p.query_labels;
+  const ScaLabels& wide = job.wide_queries ? p.query_labels : p.key_labels;
+  std::vector<int64_t> widened(static_cast<size_t>(job.narrow));
+  with_labels(narrow, batch, [&](const auto& labels) {
+    for (int64_t i = 0; i < job.narrow; ++i) widened[size_t(i)] = int64_t(labels[i]);
+  });
+  sort_narrow(widened, plan);
+  with_labels(wide, batch,
+              [&](const auto& labels) { find_runs(labels, job.wide, &plan->wide); });
 }
 
-void sort_labels(const Job& job, const std::vector<int64_t>& narrow,
-                 const std::vector<int64_t>& wide, PlanStorage* plan) {
-  plan->narrow_order = order_by_label(narrow);
-  plan->narrow_group.assign(narrow.size(), -1);
-  std::vector<int64_t> found;  // labels of the narrow side, ascending
-  std::vector<Group> runs;
-  for (size_t s = 0; s < narrow.size(); ++s) {
-    const int64_t label = narrow[size_t(plan->narrow_order[s])];
-    if (label < 0) break;
-    if (found.empty() || found.back() != label) {
-      found.push_back(label);
-      runs.push_back({int64_t(s), 0});
-    }
-    ++runs.back().count;
+void sort_labels(const Job& job, PlanStorage* plan) {
+  const std::vector<Group>& all = plan->label_groups;
+  const LabelTable table(plan->labels);
+  std::vector<GroupRun> runs;
+  runs.reserve(plan->wide.size());
+  std::vector<int32_t> kept(all.size(), -1);  // numbers of the groups that both sides have
+  for (const Run& run : plan->wide) {
+    const int32_t group = table.find(run.label);
+    if (group >= 0) kept[size_t(group)] = 0;
+    runs.push_back({group, run.first, run.count});
   }
+  plan->narrow_group.assign(plan->narrow_order.size(), -1);
+  for (size_t g = 0; g < all.size(); ++g) {
+    if (kept[g] < 0) continue;
+    kept[g] = int32_t(plan->groups.size());
+    std::fill_n(plan->narrow_group.begin() + all[g].first, all[g].count, kept[g]);
+    plan->groups.push_back(all[g]);
+  }
+  for (GroupRun& run : runs)
+    if (run.group >= 0) run.group = kept[size_t(run.group)];
 
-  const LabelTable table(found);
-  plan->wide_order = order_by_label(wide);
-  if (job.consecutive) plan->wide_order = by_window(plan->wide_order, job.window);
-  plan->wide_group.resize(wide.size());
-  std::vector<int32_t> seen(found.size(), -1);
-  for (size_t p = 0; p < wide.size(); ++p) {
-    const int32_t run = table.find(wide[size_t(plan->wide_order[p])]);
-    plan->wide_group[p] = run;
-    if (run >= 0) seen[size_t(run)] = 0;
+  plan->wide_order.resize(size_t(job.wide));
+  plan->wide_group.resize(size_t(job.wide));
+  if (job.consecutive) {
+    order_wide(cut_at_windows(runs, job.window), job.window, plan);
+  } else {
+    order_wide(runs, std::max<int64_t>(job.wide, 1), plan);
   }
-  for (size_t r = 0; r < runs.size(); ++r) {  // keep the groups that both sides have
-    if (seen[r] < 0) continue;
-    seen[r] = int32_t(plan->groups.size());
-    const auto first = plan->narrow_group.begin() + runs[r].first;
-    std::fill(first, first + runs[r].count, seen[r]);
-    plan->groups.push_back(runs[r]);
-  }
-  for (int32_t& group : plan->wide_group)
-    if (group >= 0) group = seen[size_t(group)];
 }
 
 void assign_slots(const Job& job, PlanStorage* plan) {
   if (job.chunks == 0) return;
-  const size_t groups = plan->groups.size();
+  const size_t groups = plan->groups.size(), count = plan->wide_group.size();
   plan->slots.assign(size_t(job.chunks) * groups, -1);
   const size_t span = size_t(job.chunk_windows * job.window);
-  for (size_t p = 0; p < plan->wide_group.size(); ++p) {
-    const int32_t group = plan->wide_group[p];
-    if (group < 0) continue;
-    int64_t& slot = plan->slots[p / span * groups + size_t(group)];
-    if (slot >= 0) continue;
-    slot = plan->partial_rows;
-    plan->partial_rows += plan->groups[size_t(group)].count * job.narrow_heads;
+  for (size_t begin = 0, chunk = 0; begin < count; begin += span, ++chunk) {
+    int32_t before = -1;
+    for (size_t p = begin; p < std::min(begin + span, count); ++p) {
+      const int32_t group = plan->wide_group[p];
+      if (group < 0 || group == before) continue;
+      before = group;
+      int64_t& slot = plan->slots[chunk * groups + size_t(group)];
+      if (slot >= 0) continue;
+      slot = plan->partial_rows;
+      plan->partial_rows += plan->groups[size_t(group)].count * job.narrow_heads;
+    }
   }
 }
 

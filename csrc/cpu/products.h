@@ -9,10 +9,13 @@ constexpr int SUMS = SCAM_VECTOR_BYTES == 64 ? 16 : 8;
 // Items ahead of the one in use that are asked for from memory: the hardware does not foresee
 // where the next item of a label lies.
 constexpr int AHEAD = 8;
+// Items of a segment taken through all products before the next: they stay in L2.
+constexpr int64_t NEAR = 64;
 // Entries of x past the last lane that must point to readable channels.
 constexpr int SPARE = AHEAD + SUMS;
 
 SCAM_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+SCAM_INLINE void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1, 2); }
 
 // s[j][p] = sum_d rows[j][d] x[p][d] for J rows and P items. Lanes past the end of the segment
 // are computed too, from whatever x names there; nobody reads them.
@@ -20,40 +23,48 @@ template <class A, int J>
 struct Scores {
   static constexpr int lanes = VecOf<A>::lanes, P = SUMS / J;
 
-  static SCAM_INLINE void block(const A* rows, int64_t depth, const A* const* x, int64_t ahead,
-                                A* s, int64_t s_stride) {
+  template <bool AHEAD_TOO>
+  static SCAM_INLINE void block(const A* rows, int64_t depth, const A* const* x, A* s,
+                                int64_t s_stride) {
     Vec<A> sum[J * P];
     for (int k = 0; k < J * P; ++k) sum[k] = Vec<A>{};
     for (int64_t d = 0; d < depth; d += lanes) {
       Vec<A> item[P];
       for (int p = 0; p < P; ++p) {
-        prefetch(x[p + ahead] + d);
+        if (AHEAD_TOO) prefetch(x[p + AHEAD] + d);
         item[p] = load(x[p] + d);
       }
       for (int j = 0; j < J; ++j) {
-        const Vec<A> row = load(rows + j * depth + d);
+        Vec<A> row = load(rows + j * depth + d);
+        in_register(row);
         for (int p = 0; p < P; ++p) sum[j * P + p] += row * item[p];
       }
     }
     A flat[J * P];
     for (int k = 0; k < J * P; k += lanes) store(flat + k, sum_each<A>(sum + k));
-    for (int j = 0; j < J; ++j)
-      for (int p = 0; p < P; ++p) s[j * s_stride + p] = flat[j * P + p];
+    for (int j = 0; j < J; ++j) __builtin_memcpy(s + j * s_stride, flat + j * P, P * sizeof(A));
   }
 
-  static inline void run(const A* rows, int64_t depth, const A* const* x, int64_t count,
-                         int64_t ahead, A* s, int64_t s_stride) {
+  template <bool AHEAD_TOO>
+  static inline void run(const A* rows, int64_t depth, const A* const* x, int64_t count, A* s,
+                         int64_t s_stride) {
     for (int64_t p = 0; p < count; p += P)
-      block(rows, depth, x + p, ahead, s + p, s_stride);
+      block<AHEAD_TOO>(rows, depth, x + p, s + p, s_stride);
   }
 };
 
+// From row r on, J at a time; the first rows ask for the items that come next.
 template <class A, int J>
 SCAM_INLINE int64_t scores_from(int64_t r, const A* rows, int64_t n, int64_t depth,
                                 const A* const* x, int64_t count, A* s, int64_t s_stride) {
-  for (; r + J <= n; r += J)
-    Scores<A, J>::run(rows + r * depth, depth, x, count, r == 0 ? AHEAD : 0, s + r * s_stride,
-                      s_stride);
+  for (; r + J <= n; r += J) {
+    const A* from = rows + r * depth;
+    if (r == 0) {
+      Scores<A, J>::template run<true>(from, depth, x, count, s, s_stride);
+    } else {
+      Scores<A, J>::template run<false>(from, depth, x, count, s + r * s_stride, s_stride);
+    }
+  }
   return r;
 }
 
@@ -67,45 +78,63 @@ inline void scores(const A* rows, int64_t n, int64_t depth, const A* const* x, i
   scores_from<A, 1>(r, rows, n, depth, x, count, s, s_stride);
 }
 
-// o[p][d] = sum_j s[j][p] rows[j][d] for P items and V vectors of channels, added to what is
-// there if `add`.
-template <class A, int P, int V>
-SCAM_INLINE void mix_block(const A* rows, int64_t n, int64_t depth, const A* s, int64_t s_stride,
-                           A* const* o, int64_t d, bool add) {
+// o[p][d] = sum_j s[j][p] rows[j][d] for P items and J rows, added to what is there if ADD.
+template <class A, int P, int J, bool ADD>
+SCAM_INLINE void mix_block(const A* rows, int64_t depth, const A* s, int64_t s_stride,
+                           A* const* o) {
   constexpr int lanes = VecOf<A>::lanes;
-  Vec<A> sum[P][V];
+  Vec<A> weight[P][J];
   for (int p = 0; p < P; ++p)
-    for (int v = 0; v < V; ++v) {
-      prefetch(o[p + AHEAD] + d + v * lanes);
-      sum[p][v] = add ? load(o[p] + d + v * lanes) : Vec<A>{};
+    for (int j = 0; j < J; ++j) {
+      weight[p][j] = fill(s[j * s_stride + p]);
+      in_register(weight[p][j]);
     }
-  for (int64_t j = 0; j < n; ++j) {
-    Vec<A> row[V];
-    for (int v = 0; v < V; ++v) row[v] = load(rows + j * depth + d + v * lanes);
-    for (int p = 0; p < P; ++p)
-      for (int v = 0; v < V; ++v) sum[p][v] += s[j * s_stride + p] * row[v];
+  for (int64_t d = 0; d < depth; d += lanes) {
+    Vec<A> sum[P];
+    for (int p = 0; p < P; ++p) {
+      prefetch_to_write(o[p + AHEAD] + d);
+      sum[p] = ADD ? load(o[p] + d) : Vec<A>{};
+    }
+    for (int j = 0; j < J; ++j) {
+      Vec<A> row = load(rows + j * depth + d);
+      in_register(row);
+      for (int p = 0; p < P; ++p) sum[p] += weight[p][j] * row;
+    }
+    for (int p = 0; p < P; ++p) store(o[p] + d, sum[p]);
   }
-  for (int p = 0; p < P; ++p)
-    for (int v = 0; v < V; ++v) store(o[p] + d + v * lanes, sum[p][v]);
 }
 
-template <class A, int P>
-SCAM_INLINE void mix_items(const A* rows, int64_t n, int64_t depth, const A* s, int64_t s_stride,
-                           A* const* o, bool add) {
-  constexpr int lanes = VecOf<A>::lanes, V = 4;
-  int64_t d = 0;
-  for (; d + V * lanes <= depth; d += V * lanes)
-    mix_block<A, P, V>(rows, n, depth, s, s_stride, o, d, add);
-  for (; d < depth; d += lanes) mix_block<A, P, 1>(rows, n, depth, s, s_stride, o, d, add);
+template <class A, int J, bool ADD>
+SCAM_INLINE void mix_items(const A* rows, int64_t depth, const A* s, int64_t s_stride,
+                           int64_t count, A* const* o) {
+  constexpr int P = 2;
+  int64_t p = 0;
+  for (; p + P <= count; p += P) mix_block<A, P, J, ADD>(rows, depth, s + p, s_stride, o + p);
+  for (; p < count; ++p) mix_block<A, 1, J, ADD>(rows, depth, s + p, s_stride, o + p);
+}
+
+// The same from row r on, J at a time.
+template <class A, int J>
+SCAM_INLINE int64_t mix_from(int64_t r, const A* rows, int64_t n, int64_t depth, const A* s,
+                             int64_t s_stride, int64_t count, A* const* o, bool add) {
+  for (; r + J <= n; r += J) {
+    const A *from = rows + r * depth, *weights = s + r * s_stride;
+    if (add || r > 0) {
+      mix_items<A, J, true>(from, depth, weights, s_stride, count, o);
+    } else {
+      mix_items<A, J, false>(from, depth, weights, s_stride, count, o);
+    }
+  }
+  return r;
 }
 
 template <class A>
 inline void mix(const A* rows, int64_t n, int64_t depth, const A* s, int64_t s_stride,
                 int64_t count, A* const* o, bool add) {
-  constexpr int P = SUMS / 4;
-  int64_t p = 0;
-  for (; p + P <= count; p += P) mix_items<A, P>(rows, n, depth, s + p, s_stride, o + p, add);
-  for (; p < count; ++p) mix_items<A, 1>(rows, n, depth, s + p, s_stride, o + p, add);
+  int64_t r = 0;
+  if constexpr (SUMS == 16) r = mix_from<A, 8>(r, rows, n, depth, s, s_stride, count, o, add);
+  r = mix_from<A, 4>(r, rows, n, depth, s, s_stride, count, o, add);
+  mix_from<A, 1>(r, rows, n, depth, s, s_stride, count, o, add);
 }
 
 // sum[j][d] += sum_p s[j][p] x[p][d] for J rows and V vectors of channels.
@@ -118,9 +147,13 @@ SCAM_INLINE void reduce_block(const A* s, int64_t s_stride, const A* const* x, i
     for (int v = 0; v < V; ++v) total[j][v] = load(sum + j * sum_stride + d + v * lanes);
   for (int64_t p = 0; p < count; ++p) {
     Vec<A> item[V];
-    for (int v = 0; v < V; ++v) item[v] = load(x[p] + d + v * lanes);
-    for (int j = 0; j < J; ++j)
+    for (int v = 0; v < V; ++v) {
+      item[v] = load(x[p] + d + v * lanes);
+      in_register(item[v]);
+    }
+    for (int j = 0; j < J; ++j) {
       for (int v = 0; v < V; ++v) total[j][v] += s[j * s_stride + p] * item[v];
+    }
   }
   for (int j = 0; j < J; ++j)
     for (int v = 0; v < V; ++v) store(sum + j * sum_stride + d + v * lanes, total[j][v]);
@@ -147,9 +180,9 @@ SCAM_INLINE int64_t reduce_from(int64_t r, const A* s, int64_t n, int64_t s_stri
 template <class A>
 inline void reduce(const A* s, int64_t n, int64_t s_stride, const A* const* x, int64_t count,
                    int64_t depth, A* sum, int64_t sum_stride) {
-  constexpr int64_t NEAR = 32;  // items used for all rows and channels while they are close
-  for (int64_t p = 0; p < count; p += NEAR) {
-    const int64_t near = count - p < NEAR ? count - p : NEAR;
+  constexpr int64_t CLOSE = 32;  // items used for all rows and channels while they are in L1
+  for (int64_t p = 0; p < count; p += CLOSE) {
+    const int64_t near = count - p < CLOSE ? count - p : CLOSE;
     int64_t r = 0;
     if constexpr (SUMS == 16)
       r = reduce_from<A, 8>(r, s + p, n, s_stride, x + p, near, depth, sum, sum_stride);

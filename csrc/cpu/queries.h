@@ -2,6 +2,29 @@
 // Wide queries ("pixels read latents"): a lane is a query and owns its softmax.
 #pragma once
 
+// All scores of a column of lanes become weights; returns lse.
+template <class A>
+SCAM_INLINE Vec<A> softmax(A* column, int64_t rows, int64_t stride) {
+  Vec<A> best = load(column);
+  if (rows == 1) {  // a gather: the weight is 1, lse the score; 0 * score: NaN stays visible
+    store(column, best * A(0) + A(1));
+    return best;
+  }
+  for (int64_t j = 1; j < rows; ++j) best = max<A>(load(column + j * stride), best);
+  // scores of -inf weigh 0, not NaN
+  const Vec<A> base = best == A(-__builtin_inf()) ? Vec<A>{} : best;
+  Vec<A> total{};
+  for (int64_t j = 0; j < rows; ++j) {
+    const Vec<A> weight = exp<A>(load(column + j * stride) - base);
+    store(column + j * stride, weight);
+    total += weight;
+  }
+  const Vec<A> share = fill(A(1)) / total;
+  for (int64_t j = 0; j < rows; ++j)
+    store(column + j * stride, share * load(column + j * stride));
+  return best + log<A>(total);
+}
+
 // One label's keys against the lanes of one segment. Scores of at most ROW_BLOCK rows are held;
 // more keys go through in blocks, with the running maximum of online softmax.
 template <class A>
@@ -15,33 +38,39 @@ struct LaneAttention {
   int64_t stride;
 
   void forward(const A* const* q, int64_t count, A* const* out, A* lse, A* sum) const {
+    if (rows > ROW_BLOCK) return forward_blocks(q, count, out, lse, sum);
+    for (int64_t p = 0; p < count; p += NEAR) {
+      const int64_t near = count - p < NEAR ? count - p : NEAR;
+      scores(keys, rows, dim, q + p, near, s, stride);
+      for (int64_t l = 0; l < near; l += lanes)
+        store(lse + p + l, softmax<A>(s + l, rows, stride));
+      mix(values, rows, value_dim, s, stride, near, out + p, false);
+    }
+  }
+
+  void forward_blocks(const A* const* q, int64_t count, A* const* out, A* lse, A* sum) const {
     for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
       const int64_t n = rows - r < ROW_BLOCK ? rows - r : ROW_BLOCK;
       scores(keys + r * dim, n, dim, q, count, s, stride);
-      for (int64_t p = 0; p < count; p += lanes) softmax_block(n, p, r == 0, lse, sum, shrink);
+      for (int64_t p = 0; p < count; p += lanes) softmax_block(n, p, r == 0, lse, sum);
       if (r > 0) scale_items(out, count, value_dim, shrink);
       mix(values + r * value_dim, n, value_dim, s, stride, count, out, r > 0);
     }
-    for (int64_t p = 0; p < count; ++p) {
-      lse[p] += rows == 1 ? A(0) : A(__builtin_log(sum[p]));
-      sum[p] = A(1) / sum[p];
+    for (int64_t p = 0; p < count; p += lanes) {
+      const Vec<A> total = load(sum + p);
+      store(lse + p, load(lse + p) + log<A>(total));
+      store(sum + p, fill(A(1)) / total);
     }
-    if (rows > ROW_BLOCK) scale_items(out, count, value_dim, sum);
+    scale_items(out, count, value_dim, sum);
   }
 
-  // Scores become weights, divided by their sum if there is only one block. `top` and `sum` are
-  // the running maximum and denominator, `shrink` the factor of what came before.
-  inline void softmax_block(int64_t n, int64_t p, bool first, A* top, A* sum, A* shrink) const {
+  // Scores become weights, not yet divided by their sum. `top` and `sum` are the running maximum
+  // and denominator, `shrink` gets the factor of what came before.
+  inline void softmax_block(int64_t n, int64_t p, bool first, A* top, A* sum) const {
     A* column = s + p;
     Vec<A> best = load(column);
-    if (rows == 1) {  // one key: a gather. The softmax of one score is 1, its lse the score
-      store(top + p, best);
-      store(sum + p, fill(A(1)));
-      return store(column, fill(A(1)));
-    }
     for (int64_t j = 1; j < n; ++j) best = max<A>(load(column + j * stride), best);
     if (!first) best = max<A>(load(top + p), best);
-    // scores of -inf weigh 0, not NaN
     const Vec<A> base = best == A(-__builtin_inf()) ? Vec<A>{} : best;
     Vec<A> total{};
     for (int64_t j = 0; j < n; ++j) {
@@ -53,11 +82,6 @@ struct LaneAttention {
       const Vec<A> factor = exp<A>(load(top + p) - base);
       total += factor * load(sum + p);
       store(shrink + p, factor);
-    }
-    if (rows <= ROW_BLOCK) {
-      const Vec<A> share = fill(A(1)) / total;
-      for (int64_t j = 0; j < n; ++j)
-        store(column + j * stride, share * load(column + j * stride));
     }
     store(top + p, best);
     store(sum + p, total);
@@ -71,23 +95,40 @@ struct LaneAttention {
     int64_t row_stride;
   };
 
-  // `delta` comes in as -grad_lse and becomes sum(weight * weight gradient) - grad_lse.
-  void backward(const A* const* q, const A* const* grad_out, const A* lse, A* delta,
+  // `delta`: grad_lse, negative.
+  void backward(const A* const* q, const A* const* grad_out, const A* lse, const A* delta,
                 int64_t count, const Gradients& to) const {
+    for (int64_t p = 0; p < count; p += NEAR) {
+      Gradients near = to;
+      near.query += p;
+      backward_near(q + p, grad_out + p, lse + p, delta + p,
+                    count - p < NEAR ? count - p : NEAR, near);
+    }
+  }
+
+  inline void backward_near(const A* const* q, const A* const* grad_out, const A* lse,
+                            const A* grad_lse, int64_t count, const Gradients& to) const {
+    A delta[NEAR + lanes];  // sum(weight * weight gradient) - grad_lse
+    memcpy(delta, grad_lse, sizeof delta);
+    A* ds = to.weight_gradient;
     for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
-      const int64_t n = weights(r, q, grad_out, lse, count, to.weight_gradient);
-      for (int64_t j = 0; j < n; ++j)
-        for (int64_t p = 0; p < count; ++p)
-          delta[p] += s[j * stride + p] * to.weight_gradient[j * stride + p];
+      const int64_t n = weights(r, q, grad_out, lse, count, ds);
+      for (int64_t p = 0; p < count; p += lanes) {
+        Vec<A> sum = load(delta + p);
+        for (int64_t j = 0; j < n; ++j)
+          sum += load(s + j * stride + p) * load(ds + j * stride + p);
+        store(delta + p, sum);
+      }
     }
     for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
-      A* ds = to.weight_gradient;
       const int64_t n = rows <= ROW_BLOCK ? rows : weights(r, q, grad_out, lse, count, ds);
       reduce(s, n, stride, grad_out, count, value_dim, to.value + r * to.row_stride,
              to.row_stride);
       for (int64_t j = 0; j < n; ++j)
-        for (int64_t p = 0; p < count; ++p)
-          ds[j * stride + p] = s[j * stride + p] * (ds[j * stride + p] - delta[p]);
+        for (int64_t p = 0; p < count; p += lanes) {
+          A* at = ds + j * stride + p;
+          store(at, load(s + j * stride + p) * (load(at) - load(delta + p)));
+        }
       reduce(ds, n, stride, q, count, dim, to.key + r * to.row_stride, to.row_stride);
       mix(keys + r * dim, n, dim, ds, stride, count, to.query, r > 0);
     }
@@ -152,6 +193,36 @@ int forward_queries(const Job& job, int64_t begin, int64_t end) {
   return SCA_OK;
 }
 
+// lse and -grad_lse (or zeros) of the items named by items[0 .. count).
+template <class T, class Numbers>
+inline void read_statistics(const Job& job, int64_t b, int64_t h, const Numbers& items,
+                            int64_t count, typename Accumulate<T>::type* lse,
+                            typename Accumulate<T>::type* delta) {
+  typedef typename Accumulate<T>::type A;
+  const ScaTensor &from = job.p.lse, &grad = job.p.grad_lse;
+  const A* lse_from = View<T>::at(from.data, b * from.stride[0] + h * from.stride[1]);
+  const A* grad_from = View<T>::at(grad.data, b * grad.stride[0] + h * grad.stride[1]);
+  for (int64_t l = 0; l < count; ++l) {
+    lse[l] = lse_from[items[l] * from.stride[2]];
+    delta[l] = grad.data ? -grad_from[items[l] * grad.stride[2]] : A(0);
+  }
+}
+
+// Zeros the partial sums of a chunk; returns the one for queries that see nothing, if wanted.
+template <class T>
+inline typename Accumulate<T>::type* clear_partials(const Job& job, int64_t b, int64_t kv,
+                                                    int64_t chunk) {
+  typedef typename Accumulate<T>::type A;
+  const View<T> view{job};
+  const Plan& plan = job.plans[b];
+  for (int64_t g = 0; g < plan.group_count; ++g)
+    if (A* rows = view.partial(b, kv, chunk, g))
+      memset(rows, 0, sizeof(A) * plan.groups[g].count * job.partial_width);
+  A* rest = job.p.uniform ? view.partial_rest(b, kv, chunk) : nullptr;
+  if (rest) memset(rest, 0, sizeof(A) * job.p.value_dim);
+  return rest;
+}
+
 template <class T>
 int backward_queries(const Job& job, int64_t begin, int64_t end) {
   typedef typename Accumulate<T>::type A;
@@ -160,24 +231,20 @@ int backward_queries(const Job& job, int64_t begin, int64_t end) {
   const int64_t stride = score_stride(job.window), heads = p.heads / p.kv_heads;
   Workspace space(2 * Tile<T>::bytes(job.window, p.dim) +
                   Tile<T>::bytes(job.window, p.value_dim) +
-                  sizeof(A) * stride * (2 * ROW_BLOCK + 2) + 256);
+                  sizeof(A) * (stride * (2 * ROW_BLOCK + 2) + NEAR + 64) + 256);
   if (!space.ok()) return SCA_OUT_OF_MEMORY;
   Tile<T> query(&space, job.window, p.dim), grad_query(&space, job.window, p.dim);
   Tile<T> grad_out(&space, job.window, p.value_dim);
   A* s = space.take<A>(ROW_BLOCK * stride);
   A* ds = space.take<A>(ROW_BLOCK * stride);
   A* lse = space.take<A>(stride);
-  A* delta = space.take<A>(stride);
+  A* delta = space.take<A>(stride + NEAR);
 
   for (int64_t i = begin; i < end; ++i) {
     const int64_t b = i / (p.kv_heads * job.chunks), kv = i / job.chunks % p.kv_heads;
     const int64_t chunk = i % job.chunks;
     const Plan& plan = job.plans[b];
-    for (int64_t g = 0; g < plan.group_count; ++g)
-      if (A* rows = view.partial(b, kv, chunk, g))
-        memset(rows, 0, sizeof(A) * plan.groups[g].count * job.partial_width);
-    A* rest = p.uniform ? view.partial_rest(b, kv, chunk) : nullptr;
-    if (rest) memset(rest, 0, sizeof(A) * p.value_dim);
+    A* rest = clear_partials<T>(job, b, kv, chunk);
 
     const int64_t last = (chunk + 1) * job.chunk_windows * job.window;
     for (int64_t h = kv * heads; h < (kv + 1) * heads; ++h)
@@ -187,13 +254,7 @@ int backward_queries(const Job& job, int64_t begin, int64_t end) {
         query.read(Items<T>::of(p.query, b, h), window);
         grad_out.read(Items<T>::of(p.grad_out, b, h), window);
         grad_query.place(Items<T>::of(p.grad_query, b, h), window);
-        const A* lse_from = View<T>::at(p.lse.data, b * p.lse.stride[0] + h * p.lse.stride[1]);
-        const A* grad_lse = View<T>::at(p.grad_lse.data,
-                                        b * p.grad_lse.stride[0] + h * p.grad_lse.stride[1]);
-        for (int64_t l = 0; l < window.count; ++l) {
-          lse[l] = lse_from[window.items[l] * p.lse.stride[2]];
-          delta[l] = p.grad_lse.data ? -grad_lse[window.items[l] * p.grad_lse.stride[2]] : A(0);
-        }
+        read_statistics<T>(job, b, h, window.items, window.count, lse, delta);
         for (Segment g{0, 0, 0}; g.end < window.count;) {
           g = next_segment(plan.wide_group + first, g.end, window.count);
           if (g.group < 0) {

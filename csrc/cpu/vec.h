@@ -89,6 +89,16 @@ SCAM_INLINE Vec<A> fill(A x) {
   return Vec<A>{} + x;  // -0 becomes +0, which no caller minds
 }
 
+// Keeps the compiler from reading a value from memory at each use: loads would be the limit.
+template <class V>
+SCAM_INLINE void in_register(V& v) {
+#if SCAM_VECTOR_BYTES == 64
+  asm("" : "+v"(v));
+#else
+  asm("" : "+x"(v));
+#endif
+}
+
 template <class A>
 SCAM_INLINE IntVec<A> lane_numbers() {
   IntVec<A> n;
@@ -116,7 +126,7 @@ struct ExpConstants<float> {
   static constexpr float round = 12582912.0f;       // 1.5 * 2^23: adding it rounds to integer
   static constexpr float ln2_high = 0.693359375f;   // 9 bits: its integer multiples are exact
   static constexpr float ln2_low = -2.12194440e-4f;
-  static constexpr int bias = 127, mantissa = 23, degree = 7;
+  static constexpr int bias = 127, mantissa = 23, degree = 7, log_terms = 5;
 };
 template <>
 struct ExpConstants<double> {
@@ -124,7 +134,7 @@ struct ExpConstants<double> {
   static constexpr double round = 6755399441055744.0;
   static constexpr double ln2_high = 0.693145751953125;  // 14 bits
   static constexpr double ln2_low = 1.42860682030941723212e-6;
-  static constexpr int bias = 1023, mantissa = 52, degree = 13;
+  static constexpr int bias = 1023, mantissa = 52, degree = 13, log_terms = 11;
 };
 
 // exp(x) for x <= 0 (a little above is fine): Taylor on |r| <= ln2 / 2 after x = n ln2 + r.
@@ -144,6 +154,24 @@ SCAM_INLINE Vec<A> exp(const Vec<A>& x) {
   const IntVec<A> power = (bit_cast<IntVec<A>>(shifted) + C::bias) << C::mantissa;
   const Vec<A> result = sum * bit_cast<Vec<A>>(power);
   return x < C::lowest ? Vec<A>{} : result;
+}
+
+// log(x) for normal x; NaN stays NaN: x = m 2^n with m in [sqrt(1/2), sqrt(2)), and
+// log m = 2 artanh r with r = (m - 1) / (m + 1), |r| < 0.172, by its series.
+template <class A>
+SCAM_INLINE Vec<A> log(const Vec<A>& x) {
+  typedef ExpConstants<A> C;
+  typedef typename IntOf<A>::scalar Int;
+  const IntVec<A> bits = bit_cast<IntVec<A>>(x);
+  // what has to be subtracted from the exponent, rounded so that m is near 1
+  const IntVec<A> n = (bits - bit_cast<Int>(A(0.70710678118654752440))) >> C::mantissa;
+  const Vec<A> m = bit_cast<Vec<A>>(bits - (n << C::mantissa));
+  const Vec<A> r = (m - A(1)) / (m + A(1)), square = r * r;
+  Vec<A> sum = fill(A(1) / A(2 * C::log_terms - 1));
+  for (int k = C::log_terms - 2; k >= 0; --k) sum = sum * square + A(1) / A(2 * k + 1);
+  const Vec<A> e = __builtin_convertvector(n, Vec<A>);
+  const Vec<A> result = e * C::ln2_high + (A(2) * r * sum + e * C::ln2_low);
+  return x == x ? result : x;
 }
 
 template <int... I>

@@ -18,7 +18,7 @@ from scam.ops.backends import Backend
 from scam.ops.problem import MODULATION, Problem
 
 REFERENCE = "reference"
-ORDER: tuple[str, ...] = ("cpu", REFERENCE)
+ORDER: tuple[str, ...] = ("triton", "cuda", "cpu", REFERENCE)
 
 _forced: str | None = None
 _told: set[str] = set()

@@ -57,6 +57,7 @@ class Case:
     label_dtype: torch.dtype = torch.int64
     empty: str = "zero"
     grad_lse: bool = True
+    run: int = 1  # queries in a row that share a label, on average
     seed: int = 0
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
@@ -72,6 +73,9 @@ class Case:
             for n in (self.queries, self.keys)
         ]
         labels[1][labels[1] == self.labels - 1] = 0  # the last label has no keys
+        if self.run > 1:  # a new label at random places only
+            begins = torch.rand(b, self.queries, generator=random) * self.run < 1
+            labels[0] = labels[0].gather(1, begins.cumsum(1).clamp(max=self.queries - 1))
         return query, key, None if self.value_width is None else value, labels[0], labels[1]
 
 
@@ -120,7 +124,9 @@ def run(case: Case) -> dict[str, Tensor]:
     options: dict[str, Any] = {"scale": case.width**-0.5, "empty": case.empty}
     out, lse = cpu.forward(query, key, value, *labels, NO_LAYOUT, **options)
     random = torch.Generator().manual_seed(case.seed + 1)
-    grad_out = torch.randn(out.shape, generator=random).to(case.dtype)
+    grad_out = torch.empty_like(out).copy_(torch.randn(out.shape, generator=random))
+    if case.run == 1:
+        grad_out = grad_out.contiguous()
     grad_lse = torch.randn(lse.shape, generator=random).to(lse.dtype) if case.grad_lse else None
     grads = cpu.backward(
         grad_out, grad_lse, query, key, value, out, lse, *labels, NO_LAYOUT, **options
@@ -186,6 +192,82 @@ LATENTS = {"queries": 40, "keys": 700}
 )
 def test_matches_oracle(isa: str, side: dict[str, int], empty: str, changes: dict) -> None:
     check(Case(**side, empty=empty, **changes))
+
+
+@pytest.mark.parametrize("empty", ["zero", "uniform"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": 2, "keys": 16},
+        {"labels": 4, "keys": 24},
+        {"labels": 40, "keys": 320},
+        {"queries": 1024, "run": 300, "grad_lse": False},
+        {"queries": 1100, "run": 17, "labels": 3, "keys": 23},
+        {"queries": 30, "run": 30},
+        {"queries": 7, "keys": 5, "run": 7, "labels": 2},
+        {"labels": 1, "keys": 8},
+        {"labels": 30, "keys": 29},  # one key of a label
+        {"labels": 3, "keys": 150},  # more than a vector's pieces may have
+        {"heads": 4, "key_heads": 2, "label_dtype": torch.uint8},
+        {"width": 300, "dtype": torch.float32, "keys": 40},
+        {"width": 43, "dtype": torch.bfloat16, "keys": 40},
+        {"width": 7, "dtype": torch.float32, "queries": 520, "label_dtype": torch.int8},
+    ],
+    ids=str,
+)
+def test_smooth_label_maps_over_channels_first_pixels(
+    isa: str, empty: str, changes: dict[str, Any]
+) -> None:
+    """Vectors of pixels: whole ones, borders of two and more labels, ragged ends."""
+    base = {"queries": 700, "keys": 40, "run": 40, "memory": ("maps", "rows"), "empty": empty}
+    width = changes.get("width", 32)
+    for seed in range(3):
+        check(Case(**base | {"width": width, "value_width": width, "seed": seed} | changes))
+
+
+@pytest.mark.parametrize("garbage", [math.nan, math.inf])
+def test_garbage_on_the_other_side_of_a_border_changes_no_bit(isa: str, garbage: float) -> None:
+    case = Case(
+        700, 40, labels=4, run=20, value_width=32, memory=("maps", "rows"), dtype=torch.float32
+    )
+    query, key, value, labels, key_labels = case.tensors()
+    assert value is not None
+    grad_out = torch.randn(2, 1, 32, 700).mT
+
+    def results() -> tuple[Tensor, ...]:
+        args = (query, key, value, labels, key_labels)
+        out, lse = cpu.forward(*args, NO_LAYOUT, scale=1.0, empty="zero")
+        grads = cpu.backward(
+            grad_out, None, *args[:3], out, lse, *args[3:], NO_LAYOUT, scale=1.0, empty="zero"
+        )
+        return out, lse, *(g for g in grads if g is not None)
+
+    clean = results()
+    for tensor, its in (
+        (query, labels), (grad_out, labels), (key, key_labels), (value, key_labels)
+    ):  # fmt: skip
+        tensor.masked_fill_(((its == 1) | (its == -1))[:, None, :, None], garbage)
+    dirty = results()
+    sides = (labels, labels, labels, key_labels, key_labels)
+    for before, after, its in zip(clean, dirty, sides, strict=True):
+        rows = (its != 1)[:, None].expand(before.shape[:3])
+        assert torch.equal(before[rows], after[rows])
+    assert not dirty[0].isfinite().all()
+
+
+def test_one_key_of_a_label_shows_a_query_that_is_not_finite(isa: str) -> None:
+    key = torch.randn(1, 1, 3, 16)
+    labels = torch.arange(3).repeat_interleave(20)[None]
+    for memory in ("rows", "maps"):
+        query = draw(torch.Generator().manual_seed(0), (1, 1, 60, 16), memory).float()
+        query[0, 0, 5, 3] = math.nan
+        query[0, 0, 45, 3] = math.inf
+        out, _ = cpu.forward(
+            query, key, None, labels, torch.arange(3)[None], NO_LAYOUT, scale=1.0, empty="zero"
+        )
+        bad = out.isnan().all(-1)[0, 0]
+        assert bad.nonzero().flatten().tolist() == [5, 45]
+        assert torch.equal(out[0, 0, ~bad], key[0, 0, labels[0, ~bad]])
 
 
 @pytest.mark.parametrize("queries", [0, 1, 63, 300])

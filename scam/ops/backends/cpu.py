@@ -120,3 +120,68 @@ def backward(
         empty == "uniform", grad_query, grad_key, grad_value,
     )  # fmt: skip
     return grad_query, grad_key, grad_value
+
+
+def modulation_forward(
+    x: Tensor,
+    labels: Tensor,
+    keys: Tensor,
+    key_bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    token_labels: Tensor,
+    position: Tensor | None,
+    default_gamma: Tensor | None,
+    default_beta: Tensor | None,
+    noise: Tensor | None,
+    noise_scale: Tensor | None,
+    layout: tuple[Tensor | None, ...],
+    *,
+    eps: float,
+    negative_slope: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Modulate; see :class:`scam.ops.backends.ModulationBackend`."""
+    y = torch.empty_like(x)
+    mean = x.new_empty(x.shape[:2], dtype=torch.promote_types(x.dtype, torch.float32))
+    rstd = torch.empty_like(mean)
+    lse = mean.new_empty((x.shape[0], keys.shape[1], x.shape[2]))
+    torch.ops.scam_cpu.modulation_forward(
+        x, labels, keys, key_bias, gamma, beta, token_labels, position, default_gamma,
+        default_beta, noise, noise_scale, eps, negative_slope, y, lse, mean, rstd,
+    )  # fmt: skip
+    return y, lse, mean, rstd
+
+
+def modulation_backward(
+    grad_y: Tensor,
+    x: Tensor,
+    labels: Tensor,
+    keys: Tensor,
+    key_bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    token_labels: Tensor,
+    position: Tensor | None,
+    default_gamma: Tensor | None,
+    default_beta: Tensor | None,
+    noise: Tensor | None,
+    noise_scale: Tensor | None,
+    lse: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    layout: tuple[Tensor | None, ...],
+    *,
+    eps: float,
+    negative_slope: float,
+) -> tuple[Tensor | None, ...]:
+    """Return all gradients; see :class:`scam.ops.backends.ModulationBackend`."""
+    small = (keys, key_bias, gamma, beta, default_gamma, default_beta, noise_scale)
+    gradients = (
+        torch.empty_like(x),
+        *(None if tensor is None else tensor.new_empty(tensor.shape) for tensor in small),
+    )
+    torch.ops.scam_cpu.modulation_backward(
+        grad_y, x, labels, keys, key_bias, gamma, beta, token_labels, position, default_gamma,
+        default_beta, noise, noise_scale, lse, mean, rstd, eps, negative_slope, *gradients,
+    )  # fmt: skip
+    return gradients

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "modulation_job.h"
+
+#define SCAM_ISA plain
+#define SCAM_VECTOR_BYTES 16
+
+#include "modulation_isa.h"
+

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+// A window of pixels sorted by label, and the way of numbers from maps to its slots and back.
+#pragma once
+
+template <class T>
+using A_of = typename Accumulate<T>::type;
+
+// Memory of one thread, cut off in 64-byte pieces. Never initialised.
+class Scratch {
+ public:
+  explicit Scratch(size_t bytes)
+      : begin_(static_cast<char*>(aligned_alloc(64, (bytes + 127) / 64 * 64))), next_(begin_) {}
+  ~Scratch() { free(begin_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  bool ok() const { return begin_ != nullptr; }
+  template <class N>
+  N* take(int64_t count) {
+    N* p = reinterpret_cast<N*>(next_);
+    next_ += bytes_of<N>(count);
+    return p;
+  }
+  template <class N>
+  static size_t bytes_of(int64_t count) {
+    return (count * sizeof(N) + 63) / 64 * 64;
+  }
+
+ private:
+  char* begin_;
+  char* next_;
+};
+
+template <class I>
+inline void find_groups(const I* labels, int64_t stride, int64_t count, const TokenPlan& plan,
+                        int32_t* groups) {
+  const int32_t none = int32_t(plan.group_count);
+  I last = 0;
+  int32_t found = -2;
+  for (int64_t i = 0; i < count; ++i) {
+    const I label = labels[i * stride];
+    if (found == -2 || label != last) {
+      const int64_t wanted = int64_t(label);
+      found = -1;
+      if (wanted >= 0 && wanted < plan.table_size) {
+        found = plan.table[wanted];
+      } else if (wanted >= 0) {
+        int64_t low = 0, high = plan.label_count;
+        while (low < high) {
+          const int64_t middle = (low + high) / 2;
+          if (plan.label_value[middle] < wanted) low = middle + 1;
+          else high = middle;
+        }
+        if (low < plan.label_count && plan.label_value[low] == wanted)
+          found = plan.label_group[low];
+      }
+      if (found < 0) found = none;
+      last = label;
+    }
+    groups[i] = found;
+  }
+}
+
+// The token group of each of `count` pixels.
+inline void groups_of_pixels(const Job& job, int64_t b, int64_t first, int64_t count,
+                             int32_t* groups) {
+  const ScaLabels& labels = job.p.labels;
+  const TokenPlan& plan = job.plans[b];
+  const int64_t stride = labels.stride[1], at = b * labels.stride[0] + first * stride;
+  switch (labels.dtype) {
+    case SCA_UINT8:
+      return find_groups((const uint8_t*)labels.data + at, stride, count, plan, groups);
+    case SCA_INT8:
+      return find_groups((const int8_t*)labels.data + at, stride, count, plan, groups);
+    case SCA_INT16:
+      return find_groups((const int16_t*)labels.data + at, stride, count, plan, groups);
+    case SCA_INT32:
+      return find_groups((const int32_t*)labels.data + at, stride, count, plan, groups);
+    default:
+      return find_groups((const int64_t*)labels.data + at, stride, count, plan, groups);
+  }
+}
+
+// Consecutive pixels of one label, and the slots they take.
+struct Run {
+  int32_t pixel, slot, count, segment;
+};
+
+// The slots of one label: `count` pixels in pixel order, then padding up to whole vectors.
+struct Segment {
+  int32_t group, slot, count, end;
+};
+
+// `LANES` numbers from pixel on to slot on, or one number.
+struct Copy {
+  int32_t pixel, slot;
+};
+
+// LANES slots to a vector. Between segments lies one vector that whole-vector copies of runs may
+// overwrite.
+template <int LANES>
+struct Window {
+  int64_t first, count;  // pixels
+  Run* runs;
+  Segment* segments;
+  int64_t run_count, segment_count;
+  Copy* copies;  // first of vectors, in pixel order, then of single numbers
+  int64_t vector_copies, copy_count;
+  int64_t stride;     // slots from one channel to the next
+  int32_t* pixel_of;  // by slot, from `first`; padding names a pixel of its own segment
+  int32_t* slot_of;   // by pixel
+  bool scattered;     // runs are too short to be copied one by one
+  int32_t* groups;    // by pixel
+  int32_t* place;     // by group: its segment in this window, -1 between calls
+
+  static int64_t most_slots(const Job& job) {
+    const int64_t segments = job.group_limit < job.window ? job.group_limit : job.window;
+    return (job.window + segments * 2 * LANES + 63) / 16 * 16;
+  }
+  static size_t bytes(const Job& job) {
+    return Scratch::bytes_of<Run>(job.window) + Scratch::bytes_of<Segment>(job.window) +
+           Scratch::bytes_of<int32_t>(most_slots(job)) +
+           2 * Scratch::bytes_of<int32_t>(job.window) +
+           Scratch::bytes_of<int32_t>(job.group_limit) + Scratch::bytes_of<Copy>(2 * job.window);
+  }
+  Window(const Job& job, Scratch* scratch)
+      : runs(scratch->take<Run>(job.window)),
+        segments(scratch->take<Segment>(job.window)),
+        copies(scratch->take<Copy>(2 * job.window)),
+        pixel_of(scratch->take<int32_t>(most_slots(job))),
+        slot_of(scratch->take<int32_t>(job.window)),
+        groups(scratch->take<int32_t>(job.window)),
+        place(scratch->take<int32_t>(job.group_limit)) {
+    for (int64_t g = 0; g < job.group_limit; ++g) place[g] = -1;
+  }
+
+  void sort(const Job& job, int64_t b, int64_t window) {
+    first = window * job.window;
+    count = job.p.pixels - first < job.window ? job.p.pixels - first : job.window;
+    groups_of_pixels(job, b, first, count, groups);
+    find_runs();
+    // An odd number of 64-byte lines keeps the channels of a slot apart in the cache.
+    int64_t slot = 0;
+    for (int64_t s = 0; s < segment_count; ++s) {
+      Segment& segment = segments[s];
+      segment.slot = int32_t(slot);
+      segment.end = int32_t(slot + (segment.count + LANES - 1) / LANES * LANES);
+      place[segment.group] = -1;
+      slot = segment.end + LANES;
+    }
+    stride = (slot + 15) / 16 * 16;
+    if (stride % 32 == 0) stride += 16;
+    number_slots();
+    scattered = run_count > count / 8 + 1;
+    list_copies();
+  }
+
+ private:
+  void find_runs() {
+    run_count = segment_count = 0;
+    for (int64_t i = 0; i < count;) {
+      const int32_t group = groups[i];
+      int64_t end = i + 1;
+      while (end < count && groups[end] == group) ++end;
+      if (place[group] < 0) {
+        place[group] = int32_t(segment_count);
+        segments[segment_count++] = {group, 0, 0, 0};
+      }
+      Segment& segment = segments[place[group]];
+      runs[run_count++] = {int32_t(i), segment.count, int32_t(end - i), place[group]};
+      segment.count += int32_t(end - i);
+      i = end;
+    }
+  }
+
+  // A vector may run past the end of its run: going out, the pixels it spoils are those of later
+  // runs, and those of the next window are spared.
+  void list_copies() {
+    vector_copies = copy_count = 0;
+    int64_t singles_from = run_count;
+    for (int64_t r = 0; r < run_count; ++r) {
+      const Run& run = runs[r];
+      for (int32_t i = 0; i < run.count; i += LANES) {
+        int32_t from = i;
+        if (run.pixel + i + LANES > count) {
+          if (run.count < LANES) {
+            if (singles_from == run_count) singles_from = r;
+            break;
+          }
+          from = run.count - LANES;
+        }
+        copies[copy_count++] = {run.pixel + from, run.slot + from};
+      }
+    }
+    vector_copies = copy_count;
+    for (int64_t r = singles_from; r < run_count; ++r)
+      for (int32_t i = 0; i < runs[r].count && runs[r].count < LANES; ++i)
+        copies[copy_count++] = {runs[r].pixel + i, runs[r].slot + i};
+  }
+
+  void number_slots() {
+    for (int64_t r = 0; r < run_count; ++r) {
+      Run& run = runs[r];
+      run.slot += segments[run.segment].slot;
+      for (int32_t i = 0; i < run.count; ++i) {
+        pixel_of[run.slot + i] = run.pixel + i;
+        slot_of[run.pixel + i] = run.slot + i;
+      }
+    }
+    for (int64_t s = 0; s < segment_count; ++s) {
+      const Segment& segment = segments[s];
+      for (int32_t i = segment.count; i < segment.end - segment.slot; ++i)
+        pixel_of[segment.slot + i] = pixel_of[segment.slot];
+    }
+  }
+};
+
+// Some rows of a map over pixels (channels, heads, or just one).
+template <class T>
+struct Rows {
+  T* data;
+  int64_t row_stride, pixel_stride, count;
+
+  T* at(int64_t row, int64_t pixel) const {
+    return data + row * row_stride + pixel * pixel_stride;
+  }
+  bool along_pixels() const { return pixel_stride == 1; }
+  bool along_rows() const { return row_stride == 1 && pixel_stride != 1; }
+};
+
+constexpr int64_t ROWS_AHEAD = 2;  // to be asked for while one is moved: they lie far apart
+
+template <int WRITE, class T>
+SCAM_INLINE void prefetch_row(const T* row, int64_t count) {
+  for (int64_t i = 0; i < count; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(row + i, WRITE);
+}
+
+// Into slots[row][slot]; padding holds numbers of pixels or nothing meaningful.
+template <class T, class A, int LANES>
+inline void move_in(const Rows<const T>& map, const Window<LANES>& w, A* slots) {
+  if (map.along_pixels()) {
+    for (int64_t r = 0; r < map.count; ++r) {
+      const T* row = map.at(r, w.first);
+      A* to = slots + r * w.stride;
+      if (r + ROWS_AHEAD < map.count) prefetch_row<0>(row + ROWS_AHEAD * map.row_stride, w.count);
+      if (w.scattered) {
+        for (int64_t s = 0; s < w.segment_count; ++s)
+          for (int32_t i = w.segments[s].slot; i < w.segments[s].end; ++i)
+            to[i] = widen(row[w.pixel_of[i]]);
+      } else {
+        for (int64_t k = 0; k < w.vector_copies; ++k)
+          store(to + w.copies[k].slot, load(row + w.copies[k].pixel));
+        for (int64_t k = w.vector_copies; k < w.copy_count; ++k)
+          to[w.copies[k].slot] = widen(row[w.copies[k].pixel]);
+      }
+    }
+    return;
+  }
+  const int64_t whole = map.along_rows() ? map.count / LANES * LANES : 0;
+  for (int64_t s = 0; s < w.segment_count; ++s)
+    for (int32_t i = w.segments[s].slot; i < w.segments[s].end; i += LANES) {
+      for (int64_t r = 0; r < whole; r += LANES) {
+        Vec<A> tile[LANES];
+        for (int l = 0; l < LANES; ++l) tile[l] = load(map.at(r, w.first + w.pixel_of[i + l]));
+        transpose<A>(tile);
+        for (int l = 0; l < LANES; ++l) store(slots + (r + l) * w.stride + i, tile[l]);
+      }
+      for (int64_t r = whole; r < map.count; ++r)
+        for (int l = 0; l < LANES; ++l)
+          slots[r * w.stride + i + l] = widen(*map.at(r, w.first + w.pixel_of[i + l]));
+    }
+}
+
+template <class T, class A, int LANES>
+inline void move_out(const A* slots, const Window<LANES>& w, const Rows<T>& map) {
+  if (map.along_pixels()) {
+    for (int64_t r = 0; r < map.count; ++r) {
+      T* row = map.at(r, w.first);
+      const A* from = slots + r * w.stride;
+      if (r + ROWS_AHEAD < map.count) prefetch_row<1>(row + ROWS_AHEAD * map.row_stride, w.count);
+      if (w.scattered) {
+        for (int64_t i = 0; i < w.count; ++i) shorten(from[w.slot_of[i]], row + i);
+      } else {
+        for (int64_t k = 0; k < w.vector_copies; ++k)
+          store(row + w.copies[k].pixel, load(from + w.copies[k].slot));
+        for (int64_t k = w.vector_copies; k < w.copy_count; ++k)
+          shorten(from[w.copies[k].slot], row + w.copies[k].pixel);
+      }
+    }
+    return;
+  }
+  const int64_t whole = map.along_rows() ? map.count / LANES * LANES : 0;
+  for (int64_t s = 0; s < w.segment_count; ++s) {
+    const Segment& segment = w.segments[s];
+    for (int32_t i = segment.slot; i < segment.end; i += LANES) {
+      const int64_t left = segment.slot + segment.count - i, valid = left < LANES ? left : LANES;
+      for (int64_t r = 0; r < whole; r += LANES) {
+        Vec<A> tile[LANES];
+        for (int l = 0; l < LANES; ++l) tile[l] = load(slots + (r + l) * w.stride + i);
+        transpose<A>(tile);
+        for (int l = 0; l < LANES; ++l)
+          if (l < valid) store(map.at(r, w.first + w.pixel_of[i + l]), tile[l]);
+      }
+      for (int64_t r = whole; r < map.count; ++r)
+        for (int64_t l = 0; l < valid; ++l)
+          shorten(slots[r * w.stride + i + l], map.at(r, w.first + w.pixel_of[i + l]));
+    }
+  }
+}
+
+// Zeros in the padding of every segment.
+template <class A, int LANES>
+inline void clear_padding(const Window<LANES>& w, int64_t rows, A* slots) {
+  for (int64_t s = 0; s < w.segment_count; ++s) {
+    const Segment& segment = w.segments[s];
+    const int32_t last = segment.end - LANES;
+    if (segment.slot + segment.count == segment.end) continue;
+    const IntVec<A> valid = first_lanes<A>(segment.slot + segment.count - last);
+    for (int64_t r = 0; r < rows; ++r) {
+      A* at = slots + r * w.stride + last;
+      store(at, bit_cast<Vec<A>>(bit_cast<IntVec<A>>(load(at)) & valid));
+    }
+  }
+}

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tile shapes by kernel, dtype and channels: a fixed table, nothing is tuned at run time.
+
+A result's last bits depend on the tile, so an entry may change only with a new version of scam.
+"""
+
+from typing import NamedTuple
+
+
+class Config(NamedTuple):
+    """How a kernel is launched.
+
+    Attributes:
+        tile: pixels handled together.
+        chunk: the most channels handled together, a power of two.
+        warps, stages: of Triton.
+    """
+
+    tile: int
+    chunk: int
+    warps: int
+    stages: int
+
+
+TABLE: dict[tuple[str, int, int], Config] = {
+    # pass, bytes per number, channels up to
+    ("forward", 2, 64): Config(64, 64, 4, 1),
+    ("forward", 2, 128): Config(64, 128, 8, 1),
+    ("backward", 2, 64): Config(32, 64, 8, 1),
+    ("backward", 2, 128): Config(16, 128, 8, 1),
+    ("backward", 2, 256): Config(32, 64, 8, 1),
+    ("forward", 4, 64): Config(32, 64, 8, 1),
+    ("backward", 4, 64): Config(16, 64, 8, 1),
+}
+
+STATISTICS = {"PIECE": 4096, "BLOCK": 256, "CHUNK": 16}
+"""Pixels per program, pixels and channels handled together in the first look at x."""
+
+COLUMNS = 16, 64
+"""Least and most columns for tokens; 16 is the least that a 16-bit matrix product takes."""
+
+PARTS = 16
+"""Partial rows added at a time in second stages."""
+
+
+def config(step: str, itemsize: int, channels: int) -> Config:
+    """The entry for ``forward`` or ``backward``."""
+    widths = [width for name, size, width in TABLE if (name, size) == (step, itemsize)]
+    fitting = [width for width in widths if width >= channels]
+    found = TABLE[step, itemsize, min(fitting) if fitting else max(widths)]
+    return found._replace(chunk=min(found.chunk, max(16, 1 << (channels - 1).bit_length())))
+
+
+def columns(heads: int, per_label: int) -> tuple[int, int]:
+    """HEADS and COLUMNS for about ``per_label`` tokens a label: powers of two."""
+    padded = 1 << (heads - 1).bit_length()
+    least, most = COLUMNS
+    wanted = padded * (1 << max(0, per_label - 1).bit_length())
+    count = min(max(wanted, least), most)
+    return min(padded, count), count

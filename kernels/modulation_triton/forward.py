@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modulate, a tile of one label and a chunk of channels per program.
+
+Scores run over all channels: x is read once where CHUNKS is 1, else its chunks come again, from
+cache. The same kernel makes for backward what its kernels cannot recompute on the way.
+"""
+
+import triton
+import triton.language as tl
+from scam.kernels.modulation_triton.maps import load_items, load_rows, store_rows
+from scam.kernels.modulation_triton.tokens import (
+    before_activation,
+    columns,
+    defaults,
+    grad_of_weights,
+    is_many,
+    load_of_heads,
+    mixed,
+    normalised,
+    scores,
+    softmax,
+    weights_of,
+)
+
+
+@triton.jit
+def modulate(
+    x, y, grad_y, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
+    noise, noise_scale, lse, mean, rstd, delta, order, order_stride, narrow_order, narrow_stride,
+    tiles, tile_rows, heads, pixels, channels: tl.constexpr, negative_slope,
+    TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
+    HEADS: tl.constexpr, COLUMNS: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Write y and lse. With ``grad_y``: into ``y`` the gradient before the activation.
+
+    Backward wants that gradient of all channels, where a program knows but its own chunk, and of
+    mixtures of all tokens, where columns hold but a few. Tiles of many tokens also get ``delta``
+    (B, CHUNKS, heads, pixels), this chunk's share of the sum over tokens of a weight times its
+    gradient.
+    """
+    program = tl.program_id(0)
+    chunk = program % CHUNKS
+    program = program // CHUNKS
+    b = (program // tile_rows).to(tl.int64)
+    row = tiles + (b * tile_rows + program % tile_rows) * 4
+    begin, end = tl.load(row), tl.load(row + 1)
+    first, last = tl.load(row + 2), tl.load(row + 3)
+    if (begin == end) | (is_many(first, last, heads, HEADS, COLUMNS) != MANY):
+        return
+    inside = begin + tl.arange(0, TILE) < end
+    item = load_items(order + b * order_stride, begin + tl.arange(0, TILE), inside, WIDE)
+    narrow_order += b * narrow_stride
+    lse += b * heads * pixels
+    x_first = load_rows(x, b, 0, item, inside, 0, channels, CHUNK)
+    if MANY:
+        scale, shift = _mix_many(
+            x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
+            narrow_order, first, last, heads, pixels, chunk, channels,
+            grad_y is None, WIDE, COLUMNS, CHUNK, CHUNKS, PRECISION,
+        )  # fmt: skip
+    elif first == last:
+        scale, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
+        scale = tl.broadcast_to(scale, (TILE, CHUNK))
+        shift = tl.broadcast_to(shift, (TILE, CHUNK))
+        if grad_y is None and chunk == 0:
+            for h in range(0, heads):
+                nothing = tl.full((TILE,), float("-inf"), tl.float32)
+                tl.store(lse + h * pixels + item, nothing, mask=inside)
+    else:
+        scale, shift = _mix_few(
+            x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
+            narrow_order, first, last, heads, pixels, chunk, channels,
+            grad_y is None, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
+        )  # fmt: skip
+    x_own = x_first
+    if CHUNKS > 1:
+        x_own = load_rows(x, b, 0, item, inside, chunk, channels, CHUNK)
+    hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
+    sums = before_activation(
+        hat, scale, shift, noise, noise_scale, b, item, inside, pixels, chunk, channels, CHUNK
+    )
+    if grad_y is None:
+        out = tl.where(sums > 0.0, sums, sums * negative_slope)
+    else:
+        out = load_rows(grad_y, b, 0, item, inside, chunk, channels, CHUNK).to(tl.float32)
+        out = tl.where(sums > 0.0, out, out * negative_slope)
+        if MANY:
+            _store_delta(
+                out, hat, x_first, x, position, keys, key_bias, gamma, beta, lse,
+                delta + (b * CHUNKS + chunk) * heads * pixels, b, item, inside,
+                narrow_order, first, last, heads, pixels, chunk, channels,
+                WIDE, COLUMNS, CHUNK, CHUNKS, PRECISION,
+            )  # fmt: skip
+    store_rows(y, b, item, inside, chunk, channels, out, CHUNK)
+
+
+@triton.jit
+def _mix_few(
+    x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
+    narrow_order, first, last, heads, pixels, chunk, channels,
+    STORE: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Scale and shift where all heads' tokens fit into the columns; STORE: lse too."""
+    of_head, token, seen = columns(narrow_order, first, last, 0, heads, WIDE, HEADS, COLUMNS)
+    key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
+    logits = scores(
+        x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head, token, seen,
+        channels, CHUNK, CHUNKS, PRECISION,
+    )  # fmt: skip
+    weights, total = softmax(logits, HEADS)
+    if STORE and chunk == 0:
+        h = tl.arange(0, HEADS)
+        known = inside[:, None] & (h < heads)[None, :]
+        tl.store(lse + h.to(item.dtype)[None, :] * pixels + item[:, None], total, mask=known)
+    gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
+    betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
+    one = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
+    return mixed(one, tl.zeros_like(one), weights, gammas, betas, PRECISION)
+
+
+@triton.jit
+def _mix_many(
+    x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
+    narrow_order, first, last, heads, pixels, chunk, channels,
+    STORE: tl.constexpr, WIDE: tl.constexpr, COLUMNS: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Scale and shift of any number of tokens; STORE: find and store lse, else it is known."""
+    scale = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
+    shift = tl.zeros((item.shape[0], CHUNK), tl.float32)
+    for h in range(0, heads):
+        at = lse + h * pixels + item
+        if STORE:
+            highest = tl.full((item.shape[0],), float("-inf"), tl.float32)
+            raised = tl.zeros((item.shape[0],), tl.float32)
+            for block in range(first, last, COLUMNS):
+                of_head, token, seen = columns(
+                    narrow_order, block, last, h, heads, WIDE, 1, COLUMNS
+                )
+                key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
+                logits = scores(
+                    x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head,
+                    token, seen, channels, CHUNK, CHUNKS, PRECISION,
+                )  # fmt: skip
+                before = highest
+                highest = tl.maximum(highest, tl.max(logits, 1))
+                raised = raised * tl.exp(before - highest)
+                raised += tl.sum(tl.exp(logits - highest[:, None]), 1)
+            total = highest + tl.log(raised)
+            if chunk == 0:
+                tl.store(at, total, mask=inside)
+        else:
+            total = tl.load(at, mask=inside, other=0.0)
+        for block in range(first, last, COLUMNS):
+            of_head, token, seen = columns(narrow_order, block, last, h, heads, WIDE, 1, COLUMNS)
+            key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
+            logits = scores(
+                x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head, token,
+                seen, channels, CHUNK, CHUNKS, PRECISION,
+            )  # fmt: skip
+            weights = weights_of(logits, total[:, None], inside, seen)
+            gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
+            betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
+            scale, shift = mixed(scale, shift, weights, gammas, betas, PRECISION)
+    return scale, shift
+
+
+@triton.jit
+def _store_delta(
+    grad, hat, x_first, x, position, keys, key_bias, gamma, beta, lse, delta, b, item, inside,
+    narrow_order, first, last, heads, pixels, chunk, channels, WIDE: tl.constexpr,
+    COLUMNS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """This chunk's share of the sum over a head's tokens of a weight times its gradient."""
+    grad_hat, grad = (grad * hat).to(x_first.dtype), grad.to(x_first.dtype)
+    for h in range(0, heads):
+        share = tl.zeros((item.shape[0],), tl.float32)
+        total = load_of_heads(lse, h, heads, pixels, item, inside, 1)
+        for block in range(first, last, COLUMNS):
+            of_head, token, seen = columns(narrow_order, block, last, h, heads, WIDE, 1, COLUMNS)
+            key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
+            logits = scores(
+                x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head, token,
+                seen, channels, CHUNK, CHUNKS, PRECISION,
+            )  # fmt: skip
+            weights = weights_of(logits, total, inside, seen)
+            gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
+            betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
+            zeros = tl.zeros((item.shape[0], COLUMNS), tl.float32)
+            share += tl.sum(
+                weights * grad_of_weights(zeros, grad, grad_hat, gammas, betas, PRECISION), 1
+            )
+        tl.store(delta + h * pixels + item, share, mask=inside)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mean and reciprocal deviation per channel: spreads of pieces, put together in a fixed order.
+
+Every block's squares are taken around its own mean, so a mean far above the deviation costs no
+digits; blocks are combined as in Chan, Golub and LeVeque (1983).
+"""
+
+import triton
+import triton.language as tl
+from scam.kernels.modulation_triton.maps import load_rows
+
+
+@triton.jit
+def measure(
+    x, means, spreads, pixels, channels: tl.constexpr, pieces,
+    WIDE: tl.constexpr, PIECE: tl.constexpr, BLOCK: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+):  # fmt: skip
+    """Mean and sum of squares around it, of PIECE pixels: each (B, pieces, channels), fp32."""
+    program = tl.program_id(0)
+    chunk = program % CHUNKS
+    program = program // CHUNKS
+    b = (program // pieces).to(tl.int64)
+    begin = (program % pieces) * PIECE
+    end = tl.minimum(begin + PIECE, pixels)
+    mean = tl.zeros((CHUNK,), tl.float32)
+    spread = tl.zeros((CHUNK,), tl.float32)
+    for start in range(begin, end, BLOCK):
+        item = start + tl.arange(0, BLOCK)
+        inside = item < end
+        if WIDE:
+            item = item.to(tl.int64)
+        loaded = load_rows(x, b, 0, item, inside, chunk, channels, CHUNK).to(tl.float32)
+        count = (tl.minimum(start + BLOCK, end) - start).to(tl.float32)
+        block_mean = tl.sum(loaded, 0) / count
+        centred = tl.where(inside[:, None], loaded - block_mean[None, :], 0.0)
+        mean, spread = _joined(
+            mean, spread, (start - begin).to(tl.float32),
+            block_mean, tl.sum(centred * centred, 0), count,
+        )  # fmt: skip
+    channel = chunk * CHUNK + tl.arange(0, CHUNK)
+    at = program.to(tl.int64) * channels + channel
+    tl.store(means + at, mean, mask=channel < channels)
+    tl.store(spreads + at, spread, mask=channel < channels)
+
+
+@triton.jit
+def combine(
+    means, spreads, mean_out, rstd_out, pixels, channels, pieces, eps,
+    PIECE: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+):  # fmt: skip
+    """mean and rstd (B, channels) of all pieces."""
+    program = tl.program_id(0)
+    channel = (program % CHUNKS) * CHUNK + tl.arange(0, CHUNK)
+    b = (program // CHUNKS).to(tl.int64)
+    known = channel < channels
+    mean = tl.zeros((CHUNK,), tl.float32)
+    spread = tl.zeros((CHUNK,), tl.float32)
+    for piece in range(0, pieces):
+        at = (b * pieces + piece) * channels + channel
+        begin = piece * PIECE
+        count = (tl.minimum(begin + PIECE, pixels) - begin).to(tl.float32)
+        mean, spread = _joined(
+            mean, spread, begin.to(tl.float32),
+            tl.load(means + at, mask=known, other=0.0),
+            tl.load(spreads + at, mask=known, other=0.0), count,
+        )  # fmt: skip
+    at = b * channels + channel
+    tl.store(mean_out + at, mean, mask=known)
+    tl.store(rstd_out + at, 1.0 / tl.sqrt(spread / pixels + eps), mask=known)
+
+
+@triton.jit
+def _joined(mean, spread, count, next_mean, next_spread, next_count):
+    share = next_count / (count + next_count)
+    step = next_mean - mean
+    return mean + step * share, spread + next_spread + step * step * count * share

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tiles of pixels of one label, gathered through the order of a plan. Slot s of a tile holds pixel
+// slots[s], or nothing (-1) and zeros. Where channels come last any pixel fits any slot. Where they
+// come first memory is read 16 bytes, an octet of pixels, at a time: slots 8 o ... 8 o + 7 are an
+// octet of the image, in which pixels of other labels leave gaps.
+#pragma once
+
+#include <sca_cuda/tile.cuh>
+
+namespace sca {
+
+constexpr int MAX_PIXELS = 64;
+
+// A kernel's parameters and how its blocks are cut: pixels of a tile, tiles under way.
+template <class Params>
+struct GatherParams {
+  Params params;
+  int pixels, stages;
+};
+
+struct Slots {
+  int pixel[MAX_PIXELS];
+  int octet[MAX_PIXELS / 8];  // its first pixel
+  int live[MAX_PIXELS / 8];   // which of its slots hold a pixel
+  int next;                   // place in the order where the next tile begins
+  int unused[3];
+};
+
+// One warp fills the table with what comes from place `begin` of the order on.
+template <bool last>
+SCA_DEVICE void choose_slots(Slots& slots, const int32_t* order, int begin, int end, int pixels) {
+  const int lane = thread() & 31;
+  for (int i = lane; i < pixels; i += 32) slots.pixel[i] = -1;
+  if (lane < pixels / 8) slots.octet[lane] = -1;
+  sync_warp();
+  int pixel[2], rank[2], taken = 0, before = -8, ranks = 0;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int place = begin + 32 * half + lane;
+    const bool valid = place < end && 32 * half + lane < pixels;
+    pixel[half] = valid ? load(order + place) : -1;
+    if constexpr (last) {
+      rank[half] = 0;
+    } else {
+      const int left = shuffle(pixel[half], (lane - 1) & 31);
+      const bool opens = valid && (lane == 0 ? before : left) >> 3 != pixel[half] >> 3;
+      const uint32_t openings = ballot(opens);
+      rank[half] = ranks + count_bits(openings & ((2u << lane) - 1)) - 1;
+      ranks += count_bits(openings);
+      before = shuffle(pixel[half], 31);
+    }
+    const bool accepted = valid && rank[half] < pixels / 8;
+    taken += count_bits(ballot(accepted));
+    if (accepted) {
+      const int slot = last ? 32 * half + lane : 8 * rank[half] + (pixel[half] & 7);
+      slots.pixel[slot] = pixel[half];
+      if (!last) slots.octet[rank[half]] = pixel[half] & ~7;
+    }
+  }
+  if (lane == 0) slots.next = begin + taken;
+  sync_warp();
+  if (lane < pixels / 8) {
+    int live = 0;
+    for (int i = 0; i < 8; ++i) live |= (slots.pixel[8 * lane + i] >= 0) << i;
+    slots.live[lane] = live;
+  }
+}
+
+SCA_DEVICE uint32_t halves(int live, int which) {
+  return (live >> which & 1 ? 0xffffu : 0u) | (live >> which & 2 ? 0xffff0000u : 0u);
+}
+
+// Start copying the pixels of a table into a tile. Octets with gaps are masked on the way, so
+// that nothing of other labels comes in.
+template <class T, bool last>
+SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
+                     int pixels, int channels, const Slots& slots) {
+  const T* from = origin<T>(view, batch, head);
+  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
+  for (int i = thread(); i < rows * row_pieces; i += threads()) {
+    const int row = i / row_pieces, piece = i % row_pieces;
+    char* to = tile.at(row, piece * 8);
+    const int64_t pixel = last ? slots.pixel[row] : slots.octet[piece];
+    const int64_t channel = last ? piece * 8 : row;
+    const T* address = from + (pixel < 0 ? 0 : pixel * view.stride[2] + channel * view.stride[3]);
+    const int live = last ? 0xff : slots.live[piece];
+    if (pixel < 0 || live == 0xff) {
+      copy_async(to, address, pixel >= 0);
+      continue;
+    }
+    uint4 words = load(reinterpret_cast<const uint4*>(address));
+    words.x &= halves(live, 0);
+    words.y &= halves(live, 2);
+    words.z &= halves(live, 4);
+    words.w &= halves(live, 6);
+    *reinterpret_cast<uint4*>(to) = words;
+  }
+}
+
+// Calls fill(stage), then work(stage) for one tile after another of places begin ... end; with two
+// stages the next tile is on its way while one is worked on.
+template <bool last, class Fill, class Work>
+SCA_DEVICE void for_each_tile(Slots (&slots)[2], const int32_t* order, int begin, int end,
+                              int pixels, int stages, Fill fill, Work work) {
+  int at = begin, issued = 0, pending = 0;
+  while (at < end || pending > 0) {
+    if (at < end && pending < stages) {
+      const int stage = stages == 2 ? issued & 1 : 0;
+      if (thread() < 32) choose_slots<last>(slots[stage], order, at, end, pixels);
+      sync_block();
+      fill(stage);
+      commit_copies();
+      at = slots[stage].next;
+      ++issued;
+      ++pending;
+      continue;
+    }
+    if (pending == 2) {
+      wait_copies<1>();
+    } else {
+      wait_copies<0>();
+    }
+    sync_block();
+    work(stages == 2 ? (issued - pending) & 1 : 0);
+    sync_block();
+    --pending;
+  }
+}
+
+// The way back: writes the pixels of the table and no others.
+template <class T, bool last>
+SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
+                      int pixels, int channels, const Slots& slots) {
+  T* to = origin<T>(view, batch, head);
+  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
+  for (int i = thread(); i < rows * row_pieces; i += threads()) {
+    const int row = i / row_pieces, piece = i % row_pieces;
+    const int64_t pixel = last ? slots.pixel[row] : slots.octet[piece];
+    const int64_t channel = last ? piece * 8 : row;
+    if (pixel < 0) continue;
+    T* address = to + pixel * view.stride[2] + channel * view.stride[3];
+    const int live = last ? 0xff : slots.live[piece];
+    if (live == 0xff) {
+      *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(tile.at(row, piece * 8));
+      continue;
+    }
+    for (int k = 0; k < 8; ++k)
+      if (live >> k & 1) address[k] = *reinterpret_cast<const T*>(tile.at(row, piece * 8 + k));
+  }
+}
+
+}  // namespace sca

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What hosts hand to the CUDA kernels: plain structs, no torch. Strides count elements.
+#ifndef SCA_CUDA_PARAMS_H
+#define SCA_CUDA_PARAMS_H
+
+#include <stdint.h>
+
+namespace sca {
+
+enum Dtype : int32_t { BF16, FP16 };
+enum Integer : int32_t { UINT8, INT8, INT16, INT32, INT64 };
+
+// Batch, head, item (pixel or token), channel. data == nullptr: absent.
+struct View {
+  void* data;
+  int64_t stride[4];
+};
+
+struct Labels {
+  const void* data;
+  int64_t stride[2];  // batch, item
+  int32_t dtype;      // Integer
+};
+
+// Tokens sorted by label (stable, ignored ones last), each with its rows (keys, values, ...) side
+// by side in the order in which a warp reads them; see tokens.cuh.
+struct Tokens {
+  int32_t heads, count, roles;
+  void* rows;        // (B, heads, count, roles, C)
+  float* scalars;    // (B, heads, count, 2)
+  int64_t* labels;   // (B, count), ascending as unsigned numbers
+  int32_t* ends;     // (B, count), where the tokens of the same label end
+  int32_t* sources;  // (B, count), which token it was
+};
+
+struct PackParams {
+  int32_t batch, channels, dtype;
+  Tokens tokens;
+  Labels labels;
+  View rows[3];
+  // Scalar 0 and 1 of a token; `dot` adds -<rows[1], dot> to scalar 1. No channel axis.
+  View scalars[2];
+  int32_t scalar_dtype[2];  // -1: fp32
+  View dot;
+};
+
+// The pixels in pieces of one label each, as scam/ops/tiles.py makes them.
+struct Plan {
+  const int32_t* order;   // (B, pixels)
+  const int32_t* pieces;  // (B, count, 5): begin, end in order; first, last token; partial row
+  const int32_t* spans;   // (B, tokens, 3): first partial row, step, how many
+  int32_t count, rows;    // rows: partial rows of one batch element and head
+};
+
+struct ModulationParams {
+  int32_t batch, channels, pixels, dtype, channels_last;
+  float eps, negative_slope;
+  View x, y;  // in the backward pass y is the gradient of x
+  View grad_y;
+  View position;        // no batch, no head
+  View default_gamma;   // no head, no item
+  View default_beta;
+  View noise;           // no head, no channel
+  const void* noise_scale;  // (C,)
+  Labels labels;
+  Tokens tokens;  // roles: keys, gamma, beta; scalar 0: key_bias
+  float *lse, *mean, *rstd;  // (B, heads, N), (B, C), (B, C)
+  Plan plan;
+  float* moments;         // (B, strips, C, 2), scratch of the statistics
+  int32_t strips;
+  float* partials;        // (B, heads, rows, 3 C + 1): keys, gamma, beta, bias
+  float* piece_partials;  // (B, plan.count, 3, C): noise scale, default gamma, default beta
+  float* means;           // (B, 2, C): mean of dxhat and of dxhat * xhat
+  View grad_keys, grad_key_bias, grad_gamma, grad_beta;
+  void *grad_default_gamma, *grad_default_beta;  // (B, C) or null
+  void* grad_noise_scale;                        // (C,) or null
+};
+
+struct AttentionParams {
+  int32_t batch, channels, pixels, dtype, channels_last;
+  int32_t heads;        // of the pixels' tensors
+  int32_t pixels_read;  // pixels read latents; else latents read pixels
+  float scale;
+  View x, z;  // what pixels compare with tokens, and what else they own:
+              //   pixels read: queries; grad_out.  latents read: keys; values (absent: keys)
+  View grad_x, grad_z;  // in the forward pass of pixels, grad_x is out
+  View grad_lse;        // of pixels
+  Labels labels;
+  Tokens tokens;  // pixels read: keys, values.  latents read: queries, grad_out;
+                  // scalars: lse, grad_lse - <out, grad_out>
+  float* lse;     // of pixels (B, heads, N) or of latents (B, token heads, M)
+  Plan plan;
+  float* partials;  // (B, token heads, rows, ...)
+  View token_out[2];  // latents' out; or gradients of the token rows
+};
+
+// 0 or an error of the CUDA runtime.
+int pack(const PackParams& params, void* stream);
+int modulation_statistics(const ModulationParams& params, void* stream);
+int modulation_forward(const ModulationParams& params, void* stream);
+int modulation_token_gradients(const ModulationParams& params, void* stream);
+int modulation_pixel_gradient(const ModulationParams& params, void* stream);
+int pixels_read_forward(const AttentionParams& params, void* stream);
+int latents_read_forward(const AttentionParams& params, void* stream);
+int attention_backward(const AttentionParams& params, void* stream);
+const char* status_text(int status);
+
+}  // namespace sca
+
+#endif  // SCA_CUDA_PARAMS_H

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tokens that a warp's 16 pixels see, and with what probabilities.
+#pragma once
+
+#include <sca_cuda/warp.cuh>
+
+namespace sca {
+
+template <class T, bool last>
+struct Sight {
+  const Tokens& tokens;
+  int channels;
+  float scale;               // of the scores
+  Tile<T, last> x, position;  // what is compared with keys; the latter if `positioned`
+  bool positioned;
+  int64_t batch;
+  int tile_pixel;            // of the warp's first pixel, in the tile
+  int first_head, end_head;  // of the tokens
+  float* lse_rows[2];        // of pixels group and group + 8 for first_head; null: there is none
+  int64_t lse_step;          // to the next head
+  Range range;               // of pixel lane % 16
+  uint32_t blind;            // pixels that see nothing
+  bool single;               // all see one unit at most: `weights` are its probabilities
+  float weights[4];
+
+  SCA_DEVICE Sight(const Tokens& tokens, int channels, float scale, const Tile<T, last>& x,
+                   const Tile<T, last>& position, bool positioned, int64_t batch, int tile_pixel,
+                   int first_head, int end_head)
+      : tokens(tokens), channels(channels), scale(scale), x(x), position(position),
+        positioned(positioned), batch(batch), tile_pixel(tile_pixel), first_head(first_head),
+        end_head(end_head) {}
+
+  // Of pixels that lie side by side, from `first` on.
+  SCA_DEVICE void set_lse(float* lse, int64_t step, int first, int count) {
+    lse_step = step;
+    for (int r = 0; r < 2; ++r) {
+      const int pixel = first + 8 * r + ((thread() & 31) >> 2);
+      lse_rows[r] = pixel < count ? lse + pixel : nullptr;
+    }
+  }
+
+  // Of a warp's pixels in a table.
+  SCA_DEVICE void set_lse(float* lse, int64_t step, const int (&pixels)[64]) {
+    lse_step = step;
+    for (int r = 0; r < 2; ++r) {
+      const int pixel = pixels[tile_pixel + 8 * r + ((thread() & 31) >> 2)];
+      lse_rows[r] = pixel < 0 ? nullptr : lse + pixel;
+    }
+  }
+
+  SCA_DEVICE void look(const Range& mine) {
+    range = mine;
+    blind = ~ballot(mine.first < mine.last) & ALL;
+    single = end_head - first_head == 1 && !ballot(mine.last - mine.first > 8);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) weights[i] = 0;
+  }
+
+  SCA_DEVICE void score(float (&s)[4], const Unit& unit) const {
+    const Rows<T> keys(tokens, batch, unit, 0, channels);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) s[i] = 0;
+    Tile<T, last> tile = x;
+    for (int left = positioned; left >= 0; --left) {
+      multiply_rows(s, tile, tile_pixel, keys, channels);
+      tile = position;
+    }
+    finish_scores(s, unit, scale, scalars_of(tokens, batch, unit, 0));
+  }
+
+  // Probabilities of a unit from the logarithm of the sums that the forward pass left.
+  SCA_DEVICE void probabilities(float (&w)[4], const Unit& unit) const {
+    if (single) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) w[i] = weights[i];
+      return;
+    }
+    recompute(w, unit);
+  }
+
+  SCA_DEVICE void recompute(float (&w)[4], const Unit& unit) const {
+    score(w, unit);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const float lse =
+          lse_rows[r] ? lse_rows[r][(unit.head - first_head) * lse_step] * LOG2E : infinity();
+      w[2 * r] = exp2(w[2 * r] - lse);
+      w[2 * r + 1] = exp2(w[2 * r + 1] - lse);
+    }
+  }
+
+  SCA_DEVICE void remember(const float (&w)[4], uint32_t members) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (row_in(members, i >> 1)) weights[i] = w[i];
+  }
+
+  // For backward passes: the probabilities of the forward pass, where they are few.
+  SCA_DEVICE void recall() {
+    if (!single) return;
+    for_each_range(range, [&](int first, int end, uint32_t members) {
+      float w[4];
+      recompute(w, Unit{first_head, first, end - first});
+      remember(w, members);
+    });
+  }
+
+  template <class Work>
+  SCA_DEVICE void for_each(Work work) const {
+    for_each_range(range, [&](int first, int end, uint32_t members) {
+      for (int head = first_head; head < end_head; ++head)
+        for_each_unit(head, first, end, [&](const Unit& unit) { work(unit, members); });
+    });
+  }
+
+  // The forward pass: the logarithm of the sums, and probabilities where they are few.
+  SCA_DEVICE void attend() {
+    const bool writes = (thread() & 3) == 0;
+    for_each_range(range, [&](int first, int end, uint32_t members) {
+      for (int head = first_head; head < end_head; ++head) {
+        float top[2] = {-infinity(), -infinity()}, sum[2] = {0, 0}, s[4];
+        for_each_unit(head, first, end, [&](const Unit& unit) {
+          score(s, unit);
+#pragma unroll
+          for (int r = 0; r < 2; ++r) {
+            const float highest = quad_max(s[2 * r] > s[2 * r + 1] ? s[2 * r] : s[2 * r + 1]);
+            const float before = top[r];
+            top[r] = before > highest ? before : highest;
+            sum[r] = sum[r] * exp2(before - top[r]) +
+                     quad_sum(exp2(s[2 * r] - top[r]) + exp2(s[2 * r + 1] - top[r]));
+          }
+        });
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          const float lse = top[r] + log2(sum[r]);
+          s[2 * r] = exp2(s[2 * r] - lse);
+          s[2 * r + 1] = exp2(s[2 * r + 1] - lse);
+          if (writes && row_in(members, r) && lse_rows[r])
+            lse_rows[r][(head - first_head) * lse_step] = lse * LN2;
+        }
+        if (single) remember(s, members);
+      }
+    });
+    for (int head = first_head; head < end_head; ++head)
+#pragma unroll
+      for (int r = 0; r < 2; ++r)
+        if (writes && row_in(blind, r) && lse_rows[r])
+          lse_rows[r][(head - first_head) * lse_step] = -infinity();
+    sync_warp();
+  }
+};
+
+// Store a block past the tile, where the tile is still read. Slow, and rare. `pixels` names the
+// pixel of each of the warp's 16 places, -1: none.
+template <class T, bool last, class PixelAt>
+SCA_DEVICE void store_block(const Block& block, const View& view, int64_t batch, int64_t head,
+                            int c, PixelAt pixel_at) {
+  using A = Axes<last>;
+  T* to = origin<T>(view, batch, head);
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int64_t channel = c + A::channel(A::which_channel(i >> 1, e, i & 1));
+      const int64_t pixel = pixel_at(A::pixel(A::which_pixel(i >> 1, e, i & 1)));
+      if (pixel >= 0)
+        to[pixel * view.stride[2] + channel * view.stride[3]] = from_float<T>(block.v[e][i]);
+    }
+}
+
+}  // namespace sca

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tokens sorted by label and packed for the matrix units; who sees which of them.
+#pragma once
+
+#include <sca_cuda/tile.cuh>
+
+namespace sca {
+
+SCA_DEVICE int64_t label_at(const Labels& labels, int64_t batch, int64_t item) {
+  const int64_t at = batch * labels.stride[0] + item * labels.stride[1];
+  switch (labels.dtype) {
+    case UINT8: return load(static_cast<const uint8_t*>(labels.data) + at);
+    case INT8: return load(static_cast<const signed char*>(labels.data) + at);
+    case INT16: return load(static_cast<const int16_t*>(labels.data) + at);
+    case INT32: return load(static_cast<const int32_t*>(labels.data) + at);
+    default: return load(static_cast<const long long*>(labels.data) + at);
+  }
+}
+
+struct Range {
+  int first, last;
+};
+
+// The tokens of a label, by binary search.
+SCA_DEVICE Range tokens_of(const Tokens& tokens, int64_t batch, int64_t label) {
+  const int64_t* labels = tokens.labels + batch * tokens.count;
+  int low = 0, high = tokens.count;
+  while (low < high) {
+    const int middle = (low + high) >> 1;
+    if (static_cast<uint64_t>(labels[middle]) < static_cast<uint64_t>(label)) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (label < 0 || low == tokens.count || labels[low] != label) return {0, 0};
+  return {low, load(tokens.ends + batch * tokens.count + low)};
+}
+
+// Up to eight tokens of one head, at places `first` ... of the sorted order.
+struct Unit {
+  int head, first, count;
+};
+
+SCA_DEVICE int64_t place_of(const Tokens& tokens, int64_t batch, int head, int place) {
+  return (batch * tokens.heads + head) * tokens.count + place;
+}
+
+// One role of a unit's tokens, seen by a lane: fragments of B with tokens as columns, channels as
+// rows. Columns without a token repeat the last one.
+template <class T>
+struct Rows {
+  const char* base;
+
+  SCA_DEVICE Rows(const Tokens& tokens, int64_t batch, const Unit& unit, int role, int channels) {
+    const int lane = thread() & 31, group = lane >> 2;
+    const int place = unit.first + (group < unit.count ? group : unit.count - 1);
+    const int64_t row = place_of(tokens, batch, unit.head, place) * tokens.roles + role;
+    base = static_cast<const char*>(tokens.rows) + row * channels * 2 + (lane & 3) * 8;
+  }
+
+  // Channels c ... c + 15.
+  SCA_DEVICE uint2 at(int c) const { return load(reinterpret_cast<const uint2*>(base + 2 * c)); }
+};
+
+// Scalar `which` of the two tokens in a lane's columns of C.
+SCA_DEVICE Pair scalars_of(const Tokens& tokens, int64_t batch, const Unit& unit, int which) {
+  const int token = 2 * (thread() & 3);
+  const float* base = tokens.scalars + place_of(tokens, batch, unit.head, unit.first) * 2 + which;
+  return {token < unit.count ? load(base + 2 * token) : 0.0f,
+          token + 1 < unit.count ? load(base + 2 * token + 2) : 0.0f};
+}
+
+SCA_DEVICE float scalar_from(const void* data, int32_t dtype, int64_t at) {
+  if (dtype == BF16) return to_float(static_cast<const Bf16*>(data)[at]);
+  if (dtype == FP16) return to_float(static_cast<const Fp16*>(data)[at]);
+  return static_cast<const float*>(data)[at];
+}
+
+SCA_DEVICE int warp_sum(int value) {
+  for (int step = 16; step; step >>= 1) value += shuffle_xor(value, step);
+  return value;
+}
+
+SCA_DEVICE float warp_sum(float value) {
+  for (int step = 16; step; step >>= 1) value += shuffle_xor(value, step);
+  return value;
+}
+
+// One warp per token: find its place, copy its rows there. grid: tokens / 4, batch.
+template <class T>
+SCA_KERNEL(128, 1) pack_tokens(SCA_PARAMS(PackParams) p) {
+  const int lane = thread() & 31, count = p.tokens.count;
+  const int token = block_x() * 4 + (thread() >> 5);
+  const int64_t batch = block_y();
+  if (token >= count) return;
+  const int64_t mine = label_at(p.labels, batch, token);
+  int before = 0, equal = 0, equal_before = 0;
+  for (int other = lane; other < count; other += 32) {
+    const int64_t label = label_at(p.labels, batch, other);
+    before += static_cast<uint64_t>(label) < static_cast<uint64_t>(mine);
+    equal += label == mine;
+    equal_before += label == mine && other < token;
+  }
+  before = warp_sum(before);
+  equal = warp_sum(equal);
+  const int place = before + warp_sum(equal_before);
+  if (lane == 0) {
+    p.tokens.labels[batch * count + place] = mine;
+    p.tokens.ends[batch * count + place] = before + equal;
+    p.tokens.sources[batch * count + place] = token;
+  }
+  for (int head = 0; head < p.tokens.heads; ++head) {
+    const int64_t at = place_of(p.tokens, batch, head, place);
+    float dot = 0;
+    for (int role = 0; role < p.tokens.roles; ++role) {
+      const View& view = p.rows[role];
+      const T* from = origin<T>(view, batch, head) + token * view.stride[2];
+      T* to = static_cast<T*>(p.tokens.rows) + (at * p.tokens.roles + role) * p.channels;
+      for (int i = lane; i < p.channels; i += 32) {
+        // A lane's four numbers of 16 channels side by side: 2 quad, + 1, + 8, + 9.
+        const int channel = (i & ~15) + (i >> 2 & 3) * 2 + (i >> 1 & 1) * 8 + (i & 1);
+        to[i] = from[channel * view.stride[3]];
+        if (role == 1 && p.dot.data) {
+          const T other = origin<T>(p.dot, batch, head)[token * p.dot.stride[2] +
+                                                       channel * p.dot.stride[3]];
+          dot += to_float(to[i]) * to_float(other);
+        }
+      }
+    }
+    dot = warp_sum(dot);
+    if (lane < 2) {
+      float scalar = lane == 1 ? -dot : 0.0f;
+      const View& view = p.scalars[lane];
+      if (view.data) {
+        const int64_t from =
+            batch * view.stride[0] + head * view.stride[1] + token * view.stride[2];
+        scalar += scalar_from(view.data, p.scalar_dtype[lane], from);
+      }
+      p.tokens.scalars[at * 2 + lane] = scalar;
+    }
+  }
+}
+
+}  // namespace sca

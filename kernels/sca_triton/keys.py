@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wide keys: few latents read many pixels.
+
+A narrow row is a query and a head; the rows of all heads that share a kv head read a tile of keys
+together. Row r of a label with n queries stands for head r // n of the group and query r % n.
+"""
+
+import triton
+import triton.language as tl
+from scam.kernels.sca_triton.queries import LN2, LOG2E
+from scam.kernels.sca_triton.rows import (
+    load_items,
+    load_rows,
+    own_chunk,
+    products,
+    row_delta,
+    row_of,
+    store_rows,
+)
+
+
+@triton.jit
+def forward(
+    query, key, value, partial_out, partial_lse, order, order_stride, narrow_order, narrow_stride,
+    pieces, piece_rows, partial_rows, heads, group, channels, value_channels, scale,
+    TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Attention of a label's rows to one piece of its keys: out, and lse to the base 2."""
+    program = tl.program_id(0)
+    chunk = program % VALUE_CHUNKS
+    program = program // VALUE_CHUNKS
+    pair = (program // piece_rows).to(tl.int64)
+    key_heads = heads // group
+    b, kv = pair // key_heads, pair % key_heads
+    row = pieces + (b * piece_rows + program % piece_rows) * 5
+    begin, end = tl.load(row), tl.load(row + 1)
+    first, last = tl.load(row + 2), tl.load(row + 3)
+    partial = tl.load(row + 4) - first
+    count = last - first
+    for block in range(0, count * group, ROWS):
+        known = block + tl.arange(0, ROWS) < count * group
+        head = kv * group + (block + tl.arange(0, ROWS)) // count
+        position = first + (block + tl.arange(0, ROWS)) % count
+        narrow = load_items(narrow_order + b * narrow_stride, position, known)
+        query_row = row_of(query, b, head, narrow)
+        q = load_rows(query, query_row, known, 0, channels, CHUNK)
+        highest = tl.full((ROWS,), float("-inf"), tl.float32)
+        total = tl.zeros((ROWS,), tl.float32)
+        mixed = tl.zeros((ROWS, CHUNK), tl.float32)
+        for start in range(begin, end, TILE):
+            inside = start + tl.arange(0, TILE) < end
+            item = load_items(order + b * order_stride, start + tl.arange(0, TILE), inside)
+            key_row = row_of(key, b, kv, item)
+            k = load_rows(key, key_row, inside, 0, channels, CHUNK)
+            logits = products(
+                q, query, query_row, known, k, key, key_row, inside, channels,
+                CHUNK, CHUNKS, PRECISION,
+            )  # fmt: skip
+            logits = tl.where(inside[None, :], logits * (scale * LOG2E), float("-inf"))
+            before = highest
+            highest = tl.maximum(highest, tl.max(logits, 1))
+            shrink = tl.exp2(before - highest)
+            weights = tl.exp2(logits - highest[:, None])
+            total = total * shrink + tl.sum(weights, 1)
+            if SHARED:
+                v = own_chunk(k, key, key_row, inside, chunk, channels, CHUNK, CHUNKS)
+            else:
+                value_row = row_of(value, b, kv, item)
+                v = load_rows(value, value_row, inside, chunk, value_channels, CHUNK)
+            mixed = mixed * shrink[:, None]
+            mixed = tl.dot(weights.to(v.dtype), v, mixed, input_precision=PRECISION)
+        row_out = row_of(partial_out, b, head, partial + position)
+        mixed = mixed / total[:, None]
+        store_rows(partial_out, row_out, known, chunk, value_channels, mixed, CHUNK)
+        row_lse = (b * heads + head) * partial_rows + partial + position
+        if chunk == 0:
+            tl.store(partial_lse + row_lse, highest + tl.log2(total), known)
+
+
+@triton.jit
+def combine(
+    partial_out, partial_lse, out, lse, rest, spans, narrow_order, narrow_stride,
+    positions, partial_rows, heads, group, value_channels, empty_lse,
+    BLOCK: tl.constexpr, CHUNK: tl.constexpr, VALUE_CHUNKS: tl.constexpr,
+):  # fmt: skip
+    """Put the pieces of one narrow row together, BLOCK at a time, in order."""
+    program = tl.program_id(0)
+    chunk = program % VALUE_CHUNKS
+    program = program // VALUE_CHUNKS
+    pair = (program // positions).to(tl.int64)
+    b, h = pair // heads, pair % heads
+    position = program % positions
+    span = spans + (b * positions + position) * 3
+    start, step, count = tl.load(span), tl.load(span + 1), tl.load(span + 2)
+    item = tl.load(narrow_order + b * narrow_stride + position).to(tl.int64)
+    one = tl.arange(0, 1)
+    out_row = row_of(out, b, h, item + one)
+    if count == 0:
+        mean = tl.zeros((CHUNK,), tl.float32)
+        if rest is not None:
+            channel = chunk * CHUNK + tl.arange(0, CHUNK)
+            of_head = rest + (pair // group) * value_channels
+            mean = tl.load(of_head + channel, mask=channel < value_channels, other=0.0)
+        store_rows(out, out_row, one == 0, chunk, value_channels, mean[None, :], CHUNK)
+        if chunk == 0:
+            tl.store(lse + pair * positions + item, empty_lse)
+        return
+    highest = tl.full((), float("-inf"), tl.float32)
+    for block in range(0, count, BLOCK):
+        part = block + tl.arange(0, BLOCK)
+        row = pair * partial_rows + start + part * step
+        logs = tl.load(partial_lse + row, mask=part < count, other=float("-inf"))
+        highest = tl.maximum(highest, tl.max(logs, 0))
+    total = tl.zeros((), tl.float32)
+    mixed = tl.zeros((CHUNK,), tl.float32)
+    for block in range(0, count, BLOCK):
+        part = block + tl.arange(0, BLOCK)
+        row = pair * partial_rows + start + part * step
+        logs = tl.load(partial_lse + row, mask=part < count, other=float("-inf"))
+        weights = tl.exp2(logs - highest)
+        row = row_of(partial_out, b, h, start + part * step)
+        rows = load_rows(partial_out, row, part < count, chunk, value_channels, CHUNK)
+        total += tl.sum(weights, 0)
+        mixed += tl.sum(weights[:, None] * rows, 0)
+    mixed = mixed[None, :] / total
+    store_rows(out, out_row, one == 0, chunk, value_channels, mixed, CHUNK)
+    if chunk == 0:
+        tl.store(lse + pair * positions + item, (highest + tl.log2(total)) * LN2)
+
+
+@triton.jit
+def backward(
+    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value, partial_query,
+    order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,
+    heads, group, queries, channels, value_channels, scale,
+    TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+    MANY: tl.constexpr,
+):  # fmt: skip
+    """One piece of a label's keys, one kv head, one chunk of the gradients' channels.
+
+    Labels with up to ROWS rows take one pass over the keys, the others, left to a second launch
+    with MANY, one for each block of rows and one for the gradients of the keys. Keys that nobody
+    sees come here too: their gradients are 0 and ``rest``.
+    """
+    OWN_CHUNKS: tl.constexpr = CHUNKS if CHUNKS > VALUE_CHUNKS else VALUE_CHUNKS
+    program = tl.program_id(0)
+    chunk = program % OWN_CHUNKS
+    program = program // OWN_CHUNKS
+    pair = (program // piece_rows).to(tl.int64)
+    key_heads = heads // group
+    b, kv = pair // key_heads, pair % key_heads
+    row = pieces + (b * piece_rows + program % piece_rows) * 5
+    begin, end = tl.load(row), tl.load(row + 1)
+    first, last = tl.load(row + 2), tl.load(row + 3)
+    partial = tl.load(row + 4)
+    order += b * order_stride
+    narrow_order += b * narrow_stride + first
+    count = last - first
+    if MANY:
+        if count * group > ROWS:
+            for block in range(0, count * group, ROWS):
+                _sweep_keys(
+                    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value,
+                    partial_query, order, narrow_order, begin, end, block, count, partial, b, kv,
+                    heads, group, chunk, queries, channels, value_channels, scale,
+                    TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, False,
+                )  # fmt: skip
+            for start in range(begin, end, TILE):
+                _key_tile(
+                    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value,
+                    order, narrow_order, start, end, count, b, kv, heads, group,
+                    chunk, queries, channels, value_channels, scale,
+                    TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
+                )  # fmt: skip
+    elif count == 0:
+        for start in range(begin, end, TILE):
+            inside = start + tl.arange(0, TILE) < end
+            item = load_items(order, start + tl.arange(0, TILE), inside)
+            zeros = tl.zeros((TILE, CHUNK), tl.float32)
+            _store_keys(
+                grad_key, grad_value, rest, b, kv, item, inside, zeros, zeros, key_heads, chunk,
+                channels, value_channels, CHUNK, SHARED,
+            )  # fmt: skip
+    elif count * group <= ROWS:
+        _sweep_keys(
+            grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value,
+            partial_query, order, narrow_order, begin, end, 0, count, partial, b, kv, heads, group,
+            chunk, queries, channels, value_channels, scale,
+            TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, True,
+        )  # fmt: skip
+
+
+@triton.jit
+def _sweep_keys(
+    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value, partial_query,
+    order, narrow_order, begin, end, block, count, partial, b, kv, heads, group,
+    chunk, queries, channels, value_channels, scale,
+    TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+    ALL_ROWS: tl.constexpr,
+):  # fmt: skip
+    """Query gradients of a block of rows; with ALL_ROWS in it, key and value gradients too."""
+    r = block + tl.arange(0, ROWS)
+    known = r < count * group
+    head = kv * group + r // count
+    narrow = load_items(narrow_order, r % count, known)
+    query_row, grad_row = row_of(query, b, head, narrow), row_of(grad_out, b, head, narrow)
+    lse_row = (b * heads + head) * queries + narrow
+    q = load_rows(query, query_row, known, 0, channels, CHUNK)
+    g = load_rows(grad_out, grad_row, known, 0, value_channels, CHUNK)
+    q_own = own_chunk(q, query, query_row, known, chunk, channels, CHUNK, CHUNKS)
+    g_own = own_chunk(g, grad_out, grad_row, known, chunk, value_channels, CHUNK, VALUE_CHUNKS)
+    row_lse = tl.load(lse + lse_row, mask=known, other=0.0)
+    delta = row_delta(
+        out, row_of(out, b, head, narrow), grad_out, grad_row, known, grad_lse, lse_row,
+        value_channels, CHUNK, VALUE_CHUNKS,
+    )  # fmt: skip
+    grad_q = tl.zeros((ROWS, CHUNK), tl.float32)
+    for start in range(begin, end, TILE):
+        inside = start + tl.arange(0, TILE) < end
+        item = load_items(order, start + tl.arange(0, TILE), inside)
+        key_row, value_row = row_of(key, b, kv, item), row_of(value, b, kv, item)
+        k = load_rows(key, key_row, inside, 0, channels, CHUNK)
+        v = k if SHARED else load_rows(value, value_row, inside, 0, value_channels, CHUNK)
+        weights, grad_logits = _weights(
+            q, query, query_row, g, grad_out, grad_row, known, k, key, key_row, v, value,
+            value_row, inside, row_lse, delta, channels, value_channels, scale,
+            CHUNK, CHUNKS, VALUE_CHUNKS, PRECISION,
+        )  # fmt: skip
+        k_own = own_chunk(k, key, key_row, inside, chunk, channels, CHUNK, CHUNKS)
+        grad_q = tl.dot(grad_logits, k_own, grad_q, input_precision=PRECISION)
+        if ALL_ROWS:
+            grad_k = tl.dot(tl.trans(grad_logits), q_own, input_precision=PRECISION)
+            grad_v = tl.dot(tl.trans(weights), g_own, input_precision=PRECISION)
+            _store_keys(
+                grad_key, grad_value, rest, b, kv, item, inside, grad_k * scale, grad_v,
+                heads // group, chunk, channels, value_channels, CHUNK, SHARED,
+            )  # fmt: skip
+    row = row_of(partial_query, b, head, partial + r % count)
+    store_rows(partial_query, row, known, chunk, channels, grad_q * scale, CHUNK)
+
+
+@triton.jit
+def _key_tile(
+    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value,
+    order, narrow_order, start, end, count, b, kv, heads, group,
+    chunk, queries, channels, value_channels, scale,
+    TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Key and value gradients of one tile, any number of rows."""
+    inside = start + tl.arange(0, TILE) < end
+    item = load_items(order, start + tl.arange(0, TILE), inside)
+    key_row, value_row = row_of(key, b, kv, item), row_of(value, b, kv, item)
+    k = load_rows(key, key_row, inside, 0, channels, CHUNK)
+    v = k if SHARED else load_rows(value, value_row, inside, 0, value_channels, CHUNK)
+    grad_k = tl.zeros((TILE, CHUNK), tl.float32)
+    grad_v = tl.zeros((TILE, CHUNK), tl.float32)
+    for block in range(0, count * group, ROWS):
+        r = block + tl.arange(0, ROWS)
+        known = r < count * group
+        head = kv * group + r // count
+        narrow = load_items(narrow_order, r % count, known)
+        query_row, grad_row = row_of(query, b, head, narrow), row_of(grad_out, b, head, narrow)
+        lse_row = (b * heads + head) * queries + narrow
+        q = load_rows(query, query_row, known, 0, channels, CHUNK)
+        g = load_rows(grad_out, grad_row, known, 0, value_channels, CHUNK)
+        row_lse = tl.load(lse + lse_row, mask=known, other=0.0)
+        delta = row_delta(
+            out, row_of(out, b, head, narrow), grad_out, grad_row, known, grad_lse, lse_row,
+            value_channels, CHUNK, VALUE_CHUNKS,
+        )  # fmt: skip
+        weights, grad_logits = _weights(
+            q, query, query_row, g, grad_out, grad_row, known, k, key, key_row, v, value,
+            value_row, inside, row_lse, delta, channels, value_channels, scale,
+            CHUNK, CHUNKS, VALUE_CHUNKS, PRECISION,
+        )  # fmt: skip
+        q_own = own_chunk(q, query, query_row, known, chunk, channels, CHUNK, CHUNKS)
+        g_own = own_chunk(g, grad_out, grad_row, known, chunk, value_channels, CHUNK, VALUE_CHUNKS)
+        grad_k = tl.dot(tl.trans(grad_logits), q_own, grad_k, input_precision=PRECISION)
+        grad_v = tl.dot(tl.trans(weights), g_own, grad_v, input_precision=PRECISION)
+    _store_keys(
+        grad_key, grad_value, rest, b, kv, item, inside, grad_k * scale, grad_v,
+        heads // group, chunk, channels, value_channels, CHUNK, SHARED,
+    )  # fmt: skip
+
+
+@triton.jit
+def _weights(
+    q, query, query_row, g, grad_out, grad_row, known, k, key, key_row, v, value, value_row,
+    inside, row_lse, delta, channels, value_channels, scale,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, VALUE_CHUNKS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Softmax of rows over a tile of keys, from lse, and the gradient of its logits / scale."""
+    logits = products(
+        q, query, query_row, known, k, key, key_row, inside, channels, CHUNK, CHUNKS, PRECISION
+    )
+    weights = tl.exp2(logits * (scale * LOG2E) - (row_lse * LOG2E)[:, None])
+    weights = tl.where(known[:, None] & inside[None, :], weights, 0.0)
+    grad_weights = products(
+        g, grad_out, grad_row, known, v, value, value_row, inside, value_channels,
+        CHUNK, VALUE_CHUNKS, PRECISION,
+    )  # fmt: skip
+    grad_logits = weights * (grad_weights - delta[:, None])
+    return weights.to(g.dtype), grad_logits.to(q.dtype)
+
+
+@triton.jit
+def _store_keys(
+    grad_key, grad_value, rest, b, kv, item, inside, grad_k, grad_v, key_heads, chunk,
+    channels, value_channels, CHUNK: tl.constexpr, SHARED: tl.constexpr,
+):  # fmt: skip
+    if rest is not None:
+        channel = chunk * CHUNK + tl.arange(0, CHUNK)
+        of_head = rest + (b * key_heads + kv) * value_channels
+        share = tl.load(of_head + channel, mask=channel < value_channels, other=0.0)
+        grad_v += share[None, :]
+    if SHARED:
+        grad_k += grad_v
+    else:
+        row = row_of(grad_value, b, kv, item)
+        store_rows(grad_value, row, inside, chunk, value_channels, grad_v, CHUNK)
+    row = row_of(grad_key, b, kv, item)
+    store_rows(grad_key, row, inside, chunk, channels, grad_k, CHUNK)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wide queries: many pixels read few latents.
+
+One key per label needs nothing special: the softmax over it is 1, the kernels then gather.
+"""
+
+import triton
+import triton.language as tl
+from scam.kernels.sca_triton.rows import (
+    load_items,
+    load_rows,
+    minus_grad_lse,
+    own_chunk,
+    products,
+    row_delta,
+    row_of,
+    store_rows,
+)
+
+LOG2E = tl.constexpr(1.4426950408889634)
+LN2 = tl.constexpr(0.6931471805599453)
+
+
+@triton.jit
+def forward(
+    query, key, value, out, lse, rest, order, order_stride, narrow_order, narrow_stride, tiles,
+    tile_rows, heads, group, queries, channels, value_channels, scale, empty_lse,
+    TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One tile of queries, one head, one chunk of the output's channels."""
+    program = tl.program_id(0)
+    chunk = program % VALUE_CHUNKS
+    program = program // VALUE_CHUNKS
+    pair = (program // tile_rows).to(tl.int64)
+    b, h = pair // heads, pair % heads
+    row = tiles + (b * tile_rows + program % tile_rows) * 4
+    begin, end = tl.load(row), tl.load(row + 1)
+    first, last = tl.load(row + 2), tl.load(row + 3)
+    if begin == end:
+        return
+    inside = begin + tl.arange(0, TILE) < end
+    item = load_items(order + b * order_stride, begin + tl.arange(0, TILE), inside)
+    out_row = row_of(out, b, h, item)
+    lse_row = pair * queries + item
+    if first == last:
+        mean = tl.zeros((CHUNK,), tl.float32)
+        if rest is not None:
+            channel = chunk * CHUNK + tl.arange(0, CHUNK)
+            of_head = rest + (pair // group) * value_channels
+            mean = tl.load(of_head + channel, mask=channel < value_channels, other=0.0)
+        mean = tl.broadcast_to(mean[None, :], (TILE, CHUNK))
+        store_rows(out, out_row, inside, chunk, value_channels, mean, CHUNK)
+        if chunk == 0:
+            tl.store(lse + lse_row, tl.zeros((TILE,), tl.float32) + empty_lse, inside)
+        return
+    query_row = row_of(query, b, h, item)
+    q = load_rows(query, query_row, inside, 0, channels, CHUNK)
+    highest = tl.full((TILE,), float("-inf"), tl.float32)
+    total = tl.zeros((TILE,), tl.float32)
+    mixed = tl.zeros((TILE, CHUNK), tl.float32)
+    for block in range(first, last, KEYS):
+        seen = block + tl.arange(0, KEYS) < last
+        narrow = load_items(narrow_order + b * narrow_stride, block + tl.arange(0, KEYS), seen)
+        key_row = row_of(key, b, h // group, narrow)
+        k = load_rows(key, key_row, seen, 0, channels, CHUNK)
+        logits = products(
+            q, query, query_row, inside, k, key, key_row, seen, channels, CHUNK, CHUNKS, PRECISION
+        )
+        logits = tl.where(seen[None, :], logits * (scale * LOG2E), float("-inf"))
+        before = highest
+        highest = tl.maximum(highest, tl.max(logits, 1))
+        shrink = tl.exp2(before - highest)
+        weights = tl.exp2(logits - highest[:, None])
+        total = total * shrink + tl.sum(weights, 1)
+        if SHARED:
+            v = own_chunk(k, key, key_row, seen, chunk, channels, CHUNK, CHUNKS)
+        else:
+            value_row = row_of(value, b, h // group, narrow)
+            v = load_rows(value, value_row, seen, chunk, value_channels, CHUNK)
+        mixed = mixed * shrink[:, None]
+        mixed = tl.dot(weights.to(v.dtype), v, mixed, input_precision=PRECISION)
+    store_rows(out, out_row, inside, chunk, value_channels, mixed / total[:, None], CHUNK)
+    if chunk == 0:
+        tl.store(lse + lse_row, (highest + tl.log2(total)) * LN2, inside)
+
+
+@triton.jit
+def backward(
+    grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key, partial_value,
+    order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,
+    heads, group, queries, channels, value_channels, scale,
+    TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+    MANY: tl.constexpr,
+):  # fmt: skip
+    """One piece (consecutive tiles of a label), one head, one chunk of the gradients' channels.
+
+    Labels with up to KEYS keys take one pass over the queries, the others, left to a second
+    launch with MANY, one for each block of keys and one for the gradients of the queries.
+    """
+    OWN_CHUNKS: tl.constexpr = CHUNKS if CHUNKS > VALUE_CHUNKS else VALUE_CHUNKS
+    program = tl.program_id(0)
+    chunk = program % OWN_CHUNKS
+    program = program // OWN_CHUNKS
+    pair = (program // piece_rows).to(tl.int64)
+    b, h = pair // heads, pair % heads
+    row = pieces + (b * piece_rows + program % piece_rows) * 5
+    begin, end = tl.load(row), tl.load(row + 1)
+    first, last = tl.load(row + 2), tl.load(row + 3)
+    partial = tl.load(row + 4) - first
+    order += b * order_stride
+    narrow_order += b * narrow_stride
+    lse += pair * queries
+    if grad_lse is not None:
+        grad_lse += pair * queries
+    if MANY:
+        if last - first > KEYS:
+            for block in range(first, last, KEYS):
+                _sweep_queries(
+                    grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key,
+                    partial_value, order, narrow_order, begin, end, block, last, partial, b, h,
+                    group, chunk, channels, value_channels, scale,
+                    TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, False,
+                )  # fmt: skip
+            for start in range(begin, end, TILE):
+                _query_tile(
+                    grad_out, grad_lse, query, key, value, out, lse, grad_query, order,
+                    narrow_order, start, end, first, last, b, h, group, chunk, channels,
+                    value_channels, scale,
+                    TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
+                )  # fmt: skip
+    elif first == last:
+        for start in range(begin, end, TILE):
+            inside = start + tl.arange(0, TILE) < end
+            item = load_items(order, start + tl.arange(0, TILE), inside)
+            grad_row = row_of(grad_query, b, h, item)
+            zeros = tl.zeros((TILE, CHUNK), tl.float32)
+            store_rows(grad_query, grad_row, inside, chunk, channels, zeros, CHUNK)
+    elif last - first <= KEYS:
+        _sweep_queries(
+            grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key,
+            partial_value, order, narrow_order, begin, end, first, last, partial, b, h, group,
+            chunk, channels, value_channels, scale,
+            TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, True,
+        )  # fmt: skip
+
+
+@triton.jit
+def _sweep_queries(
+    grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key, partial_value,
+    order, narrow_order, begin, end, block, last, partial, b, h, group,
+    chunk, channels, value_channels, scale,
+    TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+    ALL_KEYS: tl.constexpr,
+):  # fmt: skip
+    """Key and value gradients of a block of keys; with ALL_KEYS in it, query gradients too."""
+    position = block + tl.arange(0, KEYS)
+    seen = position < last
+    narrow = load_items(narrow_order, position, seen)
+    key_row, value_row = row_of(key, b, h // group, narrow), row_of(value, b, h // group, narrow)
+    k = load_rows(key, key_row, seen, 0, channels, CHUNK)
+    v = k if SHARED else load_rows(value, value_row, seen, 0, value_channels, CHUNK)
+    k_own = own_chunk(k, key, key_row, seen, chunk, channels, CHUNK, CHUNKS)
+    grad_k = tl.zeros((KEYS, CHUNK), tl.float32)
+    grad_v = tl.zeros((KEYS, CHUNK), tl.float32)
+    for start in range(begin, end, TILE):
+        inside = start + tl.arange(0, TILE) < end
+        item = load_items(order, start + tl.arange(0, TILE), inside)
+        query_row, grad_row = row_of(query, b, h, item), row_of(grad_out, b, h, item)
+        q = load_rows(query, query_row, inside, 0, channels, CHUNK)
+        g = load_rows(grad_out, grad_row, inside, 0, value_channels, CHUNK)
+        logits = products(
+            q, query, query_row, inside, k, key, key_row, seen, channels, CHUNK, CHUNKS, PRECISION
+        )
+        row_lse = tl.load(lse + item, mask=inside, other=0.0)
+        weights = tl.exp2(logits * (scale * LOG2E) - (row_lse * LOG2E)[:, None])
+        weights = tl.where(inside[:, None] & seen[None, :], weights, 0.0)
+        grad_weights = products(
+            g, grad_out, grad_row, inside, v, value, value_row, seen, value_channels,
+            CHUNK, VALUE_CHUNKS, PRECISION,
+        )  # fmt: skip
+        if ALL_KEYS:
+            delta = tl.sum(weights * grad_weights, 1) + minus_grad_lse(grad_lse, item, inside)
+        else:
+            delta = row_delta(
+                out, row_of(out, b, h, item), grad_out, grad_row, inside, grad_lse, item,
+                value_channels, CHUNK, VALUE_CHUNKS,
+            )  # fmt: skip
+        grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)
+        q_own = own_chunk(q, query, query_row, inside, chunk, channels, CHUNK, CHUNKS)
+        g_own = own_chunk(
+            g, grad_out, grad_row, inside, chunk, value_channels, CHUNK, VALUE_CHUNKS
+        )
+        if ALL_KEYS:
+            grad_q = tl.dot(grad_logits, k_own, input_precision=PRECISION) * scale
+            grad_query_row = row_of(grad_query, b, h, item)
+            store_rows(grad_query, grad_query_row, inside, chunk, channels, grad_q, CHUNK)
+        grad_k = tl.dot(tl.trans(grad_logits), q_own, grad_k, input_precision=PRECISION)
+        weights = tl.trans(weights.to(g.dtype))
+        grad_v = tl.dot(weights, g_own, grad_v, input_precision=PRECISION)
+    grad_k *= scale
+    if SHARED:
+        grad_k += grad_v
+    else:
+        row = row_of(partial_value, b, h, partial + position)
+        store_rows(partial_value, row, seen, chunk, value_channels, grad_v, CHUNK)
+    row = row_of(partial_key, b, h, partial + position)
+    store_rows(partial_key, row, seen, chunk, channels, grad_k, CHUNK)
+
+
+@triton.jit
+def _query_tile(
+    grad_out, grad_lse, query, key, value, out, lse, grad_query, order, narrow_order,
+    start, end, first, last, b, h, group, chunk, channels, value_channels, scale,
+    TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Query gradients of one tile, any number of keys."""
+    inside = start + tl.arange(0, TILE) < end
+    item = load_items(order, start + tl.arange(0, TILE), inside)
+    query_row, grad_row = row_of(query, b, h, item), row_of(grad_out, b, h, item)
+    q = load_rows(query, query_row, inside, 0, channels, CHUNK)
+    g = load_rows(grad_out, grad_row, inside, 0, value_channels, CHUNK)
+    row_lse = tl.load(lse + item, mask=inside, other=0.0)
+    delta = row_delta(
+        out, row_of(out, b, h, item), grad_out, grad_row, inside, grad_lse, item,
+        value_channels, CHUNK, VALUE_CHUNKS,
+    )  # fmt: skip
+    grad_q = tl.zeros((TILE, CHUNK), tl.float32)
+    for block in range(first, last, KEYS):
+        seen = block + tl.arange(0, KEYS) < last
+        narrow = load_items(narrow_order, block + tl.arange(0, KEYS), seen)
+        key_row = row_of(key, b, h // group, narrow)
+        value_row = row_of(value, b, h // group, narrow)
+        k = load_rows(key, key_row, seen, 0, channels, CHUNK)
+        v = k if SHARED else load_rows(value, value_row, seen, 0, value_channels, CHUNK)
+        logits = products(
+            q, query, query_row, inside, k, key, key_row, seen, channels, CHUNK, CHUNKS, PRECISION
+        )
+        weights = tl.exp2(logits * (scale * LOG2E) - (row_lse * LOG2E)[:, None])
+        weights = tl.where(inside[:, None] & seen[None, :], weights, 0.0)
+        grad_weights = products(
+            g, grad_out, grad_row, inside, v, value, value_row, seen, value_channels,
+            CHUNK, VALUE_CHUNKS, PRECISION,
+        )  # fmt: skip
+        grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)
+        k_own = own_chunk(k, key, key_row, seen, chunk, channels, CHUNK, CHUNKS)
+        grad_q = tl.dot(grad_logits, k_own, grad_q, input_precision=PRECISION)
+    grad_query_row = row_of(grad_query, b, h, item)
+    store_rows(grad_query, grad_query_row, inside, chunk, channels, grad_q * scale, CHUNK)

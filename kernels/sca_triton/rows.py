@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of channels in memory of any strides, and products of them.
+
+A tensor (B, H, N, C) comes to a kernel as the tuple (pointer, stride of B, of H, of N, of C,
+items_fast), the last a compile-time flag: neighbouring items lie closer together than
+neighbouring channels. ``row`` is the 64-bit offset of each row's first channel.
+
+Channels are handled in chunks of CHUNK. What a row is multiplied with runs over all chunks: the
+first stays in registers, others are read again. What is written is one chunk per program.
+"""
+
+import triton
+import triton.language as tl
+
+# numpy, behind the interpreter, has no bf16 and sums fp16 products in fp16.
+UPCAST = tl.constexpr(triton.knobs.runtime.interpret)
+
+
+@triton.jit
+def load_items(order, position, inside):
+    """Item numbers at positions of a sorted order, 64-bit."""
+    return tl.load(order + position, mask=inside, other=0).to(tl.int64)
+
+
+@triton.jit
+def row_of(tensor, b, h, item):
+    """Offset of an item's first channel."""
+    return b * tensor[1] + h * tensor[2] + item * tensor[3]
+
+
+@triton.jit
+def load_rows(tensor, row, inside, chunk, channels, CHUNK: tl.constexpr):
+    """(rows, CHUNK), zeros outside."""
+    channel = chunk * CHUNK + tl.arange(0, CHUNK)
+    column = channel.to(tl.int64) * tensor[4]
+    known = channel < channels
+    if tensor[5]:
+        mask = inside[None, :] & known[:, None]
+        loaded = tl.trans(tl.load(tensor[0] + row[None, :] + column[:, None], mask, other=0.0))
+    else:
+        mask = inside[:, None] & known[None, :]
+        loaded = tl.load(tensor[0] + row[:, None] + column[None, :], mask, other=0.0)
+    if UPCAST:
+        loaded = loaded.to(tl.float32)
+    return loaded
+
+
+@triton.jit
+def store_rows(tensor, row, inside, chunk, channels, numbers, CHUNK: tl.constexpr):
+    """Write (rows, CHUNK), rounded to the tensor's dtype."""
+    channel = chunk * CHUNK + tl.arange(0, CHUNK)
+    column = channel.to(tl.int64) * tensor[4]
+    known = channel < channels
+    numbers = numbers.to(tensor[0].dtype.element_ty)
+    if tensor[5]:
+        mask = inside[None, :] & known[:, None]
+        tl.store(tensor[0] + row[None, :] + column[:, None], tl.trans(numbers), mask)
+    else:
+        mask = inside[:, None] & known[None, :]
+        tl.store(tensor[0] + row[:, None] + column[None, :], numbers, mask)
+
+
+@triton.jit
+def own_chunk(
+    loaded, tensor, row, inside, chunk, channels, CHUNK: tl.constexpr, CHUNKS: tl.constexpr
+):
+    """Rows of this program's chunk; ``loaded`` is chunk 0."""
+    if CHUNKS == 1:
+        return loaded
+    else:
+        return load_rows(tensor, row, inside, chunk, channels, CHUNK)
+
+
+@triton.jit
+def products(
+    a, a_tensor, a_row, a_inside, b, b_tensor, b_row, b_inside, channels,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Inner products of rows over all channels, fp32; ``a`` and ``b`` are their chunk 0."""
+    sums = tl.dot(a, tl.trans(b), input_precision=PRECISION)
+    for chunk in range(1, CHUNKS):
+        a_next = load_rows(a_tensor, a_row, a_inside, chunk, channels, CHUNK)
+        b_next = load_rows(b_tensor, b_row, b_inside, chunk, channels, CHUNK)
+        sums = tl.dot(a_next, tl.trans(b_next), sums, input_precision=PRECISION)
+    return sums
+
+
+@triton.jit
+def row_delta(
+    out, out_row, grad_out, grad_row, inside, grad_lse, lse_row, channels,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+):  # fmt: skip
+    """sum(out * grad_out) - grad_lse of each row, fp32."""
+    delta = minus_grad_lse(grad_lse, lse_row, inside)
+    for chunk in range(0, CHUNKS):
+        result = load_rows(out, out_row, inside, chunk, channels, CHUNK).to(tl.float32)
+        grad = load_rows(grad_out, grad_row, inside, chunk, channels, CHUNK).to(tl.float32)
+        delta += tl.sum(result * grad, 1)
+    return delta
+
+
+@triton.jit
+def minus_grad_lse(grad_lse, lse_row, inside):
+    """Zeros without a gradient of lse."""
+    if grad_lse is None:
+        return tl.zeros(inside.shape, tl.float32)
+    else:
+        return -tl.load(grad_lse + lse_row, mask=inside, other=0.0)

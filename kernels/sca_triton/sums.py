@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums over wide items: the second stage of narrow gradients, and what empty rows need."""
+
+import triton
+import triton.language as tl
+from scam.kernels.sca_triton.rows import load_items, load_rows, row_of, store_rows
+
+
+@triton.jit
+def add_pieces(
+    partial, destination, rest, spans, narrow_order, narrow_stride, positions, heads, group,
+    channels,
+    BLOCK: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+):  # fmt: skip
+    """Add up one narrow item's partial rows over pieces and over a group of heads, in order.
+
+    ``heads`` are the destination's; ``rest`` (B, heads, channels), if any, is added to all items.
+    """
+    program = tl.program_id(0)
+    chunk = program % CHUNKS
+    program = program // CHUNKS
+    pair = (program // positions).to(tl.int64)
+    b, h = pair // heads, pair % heads
+    position = program % positions
+    span = spans + (b * positions + position) * 3
+    start, step, count = tl.load(span), tl.load(span + 1), tl.load(span + 2)
+    total = tl.zeros((CHUNK,), tl.float32)
+    if rest is not None:
+        channel = chunk * CHUNK + tl.arange(0, CHUNK)
+        of_head = rest + pair * channels
+        total += tl.load(of_head + channel, mask=channel < channels, other=0.0)
+    for head in range(0, group):
+        for block in range(0, count, BLOCK):
+            part = block + tl.arange(0, BLOCK)
+            row = row_of(partial, b, h * group + head, start + part * step)
+            rows = load_rows(partial, row, part < count, chunk, channels, CHUNK)
+            total += tl.sum(rows, 0)
+    one = tl.arange(0, 1)
+    item = tl.load(narrow_order + b * narrow_stride + position).to(tl.int64) + one
+    row = row_of(destination, b, h, item)
+    store_rows(destination, row, one == 0, chunk, channels, total[None, :], CHUNK)
+
+
+@triton.jit
+def add_tiles(
+    source, sums, wanted, order, order_stride, tiles, tile_rows, heads, channels,
+    ONLY_UNMET: tl.constexpr, TILE: tl.constexpr, SEGMENT: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+):  # fmt: skip
+    """Add up the wide items of SEGMENT tiles: ``sums`` (B, heads, segments, channels), fp32.
+
+    Args are as elsewhere but ``wanted`` (B,): where 0, zeros will do. ONLY_UNMET: only items
+    that meet nothing.
+    """
+    program = tl.program_id(0)
+    segments = tl.cdiv(tile_rows, SEGMENT)
+    chunk = program % CHUNKS
+    program = program // CHUNKS
+    segment = program % segments
+    pair = (program // segments).to(tl.int64)
+    b, h = pair // heads, pair % heads
+    first = segment * SEGMENT
+    last = tl.minimum(first + SEGMENT, tile_rows)
+    if wanted is not None:
+        last = tl.where(tl.load(wanted + b) != 0, last, first)
+    total = tl.zeros((CHUNK,), tl.float32)
+    for tile in range(first, last):
+        row = tiles + (b * tile_rows + tile) * 4
+        begin, end = tl.load(row), tl.load(row + 1)
+        if ONLY_UNMET:
+            end = tl.where(tl.load(row + 2) == tl.load(row + 3), end, begin)
+        if begin < end:
+            inside = begin + tl.arange(0, TILE) < end
+            item = load_items(order + b * order_stride, begin + tl.arange(0, TILE), inside)
+            source_row = row_of(source, b, h, item)
+            rows = load_rows(source, source_row, inside, chunk, channels, CHUNK)
+            total += tl.sum(rows.to(tl.float32), 0)
+    channel = chunk * CHUNK + tl.arange(0, CHUNK)
+    tl.store(
+        sums + (pair * segments + segment) * channels + channel, total, mask=channel < channels
+    )

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors as the CUDA kernels take them: views, packed tokens, plans, results."""
+
+import importlib
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from scam.ops.backends import Layouts
+from scam.ops.tiles import plan, split
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DTYPES = (torch.bfloat16, torch.float16)
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+HOW_TO_BUILD = (
+    "not built: with nvcc (CUDA >= 12), ninja and pybind11 installed, run "
+    "`SCAM_BUILD_CUDA=1 pip install --no-build-isolation -e .` in a checkout of scam"
+)
+PIECES = 1024  # blocks that a sum over pixels is divided between
+PARTIAL_BYTES = 8 << 20  # partial rows beyond one per token and head
+
+
+@cache
+def load() -> Any:
+    """The compiled module; importing it needs neither a GPU nor a driver.
+
+    Raises:
+        ImportError: it is not there, or does not load.
+    """
+    try:
+        return importlib.import_module("scam._cuda")
+    except ModuleNotFoundError as error:
+        raise ImportError(HOW_TO_BUILD) from error
+
+
+def on_device(function: Function) -> Function:
+    """Run a function with the device of its first argument, a tensor, as the current one."""
+
+    @wraps(function)
+    def guarded(*args: Any, **options: Any) -> Any:
+        if args[0].device.type != "cuda":  # the emulator in the tests
+            return function(*args, **options)
+        with torch.cuda.device(args[0].device):
+            return function(*args, **options)
+
+    return cast(Function, guarded)
+
+
+def stream_of(tensor: Tensor) -> int:
+    """The current stream of a tensor's device."""
+    if tensor.device.type != "cuda":  # the emulator in the tests
+        return 0
+    return torch.cuda.current_stream(tensor.device).cuda_stream
+
+
+def view(tensor: Tensor | None, axes: str) -> Any:
+    """A tensor as kernels take it: ``axes`` names its own, out of b(atch), h(ead), i(tem), c."""
+    if tensor is None:
+        return load().View()
+    strides = [0, 0, 0, 0]
+    for axis, size, stride in zip(axes, tensor.shape, tensor.stride(), strict=True):
+        strides["bhic".index(axis)] = stride if size > 1 else 0
+    return load().View(tensor.data_ptr(), strides)
+
+
+def labels_of(labels: Tensor) -> Any:
+    """Labels (B, N) as kernels take them."""
+    return load().Labels(labels.data_ptr(), labels.stride(), INTEGERS.index(labels.dtype))
+
+
+def channels_last(x: Tensor) -> bool | None:
+    """Memory order of (..., N, C) if it can be read 16 bytes at a time, else None."""
+    steps = (stride if size > 1 else 0 for size, stride in zip(x.shape, x.stride(), strict=True))
+    *outer, item, channel = steps
+    if x.data_ptr() % 16 or any(stride % 8 for stride in outer):
+        return None
+    if channel == 1 and item % 8 == 0:
+        return True
+    if item == 1 and channel % 8 == 0 and x.shape[-2] % 8 == 0:
+        return False
+    return None
+
+
+def readable(x: Tensor) -> tuple[Tensor, bool]:
+    """(..., N, C) in a memory order the kernels read, itself if it can be, and that order."""
+    last = channels_last(x)
+    return (x.contiguous(), True) if last is None else (x, last)
+
+
+def in_order(tensor: Tensor, last: bool) -> Tensor:
+    """(..., N, C) in a memory order that is given."""
+    if channels_last(tensor) == last:
+        return tensor
+    return tensor.contiguous() if last else tensor.mT.contiguous().mT
+
+
+class Result:
+    """Memory for a result (..., N, C) that kernels write in a given order."""
+
+    def __init__(self, wanted: Tensor, last: bool) -> None:
+        self.wanted = wanted
+        self.written = wanted
+        if channels_last(wanted) != last:
+            shape = wanted.shape
+            self.written = wanted.new_empty(shape if last else (*shape[:-2], shape[-1], shape[-2]))
+            self.written = self.written if last else self.written.mT
+
+    def final(self) -> Tensor:
+        """The result in the layout that was wanted."""
+        return self.wanted if self.written is self.wanted else self.wanted.copy_(self.written)
+
+
+class Packed:
+    """Tokens sorted and packed by a kernel, with the memory they live in."""
+
+    def __init__(
+        self,
+        labels: Tensor,
+        rows: tuple[Tensor, ...],
+        scalars: tuple[Tensor | None, Tensor | None],
+        dot: Tensor | None = None,
+    ) -> None:
+        batch, heads, count, channels = rows[0].shape
+        new = rows[0].new_empty
+        self.rows = new((batch, heads, count, len(rows), channels))
+        self.scalars = new((batch, heads, count, 2), dtype=torch.float32)
+        self.labels = new((batch, count), dtype=torch.int64)
+        self.ends, self.sources = (new((batch, count), dtype=torch.int32) for _ in range(2))
+        tokens = load().Tokens()
+        tokens.heads, tokens.count, tokens.roles = heads, count, len(rows)
+        tokens.rows, tokens.scalars = self.rows.data_ptr(), self.scalars.data_ptr()
+        tokens.labels, tokens.ends = self.labels.data_ptr(), self.ends.data_ptr()
+        tokens.sources = self.sources.data_ptr()
+        self.tokens = tokens
+        if not self.rows.numel():
+            return
+        call = load().Pack()
+        call.batch, call.channels, call.dtype = batch, channels, DTYPES.index(rows[0].dtype)
+        call.tokens, call.labels = tokens, labels_of(labels)
+        call.rows = [view(tensor, "bhic") for tensor in rows]
+        call.scalars = [view(tensor, "bhi") for tensor in scalars]
+        call.scalar_dtype = [
+            -1 if t is None or t.dtype not in DTYPES else DTYPES.index(t.dtype) for t in scalars
+        ]
+        call.dot = view(dot, "bhic")
+        load().pack(call, stream_of(labels))
+
+
+def pieces_of(
+    wide_labels: Tensor, narrow_labels: Tensor, layout: Layouts, heads: int, width: int
+) -> tuple[Any, tuple[Tensor, ...]]:
+    """The plan of sums over the wide side as kernels take it, and the memory it lives in.
+
+    The last of that is for partial rows of ``width`` numbers, (B, ``heads``, rows, ``width``).
+    """
+    batch, count = wide_labels.shape
+    tiles = plan(wide_labels, narrow_labels, layout[:2], layout[2:], 64 if count <= 4096 else 256)
+    rows = PARTIAL_BYTES // (4 * width * max(1, heads * batch))
+    pieces = split(tiles, -(-PIECES // max(1, batch)), rows)
+    made = load().Plan()
+    memory = tuple(t.contiguous() for t in (tiles.order, pieces.pieces, pieces.spans))
+    made.order, made.pieces, made.spans = (tensor.data_ptr() for tensor in memory)
+    made.count, made.rows = pieces.pieces.shape[1], pieces.rows
+    shape = (batch, heads, pieces.rows, width)
+    partials = torch.empty(shape, dtype=torch.float32, device=wide_labels.device)
+    return made, (*memory, partials)

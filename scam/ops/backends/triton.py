@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Triton kernels in ``kernels/sca_triton``: fp32, bf16 and fp16 on a GPU.
+
+Under ``TRITON_INTERPRET=1``, set before the first import of triton, they run on CPU tensors, for
+tests. First order gradients only.
+"""
+
+import importlib.util
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
+from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
+from scam.ops.backends.triton_plan import Division
+from scam.ops.memory import empty_output
+from scam.ops.problem import Problem
+from scam.ops.tiles import Pieces
+
+name = "triton"
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+PIECES = 1024  # programs that a sum over wide items is divided between
+PARTIAL_BYTES = 8 << 20  # partial rows beyond one per narrow item and head
+
+Layouts = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+
+
+def refusals(problem: Problem) -> list[str]:
+    """Why the kernels cannot serve a problem, in words; [] when they can."""
+    interpreted = os.environ.get("TRITON_INTERPRET", "0") in ("1", "true", "on")
+    if problem.device_type != "cuda" and not (interpreted and problem.device_type == "cpu"):
+        return [f"computes on a GPU, the tensors are on {problem.device_type}"]
+    reasons = []
+    if importlib.util.find_spec("triton") is None:
+        reasons.append("triton is not installed: pip install triton")
+    if problem.dtype not in DTYPES:
+        found = str(problem.dtype).removeprefix("torch.")
+        reasons.append(
+            f"{found} is not supported on a GPU; use bf16, fp16 or fp32, or backend='reference'"
+        )
+    if problem.device_type == "cuda" and torch.version.hip is None and _capability() < (8, 0):
+        major, minor = _capability()
+        reasons.append(f"needs compute capability 8.0 or higher, this GPU has {major}.{minor}")
+    return reasons
+
+
+def _capability() -> tuple[int, int]:
+    """Of the current GPU; what the kernels are tuned for without one."""
+    return torch.cuda.get_device_capability() if torch.cuda.is_available() else (9, 0)
+
+
+def launch(kernel: Any, programs: int, *args: Any, warps: int, stages: int, **tile: Any) -> None:
+    """Run ``programs`` programs of a kernel on the current stream."""
+    if programs:
+        # Contraction into fused multiply-adds is Triton's default only up to 3.9.
+        options = {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": True}
+        kernel[(programs,)](*args, **tile, **options)
+
+
+def rows(tensor: Tensor) -> tuple[Any, ...]:
+    """A (B, H, N, C) tensor as kernels take it: with its strides and whether items are dense."""
+    from triton.language import constexpr
+
+    return tensor, *tensor.stride(), constexpr(tensor.stride(2) == 1 != tensor.stride(3))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Sizes of one call, and what its kernels have in common."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor | None
+    query_labels: Tensor
+    key_labels: Tensor
+    layout: Layouts
+    scale: float
+    empty: str
+
+    @property
+    def values(self) -> Tensor:
+        return self.key if self.value is None else self.value
+
+    @property
+    def wide_queries(self) -> bool:
+        return self.query.shape[2] >= self.key.shape[2]
+
+    @property
+    def pairs(self) -> int:
+        """Batch elements times heads."""
+        return self.query.shape[0] * self.query.shape[1]
+
+    @property
+    def group(self) -> int:
+        """Heads per kv head."""
+        return self.query.shape[1] // self.key.shape[1]
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        return self.query.shape[3], self.values.shape[3]
+
+    @property
+    def empty_lse(self) -> float:
+        keys = self.key.shape[2]
+        return math.log(keys) if self.empty == "uniform" and keys else -math.inf
+
+    def divide(self, tile: int) -> Division:
+        queries, keys = (self.query_labels, self.layout[:2]), (self.key_labels, self.layout[2:])
+        wide, narrow = (queries, keys) if self.wide_queries else (keys, queries)
+        return Division(wide, narrow, tile)
+
+    def split(self, made: Division, width: int) -> Pieces:
+        """Pieces for partial rows of ``width`` numbers, one set for each head."""
+        pairs = max(1, self.pairs)
+        pieces = -(-PIECES // (pairs if self.wide_queries else max(1, pairs // self.group)))
+        return made.split(pieces, PARTIAL_BYTES // (4 * width * pairs))
+
+    def config(self, kernel: str) -> tuple[Any, dict[str, Any]]:
+        """The table's entry, and the compile-time arguments that all kernels share."""
+        from scam.kernels.sca_triton.configs import NARROW, config
+
+        itemsize = self.query.element_size()
+        chosen = config(kernel, itemsize, max(self.widths), _capability())
+        chunks, value_chunks = (-(-width // chosen.chunk) for width in self.widths)
+        tf32 = itemsize == 4 and torch.backends.cuda.matmul.fp32_precision == "tf32"
+        return chosen, {
+            "TILE": chosen.tile,
+            "KEYS" if self.wide_queries else "ROWS": NARROW,
+            "CHUNK": chosen.chunk,
+            "CHUNKS": chunks,
+            "VALUE_CHUNKS": value_chunks,
+            "SHARED": self.value is None,
+            "PRECISION": "tf32" if tf32 else "ieee",
+            "warps": chosen.warps,
+            "stages": chosen.stages,
+        }
+
+
+def forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    query_labels: Tensor,
+    key_labels: Tensor,
+    layout: Layouts,
+    *,
+    scale: float,
+    empty: str,
+) -> tuple[Tensor, Tensor]:
+    """Attend; shapes as in :func:`scam.ops.semantic_cross_attention`, labels (B, N).
+
+    Returns:
+        out (B, H, Nq, Dv), laid out as ``empty_output``, and lse (B, H, Nq), fp32.
+    """
+    call = _Call(query, key, value, query_labels, key_labels, layout, scale, empty)
+    out = empty_output(query, call.widths[1])
+    lse = query.new_empty(query.shape[:-1], dtype=torch.float32)
+    with torch.cuda.device_of(query):
+        (_forward_queries if call.wide_queries else _forward_keys)(call, out, lse)
+    return out, lse
+
+
+def _forward_queries(call: _Call, out: Tensor, lse: Tensor) -> None:
+    from scam.kernels.sca_triton import queries
+
+    chosen, shared = call.config("queries_forward")
+    made = call.divide(chosen.tile)
+    rest = None
+    if call.empty == "uniform" and call.key.shape[2]:
+        rest = call.values.float().mean(2)
+    tile_rows = made.tiles.shape[1]
+    launch(
+        queries.forward, call.pairs * tile_rows * shared["VALUE_CHUNKS"],
+        rows(call.query), rows(call.key), rows(call.values), rows(out), lse, rest,
+        made.order, made.order.stride(0), made.narrow_order, made.narrow_order.stride(0),
+        made.tiles, tile_rows, call.query.shape[1], call.group, call.query.shape[2],
+        *call.widths, call.scale, call.empty_lse, **shared,
+    )  # fmt: skip
+
+
+def _forward_keys(call: _Call, out: Tensor, lse: Tensor) -> None:
+    from scam.kernels.sca_triton import keys
+    from scam.kernels.sca_triton.configs import PARTS
+
+    chosen, shared = call.config("keys_forward")
+    made = call.divide(chosen.tile)
+    parts = call.split(made, call.widths[1] + 1)
+    batch, heads, positions = lse.shape
+    partial = lse.new_empty(batch, heads, parts.rows, call.widths[1])
+    partial_lse = lse.new_empty(batch, heads, parts.rows)
+    narrow = made.narrow_order, made.narrow_order.stride(0)
+    piece_rows = parts.pieces.shape[1]
+    launch(
+        keys.forward, call.pairs // call.group * piece_rows * shared["VALUE_CHUNKS"],
+        rows(call.query), rows(call.key), rows(call.values), rows(partial), partial_lse,
+        made.order, made.order.stride(0), *narrow, parts.pieces, piece_rows, parts.rows,
+        heads, call.group, *call.widths, call.scale, **shared,
+    )  # fmt: skip
+    rest = None
+    if call.empty == "uniform":
+        needed = (parts.spans[..., 2] == 0).any(1)
+        rest = _sum_wide(call.values, made, shared, needed) / call.key.shape[2]
+    chunks = {name: shared[name] for name in ("CHUNK", "VALUE_CHUNKS")}
+    launch(
+        keys.combine, call.pairs * positions * shared["VALUE_CHUNKS"],
+        rows(partial), partial_lse, rows(out), lse, rest, parts.spans, *narrow,
+        positions, parts.rows, heads, call.group, call.widths[1], call.empty_lse,
+        BLOCK=PARTS, **chunks, warps=4, stages=1,
+    )  # fmt: skip
+
+
+def backward(
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    out: Tensor,
+    lse: Tensor,
+    query_labels: Tensor,
+    key_labels: Tensor,
+    layout: Layouts,
+    *,
+    scale: float,
+    empty: str,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the gradients of query, key and value (None if value is), each laid out as they."""
+    call = _Call(query, key, value, query_labels, key_labels, layout, scale, empty)
+    grad_query, grad_key = torch.empty_like(query), torch.empty_like(key)
+    grad_value = None if value is None else torch.empty_like(value)
+    lse = lse.contiguous()
+    grad_lse = None if grad_lse is None else grad_lse.contiguous()
+    with torch.cuda.device_of(query):
+        step = _backward_queries if call.wide_queries else _backward_keys
+        step(call, grad_out, grad_lse, out, lse, grad_query, grad_key, grad_value)
+    return grad_query, grad_key, grad_value
+
+
+def _backward_queries(
+    call: _Call,
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    out: Tensor,
+    lse: Tensor,
+    grad_query: Tensor,
+    grad_key: Tensor,
+    grad_value: Tensor | None,
+) -> None:
+    from scam.kernels.sca_triton import queries
+
+    chosen, shared = call.config("queries_backward")
+    made = call.divide(chosen.tile)
+    channels, value_channels = call.widths
+    separate = 0 if call.value is None else value_channels
+    parts = call.split(made, channels + separate)
+    batch, heads, count = lse.shape
+    partial_key = lse.new_empty(batch, heads, parts.rows, channels)
+    partial_value = lse.new_empty(batch, heads, parts.rows, separate)
+    piece_rows = parts.pieces.shape[1]
+    arguments = (
+        rows(grad_out), grad_lse, rows(call.query), rows(call.key), rows(call.values), rows(out),
+        lse, rows(grad_query), rows(partial_key), rows(partial_value),
+        made.order, made.order.stride(0), made.narrow_order, made.narrow_order.stride(0),
+        parts.pieces, piece_rows, heads, call.group, count, channels, value_channels, call.scale,
+    )  # fmt: skip
+    programs = call.pairs * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
+    _launch_both(queries.backward, programs, arguments, shared, call.key.shape[2])
+    rest = None
+    if call.empty == "uniform":
+        rest = _sum_wide(grad_out, made, shared, None)
+        rest = rest.unflatten(1, (-1, call.group)).sum(2) / max(1, call.key.shape[2])
+    _add_pieces(partial_key, grad_key, rest if grad_value is None else None, made, parts, shared)
+    if grad_value is not None:
+        _add_pieces(partial_value, grad_value, rest, made, parts, shared)
+
+
+def _backward_keys(
+    call: _Call,
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    out: Tensor,
+    lse: Tensor,
+    grad_query: Tensor,
+    grad_key: Tensor,
+    grad_value: Tensor | None,
+) -> None:
+    from scam.kernels.sca_triton import keys
+
+    chosen, shared = call.config("keys_backward")
+    made = call.divide(chosen.tile)
+    channels, value_channels = call.widths
+    parts = call.split(made, channels)
+    batch, heads, count = lse.shape
+    partial = lse.new_empty(batch, heads, parts.rows, channels)
+    rest = None
+    if call.empty == "uniform":
+        unmet = torch.zeros_like(made.narrow_order, dtype=torch.bool).scatter(
+            1, made.narrow_order.long(), parts.spans[..., 2] == 0
+        )
+        rest = torch.where(unmet[:, None, :, None], grad_out.float(), 0).sum(2)
+        rest = rest.unflatten(1, (-1, call.group)).sum(2) / call.key.shape[2]
+    piece_rows = parts.pieces.shape[1]
+    arguments = (
+        rows(grad_out), grad_lse, rows(call.query), rows(call.key), rows(call.values), rows(out),
+        lse, rest, rows(grad_key), rows(grad_key if grad_value is None else grad_value),
+        rows(partial), made.order, made.order.stride(0),
+        made.narrow_order, made.narrow_order.stride(0), parts.pieces, piece_rows,
+        heads, call.group, count, channels, value_channels, call.scale,
+    )  # fmt: skip
+    programs = (
+        call.pairs // call.group * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
+    )
+    _launch_both(keys.backward, programs, arguments, shared, count * call.group)
+    _add_pieces(partial, grad_query, None, made, parts, shared)
+
+
+def _launch_both(
+    kernel: Any, programs: int, arguments: tuple[Any, ...], shared: dict[str, Any], narrow: int
+) -> None:
+    """Labels that meet few of the ``narrow`` rows; and if there may be others, those."""
+    from scam.kernels.sca_triton.configs import NARROW
+
+    launch(kernel, programs, *arguments, **shared, MANY=False)
+    if narrow > NARROW:
+        launch(kernel, programs, *arguments, **(shared | {"stages": 1}), MANY=True)
+
+
+def _add_pieces(
+    partial: Tensor,
+    destination: Tensor,
+    rest: Tensor | None,
+    made: Division,
+    parts: Pieces,
+    shared: dict[str, Any],
+) -> None:
+    """Second stage: partial (B, H, rows, C) into destination (B, Hkv or H, M, C)."""
+    from scam.kernels.sca_triton.configs import PARTS
+    from scam.kernels.sca_triton.sums import add_pieces
+
+    batch, heads, positions, channels = destination.shape
+    chunks = -(-channels // shared["CHUNK"])
+    launch(
+        add_pieces, batch * heads * positions * chunks,
+        rows(partial), rows(destination), rest, parts.spans, made.narrow_order,
+        made.narrow_order.stride(0), positions, heads, partial.shape[1] // heads, channels,
+        BLOCK=PARTS, CHUNK=shared["CHUNK"], CHUNKS=chunks, warps=4, stages=1,
+    )  # fmt: skip
+
+
+def _sum_wide(
+    source: Tensor, made: Division, shared: dict[str, Any], needed: Tensor | None
+) -> Tensor:
+    """Sum source (B, H, N, C) over the items that meet nothing; or, with ``needed`` (B,), over
+    all items of the batch elements it names, zeros elsewhere. Returns (B, H, C), fp32."""
+    from scam.kernels.sca_triton.sums import add_tiles
+
+    batch, heads, _, channels = source.shape
+    tile_rows = made.tiles.shape[1]
+    segment = max(1, -(-tile_rows // 64))
+    segments = -(-tile_rows // segment)
+    chunks = -(-channels // shared["CHUNK"])
+    sums = source.new_empty(batch, heads, segments, channels, dtype=torch.float32)
+    launch(
+        add_tiles, batch * heads * segments * chunks,
+        rows(source), sums, needed, made.order, made.order.stride(0), made.tiles, tile_rows,
+        heads, channels, ONLY_UNMET=needed is None, TILE=made.tile, SEGMENT=segment,
+        CHUNK=shared["CHUNK"], CHUNKS=chunks, warps=4, stages=1,
+    )  # fmt: skip
+    return sums.sum(2)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tile plan as the Triton kernels use it: each table is made when it is asked for."""
+
+from functools import cached_property
+from typing import cast
+
+from torch import Tensor
+
+from scam.ops import tiles
+from scam.ops.tiles import Pieces, Sorted
+
+MOST_LABELS = 1023  # that a program of the planning kernels can look through
+ROWS = 32  # of a table, per program
+
+
+_Given = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def _same_labels(offsets: Tensor | None, others: Tensor | None) -> bool:
+    if offsets is None or others is None:
+        return False
+    return offsets.shape[1] == others.shape[1] <= MOST_LABELS + 1
+
+
+class Division:
+    """The tables of :mod:`scam.ops.tiles` for one pair of sides.
+
+    With two layouts of the same labels each table is one launch; else PyTorch makes them.
+
+    Attributes:
+        order, narrow_order: as in :class:`scam.ops.tiles.TilePlan`.
+        tile: the most wide items in a tile.
+    """
+
+    def __init__(self, wide: tuple[Tensor, Sorted], narrow: tuple[Tensor, Sorted], tile: int):
+        (wide_labels, (order, offsets)), (narrow_labels, (narrow_order, narrow_offsets)) = (
+            wide,
+            narrow,
+        )
+        self.tile = tile
+        self._offsets: tuple[Tensor, Tensor] | None = None
+        given = (order, offsets, narrow_order, narrow_offsets)
+        if _same_labels(offsets, narrow_offsets):
+            self.order, offsets, self.narrow_order, narrow_offsets = cast(_Given, given)
+            self._offsets = offsets, narrow_offsets
+            return
+        self._plan = tiles.plan(wide_labels, narrow_labels, wide[1], narrow[1], tile)
+        self.order, self.narrow_order = self._plan.order, self._plan.narrow_order
+
+    @cached_property
+    def tiles(self) -> Tensor:
+        """(B, R, 4), as in :class:`scam.ops.tiles.TilePlan`."""
+        if self._offsets is None:
+            return self._plan.tiles
+        from scam.kernels.sca_triton import plan
+
+        batch = self.order.shape[0]
+        table = self.order.new_empty(batch, self._tile_rows, 4)
+        blocks = -(-self._tile_rows // ROWS)
+        self._launch(plan.cut, batch * blocks, (table, self._tile_rows))
+        return table
+
+    def split(self, pieces: int, rows: int) -> Pieces:
+        """As :func:`scam.ops.tiles.split`."""
+        if self._offsets is None:
+            return tiles.split(self._plan, pieces, rows)
+        from scam.kernels.sca_triton import plan
+
+        batch, positions = self.narrow_order.shape
+        piece_rows = min(self._tile_rows, self._offsets[0].shape[1] + pieces)
+        table = self.order.new_empty(batch, piece_rows, 5)
+        spans = self.order.new_empty(batch, positions, 3)
+        blocks = -(-max(piece_rows, positions) // ROWS)
+        outputs = (table, spans, piece_rows, positions, self._tile_rows)
+        self._launch(plan.split, batch * blocks, outputs, pieces, rows)
+        return Pieces(table, spans, positions + rows)
+
+    @property
+    def _tile_rows(self) -> int:
+        assert self._offsets is not None
+        return -(-self.order.shape[1] // self.tile) + self._offsets[0].shape[1]
+
+    def _launch(
+        self, kernel: object, programs: int, outputs: tuple[object, ...], *budget: int
+    ) -> None:
+        from scam.ops.backends.triton import launch
+
+        assert self._offsets is not None
+        wide, narrow = self._offsets
+        groups = wide.shape[1]
+        wide, narrow = (t if t.stride(1) == 1 else t.contiguous() for t in (wide, narrow))
+        launch(
+            kernel, programs, wide, wide.stride(0), narrow, narrow.stride(0), *outputs,
+            self.order.shape[1], groups - 1, *budget,
+            TILE=self.tile, LABELS=max(2, 1 << (groups - 1).bit_length()), BLOCK=ROWS,
+            warps=4, stages=1,
+        )  # fmt: skip

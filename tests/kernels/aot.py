@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile Triton kernels for GPUs that are not here, and read what came out.
+
+Kernels are specialised as in production: the backend's own launches are compiled, not run, for
+the strides, alignments and constants of the tensors (on the CPU) that it is called with.
+"""
+
+import contextlib
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One compiled variant of a kernel."""
+
+    kernel: str
+    target: int
+    warps: int
+    registers: int
+    stack: int
+    local: int
+    shared: int
+    ptx: str
+
+    @property
+    def products(self) -> int:
+        """Tensor core instructions in the code."""
+        return len(re.findall(r"\b(?:mma\.sync|wgmma\.mma_async|tcgen05\.mma)", self.ptx))
+
+    @property
+    def traps(self) -> int:
+        return len(re.findall(r"\btrap;", self.ptx))
+
+
+class _Absent:
+    """A driver of a GPU that is not here."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+
+    def get_current_device(self) -> int:
+        return self.target
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> Any:
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", self.target, 32)
+
+
+@contextlib.contextmanager
+def compiling(target: int) -> Iterator[list[Compiled]]:
+    """Launches inside compile for compute capability ``target`` / 10 and are not run.
+
+    Yields:
+        What was compiled, in order.
+    """
+    from triton.runtime.driver import driver
+    from triton.runtime.jit import JITFunction
+
+    found: list[Compiled] = []
+    run = JITFunction.run
+
+    def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        kernel = run(self, *args, grid=grid, warmup=True, **kwargs)
+        found.append(_read(kernel, target))
+        return kernel
+
+    absent = mock.patch.object(driver, "_active", _Absent(target))
+    with absent, mock.patch.object(JITFunction, "run", compile_only):
+        yield found
+
+
+def _read(kernel: Any, target: int) -> Compiled:
+    from triton import knobs
+
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernel.cubin"
+        cubin.write_bytes(kernel.asm["cubin"])
+        tool = knobs.nvidia.cuobjdump.path
+        usage = subprocess.run(
+            [tool, "-res-usage", str(cubin)], capture_output=True, text=True, check=True
+        ).stdout
+    numbers = {name: int(value) for name, value in re.findall(r"(\w+):(\d+)", usage)}
+    return Compiled(
+        kernel=kernel.metadata.name,
+        target=target,
+        warps=kernel.metadata.num_warps,
+        registers=numbers["REG"],
+        stack=numbers["STACK"],
+        local=numbers["LOCAL"],
+        shared=kernel.metadata.shared,
+        ptx=kernel.asm["ptx"],
+    )

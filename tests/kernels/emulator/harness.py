@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles the CUDA kernels for the CPU and puts them in the place of ``scam._cuda``."""
+
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from scam.ops import dispatch
+from scam.ops.backends import cuda, cuda_call, cuda_modulation
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+KERNELS = ROOT / "kernels"
+FLAGS = ["-std=c++17", "-O1", "-g0", "-fPIC", "-fvisibility=hidden", "-Wno-unknown-pragmas"]
+ORDERS = (0, 1, 7)  # ascending, descending, shuffled
+
+
+def compiler() -> list[str]:
+    """The C++ compiler and its first arguments."""
+    return shlex.split(os.environ.get("CXX", "c++"))
+
+
+def why_not() -> str | None:
+    """What keeps the emulator from working here."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return "the emulator switches stacks in x86-64 assembly"
+    if shutil.which(compiler()[0]) is None:
+        return f"no C++ compiler ({compiler()[0]})"
+    if importlib.util.find_spec("pybind11") is None:
+        return "pybind11 is not installed"
+    if not KERNELS.is_dir():
+        return "the kernels' sources are not here"
+    return None
+
+
+def _object(source: Path, headers: bytes, folder: Path, includes: list[Path]) -> str:
+    """Compile one file, unless that was done before with the same contents."""
+    flags = [*FLAGS, "-DSCAM_CUDA_MODULE=_cuda", *(f"-I{path}" for path in includes)]
+    if source.name.startswith("pybind"):
+        flags.append("-O0")
+    told = " ".join([*compiler(), *flags]).encode()
+    digest = hashlib.sha256(headers + told + source.read_bytes()).hexdigest()[:16]
+    target = folder / f"{source.stem}-{digest}.o"
+    if not target.exists():
+        aside = folder / f"{target.name}.{os.getpid()}"
+        command = [*compiler(), *flags, "-x", "c++", "-c", str(source), "-o", str(aside)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, f"{source.name} does not compile:\n{done.stderr[:4000]}"
+        aside.replace(target)
+    return str(target)
+
+
+@functools.cache
+def _build() -> ModuleType:
+    """The module ``_cuda`` of emulated kernels; objects are kept in the temporary folder."""
+    import pybind11
+
+    folder = Path(tempfile.gettempdir()) / f"scam-emulator-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    own = [HERE, KERNELS]
+    includes = [*own, Path(pybind11.get_include()), Path(sysconfig.get_path("include"))]
+    headers = sorted(path for root in own for path in root.rglob("*.*h"))
+    contents = b"".join(path.read_bytes() for path in headers)
+    params = (KERNELS / "sca_cuda/params.h").read_bytes()
+    sources = [ROOT / "csrc/pybind_cuda.cpp", HERE / "collectives.cpp"]
+    sources += sorted(KERNELS.glob("sca_cuda/*.cu"))
+    with ThreadPoolExecutor(2) as pool:
+        seen = [params if "pybind" in source.name else contents for source in sources]
+        objects = list(pool.map(_object, sources, seen, repeat(folder), repeat(includes)))
+    library = folder / f"_cuda.{os.getpid()}.so"
+    subprocess.run([*compiler(), "-shared", *objects, "-o", str(library)], check=True)
+    spec = importlib.util.spec_from_file_location("_cuda", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.emulator_order = ctypes.CDLL(str(library)).sca_emulator_order  # type: ignore[attr-defined]
+    library.unlink()
+    return module
+
+
+def set_order(order: int) -> None:
+    """In which order the threads of a block, and blocks, run: one of ``ORDERS``."""
+    _build().emulator_order(order)
+
+
+def emulate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Backend ``cuda`` for tensors on the CPU, on emulated kernels; skips where that cannot be."""
+    why = why_not()
+    if why:
+        pytest.skip(why)
+    module = _build()
+    set_order(0)
+    for user in (cuda, cuda_call, cuda_modulation):
+        monkeypatch.setattr(user, "load", lambda: module)
+    monkeypatch.setattr(cuda, "_why_not_here", lambda device_type: None)
+    monkeypatch.setattr(dispatch, "ORDER", ("cuda", dispatch.REFERENCE))
+    dispatch._refusals.cache_clear()
+    monkeypatch.setattr(dispatch, "_refusals", dispatch._refusals.__wrapped__)
+    return module

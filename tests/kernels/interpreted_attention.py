@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Triton kernels under the interpreter, run by test_triton_interpreted.py.
+
+It checks indexing, masks and values in fp32 and fp16; not races, not tensor cores.
+"""
+
+import os
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from scam.ops import SemanticLayout, tiles
+from scam.ops.backends import triton as backend
+from scam.ops.backends.triton_plan import Division
+from scam.testing import (
+    MEMORY,
+    Inputs,
+    assert_matches_oracle,
+    make_inputs,
+    outcome,
+    poisoned_memory,
+)
+
+assert os.environ.get("TRITON_INTERPRET") == "1"
+
+FP16, FP32 = torch.float16, torch.float32
+PIXELS_READ = {"queries": 70, "keys": 9, "num_labels": 3}
+LATENTS_READ = {"queries": 9, "keys": 70, "num_labels": 3}
+ONE: dict[str, Any] = {"batch": 1, "heads": 1}
+
+
+@pytest.fixture(autouse=True)
+def _patch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter prepares a module anew at every call between kernels: half of its time."""
+    from triton.runtime import interpreter
+
+    prepare, run = interpreter._patch_lang, interpreter.GridExecutor.__call__
+    prepared: set[int] = set()
+
+    def prepare_once(fn: Any) -> Any:
+        if id(fn.__globals__) in prepared:
+            return None
+        prepared.add(id(fn.__globals__))
+        return prepare(fn)
+
+    def run_afresh(*args: Any, **options: Any) -> Any:
+        prepared.clear()
+        return run(*args, **options)
+
+    monkeypatch.setattr(interpreter, "_patch_lang", prepare_once)
+    monkeypatch.setattr(interpreter.GridExecutor, "__call__", run_afresh)
+
+
+def check(empty: str = "zero", scale: float | None = None, **options: Any) -> None:
+    with poisoned_memory():
+        inputs = make_inputs(**options)
+        assert_matches_oracle(inputs, backend="triton", empty=empty, scale=scale)
+
+
+@pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"width": 24, "dtype": FP16, "memory": "channels_first", **ONE},
+        {"width": 43, "empty": "uniform", "memory": "sliced"},
+        {"width": 3, "value_width": 70, "dtype": FP16, "empty": "uniform", **ONE},
+        {"width": 1, "shared_value": True, "memory": "channels_last", **ONE},
+        {"width": 300, "queries": 20, "keys": 20, **ONE},
+        {"width": 8, "value_width": 300, "queries": 20, "keys": 20, **ONE},
+        {"heads": 4, "key_heads": 2, "batch": 1, "empty": "uniform", "shared_value": True},
+        {"memory": "expanded", "label_dtype": torch.uint8, "scale": -0.7, "heads": 1},
+    ],
+    ids=lambda options: " ".join(f"{k}={v}" for k, v in options.items()),
+)
+def test_matches_the_oracle(side: dict[str, Any], options: dict[str, Any]) -> None:
+    check(**(side | options))
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(80, 70), (70, 80)])
+def test_many_keys_and_queries_per_label(
+    queries: int, keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a block of narrow items meets a label; pieces of several tiles."""
+    monkeypatch.setattr(backend, "PIECES", 2)
+    check(queries=queries, keys=keys, num_labels=2, width=20, **ONE)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(300, 16), (16, 300)])
+def test_pieces_of_several_tiles(queries: int, keys: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "PIECES", 2)
+    monkeypatch.setattr(backend, "PARTIAL_BYTES", 4096)
+    check(queries=queries, keys=keys, num_labels=3, width=8, empty="uniform", **ONE)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"queries": 0}, {"keys": 0}, {"batch": 0}],
+    ids=str,
+)
+@pytest.mark.parametrize("empty", ["zero", "uniform"])
+def test_nothing_at_all(options: dict[str, int], empty: str) -> None:
+    check(empty=empty, **({"width": 4, "queries": 5, "keys": 5, **ONE} | options))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_planning_kernels_agree_with_pytorch(seed: int) -> None:
+    draw = random.Random(seed)
+    count, tile = draw.choice((1, 5, 37)), draw.choice((1, 4, 16))
+    generator = torch.Generator().manual_seed(seed)
+    sides = []
+    for items in (90, 20):
+        labels = torch.randint(-1, count + 1, (2, items), generator=generator)
+        layout = SemanticLayout.build(labels, count)
+        sides.append((layout.labels, (layout.order, layout.offsets)))
+    budget = draw.choice((1, 9, 1000)), draw.choice((0, 7, 1000))
+    made = Division(*sides, tile)
+    expected = tiles.plan(sides[0][0], sides[1][0], sides[0][1], sides[1][1], tile)
+    assert torch.equal(made.tiles, expected.tiles)
+    parts, expected_parts = made.split(*budget), tiles.split(expected, *budget)
+    assert torch.equal(parts.pieces, expected_parts.pieces)
+    assert torch.equal(parts.spans, expected_parts.spans)
+    assert parts.rows == expected_parts.rows
+
+
+@pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])
+def test_layouts_and_raw_labels_agree(side: dict[str, int]) -> None:
+    inputs = make_inputs(**side, width=8, **ONE)
+    built = replace(
+        inputs,
+        query_labels=SemanticLayout.build(as_tensor(inputs.query_labels), 3),
+        key_labels=SemanticLayout.build(as_tensor(inputs.key_labels), 3),
+    )
+    expected = outcome(inputs, backend="triton")
+    for name, result in outcome(built, backend="triton").items():
+        torch.testing.assert_close(result, expected[name], msg=name)
+
+
+@pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])
+def test_finite_garbage_elsewhere_changes_nothing(side: dict[str, int]) -> None:
+    inputs = make_inputs(**side, width=8, **ONE)
+    ignored = as_tensor(inputs.key_labels) == 0
+    garbage = ignored[:, None, :, None] * 1e30
+    value = inputs.value
+    assert value is not None
+    changed = replace(inputs, key=inputs.key + garbage, value=value - garbage)
+    before, after = (outcome(i, backend="triton") for i in (inputs, changed))
+    for name in ("out", "lse", "grad_query"):
+        kept = as_tensor(inputs.query_labels)[0] != 0
+        assert torch.equal(before[name][:, :, kept], after[name][:, :, kept]), name
+    for name in ("grad_key", "grad_value"):
+        kept = ~ignored[0]
+        assert torch.equal(before[name][:, :, kept], after[name][:, :, kept]), name
+
+
+@pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])
+def test_repeats_and_split_batches_are_bit_equal(side: dict[str, int]) -> None:
+    inputs = make_inputs(**side, width=8, batch=2, heads=1)
+    whole, again = (outcome(inputs, backend="triton") for _ in range(2))
+    for name in whole:
+        assert torch.equal(whole[name], again[name]), name
+    parts = [outcome(select(inputs, b), backend="triton")["out"] for b in range(2)]
+    assert torch.equal(whole["out"], torch.cat(parts))
+
+
+def select(inputs: Inputs, b: int) -> Inputs:
+    return Inputs(*(None if t is None else as_tensor(t)[b : b + 1] for t in inputs.arguments()))
+
+
+def as_tensor(labels: Tensor | SemanticLayout) -> Tensor:
+    assert isinstance(labels, Tensor)
+    return labels
+
+
+def random_problem(seed: int) -> dict[str, Any]:
+    draw = random.Random(seed)
+    key_heads = draw.choice((1, 1, 2))
+    shared = draw.random() < 0.4
+    width = draw.choice((1, 2, 7, 16, 17, 33))
+    return {
+        "batch": draw.choice((1, 1, 2)),
+        "heads": key_heads * draw.choice((1, 1, 2)),
+        "key_heads": key_heads,
+        "queries": draw.choice((1, 3, 17, 30, 40, 66)),
+        "keys": draw.choice((1, 2, 9, 24, 33, 65)),
+        "width": width,
+        "value_width": None if shared else draw.choice((width, 1, 5, 20)),
+        "shared_value": shared,
+        "num_labels": draw.choice((1, 2, 3, 6)),
+        "memory": draw.choice(MEMORY),
+        "label_dtype": draw.choice((torch.uint8, torch.int16, torch.int32, torch.int64)),
+        "dtype": draw.choice((FP16, FP32)),
+        "empty": draw.choice(("zero", "uniform")),
+        "scale": draw.choice((None, 0.3, -1.0)),
+        "seed": seed,
+    }
+
+
+USUAL = 20
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [pytest.param(s, marks=[pytest.mark.slow] if s >= USUAL else []) for s in range(300)],
+)
+def test_random_problem(seed: int) -> None:
+    options = random_problem(seed)
+    try:
+        check(**options)
+    except Exception:
+        print(f"seed {seed}: {options}")
+        raise

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulator notices the mistakes it is there for."""
+
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent / "emulator"))
+import harness
+
+RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED, HALF_A_BARRIER, HALF_A_WARP = range(7)
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    why = harness.why_not()
+    if why:
+        pytest.skip(why)
+    library = tmp_path_factory.mktemp("emulator") / "mistakes.so"
+    sources = [str(harness.HERE / name) for name in ("mistakes.cpp", "collectives.cpp")]
+    command = [*harness.compiler(), *harness.FLAGS, f"-I{harness.HERE}", "-shared", *sources]
+    subprocess.run([*command, "-o", str(library)], check=True)
+    loaded = ctypes.CDLL(str(library))
+    loaded.run.restype = ctypes.c_char_p
+    return loaded
+
+
+def run(emulator: ctypes.CDLL, kind: int, order: int = 0) -> tuple[str, torch.Tensor]:
+    given, found = torch.arange(256.0), torch.full((64,), -1.0)
+    emulator.sca_emulator_order(order)
+    addresses = (ctypes.c_void_p(tensor.data_ptr()) for tensor in (given, found))
+    return emulator.run(kind, *addresses).decode(), found
+
+
+@pytest.mark.parametrize("order", harness.ORDERS)
+def test_right_code_gives_the_same_in_any_order(emulator: ctypes.CDLL, order: int) -> None:
+    error, found = run(emulator, RIGHT, order)
+    assert error == ""
+    assert torch.equal(found, 4.0 * ((torch.arange(64) + 33) % 64))
+
+
+def test_a_missing_barrier_shows_in_another_order(emulator: ctypes.CDLL) -> None:
+    results = [run(emulator, NO_BARRIER, order)[1] for order in harness.ORDERS]
+    assert not torch.equal(results[0].nan_to_num(-2), results[1].nan_to_num(-2))
+
+
+def test_what_was_not_waited_for_is_not_there(emulator: ctypes.CDLL) -> None:
+    assert run(emulator, NO_WAIT)[1].isnan().any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (OUT_OF_BOUNDS, "shared memory: out of bounds"),
+        (MISALIGNED, "shared memory: misaligned"),
+        (HALF_A_BARRIER, "a thread has left before a barrier|deadlock"),
+        (HALF_A_WARP, "different collectives|deadlock"),
+    ],
+)
+def test_errors_have_words(emulator: ctypes.CDLL, kind: int, words: str) -> None:
+    error, _ = run(emulator, kind)
+    assert any(word in error for word in words.split("|")), error

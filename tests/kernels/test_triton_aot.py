@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attention kernels, compiled for GPUs that are not here: nothing spills, everything fits.
+
+With ``SCAM_TEST_TRITON=DIR`` the same is done with the Triton in DIR, put there by
+``pip install --target DIR triton==3.6.0``.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from scam.ops import SemanticLayout
+from scam.ops.backends import triton as backend
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="triton is not installed"
+)
+sys.path.insert(0, str(Path(__file__).parent))
+import aot  # noqa: E402
+
+
+class Limit(NamedTuple):
+    """The most registers of a thread, and kilobytes of shared memory of a program."""
+
+    registers: int
+    shared: int
+
+
+LIMITS = {
+    "queries.forward": Limit(240, 66),
+    "queries.backward": Limit(255, 80),
+    "keys.forward": Limit(255, 80),
+    "keys.backward": Limit(255, 80),
+    "keys.combine": Limit(96, 4),
+    "sums.add_pieces": Limit(96, 4),
+    "sums.add_tiles": Limit(128, 16),
+    "plan.cut": Limit(128, 16),
+    "plan.split": Limit(128, 16),
+}
+RARE = {"sums.add_tiles", "plan.cut", "plan.split"}
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+USUAL = ((90, "bf16", 64), (80, "fp32", 64))
+VARIANTS = [(a, d, w) for w in (64, 128, 256) for d in DTYPES for a in (80, 90, 100)]
+
+
+def compiled(
+    target: int,
+    dtype: str,
+    width: int,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    empty: str = "zero",
+    all_at_hand: bool = False,
+) -> list[tuple[str, aot.Compiled]]:
+    """Every kernel of forward and backward in both directions, as launched.
+
+    ``all_at_hand``: with layouts, and keys that are the values.
+    """
+    monkeypatch.setattr(backend, "_capability", lambda: divmod(target, 10))
+    names: list[str] = []
+    launch = backend.launch
+
+    def named(kernel: object, programs: int, *args: object, **options: object) -> None:
+        module, name = kernel.fn.__module__, kernel.fn.__name__  # type: ignore[attr-defined]
+        names.append(f"{module.rpartition('.')[2]}.{name}")
+        launch(kernel, programs, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(backend, "launch", named)
+    with aot.compiling(target) as found:
+        for queries, keys in ((512, 24), (24, 512)):
+            query, key = (
+                torch.zeros(2, 1, n, width, dtype=DTYPES[dtype]) for n in (queries, keys)
+            )
+            labels = [torch.zeros(2, n, dtype=torch.int32) for n in (queries, keys)]
+            layouts: list[torch.Tensor | None] = [None] * 4
+            if all_at_hand:
+                built = [SemanticLayout.build(side, 19) for side in labels]
+                layouts = [t for layout in built for t in (layout.order, layout.offsets)]
+            value = None if all_at_hand else key.clone()
+            call = (query, key, value, *labels, tuple(layouts))
+            out, lse = backend.forward(*call, scale=0.1, empty=empty)
+            backend.backward(out, lse, *call[:3], out, lse, *call[3:], scale=0.1, empty=empty)
+    return list(zip(names, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("target", "dtype", "width"),
+    [
+        pytest.param(
+            *v, marks=[] if v in USUAL else [pytest.mark.slow], id="sm_{}-{}-{}".format(*v)
+        )
+        for v in VARIANTS
+    ],
+)
+def test_compiles_within_limits(
+    target: int, dtype: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = compiled(target, dtype, width, monkeypatch)
+    check(kernels, target, dtype)
+    assert {name for name, _ in kernels} == LIMITS.keys() - RARE
+
+
+@pytest.mark.slow
+def test_the_rest_compiles_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that are the values, the mean of all values, plans out of layouts."""
+    kernels = compiled(90, "bf16", 64, monkeypatch, empty="uniform", all_at_hand=True)
+    check(kernels, 90, "bf16")
+    assert {name for name, _ in kernels} == LIMITS.keys()
+
+
+def check(kernels: list[tuple[str, aot.Compiled]], target: int, dtype: str) -> None:
+    wrong = []
+    for name, made in kernels:
+        limit = LIMITS[name]
+        facts = f"{name}: {made.registers} registers, stack {made.stack}, shared {made.shared}"
+        print(facts)
+        multiplies = name.endswith(("forward", "backward"))
+        fine = (
+            made.stack == made.local == made.traps == 0
+            and made.registers <= limit.registers
+            and made.shared <= min(limit.shared * 1024, aot.SHARED_LIMITS[target])
+            and (made.products > 0) == (multiplies and dtype == "bf16")
+        )
+        if not fine:
+            wrong.append(f"{facts}, {made.products} tensor core products, {made.traps} traps")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.skipif("SCAM_TEST_TRITON" not in os.environ, reason="SCAM_TEST_TRITON is not set")
+def test_another_triton_compiles_the_same() -> None:
+    folder = Path(os.environ["SCAM_TEST_TRITON"]).resolve()
+    environment = {k: v for k, v in os.environ.items() if k != "SCAM_TEST_TRITON"}
+    environment["PYTHONPATH"] = str(folder)
+    script = (
+        "import pytest, sys, triton; print(triton.__file__); sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "-x", "-m", "not slow", __file__],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert str(folder) in done.stdout

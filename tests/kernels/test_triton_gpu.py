@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What only a GPU can tell of the Triton kernels: 16-bit products, races, graphs, waiting."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from scam.ops import semantic_cross_attention
+from scam.testing import assert_matches_oracle, make_inputs, outcome, poisoned_memory
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+SIDES = {"pixels_read": (3000, 24), "latents_read": (24, 3000), "many": (700, 500)}
+DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+
+@pytest.fixture(params=SIDES)
+def sizes(request: pytest.FixtureRequest) -> dict[str, Any]:
+    queries, keys = SIDES[request.param]
+    return {"queries": queries, "keys": keys, "device": "cuda"}
+
+
+@pytest.fixture
+def _no_waiting() -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode("error")
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("width", [43, 64, 128, 256, 300])
+@pytest.mark.parametrize("memory", ["channels_first", "channels_last"])
+def test_matches_the_oracle(
+    sizes: dict[str, Any], dtype: torch.dtype, width: int, memory: str
+) -> None:
+    with poisoned_memory():
+        inputs = make_inputs(**sizes, width=width, memory=memory, dtype=dtype)
+        assert_matches_oracle(inputs, backend="triton")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_uniform_and_grouped_heads(sizes: dict[str, Any], shared: bool) -> None:
+    inputs = make_inputs(**sizes, heads=4, key_heads=2, shared_value=shared, dtype=torch.bfloat16)
+    assert_matches_oracle(inputs, backend="triton", empty="uniform")
+
+
+def test_repeats_are_bit_equal(sizes: dict[str, Any]) -> None:
+    inputs = make_inputs(**sizes, width=64, dtype=torch.bfloat16)
+    first = outcome(inputs, backend="triton")
+    for _ in range(20):
+        for name, again in outcome(inputs, backend="triton").items():
+            assert torch.equal(again, first[name]), name
+
+
+def test_a_graph_replays_with_other_labels(sizes: dict[str, Any]) -> None:
+    inputs = make_inputs(**sizes, width=64, dtype=torch.bfloat16)
+    other = make_inputs(**sizes, width=64, dtype=torch.bfloat16, seed=5)
+    arguments = inputs.arguments()
+    with torch.no_grad():
+        semantic_cross_attention(*arguments, backend="triton")
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            out = semantic_cross_attention(*arguments, backend="triton")
+        for mine, theirs in zip(arguments, other.arguments(), strict=True):
+            mine.copy_(theirs)  # type: ignore[union-attr, arg-type]
+        graph.replay()
+        expected = semantic_cross_attention(*other.arguments(), backend="triton")
+    assert torch.equal(out, expected)
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_nothing_waits_for_the_device(sizes: dict[str, Any]) -> None:
+    inputs = make_inputs(**sizes, width=64, dtype=torch.bfloat16).leaves()
+    for empty in ("zero", "uniform"):
+        out = semantic_cross_attention(*inputs.arguments(), empty=empty, backend="triton")
+        out.backward(torch.ones_like(out))

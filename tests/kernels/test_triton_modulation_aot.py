@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The modulation's kernels, compiled for GPUs that are not here: nothing spills, everything fits.
+
+Launches for labels with more tokens than columns (``MANY``), rarely busy, may spill a little.
+
+With ``SCAM_TEST_TRITON=DIR`` the same is done with the Triton in DIR, put there by
+``pip install --target DIR triton==3.6.0``.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from scam.ops import SemanticLayout
+from scam.ops.backends import triton_modulation as backend
+from scam.testing import make_modulation_inputs
+
+sys.path.insert(0, str(Path(__file__).parent))
+import aot
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="triton is not installed"
+)
+
+
+class Limit(NamedTuple):
+    """The most registers of a thread, and kilobytes of shared memory of a program."""
+
+    registers: int
+    shared: int
+
+
+MANY_STACK = 64  # bytes of a thread
+
+
+LIMITS = {
+    "measure": Limit(96, 8),
+    "combine": Limit(64, 4),
+    "modulate": Limit(255, 64),
+    "token_gradients": Limit(255, 96),
+    "add_tokens": Limit(128, 4),
+    "add_channels": Limit(128, 16),
+    "input_gradient": Limit(255, 96),
+}
+MULTIPLIES = {"modulate", "token_gradients", "input_gradient"}
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+LABELS = 19
+USUAL = ((90, "bf16", 64, "channels_first"),)
+VARIANTS = [
+    (target, dtype, channels, memory)
+    for channels in (64, 128, 512)
+    for memory in ("channels_first", "channels_last")
+    for dtype in DTYPES
+    for target in (80, 90, 100)
+]
+
+
+def compiled(
+    variant: tuple[int, str, int, str], monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[bool, aot.Compiled]]:
+    """Every kernel of forward and backward, as launched, and whether with ``MANY``."""
+    target, dtype, channels, memory = variant
+    many: list[bool] = []
+    launch = backend.launch
+
+    def noting(kernel: Any, programs: int, *args: Any, **options: Any) -> None:
+        many.append(options.get("MANY", False))
+        launch(kernel, programs, *args, **options)
+
+    monkeypatch.setattr(backend, "launch", noting)
+    given = make_modulation_inputs(
+        channels=channels, size=(32, 32), tokens=8 * LABELS, num_labels=LABELS,
+        memory=memory, dtype=DTYPES[dtype],
+    )  # fmt: skip
+    assert isinstance(given.labels, torch.Tensor)
+    assert isinstance(given.token_labels, torch.Tensor)
+    pixels = SemanticLayout.build(given.labels, LABELS)
+    tokens = SemanticLayout.build(given.token_labels, LABELS)
+    layout = (pixels.order, pixels.offsets, tokens.order, tokens.offsets)
+    position, default_gamma, default_beta, noise, noise_scale = (
+        given.position, given.default_gamma, given.default_beta, given.noise, given.noise_scale
+    )  # fmt: skip
+    assert position is not None
+    assert default_gamma is not None
+    assert noise is not None
+    inputs = (
+        given.x.flatten(2), pixels.labels, given.keys, given.key_bias, given.gamma, given.beta,
+        tokens.labels, position.flatten(1), default_gamma.expand(2, -1), default_beta,
+        noise.flatten(1), noise_scale,
+    )  # fmt: skip
+    with aot.compiling(target) as found:
+        y, *statistics = backend.modulation_forward(*inputs, layout, eps=1e-5, negative_slope=0.2)
+        grad_y = torch.empty_like(y)
+        backend.modulation_backward(
+            grad_y, *inputs, *statistics, layout, eps=1e-5, negative_slope=0.2
+        )
+    return list(zip(many, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(
+            v, marks=[] if v in USUAL else [pytest.mark.slow], id="sm_{}-{}-{}-{}".format(*v)
+        )
+        for v in VARIANTS
+    ],
+)
+def test_compiles_within_limits(
+    variant: tuple[int, str, int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, dtype, _, _ = variant
+    wrong = []
+    kernels = compiled(variant, monkeypatch)
+    for many, made in kernels:
+        limit = LIMITS[made.kernel]
+        facts = (
+            f"{made.kernel}{' MANY' * many}: {made.registers} registers, stack {made.stack}, "
+            f"shared {made.shared}, {made.products} tensor core products, {made.traps} traps"
+        )
+        print(facts)
+        fine = (
+            made.local == made.traps == 0
+            and made.stack <= (MANY_STACK if many else 0)
+            and made.registers <= limit.registers
+            and made.shared <= min(limit.shared * 1024, aot.SHARED_LIMITS[target])
+            and (made.products > 0) == (made.kernel in MULTIPLIES and dtype == "bf16")
+        )
+        if not fine:
+            wrong.append(facts)
+    assert not wrong, "\n".join(wrong)
+    assert {made.kernel for _, made in kernels} == LIMITS.keys()
+
+
+@pytest.mark.skipif("SCAM_TEST_TRITON" not in os.environ, reason="SCAM_TEST_TRITON is not set")
+def test_another_triton_compiles_the_same() -> None:
+    folder = Path(os.environ["SCAM_TEST_TRITON"]).resolve()
+    environment = {k: v for k, v in os.environ.items() if k != "SCAM_TEST_TRITON"}
+    environment["PYTHONPATH"] = str(folder)
+    script = (
+        "import pytest, sys, triton; print(triton.__file__); sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "-x", "-m", "not slow", __file__],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert str(folder) in done.stdout
