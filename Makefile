@@ -5,6 +5,9 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.* kernels/sca_cuda/*)
 
+# The CUDA kernels take a minute to compile: only where there is a GPU, unless told otherwise.
+export SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)
+
 .PHONY: train test quick lint bench clean
 
 train: $(VENV)/scam.built

@@ -10,7 +10,7 @@ class InputError(ValueError):
     """
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for
     """A run was told to stop and has saved what it had; the message says where.
 
     Commands print it and leave with status 143, as a process ended by SIGTERM does.

@@ -77,7 +77,7 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
             if step % options.log_every == 0 or step % options.save_every == 0 or last:
                 losses, skipped = _means(recent)
                 watch.add(skipped, step)
-                counted = {"skipped": watch.total} if watch.total else {}
+                counted = {"skipped": float(watch.total)} if watch.total else {}
                 log.write(step, losses | counted)
                 progress.update(step, losses | counted)
                 recent.clear()

@@ -341,5 +341,5 @@ def _add(
         means[0], means[1], noise_sums, parts.pieces.shape[1], pixels, channels,
         **block, warps=4, stages=1,
     )  # fmt: skip
-    if grad_noise_scale is not None:
+    if grad_noise_scale is not None and noise_sums is not None:
         grad_noise_scale.copy_(noise_sums.sum(0))
