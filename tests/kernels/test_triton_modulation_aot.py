@@ -107,7 +107,7 @@ def compiled(
     "variant",
     [
         pytest.param(
-            v, marks=[] if v in USUAL else [pytest.mark.slow], id="sm_{}-{}-{}-{}".format(*v)
+            v, marks=[] if v in USUAL else [pytest.mark.exhaustive], id="sm_{}-{}-{}-{}".format(*v)
         )
         for v in VARIANTS
     ],
@@ -147,7 +147,7 @@ def test_another_triton_compiles_the_same() -> None:
         "import pytest, sys, triton; print(triton.__file__); sys.exit(pytest.main(sys.argv[1:]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "-x", "-m", "not slow", __file__],
+        [sys.executable, "-c", script, "-x", "-m", "not exhaustive", __file__],
         env=environment,
         capture_output=True,
         text=True,
