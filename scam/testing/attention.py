@@ -138,11 +138,17 @@ def outcome(
 
 
 def assert_matches_oracle(
-    inputs: Inputs, *, backend: str, empty: str = "zero", scale: float | None = None
+    inputs: Inputs,
+    *,
+    backend: str,
+    empty: str = "zero",
+    scale: float | None = None,
+    roundings: float | None = None,
 ) -> None:
     """Hold one backend's results and gradients against fp64 on the same, already rounded inputs.
 
     The reference in the inputs' own dtype is the yardstick; see :func:`assert_within_budget`.
+    ``roundings`` as there: among many small random problems some leave eager code exact by luck.
     """
     dtype = inputs.query.dtype
     actual = outcome(inputs, backend=backend, empty=empty, scale=scale)
@@ -152,4 +158,4 @@ def assert_matches_oracle(
     )
     assert actual.keys() == exact.keys()
     for name in exact:
-        assert_within_budget(name, actual[name], exact[name], eager[name])
+        assert_within_budget(name, actual[name], exact[name], eager[name], roundings=roundings)
