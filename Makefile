@@ -6,7 +6,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.* kernels/sca_cuda/*)
 
 # The CUDA kernels take a minute to compile: only where there is a GPU, unless told otherwise.
-export SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)
+SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)
 
 .PHONY: train test quick exhaustive lint bench clean
 
@@ -23,7 +23,7 @@ exhaustive: $(VENV)/dev.installed
 	$(RUN) -m pytest -m exhaustive
 
 bench: $(VENV)/dev.installed
-	$(PIP) --no-build-isolation -e ".[bench]"
+	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[bench]"
 	$(RUN) -m pytest benchmarks --benchmark-only
 	$(RUN) benchmarks/report.py benchmarks/results/latest.json
 
@@ -35,12 +35,12 @@ lint: $(VENV)/dev.installed
 # torch first and without build isolation: the C++ kernels are built against the torch they will
 # run with, where pip's isolation would fetch another one and hide what setup.py says.
 $(VENV)/scam.built: $(VENV)/torch.installed $(SOURCES)
-	$(PIP) --no-build-isolation -e .
+	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e .
 	$(RUN) -m scam.info
 	@touch $@
 
 $(VENV)/dev.installed: $(VENV)/scam.built
-	$(PIP) --no-build-isolation -e ".[dev,eval]"
+	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,eval]"
 	@touch $@
 
 $(VENV)/torch.installed:

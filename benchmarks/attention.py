@@ -142,7 +142,7 @@ def contenders(
 
 def _entry(peer: Peer, sets: list[Inputs], seen: Inputs, backward: bool, gate: Gate) -> Contender:
     attend = peer.prepare(seen)
-    error = gate.check(attention_results(attend, seen, backward), peer=peer.kind != "ours")
+    error = gate.check(attention_results(attend, seen, backward))
     prepared = [attend if inputs is seen else peer.prepare(inputs) for inputs in sets]
     calls = [timed(a, inputs, backward) for a, inputs in zip(prepared, sets, strict=True)]
     return Contender(peer.kind, calls, error, graph=not peer.waits)

@@ -11,8 +11,8 @@ from benchmarks.peers import Attend
 from scam.ops import semantic_cross_attention
 from scam.testing import Inputs, assert_within_budget
 
-PEER_ROUNDINGS = 16
-"""Peers may round what the reference keeps in fp32 (weights, partial sums) a few times more."""
+ROUNDINGS = 16
+"""What the reference keeps in fp32 (weights, partial sums) others round a few times more."""
 ORACLE_PAIRS = {"cpu": 3 << 23, "cuda": 3 << 27}
 """Pairs of query and key up to which the dense fp64 oracle sees all of a problem."""
 
@@ -83,13 +83,12 @@ class Gate:
         self._exact = results(torch.float64)
         self._eager = results(None)
 
-    def check(self, found: Results, *, peer: bool) -> dict[str, float]:
+    def check(self, found: Results) -> dict[str, float]:
         """Raise AssertionError beyond the budget, else return the largest relative errors."""
         errors: dict[str, float] = {}
         assert found.keys() == self._exact.keys(), f"{sorted(found)} != {sorted(self._exact)}"
         for name, exact in self._exact.items():
-            roundings = PEER_ROUNDINGS if peer else None
-            assert_within_budget(name, found[name], exact, self._eager[name], roundings=roundings)
+            assert_within_budget(name, found[name], exact, self._eager[name], roundings=ROUNDINGS)
             largest = float(exact.abs().max()) or 1.0
             errors[name] = float((found[name].double() - exact).abs().max()) / largest
         return errors

@@ -26,7 +26,7 @@ def test_peers_match_the_oracle(peer: Peer, reads: str, labels: str) -> None:
     inputs = attention.make_inputs(case, CPU)
     assert peer.refuses(inputs, True) is None
     found = gate.attention_results(peer.prepare(inputs), inputs, backward=True)
-    errors = gate.attention_gate(inputs, backward=True).check(found, peer=True)
+    errors = gate.attention_gate(inputs, backward=True).check(found)
     assert max(errors.values()) < 1e-4
 
 
@@ -40,7 +40,7 @@ def test_peers_match_the_oracle_on_a_gpu(peer: Peer) -> None:
     if refusal:
         pytest.skip(refusal)
     found = gate.attention_results(peer.prepare(inputs), inputs, backward=True)
-    gate.attention_gate(inputs, backward=True).check(found, peer=True)
+    gate.attention_gate(inputs, backward=True).check(found)
 
 
 @pytest.mark.gpu
@@ -76,7 +76,7 @@ def test_gate_refuses_a_wrong_peer() -> None:
 
     found = gate.attention_results(blind, inputs, backward=True)
     with pytest.raises(AssertionError, match="out: max"):
-        gate.attention_gate(inputs, backward=True).check(found, peer=True)
+        gate.attention_gate(inputs, backward=True).check(found)
 
 
 def test_large_problems_are_thinned_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
