@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "modulation_job.h"
+#include "job.h"
 
 namespace scam::modulation {
 

@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "modulation_job.h"
+#include "job.h"
 
 #define SCAM_ISA plain
 #define SCAM_VECTOR_BYTES 16
 
-#include "modulation_isa.h"
+#include "isa.h"
 

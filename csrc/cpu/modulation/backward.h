@@ -17,15 +17,15 @@ struct BackwardSlots : Slots<T> {
   }
   static size_t bytes(const Job& job) {
     return Slots<T>::bytes(job) +
-           Scratch::bytes_of<A>(Window<lanes>::most_slots(job) *
+           Workspace::bytes_of<A>(Window<lanes>::most_slots(job) *
                                 padded_channels(job.p.channels)) +
-           2 * Scratch::bytes_of<A>(probabilities(job)) + 512;
+           2 * Workspace::bytes_of<A>(probabilities(job)) + 512;
   }
-  BackwardSlots(const Job& job, Scratch* scratch)
-      : Slots<T>(job, scratch),
-        g(scratch->take<A>(this->most * padded_channels(job.p.channels))),
-        p(scratch->take<A>(probabilities(job))),
-        ds(scratch->take<A>(probabilities(job))) {}
+  BackwardSlots(const Job& job, Workspace* workspace)
+      : Slots<T>(job, workspace),
+        g(workspace->take<A>(this->most * padded_channels(job.p.channels))),
+        p(workspace->take<A>(probabilities(job))),
+        ds(workspace->take<A>(probabilities(job))) {}
 
   void load_window(const Job& job, int64_t b, int64_t index) {
     const ModulationParams& params = job.p;
@@ -168,9 +168,9 @@ template <class T>
 int backward(const Job& job, int64_t begin, int64_t end) {
   typedef A_of<T> A;
   const int64_t padded = padded_channels(job.p.channels);
-  Scratch scratch(BackwardSlots<T>::bytes(job));
-  if (!scratch.ok()) return SCA_OUT_OF_MEMORY;
-  BackwardSlots<T> slots(job, &scratch);
+  Workspace workspace(BackwardSlots<T>::bytes(job));
+  if (!workspace.ok()) return SCA_OUT_OF_MEMORY;
+  BackwardSlots<T> slots(job, &workspace);
   for (int64_t item = begin; item < end; ++item) {
     const int64_t b = job.first_image + item / job.chunks, chunk = item % job.chunks;
     A* sums = static_cast<A*>(job.partial) + item * job.partial_limit;

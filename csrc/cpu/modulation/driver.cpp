@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The passes of the modulation as sequences of stages. What is cut into what depends on shapes,
 // strides and labels, never on the number of threads, and for one image never on the others.
-#include "modulation_job.h"
+#include "job.h"
 
 #include <algorithm>
 #include <atomic>
@@ -11,7 +11,7 @@
 #include <new>
 #include <vector>
 
-#include "modulation_plan.h"
+#include "plan.h"
 
 namespace scam::modulation {
 namespace {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "modulation_job.h"
+#include "job.h"
 
 #define SCAM_ISA avx512
 #define SCAM_VECTOR_BYTES 64
@@ -16,7 +16,7 @@
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma,prfchw")
 #endif
 
-#include "modulation_isa.h"
+#include "isa.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -118,15 +118,15 @@ struct Slots {
     const ModulationParams& p = job.p;
     const int64_t most = Window<lanes>::most_slots(job), padded = padded_channels(p.channels);
     return Window<lanes>::bytes(job) +
-           Scratch::bytes_of<A>(most * (padded * (p.position.data ? 2 : 1) + 1 + p.heads));
+           Workspace::bytes_of<A>(most * (padded * (p.position.data ? 2 : 1) + 1 + p.heads));
   }
-  Slots(const Job& job, Scratch* scratch) : window(job, scratch) {
+  Slots(const Job& job, Workspace* workspace) : window(job, workspace) {
     most = Window<lanes>::most_slots(job);
     const int64_t padded = padded_channels(job.p.channels);
-    x = scratch->take<A>(most * padded);
-    scored = job.p.position.data ? scratch->take<A>(most * padded) : x;
-    noise = scratch->take<A>(most);
-    lse = scratch->take<A>(most * job.p.heads);
+    x = workspace->take<A>(most * padded);
+    scored = job.p.position.data ? workspace->take<A>(most * padded) : x;
+    noise = workspace->take<A>(most);
+    lse = workspace->take<A>(most * job.p.heads);
     memset(noise, 0, sizeof(A) * most);
   }
 
@@ -200,10 +200,10 @@ template <class T>
 int forward(const Job& job, int64_t begin, int64_t end) {
   typedef typename Accumulate<T>::type A;
   const int64_t p_numbers = job.row_limit * UNIT * VecOf<A>::lanes;
-  Scratch scratch(Slots<T>::bytes(job) + Scratch::bytes_of<A>(p_numbers) + 256);
-  if (!scratch.ok()) return SCA_OUT_OF_MEMORY;
-  Slots<T> slots(job, &scratch);
-  A* p = scratch.take<A>(p_numbers);
+  Workspace workspace(Slots<T>::bytes(job) + Workspace::bytes_of<A>(p_numbers) + 256);
+  if (!workspace.ok()) return SCA_OUT_OF_MEMORY;
+  Slots<T> slots(job, &workspace);
+  A* p = workspace.take<A>(p_numbers);
   for (int64_t item = begin; item < end; ++item) {
     const int64_t b = item / job.windows;
     slots.load_window(job, b, item % job.windows);

@@ -6,7 +6,7 @@
 // wide keys; with wide keys the rows of all heads that share a kv head are narrow rows together.
 #pragma once
 
-#include "../sca.h"
+#include "../../sca.h"
 
 namespace scam {
 

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // All kernels of the modulation for one instruction set: included once by each of its files, which
-// set the compiler's target, SCAM_ISA and SCAM_VECTOR_BYTES. As in isa.h, everything but
+// set the compiler's target, SCAM_ISA and SCAM_VECTOR_BYTES. As in attention/isa.h, everything but
 // kernels_<isa>() has internal linkage, and nothing of std:: is used.
 namespace scam::modulation {
 namespace {
 
 // clang-format off: each uses those before it
-#include "vec.h"
-#include "modulation_window.h"
-#include "modulation_products.h"
-#include "modulation_sums.h"
-#include "modulation_statistics.h"
-#include "modulation_forward.h"
-#include "modulation_backward.h"
-#include "modulation_join.h"
+#include "../vec.h"
+#include "../workspace.h"
+#include "window.h"
+#include "products.h"
+#include "sums.h"
+#include "statistics.h"
+#include "forward.h"
+#include "backward.h"
+#include "join.h"
 // clang-format on
 
 template <class T>

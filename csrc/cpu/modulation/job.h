@@ -5,7 +5,7 @@
 // *slots*, label by label, as [channel][slot], so that the lanes of a vector see the same tokens.
 #pragma once
 
-#include "../modulation.h"
+#include "../../modulation.h"
 
 namespace scam::modulation {
 

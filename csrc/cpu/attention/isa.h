@@ -6,9 +6,10 @@ namespace scam {
 namespace {
 
 // clang-format off: each uses those before it
-#include "vec.h"
+#include "../vec.h"
+#include "../workspace.h"
 #include "products.h"
-#include "workspace.h"
+#include "view.h"
 #include "pack.h"
 #include "queries.h"
 #include "maps.h"

@@ -5,32 +5,6 @@
 template <class T>
 using A_of = typename Accumulate<T>::type;
 
-// Memory of one thread, cut off in 64-byte pieces. Never initialised.
-class Scratch {
- public:
-  explicit Scratch(size_t bytes)
-      : begin_(static_cast<char*>(aligned_alloc(64, (bytes + 127) / 64 * 64))), next_(begin_) {}
-  ~Scratch() { free(begin_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  bool ok() const { return begin_ != nullptr; }
-  template <class N>
-  N* take(int64_t count) {
-    N* p = reinterpret_cast<N*>(next_);
-    next_ += bytes_of<N>(count);
-    return p;
-  }
-  template <class N>
-  static size_t bytes_of(int64_t count) {
-    return (count * sizeof(N) + 63) / 64 * 64;
-  }
-
- private:
-  char* begin_;
-  char* next_;
-};
-
 template <class I>
 inline void find_groups(const I* labels, int64_t stride, int64_t count, const TokenPlan& plan,
                         int32_t* groups) {
@@ -118,19 +92,20 @@ struct Window {
     return (job.window + segments * 2 * LANES + 63) / 16 * 16;
   }
   static size_t bytes(const Job& job) {
-    return Scratch::bytes_of<Run>(job.window) + Scratch::bytes_of<Segment>(job.window) +
-           Scratch::bytes_of<int32_t>(most_slots(job)) +
-           2 * Scratch::bytes_of<int32_t>(job.window) +
-           Scratch::bytes_of<int32_t>(job.group_limit) + Scratch::bytes_of<Copy>(2 * job.window);
+    return Workspace::bytes_of<Run>(job.window) + Workspace::bytes_of<Segment>(job.window) +
+           Workspace::bytes_of<int32_t>(most_slots(job)) +
+           2 * Workspace::bytes_of<int32_t>(job.window) +
+           Workspace::bytes_of<int32_t>(job.group_limit) +
+           Workspace::bytes_of<Copy>(2 * job.window);
   }
-  Window(const Job& job, Scratch* scratch)
-      : runs(scratch->take<Run>(job.window)),
-        segments(scratch->take<Segment>(job.window)),
-        copies(scratch->take<Copy>(2 * job.window)),
-        pixel_of(scratch->take<int32_t>(most_slots(job))),
-        slot_of(scratch->take<int32_t>(job.window)),
-        groups(scratch->take<int32_t>(job.window)),
-        place(scratch->take<int32_t>(job.group_limit)) {
+  Window(const Job& job, Workspace* workspace)
+      : runs(workspace->take<Run>(job.window)),
+        segments(workspace->take<Segment>(job.window)),
+        copies(workspace->take<Copy>(2 * job.window)),
+        pixel_of(workspace->take<int32_t>(most_slots(job))),
+        slot_of(workspace->take<int32_t>(job.window)),
+        groups(workspace->take<int32_t>(job.window)),
+        place(workspace->take<int32_t>(job.group_limit)) {
     for (int64_t g = 0; g < job.group_limit; ++g) place[g] = -1;
   }
 
