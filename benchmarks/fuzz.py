@@ -220,25 +220,29 @@ def _check_modulation(
 ) -> None:
     import torch
 
-    from scam.testing import make_modulation_inputs, poisoned_memory
+    from scam.testing import (
+        away_from_kink,
+        make_modulation_inputs,
+        modulation_outcome,
+        poisoned_memory,
+    )
 
     inputs = make_modulation_inputs(**problem)
+    dtype = inputs.x.dtype
     with poisoned_memory():
-        exact, gradient = _modulated(inputs.to(torch.float64), "reference", None, options)
-        # Where rounding may cross the kink of the activation no gradient is comparable.
-        near = exact["y"].abs() < 64 * torch.finfo(inputs.x.dtype).eps * (1 + exact["y"].abs())
-        gradient = gradient.masked_fill(near, 0)
-        actual, _ = _modulated(inputs, backend, gradient, options)
         if run_only:
+            modulation_outcome(inputs, backend=backend, **options)
             return
-        exact, _ = _modulated(inputs.to(torch.float64), "reference", gradient, options)
-        eager, _ = _modulated(inputs, "reference", gradient, options)
+        runs = {"comparable": away_from_kink(inputs, **options), "rounded_to": dtype, **options}
+        actual = modulation_outcome(inputs, backend=backend, **runs)
+        exact = modulation_outcome(inputs.to(torch.float64), backend="reference", **runs)
+        eager = modulation_outcome(inputs, backend="reference", **runs)
     height, width = problem["size"]
     if height * width < 16:
         # The norm of so few pixels has next to no gradient: what remains of it is rounding.
         assert actual.pop("grad_x").isfinite().all(), "grad_x is not finite"
         exact.pop("grad_x")
-    _compare(actual, exact, eager, inputs.x.dtype)
+    _compare(actual, exact, eager, dtype)
 
 
 def _compare(actual: Any, exact: Any, eager: Any, dtype: Any) -> None:
@@ -258,21 +262,6 @@ def _compare(actual: Any, exact: Any, eager: Any, dtype: Any) -> None:
         # In fp64 the oracle's own rounding is all that a cosine would show.
         called = f"its {name}" if dtype == torch.float64 else name
         assert_within_budget(called, actual[name], exact[name], eager[name], roundings=roundings)
-
-
-def _modulated(inputs: Any, backend: str, gradient: Any, options: dict[str, Any]) -> Any:
-    """Results of a run and the gradient it was given; drawn in [-1, 1] if None."""
-    import torch
-
-    from scam.ops import semantic_modulation
-
-    leaves = inputs.leaves()
-    y = semantic_modulation(**leaves.arguments(), backend=backend, **options)
-    if gradient is None:
-        drawn = torch.randint(-8, 9, y.shape, generator=torch.Generator().manual_seed(1))
-        return {"y": y.detach()}, (drawn / 8).to(y)
-    y.backward(gradient.to(y.dtype))
-    return {"y": y.detach()} | leaves.gradients(), gradient
 
 
 def _parser() -> cli.Parser:

@@ -11,8 +11,8 @@ import triton
 import triton.language as tl
 from scam.kernels.modulation_triton.maps import (
     load_channels,
-    load_items,
     load_rows,
+    load_run,
     store_rows,
 )
 from scam.kernels.modulation_triton.tokens import (
@@ -31,6 +31,7 @@ from scam.kernels.modulation_triton.tokens import (
     sum_over_tokens,
     weights_of,
 )
+from scam.kernels.sca_triton.rows import load_ranges, own_place
 
 WITNESSES = tl.constexpr(16)
 
@@ -126,14 +127,10 @@ def token_gradients(
     gradient of normalised x, of that times normalised x, and of noise times the gradient before
     the activation; where no token is seen, the first two are gradients of the defaults.
     """
-    program = tl.program_id(0)
-    chunk = program % CHUNKS
-    program = program // CHUNKS
-    b = (program // piece_rows).to(tl.int64)
-    piece = b * piece_rows + program % piece_rows
+    chunk, b, place = own_place(piece_rows, CHUNKS)
+    piece = b * piece_rows + place
     row = pieces + piece * 5
-    begin, end = tl.load(row), tl.load(row + 1)
-    first, last = tl.load(row + 2), tl.load(row + 3)
+    begin, end, first, last = load_ranges(row)
     partial = tl.load(row + 4) - first
     if (begin == end) | (is_many(first, last, heads, HEADS, COLUMNS) != MANY):
         return
@@ -159,8 +156,7 @@ def token_gradients(
     elif first == last:
         scale, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
         for start in range(begin, end, TILE):
-            inside = start + tl.arange(0, TILE) < end
-            item = load_items(order, start + tl.arange(0, TILE), inside, WIDE)
+            item, inside = load_run(order, start, end, TILE, WIDE)
             x_own = load_rows(x, b, 0, item, inside, chunk, channels, CHUNK)
             hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
             grad = inner_gradient(
@@ -230,8 +226,7 @@ def _sweep(
     witnessed = tl.zeros((WITNESSES, CHUNK), tl.float32)
     witnessed_hat = tl.zeros((WITNESSES, CHUNK), tl.float32)
     for start in range(begin, end, TILE):
-        inside = start + tl.arange(0, TILE) < end
-        item = load_items(order, start + tl.arange(0, TILE), inside, WIDE)
+        item, inside = load_run(order, start, end, TILE, WIDE)
         x_first = load_rows(x, b, 0, item, inside, 0, channels, CHUNK)
         x_own = x_first
         if CHUNKS > 1:
@@ -276,12 +271,8 @@ def add_tokens(
     BLOCK: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
     """Add up the partial rows of one token and head in order; results are contiguous."""
-    program = tl.program_id(0)
-    chunk = program % CHUNKS
-    program = program // CHUNKS
-    pair = (program // tokens).to(tl.int64)
+    chunk, pair, place = own_place(tokens, CHUNKS)
     b = pair // heads
-    place = program % tokens
     span = spans + (b * tokens + place) * 3
     start, step, count = tl.load(span), tl.load(span + 1), tl.load(span + 2)
     channel = chunk * CHUNK + tl.arange(0, CHUNK)
@@ -370,17 +361,11 @@ def input_gradient(
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """grad_x of one tile, a chunk of channels."""
-    program = tl.program_id(0)
-    chunk = program % CHUNKS
-    program = program // CHUNKS
-    b = (program // tile_rows).to(tl.int64)
-    row = tiles + (b * tile_rows + program % tile_rows) * 4
-    begin, end = tl.load(row), tl.load(row + 1)
-    first, last = tl.load(row + 2), tl.load(row + 3)
+    chunk, b, place = own_place(tile_rows, CHUNKS)
+    begin, end, first, last = load_ranges(tiles + (b * tile_rows + place) * 4)
     if (begin == end) | (is_many(first, last, heads, HEADS, COLUMNS) != MANY):
         return
-    inside = begin + tl.arange(0, TILE) < end
-    item = load_items(order + b * order_stride, begin + tl.arange(0, TILE), inside, WIDE)
+    item, inside = load_run(order + b * order_stride, begin, end, TILE, WIDE)
     narrow_order += b * narrow_stride
     lse += b * heads * pixels
     scale = tl.full((TILE, CHUNK), 1.0, tl.float32)

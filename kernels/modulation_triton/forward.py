@@ -7,20 +7,20 @@ cache. The same kernel makes for backward what its kernels cannot recompute on t
 
 import triton
 import triton.language as tl
-from scam.kernels.modulation_triton.maps import load_items, load_rows, store_rows
+from scam.kernels.modulation_triton.maps import load_rows, load_run, store_rows
 from scam.kernels.modulation_triton.tokens import (
     before_activation,
-    columns,
     defaults,
     grad_of_weights,
     is_many,
     load_of_heads,
     mixed,
     normalised,
-    scores,
+    scores_from,
     softmax,
     weights_of,
 )
+from scam.kernels.sca_triton.rows import load_ranges, own_place
 
 
 @triton.jit
@@ -39,17 +39,11 @@ def modulate(
     (B, CHUNKS, heads, pixels), this chunk's share of the sum over tokens of a weight times its
     gradient.
     """
-    program = tl.program_id(0)
-    chunk = program % CHUNKS
-    program = program // CHUNKS
-    b = (program // tile_rows).to(tl.int64)
-    row = tiles + (b * tile_rows + program % tile_rows) * 4
-    begin, end = tl.load(row), tl.load(row + 1)
-    first, last = tl.load(row + 2), tl.load(row + 3)
+    chunk, b, place = own_place(tile_rows, CHUNKS)
+    begin, end, first, last = load_ranges(tiles + (b * tile_rows + place) * 4)
     if (begin == end) | (is_many(first, last, heads, HEADS, COLUMNS) != MANY):
         return
-    inside = begin + tl.arange(0, TILE) < end
-    item = load_items(order + b * order_stride, begin + tl.arange(0, TILE), inside, WIDE)
+    item, inside = load_run(order + b * order_stride, begin, end, TILE, WIDE)
     narrow_order += b * narrow_stride
     lse += b * heads * pixels
     x_first = load_rows(x, b, 0, item, inside, 0, channels, CHUNK)
@@ -103,11 +97,9 @@ def _mix_few(
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Scale and shift where all heads' tokens fit into the columns; STORE: lse too."""
-    of_head, token, seen = columns(narrow_order, first, last, 0, heads, WIDE, HEADS, COLUMNS)
-    key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
-    logits = scores(
-        x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head, token, seen,
-        channels, CHUNK, CHUNKS, PRECISION,
+    logits, of_head, token, seen = scores_from(
+        x_first, x, position, keys, key_bias, b, item, inside, narrow_order, first, last, 0,
+        heads, channels, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
     )  # fmt: skip
     weights, total = softmax(logits, HEADS)
     if STORE and chunk == 0:
@@ -136,13 +128,9 @@ def _mix_many(
             highest = tl.full((item.shape[0],), float("-inf"), tl.float32)
             raised = tl.zeros((item.shape[0],), tl.float32)
             for block in range(first, last, COLUMNS):
-                of_head, token, seen = columns(
-                    narrow_order, block, last, h, heads, WIDE, 1, COLUMNS
-                )
-                key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
-                logits = scores(
-                    x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head,
-                    token, seen, channels, CHUNK, CHUNKS, PRECISION,
+                logits, _, _, _ = scores_from(
+                    x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block,
+                    last, h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
                 )  # fmt: skip
                 before = highest
                 highest = tl.maximum(highest, tl.max(logits, 1))
@@ -154,11 +142,9 @@ def _mix_many(
         else:
             total = tl.load(at, mask=inside, other=0.0)
         for block in range(first, last, COLUMNS):
-            of_head, token, seen = columns(narrow_order, block, last, h, heads, WIDE, 1, COLUMNS)
-            key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
-            logits = scores(
-                x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head, token,
-                seen, channels, CHUNK, CHUNKS, PRECISION,
+            logits, of_head, token, seen = scores_from(
+                x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block, last,
+                h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
             weights = weights_of(logits, total[:, None], inside, seen)
             gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
@@ -179,11 +165,9 @@ def _store_delta(
         share = tl.zeros((item.shape[0],), tl.float32)
         total = load_of_heads(lse, h, heads, pixels, item, inside, 1)
         for block in range(first, last, COLUMNS):
-            of_head, token, seen = columns(narrow_order, block, last, h, heads, WIDE, 1, COLUMNS)
-            key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
-            logits = scores(
-                x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head, token,
-                seen, channels, CHUNK, CHUNKS, PRECISION,
+            logits, of_head, token, seen = scores_from(
+                x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block, last,
+                h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
             weights = weights_of(logits, total, inside, seen)
             gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)

@@ -19,6 +19,13 @@ def load_items(order, position, inside, WIDE: tl.constexpr):
 
 
 @triton.jit
+def load_run(order, begin, end, COUNT: tl.constexpr, WIDE: tl.constexpr):
+    """COUNT item numbers from ``begin`` on, and which of them lie before ``end``."""
+    inside = begin + tl.arange(0, COUNT) < end
+    return load_items(order, begin + tl.arange(0, COUNT), inside, WIDE), inside
+
+
+@triton.jit
 def load_rows(tensor, b, h, item, inside, chunk, channels, CHUNK: tl.constexpr):
     """(rows, CHUNK) of items of heads ``h``, one or a head each; zeros outside."""
     base = tensor[0] + b * tensor[1]

@@ -62,6 +62,22 @@ def scores(
 
 
 @triton.jit
+def scores_from(
+    x_first, x, position, keys, key_bias, b, item, inside, narrow_order, first, last, head, heads,
+    channels, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """:func:`scores` of the tokens from ``first`` on, and :func:`columns`, where they stand."""
+    of_head, token, seen = columns(narrow_order, first, last, head, heads, WIDE, HEADS, COLUMNS)
+    key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
+    logits = scores(
+        x_first, x, position, key_first, keys, key_bias, b, item, inside, of_head, token, seen,
+        channels, CHUNK, CHUNKS, PRECISION,
+    )  # fmt: skip
+    return logits, of_head, token, seen
+
+
+@triton.jit
 def softmax(logits, HEADS: tl.constexpr):
     """Weights (pixels, COLUMNS) and lse (pixels, HEADS); 0 and -inf in heads without tokens."""
     TILE: tl.constexpr = logits.shape[0]

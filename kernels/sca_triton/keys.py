@@ -7,16 +7,20 @@ together. Row r of a label with n queries stands for head r // n of the group an
 
 import triton
 import triton.language as tl
-from scam.kernels.sca_triton.queries import LN2, LOG2E
 from scam.kernels.sca_triton.rows import (
     load_items,
+    load_numbers,
+    load_ranges,
     load_rows,
+    load_run,
     own_chunk,
+    own_place,
     products,
     row_delta,
     row_of,
     store_rows,
 )
+from scam.kernels.sca_triton.softmax import LN2, attend, weights_again
 
 
 @triton.jit
@@ -27,15 +31,11 @@ def forward(
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Attention of a label's rows to one piece of its keys: out, and lse to the base 2."""
-    program = tl.program_id(0)
-    chunk = program % VALUE_CHUNKS
-    program = program // VALUE_CHUNKS
-    pair = (program // piece_rows).to(tl.int64)
+    chunk, pair, place = own_place(piece_rows, VALUE_CHUNKS)
     key_heads = heads // group
     b, kv = pair // key_heads, pair % key_heads
-    row = pieces + (b * piece_rows + program % piece_rows) * 5
-    begin, end = tl.load(row), tl.load(row + 1)
-    first, last = tl.load(row + 2), tl.load(row + 3)
+    row = pieces + (b * piece_rows + place) * 5
+    begin, end, first, last = load_ranges(row)
     partial = tl.load(row + 4) - first
     count = last - first
     for block in range(0, count * group, ROWS):
@@ -49,27 +49,12 @@ def forward(
         total = tl.zeros((ROWS,), tl.float32)
         mixed = tl.zeros((ROWS, CHUNK), tl.float32)
         for start in range(begin, end, TILE):
-            inside = start + tl.arange(0, TILE) < end
-            item = load_items(order + b * order_stride, start + tl.arange(0, TILE), inside)
-            key_row = row_of(key, b, kv, item)
-            k = load_rows(key, key_row, inside, 0, channels, CHUNK)
-            logits = products(
-                q, query, query_row, known, k, key, key_row, inside, channels,
-                CHUNK, CHUNKS, PRECISION,
+            item, inside = load_run(order + b * order_stride, start, end, TILE)
+            key_row, value_row = row_of(key, b, kv, item), row_of(value, b, kv, item)
+            highest, total, mixed = attend(
+                highest, total, mixed, q, query, query_row, known, key, key_row, value, value_row,
+                inside, chunk, channels, value_channels, scale, CHUNK, CHUNKS, SHARED, PRECISION,
             )  # fmt: skip
-            logits = tl.where(inside[None, :], logits * (scale * LOG2E), float("-inf"))
-            before = highest
-            highest = tl.maximum(highest, tl.max(logits, 1))
-            shrink = tl.exp2(before - highest)
-            weights = tl.exp2(logits - highest[:, None])
-            total = total * shrink + tl.sum(weights, 1)
-            if SHARED:
-                v = own_chunk(k, key, key_row, inside, chunk, channels, CHUNK, CHUNKS)
-            else:
-                value_row = row_of(value, b, kv, item)
-                v = load_rows(value, value_row, inside, chunk, value_channels, CHUNK)
-            mixed = mixed * shrink[:, None]
-            mixed = tl.dot(weights.to(v.dtype), v, mixed, input_precision=PRECISION)
         row_out = row_of(partial_out, b, head, partial + position)
         mixed = mixed / total[:, None]
         store_rows(partial_out, row_out, known, chunk, value_channels, mixed, CHUNK)
@@ -85,12 +70,8 @@ def combine(
     BLOCK: tl.constexpr, CHUNK: tl.constexpr, VALUE_CHUNKS: tl.constexpr,
 ):  # fmt: skip
     """Put the pieces of one narrow row together, BLOCK at a time, in order."""
-    program = tl.program_id(0)
-    chunk = program % VALUE_CHUNKS
-    program = program // VALUE_CHUNKS
-    pair = (program // positions).to(tl.int64)
+    chunk, pair, position = own_place(positions, VALUE_CHUNKS)
     b, h = pair // heads, pair % heads
-    position = program % positions
     span = spans + (b * positions + position) * 3
     start, step, count = tl.load(span), tl.load(span + 1), tl.load(span + 2)
     item = tl.load(narrow_order + b * narrow_stride + position).to(tl.int64)
@@ -99,9 +80,8 @@ def combine(
     if count == 0:
         mean = tl.zeros((CHUNK,), tl.float32)
         if rest is not None:
-            channel = chunk * CHUNK + tl.arange(0, CHUNK)
             of_head = rest + (pair // group) * value_channels
-            mean = tl.load(of_head + channel, mask=channel < value_channels, other=0.0)
+            mean = load_numbers(of_head, chunk, value_channels, CHUNK)
         store_rows(out, out_row, one == 0, chunk, value_channels, mean[None, :], CHUNK)
         if chunk == 0:
             tl.store(lse + pair * positions + item, empty_lse)
@@ -145,15 +125,11 @@ def backward(
     sees come here too: their gradients are 0 and ``rest``.
     """
     OWN_CHUNKS: tl.constexpr = CHUNKS if CHUNKS > VALUE_CHUNKS else VALUE_CHUNKS
-    program = tl.program_id(0)
-    chunk = program % OWN_CHUNKS
-    program = program // OWN_CHUNKS
-    pair = (program // piece_rows).to(tl.int64)
+    chunk, pair, place = own_place(piece_rows, OWN_CHUNKS)
     key_heads = heads // group
     b, kv = pair // key_heads, pair % key_heads
-    row = pieces + (b * piece_rows + program % piece_rows) * 5
-    begin, end = tl.load(row), tl.load(row + 1)
-    first, last = tl.load(row + 2), tl.load(row + 3)
+    row = pieces + (b * piece_rows + place) * 5
+    begin, end, first, last = load_ranges(row)
     partial = tl.load(row + 4)
     order += b * order_stride
     narrow_order += b * narrow_stride + first
@@ -176,8 +152,7 @@ def backward(
                 )  # fmt: skip
     elif count == 0:
         for start in range(begin, end, TILE):
-            inside = start + tl.arange(0, TILE) < end
-            item = load_items(order, start + tl.arange(0, TILE), inside)
+            item, inside = load_run(order, start, end, TILE)
             zeros = tl.zeros((TILE, CHUNK), tl.float32)
             _store_keys(
                 grad_key, grad_value, rest, b, kv, item, inside, zeros, zeros, key_heads, chunk,
@@ -202,43 +177,36 @@ def _sweep_keys(
     ALL_ROWS: tl.constexpr,
 ):  # fmt: skip
     """Query gradients of a block of rows; with ALL_ROWS in it, key and value gradients too."""
-    r = block + tl.arange(0, ROWS)
-    known = r < count * group
-    head = kv * group + r // count
-    narrow = load_items(narrow_order, r % count, known)
-    query_row, grad_row = row_of(query, b, head, narrow), row_of(grad_out, b, head, narrow)
-    lse_row = (b * heads + head) * queries + narrow
-    q = load_rows(query, query_row, known, 0, channels, CHUNK)
-    g = load_rows(grad_out, grad_row, known, 0, value_channels, CHUNK)
+    known, head, position, query_row, grad_row, q, g, row_lse, delta = _load_narrow(
+        grad_out, grad_lse, query, out, lse, narrow_order, block, count, b, kv, heads, group,
+        queries, channels, value_channels, ROWS, CHUNK, VALUE_CHUNKS,
+    )  # fmt: skip
     q_own = own_chunk(q, query, query_row, known, chunk, channels, CHUNK, CHUNKS)
     g_own = own_chunk(g, grad_out, grad_row, known, chunk, value_channels, CHUNK, VALUE_CHUNKS)
-    row_lse = tl.load(lse + lse_row, mask=known, other=0.0)
-    delta = row_delta(
-        out, row_of(out, b, head, narrow), grad_out, grad_row, known, grad_lse, lse_row,
-        value_channels, CHUNK, VALUE_CHUNKS,
-    )  # fmt: skip
     grad_q = tl.zeros((ROWS, CHUNK), tl.float32)
     for start in range(begin, end, TILE):
-        inside = start + tl.arange(0, TILE) < end
-        item = load_items(order, start + tl.arange(0, TILE), inside)
+        item, inside = load_run(order, start, end, TILE)
         key_row, value_row = row_of(key, b, kv, item), row_of(value, b, kv, item)
         k = load_rows(key, key_row, inside, 0, channels, CHUNK)
         v = k if SHARED else load_rows(value, value_row, inside, 0, value_channels, CHUNK)
-        weights, grad_logits = _weights(
-            q, query, query_row, g, grad_out, grad_row, known, k, key, key_row, v, value,
-            value_row, inside, row_lse, delta, channels, value_channels, scale,
-            CHUNK, CHUNKS, VALUE_CHUNKS, PRECISION,
+        logits = products(
+            q, query, query_row, known, k, key, key_row, inside, channels, CHUNK, CHUNKS, PRECISION
+        )
+        weights, grad_weights = weights_again(
+            logits, row_lse, g, grad_out, grad_row, known, v, value, value_row, inside,
+            value_channels, scale, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
+        grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)
         k_own = own_chunk(k, key, key_row, inside, chunk, channels, CHUNK, CHUNKS)
         grad_q = tl.dot(grad_logits, k_own, grad_q, input_precision=PRECISION)
         if ALL_ROWS:
             grad_k = tl.dot(tl.trans(grad_logits), q_own, input_precision=PRECISION)
-            grad_v = tl.dot(tl.trans(weights), g_own, input_precision=PRECISION)
+            grad_v = tl.dot(tl.trans(weights.to(g.dtype)), g_own, input_precision=PRECISION)
             _store_keys(
                 grad_key, grad_value, rest, b, kv, item, inside, grad_k * scale, grad_v,
                 heads // group, chunk, channels, value_channels, CHUNK, SHARED,
             )  # fmt: skip
-    row = row_of(partial_query, b, head, partial + r % count)
+    row = row_of(partial_query, b, head, partial + position)
     store_rows(partial_query, row, known, chunk, channels, grad_q * scale, CHUNK)
 
 
@@ -251,36 +219,30 @@ def _key_tile(
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Key and value gradients of one tile, any number of rows."""
-    inside = start + tl.arange(0, TILE) < end
-    item = load_items(order, start + tl.arange(0, TILE), inside)
+    item, inside = load_run(order, start, end, TILE)
     key_row, value_row = row_of(key, b, kv, item), row_of(value, b, kv, item)
     k = load_rows(key, key_row, inside, 0, channels, CHUNK)
     v = k if SHARED else load_rows(value, value_row, inside, 0, value_channels, CHUNK)
     grad_k = tl.zeros((TILE, CHUNK), tl.float32)
     grad_v = tl.zeros((TILE, CHUNK), tl.float32)
     for block in range(0, count * group, ROWS):
-        r = block + tl.arange(0, ROWS)
-        known = r < count * group
-        head = kv * group + r // count
-        narrow = load_items(narrow_order, r % count, known)
-        query_row, grad_row = row_of(query, b, head, narrow), row_of(grad_out, b, head, narrow)
-        lse_row = (b * heads + head) * queries + narrow
-        q = load_rows(query, query_row, known, 0, channels, CHUNK)
-        g = load_rows(grad_out, grad_row, known, 0, value_channels, CHUNK)
-        row_lse = tl.load(lse + lse_row, mask=known, other=0.0)
-        delta = row_delta(
-            out, row_of(out, b, head, narrow), grad_out, grad_row, known, grad_lse, lse_row,
-            value_channels, CHUNK, VALUE_CHUNKS,
+        known, _, _, query_row, grad_row, q, g, row_lse, delta = _load_narrow(
+            grad_out, grad_lse, query, out, lse, narrow_order, block, count, b, kv, heads, group,
+            queries, channels, value_channels, ROWS, CHUNK, VALUE_CHUNKS,
         )  # fmt: skip
-        weights, grad_logits = _weights(
-            q, query, query_row, g, grad_out, grad_row, known, k, key, key_row, v, value,
-            value_row, inside, row_lse, delta, channels, value_channels, scale,
-            CHUNK, CHUNKS, VALUE_CHUNKS, PRECISION,
+        logits = products(
+            q, query, query_row, known, k, key, key_row, inside, channels, CHUNK, CHUNKS, PRECISION
+        )
+        weights, grad_weights = weights_again(
+            logits, row_lse, g, grad_out, grad_row, known, v, value, value_row, inside,
+            value_channels, scale, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
+        grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)
         q_own = own_chunk(q, query, query_row, known, chunk, channels, CHUNK, CHUNKS)
         g_own = own_chunk(g, grad_out, grad_row, known, chunk, value_channels, CHUNK, VALUE_CHUNKS)
         grad_k = tl.dot(tl.trans(grad_logits), q_own, grad_k, input_precision=PRECISION)
-        grad_v = tl.dot(tl.trans(weights), g_own, grad_v, input_precision=PRECISION)
+        weights = tl.trans(weights.to(g.dtype))
+        grad_v = tl.dot(weights, g_own, grad_v, input_precision=PRECISION)
     _store_keys(
         grad_key, grad_value, rest, b, kv, item, inside, grad_k * scale, grad_v,
         heads // group, chunk, channels, value_channels, CHUNK, SHARED,
@@ -288,24 +250,26 @@ def _key_tile(
 
 
 @triton.jit
-def _weights(
-    q, query, query_row, g, grad_out, grad_row, known, k, key, key_row, v, value, value_row,
-    inside, row_lse, delta, channels, value_channels, scale,
-    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, VALUE_CHUNKS: tl.constexpr,
-    PRECISION: tl.constexpr,
+def _load_narrow(
+    grad_out, grad_lse, query, out, lse, narrow_order, block, count, b, kv, heads, group,
+    queries, channels, value_channels,
+    ROWS: tl.constexpr, CHUNK: tl.constexpr, VALUE_CHUNKS: tl.constexpr,
 ):  # fmt: skip
-    """Softmax of rows over a tile of keys, from lse, and the gradient of its logits / scale."""
-    logits = products(
-        q, query, query_row, known, k, key, key_row, inside, channels, CHUNK, CHUNKS, PRECISION
-    )
-    weights = tl.exp2(logits * (scale * LOG2E) - (row_lse * LOG2E)[:, None])
-    weights = tl.where(known[:, None] & inside[None, :], weights, 0.0)
-    grad_weights = products(
-        g, grad_out, grad_row, known, v, value, value_row, inside, value_channels,
-        CHUNK, VALUE_CHUNKS, PRECISION,
+    """ROWS rows from ``block`` on: which exist, where they are, and what is constant over keys."""
+    r = block + tl.arange(0, ROWS)
+    known = r < count * group
+    head, position = kv * group + r // count, r % count
+    narrow = load_items(narrow_order, position, known)
+    query_row, grad_row = row_of(query, b, head, narrow), row_of(grad_out, b, head, narrow)
+    lse_row = (b * heads + head) * queries + narrow
+    q = load_rows(query, query_row, known, 0, channels, CHUNK)
+    g = load_rows(grad_out, grad_row, known, 0, value_channels, CHUNK)
+    row_lse = tl.load(lse + lse_row, mask=known, other=0.0)
+    delta = row_delta(
+        out, row_of(out, b, head, narrow), grad_out, grad_row, known, grad_lse, lse_row,
+        value_channels, CHUNK, VALUE_CHUNKS,
     )  # fmt: skip
-    grad_logits = weights * (grad_weights - delta[:, None])
-    return weights.to(g.dtype), grad_logits.to(q.dtype)
+    return known, head, position, query_row, grad_row, q, g, row_lse, delta
 
 
 @triton.jit
@@ -314,9 +278,8 @@ def _store_keys(
     channels, value_channels, CHUNK: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     if rest is not None:
-        channel = chunk * CHUNK + tl.arange(0, CHUNK)
         of_head = rest + (b * key_heads + kv) * value_channels
-        share = tl.load(of_head + channel, mask=channel < value_channels, other=0.0)
+        share = load_numbers(of_head, chunk, value_channels, CHUNK)
         grad_v += share[None, :]
     if SHARED:
         grad_k += grad_v

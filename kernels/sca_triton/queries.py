@@ -8,17 +8,19 @@ import triton
 import triton.language as tl
 from scam.kernels.sca_triton.rows import (
     load_items,
+    load_numbers,
+    load_ranges,
     load_rows,
+    load_run,
     minus_grad_lse,
     own_chunk,
+    own_place,
     products,
     row_delta,
     row_of,
     store_rows,
 )
-
-LOG2E = tl.constexpr(1.4426950408889634)
-LN2 = tl.constexpr(0.6931471805599453)
+from scam.kernels.sca_triton.softmax import LN2, attend, weights_again
 
 
 @triton.jit
@@ -29,26 +31,19 @@ def forward(
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One tile of queries, one head, one chunk of the output's channels."""
-    program = tl.program_id(0)
-    chunk = program % VALUE_CHUNKS
-    program = program // VALUE_CHUNKS
-    pair = (program // tile_rows).to(tl.int64)
+    chunk, pair, place = own_place(tile_rows, VALUE_CHUNKS)
     b, h = pair // heads, pair % heads
-    row = tiles + (b * tile_rows + program % tile_rows) * 4
-    begin, end = tl.load(row), tl.load(row + 1)
-    first, last = tl.load(row + 2), tl.load(row + 3)
+    begin, end, first, last = load_ranges(tiles + (b * tile_rows + place) * 4)
     if begin == end:
         return
-    inside = begin + tl.arange(0, TILE) < end
-    item = load_items(order + b * order_stride, begin + tl.arange(0, TILE), inside)
+    item, inside = load_run(order + b * order_stride, begin, end, TILE)
     out_row = row_of(out, b, h, item)
     lse_row = pair * queries + item
     if first == last:
         mean = tl.zeros((CHUNK,), tl.float32)
         if rest is not None:
-            channel = chunk * CHUNK + tl.arange(0, CHUNK)
             of_head = rest + (pair // group) * value_channels
-            mean = tl.load(of_head + channel, mask=channel < value_channels, other=0.0)
+            mean = load_numbers(of_head, chunk, value_channels, CHUNK)
         mean = tl.broadcast_to(mean[None, :], (TILE, CHUNK))
         store_rows(out, out_row, inside, chunk, value_channels, mean, CHUNK)
         if chunk == 0:
@@ -60,26 +55,13 @@ def forward(
     total = tl.zeros((TILE,), tl.float32)
     mixed = tl.zeros((TILE, CHUNK), tl.float32)
     for block in range(first, last, KEYS):
-        seen = block + tl.arange(0, KEYS) < last
-        narrow = load_items(narrow_order + b * narrow_stride, block + tl.arange(0, KEYS), seen)
+        narrow, seen = load_run(narrow_order + b * narrow_stride, block, last, KEYS)
         key_row = row_of(key, b, h // group, narrow)
-        k = load_rows(key, key_row, seen, 0, channels, CHUNK)
-        logits = products(
-            q, query, query_row, inside, k, key, key_row, seen, channels, CHUNK, CHUNKS, PRECISION
-        )
-        logits = tl.where(seen[None, :], logits * (scale * LOG2E), float("-inf"))
-        before = highest
-        highest = tl.maximum(highest, tl.max(logits, 1))
-        shrink = tl.exp2(before - highest)
-        weights = tl.exp2(logits - highest[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        if SHARED:
-            v = own_chunk(k, key, key_row, seen, chunk, channels, CHUNK, CHUNKS)
-        else:
-            value_row = row_of(value, b, h // group, narrow)
-            v = load_rows(value, value_row, seen, chunk, value_channels, CHUNK)
-        mixed = mixed * shrink[:, None]
-        mixed = tl.dot(weights.to(v.dtype), v, mixed, input_precision=PRECISION)
+        value_row = row_of(value, b, h // group, narrow)
+        highest, total, mixed = attend(
+            highest, total, mixed, q, query, query_row, inside, key, key_row, value, value_row,
+            seen, chunk, channels, value_channels, scale, CHUNK, CHUNKS, SHARED, PRECISION,
+        )  # fmt: skip
     store_rows(out, out_row, inside, chunk, value_channels, mixed / total[:, None], CHUNK)
     if chunk == 0:
         tl.store(lse + lse_row, (highest + tl.log2(total)) * LN2, inside)
@@ -100,14 +82,10 @@ def backward(
     launch with MANY, one for each block of keys and one for the gradients of the queries.
     """
     OWN_CHUNKS: tl.constexpr = CHUNKS if CHUNKS > VALUE_CHUNKS else VALUE_CHUNKS
-    program = tl.program_id(0)
-    chunk = program % OWN_CHUNKS
-    program = program // OWN_CHUNKS
-    pair = (program // piece_rows).to(tl.int64)
+    chunk, pair, place = own_place(piece_rows, OWN_CHUNKS)
     b, h = pair // heads, pair % heads
-    row = pieces + (b * piece_rows + program % piece_rows) * 5
-    begin, end = tl.load(row), tl.load(row + 1)
-    first, last = tl.load(row + 2), tl.load(row + 3)
+    row = pieces + (b * piece_rows + place) * 5
+    begin, end, first, last = load_ranges(row)
     partial = tl.load(row + 4) - first
     order += b * order_stride
     narrow_order += b * narrow_stride
@@ -132,8 +110,7 @@ def backward(
                 )  # fmt: skip
     elif first == last:
         for start in range(begin, end, TILE):
-            inside = start + tl.arange(0, TILE) < end
-            item = load_items(order, start + tl.arange(0, TILE), inside)
+            item, inside = load_run(order, start, end, TILE)
             grad_row = row_of(grad_query, b, h, item)
             zeros = tl.zeros((TILE, CHUNK), tl.float32)
             store_rows(grad_query, grad_row, inside, chunk, channels, zeros, CHUNK)
@@ -166,8 +143,7 @@ def _sweep_queries(
     grad_k = tl.zeros((KEYS, CHUNK), tl.float32)
     grad_v = tl.zeros((KEYS, CHUNK), tl.float32)
     for start in range(begin, end, TILE):
-        inside = start + tl.arange(0, TILE) < end
-        item = load_items(order, start + tl.arange(0, TILE), inside)
+        item, inside = load_run(order, start, end, TILE)
         query_row, grad_row = row_of(query, b, h, item), row_of(grad_out, b, h, item)
         q = load_rows(query, query_row, inside, 0, channels, CHUNK)
         g = load_rows(grad_out, grad_row, inside, 0, value_channels, CHUNK)
@@ -175,11 +151,9 @@ def _sweep_queries(
             q, query, query_row, inside, k, key, key_row, seen, channels, CHUNK, CHUNKS, PRECISION
         )
         row_lse = tl.load(lse + item, mask=inside, other=0.0)
-        weights = tl.exp2(logits * (scale * LOG2E) - (row_lse * LOG2E)[:, None])
-        weights = tl.where(inside[:, None] & seen[None, :], weights, 0.0)
-        grad_weights = products(
-            g, grad_out, grad_row, inside, v, value, value_row, seen, value_channels,
-            CHUNK, VALUE_CHUNKS, PRECISION,
+        weights, grad_weights = weights_again(
+            logits, row_lse, g, grad_out, grad_row, inside, v, value, value_row, seen,
+            value_channels, scale, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
         if ALL_KEYS:
             delta = tl.sum(weights * grad_weights, 1) + minus_grad_lse(grad_lse, item, inside)
@@ -218,8 +192,7 @@ def _query_tile(
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Query gradients of one tile, any number of keys."""
-    inside = start + tl.arange(0, TILE) < end
-    item = load_items(order, start + tl.arange(0, TILE), inside)
+    item, inside = load_run(order, start, end, TILE)
     query_row, grad_row = row_of(query, b, h, item), row_of(grad_out, b, h, item)
     q = load_rows(query, query_row, inside, 0, channels, CHUNK)
     g = load_rows(grad_out, grad_row, inside, 0, value_channels, CHUNK)
@@ -230,8 +203,7 @@ def _query_tile(
     )  # fmt: skip
     grad_q = tl.zeros((TILE, CHUNK), tl.float32)
     for block in range(first, last, KEYS):
-        seen = block + tl.arange(0, KEYS) < last
-        narrow = load_items(narrow_order, block + tl.arange(0, KEYS), seen)
+        narrow, seen = load_run(narrow_order, block, last, KEYS)
         key_row = row_of(key, b, h // group, narrow)
         value_row = row_of(value, b, h // group, narrow)
         k = load_rows(key, key_row, seen, 0, channels, CHUNK)
@@ -239,11 +211,9 @@ def _query_tile(
         logits = products(
             q, query, query_row, inside, k, key, key_row, seen, channels, CHUNK, CHUNKS, PRECISION
         )
-        weights = tl.exp2(logits * (scale * LOG2E) - (row_lse * LOG2E)[:, None])
-        weights = tl.where(inside[:, None] & seen[None, :], weights, 0.0)
-        grad_weights = products(
-            g, grad_out, grad_row, inside, v, value, value_row, seen, value_channels,
-            CHUNK, VALUE_CHUNKS, PRECISION,
+        weights, grad_weights = weights_again(
+            logits, row_lse, g, grad_out, grad_row, inside, v, value, value_row, seen,
+            value_channels, scale, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
         grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)
         k_own = own_chunk(k, key, key_row, seen, chunk, channels, CHUNK, CHUNKS)

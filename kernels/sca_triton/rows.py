@@ -17,9 +17,38 @@ UPCAST = tl.constexpr(triton.knobs.runtime.interpret)
 
 
 @triton.jit
+def own_place(rows, CHUNKS: tl.constexpr):
+    """Of this program: chunk of channels, batch element times head, row of a table of ``rows``."""
+    program = tl.program_id(0)
+    chunk = program % CHUNKS
+    program = program // CHUNKS
+    return chunk, (program // rows).to(tl.int64), program % rows
+
+
+@triton.jit
+def load_ranges(row):
+    """begin, end, first, last of a row of tiles or pieces."""
+    return tl.load(row), tl.load(row + 1), tl.load(row + 2), tl.load(row + 3)
+
+
+@triton.jit
 def load_items(order, position, inside):
     """Item numbers at positions of a sorted order, 64-bit."""
     return tl.load(order + position, mask=inside, other=0).to(tl.int64)
+
+
+@triton.jit
+def load_run(order, begin, end, COUNT: tl.constexpr):
+    """COUNT item numbers from ``begin`` on, and which of them lie before ``end``."""
+    inside = begin + tl.arange(0, COUNT) < end
+    return load_items(order, begin + tl.arange(0, COUNT), inside), inside
+
+
+@triton.jit
+def load_numbers(source, chunk, channels, CHUNK: tl.constexpr):
+    """(CHUNK,) of as many numbers as there are channels, dense; zeros beyond."""
+    channel = chunk * CHUNK + tl.arange(0, CHUNK)
+    return tl.load(source + channel, mask=channel < channels, other=0.0)
 
 
 @triton.jit

@@ -3,7 +3,14 @@
 
 import triton
 import triton.language as tl
-from scam.kernels.sca_triton.rows import load_items, load_rows, row_of, store_rows
+from scam.kernels.sca_triton.rows import (
+    load_numbers,
+    load_rows,
+    load_run,
+    own_place,
+    row_of,
+    store_rows,
+)
 
 
 @triton.jit
@@ -16,19 +23,13 @@ def add_pieces(
 
     ``heads`` are the destination's; ``rest`` (B, heads, channels), if any, is added to all items.
     """
-    program = tl.program_id(0)
-    chunk = program % CHUNKS
-    program = program // CHUNKS
-    pair = (program // positions).to(tl.int64)
+    chunk, pair, position = own_place(positions, CHUNKS)
     b, h = pair // heads, pair % heads
-    position = program % positions
     span = spans + (b * positions + position) * 3
     start, step, count = tl.load(span), tl.load(span + 1), tl.load(span + 2)
     total = tl.zeros((CHUNK,), tl.float32)
     if rest is not None:
-        channel = chunk * CHUNK + tl.arange(0, CHUNK)
-        of_head = rest + pair * channels
-        total += tl.load(of_head + channel, mask=channel < channels, other=0.0)
+        total += load_numbers(rest + pair * channels, chunk, channels, CHUNK)
     for head in range(0, group):
         for block in range(0, count, BLOCK):
             part = block + tl.arange(0, BLOCK)
@@ -52,12 +53,8 @@ def add_tiles(
     Args are as elsewhere but ``wanted`` (B,): where 0, zeros will do. ONLY_UNMET: only items
     that meet nothing.
     """
-    program = tl.program_id(0)
     segments = tl.cdiv(tile_rows, SEGMENT)
-    chunk = program % CHUNKS
-    program = program // CHUNKS
-    segment = program % segments
-    pair = (program // segments).to(tl.int64)
+    chunk, pair, segment = own_place(segments, CHUNKS)
     b, h = pair // heads, pair % heads
     first = segment * SEGMENT
     last = tl.minimum(first + SEGMENT, tile_rows)
@@ -70,8 +67,7 @@ def add_tiles(
         if ONLY_UNMET:
             end = tl.where(tl.load(row + 2) == tl.load(row + 3), end, begin)
         if begin < end:
-            inside = begin + tl.arange(0, TILE) < end
-            item = load_items(order + b * order_stride, begin + tl.arange(0, TILE), inside)
+            item, inside = load_run(order + b * order_stride, begin, end, TILE)
             source_row = row_of(source, b, h, item)
             rows = load_rows(source, source_row, inside, chunk, channels, CHUNK)
             total += tl.sum(rows.to(tl.float32), 0)

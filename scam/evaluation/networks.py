@@ -8,7 +8,6 @@ cached it; a given file that is not there is an InputError, an absent cache a Mi
 import hashlib
 import importlib
 import io
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from scam.errors import InputError
 from scam.evaluation.rows import MissingError
+from scam.training import perceptual
 from scam.training.perceptual import load_weights
 
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's, for FID as published
@@ -74,22 +74,9 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def lpips_distance(net: str, weights: Path) -> nn.Module:
-    """LPIPS of two batches (B, 3, H, W) in [-1, 1], with ``net`` "alex" or "vgg" as its trunk.
-
-    weights: torchvision's state dict of the trunk; the calibration comes with package lpips.
-    """
-    lpips = package("lpips")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lpips speaks to torchvision in old words
-        distance = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    holder = nn.Module()
-    holder.features = nn.Sequential()
-    for part in distance.net.children():
-        for index, layer in part.named_children():
-            holder.features.add_module(index, layer)
-    load_weights(holder, weights, only="features.")
-    frozen: nn.Module = distance.eval().requires_grad_(False)
-    return frozen
+    """As :func:`scam.training.perceptual.lpips_distance`; MissingError without package lpips."""
+    package("lpips")
+    return perceptual.lpips_distance(net, weights)
 
 
 class Inception(nn.Module):

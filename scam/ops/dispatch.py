@@ -87,7 +87,8 @@ def choose(problem: Problem, backend: str | None = None) -> str:
     """
     wanted = _forced if backend is None else backend
     facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty)
-    return _choose(*facts, problem.op, problem.aligned, problem.beyond_256, wanted)
+    widths = (problem.aligned, problem.beyond_256, problem.beyond_1024)
+    return _choose(*facts, problem.op, *widths, wanted)
 
 
 def _choose(
@@ -98,9 +99,11 @@ def _choose(
     op: str,
     aligned: bool,
     beyond_256: bool,
+    beyond_1024: bool,
     wanted: str | None,
 ) -> str:
-    problem = Problem(device_type, dtype, shared_value, empty, op, aligned, beyond_256)
+    widths = (aligned, beyond_256, beyond_1024)
+    problem = Problem(device_type, dtype, shared_value, empty, op, *widths)
     if wanted is not None:
         _require(wanted, problem)
         return wanted

@@ -9,6 +9,10 @@ from torch import Tensor
 from scam import env
 from scam.ops.problem import LABEL_DTYPES, check_labels
 
+Layouts = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""query order (B, Nq), query offsets (B, s + 1), key order (B, Nk), key offsets (B, s + 1);
+None where labels came without a layout. Of a modulation: pixels and tokens."""
+
 
 @dataclass(frozen=True, eq=False)
 class SemanticLayout:
@@ -80,18 +84,23 @@ class SemanticLayout:
 
 
 def open_labels(
-    name: str, labels: Tensor | SemanticLayout, batch: int, count: int, device: torch.device
+    name: str,
+    labels: Tensor | SemanticLayout,
+    batch: int,
+    count: int,
+    device: torch.device,
+    of: str = "query",
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Check the labels of (B, N) elements: (B, N), and a layout's order and offsets.
+    """Check the labels of (B, N) elements of ``of``: (B, N), and a layout's order and offsets.
 
     Raises:
         TypeError, ValueError: as :func:`scam.ops.problem.check_labels`.
     """
     if not isinstance(labels, SemanticLayout):
-        check_labels(name, labels, batch, count, device)
+        check_labels(name, labels, batch, (count,), device, of)
         return labels.expand(batch, count), None, None
     given = labels.labels[0] if labels.labels.shape[0] == 1 else labels.labels
-    check_labels(name, given, batch, count, device)
+    check_labels(name, given, batch, (count,), device, of)
     return (
         labels.labels.expand(batch, count),
         labels.order.expand(batch, count),

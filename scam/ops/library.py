@@ -29,9 +29,10 @@ _BACKWARD = (
 def _forward(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
     query_labels, key_labels, *layout, scale, empty, name = rest
     problem = attention_problem(query, value, empty, query.dtype)
-    return dispatch.serving(name, problem).forward(
-        query, key, value, query_labels, key_labels, tuple(layout), scale=scale, empty=empty
-    )
+    with torch.cuda.device_of(query):
+        return dispatch.serving(name, problem).forward(
+            query, key, value, query_labels, key_labels, tuple(layout), scale=scale, empty=empty
+        )
 
 
 def _forward_fake(query: Tensor, key: Tensor, value: Tensor | None, *_: Any) -> tuple[Tensor, ...]:
@@ -49,9 +50,10 @@ def _backward(*args: Any) -> tuple[Tensor, ...]:
     query, key, value = tensors[2:5]
     arguments = (*tensors[:-4], tuple(tensors[-4:]))
     problem = attention_problem(query, value, empty, query.dtype)
-    grad_query, grad_key, grad_value = dispatch.serving(name, problem).backward(
-        *arguments, scale=scale, empty=empty
-    )
+    with torch.cuda.device_of(query):
+        grad_query, grad_key, grad_value = dispatch.serving(name, problem).backward(
+            *arguments, scale=scale, empty=empty
+        )
     # A schema cannot return an optional tensor.
     return grad_query, grad_key, key.new_empty(0) if grad_value is None else grad_value
 

@@ -6,7 +6,14 @@ from torch import Tensor
 
 from scam.ops import dispatch, modulation_library, reference
 from scam.ops.layout import SemanticLayout, open_labels
-from scam.ops.problem import Problem, check_number, check_tensors, modulation_problem
+from scam.ops.modulation_call import ModulationCall
+from scam.ops.problem import (
+    Problem,
+    check_labels,
+    check_number,
+    check_tensors,
+    modulation_problem,
+)
 
 
 def semantic_modulation(
@@ -93,11 +100,11 @@ def semantic_modulation(
     )
     constants = (position, default_gamma, default_beta, noise, noise_scale)
     inputs = (pixels, of_pixels[0], keys, key_bias, gamma, beta, tokens[0], *constants)
+    layout = (*of_pixels[1:], *tokens[1:])
     chosen = dispatch.choose(problem, backend)
     if chosen == dispatch.REFERENCE:
-        y = reference.modulate(*inputs, eps=eps, negative_slope=negative_slope)
+        y = reference.modulate(ModulationCall(*inputs, layout, eps, negative_slope))
     else:
-        layout = (*of_pixels[1:], *tokens[1:])
         y = modulation_library.modulation_fwd(*inputs, *layout, eps, negative_slope, chosen)[0]
     return y.unflatten(2, (height, width))
 
@@ -157,8 +164,8 @@ def _flat_labels(
     size: tuple[int, int] | None = None,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Labels (B, N) with a layout's order and offsets; maps of ``size`` are flattened."""
-    if isinstance(labels, Tensor) and size is not None and tuple(labels.shape[-2:]) == size:
-        flat = labels.flatten(-2)
-        if flat.dim() in (1, 2):
-            labels = flat
-    return open_labels(name, labels, batch, count, device)
+    flat = ((batch, count), (count,))
+    if size is not None and isinstance(labels, Tensor) and labels.shape not in flat:
+        check_labels(name, labels, batch, size, device, "x")
+        labels = labels.flatten(-2)
+    return open_labels(name, labels, batch, count, device, "x")

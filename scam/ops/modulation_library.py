@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``scam::modulation_fwd`` and ``scam::modulation_bwd``: the modulation as PyTorch sees it.
 
-Pixels are flattened: shapes as in :class:`scam.ops.backends.ModulationBackend`.
+Pixels are flattened: shapes as in :class:`scam.ops.modulation_call.ModulationCall`.
 """
 
 from typing import Any, cast
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scam.ops import autocast, dispatch
 from scam.ops.backends import ModulationBackend
+from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import MODULATION, modulation_problem
 from scam.ops.registration import as_saved, define, first_order_only, register_autograd
 
@@ -32,8 +33,15 @@ _BACKWARD = (
     "Tensor grad_noise_scale)"
 )
 _DIFFERENTIABLE = (0, 2, 3, 4, 5, 8, 9, 11)  # places among the inputs
-_NUM_INPUTS = 12
+_NUM_INPUTS, _NUM_OPTIONS = 12, 7
 _LABELS = (1, 6)
+
+
+def _call(inputs: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[ModulationCall, str]:
+    """What is asked, and of which backend."""
+    *layout, eps, negative_slope, name = options
+    arguments: Any = (*inputs, tuple(layout), eps, negative_slope)
+    return ModulationCall(*arguments), name
 
 
 def _serving(name: str, x: Tensor) -> ModulationBackend:
@@ -41,17 +49,14 @@ def _serving(name: str, x: Tensor) -> ModulationBackend:
 
 
 def _forward(*args: Any) -> tuple[Tensor, ...]:
-    *tensors, eps, negative_slope, name = args
-    arguments: Any = (*tensors[:-4], tuple(tensors[-4:]))
-    return _serving(name, args[0]).modulation_forward(
-        *arguments, eps=eps, negative_slope=negative_slope
-    )
+    call, name = _call(args[:_NUM_INPUTS], args[_NUM_INPUTS:])
+    with torch.cuda.device_of(call.x):
+        return _serving(name, call.x).modulation_forward(call)
 
 
-def _forward_fake(x: Tensor, labels: Tensor, keys: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    statistics = x.new_empty(x.shape[:2], dtype=torch.promote_types(x.dtype, torch.float32))
-    lse = statistics.new_empty((x.shape[0], keys.shape[1], x.shape[2]))
-    return torch.empty_like(x), lse, statistics, torch.empty_like(statistics)
+def _forward_fake(*args: Any) -> tuple[Tensor, ...]:
+    call, _ = _call(args[:_NUM_INPUTS], args[_NUM_INPUTS:])
+    return torch.empty_like(call.x), *call.empty_statistics()
 
 
 def _cast_inputs(*args: Any) -> tuple[Any, ...]:
@@ -62,22 +67,26 @@ def _cast_inputs(*args: Any) -> tuple[Any, ...]:
     return *inputs, *args[_NUM_INPUTS:]
 
 
-def _backward(*args: Any) -> tuple[Tensor, ...]:
-    *tensors, eps, negative_slope, name = args
-    arguments: Any = (*tensors[:-4], tuple(tensors[-4:]))
-    x = tensors[1]
-    gradients = _serving(name, x).modulation_backward(
-        *arguments, eps=eps, negative_slope=negative_slope
+def _backward(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
+    inputs, statistics, options = (
+        args[:_NUM_INPUTS],
+        args[_NUM_INPUTS:-_NUM_OPTIONS],
+        args[-_NUM_OPTIONS:],
     )
-    # A schema cannot return an optional tensor.
-    return tuple(x.new_empty(0) if gradient is None else gradient for gradient in gradients)
+    call, name = _call(inputs, options)
+    with torch.cuda.device_of(call.x):
+        found = _serving(name, call.x).modulation_backward(call, grad_y, *statistics)
+    return _returnable(call, found)
 
 
 def _backward_fake(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
-    x = args[0]
-    given = (args[place] for place in _DIFFERENTIABLE)
-    x_like, *small = (x.new_empty(0) if value is None else value for value in given)
-    return torch.empty_like(x_like), *(x.new_empty(value.shape) for value in small)
+    call, _ = _call(args[:_NUM_INPUTS], args[-_NUM_OPTIONS:])
+    return _returnable(call, call.empty_gradients())
+
+
+def _returnable(call: ModulationCall, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
+    """A schema cannot return an optional tensor."""
+    return tuple(call.x.new_empty(0) if gradient is None else gradient for gradient in gradients)
 
 
 modulation_fwd = define(_FORWARD, _forward, _forward_fake, _cast_inputs)
@@ -99,7 +108,7 @@ class _Modulate(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor | None, *_: None) -> tuple[Any, ...]:
         *tensors, lse, mean, rstd = ctx.saved_tensors
         inputs, layout = tensors[:_NUM_INPUTS], tensors[_NUM_INPUTS:]
-        wanted: list[Tensor | None] = [None] * (_NUM_INPUTS + 7)
+        wanted: list[Tensor | None] = [None] * (_NUM_INPUTS + _NUM_OPTIONS)
         if grad_y is None:
             return tuple(wanted)
         options = (ctx.eps, ctx.negative_slope, ctx.backend)

@@ -21,9 +21,9 @@ EMPTY = ("zero", "uniform")
 class Problem:
     """The facts a backend may decide on, known without looking at any value.
 
-    Sizes are not among them, but for two properties of the widths: a backend serves any number of
-    queries, keys, pixels and labels, and a compiled graph does not have to be specialised to the
-    sizes it was first seen with.
+    Sizes are not among them, but for three properties of the widths: a backend serves any number
+    of queries, keys, pixels and labels, and a compiled graph does not have to be specialised to
+    the sizes it was first seen with.
     """
 
     device_type: str
@@ -33,6 +33,7 @@ class Problem:
     op: str = ATTENTION
     aligned: bool = True  # D and Dv, or C of a modulation, are multiples of 16
     beyond_256: bool = False  # one of them is larger than that
+    beyond_1024: bool = False
 
 
 def check_problem(
@@ -70,15 +71,17 @@ def modulation_problem(x: Tensor, dtype: torch.dtype) -> Problem:
     return Problem(x.device.type, dtype, False, "zero", MODULATION, *_properties((x.shape[1],)))
 
 
-def _properties(widths: tuple[int, ...]) -> tuple[bool, bool]:
-    """``aligned`` and ``beyond_256``, by branches: a compiled graph then sees constants."""
-    aligned, beyond_256 = True, False
+def _properties(widths: tuple[int, ...]) -> tuple[bool, bool, bool]:
+    """From ``aligned`` on, by branches: a compiled graph then sees constants."""
+    aligned, beyond_256, beyond_1024 = True, False, False
     for width in widths:
         if width % 16:
             aligned = False
         if width > 256:
             beyond_256 = True
-    return aligned, beyond_256
+        if width > 1024:
+            beyond_1024 = True
+    return aligned, beyond_256, beyond_1024
 
 
 def check_tensors(given: dict[str, Tensor]) -> torch.dtype:
@@ -143,8 +146,10 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor | None) -> None:
         )
 
 
-def check_labels(name: str, labels: Tensor, batch: int, count: int, device: torch.device) -> None:
-    """Check one label tensor, (``batch``, ``count``) or (``count``,).
+def check_labels(
+    name: str, labels: Tensor, batch: int, size: tuple[int, ...], device: torch.device, of: str
+) -> None:
+    """Check one label tensor, (``batch``, *``size``) or ``size``, of the tensor called ``of``.
 
     Raises:
         TypeError: not a tensor, or not of an integer dtype in ``LABEL_DTYPES``.
@@ -156,9 +161,9 @@ def check_labels(name: str, labels: Tensor, batch: int, count: int, device: torc
         )
     if labels.dtype not in LABEL_DTYPES:
         raise TypeError(f"{name}: expected uint8, int8, int16, int32 or int64, got {labels.dtype}")
-    if tuple(labels.shape) not in ((batch, count), (count,)):
-        raise ValueError(
-            f"{name}: expected shape ({batch}, {count}) or ({count},), got {tuple(labels.shape)}"
-        )
+    # By rank first: comparing the batch with other sizes would bind a traced graph to them.
+    found = tuple(labels.shape)
+    if found != (size if labels.dim() == len(size) else (batch, *size)):
+        raise ValueError(f"{name}: expected shape {(batch, *size)} or {size}, got {found}")
     if labels.device != device:
-        raise ValueError(f"{name} is on {labels.device}, query on {device}: expected one")
+        raise ValueError(f"{name} is on {labels.device}, {of} on {device}: expected one")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from scam.ops.autocast import cast, without_autocast
 from scam.ops.memory import empty_output
+from scam.ops.modulation_call import ModulationCall
 
 
 def visibility(query_labels: Tensor, key_labels: Tensor) -> Tensor:
@@ -86,46 +87,29 @@ def _as_laid_out(out: Tensor, strides: tuple[int, ...]) -> Tensor:
     return out.permute(order).contiguous().permute(inverse)
 
 
-def modulate(
-    x: Tensor,
-    labels: Tensor,
-    keys: Tensor,
-    key_bias: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    token_labels: Tensor,
-    position: Tensor | None,
-    default_gamma: Tensor | None,
-    default_beta: Tensor | None,
-    noise: Tensor | None,
-    noise_scale: Tensor | None,
-    *,
-    eps: float,
-    negative_slope: float,
-) -> Tensor:
+def modulate(call: ModulationCall) -> Tensor:
     """What :func:`scam.ops.semantic_modulation` means, on flattened pixels.
 
-    Shapes as in :class:`scam.ops.backends.ModulationBackend`. Intermediates are fp32, or fp64 for
-    fp64 inputs.
+    Intermediates are fp32, or fp64 for fp64 inputs.
     """
-    x, keys, key_bias, gamma, beta = (cast(t) for t in (x, keys, key_bias, gamma, beta))
-    position, default_gamma, default_beta, noise, noise_scale = (
-        None if t is None else cast(t)
-        for t in (position, default_gamma, default_beta, noise, noise_scale)
+    x, keys, key_bias, gamma, beta = (cast(t) for t in (call.x, *call.tokens))
+    optional = (call.position, *call.per_channel, call.noise)
+    position, default_gamma, default_beta, noise_scale, noise = (
+        None if t is None else cast(t) for t in optional
     )
-    tokens = (keys, key_bias, gamma, beta)
     with without_autocast(x.device.type):
         wide = torch.promote_types(x.dtype, torch.float32)
         values = x.to(wide)
+        tokens = (keys, key_bias, gamma, beta)
         scale, shift = _scale_and_shift(
-            values, labels, token_labels, *tokens, position, default_gamma, default_beta
+            values, call.labels, call.token_labels, *tokens, position, default_gamma, default_beta
         )
         centred = values - values.mean(-1, keepdim=True)
         variance = centred.square().mean(-1, keepdim=True)
-        y = torch.addcmul(shift, scale, centred * (variance + eps).rsqrt())
+        y = torch.addcmul(shift, scale, centred * (variance + call.eps).rsqrt())
         if noise is not None and noise_scale is not None:
             y = torch.addcmul(y, noise_scale.to(wide)[:, None], noise.to(wide)[:, None])
-        y = F.leaky_relu(y, negative_slope).to(x.dtype)
+        y = F.leaky_relu(y, call.negative_slope).to(x.dtype)
     return _as_laid_out(y, torch.empty_like(x).stride())
 
 

@@ -14,6 +14,7 @@ from scam.testing.modulation import (
     MAPS,
     ModulationInputs,
     assert_modulation_matches_oracle,
+    away_from_kink,
     make_modulation_inputs,
     modulation_outcome,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "assert_matches_oracle",
     "assert_modulation_matches_oracle",
     "assert_within_budget",
+    "away_from_kink",
     "lay_out",
     "make_inputs",
     "make_modulation_inputs",

@@ -155,26 +155,35 @@ def modulation_outcome(
     return {"y": y.detach()} | leaves.gradients()
 
 
+def away_from_kink(inputs: ModulationInputs, **options: Any) -> Tensor:
+    """Where rounding cannot carry the leaky ReLU's argument across 0: bool, like y.
+
+    Elsewhere no two gradients are comparable. ``options``: eps, negative_slope.
+    """
+    linear = semantic_modulation(
+        **inputs.to(torch.float64).arguments(),
+        backend="reference",
+        **{**options, "negative_slope": 1.0},
+    )
+    return linear.abs() > 64 * torch.finfo(inputs.x.dtype).eps * (1 + linear.abs())
+
+
 def assert_modulation_matches_oracle(
     inputs: ModulationInputs, *, backend: str, **options: Any
 ) -> None:
     """Hold one backend's results and gradients against fp64 on the same, already rounded inputs.
 
     The reference in the inputs' own dtype is the yardstick; see
-    :func:`scam.testing.assert_within_budget`. Gradients arrive only where rounding cannot carry
-    the leaky ReLU's argument across 0. Those of x and of the defaults are small differences of
-    large sums, in which eager code may be exact by luck: they are allowed 16 roundings.
+    :func:`scam.testing.assert_within_budget`. Gradients arrive only :func:`away_from_kink`. Those
+    of x and of the defaults are small differences of large sums, in which eager code may be exact
+    by luck: they are allowed 16 roundings.
     """
     dtype = inputs.x.dtype
-    wide = inputs.to(torch.float64)
-    linear = semantic_modulation(
-        **wide.arguments(), backend="reference", **{**options, "negative_slope": 1.0}
-    )
-    comparable = linear.abs() > 64 * torch.finfo(dtype).eps * (1 + linear.abs())
+    comparable = away_from_kink(inputs, **options)
     runs = {"comparable": comparable, "rounded_to": dtype, **options}
     actual = modulation_outcome(inputs, backend=backend, **runs)
     eager = modulation_outcome(inputs, backend="reference", **runs)
-    exact = modulation_outcome(wide, backend="reference", **runs)
+    exact = modulation_outcome(inputs.to(torch.float64), backend="reference", **runs)
     assert actual.keys() == exact.keys()
     for name in exact:
         roundings = None if dtype == torch.float64 else 4 if name == "y" else 16

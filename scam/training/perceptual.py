@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perceptual distances between pictures in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -119,24 +120,36 @@ class Vgg19Distance(nn.Module):
         return taps
 
 
+def lpips_distance(net: str, weights: Path) -> nn.Module:
+    """LPIPS of two batches (B, 3, H, W) in [-1, 1], with ``net`` "alex" or "vgg" as its trunk.
+
+    ``weights``: torchvision's state dict of the trunk; the calibration comes with package lpips,
+    without which this is an ImportError.
+    """
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lpips speaks to torchvision in old words
+        distance = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    holder = nn.Module()
+    holder.features = nn.Sequential()
+    for part in distance.net.children():
+        for index, layer in part.named_children():
+            holder.features.add_module(index, layer)
+    load_weights(holder, weights, only="features.")
+    frozen: nn.Module = distance.eval().requires_grad_(False)
+    return frozen
+
+
 class LpipsDistance(nn.Module):
     """LPIPS with its VGG-16 trunk loaded from torchvision's file (Zhang et al., CVPR 2018)."""
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
         try:
-            import lpips
+            self.distance = lpips_distance("vgg", weights)
         except ImportError as error:
             raise InputError("perceptual lpips: `pip install lpips` (extra [eval])") from error
-        self.distance = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
-        trunk = nn.Sequential()
-        for part in self.distance.net.children():
-            for index, layer in part.named_children():
-                trunk.add_module(index, layer)
-        holder = nn.Module()
-        holder.features = trunk
-        load_weights(holder, weights, only="features.")
-        self.distance.eval().requires_grad_(False)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """See :func:`build_perceptual`."""

@@ -154,6 +154,10 @@ def test_wrong_arguments_raise_with_words(module: ModuleType) -> None:
         module.modulation_forward(modulation, 0)
 
 
+def test_no_more_channels_than_refusals_say(module: ModuleType) -> None:
+    assert module.max_channels == 1024
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_launch_without_a_gpu_raises_with_words(module: ModuleType) -> None:
     call = _packing(module)
@@ -180,6 +184,7 @@ def test_refusals_in_words() -> None:
     assert "needs widths that are multiples of 16" in why(aligned=False)
     assert "serves attention up to width 256" in why(beyond_256=True)
     assert "width 256" not in why(beyond_256=True, op=MODULATION)
+    assert "serves a modulation up to 1024 channels" in why(beyond_1024=True, op=MODULATION)
 
 
 def test_says_how_to_build_what_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scam.ops import SemanticLayout
+from scam.ops import SemanticLayout, modulation_library
 from scam.ops.backends import cuda_call
 from scam.testing import assert_matches_oracle, make_inputs, outcome, poisoned_memory
 from scam.testing.attention import Inputs
@@ -233,6 +233,20 @@ def test_modulation_of_nothing(sizes: dict[str, object]) -> None:
 )
 def test_attention_over_nothing(sizes: dict[str, int]) -> None:
     check_attention(make_inputs(dtype=BF16, **sizes))
+
+
+def test_gradients_of_tokens_lie_as_shape_inference_says() -> None:
+    """Contiguous, whatever the strides of the tokens; a compiled graph relies on it."""
+    inputs = make_modulation_inputs(size=(6, 6), heads=2, extras=False, dtype=BF16)
+    keys, gamma = (t.mT.contiguous().mT for t in (inputs.keys, inputs.gamma))
+    x, labels = inputs.x.flatten(2), inputs.labels.flatten(1)
+    tokens = (keys, inputs.key_bias, gamma, inputs.beta)
+    given = (x, labels, *tokens, inputs.token_labels, *(None,) * 5)
+    options = (*(None,) * 4, 1e-5, 0.2, "cuda")
+    y, *statistics = modulation_library.modulation_fwd(*given, *options)
+    _, *gradients = modulation_library.modulation_bwd(y, *given, *statistics, *options)
+    assert all(t.is_contiguous() for t in gradients[:4])
+    check_modulation(replace(inputs, keys=keys, gamma=gamma))
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0])

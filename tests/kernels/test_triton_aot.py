@@ -17,6 +17,7 @@ import torch
 
 from scam.ops import SemanticLayout
 from scam.ops.backends import triton as backend
+from scam.ops.backends import triton_plan
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"
@@ -71,7 +72,8 @@ def compiled(
         names.append(f"{module.rpartition('.')[2]}.{name}")
         launch(kernel, programs, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(backend, "launch", named)
+    for user in (backend, triton_plan):
+        monkeypatch.setattr(user, "launch", named)
     with aot.compiling(target) as found:
         for queries, keys in ((512, 24), (24, 512)):
             query, key = (

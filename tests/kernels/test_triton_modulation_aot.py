@@ -19,6 +19,7 @@ import torch
 
 from scam.ops import SemanticLayout
 from scam.ops.backends import triton_modulation as backend
+from scam.ops.modulation_call import ModulationCall
 from scam.testing import make_modulation_inputs
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -89,17 +90,14 @@ def compiled(
     assert position is not None
     assert default_gamma is not None
     assert noise is not None
-    inputs = (
+    call = ModulationCall(
         given.x.flatten(2), pixels.labels, given.keys, given.key_bias, given.gamma, given.beta,
         tokens.labels, position.flatten(1), default_gamma.expand(2, -1), default_beta,
-        noise.flatten(1), noise_scale,
+        noise.flatten(1), noise_scale, layout, 1e-5, 0.2,
     )  # fmt: skip
     with aot.compiling(target) as found:
-        y, *statistics = backend.modulation_forward(*inputs, layout, eps=1e-5, negative_slope=0.2)
-        grad_y = torch.empty_like(y)
-        backend.modulation_backward(
-            grad_y, *inputs, *statistics, layout, eps=1e-5, negative_slope=0.2
-        )
+        y, *statistics = backend.modulation_forward(call)
+        backend.modulation_backward(call, torch.empty_like(y), *statistics)
     return list(zip(many, found, strict=True))
 
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from scam.errors import InputError
 from scam.evaluation import networks, quality
 from scam.evaluation.rows import MissingError
+from scam.training.perceptual import PyramidDistance
 
 
 @pytest.fixture
@@ -133,6 +135,33 @@ def test_ssim_is_torchmetrics_(monkeypatch: pytest.MonkeyPatch) -> None:
     metric = theirs.StructuralSimilarityIndexMeasure(data_range=2.0)
     assert row.value == pytest.approx(float(metric(Batch.reconstruction, Batch.image)), abs=1e-6)
     assert row.n == 6
+
+
+def painted(real: Tensor, reconstruction: Tensor) -> SimpleNamespace:
+    return SimpleNamespace(image=real, reconstruction=reconstruction)
+
+
+def test_pyramid_is_the_training_loss_of_each_picture() -> None:
+    real, other = (torch.rand(3, 3, 24, 20) * 2 - 1 for _ in range(2))
+    meter = quality.pyramid_meter()
+    meter.update(painted(real, other))  # type: ignore[arg-type]  # all that it needs
+    (row,) = meter.rows()
+    assert row.value == pytest.approx(float(PyramidDistance()(other, real)), rel=1e-5)
+    assert (row.n, row.better) == (3, "lower")
+
+
+def test_detail_is_one_for_the_picture_itself_and_less_for_blur() -> None:
+    real = torch.rand(2, 3, 24, 20) * 2 - 1
+    blurred = torch.nn.functional.avg_pool2d(real, 3, stride=1, padding=1)
+    found = []
+    for reconstruction in (real, 0.5 * real, blurred):
+        meter = quality.detail_meter()
+        meter.update(painted(real, reconstruction))  # type: ignore[arg-type]
+        found.append(meter.rows()[0].value)
+    assert found[0] == pytest.approx(1)
+    assert found[1] == pytest.approx(0.5)
+    assert found[2] is not None
+    assert found[2] < 0.5
 
 
 class TestDinoV2:

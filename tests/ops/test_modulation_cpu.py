@@ -10,6 +10,7 @@ import torch
 
 from scam.ops import semantic_modulation
 from scam.ops.backends import cpu
+from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import Problem
 from scam.testing import (
     ModulationInputs,
@@ -141,12 +142,11 @@ def test_an_outlier_costs_no_digits_of_the_variance(isa: str) -> None:
     inputs = make_modulation_inputs(size=(64, 64), channels=4, extras=False, batch=1)
     x = inputs.x.clone()
     x[..., 0, 0] = 1e4
-    found = cpu.modulation_forward(
+    call = ModulationCall(
         x.flatten(2), inputs.labels.flatten(1), inputs.keys, inputs.key_bias, inputs.gamma,
-        inputs.beta, inputs.token_labels, None, None, None, None, None, (None,) * 4,
-        eps=1e-5, negative_slope=0.2,
+        inputs.beta, inputs.token_labels, None, None, None, None, None, (None,) * 4, 1e-5, 0.2,
     )  # fmt: skip
-    mean, rstd = found[2:]
+    _, _, mean, rstd = cpu.modulation_forward(call)
     wide = x.double().flatten(2)
     torch.testing.assert_close(mean.double(), wide.mean(-1), rtol=1e-5, atol=0.0)
     wanted = (wide.var(-1, correction=0) + 1e-5).rsqrt()

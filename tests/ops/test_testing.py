@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The helpers must be able to fail."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from scam.testing import MEMORY, assert_within_budget, lay_out, make_inputs, poisoned_memory
+from scam.testing.modulation import away_from_kink, make_modulation_inputs
 
 EXACT = torch.linspace(-1, 1, 1000, dtype=torch.float64) ** 3
 EAGER = EXACT.float() + 1e-5 * torch.sin(torch.arange(1000))
@@ -123,3 +126,13 @@ def test_layouts_in_memory() -> None:
     assert lay_out(tensor, "expanded").stride()[0] == 0
     with pytest.raises(ValueError, match="got 'sideways'"):
         lay_out(tensor, "sideways")
+
+
+def test_only_pixels_at_the_kink_are_left_out() -> None:
+    inputs = make_modulation_inputs(extras=False, size=(8, 8))
+    x = torch.zeros_like(inputs.x)  # normalised: 0, so that what is left is the shift
+    beta = torch.where(torch.arange(16) < 8, 1e-6, -1e-4).expand_as(inputs.beta)
+    sees = (inputs.labels >= 0) & (inputs.labels < 4)
+    found = away_from_kink(replace(inputs, x=x, beta=beta, token_labels=torch.arange(24) % 4))
+    assert not found[:, :8].any()
+    assert torch.equal(found[:, 8:], sees[:, None].expand(-1, 8, -1, -1))

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from scam.ops.layout import Layouts
 from scam.ops.memory import empty_output
+from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import Problem
 
 name = "cpu"
@@ -77,7 +79,7 @@ def forward(
     value: Tensor | None,
     query_labels: Tensor,
     key_labels: Tensor,
-    layout: tuple[Tensor | None, ...],
+    layout: Layouts,
     *,
     scale: float,
     empty: str,
@@ -107,7 +109,7 @@ def backward(
     lse: Tensor,
     query_labels: Tensor,
     key_labels: Tensor,
-    layout: tuple[Tensor | None, ...],
+    layout: Layouts,
     *,
     scale: float,
     empty: str,
@@ -122,66 +124,29 @@ def backward(
     return grad_query, grad_key, grad_value
 
 
-def modulation_forward(
-    x: Tensor,
-    labels: Tensor,
-    keys: Tensor,
-    key_bias: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    token_labels: Tensor,
-    position: Tensor | None,
-    default_gamma: Tensor | None,
-    default_beta: Tensor | None,
-    noise: Tensor | None,
-    noise_scale: Tensor | None,
-    layout: tuple[Tensor | None, ...],
-    *,
-    eps: float,
-    negative_slope: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Modulate; see :class:`scam.ops.backends.ModulationBackend`."""
-    y = torch.empty_like(x)
-    mean = x.new_empty(x.shape[:2], dtype=torch.promote_types(x.dtype, torch.float32))
-    rstd = torch.empty_like(mean)
-    lse = mean.new_empty((x.shape[0], keys.shape[1], x.shape[2]))
-    torch.ops.scam_cpu.modulation_forward(
-        x, labels, keys, key_bias, gamma, beta, token_labels, position, default_gamma,
-        default_beta, noise, noise_scale, eps, negative_slope, y, lse, mean, rstd,
-    )  # fmt: skip
-    return y, lse, mean, rstd
+    y, statistics = torch.empty_like(call.x), call.empty_statistics()
+    options = (call.eps, call.negative_slope)
+    torch.ops.scam_cpu.modulation_forward(*_tensors(call), *options, y, *statistics)
+    return y, *statistics
 
 
 def modulation_backward(
-    grad_y: Tensor,
-    x: Tensor,
-    labels: Tensor,
-    keys: Tensor,
-    key_bias: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    token_labels: Tensor,
-    position: Tensor | None,
-    default_gamma: Tensor | None,
-    default_beta: Tensor | None,
-    noise: Tensor | None,
-    noise_scale: Tensor | None,
-    lse: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    layout: tuple[Tensor | None, ...],
-    *,
-    eps: float,
-    negative_slope: float,
+    call: ModulationCall, grad_y: Tensor, lse: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Return all gradients; see :class:`scam.ops.backends.ModulationBackend`."""
-    small = (keys, key_bias, gamma, beta, default_gamma, default_beta, noise_scale)
-    gradients = (
-        torch.empty_like(x),
-        *(None if tensor is None else tensor.new_empty(tensor.shape) for tensor in small),
-    )
+    gradients = call.empty_gradients()
+    options = (call.eps, call.negative_slope)
     torch.ops.scam_cpu.modulation_backward(
-        grad_y, x, labels, keys, key_bias, gamma, beta, token_labels, position, default_gamma,
-        default_beta, noise, noise_scale, lse, mean, rstd, eps, negative_slope, *gradients,
-    )  # fmt: skip
+        grad_y, *_tensors(call), lse, mean, rstd, *options, *gradients
+    )
     return gradients
+
+
+def _tensors(call: ModulationCall) -> tuple[Tensor | None, ...]:
+    """As the kernels take them."""
+    return (
+        call.x, call.labels, *call.tokens, call.token_labels, call.position, call.default_gamma,
+        call.default_beta, call.noise, call.noise_scale,
+    )  # fmt: skip

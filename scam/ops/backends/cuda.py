@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops.backends import Layouts
 from scam.ops.backends.cuda_call import (
     DTYPES,
     Packed,
@@ -18,13 +17,13 @@ from scam.ops.backends.cuda_call import (
     in_order,
     labels_of,
     load,
-    on_device,
     pieces_of,
     readable,
     stream_of,
     view,
 )
 from scam.ops.backends.cuda_modulation import modulation_backward, modulation_forward
+from scam.ops.layout import Layouts
 from scam.ops.memory import empty_output
 from scam.ops.problem import MODULATION, Problem
 
@@ -62,6 +61,8 @@ def refusals(problem: Problem) -> list[str]:
         reasons.append("needs widths that are multiples of 16")
     if problem.op != MODULATION and problem.beyond_256:
         reasons.append("serves attention up to width 256")
+    if problem.op == MODULATION and problem.beyond_1024:
+        reasons.append("serves a modulation up to 1024 channels")
     if problem.empty != "zero":
         reasons.append(f"has no empty={problem.empty!r}")
     try:
@@ -89,7 +90,6 @@ def _attention(x: Tensor, last: bool, labels: Tensor, packed: Packed, scale: flo
     return call
 
 
-@on_device
 def forward(
     query: Tensor,
     key: Tensor,
@@ -136,7 +136,6 @@ def forward(
     return out, lse
 
 
-@on_device
 def backward(
     grad_out: Tensor,
     grad_lse: Tensor | None,

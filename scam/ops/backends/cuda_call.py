@@ -2,17 +2,14 @@
 """Tensors as the CUDA kernels take them: views, packed tokens, plans, results."""
 
 import importlib
-from collections.abc import Callable
-from functools import cache, wraps
-from typing import Any, TypeVar, cast
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from scam.ops.backends import Layouts
+from scam.ops.layout import Layouts
 from scam.ops.tiles import plan, split
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 DTYPES = (torch.bfloat16, torch.float16)
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -35,19 +32,6 @@ def load() -> Any:
         return importlib.import_module("scam._cuda")
     except ModuleNotFoundError as error:
         raise ImportError(HOW_TO_BUILD) from error
-
-
-def on_device(function: Function) -> Function:
-    """Run a function with the device of its first argument, a tensor, as the current one."""
-
-    @wraps(function)
-    def guarded(*args: Any, **options: Any) -> Any:
-        if args[0].device.type != "cuda":  # the emulator in the tests
-            return function(*args, **options)
-        with torch.cuda.device(args[0].device):
-            return function(*args, **options)
-
-    return cast(Function, guarded)
 
 
 def stream_of(tensor: Tensor) -> int:

@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.ops.backends.triton_launch import launch, rows, shared_options
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
 from scam.ops.backends.triton_plan import Division
+from scam.ops.layout import Layouts
 from scam.ops.memory import empty_output
 from scam.ops.problem import Problem
 from scam.ops.tiles import Pieces
@@ -26,8 +28,6 @@ name = "triton"
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 PIECES = 1024  # programs that a sum over wide items is divided between
 PARTIAL_BYTES = 8 << 20  # partial rows beyond one per narrow item and head
-
-Layouts = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 
 def refusals(problem: Problem) -> list[str]:
@@ -52,21 +52,6 @@ def refusals(problem: Problem) -> list[str]:
 def _capability() -> tuple[int, int]:
     """Of the current GPU; what the kernels are tuned for without one."""
     return torch.cuda.get_device_capability() if torch.cuda.is_available() else (9, 0)
-
-
-def launch(kernel: Any, programs: int, *args: Any, warps: int, stages: int, **tile: Any) -> None:
-    """Run ``programs`` programs of a kernel on the current stream."""
-    if programs:
-        # Contraction into fused multiply-adds is Triton's default only up to 3.9.
-        options = {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": True}
-        kernel[(programs,)](*args, **tile, **options)
-
-
-def rows(tensor: Tensor) -> tuple[Any, ...]:
-    """A (B, H, N, C) tensor as kernels take it: with its strides and whether items are dense."""
-    from triton.language import constexpr
-
-    return tensor, *tensor.stride(), constexpr(tensor.stride(2) == 1 != tensor.stride(3))
 
 
 @dataclass(frozen=True)
@@ -126,18 +111,11 @@ class _Call:
 
         itemsize = self.query.element_size()
         chosen = config(kernel, itemsize, max(self.widths), _capability())
-        chunks, value_chunks = (-(-width // chosen.chunk) for width in self.widths)
-        tf32 = itemsize == 4 and torch.backends.cuda.matmul.fp32_precision == "tf32"
-        return chosen, {
-            "TILE": chosen.tile,
+        channels, value_channels = self.widths
+        return chosen, shared_options(chosen, itemsize, channels) | {
             "KEYS" if self.wide_queries else "ROWS": NARROW,
-            "CHUNK": chosen.chunk,
-            "CHUNKS": chunks,
-            "VALUE_CHUNKS": value_chunks,
+            "VALUE_CHUNKS": -(-value_channels // chosen.chunk),
             "SHARED": self.value is None,
-            "PRECISION": "tf32" if tf32 else "ieee",
-            "warps": chosen.warps,
-            "stages": chosen.stages,
         }
 
 
@@ -160,8 +138,7 @@ def forward(
     call = _Call(query, key, value, query_labels, key_labels, layout, scale, empty)
     out = empty_output(query, call.widths[1])
     lse = query.new_empty(query.shape[:-1], dtype=torch.float32)
-    with torch.cuda.device_of(query):
-        (_forward_queries if call.wide_queries else _forward_keys)(call, out, lse)
+    (_forward_queries if call.wide_queries else _forward_keys)(call, out, lse)
     return out, lse
 
 
@@ -235,9 +212,8 @@ def backward(
     grad_value = None if value is None else torch.empty_like(value)
     lse = lse.contiguous()
     grad_lse = None if grad_lse is None else grad_lse.contiguous()
-    with torch.cuda.device_of(query):
-        step = _backward_queries if call.wide_queries else _backward_keys
-        step(call, grad_out, grad_lse, out, lse, grad_query, grad_key, grad_value)
+    step = _backward_queries if call.wide_queries else _backward_keys
+    step(call, grad_out, grad_lse, out, lse, grad_query, grad_key, grad_value)
     return grad_query, grad_key, grad_value
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops.backends import Layouts
+from scam.ops.backends.triton_launch import launch, rows, shared_options
+from scam.ops.modulation_call import ModulationCall
 from scam.ops.tiles import Pieces, TilePlan, plan, split
 
 PIECES = 1024  # programs that a sum over pixels is divided between
@@ -16,48 +17,44 @@ PARTIAL_BYTES = 8 << 20  # partial rows beyond one per token and head
 
 @dataclass(frozen=True)
 class _Call:
-    """Arguments of one call, shapes as in :class:`scam.ops.backends.ModulationBackend`."""
+    """One call, its arguments as kernels take them."""
 
-    x: Tensor
-    labels: Tensor
-    keys: Tensor
-    key_bias: Tensor
-    gamma: Tensor
-    beta: Tensor
-    token_labels: Tensor
-    position: Tensor | None
-    default_gamma: Tensor | None
-    default_beta: Tensor | None
-    noise: Tensor | None
-    noise_scale: Tensor | None
-    layout: Layouts
-    negative_slope: float
+    given: ModulationCall
+
+    @property
+    def x(self) -> tuple[Any, ...]:
+        """(B, 1, N, C)."""
+        return rows(_map(self.given.x))
 
     @property
     def tokens(self) -> tuple[Any, ...]:
-        """keys, key_bias, gamma, beta as kernels take them."""
-        key_bias = self.key_bias, *self.key_bias.stride()
-        return rows(self.keys), key_bias, rows(self.gamma), rows(self.beta)
+        """keys, key_bias, gamma, beta."""
+        keys, key_bias, gamma, beta = self.given.tokens
+        return rows(keys), (key_bias, *key_bias.stride()), rows(gamma), rows(beta)
 
     @property
     def constants(self) -> tuple[Any, ...]:
-        """position, default_gamma, default_beta, noise, noise_scale as kernels take them."""
-        position = None if self.position is None else rows(_map(self.position[None]))
-        noise = None if self.noise is None else self.noise.contiguous()
-        noise_scale = None if self.noise_scale is None else self.noise_scale[None]
-        defaults = _channels(self.default_gamma), _channels(self.default_beta)
-        return position, *defaults, noise, _channels(noise_scale)
+        """position, default_gamma, default_beta, noise, noise_scale."""
+        given = self.given
+        return (
+            None if given.position is None else rows(_map(given.position[None])),
+            _channels(given.default_gamma),
+            _channels(given.default_beta),
+            None if given.noise is None else given.noise.contiguous(),
+            None if given.noise_scale is None else _channels(given.noise_scale[None]),
+        )
 
     @property
     def sizes(self) -> tuple[int, int, int, float]:
         """heads, pixels, channels and the slope, last of the arguments of kernels."""
-        return self.keys.shape[1], self.x.shape[2], self.x.shape[1], self.negative_slope
+        (_, channels, pixels), heads = self.given.x.shape, self.given.keys.shape[1]
+        return heads, pixels, channels, self.given.negative_slope
 
     @property
     def wide(self) -> bool:
         """Whether offsets inside a batch element need 64 bits."""
         heads, pixels, _, _ = self.sizes
-        tensors = [self.x, self.keys, self.key_bias, self.gamma, self.beta]
+        tensors = [self.given.x, *self.given.tokens]
         return heads * pixels >= 2**31 or any(
             sum((size - 1) * step for size, step in zip(t.shape[1:], t.stride()[1:], strict=True))
             >= 2**31
@@ -65,16 +62,17 @@ class _Call:
         )
 
     def plan(self, tile: int) -> TilePlan:
-        return plan(self.labels, self.token_labels, self.layout[:2], self.layout[2:], tile)
+        labels, layout = (self.given.labels, self.given.token_labels), self.given.layout
+        return plan(*labels, layout[:2], layout[2:], tile)
 
     def split(self, tiles: TilePlan) -> Pieces:
-        batch, heads, _, channels = self.keys.shape
+        batch, heads, _, channels = self.given.keys.shape
         bytes_per_row = 4 * (3 * channels + 1) * batch * heads
         return split(tiles, -(-PIECES // batch), PARTIAL_BYTES // bytes_per_row)
 
     def passes(self, shared: dict[str, Any]) -> tuple[bool, ...]:
         """MANY of the launches that together take all tiles."""
-        tokens, most = self.keys.shape[2], shared["COLUMNS"] // shared["HEADS"]
+        tokens, most = self.given.keys.shape[2], shared["COLUMNS"] // shared["HEADS"]
         return (False, True) if tokens > most or self.sizes[0] > shared["HEADS"] else (False,)
 
     def config(self, step: str) -> dict[str, Any]:
@@ -82,37 +80,16 @@ class _Call:
         from scam.kernels.modulation_triton.configs import columns, config
 
         heads, _, channels, _ = self.sizes
-        itemsize = self.x.element_size()
+        itemsize, tokens = self.given.x.element_size(), self.given.keys.shape[2]
         chosen = config(step, itemsize, channels)
-        offsets = self.layout[3]
-        labels = self.keys.shape[2] if offsets is None else offsets.shape[1] - 1
-        in_heads, in_columns = columns(heads, -(-self.keys.shape[2] // max(1, labels)))
-        tf32 = itemsize == 4 and torch.backends.cuda.matmul.fp32_precision == "tf32"
-        return {
-            "TILE": chosen.tile,
+        offsets = self.given.layout[3]
+        labels = tokens if offsets is None else offsets.shape[1] - 1
+        in_heads, in_columns = columns(heads, -(-tokens // max(1, labels)))
+        return shared_options(chosen, itemsize, channels) | {
             "WIDE": self.wide,
             "HEADS": in_heads,
             "COLUMNS": in_columns,
-            "CHUNK": chosen.chunk,
-            "CHUNKS": -(-channels // chosen.chunk),
-            "PRECISION": "tf32" if tf32 else "ieee",
-            "warps": chosen.warps,
-            "stages": chosen.stages,
         }
-
-
-def rows(tensor: Tensor) -> tuple[Any, ...]:
-    """A (B, H, N, C) tensor as kernels take it."""
-    from scam.ops.backends import triton
-
-    return triton.rows(tensor)
-
-
-def launch(kernel: Any, programs: int, *args: Any, **options: Any) -> None:
-    """Run ``programs`` programs of a kernel on the current stream."""
-    from scam.ops.backends import triton
-
-    triton.launch(kernel, programs, *args, **options)
 
 
 def _map(tensor: Tensor) -> Tensor:
@@ -125,42 +102,18 @@ def _channels(tensor: Tensor | None) -> tuple[Any, ...] | None:
     return None if tensor is None else (tensor, *tensor.stride())
 
 
-def modulation_forward(
-    x: Tensor,
-    labels: Tensor,
-    keys: Tensor,
-    key_bias: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    token_labels: Tensor,
-    position: Tensor | None,
-    default_gamma: Tensor | None,
-    default_beta: Tensor | None,
-    noise: Tensor | None,
-    noise_scale: Tensor | None,
-    layout: Layouts,
-    *,
-    eps: float,
-    negative_slope: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As :meth:`scam.ops.backends.ModulationBackend.modulation_forward`."""
-    call = _Call(
-        x, labels, keys, key_bias, gamma, beta, token_labels, position, default_gamma,
-        default_beta, noise, noise_scale, layout, negative_slope,
-    )  # fmt: skip
-    (batch, channels, pixels), heads = x.shape, keys.shape[1]
-    y = torch.empty_like(x)
-    mean = x.new_empty(batch, channels, dtype=torch.float32)
-    rstd = torch.empty_like(mean)
-    lse = mean.new_empty(batch, heads, pixels)
+    x, y = call.x, torch.empty_like(call.x)
+    lse, mean, rstd = call.empty_statistics()
     if x.numel():
-        with torch.cuda.device_of(x):
-            _measure(x, mean, rstd, eps, call.wide)
-            shared = call.config("forward")
-            statistics = lse, _channels(mean), _channels(rstd)
-            made = call.plan(shared["TILE"])
-            for many in call.passes(shared):
-                _modulate(call, y, None, statistics, None, made, many, shared)
+        taken = _Call(call)
+        _measure(x, mean, rstd, call.eps, taken.wide)
+        shared = taken.config("forward")
+        statistics = lse, _channels(mean), _channels(rstd)
+        made = taken.plan(shared["TILE"])
+        for many in taken.passes(shared):
+            _modulate(taken, y, None, statistics, None, made, many, shared)
     return y, lse, mean, rstd
 
 
@@ -198,8 +151,8 @@ def _modulate(
 
     tile_rows = made.tiles.shape[1]
     launch(
-        modulate, call.x.shape[0] * tile_rows * shared["CHUNKS"],
-        rows(_map(call.x)), rows(_map(y)), None if grad_y is None else rows(_map(grad_y)),
+        modulate, made.tiles.shape[0] * tile_rows * shared["CHUNKS"],
+        call.x, rows(_map(y)), None if grad_y is None else rows(_map(grad_y)),
         *call.tokens, *call.constants, *statistics, delta,
         made.order, made.order.stride(0), made.narrow_order, made.narrow_order.stride(0),
         made.tiles, tile_rows, *call.sizes, MANY=many, **shared,
@@ -207,43 +160,16 @@ def _modulate(
 
 
 def modulation_backward(
-    grad_y: Tensor,
-    x: Tensor,
-    labels: Tensor,
-    keys: Tensor,
-    key_bias: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    token_labels: Tensor,
-    position: Tensor | None,
-    default_gamma: Tensor | None,
-    default_beta: Tensor | None,
-    noise: Tensor | None,
-    noise_scale: Tensor | None,
-    lse: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    layout: Layouts,
-    *,
-    eps: float,
-    negative_slope: float,
+    call: ModulationCall, grad_y: Tensor, lse: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor | None, ...]:
     """As :meth:`scam.ops.backends.ModulationBackend.modulation_backward`."""
-    call = _Call(
-        x, labels, keys, key_bias, gamma, beta, token_labels, position, default_gamma,
-        default_beta, noise, noise_scale, layout, negative_slope,
-    )  # fmt: skip
-    make = torch.empty if x.numel() else torch.zeros
-    grad_x = torch.empty_like(x)
-    small = [
-        None if t is None else make(t.shape, dtype=x.dtype, device=x.device)
-        for t in (keys, key_bias, gamma, beta, default_gamma, default_beta, noise_scale)
-    ]
-    if x.numel():
+    gradients = call.empty_gradients()
+    grad_x, *small = gradients
+    if call.x.numel():
         statistics = lse.contiguous(), _channels(mean), _channels(rstd)
-        with torch.cuda.device_of(x):
-            _backward(call, grad_y, statistics, grad_x, small)
-    return grad_x, *small
+        _backward(_Call(call), grad_y, statistics, grad_x, small)
+        return gradients
+    return tuple(None if gradient is None else gradient.zero_() for gradient in gradients)
 
 
 def _backward(
@@ -259,7 +185,7 @@ def _backward(
     made = call.plan(shared["TILE"])
     parts = call.split(made)
     grad_inner, delta = _inner(call, grad_y, statistics, grad_x, made, shared)
-    (batch, channels, _), heads = call.x.shape, call.keys.shape[1]
+    batch, heads, _, channels = call.given.keys.shape
     workspace = delta.new_empty
     partial_tokens = workspace(batch, heads, parts.rows, 3, channels)
     partial_bias = workspace(batch, heads, parts.rows)
@@ -268,7 +194,7 @@ def _backward(
     orders = (
         made.order, made.order.stride(0), made.narrow_order, made.narrow_order.stride(0)
     )  # fmt: skip
-    maps = rows(_map(call.x)), rows(_map(grad_y)), rows(_map(grad_inner))
+    maps = call.x, rows(_map(grad_y)), rows(_map(grad_inner))
     passes = call.passes(shared)
     for many in passes:
         launch(
@@ -302,11 +228,11 @@ def _inner(
     With one chunk of channels the former may lie in ``grad_x``: each tile reads it before it
     writes there.
     """
-    (batch, _, pixels), heads, chunks = call.x.shape, call.keys.shape[1], shared["CHUNKS"]
-    grad_inner = grad_x if chunks == 1 else torch.empty_like(call.x)
+    x, (heads, pixels, *_), chunks = call.given.x, call.sizes, shared["CHUNKS"]
+    grad_inner = grad_x if chunks == 1 else torch.empty_like(x)
     passes = call.passes(shared)
-    count = batch * chunks * heads * pixels if True in passes else 0
-    delta = call.x.new_empty(count, dtype=torch.float32)
+    count = x.shape[0] * chunks * heads * pixels if True in passes else 0
+    delta = x.new_empty(count, dtype=torch.float32)
     for many in passes:
         if many or chunks > 1:
             _modulate(call, grad_inner, grad_y, statistics, delta, made, many, shared)
@@ -327,7 +253,7 @@ def _add(
     from scam.kernels.modulation_triton.configs import PARTS
 
     *of_tokens, grad_default_gamma, grad_default_beta, grad_noise_scale = small
-    (batch, channels, pixels), (_, heads, tokens, _) = call.x.shape, call.keys.shape
+    (batch, heads, tokens, channels), pixels = call.given.keys.shape, call.given.x.shape[2]
     block = {"BLOCK": PARTS, "CHUNK": shared["CHUNK"], "CHUNKS": shared["CHUNKS"]}
     launch(
         add_tokens, batch * heads * tokens * shared["CHUNKS"], partial[0], partial[1],
@@ -337,7 +263,7 @@ def _add(
     noise_sums = None if grad_noise_scale is None else torch.empty_like(means[0])
     launch(
         add_channels, batch * shared["CHUNKS"], partial[2], parts.pieces,
-        _channels(call.default_gamma), grad_default_gamma, grad_default_beta,
+        _channels(call.given.default_gamma), grad_default_gamma, grad_default_beta,
         means[0], means[1], noise_sums, parts.pieces.shape[1], pixels, channels,
         **block, warps=4, stages=1,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import cast
 from torch import Tensor
 
 from scam.ops import tiles
+from scam.ops.backends.triton_launch import launch
 from scam.ops.tiles import Pieces, Sorted
 
 MOST_LABELS = 1023  # that a program of the planning kernels can look through
@@ -83,8 +84,6 @@ class Division:
     def _launch(
         self, kernel: object, programs: int, outputs: tuple[object, ...], *budget: int
     ) -> None:
-        from scam.ops.backends.triton import launch
-
         assert self._offsets is not None
         wide, narrow = self._offsets
         groups = wide.shape[1]
