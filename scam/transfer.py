@@ -3,24 +3,23 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from scam import cli
-from scam.data import FolderPairs, open_source
-from scam.data.pairs import read_pair
-from scam.data.source import PairSource
-from scam.editing import paste_back, touched_pixels
+from scam.editing import batch, fingerprint
+from scam.editing.donors import FORM, Donor, parse_donor
+from scam.editing.edit import Edited, Settings
+from scam.editing.editor import Editor
+from scam.editing.pictures import Picture, label_tensor, to_image
+from scam.editing.sources import Finder, Folder
+from scam.editing.styles import Style
 from scam.errors import InputError
 from scam.files import write_aside
-from scam.training.loading import Checkpoint, load_checkpoint
-from scam.training.run_folder import CONFIG, read_json
+from scam.training.loading import load_checkpoint
 from scam.training.sheet import save_sheet
 
 PROG = "python -m scam.transfer"
@@ -31,83 +30,159 @@ EXAMPLES = """\
   python -m scam.transfer runs/photos --subject anna.jpg anna_labels.png \\
       --background street.jpg street_labels.png --paste-back --out anna_in_street.png
       any two photographs with label maps; beyond a narrow edge around the person the street
-      stays as it is"""
+      stays as it is
+  python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
+      --donor hair,face=mannequin_val_00003 --donor upper_body=mannequin_val_00007:0.7 \\
+      --donor lower_body.2=lib:anna --out mixed.png
+      hair and face of one, seven tenths of the coat of another, a single latent of a style
+  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
+      --background mannequin_val_00010 --interpolate 7 --out strip.png
+      seven steps from one person to the other
+  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
+      --background mannequins --out everywhere
+      one subject in every picture of a folder (here: the held-out mannequins)"""
 
 
 _FEATHER = 4
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A photograph at its own size and, for the model, at the model's."""
-
-    photo: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-
-    def tensors(self, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Image (1, 3, H, W) in [-1, 1] and labels (1, H, W)."""
-        photo = _resized(self.photo, size, Image.Resampling.BILINEAR)
-        image = torch.from_numpy(photo).permute(2, 0, 1).float() / 127.5 - 1
-        labels = torch.from_numpy(_nearest(self.labels, size))
-        return image[None].to(device), labels[None].to(device)
+_MOST_STEPS = 256
+_MOST_NOTES = 10
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Load, encode both pictures, mix their latents, paint, and write the result."""
+    """Load, open what the pictures are called, mix their latents, paint, write the results."""
     args = _parser().parse_args(argv)
-    out = _checked_out(args)
-    device = cli.device(args.device)
-    checkpoint = load_checkpoint(args.checkpoint, device=device)
-    subject, background = _open_pictures(args, checkpoint)
-    pose = subject.labels if args.pose == "subject" else background.labels
-    if args.pose_labels is not None:
-        pose = checkpoint.label_values.read(Path(args.pose_labels))
-        if args.paste_back and pose.shape != background.labels.shape:
-            raise InputError(
-                f"--pose-labels {args.pose_labels}: is {pose.shape[1]}x{pose.shape[0]}, expected "
-                f"the {background.labels.shape[1]}x{background.labels.shape[0]} of the background"
-            )
-    scene = [checkpoint.label(word) for word in args.background_labels]
-
-    model = checkpoint.model
-    size = model.config.size
-    wanted = torch.from_numpy(_nearest(pose, size))[None].to(device)
-    subject_pair, background_pair = (p.tensors(size, device) for p in (subject, background))
-    with torch.no_grad():
-        painted = model.transfer(
-            subject_pair,
-            background_pair,
-            labels=wanted,
-            background_labels=scene,
-            absent=args.absent,
-        )
-    result = _to_pixels(painted[0])
-    if args.paste_back:
-        shape = background.labels.shape
-        touched = touched_pixels(background.labels, _nearest(pose, shape), scene)
-        enlarged = _resized(result, shape, Image.Resampling.BICUBIC)
-        feather = _FEATHER if args.feather is None else args.feather
-        result = paste_back(background.photo, enlarged, touched, feather)
-    if args.sheet is not None:
-        columns = {
-            "subject": subject_pair[0],
-            "background": background_pair[0],
-            "labels": wanted,
-            "transfer": painted,
-        }
-        save_sheet(args.sheet, columns, min_height=384)
-        print(f"sheet: {args.sheet}")
-    with write_aside(out) as file:
-        Image.fromarray(result).save(file, format=_FORMATS[out.suffix.lower()])
-    print(f"{out}: {args.subject[0]} in {args.background[0]}, {_pose_words(args)}")
+    _check(args)
+    checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
+    donors = [parse_donor(text, checkpoint) for text in args.donor]
+    _check_paths(args, donors)
+    settings = Settings(
+        tuple(checkpoint.label(word) for word in args.background_labels),
+        args.absent,
+        args.interpolate,
+        (_FEATHER if args.feather is None else args.feather) if args.paste_back else None,
+    )
+    finder = Finder(checkpoint, args.data, args.labels, args.library)
+    subject = None if args.subject is None else _open(finder, "--subject", args.subject)
+    background = _open(finder, "--background", args.background)
+    others = [_open(finder, f"--donor {donor.text}:", [donor.picture]) for donor in donors]
+    finder.expect_used()
+    if isinstance(background, Style):
+        raise InputError(f"--background {args.background[0]}: is a style, expected a picture")
+    pose = args.pose if args.pose_labels is None else Path(args.pose_labels)
+    editor = Editor(checkpoint, settings, donors, pose)
+    many = [source for source in (subject, *others, background) if isinstance(source, Folder)]
+    if many:
+        _edit_folder(args, editor, subject, background, others)
+        return
+    assert isinstance(background, Picture)
+    one = [source for source in (subject, *others) if not isinstance(source, Folder | None)]
+    _edit_picture(args, editor, None if subject is None else one.pop(0), background, one)
 
 
-def _checked_out(args: argparse.Namespace) -> Path:
+def _open(finder: Finder, flag: str, words: list[str]) -> batch.Source:
+    folder = finder.folder(flag, words)
+    return finder.open(flag, words) if folder is None else folder
+
+
+def _edit_picture(
+    args: argparse.Namespace,
+    editor: Editor,
+    subject: Picture | Style | None,
+    background: Picture,
+    others: Sequence[Picture | Style],
+) -> None:
     out = Path(args.out)
     if out.suffix.lower() not in _FORMATS:
         raise InputError(f"--out {out}: expected a {', '.join(_FORMATS)} file")
-    if args.paste_back and out.suffix.lower() != ".png":
+    if args.pairs is not None:
+        raise InputError(f"--pairs {args.pairs}: expected --background and another to be folders")
+    edited = editor(background, subject, others)
+    if args.sheet is not None:
+        _save_sheet(args.sheet, editor, subject, background, others, edited)
+        print(f"sheet: {args.sheet}")
+    with write_aside(out) as file:
+        Image.fromarray(edited.pixels).save(file, format=_FORMATS[out.suffix.lower()])
+    _print_notes(edited.notes)
+    given = [*(args.subject or [])[:1], *args.donor]
+    print(f"{out}: {', '.join(given)} in {args.background[0]}, {_pose_words(args)}")
+
+
+def _save_sheet(
+    path: str,
+    editor: Editor,
+    subject: Picture | Style | None,
+    background: Picture,
+    others: Sequence[Picture | Style],
+    edited: Edited,
+) -> None:
+    size, device = editor.checkpoint.model.config.size, edited.image.device
+    named: list[tuple[str, Picture | Style]] = []
+    if subject is not None:
+        named.append(("subject", subject))
+    for number, (donor, other) in enumerate(zip(editor.donors, others, strict=True), start=1):
+        named.append((f"{number}: {donor.text.partition('=')[0]}", other))
+    columns: dict[str, Tensor] = {}
+    for caption, source in [*named, ("background", background)]:
+        if isinstance(source, Picture):
+            columns[caption] = source.tensors(size, device)[0]
+        elif (thumbnail := source.thumbnail(size)) is not None:
+            columns[caption] = to_image(thumbnail).to(device)
+    columns["labels"] = label_tensor(editor.pose_of(background, subject), size, device)
+    save_sheet(path, {**columns, "transfer": edited.image}, min_height=384)
+
+
+def _edit_folder(
+    args: argparse.Namespace,
+    editor: Editor,
+    subject: batch.Source | None,
+    background: Picture | Folder,
+    others: Sequence[batch.Source],
+) -> None:
+    out = Path(args.out)
+    if out.suffix.lower() in _FORMATS:
+        raise InputError(f"--out {out}: expected a folder, since a folder of pictures is given")
+    if args.sheet is not None:
+        raise InputError(f"--sheet {args.sheet}: expected single pictures, not a folder of them")
+    taken = [*([] if subject is None else [subject]), *others]
+    plan = batch.make_plan(background, taken, args.pairs)
+    batch.open_out(out, _record(args, editor))
+
+    def make(name: str) -> Edited:
+        pictures = [plan.other(source, name) for source in taken]
+        whose = None if subject is None else pictures.pop(0)
+        return editor(plan.background(background, name), whose, pictures)
+
+    count, notes = batch.run(out, plan.names, make)
+    _print_notes(notes)
+    there = len(plan.names) - count
+    print(f"{out}: {count} pictures" + (f", {there} were there already" if there else ""))
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes[:_MOST_NOTES]:
+        print(note)
+    if len(notes) > _MOST_NOTES:
+        print(f"... and {len(notes) - _MOST_NOTES} more lines like these")
+
+
+def _record(args: argparse.Namespace, editor: Editor) -> dict[str, Any]:
+    """What must be equal for a folder of results to be gone on with."""
+    free = ("checkpoint", "out", "device", "sheet")
+    record: dict[str, Any] = {"model": fingerprint(editor.checkpoint.model)}
+    for name, value in vars(args).items():
+        if name not in free:
+            record[name] = str(value) if isinstance(value, Path) else value
+    return record
+
+
+def _check(args: argparse.Namespace) -> None:
+    out = Path(args.out)
+    if args.subject is None and not args.donor:
+        raise InputError("--subject, --donor: expected at least one of them")
+    if args.interpolate is not None and not 2 <= args.interpolate <= _MOST_STEPS:
+        raise InputError(f"--interpolate {args.interpolate}: expected 2 to {_MOST_STEPS} pictures")
+    if args.paste_back and out.suffix.lower() in set(_FORMATS) - {".png"}:
         raise InputError(f"--out {out}: --paste-back keeps pixels exactly, which needs a .png")
     if args.sheet is not None and Path(args.sheet).suffix.lower() != ".png":
         raise InputError(f"--sheet {args.sheet}: expected a .png file")
@@ -115,89 +190,17 @@ def _checked_out(args: argparse.Namespace) -> Path:
         raise InputError(
             f"--feather {args.feather}: expected 0 to 256, together with --paste-back"
         )
-    named = [args.pose_labels, *args.subject, *args.background]
+
+
+def _check_paths(args: argparse.Namespace, donors: Sequence[Donor]) -> None:
+    of_donors = [word for donor in donors for word in (donor.picture, *donor.picture.split(","))]
+    named = [args.pose_labels, *(args.subject or []), *args.background, *of_donors]
     inputs = {Path(name).resolve() for name in named if name is not None}
     for flag, name in (("--out", args.out), ("--sheet", args.sheet)):
         if name is not None and Path(name).resolve() in inputs:
             raise InputError(f"{flag} {name}: is one of the pictures to read")
-    if args.sheet is not None and Path(args.sheet).resolve() == out.resolve():
+    if args.sheet is not None and Path(args.sheet).resolve() == Path(args.out).resolve():
         raise InputError(f"--sheet {args.sheet}: is also --out")
-    return out
-
-
-def _open_pictures(args: argparse.Namespace, checkpoint: Checkpoint) -> list[Picture]:
-    """Subject and background, from files or by name from a data set that is read once."""
-    given = {"--subject": args.subject, "--background": args.background}
-    for flag, words in given.items():
-        if len(words) > 2:
-            raise InputError(f"{flag} {' '.join(words)}: expected an image and its label map")
-    sources = []
-    if any(len(words) == 1 for words in given.values()):
-        sources = _sources(args, checkpoint)
-    elif args.data is not None or args.labels is not None:
-        raise InputError("--data, --labels: of no use when both pictures are given as files")
-    return [
-        _read(Path(words[0]), Path(words[1]), checkpoint)
-        if len(words) == 2
-        else _find(flag, words[0], sources, checkpoint)
-        for flag, words in given.items()
-    ]
-
-
-def _sources(args: argparse.Namespace, checkpoint: Checkpoint) -> list[PairSource]:
-    """Both splits of --data, else of the data the model was trained on."""
-    stored = checkpoint.path.parent.parent / CONFIG
-    options = read_json(stored).get("data", {}) if stored.is_file() else {}
-    if args.data is not None:
-        options = {**options, "data": args.data, "holdout": None}
-    if "data" not in options:
-        raise InputError(
-            f"{checkpoint.path}: its run folder is not around it, so pictures cannot be named: "
-            "give image and label map files, or --data"
-        )
-    if args.labels is not None:
-        options["labels"] = args.labels
-    name = options.pop("data")
-    return [open_source(name, split, **options) for split in ("val", "train")]
-
-
-def _find(flag: str, stem: str, sources: list[PairSource], checkpoint: Checkpoint) -> Picture:
-    for source in sources:
-        for index in range(len(source)):
-            if source.stem(index) == stem:
-                return _load(source, index, checkpoint)
-    example = sources[0].stem(0)
-    raise InputError(
-        f"{flag} {stem}: no such picture; expected a name like {example}, or two files"
-    )
-
-
-def _load(source: PairSource, index: int, checkpoint: Checkpoint) -> Picture:
-    if isinstance(source, FolderPairs):
-        pair = source.pairs[index]
-        return _read(pair.image, pair.labels, checkpoint)
-    return Picture(*source.load(index, checkpoint.model.config.size))
-
-
-def _read(photo: Path, labels: Path, checkpoint: Checkpoint) -> Picture:
-    image, read = read_pair(photo, labels, checkpoint.label_values)
-    return Picture(np.asarray(image), read)
-
-
-def _nearest(labels: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
-    return np.array(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
-
-
-def _resized(
-    pixels: NDArray[np.uint8], size: tuple[int, int], how: Image.Resampling
-) -> NDArray[np.uint8]:
-    return np.array(Image.fromarray(pixels).resize(size[::-1], how))
-
-
-def _to_pixels(image: Tensor) -> NDArray[np.uint8]:
-    """(3, H, W) in [-1, 1] -> uint8 (H, W, 3)."""
-    scaled = ((image.clamp(-1, 1) + 1) * 127.5).round().byte()
-    return scaled.permute(1, 2, 0).cpu().numpy()
 
 
 def _pose_words(args: argparse.Namespace) -> str:
@@ -209,16 +212,46 @@ def _pose_words(args: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.Parser(PROG, "Paint the subject of one photograph into another.", EXAMPLES)
     parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
-    given = "image and label map, or the name of a picture in --data"
-    parser.add_argument("--subject", nargs="+", required=True, metavar="FILE", help=given)
-    parser.add_argument("--background", nargs="+", required=True, metavar="FILE", help=given)
+    given = (
+        "image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of a "
+        "picture in --data, lib:NAME or a .safetensors style (not as background), a data folder"
+    )
+    parser.add_argument("--subject", nargs="+", metavar="FILE", help=given)
+    parser.add_argument(
+        "--background", nargs="+", required=True, metavar="FILE", help="likewise: scene and pose"
+    )
+    parser.add_argument(
+        "--donor",
+        action="append",
+        default=[],
+        metavar="LABEL=PICTURE[:WEIGHT]",
+        help=f"{FORM}: give these labels, or one latent of a label, the latents of another picture"
+        " or style, or so much of them (0 to 1); may be repeated",
+    )
+    parser.add_argument(
+        "--interpolate",
+        type=int,
+        metavar="N",
+        help="a strip of N pictures from the background picture's own latents to the edited ones",
+    )
     parser.add_argument(
         "--out",
         required=True,
-        help="picture to write, of the model's size; with --paste-back of the background's",
+        help="picture to write, of the model's size; with --paste-back of the background's; "
+        "a folder where a folder of pictures is given",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE",
+        help='who meets whom in two folders: {"donors": {"background": "other"}} '
+        "(default: equal names)",
     )
     parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
     parser.add_argument("--labels", help="its folder of label maps (default: the model's own)")
+    parser.add_argument(
+        "--library", type=Path, metavar="DIR", help="folder of styles (default: the run's styles/)"
+    )
     poses = parser.add_mutually_exclusive_group()
     poses.add_argument(
         "--pose",
@@ -232,13 +265,14 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["0"],
         metavar="LABEL",
-        help="labels, by name or number, taken from the background picture (default: 0)",
+        help="labels, by name or number, that a subject leaves to the background (default: 0)",
     )
     parser.add_argument(
         "--absent",
         choices=("background", "mean", "error"),
         default="background",
-        help="where a label comes from that the subject's picture lacks (default: background)",
+        help="where a label comes from that a subject's or donor's picture lacks "
+        "(default: background)",
     )
     parser.add_argument(
         "--paste-back",
@@ -246,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the background photograph, to the pixel, beyond the feathered edge",
     )
     parser.add_argument("--feather", type=int, help=f"pixels of edge (default: {_FEATHER})")
-    parser.add_argument("--sheet", metavar="FILE", help="also a sheet of both pictures and result")
+    parser.add_argument("--sheet", metavar="FILE", help="also a sheet of all pictures and result")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     return parser
 

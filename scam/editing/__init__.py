@@ -1,6 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changing photographs: what happens around the networks."""
+"""Changing photographs: arithmetic on latents, kept styles, and pasting back."""
 
+from scam.editing.latents import RunningMean, blend, fill, interpolate, mean, shares, swap
 from scam.editing.paste import paste_back, touched_pixels
+from scam.editing.styles import Style, fingerprint, load_style, read_style, save_style
 
-__all__ = ["paste_back", "touched_pixels"]
+__all__ = [
+    "RunningMean",
+    "Style",
+    "blend",
+    "fill",
+    "fingerprint",
+    "interpolate",
+    "load_style",
+    "mean",
+    "paste_back",
+    "read_style",
+    "save_style",
+    "shares",
+    "swap",
+    "touched_pixels",
+]

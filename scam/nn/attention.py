@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Semantic cross attention with its four projections (SCAM paper, section 3.1)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.nn.cost import Form, attention_cost, cheapest
-from scam.ops import SemanticLayout, semantic_cross_attention
+from scam.ops import SemanticLayout, semantic_attention_map, semantic_cross_attention
 
 Labels = Tensor | SemanticLayout
+Watch = Callable[[Tensor, Tensor, Labels, Labels], None]
+"""Is shown queries, keys and the labels of both, before they meet."""
 
 
 class SemanticCrossAttention(nn.Module):
@@ -38,6 +42,8 @@ class SemanticCrossAttention(nn.Module):
         self.heads = heads
         self.empty = empty
         self.fused = fused
+        # Not a module's forward hook: a folded modulation attends without calling forward.
+        self.watch: Watch | None = None
         self.latents_per_label = latents_per_label
         self.scale = (attention_dim // heads) ** -0.5
         self.to_query = nn.Linear(query_dim, attention_dim)
@@ -52,12 +58,47 @@ class SemanticCrossAttention(nn.Module):
 
         Labels may come as layouts, too. Returns (B, Nq, query_dim).
         """
+        if self.watch is not None:
+            self.watch(queries, keys, query_labels, key_labels)
         if self.fused:
             mixed, seen = self._attend_fused(queries, keys, query_labels, key_labels)
         else:
             mixed, seen = self._attend_dense(queries, keys, query_labels, key_labels)
         out = self.to_out(mixed.transpose(1, 2).flatten(2))
         return out if self.empty == "uniform" else torch.where(seen, out, 0.0)
+
+    def weights(
+        self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels, most: int
+    ) -> Tensor:
+        """How much of each key of its label a query takes: (B, heads, Nq, most), for pictures.
+
+        Arguments as of :meth:`forward`; ``most``: keys of one label, at most. Never Nq x Nk.
+        """
+        q, k = (self._split_heads(x) for x in (self.to_query(queries), self.to_key(keys)))
+        return semantic_attention_map(
+            q, k, query_labels, key_labels, max_keys=most, scale=self.scale
+        )
+
+    def weights_by_key(
+        self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels, most: int
+    ) -> Tensor:
+        """The same numbers seen from the keys: (B, heads, Nk, most), for few queries, many keys.
+
+        Entry j of a key is the weight that the j-th query of its label gives to it.
+        """
+        q, k = (self._split_heads(x) for x in (self.to_query(queries), self.to_key(keys)))
+        q = q * self.scale
+        _, lse = semantic_cross_attention(
+            q, k, k[..., :1], query_labels, key_labels, scale=1.0, return_lse=True
+        )
+        # A channel more makes each score the logarithm of the weight; then keys ask queries.
+        q = torch.cat([q, -lse.where(lse.isfinite(), 0.0).unsqueeze(-1).to(q.dtype)], dim=-1)
+        k = torch.cat([k, torch.ones_like(k[..., :1])], dim=-1)
+        share = semantic_attention_map(k, q, key_labels, query_labels, max_keys=most, scale=1.0)
+        _, total = semantic_cross_attention(
+            k, q, q[..., :1], key_labels, query_labels, scale=1.0, return_lse=True
+        )
+        return share * total.exp().unsqueeze(-1)
 
     def cost(self, queries: int, keys: int, head_dim: int = 0) -> dict[Form, int]:
         """Multiply-adds of every form, for numbers of queries and keys in one image."""

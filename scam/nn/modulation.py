@@ -74,14 +74,14 @@ class ScamModulation(nn.Module):
         labels: Labels,
         tokens: Tensor,
         token_labels: Labels,
-        noise: torch.Generator | None,
+        noise: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Modulate x (B, C, h, w) by tokens (B, m, token_dim) under labels (B, h * w).
 
-        ``noise`` draws one (B, 1, h, w) field from its generator; None adds none. Returns the
+        ``noise`` (B, 1, h, w) is scaled per channel and added; None adds none. Returns the
         modulated map and the updated tokens.
         """
-        batch, channels, height, width = x.shape
+        channels, height, width = x.shape[1:]
         code = position_code(
             channels, height, width, released=self.released, device=str(x.device)
         ).to(x.dtype)
@@ -90,12 +90,10 @@ class ScamModulation(nn.Module):
             tokens = self.update(tokens, pixels, token_labels, labels)
         else:
             tokens = self.update(tokens)
-        field = None
-        if noise is not None and self.noise_scale is not None:
-            field = torch.randn(batch, 1, height, width, generator=noise, device=x.device)
-            field = field.to(x.dtype)
+        if noise is not None:
+            noise = None if self.noise_scale is None else noise.to(x.dtype)
         modulate = self._folded if self._folds(height * width, tokens.shape[1]) else self._plain
-        return modulate(x, code, labels, tokens, token_labels, field), tokens
+        return modulate(x, code, labels, tokens, token_labels, noise), tokens
 
     def _folds(self, pixels: int, tokens: int) -> bool:
         """Whether everything is folded into the tokens: where that costs less, if fused."""
@@ -112,6 +110,9 @@ class ScamModulation(nn.Module):
         noise: Tensor | None,
     ) -> Tensor:
         attention, head = self.attention, self.to_gamma_beta
+        if attention.watch is not None:
+            pixels = (x + code).flatten(2).transpose(1, 2)
+            attention.watch(pixels, tokens, labels, token_labels)
         keys, key_bias = attention.absorbed_keys(tokens)
         values = attention.absorbed_values(tokens, head.weight, head.bias)
         # A pixel that sees nothing: what the head makes of an attention output of zero, or of

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scam.data import PairDataset
+from scam.editing import RunningMean
 from scam.metrics import ColourFloors, Psnr
 from scam.models import Scam
 from scam.training.sheet import save_sheet
@@ -62,22 +63,19 @@ def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> Non
     While labels are missing more are taken, up to 512.
     """
     device = model.token_labels.device
-    total = torch.zeros_like(model.mean_tokens)
-    count = torch.zeros(len(model.mean_known), device=device)
+    mean = RunningMean(model.token_labels)
     wanted = _spread(len(dataset), _MEAN_PICTURES_AT_MOST)
     stride = -(-len(wanted) // _MEAN_PICTURES)
     wanted = [i for first in range(stride) for i in wanted[first::stride]]
     seen = 0
     for image, labels in pairs(dataset, batch_size, wanted):
-        if seen >= _MEAN_PICTURES and bool((count > 0).all()):
+        if seen >= _MEAN_PICTURES and bool((mean.count > 0).all()):
             break
         seen += len(image)
-        latents = model.encode(image.to(device), labels.to(device))
-        held = latents.present[:, model.token_labels, None]
-        total += torch.where(held, latents.tokens.float(), 0.0).sum(0)
-        count += latents.present.sum(0)
-    model.mean_tokens.copy_(total / count[model.token_labels, None].clamp(min=1))
-    model.mean_known.copy_(count > 0)
+        mean.add(model.encode(image.to(device), labels.to(device)))
+    found = mean.latents()
+    model.mean_tokens.copy_(found.tokens[0])
+    model.mean_known.copy_(found.present[0])
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 """Sheets of pictures: one row per sample, one captioned column per kind."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,11 @@ _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 
 
 def save_sheet(
-    path: str | os.PathLike[str], columns: Mapping[str, Tensor], *, min_height: int = 192
+    path: str | os.PathLike[str],
+    columns: Mapping[str, Tensor],
+    *,
+    min_height: int = 192,
+    rows: Sequence[str] = (),
 ) -> None:
     """Write a PNG with one row per sample and one column per entry of ``columns``.
 
@@ -29,6 +33,7 @@ def save_sheet(
         columns: caption -> pictures (N, 3, H, W), floating, in [-1, 1], or label maps (N, H, W),
             integer; N, H and W the same in all.
         min_height: pictures lower than this many pixels are enlarged by a whole factor.
+        rows: what to write before each row, N words or none.
 
     Raises:
         ValueError: no column, no sample, or one of another size or kind.
@@ -41,15 +46,21 @@ def save_sheet(
     if len({cell.shape for cell in cells.values()}) > 1:
         raise ValueError(f"the columns of a sheet must have one N, H and W, got shapes {shapes}")
     count, height, width, _ = next(iter(cells.values())).shape
+    if len(rows) not in (0, count):
+        raise ValueError(f"rows has {len(rows)} words, expected one for each of {count} rows")
     factor = max(1, -(-min_height // height))
     height, width = height * factor, width * factor
 
-    size = (_GAP + len(cells) * (width + _GAP), _CAPTION + count * (height + _GAP))
+    font = _font(list(cells), width)
+    margin = _GAP + max((int(font.getlength(text)) + _GAP for text in rows), default=0)
+    size = (margin + len(cells) * (width + _GAP), _CAPTION + count * (height + _GAP))
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
-    font = _font(list(cells), width)
+    for number, text in enumerate(rows):
+        middle = (_GAP, _CAPTION + number * (height + _GAP) + height // 2)
+        draw.text(middle, text, _INK, font, anchor="lm")
     for column, (caption, cell) in enumerate(cells.items()):
-        left = _GAP + column * (width + _GAP)
+        left = margin + column * (width + _GAP)
         middle = (left + width // 2, _CAPTION // 2)
         draw.text(middle, _shortened(caption, font, width), _INK, font, anchor="mm")
         for row, picture in enumerate(cell.repeat(factor, axis=1).repeat(factor, axis=2)):

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same edit over folders: who meets whom, what is done already, one picture at a time."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from scam.data.parallel import spread
+from scam.editing.edit import Edited
+from scam.editing.pictures import Picture
+from scam.editing.sources import Folder
+from scam.editing.styles import Style
+from scam.errors import InputError
+from scam.files import read_json, sweep, write_aside, write_json
+
+RECORD = "transfer.json"
+Source = Picture | Style | Folder
+"""A subject or donor: one for every result, or a folder with one for each."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Names of the results, and for each folder which of its pictures each result takes."""
+
+    names: tuple[str, ...]
+    donors: Mapping[str, str]
+
+    def background(self, source: Picture | Folder, name: str) -> Picture:
+        """The background picture of the result ``name``, loaded now."""
+        return source.load(name) if isinstance(source, Folder) else source
+
+    def other(self, source: Source, name: str) -> Picture | Style:
+        """What a subject or donor gives to the result ``name``, loaded now."""
+        return source.load(self.donors.get(name, name)) if isinstance(source, Folder) else source
+
+
+def make_plan(background: Picture | Folder, others: Sequence[Source], pairs: Path | None) -> Plan:
+    """Pair folders by the names of their pictures, or by ``pairs``.
+
+    pairs: a JSON file ``{"donors": {background's name: other's name}}``, as scam.evaluate leaves
+    it. InputError if no name is in every folder, or the file names a picture that is not there.
+    """
+    folders = [source for source in others if isinstance(source, Folder)]
+    if pairs is not None:
+        return _by_file(background, folders, pairs)
+    if isinstance(background, Folder):
+        folders.insert(0, background)
+    common = set.intersection(*(set(folder.stems) for folder in folders))
+    if not common:
+        examples = ", ".join(f"{folder.name}: {folder.stems[0]}" for folder in folders)
+        raise InputError(
+            f"no picture has the same name in every folder ({examples}); give --pairs"
+        )
+    return Plan(tuple(stem for stem in folders[0].stems if stem in common), {})
+
+
+def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) -> Plan:
+    if not isinstance(background, Folder) or not folders:
+        raise InputError(f"--pairs {path}: expected --background and another to be folders")
+    donors = read_json(path).get("donors")
+    if not isinstance(donors, dict) or not donors:
+        raise InputError(f'--pairs {path}: expected {{"donors": {{"background": "donor", ...}}}}')
+    for host, donor in donors.items():
+        for folder, stem in ((background, host), *((folder, donor) for folder in folders)):
+            if stem not in folder.stems:
+                raise InputError(f"--pairs {path}: {stem!r} is no picture of {folder.name}")
+    return Plan(tuple(donors), donors)
+
+
+def open_out(out: Path, settings: dict[str, Any]) -> None:
+    """Make the folder of results, or go on with one of the same settings.
+
+    InputError if it holds anything else.
+    """
+    settings = json.loads(json.dumps(settings))
+    record = out / RECORD
+    if record.is_file():
+        sweep(out)
+        there = read_json(record)
+        for key in sorted(there.keys() | settings.keys()):
+            if there.get(key) != settings.get(key):
+                raise InputError(
+                    f"--out {out}: holds transfers with {key} {there.get(key)!r}, asked for "
+                    f"{settings.get(key)!r}; expected another folder"
+                )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: is there already; expected a new folder")
+    write_json(record, settings)
+
+
+def run(out: Path, names: Sequence[str], make: Callable[[str], Edited]) -> tuple[int, list[str]]:
+    """Write ``out/NAME.png`` for every name that is not there yet.
+
+    Returns how many were written, and their notes, each led by its name. One result at a time is
+    in memory, and each is whole or absent.
+    """
+    todo = [name for name in names if not (out / f"{name}.png").is_file()]
+    notes: list[str] = []
+
+    def work(name: str) -> None:
+        edited = make(name)
+        with write_aside(out / f"{name}.png") as file:
+            Image.fromarray(edited.pixels).save(file, format="PNG")
+        notes.extend(f"{name}: {note}" for note in edited.notes)
+
+    for _ in spread(work, todo, workers=1, what="transfer"):
+        pass
+    return len(todo), notes

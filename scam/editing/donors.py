@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``hair,face=anna.jpg:0.7``: which latents a donor gives, and how much of them."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scam.editing.latents import shares
+from scam.errors import InputError
+from scam.training.loading import Checkpoint
+
+FORM = "LABEL[.LATENT][,LABEL...]=PICTURE[:WEIGHT]"
+
+
+@dataclass(frozen=True)
+class Donor:
+    """One ``--donor``: its text, the labels it touches, the share (m,) of each token it gives."""
+
+    text: str
+    labels: tuple[int, ...]
+    share: Tensor
+    picture: str
+
+
+def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
+    """Read one ``--donor``; InputError names what is wrong with it."""
+    labels, equals, picture = text.partition("=")
+    before, colon, after = picture.rpartition(":")
+    weight = _number(after) if colon and before != "lib" else None
+    if weight is not None:
+        picture = before
+    if not equals or not labels or not picture:
+        raise InputError(f"--donor {text}: expected {FORM}")
+    token_labels = checkpoint.model.token_labels
+    share = token_labels.new_zeros(len(token_labels)).float()
+    found = []
+    for word in labels.split(","):
+        try:
+            label, latent = _part(word, checkpoint)
+            mine = shares(token_labels, label, latent, 1.0 if weight is None else weight)
+        except InputError as error:
+            raise InputError(f"--donor {text}: {error}") from None
+        share = mine.where(mine > 0, share)
+        found.append(label)
+    return Donor(text, tuple(dict.fromkeys(found)), share, picture)
+
+
+def _part(word: str, checkpoint: Checkpoint) -> tuple[int, int | None]:
+    label, dot, latent = word.rpartition(".")
+    if dot and latent.isdecimal() and word not in checkpoint.label_names:
+        return checkpoint.label(label), int(latent)
+    return checkpoint.label(word), None
+
+
+def _number(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None

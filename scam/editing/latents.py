@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arithmetic on the latents of pictures: swap, blend, interpolate, fill, average.
+
+Pure functions of :class:`~scam.models.latents.Latents`; ``token_labels`` is the (m,) buffer of the
+same name of the model that the latents belong to. A label that a picture lacks has no evidence in
+its latents, so they are never mixed into anything.
+"""
+
+from collections.abc import Collection, Iterable
+
+import torch
+from torch import Tensor
+
+from scam.errors import InputError
+from scam.models.latents import Latents
+
+
+def shares(
+    token_labels: Tensor, label: int, latent: int | None = None, weight: float = 1.0
+) -> Tensor:
+    """How much of each token :func:`blend` takes: ``weight`` for one label or one of its latents.
+
+    Returns (m,), zero elsewhere. Add several up to edit several labels. InputError for a weight
+    outside 0 .. 1, a label without tokens, or a latent that the label has not.
+    """
+    if not 0 <= weight <= 1:
+        raise InputError(f"weight {weight:g}: expected 0 to 1")
+    tokens = (token_labels == label).nonzero().flatten()
+    if not len(tokens):
+        raise InputError(f"label {label}: expected 0 to {int(token_labels.max())}")
+    if latent is not None:
+        if not 0 <= latent < len(tokens):
+            raise InputError(f"latent {latent} of label {label}: expected 0 to {len(tokens) - 1}")
+        tokens = tokens[latent]
+    share = torch.zeros(len(token_labels), device=token_labels.device)
+    share[tokens] = weight
+    return share
+
+
+def blend(host: Latents, donor: Latents, share: Tensor, token_labels: Tensor) -> Latents:
+    """Move each token from ``host`` towards ``donor`` by its ``share`` (m,) or (B, m), 0 .. 1.
+
+    What the donor lacks stays the host's. A label that the host lacks and the donor gives
+    something of is taken whole.
+    """
+    share = share.expand(len(host), -1)
+    tokens_wanted = share.new_zeros(host.present.shape).index_add_(
+        1, token_labels, (share > 0).to(share.dtype)
+    )
+    given = (tokens_wanted > 0) & donor.present
+    whole = given & ~host.present
+    start = torch.where(whole[:, token_labels, None], donor.tokens, host.tokens)
+    end = torch.where(given[:, token_labels, None], donor.tokens, start)
+    tokens = torch.lerp(start, end, share[..., None].to(start.dtype))
+    return Latents(tokens, host.present | given)
+
+
+def swap(host: Latents, donor: Latents, labels: Collection[int], token_labels: Tensor) -> Latents:
+    """Take all latents of ``labels`` from ``donor``, as far as it has them; keep the others."""
+    none = torch.zeros(len(token_labels), device=token_labels.device)
+    share = sum((shares(token_labels, label) for label in {*labels}), none)
+    return blend(host, donor, share, token_labels)
+
+
+def fill(latents: Latents, standin: Latents, token_labels: Tensor) -> Latents:
+    """Let ``standin`` give the labels that ``latents`` lack."""
+    tokens = torch.where(latents.present[:, token_labels, None], latents.tokens, standin.tokens)
+    return Latents(tokens, latents.present | standin.present)
+
+
+def interpolate(first: Latents, last: Latents, count: int, token_labels: Tensor) -> Latents:
+    """``count`` steps from one picture's latents to another's, ends included: (count, m, d).
+
+    Both hold one picture. A label that only one of them has does not change on the way.
+    InputError for fewer than 2 steps.
+    """
+    if count < 2:
+        raise InputError(f"interpolation over {count} pictures: expected 2 or more")
+    first, last = fill(first, last, token_labels), fill(last, first, token_labels)
+    way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
+    tokens = torch.lerp(first.tokens, last.tokens, way[:, None, None])
+    return Latents(tokens, first.present.expand(count, -1))
+
+
+class RunningMean:
+    """The mean latents of many pictures, each label's over the pictures that hold it.
+
+    Keeps one sum, in fp64 on the CPU, however many pictures are added. count: (L,) int64,
+    pictures that held each label.
+    """
+
+    def __init__(self, token_labels: Tensor) -> None:
+        self._token_labels = token_labels.cpu()
+        self._sum: Tensor | None = None
+        self.count = torch.zeros(int(token_labels.max()) + 1, dtype=torch.long)
+
+    def add(self, latents: Latents) -> None:
+        """Take in a batch."""
+        latents = latents.to("cpu")
+        held = latents.present[:, self._token_labels, None]
+        part = torch.where(held, latents.tokens.double(), 0.0).sum(0)
+        self._sum = part if self._sum is None else self._sum + part
+        self.count += latents.present.sum(0)
+
+    def latents(self) -> Latents:
+        """The mean of what was added, as one picture in fp32. InputError before the first."""
+        if self._sum is None:
+            raise InputError("mean latents: expected one picture or more, got none")
+        tokens = self._sum / self.count[self._token_labels, None].clamp(min=1)
+        return Latents(tokens.float()[None], (self.count > 0)[None])
+
+
+def mean(latents: Iterable[Latents], token_labels: Tensor) -> Latents:
+    """The mean of batches of latents, taken one batch at a time; see :class:`RunningMean`."""
+    running = RunningMean(token_labels)
+    for batch in latents:
+        running.add(batch)
+    return running.latents()

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Photographs with label maps at their own size, and pixels to and from the model's."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scam.data.source import LabelMap
+from scam.editing.paste import Pixels
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photograph uint8 (H, W, 3) at its own size, its labels int32 (H, W), and its name."""
+
+    photo: Pixels
+    labels: LabelMap
+    name: str
+
+    def tensors(self, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Image (1, 3, H, W) in [-1, 1] and labels (1, H, W) at the model's ``size``."""
+        image = to_image(resized(self.photo, size, Image.Resampling.BILINEAR))
+        return image.to(device), label_tensor(self.labels, size, device)
+
+
+def label_tensor(labels: LabelMap, size: tuple[int, int], device: torch.device) -> Tensor:
+    """Labels (1, H, W) at ``size`` = (H, W)."""
+    return torch.from_numpy(nearest(labels, size))[None].to(device)
+
+
+def nearest(labels: LabelMap, size: tuple[int, int]) -> LabelMap:
+    """A label map at ``size`` = (H, W)."""
+    return np.array(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def resized(pixels: Pixels, size: tuple[int, int], how: Image.Resampling) -> Pixels:
+    """Pixels (h, w, 3) at ``size`` = (H, W)."""
+    return np.array(Image.fromarray(pixels).resize(size[::-1], how))
+
+
+def to_image(pixels: Pixels) -> Tensor:
+    """uint8 (H, W, 3) -> (1, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(pixels).permute(2, 0, 1).float()[None] / 127.5 - 1
+
+
+def to_pixels(image: Tensor) -> Pixels:
+    """(3, H, W) in [-1, 1] -> uint8 (H, W, 3)."""
+    scaled = ((image.clamp(-1, 1) + 1) * 127.5).round().byte()
+    return scaled.permute(1, 2, 0).cpu().numpy()

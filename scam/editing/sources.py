@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command line may call a picture: files, a name in a data set, a kept style, a folder."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scam.data import FolderPairs, open_source
+from scam.data.pairs import IMAGE_SUFFIXES, find_pairs, read_pair
+from scam.data.source import PairSource
+from scam.editing.pictures import Picture
+from scam.editing.styles import SUFFIX, Style, load_style
+from scam.errors import InputError
+from scam.files import read_json
+from scam.models.latents import Latents
+from scam.models.weights import CONFIG
+from scam.training.loading import Checkpoint
+from scam.training.run_folder import run_around
+
+LIBRARY = "styles"
+MANNEQUINS = "mannequins"
+_STORED = "lib:"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Many pictures, loaded one at a time by name."""
+
+    name: str
+    stems: tuple[str, ...]
+    load: Callable[[str], Picture]
+
+
+class Finder:
+    """Opens pictures, styles and folders for one model.
+
+    data: the data set of pictures given by name, by default the run's own. labels: the name of
+    its folder of label maps. library: the folder of styles, by default the run's.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        data: str | None = None,
+        labels: str | None = None,
+        library: Path | None = None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self._data, self._labels, self._library = data, labels, library
+        self._used: set[str] = set()
+
+    def open(self, flag: str, words: Sequence[str]) -> Picture | Style:
+        """One picture or style; ``flag`` names the argument in errors.
+
+        words: an image and its label map; or one of: ``IMAGE,LABELS``, an image whose label map
+        lies where data folders have it, ``lib:NAME`` or a .safetensors file, a picture's name.
+        InputError for everything else.
+        """
+        if len(words) > 2:
+            raise InputError(f"{flag} {' '.join(words)}: expected an image and its label map")
+        if len(words) == 2:
+            return self._read(Path(words[0]), Path(words[1]))
+        word = words[0]
+        if word.startswith(_STORED):
+            return load_style(self._stored(flag, word), self.checkpoint.model)
+        path = Path(word)
+        if path.suffix == SUFFIX:
+            return load_style(path, self.checkpoint.model)
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            return self._read(path, self._map_of(flag, path))
+        if "," in word:
+            image, _, labels = word.partition(",")
+            return self._read(Path(image), Path(labels))
+        return self._find(flag, word)
+
+    def folder(self, flag: str, words: Sequence[str]) -> Folder | None:
+        """The pictures of a data folder, or held-out mannequins; None if ``words`` is neither."""
+        if words == [MANNEQUINS]:
+            merge = self._run_options.get("merge")
+            return _as_folder(open_source(MANNEQUINS, "val", merge=merge), self.checkpoint)
+        if len(words) != 1 or not Path(words[0]).is_dir():
+            return None
+        self._used.add("labels")
+        pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._labels or "labels")}
+        if not pairs:
+            raise InputError(f"{flag} {words[0]}: holds no pictures")
+
+        def load(stem: str) -> Picture:
+            return self._read(pairs[stem].image, pairs[stem].labels)
+
+        return Folder(words[0], tuple(pairs), load)
+
+    @property
+    def library(self) -> Path:
+        """The folder of styles. InputError if there is neither a run nor one given."""
+        if self._library is not None:
+            return self._library
+        run = run_around(self.checkpoint.path)
+        if run is None:
+            raise InputError(
+                f"{self.checkpoint.path}: its run folder is not around it, give --library"
+            )
+        return run / LIBRARY
+
+    def expect_used(self) -> None:
+        """InputError if a data set was named and no picture by name."""
+        given = {"data": self._data, "labels": self._labels}
+        unused = [name for name, value in given.items() if value and name not in self._used]
+        if unused:
+            raise InputError(
+                "--data, --labels: of no use when both pictures are given as files "
+                f"(--{unused[0]} {given[unused[0]]})"
+            )
+
+    def _stored(self, flag: str, word: str) -> Path:
+        name = word.removeprefix(_STORED)
+        path = self.library / f"{name}{SUFFIX}"
+        if not path.is_file():
+            known = sorted(p.stem for p in self.library.glob(f"*{SUFFIX}"))
+            there = f"one of {', '.join(known)}" if known else "a style, it holds none"
+            raise InputError(f"{flag} {word}: not in {self.library}; expected {there:.200}")
+        return path
+
+    def _map_of(self, flag: str, image: Path) -> Path:
+        """The label map of an image in ``DIR/images``, or one called ``<stem>_labels.png``."""
+        beside = image.with_name(f"{image.stem}_labels.png")
+        if beside.is_file():
+            return beside
+        if image.parent.name == "images":
+            self._used.add("labels")
+            found = image.parent.parent / (self._labels or "labels") / f"{image.stem}.png"
+            if found.is_file():
+                return found
+            beside = found
+        raise InputError(f"{flag} {image}: has no label map {beside}; expected IMAGE,LABELS")
+
+    @cached_property
+    def _run_options(self) -> dict[str, Any]:
+        run = run_around(self.checkpoint.path)
+        options: dict[str, Any] = {} if run is None else read_json(run / CONFIG).get("data", {})
+        return options
+
+    @cached_property
+    def _sources(self) -> list[PairSource]:
+        """Both splits of --data, else of the data the model was trained on."""
+        options = dict(self._run_options)
+        if self._data is not None:
+            options.update(data=self._data, holdout=None)
+        if "data" not in options:
+            raise InputError(
+                f"{self.checkpoint.path}: its run folder is not around it, so pictures cannot be "
+                "named: give image and label map files, or --data"
+            )
+        if self._labels is not None:
+            options["labels"] = self._labels
+        name = options.pop("data")
+        return [open_source(name, split, **options) for split in ("val", "train")]
+
+    def _find(self, flag: str, stem: str) -> Picture:
+        self._used |= {"data", "labels"}
+        for source in self._sources:
+            for index in range(len(source)):
+                if source.stem(index) == stem:
+                    return _load(self.checkpoint, source, index)
+        example = self._sources[0].stem(0)
+        raise InputError(
+            f"{flag} {stem}: no such picture; expected a name like {example}, or two files"
+        )
+
+    def _read(self, image: Path, labels: Path) -> Picture:
+        return _read(self.checkpoint, image, labels)
+
+
+def encode(found: Picture | Style, checkpoint: Checkpoint) -> Latents:
+    """The latents of a picture, or those that a style keeps, on the model's device."""
+    if isinstance(found, Style):
+        return found.latents
+    model = checkpoint.model
+    with torch.no_grad():
+        return model.encode(*found.tensors(model.config.size, model.token_labels.device))
+
+
+def _as_folder(source: PairSource, checkpoint: Checkpoint) -> Folder:
+    numbers = {source.stem(index): index for index in range(len(source))}
+    return Folder(
+        MANNEQUINS, tuple(numbers), lambda stem: _load(checkpoint, source, numbers[stem])
+    )
+
+
+def _load(checkpoint: Checkpoint, source: PairSource, index: int) -> Picture:
+    if isinstance(source, FolderPairs):
+        pair = source.pairs[index]
+        return _read(checkpoint, pair.image, pair.labels)
+    if source.label_set.names != checkpoint.label_names:
+        raise InputError(
+            f"{source.stem(index)}: has the labels {', '.join(source.label_set.names):.120}, "
+            f"expected this model's: {', '.join(checkpoint.label_names):.120}"
+        )
+    return Picture(*source.load(index, checkpoint.model.config.size), source.stem(index))
+
+
+def _read(checkpoint: Checkpoint, image: Path, labels: Path) -> Picture:
+    photo, read = read_pair(image, labels, checkpoint.label_values)
+    return Picture(np.asarray(photo), read, str(image))

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Styles: the latents of one picture, or the mean of many, kept in a file for one model."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from scam.data.picture import read_image
+from scam.editing.paste import Pixels
+from scam.editing.pictures import resized
+from scam.errors import InputError
+from scam.files import write_aside
+from scam.models import Scam
+from scam.models.latents import Latents
+from scam.version import __version__
+
+FORMAT = "scam style 1"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Style:
+    """Latents of one picture (1, m, d), what its labels are called and where it came from."""
+
+    latents: Latents
+    label_names: tuple[str, ...]
+    source: str
+    model: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Of the file, without its extension."""
+        return self.path.stem
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the labels that it holds."""
+        held = self.latents.present[0].tolist()
+        return [name for name, holds in zip(self.label_names, held, strict=True) if holds]
+
+    def thumbnail(self, size: tuple[int, int]) -> Pixels | None:
+        """The PNG beside it at ``size`` = (H, W), if there is one."""
+        picture = self.path.with_suffix(".png")
+        if not picture.is_file():
+            return None
+        photo = np.asarray(read_image(picture)[0])
+        return resized(photo, size, Image.Resampling.BILINEAR)
+
+
+def fingerprint(model: Scam) -> str:
+    """16 hexadecimal digits that change with any weight of encoder or generator.
+
+    Latents mean something to the weights they were trained with only: one more training step
+    makes another model.
+    """
+    digest = hashlib.sha256(json.dumps(model.config.as_dict()).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        if not name.startswith(("encoder.", "generator.")):
+            continue
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def save_style(
+    path: str | Path,
+    model: Scam,
+    latents: Latents,
+    label_names: Sequence[str],
+    source: str,
+    thumbnail: Pixels | None = None,
+) -> None:
+    """Write latents of one picture (1, m, d) to ``path`` and a PNG beside it.
+
+    source: where they come from, for people to read. Both files are whole or absent. ValueError
+    for latents of several pictures or of another shape than the model's; InputError if the name
+    does not end in .safetensors or the disk refuses.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise InputError(f"style {path}: expected a {SUFFIX} file")
+    config = model.config
+    if latents.tokens.shape != (1, config.num_tokens, config.token_dim):
+        raise ValueError(
+            f"latents have shape {tuple(latents.tokens.shape)}, "
+            f"expected (1, {config.num_tokens}, {config.token_dim})"
+        )
+    tensors: dict[str, Tensor] = {
+        "tokens": latents.tokens[0].float().cpu().contiguous(),
+        "present": latents.present[0].cpu().contiguous(),
+    }
+    about = {
+        "format": FORMAT,
+        "model": fingerprint(model),
+        "label_names": json.dumps(list(label_names)),
+        "latents_per_label": str(config.latents_per_label),
+        "background_latents": str(config.background_latents),
+        "source": source,
+        "scam": __version__,
+    }
+    if thumbnail is not None:
+        with write_aside(path.with_suffix(".png")) as file:
+            Image.fromarray(thumbnail).save(file, format="PNG")
+    with write_aside(path) as file:
+        file.write(save(tensors, metadata=about))
+
+
+def read_style(path: str | Path) -> Style:
+    """Read a style of any model, on the CPU. InputError if the file is none or is damaged."""
+    path = Path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except SafetensorError as error:
+        raise InputError(f"{path}: is damaged or no {SUFFIX} file ({error})") from error
+    if about.get("format") != FORMAT:
+        found = about.get("format", "no format")
+        raise InputError(f"{path}: is no style, found {found!r}, expected {FORMAT!r}")
+    try:
+        names = tuple(json.loads(about["label_names"]))
+        latents = Latents(tensors["tokens"][None], tensors["present"][None].bool())
+        style = Style(latents, names, about["source"], about["model"], path)
+        if latents.tokens.dim() != 3 or latents.present.shape != (1, len(names)):
+            raise ValueError(f"tensors of shapes {[tuple(x.shape) for x in tensors.values()]}")
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: is a damaged style ({error})") from error
+    return style
+
+
+def load_style(path: str | Path, model: Scam) -> Style:
+    """Read a style of ``model``, onto its device.
+
+    InputError if the file is no style, or one of other weights: its latents would be noise.
+    """
+    style = read_style(path)
+    ours = fingerprint(model)
+    if style.model != ours:
+        raise InputError(
+            f"{style.path}: is a style of another model ({style.model}), expected one of this "
+            f"one ({ours}); make it again from {style.source}"
+        )
+    device = model.token_labels.device
+    return Style(
+        style.latents.to(device), style.label_names, style.source, style.model, style.path
+    )

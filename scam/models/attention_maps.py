@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who reads what: attention of pixels and latents, layer by layer (SCAM paper, Figure 4)."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from scam.errors import InputError
+from scam.models.encoder import SatEncoder
+from scam.models.generator import GeneratorBlock
+from scam.models.latents import Latents
+from scam.models.scam import Scam, released_generator_sizes
+from scam.nn.attention import Labels, SemanticCrossAttention, Watch
+from scam.nn.pyramid import pyramid_sizes
+from scam.ops import SemanticLayout
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """One layer at its own resolution, mean over heads.
+
+    labels: (B, h, w), -1 where there is none. weights: (B, h, w, k), k the most latents of any
+    label; entry j belongs to the j-th latent of the pixel's label and is 0 where there is none.
+    In the generator it is how much of that latent the pixel reads: they sum to 1 over j. In the
+    encoder it is how much of the pixel that latent reads: they sum to 1 over the label's pixels.
+    """
+
+    labels: Tensor
+    weights: Tensor
+
+
+def attention_layers(model: Scam) -> list[str]:
+    """``encoder.LEVEL``, fine to coarse, then ``generator.BLOCK.1``, ``.2``, ``.rgb``."""
+    return [*_encoder_layers(model), *_generator_layers(model)]
+
+
+@torch.no_grad()
+def attention_maps(
+    model: Scam,
+    image: Tensor,
+    labels: Tensor,
+    layers: Collection[str] | None = None,
+    latents: Latents | None = None,
+) -> dict[str, AttentionMap]:
+    """Encode a picture, paint it again, and tell what attended to what on the way.
+
+    image (B, 3, H, W) in [-1, 1], labels (B, H, W), as for ``model.encode``. layers: some of
+    :func:`attention_layers`, by default all. latents: to paint in place of the picture's own.
+    InputError for a layer that this model has not.
+    """
+    known = attention_layers(model)
+    for layer in layers or ():
+        if layer not in known:
+            raise InputError(f"layer {layer!r}: expected some of {', '.join(known)}")
+    most = max(model.config.background_latents, model.config.latents_per_label)
+    found: dict[str, AttentionMap] = {}
+    watched: list[tuple[SemanticCrossAttention, Watch]] = []
+    for by_key, modules in ((True, _encoder_layers(model)), (False, _generator_layers(model))):
+        for layer, module in modules.items():
+            if layers is None or layer in layers:
+                watched.append((module, _recorder(found, layer, module, by_key, most)))
+    with _watching(watched):
+        own = model.encode(image, labels)
+        model.generate(labels, own if latents is None else latents)
+    sizes = _sizes(model)
+    return {
+        layer: AttentionMap(
+            found[layer].labels.unflatten(1, sizes[layer]),
+            found[layer].weights.unflatten(1, sizes[layer]),
+        )
+        for layer in known
+        if layer in found
+    }
+
+
+def _recorder(
+    found: dict[str, AttentionMap],
+    layer: str,
+    module: SemanticCrossAttention,
+    by_key: bool,
+    most: int,
+) -> Watch:
+    weigh: Callable[..., Tensor] = module.weights_by_key if by_key else module.weights
+
+    def record(queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels) -> None:
+        weights = weigh(queries, keys, query_labels, key_labels, most).mean(1)
+        pixels = key_labels if by_key else query_labels
+        pixels = pixels.labels if isinstance(pixels, SemanticLayout) else pixels
+        found[layer] = AttentionMap(pixels.expand(len(weights), -1), weights)
+
+    return record
+
+
+@contextmanager
+def _watching(watched: list[tuple[SemanticCrossAttention, Watch]]) -> Iterator[None]:
+    for module, watch in watched:
+        module.watch = watch
+    try:
+        yield
+    finally:
+        for module, _ in watched:
+            module.watch = None
+
+
+def _sizes(model: Scam) -> dict[str, tuple[int, int]]:
+    """(h, w) of the pixels of every layer."""
+    config = model.config
+    levels = pyramid_sizes(*config.size, config.levels)
+    painted = released_generator_sizes(*config.size, config.levels) if config.released else levels
+    sizes = {}
+    for layer in attention_layers(model):
+        side, number, *part = layer.split(".")
+        if side == "encoder":
+            sizes[layer] = levels[int(number) if config.pyramid else 0]
+        else:
+            sizes[layer] = painted[::-1][int(number) + (part != ["1"])]
+    return sizes
+
+
+def _encoder_layers(model: Scam) -> dict[str, SemanticCrossAttention]:
+    encoder: SatEncoder = model.encoder
+    return {
+        f"encoder.{level}": cast(SemanticCrossAttention, layer.attention)
+        for level, layer in enumerate(encoder.cross)
+    }
+
+
+def _generator_layers(model: Scam) -> dict[str, SemanticCrossAttention]:
+    found = {}
+    for number, module in enumerate(model.generator.blocks):
+        block = cast(GeneratorBlock, module)
+        found[f"generator.{number}.1"] = block.modulation1.attention
+        found[f"generator.{number}.2"] = block.modulation2.attention
+        if block.rgb_modulation is not None:
+            found[f"generator.{number}.rgb"] = block.rgb_modulation.attention
+    return found

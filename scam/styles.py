@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m scam.styles``: keep the latents of pictures, for scam.transfer to give again."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from scam import cli
+from scam.data.parallel import spread
+from scam.editing.edit import paint
+from scam.editing.latents import mean
+from scam.editing.paste import Pixels
+from scam.editing.pictures import Picture, label_tensor, resized, to_pixels
+from scam.editing.sources import Finder, Folder, encode
+from scam.editing.styles import SUFFIX, Style, fingerprint, read_style, save_style
+from scam.errors import InputError
+from scam.files import sweep
+from scam.models.latents import Latents
+from scam.training.loading import Checkpoint, load_checkpoint
+
+PROG = "python -m scam.styles"
+EXAMPLES = """\
+  python -m scam.styles add runs/mannequins --picture mannequin_val_00003 --name anna
+      runs/mannequins/styles/anna.safetensors and a thumbnail beside it
+  python -m scam.styles mean runs/mannequins --data mannequins --max-pictures 16 --name everybody
+      the mean of many pictures, each label's over the pictures that hold it
+  python -m scam.styles list runs/mannequins
+      what is kept, and whether these weights can still use it
+  python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
+      --donor hair=lib:anna --out mixed.png
+      give it to somebody"""
+
+_MOST_NAMES = 20
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command that the first word names."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = cli.Parser(PROG, "Keep the latents of pictures, to give them again.", EXAMPLES)
+    parser.add_argument("command", choices=COMMANDS, help="followed by its own arguments")
+    COMMANDS[parser.parse_args(words[:1]).command](words[1:])
+
+
+def add(words: Sequence[str]) -> None:
+    """Encode one picture and keep its latents."""
+    parser = _parser("add", "Keep the latents of a picture.")
+    parser.add_argument(
+        "--picture", nargs="+", required=True, metavar="FILE",
+        help="image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of"
+        " a picture in --data",
+    )  # fmt: skip
+    parser.add_argument("--name", help="of the style (default: the picture's)")
+    parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
+    args = parser.parse_args(words)
+    checkpoint, finder = _open(args, args.data)
+    picture = finder.open("--picture", args.picture)
+    if isinstance(picture, Style):
+        raise InputError(f"--picture {args.picture[0]}: is a style already, expected a picture")
+    finder.expect_used()
+    path = _free_path(args, finder, args.name or Path(picture.name).stem)
+    size = checkpoint.model.config.size
+    small = resized(picture.photo, size, Image.Resampling.BILINEAR)
+    _save(path, checkpoint, encode(picture, checkpoint), picture.name, small)
+
+
+def average(words: Sequence[str]) -> None:
+    """Keep the mean latents of a data set."""
+    parser = _parser("mean", "Keep the mean latents of many pictures.")
+    parser.add_argument("--data", required=True, help="a data folder, or mannequins (held out)")
+    parser.add_argument("--name", default="mean", help="of the style (default: mean)")
+    parser.add_argument("--max-pictures", type=int, metavar="N", help="N of them, spread evenly")
+    args = parser.parse_args(words)
+    if args.max_pictures is not None and args.max_pictures < 1:
+        raise InputError(f"--max-pictures {args.max_pictures}: expected 1 or more")
+    checkpoint, finder = _open(args, None)
+    folder = finder.folder("--data", [args.data])
+    if folder is None:
+        raise InputError(f"--data {args.data}: expected a data folder, or mannequins")
+    path = _free_path(args, finder, args.name)
+    count = min(len(folder.stems), args.max_pictures or len(folder.stems))
+    stems = [folder.stems[i * len(folder.stems) // count] for i in range(count)]
+    latents = mean(_encoded(folder, stems, checkpoint), checkpoint.model.token_labels)
+    latents = latents.to(checkpoint.model.token_labels.device)
+    shown = _paint_first(folder.load(stems[0]), latents, checkpoint)
+    _save(path, checkpoint, latents, f"mean of {count} pictures of {folder.name}", shown)
+
+
+def show(words: Sequence[str]) -> None:
+    """Print what the library holds."""
+    parser = _parser("list", "What is kept, and whether these weights can still use it.")
+    args = parser.parse_args(words)
+    checkpoint, finder = _open(args, None)
+    ours = fingerprint(checkpoint.model)
+    paths = sorted(finder.library.glob(f"*{SUFFIX}"))
+    print(f"{finder.library}: {len(paths)} styles, model {ours}")
+    for path in paths:
+        try:
+            style = read_style(path)
+        except InputError as error:
+            print(f"  {path.stem}: {error}")
+            continue
+        fits = "" if style.model == ours else f" (of another model, {style.model})"
+        more = len(style.labels) - _MOST_NAMES
+        names = style.labels[:_MOST_NAMES] + ([f"{more} more"] if more > 0 else [])
+        print(f"  {style.name}{fits}: {style.source}; {', '.join(names)}")
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"add": add, "mean": average, "list": show}
+
+
+def _encoded(folder: Folder, stems: Sequence[str], checkpoint: Checkpoint) -> Iterator[Latents]:
+    def one(stem: str) -> Latents:
+        return encode(folder.load(stem), checkpoint)
+
+    return spread(one, stems, workers=1, what="mean")
+
+
+@torch.no_grad()
+def _paint_first(picture: Picture, latents: Latents, checkpoint: Checkpoint) -> Pixels:
+    model = checkpoint.model
+    labels = label_tensor(picture.labels, model.config.size, latents.tokens.device)
+    return to_pixels(paint(model, labels, latents)[0])
+
+
+def _save(
+    path: Path,
+    checkpoint: Checkpoint,
+    latents: Latents,
+    source: str,
+    shown: Pixels,
+) -> None:
+    save_style(path, checkpoint.model, latents, checkpoint.label_names, source, shown)
+    held = int(latents.present.sum())
+    print(f"{path}: {held} of {len(checkpoint.label_names)} labels, from {source}")
+
+
+def _open(args: argparse.Namespace, data: str | None) -> tuple[Checkpoint, Finder]:
+    checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
+    return checkpoint, Finder(checkpoint, data, args.labels, args.library)
+
+
+def _free_path(args: argparse.Namespace, finder: Finder, name: str) -> Path:
+    if not name or name != Path(name).name or name.startswith("."):
+        raise InputError(f"--name {name}: expected a file name without folder or leading dot")
+    path: Path = finder.library / f"{name}{SUFFIX}"
+    sweep(finder.library)
+    if path.exists() and not args.replace:
+        raise InputError(f"--name {name}: {path} is there already; expected another or --replace")
+    return path
+
+
+def _parser(command: str, what: str) -> cli.Parser:
+    parser = cli.Parser(f"{PROG} {command}", what, EXAMPLES)
+    parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
+    parser.add_argument(
+        "--library", type=Path, metavar="DIR", help="folder of styles (default: the run's styles/)"
+    )
+    if command != "list":
+        parser.add_argument("--labels", help="name of the data's folder of label maps")
+        parser.add_argument("--replace", action="store_true", help="a style of that name")
+    parser.set_defaults(labels=None)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main, PROG)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What docs/editing.md and the commands' --help show is run as it stands there."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from scam import attention, styles, transfer
+from scam.data import LABEL_SETS, Mannequins
+from scam.models import Scam, preset
+from scam.training import checkpoint
+from scam.training.loading import describe
+from scam.training.run_folder import RunFolder
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "editing.md").read_text()
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "scam.transfer": transfer.main,
+    "scam.styles": styles.main,
+    "scam.attention": attention.main,
+}
+
+
+@pytest.fixture(scope="module")
+def after_make_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run of a model of mannequins, small and not trained at all."""
+    folder = tmp_path_factory.mktemp("editing")
+    config = preset("tiny", num_labels=len(LABEL_SETS["mannequins"]), size=(32, 32))
+    torch.manual_seed(0)
+    model = Scam(config)
+    run = RunFolder.create(folder / "runs" / "mannequins", {"data": {"data": "mannequins"}})
+    run.store()
+    checkpoint.save(run, 1, model.state_dict(), describe(config, Mannequins("val")), {})
+    return folder
+
+
+def code(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    lines = text.replace("\\\n", " ").splitlines()
+    found = [shlex.split(line) for line in lines if line.strip().startswith("python -m scam.")]
+    return [words[2:] for words in found]
+
+
+def all_help(capsys: pytest.CaptureFixture[str]) -> str:
+    for main in COMMANDS.values():
+        with pytest.raises(SystemExit):
+            main(["--help"])
+    for command in styles.COMMANDS:
+        with pytest.raises(SystemExit):
+            styles.main([command, "--help"])
+    return capsys.readouterr().out
+
+
+def test_every_command_that_is_shown(
+    after_make_train: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for those with photographs of one's own."""
+    monkeypatch.chdir(after_make_train)
+    run = commands("\n".join(code("sh")))
+    run += [words for words in commands(all_help(capsys)) if "runs/photos" not in words]
+    assert {words[0] for words in run} == COMMANDS.keys()
+    for words in {tuple(words): words for words in run}.values():
+        COMMANDS[words[0]](words[1:])
+        for flag in ("--out", "--sheet", "--npz"):
+            if flag in words:
+                assert Path(words[words.index(flag) + 1]).exists()
+    assert len(list(Path("everywhere").glob("*.png"))) == 64
+    assert "2 styles" in capsys.readouterr().out
+
+
+def test_python(after_make_train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(after_make_train)
+    for block in code("python"):
+        exec(compile(block, "editing.md", "exec"), {})
+    assert Path("bert.safetensors").is_file()
+
+
+def test_every_flag_that_is_shown_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    known = all_help(capsys)
+    listed = set(re.findall(r"^  (--[a-z-]+)", known, flags=re.MULTILINE))
+    examples = {word for words in commands(known) for word in words if word.startswith("--")}
+    assert {"--donor", "--only", "--picture"} <= examples
+    assert examples | set(re.findall(r"--[a-z][a-z-]+", PAGE)) <= listed

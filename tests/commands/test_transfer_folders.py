@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scam.transfer over folders: pairs, going on after a stop, and refusals."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scam import transfer
+from scam.errors import InputError
+
+Trained = tuple[Path, Path]
+
+
+def run(trained: Trained, *arguments: object) -> None:
+    transfer.main([str(trained[1]), *map(str, arguments)])
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_one_subject_in_every_picture(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, single = tmp_path / "out", tmp_path / "single.png"
+    common = ["--subject", "p1", "--absent", "mean"]
+    run(trained, *common, "--background", trained[0], "--out", out)
+    assert names(out) == [*(f"p{i}.png" for i in range(6)), "transfer.json"]
+    assert f"{out}: 6 pictures" in capsys.readouterr().out
+    run(trained, *common, "--background", "p4", "--out", single)
+    assert np.array_equal(pixels(out / "p4.png"), pixels(single))
+
+
+def test_every_subject_in_one_picture(trained: Trained, tmp_path: Path) -> None:
+    out, single = tmp_path / "out", tmp_path / "single.png"
+    run(trained, "--subject", trained[0], "--background", "p4", "--out", out)
+    assert len(names(out)) == 7
+    run(trained, "--subject", "p2", "--background", "p4", "--out", single)
+    assert np.array_equal(pixels(out / "p2.png"), pixels(single))
+
+
+def test_folders_meet_by_name_or_by_a_file(trained: Trained, tmp_path: Path) -> None:
+    data, single = trained[0], tmp_path / "single.png"
+    common = ["--background", data, "--donor", f"face={data}"]
+    run(trained, *common, "--out", tmp_path / "same")
+    run(trained, "--background", "p3", "--donor", "face=p3", "--out", single)
+    assert np.array_equal(pixels(tmp_path / "same" / "p3.png"), pixels(single))
+    pairs = tmp_path / "pairs.json"
+    pairs.write_text(json.dumps({"donors": {"p3": "p1", "p0": "p3"}}))
+    run(trained, *common, "--pairs", pairs, "--out", tmp_path / "paired")
+    assert names(tmp_path / "paired") == ["p0.png", "p3.png", "transfer.json"]
+    run(trained, "--background", "p3", "--donor", "face=p1", "--out", single)
+    assert np.array_equal(pixels(tmp_path / "paired" / "p3.png"), pixels(single))
+
+
+def test_it_goes_on_where_it_was_stopped(
+    trained: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    command = ["--subject", "p1", "--background", trained[0], "--out", out]
+    whole = Image.Image.save
+    saved = []
+
+    def save(image: Image.Image, file: object, **options: object) -> None:
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        saved.append(file)
+        whole(image, file, **options)
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        run(trained, *command)
+    monkeypatch.undo()
+    assert len(names(out)) == 3  # two pictures and the record
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    (out / ".p5.png.123.partial").write_bytes(b"half")
+    capsys.readouterr()
+    run(trained, *command)
+    assert "4 pictures, 2 were there already" in capsys.readouterr().out
+    assert len(names(out)) == 7
+    for name, changed in before.items():
+        assert (out / name).stat().st_mtime_ns == changed
+    with pytest.raises(InputError, match=r"holds transfers with subject \['p1'\], asked for \['p"):
+        run(trained, "--subject", "p2", "--background", trained[0], "--out", out)
+
+
+def test_a_folder_pastes_back_at_each_photograph_s_size(trained: Trained, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(trained, "--subject", "p1", "--background", trained[0], "--paste-back", "--out", out)
+    assert pixels(out / "p3.png").shape == (48, 40, 3)
+
+
+def test_mannequins_are_a_folder(trained: Trained, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.json"
+    one, two = "mannequin_val_00001", "mannequin_val_00002"
+    pairs.write_text(json.dumps({"donors": {one: two}}))
+    run(
+        trained, "--background", "mannequins", "--subject", "mannequins", "--pairs", pairs,
+        "--absent", "mean", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert names(tmp_path / "out") == [f"{one}.png", "transfer.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "o.png"], "--out o.png: expected a folder, since a folder of pictures is"),
+        (["--out", "o", "--sheet", "s.png"], "--sheet s.png: expected single pictures, not a"),
+        (["--out", "used"], "--out used: is there already; expected a new folder"),
+        (["--out", "o", "--pairs", "none.json"], "cannot read none.json: No such file"),
+        (["--out", "o", "--pairs", "bad.json"], '--pairs bad.json: expected {"donors"'),
+        (["--out", "o", "--pairs", "odd.json"], "--pairs odd.json: 'p9' is no picture of"),
+        (["--out", "o", "--donor", "face=far"], "no picture has the same name in every folder"),
+        (["--out", "o", "--donor", "face=empty"], "empty/images: no such folder, expected one"),
+    ],
+)
+def test_refusals(
+    words: list[str],
+    message: str,
+    trained: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("used/other", "empty", "far/images", "far/labels"):
+        (tmp_path / folder).mkdir(parents=True)
+    for kind in ("images", "labels"):
+        Path("far", kind, "z.png").write_bytes((trained[0] / kind / "p1.png").read_bytes())
+    Path("bad.json").write_text("{}")
+    Path("odd.json").write_text('{"donors": {"p1": "p9"}}')
+    before = names(tmp_path)
+    data = str(trained[0])
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        run(trained, "--subject", data, "--background", data, *words)
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == before

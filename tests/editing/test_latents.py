@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import torch
+
+from scam.editing import RunningMean, blend, fill, interpolate, mean, shares, swap
+from scam.errors import InputError
+from scam.models.latents import Latents, mix
+
+OF = torch.tensor([0, 0, 0, 1, 1, 2, 2])  # three latents of the background, two of the others
+
+
+def draw(*present: tuple[bool, bool, bool]) -> Latents:
+    return Latents(torch.randn(len(present), 7, 5), torch.tensor(present))
+
+
+ALL = (True, True, True)
+
+
+def test_a_share_names_a_label_or_one_latent_of_it() -> None:
+    assert shares(OF, 1).tolist() == [0, 0, 0, 1, 1, 0, 0]
+    assert shares(OF, 0, 2, 0.5).tolist() == [0, 0, 0.5, 0, 0, 0, 0]
+    for arguments, message in (
+        ((1, None, 1.5), "weight 1.5: expected 0 to 1"),
+        ((1, None, float("nan")), "weight nan: expected 0 to 1"),
+        ((3,), "label 3: expected 0 to 2"),
+        ((1, 2), "latent 2 of label 1: expected 0 to 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            shares(OF, *arguments)
+
+
+def test_blending_moves_what_has_a_share_and_nothing_else() -> None:
+    host, donor = draw(ALL, ALL), draw(ALL)
+    before = host.tokens.clone()
+    mixed = blend(host, donor, shares(OF, 1, weight=0.25) + shares(OF, 2, 0), OF)
+    assert torch.equal(host.tokens, before)
+    assert torch.equal(mixed.tokens[:, [0, 1, 2, 6]], host.tokens[:, [0, 1, 2, 6]])
+    assert torch.equal(mixed.tokens[:, 5], donor.tokens[:, 5].expand(2, -1))
+    quarter = 0.75 * host.tokens[:, 3:5] + 0.25 * donor.tokens[:, 3:5]
+    torch.testing.assert_close(mixed.tokens[:, 3:5], quarter)
+    assert mixed.present.all()
+
+
+def test_a_share_may_differ_from_picture_to_picture() -> None:
+    host, donor = draw(ALL, ALL), draw(ALL, ALL)
+    share = torch.stack([shares(OF, 0), shares(OF, 2)])
+    mixed = blend(host, donor, share, OF)
+    assert torch.equal(mixed.tokens[0, :3], donor.tokens[0, :3])
+    assert torch.equal(mixed.tokens[0, 3:], host.tokens[0, 3:])
+    assert torch.equal(mixed.tokens[1, :5], host.tokens[1, :5])
+
+
+def test_what_the_donor_lacks_stays_and_what_the_host_lacks_is_taken_whole() -> None:
+    host, donor = draw((True, False, True)), draw((True, True, False))
+    mixed = blend(host, donor, shares(OF, 1, 0, 0.3) + shares(OF, 2), OF)
+    assert torch.equal(mixed.tokens[:, 3:5], donor.tokens[:, 3:5])
+    assert torch.equal(mixed.tokens[:, 5:], host.tokens[:, 5:])
+    assert mixed.present.tolist() == [[True, True, True]]
+    untouched = blend(host, donor, shares(OF, 0), OF)
+    assert untouched.present.tolist() == [[True, False, True]]
+
+
+def test_garbage_in_absent_labels_never_spreads() -> None:
+    host, donor = draw((True, True, False)), draw((True, False, True))
+    host.tokens[:, 5:], donor.tokens[:, 3:5] = torch.nan, torch.inf
+    both = shares(OF, 1, weight=0.5) + shares(OF, 2, weight=0.5)
+    assert blend(host, donor, both, OF).tokens.isfinite().all()
+    assert interpolate(host, donor, 3, OF).tokens.isfinite().all()
+    assert mean([host, donor], OF).tokens.isfinite().all()
+
+
+def test_swapping_is_what_the_model_s_transfer_does() -> None:
+    host, donor = draw(ALL, ALL), draw(ALL, ALL)
+    subject = torch.tensor([[False, True, True]] * 2)
+    swapped, mixed = swap(host, donor, [1, 2], OF), mix(donor, host, subject, OF)
+    assert torch.equal(swapped.tokens, mixed.tokens)
+    assert torch.equal(swapped.present, mixed.present)
+    assert torch.equal(swap(host, donor, [], OF).tokens, host.tokens)
+
+
+def test_filling_takes_absent_labels_only() -> None:
+    host, standin = draw((True, False, False)), draw((True, True, False))
+    filled = fill(host, standin, OF)
+    assert torch.equal(filled.tokens[:, :3], host.tokens[:, :3])
+    assert torch.equal(filled.tokens[:, 3:5], standin.tokens[:, 3:5])
+    assert filled.present.tolist() == [[True, True, False]]
+
+
+def test_interpolation_ends_where_it_should() -> None:
+    first, last = draw((True, True, False)), draw((True, False, True))
+    way = interpolate(first, last, 5, OF)
+    assert way.tokens.shape == (5, 7, 5)
+    assert torch.equal(way.tokens[0, :5], first.tokens[0, :5])
+    assert torch.equal(way.tokens[4, :3], last.tokens[0, :3])
+    middle = (first.tokens[0, :3] + last.tokens[0, :3]) / 2
+    torch.testing.assert_close(way.tokens[2, :3], middle)
+    # Only one of them knows these labels: they keep still.
+    assert torch.equal(way.tokens[:, 3:5], first.tokens[:, 3:5].expand(5, -1, -1))
+    assert torch.equal(way.tokens[:, 5:], last.tokens[:, 5:].expand(5, -1, -1))
+    assert way.present.all()
+    with pytest.raises(InputError, match="over 1 pictures: expected 2 or more"):
+        interpolate(first, last, 1, OF)
+
+
+def test_the_mean_is_over_the_pictures_that_hold_a_label() -> None:
+    batches = [draw(ALL, (True, False, False)), draw((True, True, False))]
+    found = mean(iter(batches), OF)
+    a, b, c = batches[0].tokens[0], batches[0].tokens[1], batches[1].tokens[0]
+    torch.testing.assert_close(found.tokens[0, :3], ((a + b + c) / 3)[:3])
+    torch.testing.assert_close(found.tokens[0, 3:5], ((a + c) / 2)[3:5])
+    torch.testing.assert_close(found.tokens[0, 5:], a[5:])
+    assert found.present.tolist() == [[True, True, True]]
+    assert not mean([draw((True, True, False))], OF).present[0, 2]
+    with pytest.raises(InputError, match="expected one picture or more, got none"):
+        mean([], OF)
+
+
+def test_a_running_mean_counts() -> None:
+    running = RunningMean(OF)
+    running.add(draw((True, False, False), ALL))
+    running.add(draw(ALL))
+    assert running.count.tolist() == [3, 2, 2]
+
+
+def test_the_arithmetic_follows_the_dtype() -> None:
+    wide = Latents(torch.randn(1, 7, 5).double(), torch.tensor([ALL]))
+    for found in (swap(wide, wide, [1], OF), interpolate(wide, wide, 2, OF)):
+        assert found.tokens.dtype == torch.float64

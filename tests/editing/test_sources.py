@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scam.data import LABEL_SETS, LabelValues, Mannequins, save_label_png
+from scam.editing.pictures import Picture
+from scam.editing.sources import Finder
+from scam.errors import InputError
+from scam.models import ModelConfig, Scam
+from scam.training.loading import Checkpoint
+
+
+def checkpoint(names: tuple[str, ...]) -> Checkpoint:
+    config = ModelConfig(len(names), (32, 32), width=16, levels=4, token_dim=8, attention_dim=8)
+    values = LabelValues.build(len(names))
+    return Checkpoint(Path("nowhere/checkpoints/step_0000001"), Scam(config).eval(), names, values)
+
+
+def write(folder: Path, stem: str, label_folder: str = "labels") -> Path:
+    image, labels = Mannequins("val").load(0, (40, 30))
+    for name in ("images", label_folder):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(folder / "images" / f"{stem}.png")
+    save_label_png(folder / label_folder / f"{stem}.png", labels)
+    return folder / "images" / f"{stem}.png"
+
+
+def test_drawn_people_need_a_model_of_their_labels() -> None:
+    names = LABEL_SETS["mannequins"].names
+    folder = Finder(checkpoint(names)).folder("--subject", ["mannequins"])
+    assert folder is not None
+    assert len(folder.stems) == 64
+    assert folder.load(folder.stems[3]).photo.shape == (32, 32, 3)
+    other = Finder(checkpoint(("background", "body"))).folder("--subject", ["mannequins"])
+    assert other is not None
+    with pytest.raises(InputError, match=r"mannequin_val_00000: has the labels .* model's: b"):
+        other.load(other.stems[0])
+
+
+def test_the_label_folder_may_have_another_name(tmp_path: Path) -> None:
+    image = write(tmp_path, "a", "parsed")
+    known = checkpoint(LABEL_SETS["mannequins"].names)
+    found = Finder(known, labels="parsed").open("--subject", [str(image)])
+    assert isinstance(found, Picture)
+    assert found.labels.shape == (40, 30)
+    with pytest.raises(InputError, match=r"--subject .*a\.png: has no label map .*labels/a\.png"):
+        Finder(known).open("--subject", [str(image)])
+    finder = Finder(known, labels="parsed")
+    folder = finder.folder("--subject", [str(tmp_path)])
+    assert folder is not None
+    assert np.array_equal(folder.load("a").labels, found.labels)
+    finder.expect_used()
+
+
+def test_flags_that_name_nothing_are_refused(tmp_path: Path) -> None:
+    image = write(tmp_path, "a")
+    known = checkpoint(LABEL_SETS["mannequins"].names)
+    finder = Finder(known, data="mannequins")
+    finder.open("--subject", [str(image), str(tmp_path / "labels" / "a.png")])
+    with pytest.raises(InputError, match="--data, --labels: of no use"):
+        finder.expect_used()
+
+
+def test_without_a_run_there_is_no_library() -> None:
+    finder = Finder(checkpoint(("background", "body")))
+    with pytest.raises(InputError, match="its run folder is not around it, give --library"):
+        finder.open("--donor", ["lib:anna"])
