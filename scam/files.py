@@ -5,12 +5,13 @@ Everything is written beside its target under a hidden ``.partial`` name, forced
 then renamed. Whatever cannot be written is an :class:`InputError` that names it and the cause.
 """
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from scam.errors import InputError
 
@@ -91,6 +92,29 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(partial)
             else:
                 partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: no such file, or something else is in it.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is damaged: expected a JSON object, found {value!r:.40}")
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object for people to read, all of it or nothing."""
+    with write_aside(path) as file:
+        file.write(json.dumps(value, indent=2).encode() + b"\n")
 
 
 def _put_in_place(partial: Path, path: Path) -> None:

@@ -11,8 +11,11 @@ from scam.errors import InputError
 from scam.models.config import ModelConfig
 from scam.models.encoder import SatEncoder
 from scam.models.generator import ScamGenerator
+from scam.models.hub import HubModel
 from scam.models.latents import Latents, mix
+from scam.models.noise import Noise, draw_noise
 from scam.nn.attention import SemanticCrossAttention
+from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid, pyramid_sizes
 
 Picture = tuple[Tensor, Tensor]
@@ -20,7 +23,7 @@ Picture = tuple[Tensor, Tensor]
 Absent = Literal["background", "mean", "error"]
 
 
-class Scam(nn.Module):
+class Scam(nn.Module, HubModel):
     """SAT-Encoder and SCAM-Generator with one label order and one size.
 
     ``fused`` chooses between the fused attention and the dense one of the paper; parameters,
@@ -34,7 +37,9 @@ class Scam(nn.Module):
     def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.about = {}
         self.fused = fused
+        self.compiled = False
         self.encoder = SatEncoder(config, fused=fused)
         self.generator = ScamGenerator(config, fused=fused)
         labels = torch.tensor(config.token_labels())
@@ -51,6 +56,27 @@ class Scam(nn.Module):
                 module.fused = fused
         return self
 
+    def checkpoint_gradients(self, on: bool = True) -> "Scam":
+        """Keep less for the backward pass, and compute it twice; the same bits. Returns self."""
+        self.encoder.gradient_checkpointing = on
+        self.generator.gradient_checkpointing = on
+        return self
+
+    def compile_networks(self) -> "Scam":
+        """Hand encoder and generator to ``torch.compile``; parameters keep their names.
+
+        Returns self. Numbers differ by rounding. The first pass waits for the compiler, and again
+        whenever a shape is new: in training mode the tokens of absent labels are computed too,
+        since their number would change from batch to batch.
+        """
+        # A compiled network would compute it in every pass. Not said where it is defined, since
+        # saying it imports the compiler.
+        torch.compiler.assume_constant_result(position_code)
+        for network in (self.encoder, self.generator):
+            network.compile(dynamic=False)
+        self.compiled = True
+        return self
+
     def pyramid(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> LabelPyramid:
         """Label maps (B, H, W) at the encoder's sizes, which the default generator shares.
 
@@ -64,16 +90,24 @@ class Scam(nn.Module):
         return LabelPyramid.build(labels, self.config.num_labels, levels, occurring)
 
     def forward(
-        self, image: Tensor, pyramid: LabelPyramid, noise: torch.Generator | None = None
+        self,
+        image: Tensor,
+        pyramid: LabelPyramid,
+        noise: Noise | None = None,
+        kept: Tensor | None = None,
     ) -> Tensor:
-        """Reconstruct image (B, 3, H, W) from its own latents under its own label map."""
+        """Reconstruct image (B, 3, H, W) from its own latents under its own label map.
+
+        Labels that ``kept`` (B, L) bool does not keep are painted from latents of zero.
+        """
         chosen = self._read_tokens(pyramid)
         tokens = self.encoder(image, pyramid, self.token_labels, chosen)
+        if kept is not None:
+            of = self.token_labels if chosen is None else self.token_labels[chosen]
+            tokens = torch.where(kept[:, of].unsqueeze(-1), tokens, 0)
         return self._generate(pyramid, tokens, chosen, noise)
 
-    def paint(
-        self, pyramid: LabelPyramid, latents: Latents, noise: torch.Generator | None = None
-    ) -> Tensor:
+    def paint(self, pyramid: LabelPyramid, latents: Latents, noise: Noise | None = None) -> Tensor:
         """Generate from a pyramid that is already built."""
         chosen = self._read_tokens(pyramid)
         tokens = latents.tokens if chosen is None else latents.tokens[:, chosen]
@@ -87,6 +121,8 @@ class Scam(nn.Module):
         occurring = pyramid.occurring
         if not self.fused or self.config.released or occurring is None:
             return None
+        if self.compiled and self.training:
+            return None
         if len(occurring) in (0, self.config.num_labels):
             return None
         read = torch.tensor([label in occurring for label in self.config.token_labels()])
@@ -97,13 +133,17 @@ class Scam(nn.Module):
         pyramid: LabelPyramid,
         tokens: Tensor,
         chosen: Tensor | None,
-        noise: torch.Generator | None,
+        noise: Noise | None,
     ) -> Tensor:
         if self.config.released:
             sizes = released_generator_sizes(*self.config.size, self.config.levels)
             labels = pyramid.maps[0]
             pyramid = LabelPyramid.nearest(labels, self.config.num_labels, sizes)
-        return self.generator(pyramid, tokens, self.token_labels, noise, chosen)
+        fields = None
+        if noise is not None:
+            sizes = self.generator.noise_sizes(pyramid)
+            fields = draw_noise(noise, len(tokens), sizes, tokens.device)
+        return self.generator(pyramid, tokens, self.token_labels, fields, chosen)
 
     def encode(self, image: Tensor, labels: Tensor) -> Latents:
         """Latents of image (B, 3, H, W) or (3, H, W) in [-1, 1] under labels (B, H, W) or (H, W).
@@ -114,9 +154,7 @@ class Scam(nn.Module):
         pyramid = self.pyramid(labels)
         return Latents(self.encoder(image, pyramid, self.token_labels), pyramid.present)
 
-    def generate(
-        self, labels: Tensor, latents: Latents, noise: torch.Generator | None = None
-    ) -> Tensor:
+    def generate(self, labels: Tensor, latents: Latents, noise: Noise | None = None) -> Tensor:
         """Image (B, 3, H, W) in [-1, 1] painted from labels (B, H, W) or (H, W) and latents.
 
         Without ``noise`` the default networks repeat themselves; the released ones draw noise in

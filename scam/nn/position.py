@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 
-@lru_cache(maxsize=256)
 def position_code(
     channels: int, height: int, width: int, *, released: bool = False, device: str = "cpu"
 ) -> Tensor:
@@ -20,6 +19,13 @@ def position_code(
 
     Raises ValueError unless ``channels`` is a multiple of 4 (sine and cosine, two axes).
     """
+    # What is computed while a graph is traced stands for a tensor and must not be kept.
+    make = _position_code.__wrapped__ if torch.compiler.is_exporting() else _position_code
+    return make(channels, height, width, released, device)
+
+
+@lru_cache(maxsize=256)
+def _position_code(channels: int, height: int, width: int, released: bool, device: str) -> Tensor:
     if channels % 4:
         raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
     count = channels // 4

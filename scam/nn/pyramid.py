@@ -141,13 +141,15 @@ def _rescue(owner: Tensor, cells: Tensor, run: Tensor, present: Tensor) -> Tenso
     place = torch.arange(count, device=owner.device)
     # Ranks a label's cells by its pixels there, then by position.
     claim = (run * count + (count - 1 - place)[:, None]).flatten(1)
+    # On a GPU asking costs a synchronisation; a traced graph has no branches.
+    may_ask = owner.device.type == "cpu" and not torch.compiler.is_compiling()
     for _ in range(_RESCUE_ROUNDS):
         owner_slot = torch.where(owner < 0, num_labels, owner)
         owned = owner.new_zeros(batch, num_labels + 1)
         owned = owned.scatter_add(1, owner_slot, torch.ones_like(owner))
         owned[:, num_labels] = count + 1  # ignored cells may always be taken
         lost = F.pad(present & (owned[:, :num_labels] == 0), (0, 1))
-        if owner.device.type == "cpu" and not lost.any():  # on a GPU asking costs a sync
+        if may_ask and not lost.any():
             break
         free = owned.gather(1, owner_slot) > 1
         wanted = lost.gather(1, slots.flatten(1)) & free[:, :, None].expand_as(cells).flatten(1)

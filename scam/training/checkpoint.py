@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Step folders: the networks to use, and all else that training needs to go on."""
 
-import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scam.errors import InputError
 from scam.files import folder_aside, sweep
-from scam.training.run_folder import CONFIG, MODEL, TRAINING, RunFolder, read_json
+from scam.models.weights import write_weights
+from scam.training.run_folder import TRAINING, RunFolder
 
 KEPT = 3
 
@@ -50,30 +47,11 @@ def save(
     sweep(folder.checkpoints)
     path = folder.step_folder(step)
     with folder_aside(path) as partial:
-        (partial / CONFIG).write_text(json.dumps(model_config, indent=2) + "\n")
-        _save_model(partial / MODEL, model_tensors)
-        # safetensors makes its file readable by its owner alone.
-        shutil.copymode(partial / CONFIG, partial / MODEL)
+        write_weights(partial, model_tensors, model_config)
         _save_training(partial / TRAINING, training_state)
     folder.point_latest(step)
     folder.keep_last(KEPT)
     return path
-
-
-def load_model(step_folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the weights, on the CPU, and the configuration of the networks they belong to.
-
-    Raises:
-        InputError: a file is missing or damaged.
-    """
-    path = Path(step_folder) / MODEL
-    config = read_json(Path(step_folder) / CONFIG)
-    try:
-        return load_file(path), config
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged or cut short: {error}") from error
 
 
 def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -92,21 +70,6 @@ def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise InputError(f"{path} is damaged: expected a dict, found {type(state).__name__}")
     return state
-
-
-def _save_model(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    # safetensors refuses tensors that share memory or are not contiguous.
-    plain: dict[str, Tensor] = {}
-    storages = set()
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().to("cpu").contiguous()
-        storage = tensor.untyped_storage().data_ptr()
-        plain[name] = tensor.clone() if storage in storages else tensor
-        storages.add(storage)
-    try:
-        save_file(plain, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
 
 
 def _save_training(path: Path, state: Mapping[str, Any]) -> None:

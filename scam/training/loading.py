@@ -10,7 +10,8 @@ import torch
 from scam.data import LabelValues, PairSource
 from scam.errors import InputError
 from scam.models import ModelConfig, Scam
-from scam.training.checkpoint import load_model
+from scam.models.hub import build
+from scam.models.weights import CONFIG, read_weights
 from scam.training.run_folder import resolve_checkpoint
 
 
@@ -53,18 +54,12 @@ def load_checkpoint(
     Raises InputError when nothing complete is there or the weights are of another model.
     """
     folder = resolve_checkpoint(path)
-    tensors, config = load_model(folder)
+    tensors, config = read_weights(folder)
     try:
         names, values = tuple(config["label_names"]), LabelValues.from_dict(config["label_values"])
-        shapes = config["model"]
     except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'config.json'}: no entry {error}") from error
-    model = Scam(ModelConfig.from_dict(shapes), fused=fused)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"{folder}: weights of another model ({reason})") from error
+        raise InputError(f"{folder / CONFIG}: no entry {error}") from error
+    model = build(folder, tensors, config, fused=fused)
     return Checkpoint(folder, model.to(device).eval(), names, values)
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells: metrics as JSON lines, TensorBoard if it is there, and a progress bar."""
+"""What a run tells: metrics as JSON lines, to trackers as well, and a progress bar."""
 
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from scam.errors import InputError
 from scam.files import write_aside
+from scam.training.trackers import Tracker
 
 Value = float | int | str | None
 
@@ -27,15 +28,14 @@ class MetricsLog:
     Args:
         path: the file, made if missing.
         step0: the step the run starts or continues from.
-        tensorboard: write the numbers to ``tensorboard/`` beside ``path`` as well, where the
-            ``tensorboard`` package is installed.
+        trackers: get the numbers as well, and are closed with the log.
 
     Raises:
         InputError: the file is damaged before its last line, or cannot be written.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], step0: int = 0, *, tensorboard: bool = False
+        self, path: str | os.PathLike[str], step0: int = 0, *, trackers: Sequence[Tracker] = ()
     ) -> None:
         self.path = Path(path)
         _rewind(self.path, step0)
@@ -44,7 +44,7 @@ class MetricsLog:
             self._file = self.path.open("ab")
         except OSError as error:
             raise self._cannot_write(error) from error
-        self._board = _open_board(self.path.parent / "tensorboard", step0) if tensorboard else None
+        self._trackers = trackers
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:
         """Append ``{"step": step, **values}``; numbers that are not finite become null."""
@@ -55,15 +55,14 @@ class MetricsLog:
             self._file.flush()
         except OSError as error:
             raise self._cannot_write(error) from error
-        if self._board is not None:
-            for key, value in finite.items():
-                if isinstance(value, float | int):
-                    self._board.add_scalar(key, value, step)
+        numbers = {k: float(v) for k, v in finite.items() if isinstance(v, float | int)}
+        for tracker in self._trackers:
+            tracker.add(step, numbers)
 
     def close(self) -> None:
-        """Close the file and the TensorBoard writer."""
-        if self._board is not None:
-            self._board.close()
+        """Close the file and the trackers."""
+        for tracker in self._trackers:
+            tracker.close()
         try:
             self._file.close()
         except OSError as error:
@@ -144,6 +143,19 @@ class Progress:
         self.close()
 
 
+class Mute:
+    """In place of a log or a progress bar: says nothing."""
+
+    def write(self, step: int, values: Mapping[str, Value]) -> None:
+        """Forget the numbers."""
+
+    def update(self, step: int, losses: Mapping[str, float]) -> None:
+        """Forget the step."""
+
+    def say(self, text: str) -> None:
+        """Forget the words."""
+
+
 def _rewind(path: Path, step0: int) -> None:
     if not path.exists():
         return
@@ -186,11 +198,3 @@ def _finite(value: Value) -> Value:
 
 def _words(losses: Mapping[str, float]) -> str:
     return " ".join(f"{name}={value:.4g}" for name, value in losses.items())
-
-
-def _open_board(folder: Path, step0: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), purge_step=step0 + 1)

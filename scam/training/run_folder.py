@@ -4,6 +4,7 @@
 ::
 
     OUT/config.json                      every setting of the run
+    OUT/README.md                        model card, written at the end
     OUT/metrics.jsonl                    one line per logged step
     OUT/samples/step_0000100.png         picture sheets
     OUT/checkpoints/step_0000100/        model.safetensors, config.json, training.pt
@@ -21,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from scam.errors import InputError
-from scam.files import remove_folder, sweep, write_aside
+from scam.files import read_json, remove_folder, sweep, write_aside, write_json
+from scam.models.weights import CONFIG, MODEL
+from scam.training.lock import is_lock
+from scam.training.trackers import TENSORBOARD, WANDB
 
-CONFIG = "config.json"
-MODEL = "model.safetensors"
 TRAINING = "training.pt"
 _STEP = re.compile(r"step_(\d{7,})")
 
@@ -91,7 +93,7 @@ class RunFolder:
         """Take back a run that came to nothing: all it wrote, and the folder if that is all."""
         for name in (CONFIG, self.metrics.name):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("samples", "checkpoints", "tensorboard"):
+        for name in ("samples", "checkpoints", TENSORBOARD, WANDB):
             shutil.rmtree(self.path / name, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
@@ -100,6 +102,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """The file of metrics, one JSON object per line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def card(self) -> Path:
+        """The model card, written when a run ends."""
+        return self.path / "README.md"
 
     @property
     def checkpoints(self) -> Path:
@@ -157,32 +164,16 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     raise InputError(f"{path} is no checkpoint: {wanted}")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        InputError: no such file, or something else is in it.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: expected a JSON object, found {value!r:.40}")
-    return value
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object for people to read, all of it or nothing."""
-    with write_aside(path) as file:
-        file.write(json.dumps(value, indent=2).encode() + b"\n")
+def run_around(step_folder: Path) -> Path | None:
+    """The run folder that a step folder lies in, None where it was taken out of it."""
+    run = step_folder.parent.parent
+    return run if (run / CONFIG).is_file() else None
 
 
 def _used(path: Path) -> bool:
     try:
-        return path.is_dir() and any(not name.endswith(".partial") for name in os.listdir(path))
+        names = os.listdir(path) if path.is_dir() else []
+        return any(not name.endswith(".partial") and not is_lock(name) for name in names)
     except OSError as error:
         raise InputError(f"cannot read --out {path}: {error.strerror}") from error
 

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from scam.errors import InputError
+from scam.models.weights import CONFIG, MODEL, read_weights
 from scam.training import checkpoint
-from scam.training.run_folder import CONFIG, MODEL, TRAINING, RunFolder, resolve_checkpoint
+from scam.training.run_folder import TRAINING, RunFolder, resolve_checkpoint
 
 CONFIGURATION = {"model": "scam", "labels": 5, "channels": [1, 2]}
 
@@ -31,7 +32,7 @@ def save(run, step, **changes):
 def assert_whole(run, step):
     folder = resolve_checkpoint(run.path)
     assert folder.name == f"step_{step:07d}"
-    tensors, config = checkpoint.load_model(folder)
+    tensors, config = read_weights(folder)
     assert tensors["w"].eq(step).all()
     assert config == CONFIGURATION
     assert checkpoint.load_training(folder)["step"] == step
@@ -62,7 +63,7 @@ def test_tensors_come_back_to_the_bit(run):
         "labels": torch.arange(5, dtype=torch.uint8),
         "mask": torch.tensor([True, False]),
     }
-    loaded, config = checkpoint.load_model(checkpoint.save(run, 1, tensors, CONFIGURATION, {}))
+    loaded, config = read_weights(checkpoint.save(run, 1, tensors, CONFIGURATION, {}))
     assert config == CONFIGURATION
     assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
@@ -206,6 +207,7 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
     """Saves in a loop, killed five times at moments spread over the saves."""
     script = f"""
         import os, signal, time, torch
+        from scam.models.weights import read_weights
         from scam.training import checkpoint
         from scam.training.run_folder import RunFolder, resolve_checkpoint
         torch.set_num_threads(1)
@@ -232,7 +234,7 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
             os.waitpid(child, 0)
             leftovers += any(name.startswith(".") for name in os.listdir(run.checkpoints))
             folder = resolve_checkpoint(out)
-            tensors, config = checkpoint.load_model(folder)
+            tensors, config = read_weights(folder)
             state = checkpoint.load_training(folder)
             assert config == {CONFIGURATION!r}
             assert state["step"] > step, "nothing was saved before the kill"
@@ -260,8 +262,8 @@ def python(script):
 
 
 LOADERS = {
-    MODEL: checkpoint.load_model,
-    CONFIG: checkpoint.load_model,
+    MODEL: read_weights,
+    CONFIG: read_weights,
     TRAINING: checkpoint.load_training,
 }
 

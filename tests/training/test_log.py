@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import io
 import json
-import sys
 
 import pytest
 
@@ -73,26 +72,6 @@ def test_a_file_that_cannot_be_opened_read_or_written(tmp_path):
         metrics.write(1, {"loss": 1.0})
     with pytest.raises(InputError, match=r"metrics\.jsonl: No space left on device"):
         metrics.close()
-
-
-def test_tensorboard_is_not_needed(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with MetricsLog(tmp_path / "metrics.jsonl", tensorboard=True) as metrics:
-        metrics.write(1, {"loss": 1.0})
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
-
-
-def test_tensorboard_gets_the_numbers(tmp_path):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    with MetricsLog(tmp_path / "metrics.jsonl", tensorboard=True) as metrics:
-        for step in (1, 2):
-            metrics.write(step, {"loss": step / 2, "bad": float("nan"), "name": "x"})
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    assert events.Tags()["scalars"] == ["loss"]
-    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 0.5), (2, 1.0)]
 
 
 class Terminal(io.StringIO):

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from scam.errors import InputError
-from scam.training.run_folder import CONFIG, MODEL, TRAINING, RunFolder, resolve_checkpoint
+from scam.models.weights import CONFIG, MODEL
+from scam.training.run_folder import TRAINING, RunFolder, resolve_checkpoint
 
 SETTINGS = {"steps": 100, "size": (96, 64), "model": {"name": "scam", "width": 16}}
 

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models as folders to keep, copy and upload: what huggingface_hub calls a pretrained model."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from torch import Tensor
+
+from scam.errors import InputError
+from scam.models.card import model_card
+from scam.models.config import ModelConfig
+from scam.models.weights import CONFIG, MODEL, read_weights, write_weights
+
+if TYPE_CHECKING:
+    from scam.models.scam import Scam
+
+
+class HubModel(ModelHubMixin):
+    """``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` for :class:`Scam`.
+
+    A saved folder holds ``model.safetensors``, ``config.json`` and a model card, and every
+    command takes it as its CHECKPOINT.
+    """
+
+    config: ModelConfig
+    about: dict[str, Any]
+    """Beside the networks, in ``config.json``: label names, label values, how it was trained."""
+
+    def description(self) -> dict[str, Any]:
+        """All of ``config.json``; labels nobody has named are numbered."""
+        labels = range(self.config.num_labels)
+        unnamed = {
+            "label_names": [f"label_{label}" for label in labels],
+            "label_values": {"to_label": list(labels), "ignore": None},
+        }
+        return {"model": self.config.as_dict(), **unnamed, **self.about}
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # fewer ways, each of them typed
+        cls, source: str | os.PathLike[str], *, fused: bool = True, **hub: Any
+    ) -> Self:
+        """Open a folder or, downloading it, a repository ``"user/name"`` of the Hugging Face Hub.
+
+        In evaluation mode, on the CPU. ``hub``: revision, token, cache_dir, local_files_only and
+        others of ``huggingface_hub.snapshot_download``. A folder never touches the network.
+
+        Raises InputError when files are missing, damaged or of another model; the errors of
+        ``huggingface_hub`` where a download fails.
+        """
+        folder = Path(source)
+        if not folder.is_dir():
+            wanted = [MODEL, CONFIG]
+            folder = Path(snapshot_download(str(source), allow_patterns=wanted, **hub))
+        return build(folder, *read_weights(folder), fused=fused)  # type: ignore[return-value]
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """A card that says what the model paints, how it was trained and what it scored."""
+        return ModelCard(model_card(self.description()))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        tensors: dict[str, Tensor] = self.state_dict()  # type: ignore[attr-defined]
+        write_weights(save_directory, tensors, self.description())
+
+
+def build(
+    folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, fused: bool
+) -> "Scam":
+    """The model that ``folder`` held, in evaluation mode.
+
+    Raises InputError when weights and configuration do not belong together.
+    """
+    from scam.models.scam import Scam
+
+    try:
+        shapes = config["model"]
+    except KeyError as error:
+        raise InputError(f"{folder / CONFIG}: no entry {error}") from error
+    model = Scam(ModelConfig.from_dict(shapes), fused=fused)
+    model.about = {key: value for key, value in config.items() if key != "model"}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{folder}: weights of another model ({reason})") from error
+    return model.eval()

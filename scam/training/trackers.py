@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a run's numbers go beside ``metrics.jsonl``: TensorBoard, Weights & Biases."""
+
+import contextlib
+import netrc
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+from scam.errors import InputError
+from scam.files import write_aside
+
+TENSORBOARD = "tensorboard"
+WANDB = "wandb"
+
+
+class Tracker(Protocol):
+    """Takes the numbers of a step."""
+
+    def add(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Remember ``numbers``; steps never fall."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class TensorBoard:
+    """Event files in ``run/tensorboard``; what is there of steps after ``step0`` is hidden."""
+
+    def __init__(self, run: Path, step0: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(run / TENSORBOARD), purge_step=step0 + 1)
+
+    def add(self, step: int, numbers: Mapping[str, float]) -> None:
+        """One scalar per number."""
+        for name, value in numbers.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run of ``project``, named like the run folder and taken up again when it is resumed.
+
+    Nobody is ever asked to log in: without a stored login, WANDB_API_KEY or WANDB_MODE the run
+    stays in ``run/wandb``, from where ``wandb sync`` uploads it.
+    """
+
+    def __init__(self, run: Path, project: str, settings: Mapping[str, Any]) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise InputError(
+                f"--wandb {project}: wandb is not installed (pip install wandb)"
+            ) from error
+        mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+        self._run = wandb.init(
+            project=project,
+            name=run.name,
+            id=_stored_id(run / WANDB / "id"),
+            resume="allow",
+            mode=mode,
+            dir=str(run),
+            config=dict(settings),
+        )
+
+    def add(self, step: int, numbers: Mapping[str, float]) -> None:
+        """One row of the run's history, together with what else the step says."""
+        self._run.log(dict(numbers), step=step)
+
+    def close(self) -> None:
+        """End the run."""
+        self._run.finish()
+
+
+def open_trackers(
+    run: Path, step0: int, project: str | None, settings: Mapping[str, Any]
+) -> list[Tracker]:
+    """TensorBoard where its package is installed, Weights & Biases where ``project`` names one.
+
+    Args:
+        run: the run folder.
+        step0: the step the run starts or continues from.
+        project: of Weights & Biases, or None.
+        settings: of the run.
+
+    Raises:
+        InputError: ``project`` is given and wandb is not installed.
+    """
+    trackers: list[Tracker] = []
+    if project is not None:
+        trackers.append(WeightsAndBiases(run, project, settings))
+    with contextlib.suppress(ImportError):
+        trackers.append(TensorBoard(run, step0))
+    return trackers
+
+
+def _stored_id(path: Path) -> str:
+    if not path.exists():
+        with write_aside(path) as file:
+            file.write(secrets.token_hex(8).encode())
+    return path.read_text()
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    try:
+        return host is not None and netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

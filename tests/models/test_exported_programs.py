@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported programs against the model they came from."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from scam.errors import InputError
+from scam.models import Scam, preset
+from scam.models.export import export_encoder, export_generator
+from scam.nn.position import position_code
+
+pytestmark = pytest.mark.slow  # tracing takes its time
+
+Exported = tuple[Scam, ExportedProgram, ExportedProgram]
+CONFIG = preset("tiny", size=(33, 32), num_labels=5, latents_per_label=3)
+
+
+def pictures(batch: int) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(-1, 4, (batch, 33, 32), generator=draw).int()  # 4 is absent
+    return torch.rand(batch, 3, 33, 32, generator=draw) * 2 - 1, labels
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["fused", "dense"])
+def exported(request: pytest.FixtureRequest) -> Exported:
+    torch.manual_seed(0)
+    model = Scam(CONFIG, fused=request.param).eval()
+    return model, export_encoder(model), export_generator(model)
+
+
+def test_programs_paint_what_the_model_paints_at_any_batch(exported: Exported) -> None:
+    model, encoder, generator = exported[0], exported[1].module(), exported[2].module()
+    image, labels = pictures(3)
+    for count in (1, 2, 3):
+        with torch.no_grad():
+            expected = model.encode(image[:count], labels[:count])
+            tokens, present = encoder(image[:count], labels[:count])
+            painted = generator(labels[:count], tokens)
+            again = model.generate(labels[:count], expected)
+        assert torch.equal(present, expected.present)
+        torch.testing.assert_close(tokens, expected.tokens, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(painted, again, atol=1e-5, rtol=1e-5)
+
+
+def test_a_dense_program_runs_where_scam_is_not_installed(
+    exported: Exported, tmp_path: Path
+) -> None:
+    model, _, generator = exported
+    if model.fused:
+        pytest.skip("a fused program calls scam's operators")
+    image, labels = pictures(2)
+    with torch.no_grad():
+        z = model.encode(image, labels)
+        torch.save((labels, z.tokens, model.generate(labels, z)), tmp_path / "case.pt")
+    torch.export.save(generator, tmp_path / "generator.pt2")
+    script = (
+        "import sys, torch\n"
+        "sys.modules['scam'] = None\n"
+        "labels, tokens, expected = torch.load('case.pt', weights_only=True)\n"
+        "program = torch.export.load('generator.pt2').module()\n"
+        "torch.testing.assert_close(program(labels, tokens), expected, atol=1e-5, rtol=1e-5)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=300)
+
+
+def test_exporting_leaves_nothing_behind_in_caches(exported: Exported) -> None:
+    assert type(position_code(40, 33, 32)) is Tensor
+    with torch.no_grad():
+        assert exported[0].encode(*pictures(1)).tokens.isfinite().all()
+
+
+def test_a_released_generator_is_refused() -> None:
+    model = Scam(preset("tiny", size=(64, 64), fidelity="released"))
+    with pytest.raises(InputError, match="fidelity='released' draws noise"):
+        export_generator(model)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models as folders: saved, opened again without a network, and said what they are."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from scam import Scam
+from scam.errors import InputError
+from scam.models import preset
+from scam.training.loading import load_checkpoint
+
+SMALL = preset("tiny", size=(32, 32), latents_per_label=3, background_latents=2)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Scam, Path]:
+    torch.manual_seed(0)
+    model = Scam(SMALL).eval()
+    model.about = {
+        "label_names": ["ground", "skin", "coat"],
+        "label_values": {"to_label": [0, 2, 1], "ignore": 255},
+        "training": {"data": "photos", "steps": 7, "psnr": 12.3456},
+    }
+    model.save_pretrained(tmp_path / "model")
+    return model, tmp_path / "model"
+
+
+def test_a_saved_model_paints_the_same_bits_and_needs_no_network(
+    saved: tuple[Scam, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a folder must not be looked up")
+
+    monkeypatch.setattr("scam.models.hub.snapshot_download", refuse)
+    model, folder = saved
+    again = Scam.from_pretrained(folder)
+    assert not again.training
+    assert again.about == model.about
+    image, labels = torch.rand(1, 3, 32, 32), torch.randint(0, 3, (1, 32, 32))
+    with torch.no_grad():
+        expected = model.generate(labels, model.encode(image, labels))
+        found = again.generate(labels, again.encode(image, labels))
+    assert torch.equal(found, expected)
+
+
+def test_commands_take_a_saved_folder_as_checkpoint(saved: tuple[Scam, Path]) -> None:
+    checkpoint = load_checkpoint(saved[1])
+    assert checkpoint.label("coat") == 2
+    assert checkpoint.label_values.to_label == (0, 2, 1)
+    assert checkpoint.label_values.ignore == 255
+
+
+def test_a_model_nobody_described_numbers_its_labels(tmp_path: Path) -> None:
+    Scam(SMALL).save_pretrained(tmp_path)
+    assert load_checkpoint(tmp_path).label_names == ("label_0", "label_1", "label_2")
+
+
+def test_a_repository_is_downloaded_and_only_what_is_read(
+    saved: tuple[Scam, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def download(name: str, **options: object) -> str:
+        asked.update(options, name=name)
+        return str(saved[1])
+
+    monkeypatch.setattr("scam.models.hub.snapshot_download", download)
+    model = Scam.from_pretrained("someone/coats", revision="v2", fused=False)
+    assert not model.fused
+    assert asked == {
+        "name": "someone/coats",
+        "revision": "v2",
+        "allow_patterns": ["model.safetensors", "config.json"],
+    }
+
+
+def test_the_card_says_what_the_model_is_and_how_it_was_trained(saved: tuple[Scam, Path]) -> None:
+    card = (saved[1] / "README.md").read_text()
+    head, _, body = card.removeprefix("---\n").partition("\n---\n")
+    assert "library_name: scam" in head
+    assert "32x32 pixels, 3 labels" in body
+    assert "encodes a picture and its label map to 8 latents" in body.lower()
+    assert "0 ground, 1 skin, 2 coat" in body
+    assert "| psnr | 12.35 |" in body
+    assert "| steps | 7 |" in body
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / "config.json").write_text("{}"), "no entry 'model'"),
+        (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "cannot read"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 99), "is damaged"),
+    ],
+)
+def test_a_damaged_folder_is_named(saved: tuple[Scam, Path], damage: object, words: str) -> None:
+    damage(saved[1])  # type: ignore[operator]
+    with pytest.raises(InputError, match=words) as caught:
+        Scam.from_pretrained(saved[1])
+    assert str(saved[1]) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_model_are_refused(saved: tuple[Scam, Path]) -> None:
+    path = saved[1] / "config.json"
+    config = json.loads(path.read_text())
+    config["model"]["latents_per_label"] = 4
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match="weights of another model"):
+        Scam.from_pretrained(saved[1])
