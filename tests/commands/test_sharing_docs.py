@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What docs/sharing.md shows is run as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from scam import export, train, transfer
+from scam.errors import InputError
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sharing.md").read_text()
+COMMANDS = {"scam.transfer": transfer.main, "scam.export": export.main}
+
+
+@pytest.mark.slow  # exporting traces both networks
+def test_the_page_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    train.main(["--steps", "1", "--batch-size", "2", "--out", "runs/mannequins"])
+    for language, block in re.findall(r"```(python|sh)\n(.*?)```", PAGE, flags=re.DOTALL):
+        if language == "python":
+            exec(compile(block, "sharing.md", "exec"), {})
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line)[2:]
+            if "--no-fused-sca" not in words:  # tested with the programs themselves
+                COMMANDS[words[0]](words[1:])
+    exported = sorted(path.name for path in Path("exported").iterdir())
+    assert exported == ["config.json", "encoder.pt2", "generator.pt2"]
+    said = capsys.readouterr().out.partition("from the model's by at most ")[2]
+    assert float(said.split()[0]) < 1e-5
+    card = (tmp_path / "runs" / "mannequins" / "README.md").read_text()
+    assert card == (tmp_path / "shared" / "README.md").read_text()
+    assert "| data | mannequins |" in card
+    assert re.search(r"\| held-out psnr \| \d", card)
+    assert str(tmp_path) not in card
+
+
+def test_a_used_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("do not lose me")
+    with pytest.raises(InputError, match="expected a new or empty folder"):
+        export.main(["runs/mannequins", "--out", str(tmp_path)])
+    assert (tmp_path / "mine").read_text() == "do not lose me"
+
+
+def test_every_flag_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    for main in (train.main, *COMMANDS.values()):
+        with pytest.raises(SystemExit):
+            main(["--help"])
+    known = capsys.readouterr().out
+    for flag in set(re.findall(r"--[a-z][a-z-]+", PAGE)):
+        assert re.search(rf"{flag}\b", known), flag
