@@ -14,9 +14,11 @@ from scam import cli
 from scam.data import PairDataset, PairSource, open_source
 from scam.errors import InputError
 from scam.evaluation.pictures import Painter, at_most, derangement, device_name, read_pairs
+from scam.files import read_json
+from scam.models.weights import CONFIG
 from scam.training.checkpoint import load_training
 from scam.training.loading import Checkpoint, load_checkpoint
-from scam.training.run_folder import CONFIG, read_json
+from scam.training.run_folder import run_around
 from scam.version import __version__
 
 NETWORK_FLAGS = (
@@ -94,12 +96,6 @@ def open_bench(args: argparse.Namespace) -> Bench:
         "scam": __version__,
     }
     return Bench(checkpoint, painter, PairDataset(test, size), train, donors, facts)
-
-
-def run_around(step_folder: Path) -> Path | None:
-    """The run folder that a step folder lies in, None where it was taken out of it."""
-    run = step_folder.parent.parent
-    return run if (run / CONFIG).is_file() else None
 
 
 def _usual_split(data: str) -> str:

@@ -22,6 +22,8 @@ METRICS = {
     "psnr": "PSNR of reconstructions: pooled, per picture, per label, and of flat colours",
     "ssim": "SSIM of reconstructions",
     "lpips": "LPIPS of reconstructions",
+    "pyramid": "multi-scale difference of reconstructions: pictures and their gradients",
+    "detail": "fine detail of reconstructions over that of the pictures: 1 is as sharp",
     "fid": "R-FID and S-FID, against training pictures and those measured on",
     "kid": "kernel distances of the same sets, unbiased however few pictures",
     "fd": "Frechet distances by another network: DINOv2, or --extractor",
@@ -85,6 +87,8 @@ def _builders(bench: Bench, args: argparse.Namespace) -> dict[tuple[str, ...], _
         ("lpips",): lambda _: quality.lpips_meter(
             args.lpips_trunk, args.lpips_weights, size, device
         ),
+        ("pyramid",): lambda _: quality.pyramid_meter(),
+        ("detail",): lambda _: quality.detail_meter(),
         ("fid", "kid"): lambda asked: _distribution(bench, args, _inception(args), asked),
         ("fd",): lambda asked: _distribution(bench, args, _other(args), asked),
         ("reid",): lambda _: IdentityMeter(_person(args), device),

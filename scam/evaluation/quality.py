@@ -14,6 +14,7 @@ from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import MissingError, Row, label_row
 from scam.metrics import LabelPsnr, Psnr
 from scam.training.evaluation import colour_floors
+from scam.training.perceptual import PyramidDistance
 
 THEMSELVES = "the pictures"
 _SMALLEST_LPIPS = 32  # pixels; the trunks' poolings leave nothing of less
@@ -118,3 +119,27 @@ def lpips_meter(
         )
     distance: nn.Module = networks.lpips_distance(net, weights).to(device)
     return MeanMeter("lpips", "lower", f"trunk {net}", distance)
+
+
+def pyramid_meter() -> MeanMeter:
+    """The distance that ``--perceptual pyramid`` trains with, of each picture."""
+    distance = PyramidDistance()
+
+    def compare(result: Tensor, target: Tensor) -> Tensor:
+        pairs = zip(result.split(1), target.split(1), strict=True)
+        return torch.stack([distance(painted, real) for painted, real in pairs])
+
+    return MeanMeter("pyramid", "lower", "", compare)
+
+
+def detail_meter() -> MeanMeter:
+    """Mean difference between neighbouring pixels, of the reconstruction over the picture's."""
+
+    def roughness(x: Tensor) -> Tensor:
+        down, across = (x.float().diff(dim=dim).abs().mean((1, 2, 3)) for dim in (2, 3))
+        return down + across
+
+    def compare(result: Tensor, target: Tensor) -> Tensor:
+        return roughness(result) / roughness(target).clamp(min=1e-6)
+
+    return MeanMeter("detail", "", "1: as sharp as the pictures", compare)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adversarial losses on the logit maps of every discriminator scale."""
+"""Adversarial losses: of logit maps, one per discriminator scale, and of segmentation logits."""
 
 import torch
 import torch.nn.functional as F
@@ -15,3 +15,79 @@ def hinge_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """``mean(relu(1 - D(real))) + mean(relu(1 + D(fake)))``, averaged over scales."""
     pairs = zip(real, fake, strict=True)
     return torch.stack([F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in pairs]).mean()
+
+
+def relativistic(winner: list[Tensor], loser: list[Tensor]) -> Tensor:
+    """``mean(softplus(D(loser) - D(winner)))``, averaged over scales.
+
+    The discriminator wants the real picture to win, the generator its own of the same label map,
+    patch by patch (Jolicoeur-Martineau, ICLR 2019; R3GAN, NeurIPS 2024).
+    """
+    pairs = zip(winner, loser, strict=True)
+    return torch.stack([F.softplus(lost - won).mean() for won, lost in pairs]).mean()
+
+
+def count_labels(labels: Tensor, num_labels: int) -> Tensor:
+    """labels (B, H, W) with -1 = no label -> pixels of each label, float64 (L,)."""
+    slots = torch.where((labels >= 0) & (labels < num_labels), labels, num_labels).flatten().long()
+    counts = torch.zeros(num_labels + 1, dtype=torch.int64, device=labels.device)
+    return counts.scatter_add(0, slots, torch.ones_like(slots))[:num_labels].double()
+
+
+def class_balance(counts: Tensor, pixels: float) -> Tensor:
+    """Weights (L + 1,), float32, of the segmentation losses.
+
+    A label's is ``pixels / (labels that occur * its pixels)``, so that all that occur weigh
+    alike (Schoenfeld et al., ICLR 2021); the last is of the class "painted", for which
+    all labelled pixels weigh alike.
+
+    Args:
+        counts: (L,) pixels of each label in the whole batch, or their mean over processes.
+        pixels: all of them, labelled or not, counted likewise.
+    """
+    total = counts.sum()
+    shares = torch.cat([counts * (counts > 0).sum(), total[None]])
+    return torch.where(shares > 0, pixels / shares, 0).float()
+
+
+def segmentation_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
+    """Cross entropy of painted pixels with the label that they were painted for.
+
+    Args:
+        fake: (B, L + 1, H, W) logits of the segmentation discriminator.
+        labels: (B, H, W), -1 = no label; such pixels have no part in any loss.
+        balance: (L + 1,), see :func:`class_balance`.
+    """
+    # Not the op's own sum: on a GPU that adds in any order.
+    losses = F.cross_entropy(
+        fake.float(), labels.long(), weight=balance, ignore_index=-1, reduction="none"
+    )
+    return losses.mean()
+
+
+def segmentation_discriminator(
+    real: Tensor, fake: Tensor, labels: Tensor, balance: Tensor
+) -> Tensor:
+    """Cross entropy of real pixels with their label plus that of painted ones with "painted".
+
+    Arguments as for :func:`segmentation_generator`.
+    """
+    painted = torch.where(labels >= 0, real.shape[1] - 1, -1)
+    return segmentation_generator(real, labels, balance) + segmentation_generator(
+        fake, painted, balance
+    )
+
+
+def labelmix_mask(labels: Tensor, from_real: Tensor) -> Tensor:
+    """Where a mixed picture is real: whole regions of labels. (B, 1, H, W) bool.
+
+    labels (B, H, W); from_real (B, L) bool. Pixels without a label are taken from the painting.
+    """
+    chosen = F.pad(from_real, (0, 1))  # one slot more, at index -1
+    batch = torch.arange(len(labels), device=labels.device)[:, None, None]
+    return chosen[batch, labels.long()].unsqueeze(1)
+
+
+def labelmix_consistency(mixed: Tensor, real: Tensor, fake: Tensor, mask: Tensor) -> Tensor:
+    """Mean square of ``D(mix(x, G)) - mix(D(x), D(G))``, over logits (B, L + 1, H, W)."""
+    return (mixed - torch.where(mask, real, fake)).square().mean()

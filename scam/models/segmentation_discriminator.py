@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The OASIS discriminator: a U-Net that says of every pixel which label it shows, or "painted"."""
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from scam.models.config import ModelConfig
+from scam.nn.pyramid import LabelPyramid
+from scam.nn.sat import LEAK
+
+
+class SegmentationDiscriminator(nn.Module):
+    """Encoder and decoder of residual blocks with skips (Schoenfeld et al., ICLR 2021).
+
+    It never reads the label map: that is what it has to find. ``levels`` halvings (6 in the
+    paper); channels 2, 2, 4, 4, 8, 8 times width (64 in the paper), width itself at full
+    resolution. Every convolution is spectrally normalised but the last.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.num_labels = config.num_labels
+        width = config.width
+        channels = [width * (2 << min(level // 2, 2)) for level in range(config.levels)]
+        self.encoder = nn.ModuleList(
+            _ResidualBlock(entering, leaving, first=entering == 3)
+            for entering, leaving in pairwise([3, *channels])
+        )
+        up = [*reversed(channels), width]
+        skipped = [0, *up[1:-1]]  # channels that join a block's from the encoder
+        self.decoder = nn.ModuleList(
+            _ResidualBlock(entering + skip, leaving, first=False)
+            for entering, skip, leaving in zip(up, skipped, up[1:], strict=False)
+        )
+        self.classify = nn.Conv2d(width, config.num_labels + 1, 1)
+
+    def forward(self, image: Tensor, pyramid: LabelPyramid | None = None) -> list[Tensor]:
+        """image (B, 3, H, W) -> one map of logits (B, L + 1, H, W), the last class "painted".
+
+        ``pyramid`` is not read; other discriminators take one.
+        """
+        x = image
+        sizes, skips = [], []
+        for block in self.encoder:
+            sizes.append(x.shape[2:])
+            x = F.avg_pool2d(block(x), 2, ceil_mode=True)
+            skips.append(x)
+        x = skips.pop()
+        for block in self.decoder:
+            x = cast(_ResidualBlock, block)(x, sizes.pop())
+            x = torch.cat([x, skips.pop()], dim=1) if skips else x
+        return [cast(Tensor, self.classify(x)).float()]
+
+
+class _ResidualBlock(nn.Module):
+    """Activate, enlarge, convolve, activate, convolve; beside it a 1x1 shortcut."""
+
+    def __init__(self, entering: int, leaving: int, *, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.conv1 = spectral_norm(nn.Conv2d(entering, leaving, 3, padding=1))
+        self.conv2 = spectral_norm(nn.Conv2d(leaving, leaving, 3, padding=1))
+        self.shortcut: nn.Module = nn.Identity()
+        if entering != leaving:
+            self.shortcut = spectral_norm(nn.Conv2d(entering, leaving, 1, bias=False))
+
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """x (B, C, h, w), enlarged to ``size`` if that is given."""
+        y = x if self.first else F.leaky_relu(x, LEAK)
+        if size is not None:
+            x, y = (F.interpolate(z, size=size, mode="nearest") for z in (x, y))
+        y = F.leaky_relu(self.conv1(y), LEAK)
+        return cast(Tensor, self.shortcut(x) + self.conv2(y))

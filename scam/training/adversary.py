@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The game between painting and discriminator: what both are shown, and what either loses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scam.models import Discriminator, ModelConfig, SegmentationDiscriminator
+from scam.nn.pyramid import LabelPyramid
+from scam.training.augment import Augmentation, parse_policy
+from scam.training.chance import Chance
+from scam.training.distributed import ALONE, World
+from scam.training.losses import (
+    class_balance,
+    count_labels,
+    hinge_discriminator,
+    hinge_generator,
+    labelmix_consistency,
+    labelmix_mask,
+    relativistic,
+    segmentation_discriminator,
+    segmentation_generator,
+)
+from scam.training.options import TrainOptions
+from scam.training.precision import Precision
+from scam.training.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
+
+_CPU = torch.device("cpu")
+
+
+def build_discriminator(config: ModelConfig, options: TrainOptions) -> nn.Module:
+    """The one that ``options`` name, freshly initialised."""
+    if options.discriminator == "oasis":
+        return SegmentationDiscriminator(config)
+    return Discriminator(config, gradient_norm=options.gradient_norm)
+
+
+@dataclass(frozen=True)
+class View:
+    """A batch as the discriminator is shown it; each picture is augmented as its painting is.
+
+    real: (B, 3, H, W). pyramid: at least the label maps of full and half size.
+    """
+
+    real: Tensor
+    pyramid: LabelPyramid
+    augmentation: Augmentation | None
+    chance: Chance
+
+    def augment(self, pictures: Tensor) -> Tensor:
+        """pictures (B, 3, H, W) as they are shown."""
+        return pictures if self.augmentation is None else self.augmentation.pictures(pictures)
+
+
+class Adversary:
+    """Losses of both sides for the options of a run.
+
+    A step is :meth:`begin`, for every part of its batch :meth:`view`, :meth:`generator_loss` and
+    :meth:`discriminator_losses`, then :meth:`finish`.
+    """
+
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        num_labels: int,
+        options: TrainOptions,
+        precision: Precision,
+        device: torch.device,
+        world: World = ALONE,
+    ) -> None:
+        self.discriminator = discriminator
+        self.num_labels = num_labels
+        self.options = options
+        self.device = device
+        self.world = world
+        self.policy = parse_policy("diffaugment", options.diffaugment)
+        self.segments = options.discriminator == "oasis"
+        self.lecam = LeCam(scales=2).to(device) if options.lecam else None
+        # Gradients inside are of unscaled logits, which float16 would flush to zero; differences
+        # over SIGMA drown in bfloat16's rounding.
+        self._full_precision = precision.scaled or options.r1 > 0 or options.r2 > 0
+        self._balance = torch.empty(0)
+        self._means: list[Tensor] = []
+
+    def begin(self, labels: Tensor, chance: Chance) -> None:
+        """Weigh the labels of a whole step, as they will be shown.
+
+        labels (B, H, W) and chance: of all pictures of this process.
+        """
+        if self.segments:
+            if self.policy:
+                labels = Augmentation.draw(self.policy, chance("diffaugment", _CPU)).labels(labels)
+            counts = self.world.mean(count_labels(labels, self.num_labels))
+            balance = class_balance(counts, labels.numel())
+            self._balance = balance.to(self.device, non_blocking=True)
+
+    def view(self, real: Tensor, pyramid: LabelPyramid, chance: Chance) -> View:
+        """Show real (B, 3, H, W) with the label maps of ``pyramid``."""
+        if not self.policy:
+            return View(real, pyramid, None, chance)
+        augmentation = Augmentation.draw(self.policy, chance("diffaugment", _CPU))
+        if self.policy != ("color",):
+            labels = augmentation.labels(pyramid.maps[0])
+            pyramid = LabelPyramid.build(labels, self.num_labels, 1, pyramid.occurring)
+        return View(augmentation.pictures(real), pyramid, augmentation, chance)
+
+    def generator_loss(self, fake: Tensor, view: View) -> Tensor:
+        """What the painting fake (B, 3, H, W) loses."""
+        on_fake = self._judge(view.augment(fake), view)
+        if self.segments:
+            return segmentation_generator(on_fake[0], view.pyramid.maps[0], self._balance)
+        if self.options.gan_loss == "relativistic":
+            on_real = [logits.detach() for logits in self._judge(view.real, view)]
+            return relativistic(winner=on_fake, loser=on_real)
+        return hinge_generator(on_fake)
+
+    def discriminator_losses(self, fake: Tensor, view: View) -> dict[str, tuple[float, Tensor]]:
+        """Names, weights and values of what the discriminator loses; fake (B, 3, H, W)."""
+        options = self.options
+        fake = view.augment(fake)
+        on_real, on_fake = (self._judge(x, view) for x in (view.real, fake))
+        terms = {"discriminator": (1.0, self._told_apart(on_real, on_fake, view))}
+        if options.labelmix:
+            mixed = self._labelmix(on_real[0], on_fake[0], fake, view)
+            terms["labelmix"] = (options.labelmix, mixed)
+        if self.lecam is not None:
+            terms["lecam"] = (options.lecam, self.lecam(on_real, on_fake))
+            self._means.append(mean_logits(on_real, on_fake))
+        for name, weight, picture, logits in (
+            ("r1", options.r1, view.real, on_real),
+            ("r2", options.r2, fake, on_fake),
+        ):
+            if weight:
+                nudged = self._judge(picture + SIGMA * _noise(picture, name, view), view)
+                terms[name] = (weight / 2, approximated_penalty(logits, nudged))
+        return terms
+
+    def finish(self) -> None:
+        """Take the step's logits into LeCam's averages."""
+        if self.lecam is not None:
+            self.lecam.update(self.world.mean(torch.stack(self._means).mean(0)))
+            self._means.clear()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What :meth:`load_state_dict` needs, besides the discriminator's own."""
+        return {} if self.lecam is None else self.lecam.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a :meth:`state_dict`."""
+        if self.lecam is not None:
+            self.lecam.load_state_dict(state)
+
+    def _told_apart(self, real: list[Tensor], fake: list[Tensor], view: View) -> Tensor:
+        if self.segments:
+            labels = view.pyramid.maps[0]
+            return segmentation_discriminator(real[0], fake[0], labels, self._balance)
+        if self.options.gan_loss == "relativistic":
+            return relativistic(winner=real, loser=fake)
+        return hinge_discriminator(real, fake)
+
+    def _labelmix(self, on_real: Tensor, on_fake: Tensor, fake: Tensor, view: View) -> Tensor:
+        generators = view.chance("labelmix", _CPU)
+        coins = [torch.rand(self.num_labels, generator=g) < 0.5 for g in generators]
+        from_real = torch.stack(coins).to(fake.device, non_blocking=True)
+        mask = labelmix_mask(view.pyramid.maps[0], from_real)
+        on_mixed = self._judge(torch.where(mask, view.real, fake), view)[0]
+        return labelmix_consistency(on_mixed, on_real, on_fake, mask)
+
+    def _judge(self, image: Tensor, view: View) -> list[Tensor]:
+        if not self._full_precision:
+            return self.discriminator(image, view.pyramid)
+        with torch.autocast(image.device.type, enabled=False):
+            wide = torch.promote_types(image.dtype, torch.float32)
+            return self.discriminator(image.to(wide), view.pyramid)
+
+
+def _noise(like: Tensor, purpose: str, view: View) -> Tensor:
+    generators = view.chance(purpose, like.device)
+    draws = [torch.randn(like.shape[1:], generator=g, device=like.device) for g in generators]
+    return torch.stack(draws)
