@@ -6,7 +6,7 @@ from typing import Any
 
 from scam.version import __version__
 
-__all__ = ["Scam", "__version__", "data", "load", "models", "nn", "ops"]
+__all__ = ["Scam", "__version__", "data", "editing", "load", "models", "nn", "ops"]
 
 _HOMES = {"Scam": "scam.models", "load": "scam.training.loading"}
 

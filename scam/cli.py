@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from scam.errors import InputError, Stopped
+from scam.errors import Elsewhere, InputError, Stopped
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +49,8 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
     except Stopped as stopped:
         print(f"{prog}: {stopped}", file=sys.stderr)
         sys.exit(143)
+    except Elsewhere as elsewhere:
+        sys.exit(elsewhere.status)
     except BrokenPipeError:
         # `... | head` has read enough; without this Python complains once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

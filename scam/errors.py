@@ -15,3 +15,14 @@ class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for
 
     Commands print it and leave with status 143, as a process ended by SIGTERM does.
     """
+
+
+class Elsewhere(Exception):  # noqa: N818  # what went wrong did so in another process
+    """This process of several ends because another one does, which says why.
+
+    Commands print nothing and leave with ``status``.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"another process of this run has ended (status {status})")
+        self.status = status

@@ -2,15 +2,18 @@
 """``python -m scam.train``: train SCAM on a folder of pictures, or on drawn mannequins."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scam import cli
 from scam.data import LABEL_SETS, PairDataset, PairSource, open_source
-from scam.errors import InputError
+from scam.errors import Elsewhere, InputError
 from scam.models import PRESETS, ModelConfig, preset
+from scam.training.distributed import World, join
 from scam.training.loading import describe, describe_labels
+from scam.training.lock import locked
 from scam.training.loop import Job, train
 from scam.training.options import NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
@@ -19,6 +22,9 @@ from scam.training.run_folder import RunFolder
 if TYPE_CHECKING:
     import torch
 
+Sources = tuple[PairSource, PairSource]
+"""Training pictures, held-out pictures."""
+
 PROG = "python -m scam.train"
 EXAMPLES = """\
   python -m scam.train --amp --fused-sca
@@ -26,13 +32,26 @@ EXAMPLES = """\
   python -m scam.train --amp --fused-sca --data photos --labels labels_lip20 \\
       --merge idesigner --preset tiny --steps 1500 --out runs/photos
       train on photos/images with photos/labels_lip20, 20 labels merged to 3
+  python -m scam.train --data photos --diffaugment color,translation,cutout --lecam 0.3
+      few photographs: keep the discriminator from learning them by heart
+  python -m scam.train --discriminator oasis --labelmix 10
+      a discriminator that segments, in place of the paper's
   python -m scam.train --resume --out runs/photos --steps 3000
-      go on from the newest checkpoint, with every setting it was started with"""
+      go on from the newest checkpoint, with every setting it was started with
+  python -m scam.train --gradient-checkpointing --channels-last --accumulate 2
+      less memory: blocks computed twice, steps of two times --batch-size
+  python -m scam.train --compile
+      encoder and generator by torch.compile
+  torchrun --standalone --nproc-per-node 2 -m scam.train --out runs/two
+      two processes share every batch; on GPUs one each"""
 
 MAY_CHANGE = [
     f"training.{name}"
-    for name in ("steps", "workers", "eval_every", "sample_every", "save_every", "log_every")
-]
+    for name in (
+        "steps", "workers", "gradient_checkpointing", "wandb",
+        "eval_every", "sample_every", "save_every", "log_every",
+    )
+]  # fmt: skip
 """Settings that do not change what a step computes."""
 
 DATA: dict[str, Any] = {
@@ -55,47 +74,61 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = {name: value for name, value in vars(args).items() if value is not None}
     device = cli.device(asked.pop("device", None))
     resume = asked.pop("resume")
+    with join(device) as (world, device), ExitStack() as stack:
+        folder, sources = world.from_main(lambda: _prepare(asked, args.out, resume, stack))
+        try:
+            job = _job(folder, sources, device, world)
+            sheet = train(job, resume=resume)
+        except (InputError, Elsewhere):
+            if world.is_main and not resume and folder.newest() is None:
+                folder.discard()
+            raise
+        if world.is_main:
+            print(f"sheet: {sheet}\ncheckpoint: {folder.newest()}")
+
+
+def _prepare(
+    asked: dict[str, Any], out: str | None, resume: bool, stack: ExitStack
+) -> tuple[RunFolder, Sources]:
+    """Check settings and data; open or start the run folder, locked until ``stack`` closes."""
     settings = _asked_settings(asked)
     if resume:
-        if args.out is None:
+        if out is None:
             raise InputError("--resume: name the run to continue with --out")
-        folder = RunFolder.create(args.out, settings, resume=True, may_change=MAY_CHANGE)
+        if Path(out).is_dir():
+            stack.enter_context(locked(out))
+        folder = RunFolder.create(out, settings, resume=True, may_change=MAY_CHANGE)
         sources = _open(folder.config.get("data", {}))
         _check_labels(folder, sources[0])
-    else:
-        settings["data"] = {**DATA, **settings["data"]}
-        sources = _open(settings["data"])
-        settings = _complete(settings, sources[0])
-        name = Path(settings["data"]["data"]).name
-        folder = RunFolder.create(args.out or _free_folder(Path("runs") / name), settings)
-    try:
-        job = _job(folder, sources, device)
-        sheet = train(job, resume=resume)
-    except InputError:
-        if not resume and folder.newest() is None:
-            folder.discard()
-        raise
-    print(f"sheet: {sheet}\ncheckpoint: {folder.newest()}")
+        return folder, sources
+    settings["data"] = {**DATA, **settings["data"]}
+    sources = _open(settings["data"])
+    settings = _complete(settings, sources[0])
+    path = Path(out) if out else _free_folder(Path("runs") / Path(settings["data"]["data"]).name)
+    stack.enter_context(locked(path))
+    return RunFolder.create(path, settings), sources
 
 
-def _job(folder: RunFolder, sources: tuple[PairSource, PairSource], device: "torch.device") -> Job:
+def _job(folder: RunFolder, sources: Sources, device: "torch.device", world: World) -> Job:
     """Everything the run works on; prints what that is."""
     model = ModelConfig.from_dict(folder.config.get("model", {}))
     options = TrainOptions.from_dict(folder.config.get("training", {}))
     learn, held_out = sources
-    print(
+    say: Callable[..., None] = print if world.is_main else lambda _: None
+    say(
         f"{len(learn)} training and {len(held_out)} held-out pictures, {model.num_labels} labels, "
         f"{model.size[0]}x{model.size[1]} px, perceptual loss {options.perceptual}, "
-        f"{'fused' if options.fused_sca else 'dense'} attention, {device}\n"
+        f"{'fused' if options.fused_sca else 'dense'} attention, {device}"
+        f"{f', {world.size} processes' if world.size > 1 else ''}\n"
         f"run folder: {folder.path}"
     )
     if options.flip and any(name.startswith("label_") for name in learn.label_set.names):
-        print(
+        say(
             "the labels have no names, so flips cannot exchange left and right ones: "
             "name them (--label-set, labels.txt) or give --no-flip"
         )
     learning = PairDataset(learn, model.size, flip=options.flip)
-    return Job(folder, model, options, learning, PairDataset(held_out, model.size), device)
+    return Job(folder, model, options, learning, PairDataset(held_out, model.size), device, world)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--model", help="scam")
     how = parser.add_argument_group("training")
     how.add_argument("--steps", type=int, help="tiny: 500, others: 50000")
-    how.add_argument("--batch-size", type=int, help="default: 8")
+    how.add_argument("--batch-size", type=int, help="over all processes (default: 8)")
     how.add_argument("--accumulate", type=int, help="batches per optimisation step")
     how.add_argument(
         "--lr", type=float, help="of encoder and generator (tiny: 2e-3, others: 1e-4)"
@@ -151,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         "--gan", type=float, help="weight of the adversarial loss (default: 1; 0: none)"
     )
     how.add_argument("--gan-from", type=int, metavar="STEP", help="step after which it joins in")
+    _add_small_data(parser)
     how.add_argument("--l1", type=float, help="weight of the absolute error (default: 10)")
     how.add_argument("--perceptual", help="vgg19, lpips, pyramid or none")
     how.add_argument("--perceptual-weight", type=float, help="default: 10")
@@ -164,11 +198,32 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="the fused attention (default), or the dense one of the paper",
     )
+    how.add_argument(
+        "--gradient-checkpointing",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="less memory, more time: compute encoder and generator twice",
+    )
+    how.add_argument(
+        "--channels-last",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="feature maps with their channels innermost",
+    )
+    how.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="torch.compile for encoder and generator (minutes before the first step)",
+    )
     run = parser.add_argument_group("run")
     run.add_argument("--out", help="run folder (default: a new one under runs/)")
     run.add_argument("--resume", action="store_true", help="go on with the run in --out")
     run.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     run.add_argument("--workers", type=int, help="loader processes")
+    run.add_argument(
+        "--wandb", metavar="PROJECT", help="send metrics to Weights & Biases; never asks to log in"
+    )
     for what, does in (
         ("eval", "measurements"),
         ("sample", "sheets"),
@@ -177,6 +232,48 @@ def _parser() -> argparse.ArgumentParser:
     ):
         run.add_argument(f"--{what}-every", type=int, metavar="STEPS", help=f"between {does}")
     return parser
+
+
+def _add_small_data(parser: argparse.ArgumentParser) -> None:
+    """Other discriminators and losses, and what helps where pictures are few."""
+    group = parser.add_argument_group("discriminator, and training on few pictures")
+    group.add_argument(
+        "--diffaugment",
+        metavar="KIND,...",
+        help="augment what the discriminator sees: some of color,translation,cutout",
+    )
+    group.add_argument("--lecam", type=float, metavar="W", help="LeCam regulariser, such as 0.3")
+    group.add_argument(
+        "--discriminator", help="scam (the paper's PatchGAN, default) or oasis (segments)"
+    )
+    group.add_argument(
+        "--labelmix", type=float, metavar="W", help="of oasis: consistency on mixes, such as 10"
+    )
+    group.add_argument("--gan-loss", help="of scam: hinge (default) or relativistic")
+    group.add_argument(
+        "--gradient-norm",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="of scam: divide logits by their gradient (default), as the paper does",
+    )
+    for name, which in (("r1", "real"), ("r2", "painted")):
+        group.add_argument(
+            f"--{name}",
+            type=float,
+            metavar="GAMMA",
+            help=f"penalty on the discriminator's slope at {which} pictures, approximated",
+        )
+    group.add_argument(
+        "--style-dropout",
+        type=float,
+        metavar="P",
+        help="leave out a label's latents with this chance, such as 0.1",
+    )
+    group.add_argument(
+        "--augment-perceptual",
+        metavar="KIND,...",
+        help="augment what the perceptual loss compares: kinds as above",
+    )
 
 
 def _asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +324,7 @@ def _check_labels(folder: RunFolder, source: PairSource) -> None:
             )
 
 
-def _open(data: dict[str, Any]) -> tuple[PairSource, PairSource]:
+def _open(data: dict[str, Any]) -> Sources:
     unknown = ", ".join(sorted(data.keys() - DATA.keys()))
     if unknown:
         raise InputError(f"config.json: data has no setting {unknown}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From pairs to training batches that depend on a seed and a step, and on nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -118,14 +118,17 @@ def batch_keys(length: int, batch_size: int, *, seed: int, step: int) -> list[Ke
 
 
 class _Batches(Sampler[list[Key]]):
-    def __init__(self, length: int, batch_size: int, seed: int, start_step: int) -> None:
-        self.length, self.batch_size = length, batch_size
+    def __init__(
+        self, length: int, batch_size: int, seed: int, start_step: int, places: Sequence[int]
+    ) -> None:
+        self.length, self.batch_size, self.places = length, batch_size, places
         self.seed, self.start_step = seed, start_step
 
     def __iter__(self) -> Iterator[list[Key]]:
         step = self.start_step
         while True:
-            yield batch_keys(self.length, self.batch_size, seed=self.seed, step=step)
+            keys = batch_keys(self.length, self.batch_size, seed=self.seed, step=step)
+            yield [keys[place] for place in self.places]
             step += 1
 
 
@@ -136,8 +139,11 @@ def batches(
     seed: int,
     start_step: int = 0,
     workers: int = 0,
+    places: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """Yield full batches for ever, from step ``start_step`` on.
+
+    ``places``: of a batch's pictures only those, for one of several processes; None: all.
 
     Batch t depends on (seed, t) only: resuming equals never having stopped, and any number of
     workers (0: this process) gives the same batches in the same order. torch's own random state
@@ -149,7 +155,8 @@ def batches(
     for name, value in (("seed", seed), ("start_step", start_step), ("workers", workers)):
         if value < 0:
             raise ValueError(f"{name} is {value}, expected 0 or more")
-    sampler = _Batches(len(dataset), batch_size, seed, start_step)
+    places = range(batch_size) if places is None else places
+    sampler = _Batches(len(dataset), batch_size, seed, start_step, places)
     if workers == 0:
         return (default_collate([dataset[key] for key in keys]) for keys in sampler)
     # Its own generator: without one the loader draws a seed from torch's global state.

@@ -7,6 +7,7 @@ from scam.models.encoder import SatEncoder
 from scam.models.generator import ScamGenerator
 from scam.models.latents import Latents, mix
 from scam.models.scam import Scam
+from scam.models.segmentation_discriminator import SegmentationDiscriminator
 
 __all__ = [
     "PRESETS",
@@ -16,6 +17,7 @@ __all__ = [
     "SatEncoder",
     "Scam",
     "ScamGenerator",
+    "SegmentationDiscriminator",
     "mix",
     "preset",
 ]

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.config import ModelConfig
+from scam.nn import recompute
+from scam.nn.attention import Labels
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid
 from scam.nn.sat import LEAK, SatLayer
@@ -22,6 +24,7 @@ class SatEncoder(nn.Module):
     def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.gradient_checkpointing = False
         base = config.width // 4
         channels = [3] + [base << level for level in range(1, config.levels + 1)]
         self.tokens = nn.Parameter(torch.randn(config.num_tokens, config.token_dim))
@@ -65,15 +68,26 @@ class SatEncoder(nn.Module):
             learned, token_labels = learned[chosen], token_labels[chosen]
         tokens = learned.expand(image.shape[0], -1, -1)
         features = image
-        for level, cross in enumerate(self.cross):
-            if self.config.pyramid and level > 0:
-                features = F.leaky_relu(self.convs[level - 1](features), LEAK)
+        for level in range(len(self.cross)):
             labels = pyramid.groups[level if self.config.pyramid else 0]
-            pixels = self._with_position(features).flatten(2).transpose(1, 2)
-            tokens = cross(tokens, pixels, token_labels, labels)
-            if self.config.self_attention:
-                tokens = self.self_attention[level](tokens, tokens, token_labels, token_labels)
+            tokens, features = recompute.run(
+                self._level,
+                *(level, tokens, features, token_labels, labels),
+                recompute=self.gradient_checkpointing,
+            )
         return tokens
+
+    def _level(
+        self, level: int, tokens: Tensor, features: Tensor, token_labels: Tensor, labels: Labels
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens that have read the features of this level, and these features."""
+        if self.config.pyramid and level > 0:
+            features = F.leaky_relu(self.convs[level - 1](features), LEAK)
+        pixels = self._with_position(features).flatten(2).transpose(1, 2)
+        tokens = self.cross[level](tokens, pixels, token_labels, labels)
+        if self.config.self_attention:
+            tokens = self.self_attention[level](tokens, tokens, token_labels, token_labels)
+        return tokens, features
 
     def _with_position(self, features: Tensor) -> Tensor:
         batch, channels, height, width = features.shape

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SCAM-Generator: a label map and latents become an image (SCAM paper, section 3.3)."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.config import ModelConfig
+from scam.nn import recompute
 from scam.nn.attention import Labels
 from scam.nn.modulation import ScamModulation
 from scam.nn.pyramid import LabelPyramid, one_hot
@@ -21,6 +23,7 @@ class ScamGenerator(nn.Module):
     def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.gradient_checkpointing = False
         widths = _widths(config)
         self.seed = nn.Conv2d(config.num_labels, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList(
@@ -36,14 +39,15 @@ class ScamGenerator(nn.Module):
         pyramid: LabelPyramid,
         tokens: Tensor,
         token_labels: Tensor,
-        noise: torch.Generator | None = None,
+        noise: Sequence[Tensor] | None = None,
         chosen: Tensor | None = None,
     ) -> Tensor:
         """tokens (B, m, d) -> image (B, 3, H, W) in [-1, 1].
 
-        ``pyramid`` holds the maps of every resolution, finest first. ``noise`` is the generator
-        that the noise fields are drawn from; None paints without noise. ``chosen`` (m',) says
-        which tokens are given, if not all: those of labels the map lacks are read by no pixel.
+        ``pyramid`` holds the maps of every resolution, finest first. ``noise`` holds a field
+        (B, 1, h, w) for each of :meth:`noise_sizes`; None paints without noise. ``chosen`` (m',)
+        says which tokens are given, if not all: those of labels the map lacks are read by no
+        pixel.
         """
         maps, groups = pyramid.maps[::-1], pyramid.groups[::-1]
         embedding: Tensor | None = self.token_embedding
@@ -56,12 +60,20 @@ class ScamGenerator(nn.Module):
         rgb: Tensor | None = None
         for i, block in enumerate(self.blocks):
             size = (maps[i + 1].shape[1], maps[i + 1].shape[2])
-            x, updated, rgb = cast(GeneratorBlock, block)(
-                x, rgb, groups[i], groups[i + 1], size, tokens, token_labels, noise
+            fields = (None, None) if noise is None else (noise[2 * i], noise[2 * i + 1])
+            x, updated, rgb = recompute.run(
+                cast(GeneratorBlock, block),
+                *(x, rgb, groups[i], groups[i + 1], size, tokens, token_labels, fields),
+                recompute=self.gradient_checkpointing,
             )
             tokens = updated if self.config.duplex else tokens
         assert rgb is not None
         return torch.tanh(rgb.to(torch.promote_types(rgb.dtype, torch.float32)))
+
+    def noise_sizes(self, pyramid: LabelPyramid) -> list[tuple[int, int]]:
+        """(h, w) of every noise field: two a block, before and after it doubles."""
+        sizes = [(maps.shape[1], maps.shape[2]) for maps in pyramid.maps[::-1]]
+        return [size for pair in pairwise(sizes) for size in pair]
 
 
 class GeneratorBlock(nn.Module):
@@ -105,12 +117,15 @@ class GeneratorBlock(nn.Module):
         size: tuple[int, int],
         tokens: Tensor,
         token_labels: Tensor,
-        noise: torch.Generator | None,
+        noise: tuple[Tensor | None, Tensor | None],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """x, labels ``low`` -> features, tokens and RGB of ``size`` (h, w), labels ``high``."""
-        x, tokens = self.modulation1(x, low, tokens, token_labels, noise)
+        """x, labels ``low`` -> features, tokens and RGB of ``size`` (h, w), labels ``high``.
+
+        ``noise``: a field of the size of ``low`` and one of the size of ``high``.
+        """
+        x, tokens = self.modulation1(x, low, tokens, token_labels, noise[0])
         x = F.interpolate(self.conv1(self._activate_again(x)), size=size, mode="nearest")
-        x, tokens = self.modulation2(x, high, tokens, token_labels, noise)
+        x, tokens = self.modulation2(x, high, tokens, token_labels, noise[1])
         x = self.conv2(self._activate_again(x))
         painted = self.to_rgb(self._before_rgb(x, high, tokens, token_labels))
         return x, tokens, painted if rgb is None else painted + self._enlarge(rgb, size)

@@ -2,9 +2,8 @@
 """Models as folders to keep, copy and upload: what huggingface_hub calls a pretrained model."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from torch import Tensor
@@ -13,9 +12,6 @@ from scam.errors import InputError
 from scam.models.card import model_card
 from scam.models.config import ModelConfig
 from scam.models.weights import CONFIG, MODEL, read_weights, write_weights
-
-if TYPE_CHECKING:
-    from scam.models.scam import Scam
 
 
 class HubModel(ModelHubMixin):
@@ -54,7 +50,28 @@ class HubModel(ModelHubMixin):
         if not folder.is_dir():
             wanted = [MODEL, CONFIG]
             folder = Path(snapshot_download(str(source), allow_patterns=wanted, **hub))
-        return build(folder, *read_weights(folder), fused=fused)  # type: ignore[return-value]
+        return cls.open(folder, fused=fused)
+
+    @classmethod
+    def open(cls, folder: Path, *, fused: bool = True) -> Self:
+        """The model that ``folder`` holds, in evaluation mode, on the CPU.
+
+        Raises InputError when a file is missing or damaged, or weights and configuration do not
+        belong together.
+        """
+        tensors, config = read_weights(folder)
+        try:
+            shapes = config["model"]
+        except KeyError as error:
+            raise InputError(f"{folder / CONFIG}: no entry {error}") from error
+        model = cls(ModelConfig.from_dict(shapes), fused=fused)  # type: ignore[call-arg]
+        model.about = {key: value for key, value in config.items() if key != "model"}
+        try:
+            model.load_state_dict(tensors)  # type: ignore[attr-defined]
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(f"{folder}: weights of another model ({reason})") from error
+        return model.eval()  # type: ignore[attr-defined,no-any-return]
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """A card that says what the model paints, how it was trained and what it scored."""
@@ -63,26 +80,3 @@ class HubModel(ModelHubMixin):
     def _save_pretrained(self, save_directory: Path) -> None:
         tensors: dict[str, Tensor] = self.state_dict()  # type: ignore[attr-defined]
         write_weights(save_directory, tensors, self.description())
-
-
-def build(
-    folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, fused: bool
-) -> "Scam":
-    """The model that ``folder`` held, in evaluation mode.
-
-    Raises InputError when weights and configuration do not belong together.
-    """
-    from scam.models.scam import Scam
-
-    try:
-        shapes = config["model"]
-    except KeyError as error:
-        raise InputError(f"{folder / CONFIG}: no entry {error}") from error
-    model = Scam(ModelConfig.from_dict(shapes), fused=fused)
-    model.about = {key: value for key, value in config.items() if key != "model"}
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"{folder}: weights of another model ({reason})") from error
-    return model.eval()

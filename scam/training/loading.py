@@ -10,8 +10,7 @@ import torch
 from scam.data import LabelValues, PairSource
 from scam.errors import InputError
 from scam.models import ModelConfig, Scam
-from scam.models.hub import build
-from scam.models.weights import CONFIG, read_weights
+from scam.models.weights import CONFIG
 from scam.training.run_folder import resolve_checkpoint
 
 
@@ -54,12 +53,12 @@ def load_checkpoint(
     Raises InputError when nothing complete is there or the weights are of another model.
     """
     folder = resolve_checkpoint(path)
-    tensors, config = read_weights(folder)
+    model = Scam.open(folder, fused=fused)
+    about = model.about
     try:
-        names, values = tuple(config["label_names"]), LabelValues.from_dict(config["label_values"])
+        names, values = tuple(about["label_names"]), LabelValues.from_dict(about["label_values"])
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / CONFIG}: no entry {error}") from error
-    model = build(folder, tensors, config, fused=fused)
     return Checkpoint(folder, model.to(device).eval(), names, values)
 
 

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """From settings to a trained model: build, step, look, save, resume."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from scam.data import PairDataset, batches
 from scam.errors import InputError, Stopped
-from scam.models import Discriminator, ModelConfig, Scam
+from scam.files import write_aside
+from scam.models import ModelConfig, Scam
+from scam.models.card import model_card
 from scam.training import checkpoint
+from scam.training.adversary import build_discriminator
+from scam.training.distributed import ALONE, World
 from scam.training.evaluation import (
     colour_floors,
     learn_mean_tokens,
@@ -19,13 +25,15 @@ from scam.training.evaluation import (
     reconstruction_psnr,
 )
 from scam.training.loading import describe
-from scam.training.log import MetricsLog, Progress
+from scam.training.log import MetricsLog, Mute, Progress
 from scam.training.options import TrainOptions
 from scam.training.perceptual import build_perceptual
 from scam.training.precision import resolve_precision
 from scam.training.run_folder import RunFolder
+from scam.training.trackers import open_trackers
 from scam.training.trainer import Trainer
 from scam.training.watch import SkipWatch, StopSignal
+from scam.version import __version__
 
 
 @dataclass(frozen=True)
@@ -38,63 +46,92 @@ class Job:
     train: PairDataset
     held_out: PairDataset
     device: torch.device
+    world: World = ALONE
 
 
 def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print) -> Path:
     """Run ``job`` to its last step, from its newest checkpoint if ``resume``.
 
     Returns the path of the last sheet. On the CPU a resumed run ends with the bits of one that
-    never stopped. Raises InputError when a checkpoint cannot be read or written, or when several
-    steps in a row have gradients that are not finite; Stopped, with everything saved, after
-    SIGTERM.
+    never stopped. With several processes the main one alone writes and talks.
+
+    Raises InputError when a checkpoint cannot be read or written, or when several steps in a row
+    have gradients that are not finite; Stopped, with everything saved, after SIGTERM. A process
+    that ends because of another raises Elsewhere.
     """
-    options = job.options
+    options, world = job.options, job.world
+    per_step = options.batch_size * options.accumulate
+    with world.agreed():
+        if options.batch_size % world.size:
+            raise InputError(
+                f"--batch-size {options.batch_size}: expected a multiple of the {world.size} "
+                "processes, which share it"
+            )
     trainer = _build(job, say)
     done = _restore(job, trainer) if resume else 0
-    if done >= options.steps:
-        raise InputError(f"--steps {options.steps}: this run has already done {done}")
-    if resume:  # a new run's settings are written when its folder is
+    with world.agreed():
+        if done >= options.steps:
+            raise InputError(f"--steps {options.steps}: this run has already done {done}")
+    if resume and world.is_main:  # a new run's settings are written when its folder is
         job.folder.store()
-    per_step = options.batch_size * options.accumulate
     stream = batches(
-        job.train, per_step, seed=options.seed, start_step=done, workers=options.workers
+        job.train,
+        per_step,
+        seed=options.seed,
+        start_step=done,
+        workers=options.workers,
+        places=world.share(per_step),
     )
     recent: list[dict[str, torch.Tensor]] = []
-    with (
-        MetricsLog(job.folder.metrics, done, tensorboard=True) as log,
-        Progress(options.steps, done) as progress,
-        StopSignal() as stop,
-    ):
+    with _voice(job, done) as (log, progress), StopSignal() as stop:
         watch = SkipWatch()
-        if done == 0:
+        if done == 0 and world.is_main:
             floors = colour_floors(job.train, job.held_out)
             log.write(0, floors)
             progress.say(_floor_line(floors, len(job.held_out)))
         for step in range(done + 1, options.steps + 1):
             batch = next(stream)
             recent.append(trainer.step(batch["image"], batch["labels"], step))
-            last = step == options.steps or stop.asked
+            asked = world.any(stop.asked)
+            last = step == options.steps or asked
             if step % options.log_every == 0 or step % options.save_every == 0 or last:
                 losses, skipped = _means(recent)
-                watch.add(skipped, step)
+                with world.agreed():
+                    watch.add(skipped, step)
                 counted = {"skipped": float(watch.total)} if watch.total else {}
                 log.write(step, losses | counted)
                 progress.update(step, losses | counted)
                 recent.clear()
             _look(job, trainer, step, last, log, progress)
-            if stop.asked and step < options.steps:
-                raise Stopped(
-                    f"stopped by SIGTERM after step {step}, saved in {job.folder.path}; "
-                    f"go on with --resume --out {job.folder.path}"
-                )
+            if asked and step < options.steps:
+                with world.agreed():
+                    raise Stopped(
+                        f"stopped by SIGTERM after step {step}, saved in {job.folder.path}; "
+                        f"go on with --resume --out {job.folder.path}"
+                    )
     return job.folder.sample(options.steps)
+
+
+@contextmanager
+def _voice(job: Job, done: int) -> Iterator[tuple[MetricsLog | Mute, Progress | Mute]]:
+    """Where numbers and words go: nowhere, but in the main process."""
+    if not job.world.is_main:
+        yield Mute(), Mute()
+        return
+    folder = job.folder
+    trackers = open_trackers(folder.path, done, job.options.wandb, folder.config)
+    with (
+        MetricsLog(folder.metrics, done, trackers=trackers) as log,
+        Progress(job.options.steps, done) as progress,
+    ):
+        yield log, progress
 
 
 def _build(job: Job, say: Callable[[str], None]) -> Trainer:
     options = job.options
     torch.manual_seed(options.seed)
     precision = resolve_precision(options.amp, job.device)
-    if options.amp:
+    if options.amp and job.world.is_main:
         say(precision.reason)
     weights = None if options.perceptual_weights is None else Path(options.perceptual_weights)
     perceptual: nn.Module = nn.Identity()
@@ -105,13 +142,14 @@ def _build(job: Job, say: Callable[[str], None]) -> Trainer:
             released=job.model.released,
         )
     model = Scam(job.model, fused=options.fused_sca)
-    return Trainer(model, Discriminator(job.model), perceptual, options, precision, job.device)
+    discriminator = build_discriminator(job.model, options)
+    return Trainer(model, discriminator, perceptual, options, precision, job.device, job.world)
 
 
 def _restore(job: Job, trainer: Trainer) -> int:
     newest = job.folder.newest()
     assert newest is not None, "RunFolder.create has made sure"
-    state = checkpoint.load_training(newest)
+    state = job.world.from_main(lambda: checkpoint.load_training(newest))
     try:
         trainer.load_state_dict(state["trainer"])
         return int(state["step"])
@@ -121,7 +159,12 @@ def _restore(job: Job, trainer: Trainer) -> int:
 
 
 def _look(
-    job: Job, trainer: Trainer, step: int, last: bool, log: MetricsLog, progress: Progress
+    job: Job,
+    trainer: Trainer,
+    step: int,
+    last: bool,
+    log: MetricsLog | Mute,
+    progress: Progress | Mute,
 ) -> None:
     """Evaluate, paint and save whatever is due at ``step``, with the averaged weights."""
     options = job.options
@@ -129,12 +172,20 @@ def _look(
         last or step % every == 0
         for every in (options.eval_every, options.sample_every, options.save_every)
     )
-    if not (evaluate or sample or save):
+    if save:
+        with job.world.agreed():
+            job.world.check_equal(trainer.model.parameters())
+    if not (evaluate or sample or save) or not job.world.is_main:
         return
-    with trainer.ema.applied():
+    facts = _facts(job, step)
+    # Compiling for batches of other sizes and without gradients would not pay here.
+    eager = torch.compiler.set_stance("force_eager") if options.compile else nullcontext()
+    with eager, trainer.ema.applied():
         if evaluate:
             psnr = reconstruction_psnr(trainer.model, job.held_out, options.batch_size)
-            log.write(step, {"psnr": psnr.pooled, "psnr_per_image": psnr.per_image})
+            scores = {"psnr": psnr.pooled, "psnr_per_image": psnr.per_image}
+            log.write(step, scores)
+            facts |= {f"held-out {name}": value for name, value in scores.items()}
             progress.say(
                 f"step {step}: held-out PSNR {psnr.pooled:.2f} dB pooled, "
                 f"{psnr.per_image:.2f} dB per picture"
@@ -145,13 +196,31 @@ def _look(
             learn_mean_tokens(trainer.model, job.train, options.batch_size)
             tensors = {name: x.clone() for name, x in trainer.model.state_dict().items()}
     if save:
-        checkpoint.save(
-            job.folder,
-            step,
-            tensors,
-            describe(job.model, job.train.source),
-            {"step": step, "trainer": trainer.state_dict()},
-        )
+        description = {**describe(job.model, job.train.source), "training": facts}
+        state = {"step": step, "trainer": trainer.state_dict()}
+        checkpoint.save(job.folder, step, tensors, description, state)
+        if last:
+            with write_aside(job.folder.card) as file:
+                file.write(model_card(description).encode())
+
+
+def _facts(job: Job, step: int) -> dict[str, Any]:
+    """What a model card says of how the model was trained; no path of this machine."""
+    options = job.options
+    data = job.folder.config.get("data", {})
+    return {
+        "data": Path(data.get("data", "")).name,
+        "training pictures": len(job.train),
+        "held-out pictures": len(job.held_out),
+        "steps": step,
+        "pictures per step": options.batch_size * options.accumulate,
+        "fidelity": job.model.fidelity,
+        "perceptual": options.perceptual,
+        "discriminator": options.discriminator if options.gan else "none",
+        "weights": f"averaged, {options.ema}",
+        "scam": __version__,
+        "torch": torch.__version__,
+    }
 
 
 def _means(recent: list[dict[str, torch.Tensor]]) -> tuple[dict[str, float], list[float]]:

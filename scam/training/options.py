@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from scam.errors import InputError
+from scam.training.augment import parse_policy
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class TrainOptions:
 
     Attributes:
         steps: optimisation steps of encoder and generator, as many of the discriminator.
-        batch_size: pictures per forward pass.
+        batch_size: pictures per forward pass, of all processes together.
         accumulate: forward passes per step; gradients are averaged over them.
         lr: learning rate of encoder and generator.
         lr_discriminator: the discriminator's (two time scales).
@@ -23,6 +24,17 @@ class TrainOptions:
         weight_decay: AdamW's, decoupled.
         gan: weight of the adversarial loss; 0 trains without a discriminator.
         gan_from: steps before the discriminator and the adversarial loss join in.
+        discriminator: "scam", the paper's two-scale PatchGAN, or "oasis", which segments.
+        gradient_norm: divide the PatchGAN's logits by their gradient, as the paper does.
+        gan_loss: of the PatchGAN, "hinge" or "relativistic".
+        r1, r2: weights gamma of the penalties gamma / 2 * |gradient of a logit|^2 on real and on
+            painted pictures, approximated by finite differences.
+        lecam: weight of the LeCam regulariser of the PatchGAN.
+        labelmix: weight of the consistency of "oasis" on mixed pictures.
+        diffaugment: what the discriminator's pictures and label maps are augmented by, some of
+            "color,translation,cutout".
+        augment_perceptual: the same for the pictures of the perceptual distance.
+        style_dropout: chance of a label's latents to be left out of a training picture's.
         perceptual_weight: weight of the perceptual distance.
         l1: weight of the mean absolute error in [-1, 1].
         perceptual: "vgg19", "lpips", "pyramid" or "none".
@@ -31,8 +43,14 @@ class TrainOptions:
         seed: of initial weights, order, flips and noise.
         amp: 16-bit autocast where the device is fast at it.
         fused_sca: the fused attention, or the dense one of the paper.
+        gradient_checkpointing: keep less for the backward pass of encoder and generator, and
+            compute it twice; the same bits.
+        channels_last: keep feature maps with their channels innermost.
+        compile: encoder and generator by torch.compile; the discriminator stays as it is, since
+            its gradient normalisation differentiates twice.
         flip: mirror every other training picture, exchanging left and right labels.
         workers: loader processes; 0 loads in this one.
+        wandb: project of Weights & Biases that gets the metrics, or None.
         eval_every, sample_every, save_every, log_every: intervals in steps.
     """
 
@@ -45,6 +63,16 @@ class TrainOptions:
     weight_decay: float = 0.01
     gan: float = 1.0
     gan_from: int = 0
+    discriminator: str = "scam"
+    gradient_norm: bool = True
+    gan_loss: str = "hinge"
+    r1: float = 0.0
+    r2: float = 0.0
+    lecam: float = 0.0
+    labelmix: float = 0.0
+    diffaugment: str = ""
+    augment_perceptual: str = ""
+    style_dropout: float = 0.0
     perceptual_weight: float = 10.0
     l1: float = 10.0
     perceptual: str = "pyramid"
@@ -53,8 +81,12 @@ class TrainOptions:
     seed: int = 0
     amp: bool = False
     fused_sca: bool = True
+    gradient_checkpointing: bool = False
+    channels_last: bool = False
+    compile: bool = False
     flip: bool = True
     workers: int = 2
+    wandb: str | None = None
     eval_every: int = 1000
     sample_every: int = 1000
     save_every: int = 1000
@@ -66,6 +98,7 @@ class TrainOptions:
             ("eval_every", 1), ("sample_every", 1), ("save_every", 1), ("log_every", 1),
             ("gan", 0), ("gan_from", 0), ("perceptual_weight", 0), ("l1", 0),
             ("warmup", 0), ("weight_decay", 0),
+            ("r1", 0), ("r2", 0), ("lecam", 0), ("labelmix", 0),
         ):  # fmt: skip
             if not least <= getattr(self, name) < math.inf:
                 raise InputError(f"{name}={getattr(self, name)}: expected at least {least}")
@@ -76,8 +109,37 @@ class TrainOptions:
                 raise InputError(f"{name}={getattr(self, name)}: expected above 0")
         if self.gan == self.l1 == 0 and (self.perceptual == "none" or not self.perceptual_weight):
             raise InputError("gan=0, l1=0 and no perceptual loss: nothing is left to learn from")
-        if not 0 <= self.ema < 1:
-            raise InputError(f"ema={self.ema}: expected at least 0 and below 1")
+        for name in ("ema", "style_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: expected at least 0 and below 1")
+        self._check_adversary()
+
+    def _check_adversary(self) -> None:
+        """What belongs to a discriminator needs one, and the right one."""
+        for name, choices in (
+            ("discriminator", ("scam", "oasis")),
+            ("gan_loss", ("hinge", "relativistic")),
+        ):
+            if getattr(self, name) not in choices:
+                expected = " or ".join(choices)
+                raise InputError(f"{name}={getattr(self, name)!r}: expected {expected}")
+        parse_policy("diffaugment", self.diffaugment)
+        parse_policy("augment_perceptual", self.augment_perceptual)
+        for name, of in (
+            ("discriminator", None), ("r1", None), ("r2", None), ("diffaugment", None),
+            ("gradient_norm", "scam"), ("gan_loss", "scam"), ("lecam", "scam"),
+            ("labelmix", "oasis"),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value != _DEFAULTS[name] and self.gan == 0:
+                raise InputError(f"{name}={value!r}: gan=0 trains without a discriminator")
+            if value != _DEFAULTS[name] and of not in (None, self.discriminator):
+                raise InputError(f"{name}={value!r}: expected together with discriminator={of!r}")
+        if self.augment_perceptual and self.perceptual == "none":
+            raise InputError(
+                f"augment_perceptual={self.augment_perceptual!r}: "
+                "perceptual='none' leaves nothing to augment"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -93,6 +155,7 @@ class TrainOptions:
 
 
 NAMES = tuple(field.name for field in fields(TrainOptions))
+_DEFAULTS = {field.name: field.default for field in fields(TrainOptions)}
 
 PRESET_OPTIONS: dict[str, dict[str, Any]] = {
     "tiny": {

@@ -2,6 +2,7 @@
 """Where a run's numbers go beside ``metrics.jsonl``: TensorBoard, Weights & Biases."""
 
 import contextlib
+import importlib
 import netrc
 import os
 import secrets
@@ -54,7 +55,7 @@ class WeightsAndBiases:
 
     def __init__(self, run: Path, project: str, settings: Mapping[str, Any]) -> None:
         try:
-            import wandb
+            wandb: Any = importlib.import_module("wandb")
         except ImportError as error:
             raise InputError(
                 f"--wandb {project}: wandb is not installed (pip install wandb)"

@@ -1,49 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
 """One training step: encoder and generator first, then the discriminator."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scam.models import Discriminator, Scam
-from scam.nn.pyramid import LabelPyramid, labels_in
+from scam.models import Scam
+from scam.nn.pyramid import labels_in
+from scam.training.adversary import Adversary, View
+from scam.training.augment import Augmentation, kept_styles, parse_policy
+from scam.training.chance import Chance, generators
+from scam.training.distributed import ALONE, World
 from scam.training.ema import Ema
-from scam.training.losses import hinge_discriminator, hinge_generator
 from scam.training.options import TrainOptions
 from scam.training.precision import Precision
 
 Losses = dict[str, Tensor]
 
+_CPU = torch.device("cpu")
+
 
 class Trainer:
     """Networks, optimisers and weight average, advanced one step at a time.
 
-    A step depends on the batch, the state and (seed, step) only: no global random state.
+    A step depends on the batch, the state and (seed, step) only: no global random state. With
+    several processes each calls :meth:`step` with its share of the batch, and all end with the
+    same weights.
     """
 
     def __init__(
         self,
         model: Scam,
-        discriminator: Discriminator,
+        discriminator: nn.Module,
         perceptual: nn.Module,
         options: TrainOptions,
         precision: Precision,
         device: torch.device,
+        world: World = ALONE,
     ) -> None:
-        self.model = model.to(device)
-        self.discriminator = discriminator.to(device)
+        model = world.synchronise_norms(model, device)
+        discriminator = world.synchronise_norms(discriminator, device)
+        self.layout = torch.channels_last if options.channels_last else torch.preserve_format
+        self.model = model.to(device).to(memory_format=self.layout)
+        self.discriminator = discriminator.to(device).to(memory_format=self.layout)
         self.perceptual = perceptual.to(device)
         self.options = options
         self.precision = precision
         self.device = device
+        self.world = world
         self.ema = Ema(self.model, options.ema)
         self.optimizer = self._adamw(self.model, options.lr)
         self.optimizer_d = self._adamw(self.discriminator, options.lr_discriminator)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
+        labels = model.config.num_labels
+        self.adversary = Adversary(self.discriminator, labels, options, precision, device, world)
+        self.model.checkpoint_gradients(options.gradient_checkpointing)
+        if options.compile:
+            self.model.compile_networks()
+        self._perceptual_policy = parse_policy("augment_perceptual", options.augment_perceptual)
 
     def step(self, image: Tensor, labels: Tensor, step: int) -> Losses:
         """Learn from image (B, 3, H, W) and labels (B, H, W); returns detached scalar losses.
+
+        B is this process's share (``World.share``) of the step's pictures. Losses are means over
+        all of them.
 
         Where a gradient is not finite the weights stay as they are and ``skipped`` is 1. (Under
         float16 the gradient scaler sees to that, and it is part of its work.)
@@ -51,26 +73,32 @@ class Trainer:
         self.model.train()
         options = self.options
         adversarial = options.gan > 0 and step > options.gan_from
-        noise = torch.Generator(self.device)
-        noise.manual_seed((options.seed << 32) + step)
-        parts = options.accumulate
-        micro = zip(image.chunk(parts), labels.chunk(parts), strict=True)
+        places = self.world.share(len(image) * self.world.size)
+        size = len(image) // options.accumulate
+        micro = [slice(i, i + size) for i in range(0, len(image), size)]
         losses: Losses = {}
-        played: list[tuple[Tensor, Tensor, LabelPyramid]] = []
+        played: list[tuple[Tensor, View]] = []
+        if adversarial:
+            self.adversary.begin(labels, partial(generators, options.seed, step, places))
         self.discriminator.requires_grad_(False)
-        for real, maps in micro:
-            played.append(self._generator_part(real, maps, noise, adversarial, losses))
+        for part in micro:
+            chance = partial(generators, options.seed, step, places[part])
+            shown = self._generator_part(image[part], labels[part], chance, adversarial, losses)
+            if shown is not None:
+                played.append(shown)
         skipped = self._apply(self.optimizer, options.lr, step)
         if adversarial:
             self.discriminator.requires_grad_(True)
-            for real, fake, pyramid in played:
-                self._discriminator_part(real, fake, pyramid, losses)
+            for fake, view in played:
+                self._discriminator_part(fake, view, losses)
+            self.adversary.finish()
             since = step - options.gan_from
             skipped += self._apply(self.optimizer_d, options.lr_discriminator, since)
         losses["skipped"] = skipped.clamp(max=1)
         self.scaler.update()
         self.ema.update()
-        return losses
+        means = self.world.mean(torch.stack([x.float() for x in losses.values()]))
+        return dict(zip(losses, means, strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything :meth:`load_state_dict` needs to go on as if never stopped."""
@@ -81,6 +109,7 @@ class Trainer:
             "optimizer_d": self.optimizer_d.state_dict(),
             "ema": self.ema.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "adversary": self.adversary.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -92,47 +121,56 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         if state["scaler"]:  # empty where the run was not scaled before
             self.scaler.load_state_dict(state["scaler"])
+        self.adversary.load_state_dict(state.get("adversary", {}))
 
     def _generator_part(
         self,
         real: Tensor,
         labels: Tensor,
-        noise: torch.Generator,
+        chance: Chance,
         adversarial: bool,
         losses: Losses,
-    ) -> tuple[Tensor, Tensor, LabelPyramid]:
+    ) -> tuple[Tensor, View] | None:
+        """Losses and gradients; returns what the discriminator shall be shown, if anything."""
         options = self.options
         occurring = None if labels.is_cuda else labels_in(labels)  # asking a GPU would wait for it
         real, labels = (x.to(self.device, non_blocking=True) for x in (real, labels))
+        real = real.contiguous(memory_format=self.layout)
         with self.precision.autocast(self.device):
             pyramid = self.model.pyramid(labels, occurring)
-            fake = self.model(real, pyramid, noise)
+            fake = self.model(real, pyramid, chance("noise", self.device), self._kept(chance))
             terms = {"l1": (options.l1, (fake - real).abs().mean())}
             if options.perceptual != "none" and options.perceptual_weight > 0:
-                distance = self.perceptual(fake, real)
+                distance = self._perceptual_distance(fake, real, chance)
                 terms["perceptual"] = (options.perceptual_weight, distance)
-            if adversarial:
-                terms["gan"] = (options.gan, hinge_generator(self._judge(fake, pyramid)))
+            view = self.adversary.view(real, pyramid, chance) if adversarial else None
+            if view is not None:
+                terms["gan"] = (options.gan, self.adversary.generator_loss(fake, view))
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
         self._backward(total)
         self._record(losses, {name: loss for name, (_, loss) in terms.items()})
-        return real, fake.detach(), pyramid
+        return None if view is None else (fake.detach(), view)
 
-    def _discriminator_part(
-        self, real: Tensor, fake: Tensor, pyramid: LabelPyramid, losses: Losses
-    ) -> None:
+    def _kept(self, chance: Chance) -> Tensor | None:
+        """Labels that keep their latents, (B, L); None: all."""
+        dropout = self.options.style_dropout
+        if dropout == 0:
+            return None
+        kept = kept_styles(dropout, self.model.config.num_labels, chance("style", _CPU))
+        return kept.to(self.device, non_blocking=True)
+
+    def _perceptual_distance(self, fake: Tensor, real: Tensor, chance: Chance) -> Tensor:
+        if self._perceptual_policy:
+            drawn = Augmentation.draw(self._perceptual_policy, chance("perceptual", _CPU))
+            fake, real = drawn.pictures(fake), drawn.pictures(real)
+        return self.perceptual(fake, real)
+
+    def _discriminator_part(self, fake: Tensor, view: View, losses: Losses) -> None:
         with self.precision.autocast(self.device):
-            on_real, on_fake = (self._judge(x, pyramid) for x in (real, fake))
-            loss = hinge_discriminator(on_real, on_fake)
-        self._backward(self.options.gan * loss)
-        self._record(losses, {"discriminator": loss})
-
-    def _judge(self, image: Tensor, pyramid: LabelPyramid) -> list[Tensor]:
-        if not self.precision.scaled:
-            return self.discriminator(image, pyramid)
-        # The gradient inside is of unscaled logits, which float16 would flush to zero.
-        with torch.autocast(self.device.type, enabled=False):
-            return self.discriminator(image.float(), pyramid)
+            terms = self.adversary.discriminator_losses(fake, view)
+            total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
+        self._backward(self.options.gan * total)
+        self._record(losses, {name: loss for name, (_, loss) in terms.items()})
 
     def _backward(self, loss: Tensor) -> None:
         self.scaler.scale(loss / self.options.accumulate).backward()
@@ -141,6 +179,7 @@ class Trainer:
         """One step of the optimiser, or none; returns 1 if it was left out, else 0."""
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, step / max(self.options.warmup, 1))
+        self.world.average_gradients(p for g in optimizer.param_groups for p in g["params"])
         skipped = torch.zeros((), device=self.device)
         if not self.scaler.is_enabled():
             gradients = [

@@ -53,6 +53,35 @@ def test_ablations_are_options_and_are_remembered(
     assert not any("self_attention" in name for name, _ in model.named_parameters())
 
 
+def test_options_for_few_pictures_are_remembered(photos: Path, tmp_path: Path, fast: Fast) -> None:
+    out = tmp_path / "run"
+    flags = ["--gan-from", 0, "--diffaugment", "color,cutout", "--lecam", 0.3, "--r1", 0.1]
+    more = ["--gan-loss", "relativistic", "--no-gradient-norm", "--style-dropout", 0.1]
+    perceptual = ["--perceptual", "pyramid", "--augment-perceptual", "translation"]
+    train.main(fast("--data", photos, "--out", out, *flags, *more, *perceptual))
+    stored = json.loads((out / "config.json").read_text())["training"]
+    assert (stored["diffaugment"], stored["lecam"], stored["r1"]) == ("color,cutout", 0.3, 0.1)
+    assert (stored["gan_loss"], stored["gradient_norm"]) == ("relativistic", False)
+    assert (stored["style_dropout"], stored["augment_perceptual"]) == (0.1, "translation")
+    with pytest.raises(InputError, match=r"training\.lecam is 0\.3 there, 0\.5 was asked"):
+        train.main(["--resume", "--out", str(out), "--lecam", "0.5"])
+    train.main(["--resume", "--out", str(out), "--steps", "3", "--lecam", "0.3"])
+    last = [json.loads(line) for line in (out / "metrics.jsonl").open() if "lecam" in line][-1]
+    assert last["step"] == 3
+    assert last["lecam"] > 0
+
+
+def test_the_discriminator_that_segments(photos: Path, tmp_path: Path, fast: Fast) -> None:
+    out = tmp_path / "run"
+    flags = ["--gan-from", 0, "--discriminator", "oasis", "--labelmix", 10]
+    train.main(fast("--data", photos, "--out", out, *flags))
+    with pytest.raises(InputError, match=r"training\.discriminator is 'oasis' there, 'scam' was"):
+        train.main(["--resume", "--out", str(out), "--discriminator", "scam"])
+    train.main(["--resume", "--out", str(out), "--steps", "3"])
+    losses = [json.loads(line) for line in (out / "metrics.jsonl").open() if "labelmix" in line]
+    assert [entry["step"] for entry in losses] == [1, 2, 3]
+
+
 def test_resume_goes_on_with_the_stored_settings(photos: Path, tmp_path: Path, fast: Fast) -> None:
     out = tmp_path / "run"
     train.main(fast("--data", photos, "--out", out, "--lr", "0.0005"))
@@ -98,6 +127,9 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--perceptual", "vgg16"], "perceptual 'vgg16': expected vgg19"),
         (["--perceptual", "vgg19", "--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
         (["--device", "quantum"], "--device quantum: cannot be used here"),
+        (["--diffaugment", "flip"], "diffaugment='flip': expected some of color,translation"),
+        (["--labelmix", "10"], r"labelmix=10\.0: expected together with discriminator='oasis'"),
+        (["--discriminator", "patch"], "discriminator='patch': expected scam or oasis"),
         (["--resume"], "--resume: name the run to continue with --out"),
         (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
     ],

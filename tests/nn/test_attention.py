@@ -58,12 +58,13 @@ def test_modulation_folded_into_the_tokens_equals_projected_pixels(
         12, 20, 16, heads, 16, duplex=duplex, noisy=True, released=released, fused=True
     ).double()
     nn.init.ones_(module.noise_scale)
+    noise = torch.randn(len(x), 1, 9, 10)
     found = []
     for fused in (True, False):
         for part in module.modules():
             if isinstance(part, SemanticCrossAttention):
                 part.fused = fused
-        y, tokens = module(x, labels, z, token_labels, torch.Generator().manual_seed(1))
+        y, tokens = module(x, labels, z, token_labels, noise)
         found.append(
             [y, tokens, *gradients(torch.cat([y.flatten(), tokens.flatten()]), module, x, z)]
         )

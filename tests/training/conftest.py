@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from scam.data import Mannequins, PairDataset
-from scam.models import Discriminator, ModelConfig, Scam
+from scam.models import ModelConfig, Scam
+from scam.training.adversary import build_discriminator
 from scam.training.loop import Job
 from scam.training.options import TrainOptions
 from scam.training.perceptual import PyramidDistance
@@ -29,14 +30,14 @@ def small() -> ModelConfig:
     return SMALL
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_trainer() -> Callable[..., Trainer]:
     def make(model: ModelConfig = SMALL, **options: object) -> Trainer:
         settings = TrainOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})
         torch.manual_seed(settings.seed)
         return Trainer(
             Scam(model, fused=settings.fused_sca),
-            Discriminator(model),
+            build_discriminator(model, settings),
             PyramidDistance(),
             settings,
             resolve_precision(settings.amp, CPU),

@@ -11,8 +11,9 @@ from torch import Tensor
 
 import scam
 from scam.errors import InputError, Stopped
+from scam.models.weights import read_weights
 from scam.training import checkpoint
-from scam.training.checkpoint import load_model, load_training
+from scam.training.checkpoint import load_training
 from scam.training.loading import load_checkpoint
 from scam.training.loop import Job, train
 from scam.training.trainer import Trainer
@@ -51,7 +52,14 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> Non
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"accumulate": 2, "gan_from": 3, "warmup": 5}, {"fidelity": "released"}]
+    "options",
+    [
+        {},
+        {"accumulate": 2, "gan_from": 3, "warmup": 5},
+        {"fidelity": "released"},
+        {"lecam": 0.3, "diffaugment": "color,translation,cutout", "gan_from": 1},
+        {"discriminator": "oasis", "labelmix": 10.0, "style_dropout": 0.2},
+    ],
 )
 def test_resuming_equals_not_stopping_bit_for_bit(
     tmp_path: Path, make_job: MakeJob, options: dict[str, object]
@@ -84,7 +92,7 @@ def test_resuming_equals_not_stopping_bit_for_bit(
 
     assert (whole / "metrics.jsonl").read_text() == (broken / "metrics.jsonl").read_text()
     last = [run / "checkpoints" / "step_0000006" for run in (whole, broken)]
-    models = [load_model(folder)[0] for folder in last]
+    models = [read_weights(folder)[0] for folder in last]
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
     states = [load_training(folder)["trainer"] for folder in last]
     assert flat(states[0]).keys() == flat(states[1]).keys()

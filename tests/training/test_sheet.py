@@ -102,3 +102,16 @@ def test_a_full_disk_leaves_the_old_sheet(tmp_path, monkeypatch):
         save_sheet(path, {"x": torch.ones(1, 3, 8, 8)})
     assert path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_words_before_the_rows(tmp_path):
+    pictures = {"x": torch.zeros(2, 3, 8, 8)}
+    save_sheet(tmp_path / "plain.png", pictures)
+    save_sheet(tmp_path / "named.png", pictures, rows=["first", "second"])
+    plain, named = (Image.open(tmp_path / f"{name}.png") for name in ("plain", "named"))
+    assert named.height == plain.height
+    assert named.width > plain.width
+    cells = named.crop((named.width - plain.width, 0, *named.size))
+    assert cells.tobytes() == plain.tobytes()
+    with pytest.raises(ValueError, match="rows has 1 words, expected one for each of 2 rows"):
+        save_sheet(tmp_path / "bad.png", pictures, rows=["first"])

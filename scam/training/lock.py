@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process at a time may write a run folder."""
+
+import contextlib
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scam.errors import InputError
+
+if sys.platform != "win32":  # which has no such thing
+    import fcntl
+
+_NAME = ".lock"
+
+
+@contextmanager
+def locked(out: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes from locking the run folder ``out`` within the block.
+
+    The folder is made if missing, and goes again if it is still empty at the end. Whatever kills
+    this process, the lock goes with it. Where the file system has no locks a warning says so.
+
+    Raises:
+        InputError: another process holds the lock; ``out`` is a file, or not writable.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file, expected a folder")
+    made = not out.exists()
+    descriptor = _acquire(out)
+    try:
+        yield
+    finally:
+        # The name goes first: whoever opened it before finds that it leads elsewhere by now.
+        (out / _NAME).unlink(missing_ok=True)
+        os.close(descriptor)
+        if made:
+            with contextlib.suppress(OSError):
+                out.rmdir()
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file of this name in a run folder is its lock, which a killed run leaves."""
+    return name == _NAME
+
+
+def _acquire(out: Path) -> int:
+    path = out / _NAME
+    while True:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise InputError(f"cannot write --out {out}: {error.strerror}") from error
+        try:
+            _lock(descriptor, out)
+            named = os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if named:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            return descriptor
+        os.close(descriptor)  # its holder has just taken the name away
+
+
+def _lock(descriptor: int, out: Path) -> None:
+    if sys.platform == "win32":
+        return
+    try:
+        # Not flock: loader processes would inherit that and outlive a killed run by seconds.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+        raise InputError(
+            f"--out {out}: {holder} is training there; wait for its end, or give another --out"
+        ) from None
+    except OSError as error:
+        warnings.warn(
+            f"--out {out} cannot be locked ({error.strerror}): let no other process train there",
+            stacklevel=2,
+        )

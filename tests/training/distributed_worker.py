@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run by torchrun, or alone: tasks whose results in several processes are compared with one."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from scam.data import Mannequins, PairDataset, batches
+from scam.errors import Elsewhere, InputError
+from scam.models import ModelConfig, Scam
+from scam.training.adversary import build_discriminator
+from scam.training.distributed import World, join
+from scam.training.options import TrainOptions
+from scam.training.precision import resolve_precision
+from scam.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+SMALL = ModelConfig(
+    11, (32, 32), width=16, levels=4, latents_per_label=2, background_latents=4,
+    token_dim=16, attention_dim=16,
+)  # fmt: skip
+
+
+def train(world: World, out: Path, steps: int, options: dict[str, Any]) -> None:
+    """Steps in float64, where processes agree until late; writes losses and state."""
+    settings = TrainOptions(perceptual="none", lr=1e-3, lr_discriminator=1e-3, **options)
+    torch.manual_seed(0)
+    model = Scam(SMALL).double()
+    discriminator = build_discriminator(SMALL, settings).double()
+    precision = resolve_precision(False, CPU)
+    trainer = Trainer(model, discriminator, nn.Identity(), settings, precision, CPU, world)
+    per_step = settings.batch_size * settings.accumulate
+    dataset = PairDataset(Mannequins("train", 12), SMALL.size, flip=True)
+    stream = batches(dataset, per_step, seed=0, places=world.share(per_step))
+    losses = []
+    for step in range(1, steps + 1):
+        batch = next(stream)
+        found = trainer.step(batch["image"].double(), batch["labels"], step)
+        losses.append({name: float(value) for name, value in found.items()})
+    world.check_equal(trainer.model.parameters())
+    world.check_equal(trainer.discriminator.parameters())
+    if world.is_main:
+        torch.save({"losses": losses, "state": trainer.state_dict()}, out)
+
+
+def primitives(world: World, out: Path) -> None:
+    """What each method gives in each process."""
+    rank = float(world.rank)
+    a, b, c = (nn.Parameter(torch.ones(2, 3)) for _ in range(3))
+    a.grad = torch.full((3, 2), rank).t()  # strides of its own
+    if not world.is_main:
+        b.grad = torch.full((2, 3), 4.0)
+    world.average_gradients([a, b, c])
+    assert a.grad.stride() == (1, 2)
+    found: dict[str, Any] = {
+        "share": list(world.share(5)),
+        "mean": world.mean(torch.tensor([rank, torch.nan])).isnan().tolist(),
+        "any": [world.any(False), world.any(not world.is_main)],
+        "gradients": [None if p.grad is None else p.grad.unique().tolist() for p in (a, b, c)],
+        "from_main": world.from_main(lambda: {"told by": world.rank}),
+    }
+    for name, attempt in (
+        ("refused", lambda: world.from_main(_refuse)),
+        ("unequal", lambda: world.check_equal([torch.tensor([1.0, rank])])),
+        ("equal", lambda: world.check_equal([torch.ones(3), torch.tensor(True)])),
+        ("agreed", lambda: _agreed(world)),
+    ):
+        try:
+            attempt()
+        except (InputError, Elsewhere) as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    if not world.is_main:
+        (out / f"{world.rank}.json").write_text(json.dumps(found))
+        raise SystemExit(0)  # and the main process, left alone, says so
+    try:
+        while True:
+            world.any(False)
+    except Elsewhere as error:
+        found["alone"] = error.status
+    (out / "0.json").write_text(json.dumps(found))
+
+
+def _refuse() -> None:
+    raise InputError("no")
+
+
+def _agreed(world: World) -> None:
+    with world.agreed():
+        raise InputError("all of us")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    task, out, *rest = sys.argv[1:]
+    with join(CPU) as (world, _):
+        if task == "primitives":
+            primitives(world, Path(out))
+        else:
+            train(world, Path(out), int(rest[0]), json.loads(rest[1]))

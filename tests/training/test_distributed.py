@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from scam.errors import InputError
+from scam.training.distributed import ALONE, World, join
+
+WORKER = Path(__file__).with_name("distributed_worker.py")
+CPU = torch.device("cpu")
+
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="this PyTorch has no torch.distributed"
+)
+
+
+def torchrun(*args: object, processes: int = 2, status: int = 0) -> str:
+    """Start processes; with one, without torchrun. Returns what was said on stderr."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    result = subprocess.run(
+        [sys.executable, *(launcher if processes > 1 else []), *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == status, result.stderr[-3000:]
+    return result.stderr
+
+
+def test_what_processes_tell_each_other(tmp_path: Path) -> None:
+    torchrun(WORKER, "primitives", tmp_path)
+    main, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert (main["share"], other["share"]) == ([0, 2, 4], [1, 3])
+    for found in (main, other):
+        assert found["mean"] == [False, True]
+        assert found["any"] == [False, True]
+        assert found["gradients"] == [[0.5], [2.0], None]
+        assert found["from_main"] == {"told by": 0}
+        assert found["unequal"].startswith("InputError: the weights of the 2 processes differ")
+        assert "equal" not in found
+    assert (main["refused"], main["agreed"]) == ("InputError: no", "InputError: all of us")
+    assert other["refused"].startswith("Elsewhere")
+    assert other["agreed"].startswith("Elsewhere")
+    assert main["alone"] == 1
+
+
+def far_apart(a: Any, b: Any) -> float:
+    """The largest difference between equal structures of tensors."""
+    if isinstance(a, torch.Tensor):
+        assert a.shape == b.shape
+        return float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        return max((far_apart(a[key], b[key]) for key in a), default=0.0)
+    if isinstance(a, list | tuple):
+        return max((far_apart(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
+    return float(abs(a - b)) if isinstance(a, int | float) else float(a != b)
+
+
+@pytest.mark.parametrize(
+    ("steps", "options"),
+    [
+        (20, {"batch_size": 2, "gan_from": 16}),
+        pytest.param(
+            20, {"batch_size": 4, "accumulate": 2, "gan_from": 5}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            10,
+            {"batch_size": 4, "style_dropout": 0.2, "lecam": 0.3, "diffaugment": "color,cutout"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            10,
+            {"batch_size": 4, "discriminator": "oasis", "labelmix": 10.0},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_two_processes_equal_one(tmp_path: Path, steps: int, options: dict[str, Any]) -> None:
+    """In float64, where training is not chaotic yet after so few steps.
+
+    Only sums over the batch are rounded differently: by 1e-16, but for the discriminator, whose
+    logits and gradient norms are float32. Measured: 3e-8 in any weight; 1e-3 is a step of Adam.
+    """
+    found = []
+    for processes in (1, 2):
+        out = tmp_path / f"{processes}.pt"
+        torchrun(WORKER, "train", out, steps, json.dumps(options), processes=processes)
+        found.append(torch.load(out, weights_only=True))
+    one, two = found
+    assert far_apart(one["losses"], two["losses"]) < 1e-6
+    for part in ("model", "ema", "discriminator", "optimizer", "optimizer_d", "adversary"):
+        assert far_apart(one["state"][part], two["state"][part]) < 1e-6, part
+    assert far_apart(one["losses"][0], one["losses"][1]) > 1e-3
+
+
+def test_batch_norms_are_synchronised_on_gpus() -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    two, gpu = World(0, 2), torch.device("cuda")
+    assert ALONE.synchronise_norms(plain, gpu) is plain
+    assert two.synchronise_norms(plain[0], CPU) is plain[0]
+    with pytest.raises(InputError, match="over several processes: expected GPUs, found cpu"):
+        two.synchronise_norms(plain, CPU)
+    found = two.synchronise_norms(plain, gpu)
+    assert isinstance(found[1], nn.SyncBatchNorm)
+    assert found.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_alone_nothing_is_exchanged() -> None:
+    value = torch.tensor([1.0, 2.0])
+    with join(CPU) as (world, device):
+        assert world == ALONE
+        assert device == CPU
+    assert torch.equal(ALONE.mean(value), value)
+    assert ALONE.any(True)
+    assert not ALONE.any(False)
+    assert ALONE.from_main(lambda: 3) == 3
+    assert list(ALONE.share(3)) == [0, 1, 2]
+    with pytest.raises(InputError, match="as it was"), ALONE.agreed():
+        raise InputError("as it was")
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE='two': expected what torchrun sets"),
+        ({"WORLD_SIZE": "2"}, "the processes cannot find each other"),
+    ],
+)
+def test_a_broken_environment(
+    environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message) as caught, join(CPU):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda:1", "--device cuda:1: expected cuda, of which each process takes one"),
+        ("cuda", "--nproc-per-node 2: expected at most 1, the GPUs here"),
+    ],
+)
+def test_a_gpu_for_each_process(
+    device: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message), join(torch.device(device)):
+        pass

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scam.errors import InputError
+from scam.training import lock
+from scam.training.lock import is_lock, locked
+from scam.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+
+HOLD = """
+import sys, time
+from scam.training.lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def holder(out: Path) -> "subprocess.Popen[str]":
+    """Another process that holds the lock until it reads a line."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(out)], stdin=pipe, stdout=pipe, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_refused_and_told_by_whom(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with holder(out) as process:
+        message = rf"--out {out}: process {process.pid} on \S+ is training there; wait for its end"
+        with pytest.raises(InputError, match=message) as caught, locked(out):
+            pass
+        assert "\n" not in str(caught.value)
+        assert out.is_dir(), "a refusal must not take the holder's folder away"
+        process.communicate("\n")
+    assert not out.exists(), "nothing was written"
+    with locked(out):
+        pass
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with holder(out) as process:
+        process.kill()
+    assert [is_lock(name) for name in os.listdir(out)] == [True]
+    with locked(out):
+        RunFolder.create(out, {"steps": 1})  # what a killed process left is no run
+    assert os.listdir(out) == ["config.json"]
+
+
+def test_a_name_taken_away_meanwhile_locks_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opened the file before its holder removed it would hold a lock without a name."""
+    original, opened = lock._lock, []
+
+    def slow(descriptor: int, out: Path) -> None:
+        if not opened:
+            (out / ".lock").unlink()
+        opened.append(descriptor)
+        original(descriptor, out)
+
+    monkeypatch.setattr(lock, "_lock", slow)
+    with locked(tmp_path / "run"):
+        assert len(opened) == 2
+        assert (tmp_path / "run" / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+
+
+def test_places_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--out .*file is a file"), locked(tmp_path / "file"):
+        pass
+    below = tmp_path / "file" / "run"
+    with pytest.raises(InputError, match=rf"cannot write --out {below}: "), locked(below):
+        pass
+
+    def unsupported(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(lock.fcntl, "lockf", unsupported)
+    with pytest.warns(UserWarning, match="cannot be locked"), locked(tmp_path / "run"):
+        pass
