@@ -64,14 +64,14 @@ class HubModel(ModelHubMixin):
             shapes = config["model"]
         except KeyError as error:
             raise InputError(f"{folder / CONFIG}: no entry {error}") from error
-        model = cls(ModelConfig.from_dict(shapes), fused=fused)  # type: ignore[call-arg]
+        model = cls(ModelConfig.from_dict(shapes), fused=fused)
         model.about = {key: value for key, value in config.items() if key != "model"}
         try:
             model.load_state_dict(tensors)  # type: ignore[attr-defined]
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
             raise InputError(f"{folder}: weights of another model ({reason})") from error
-        return model.eval()  # type: ignore[attr-defined,no-any-return]
+        return model.eval()  # type: ignore[attr-defined]
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """A card that says what the model paints, how it was trained and what it scored."""

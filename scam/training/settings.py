@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a run, as ``config.json`` keeps them: asked for, completed, checked."""
+
+from pathlib import Path
+from typing import Any
+
+from scam.data import PairSource, open_source
+from scam.errors import InputError
+from scam.models import preset
+from scam.training.loading import describe, describe_labels
+from scam.training.options import NAMES, PRESET_OPTIONS, TrainOptions
+from scam.training.perceptual import resolve_perceptual
+from scam.training.run_folder import RunFolder
+
+Sources = tuple[PairSource, PairSource]
+"""Training pictures, held-out pictures."""
+
+MAY_CHANGE = [
+    f"training.{name}"
+    for name in (
+        "steps", "workers", "gradient_checkpointing", "wandb",
+        "eval_every", "sample_every", "save_every", "log_every",
+    )
+]  # fmt: skip
+"""Settings that do not change what a step computes."""
+
+DATA: dict[str, Any] = {
+    "data": "mannequins",
+    "labels": "labels",
+    "merge": None,
+    "ignore_label": None,
+    "label_set": None,
+    "holdout": None,
+}
+MODEL = (
+    "width", "levels", "latents_per_label", "background_latents", "token_dim", "attention_dim",
+    "heads", "pyramid", "self_attention", "duplex", "fidelity", "size",
+)  # fmt: skip
+
+
+def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
+    """Sort the flags that were given into the sections of ``config.json``."""
+    if asked.get("model", "scam") != "scam":
+        raise InputError(f"--model {asked['model']!r}: expected scam")
+    # A run may be resumed from another folder: files are remembered by their full path.
+    for name in ("data", "merge", "perceptual_weights"):
+        if name in asked and Path(asked[name]).exists():
+            asked[name] = str(Path(asked[name]).resolve())
+    settings: dict[str, Any] = {
+        "data": {name: asked[name] for name in DATA if name in asked},
+        "model": {name: asked[name] for name in MODEL if name in asked},
+        "training": {name: asked[name] for name in NAMES if name in asked},
+    }
+    if "preset" in asked:
+        preset(asked["preset"])
+        settings["preset"] = asked["preset"]
+    return settings
+
+
+def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
+    """Fill what was not asked for from the preset and the data."""
+    name = settings.get("preset", "tiny")
+    asked = settings["training"]
+    weights = asked.get("perceptual_weights")
+    perceptual, path = resolve_perceptual(
+        asked.get("perceptual"), None if weights is None else Path(weights)
+    )
+    training = {**PRESET_OPTIONS.get(name, {}), **asked, "perceptual": perceptual}
+    training["perceptual_weights"] = None if path is None else str(path)
+    model = preset(name, num_labels=len(source.label_set.names), **settings["model"])
+    return {
+        "preset": name,
+        "data": settings["data"],
+        **describe(model, source),
+        "training": TrainOptions(**training).as_dict(),
+    }
+
+
+def check_labels(folder: RunFolder, source: PairSource) -> None:
+    """A run goes on with the labels it began with, whatever has become of the data."""
+    for name, found in describe_labels(source).items():
+        if folder.config.get(name) != found:
+            raise InputError(
+                f"--resume: the data's {name} are {found} now, "
+                f"the run began with {folder.config.get(name)}"
+            )
+
+
+def open_sources(data: dict[str, Any]) -> Sources:
+    """Training and held-out pictures of the section ``data``."""
+    unknown = ", ".join(sorted(data.keys() - DATA.keys()))
+    if unknown:
+        raise InputError(f"config.json: data has no setting {unknown}")
+    rest = {**DATA, **data}
+    name = rest.pop("data")
+    return open_source(name, "train", **rest), open_source(name, "val", **rest)
