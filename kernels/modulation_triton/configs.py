@@ -4,25 +4,9 @@
 A result's last bits depend on the tile, so an entry may change only with a new version of scam.
 """
 
-from typing import NamedTuple
+from scam.kernels.sca_triton.configs import Config, Table, entry
 
-
-class Config(NamedTuple):
-    """How a kernel is launched.
-
-    Attributes:
-        tile: pixels handled together.
-        chunk: the most channels handled together, a power of two.
-        warps, stages: of Triton.
-    """
-
-    tile: int
-    chunk: int
-    warps: int
-    stages: int
-
-
-TABLE: dict[tuple[str, int, int], Config] = {
+TABLE: Table = {
     # pass, bytes per number, channels up to
     ("forward", 2, 64): Config(64, 64, 4, 1),
     ("forward", 2, 128): Config(64, 128, 8, 1),
@@ -39,16 +23,10 @@ STATISTICS = {"PIECE": 4096, "BLOCK": 256, "CHUNK": 16}
 COLUMNS = 16, 64
 """Least and most columns for tokens; 16 is the least that a 16-bit matrix product takes."""
 
-PARTS = 16
-"""Partial rows added at a time in second stages."""
-
 
 def config(step: str, itemsize: int, channels: int) -> Config:
     """The entry for ``forward`` or ``backward``."""
-    widths = [width for name, size, width in TABLE if (name, size) == (step, itemsize)]
-    fitting = [width for width in widths if width >= channels]
-    found = TABLE[step, itemsize, min(fitting) if fitting else max(widths)]
-    return found._replace(chunk=min(found.chunk, max(16, 1 << (channels - 1).bit_length())))
+    return entry(TABLE, step, itemsize, channels)
 
 
 def columns(heads: int, per_label: int) -> tuple[int, int]:

@@ -28,7 +28,9 @@ NARROW = 16
 PARTS = 16
 """Partial rows added at a time in second stages."""
 
-TABLE: dict[tuple[str, int, int], Config] = {
+Table = dict[tuple[str, int, int], Config]
+
+TABLE: Table = {
     # kernel, bytes per number, channels up to
     ("queries_forward", 2, 64): Config(64, 64, 4, 2),
     ("queries_forward", 2, 128): Config(64, 128, 4, 2),
@@ -52,7 +54,7 @@ TABLE: dict[tuple[str, int, int], Config] = {
     ("keys_backward", 4, 256): Config(32, 32, 4, 1),
 }
 
-SM_8X: dict[tuple[str, int, int], Config] = {
+SM_8X: Table = {
     # what replaces entries there that spill on compute capability 8.x
     ("queries_backward", 4, 256): Config(32, 64, 8, 1),
     ("keys_backward", 4, 256): Config(32, 64, 8, 1),
@@ -62,6 +64,11 @@ SM_8X: dict[tuple[str, int, int], Config] = {
 def config(kernel: str, itemsize: int, channels: int, capability: tuple[int, int]) -> Config:
     """The entry for a kernel on an architecture, for the larger of D and Dv."""
     table = TABLE | SM_8X if capability[0] == 8 else TABLE
+    return entry(table, kernel, itemsize, channels)
+
+
+def entry(table: Table, kernel: str, itemsize: int, channels: int) -> Config:
+    """For the least width that holds ``channels``, else the most; chunks no wider than needed."""
     widths = [width for name, size, width in table if (name, size) == (kernel, itemsize)]
     fitting = [width for width in widths if width >= channels]
     found = table[kernel, itemsize, min(fitting) if fitting else max(widths)]

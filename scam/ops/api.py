@@ -6,6 +6,7 @@ from typing import Literal, cast, overload
 from torch import Tensor
 
 from scam.ops import dispatch, library, reference
+from scam.ops.attention_call import AttentionCall
 from scam.ops.layout import SemanticLayout, open_labels_of
 from scam.ops.problem import check_problem
 
@@ -93,15 +94,13 @@ def semantic_cross_attention(
     if scale is None:
         scale = query.shape[-1] ** -0.5
     chosen = dispatch.choose(problem, backend)
+    inputs = (query, key, value, q_labels, k_labels)
+    layout = (q_order, q_offsets, k_order, k_offsets)
     if chosen == dispatch.REFERENCE:
-        out, lse = reference.attend(
-            query, key, value, q_labels, k_labels, scale=scale, empty=empty, with_lse=return_lse
-        )
+        call = AttentionCall(*inputs, layout, scale, empty)
+        out, lse = reference.attend(call, with_lse=return_lse)
     else:
-        layout = (q_order, q_offsets, k_order, k_offsets)
-        out, lse = library.sca_fwd(
-            query, key, value, q_labels, k_labels, *layout, scale, empty, chosen
-        )
+        out, lse = library.sca_fwd(*inputs, *layout, scale, empty, chosen)
     return (out, cast(Tensor, lse)) if return_lse else out
 
 

@@ -7,10 +7,17 @@ import torch
 from torch import Tensor
 
 from scam.ops import dispatch
+from scam.ops.attention_call import AttentionCall
 from scam.ops.autocast import cast
-from scam.ops.memory import empty_output
+from scam.ops.backends import Backend
 from scam.ops.problem import ATTENTION, attention_problem
-from scam.ops.registration import as_saved, define, first_order_only, register_autograd
+from scam.ops.registration import (
+    as_saved,
+    define,
+    first_order_only,
+    register_autograd,
+    returnable,
+)
 
 _LABELS = (
     "Tensor query_labels, Tensor key_labels, Tensor? query_order, Tensor? query_offsets, "
@@ -26,19 +33,29 @@ _BACKWARD = (
 )
 
 
-def _forward(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
+def _call(
+    query: Tensor, key: Tensor, value: Tensor | None, *rest: Any
+) -> tuple[AttentionCall, str]:
+    """What is asked, and of which backend."""
     query_labels, key_labels, *layout, scale, empty, name = rest
-    problem = attention_problem(query, value, empty, query.dtype)
-    with torch.cuda.device_of(query):
-        return dispatch.serving(name, problem).forward(
-            query, key, value, query_labels, key_labels, tuple(layout), scale=scale, empty=empty
-        )
+    options: Any = (tuple(layout), scale, empty)
+    return AttentionCall(query, key, value, query_labels, key_labels, *options), name
 
 
-def _forward_fake(query: Tensor, key: Tensor, value: Tensor | None, *_: Any) -> tuple[Tensor, ...]:
-    out = empty_output(query, (key if value is None else value).shape[-1])
-    statistics = torch.promote_types(query.dtype, torch.float32)
-    return out, query.new_empty(query.shape[:-1], dtype=statistics)
+def _serving(name: str, call: AttentionCall) -> Backend:
+    facts = (call.query, call.value, call.empty, call.query.dtype)
+    return dispatch.serving(name, attention_problem(*facts))
+
+
+def _forward(*args: Any) -> tuple[Tensor, ...]:
+    call, name = _call(*args)
+    with torch.cuda.device_of(call.query):
+        return _serving(name, call).forward(call)
+
+
+def _forward_fake(*args: Any) -> tuple[Tensor, ...]:
+    call, _ = _call(*args)
+    return call.empty_results()
 
 
 def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -> tuple[Any, ...]:
@@ -46,28 +63,15 @@ def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -
 
 
 def _backward(*args: Any) -> tuple[Tensor, ...]:
-    *tensors, scale, empty, name = args
-    query, key, value = tensors[2:5]
-    arguments = (*tensors[:-4], tuple(tensors[-4:]))
-    problem = attention_problem(query, value, empty, query.dtype)
+    grad_out, grad_lse, query, key, value, out, lse, *rest = args
+    call, name = _call(query, key, value, *rest)
     with torch.cuda.device_of(query):
-        grad_query, grad_key, grad_value = dispatch.serving(name, problem).backward(
-            *arguments, scale=scale, empty=empty
-        )
-    # A schema cannot return an optional tensor.
-    return grad_query, grad_key, key.new_empty(0) if grad_value is None else grad_value
+        return returnable(_serving(name, call).backward(call, grad_out, grad_lse, out, lse))
 
 
-def _backward_fake(
-    grad_out: Tensor,
-    grad_lse: Tensor | None,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    *_: Any,
-) -> tuple[Tensor, ...]:
-    grad_value = key.new_empty(0) if value is None else torch.empty_like(value)
-    return torch.empty_like(query), torch.empty_like(key), grad_value
+def _backward_fake(*args: Any) -> tuple[Tensor, ...]:
+    call, _ = _call(*args[2:5], *args[7:])
+    return returnable(call.empty_gradients())
 
 
 sca_fwd = define(_FORWARD, _forward, _forward_fake, _cast_inputs)

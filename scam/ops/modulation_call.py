@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from scam.ops.layout import Layouts
+from scam.ops.tiles import Side
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,11 @@ class ModulationCall:
     def per_channel(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """default_gamma, default_beta, noise_scale."""
         return self.default_gamma, self.default_beta, self.noise_scale
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """The pixels and the tokens."""
+        return (self.labels, self.layout[:2]), (self.token_labels, self.layout[2:])
 
     def empty_statistics(self) -> tuple[Tensor, Tensor, Tensor]:
         """Uninitialised lse (B, heads, N), mean and rstd (B, C): fp32, fp64 for fp64."""

@@ -13,7 +13,13 @@ from scam.ops import autocast, dispatch
 from scam.ops.backends import ModulationBackend
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import MODULATION, modulation_problem
-from scam.ops.registration import as_saved, define, first_order_only, register_autograd
+from scam.ops.registration import (
+    as_saved,
+    define,
+    first_order_only,
+    register_autograd,
+    returnable,
+)
 
 _INPUTS = (
     "Tensor x, Tensor labels, Tensor keys, Tensor key_bias, Tensor gamma, Tensor beta, "
@@ -75,18 +81,12 @@ def _backward(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
     )
     call, name = _call(inputs, options)
     with torch.cuda.device_of(call.x):
-        found = _serving(name, call.x).modulation_backward(call, grad_y, *statistics)
-    return _returnable(call, found)
+        return returnable(_serving(name, call.x).modulation_backward(call, grad_y, *statistics))
 
 
 def _backward_fake(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
     call, _ = _call(args[:_NUM_INPUTS], args[-_NUM_OPTIONS:])
-    return _returnable(call, call.empty_gradients())
-
-
-def _returnable(call: ModulationCall, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
-    """A schema cannot return an optional tensor."""
-    return tuple(call.x.new_empty(0) if gradient is None else gradient for gradient in gradients)
+    return returnable(call.empty_gradients())
 
 
 modulation_fwd = define(_FORWARD, _forward, _forward_fake, _cast_inputs)

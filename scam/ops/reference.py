@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scam.ops.attention_call import AttentionCall, empty_output
 from scam.ops.autocast import cast, without_autocast
-from scam.ops.memory import empty_output
 from scam.ops.modulation_call import ModulationCall
 
 
@@ -22,59 +22,37 @@ def visibility(query_labels: Tensor, key_labels: Tensor) -> Tensor:
     return (queries == keys) & (queries >= 0)
 
 
-def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    query_labels: Tensor,
-    key_labels: Tensor,
-    *,
-    scale: float,
-    empty: str,
-    with_lse: bool = True,
-) -> tuple[Tensor, Tensor | None]:
-    """Shapes and meaning as :func:`scam.ops.semantic_cross_attention`; labels are (B, N).
+def attend(call: AttentionCall, *, with_lse: bool = True) -> tuple[Tensor, Tensor | None]:
+    """What :func:`scam.ops.semantic_cross_attention` means.
 
     Intermediates are fp32, or fp64 for fp64 inputs. Without ``with_lse`` None stands for lse.
     """
-    query, key, value = cast(query), cast(key), None if value is None else cast(value)
+    query, key = cast(call.query), cast(call.key)
+    values = key if call.value is None else cast(call.value)
     with without_autocast(query.device.type):
-        return _attend(query, key, value, query_labels, key_labels, scale, empty, with_lse)
+        wide = torch.promote_types(query.dtype, torch.float32)
+        visible = visibility(call.query_labels, call.key_labels)
+        sees = visible.any(-1, keepdim=True)  # (B, 1, Nq, 1)
+        seen = visible.any(-2).unsqueeze(-1)  # (B, 1, Nk, 1)
+        q = query.to(wide).masked_fill(~sees, 0)
+        k = key.to(wide).masked_fill(~seen, 0)
+        v = values.to(wide)
+        zero = call.empty == "zero"
+        if zero:
+            v = v.masked_fill(~seen, 0)
+        if call.group > 1:
+            k, v = (t.repeat_interleave(call.group, 1) for t in (k, v))
 
-
-def _attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    query_labels: Tensor,
-    key_labels: Tensor,
-    scale: float,
-    empty: str,
-    with_lse: bool,
-) -> tuple[Tensor, Tensor | None]:
-    wide = torch.promote_types(query.dtype, torch.float32)
-    visible = visibility(query_labels, key_labels)
-    sees = visible.any(-1, keepdim=True)  # (B, 1, Nq, 1)
-    seen = visible.any(-2).unsqueeze(-1)  # (B, 1, Nk, 1)
-    q = query.to(wide).masked_fill(~sees, 0)
-    k = key.to(wide).masked_fill(~seen, 0)
-    v = (key if value is None else value).to(wide)
-    if empty == "zero":
-        v = v.masked_fill(~seen, 0)
-    group = query.shape[1] // key.shape[1]
-    if group > 1:
-        k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-
-    # A row of equal logits stands in where nothing is seen: softmax of -inf alone is NaN.
-    logits = (q @ k.mT * scale).masked_fill(~visible, -torch.inf).masked_fill(~sees, 0)
-    # Zero already, but for empty rows; said again so that no gradient passes: 0 * inf is NaN.
-    weights = logits.softmax(-1).masked_fill(~visible if empty == "zero" else ~visible & sees, 0)
-    out = (weights @ v).to(query.dtype)
-    out = _as_laid_out(out, empty_output(query, out.shape[-1]).stride())
-    if not with_lse:
-        return out, None
-    lse = logits.logsumexp(-1)
-    return out, lse.masked_fill(~sees.squeeze(-1), -torch.inf) if empty == "zero" else lse
+        # A row of equal logits stands in where nothing is seen: softmax of -inf alone is NaN.
+        logits = (q @ k.mT * call.scale).masked_fill(~visible, -torch.inf).masked_fill(~sees, 0)
+        # Zero already, but for empty rows; said again so that no gradient passes: 0 * inf is NaN.
+        weights = logits.softmax(-1).masked_fill(~visible if zero else ~visible & sees, 0)
+        out = (weights @ v).to(query.dtype)
+        out = _as_laid_out(out, empty_output(query, out.shape[-1]).stride())
+        if not with_lse:
+            return out, None
+        lse = logits.logsumexp(-1)
+        return out, lse.masked_fill(~sees.squeeze(-1), -torch.inf) if zero else lse
 
 
 def _as_laid_out(out: Tensor, strides: tuple[int, ...]) -> Tensor:

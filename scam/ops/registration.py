@@ -42,6 +42,17 @@ def as_saved(*args: Any) -> tuple[Any, ...]:
     return args
 
 
+def returnable(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
+    """The results of a backward operator: a schema cannot return an optional tensor.
+
+    Args:
+        gradients: the first is not None.
+    """
+    first = gradients[0]
+    assert first is not None
+    return tuple(first.new_empty(0) if gradient is None else gradient for gradient in gradients)
+
+
 def register_autograd(op: Any, function: type[torch.autograd.Function]) -> None:
     """As torch.library.register_autograd, whose bookkeeping costs 0.1 ms for a dozen arguments."""
 

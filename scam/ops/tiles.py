@@ -16,6 +16,8 @@ from torch import Tensor
 
 Sorted = tuple[Tensor | None, Tensor | None]
 """Order (B, count) and offsets (B, labels + 1) of a SemanticLayout, or (None, None)."""
+Side = tuple[Tensor, Sorted]
+"""Labels (B, count) of one side of the op, and how they are sorted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,28 +67,21 @@ class Pieces:
     rows: int
 
 
-def plan(
-    wide_labels: Tensor,
-    narrow_labels: Tensor,
-    wide_layout: Sorted,
-    narrow_layout: Sorted,
-    tile: int,
-) -> TilePlan:
+def plan(wide: Side, narrow: Side, tile: int) -> TilePlan:
     """Cut the wide side into tiles of one label.
 
     Args:
-        wide_labels: (B, N), any integer dtype; negative meets nothing.
-        narrow_labels: (B, M), likewise.
-        wide_layout: order and offsets if the labels come from a layout: nothing is sorted.
-        narrow_layout: the same for the narrow labels.
+        wide: labels (B, N), any integer dtype, negative meets nothing; with order and offsets if
+            they come from a layout: nothing is sorted.
+        narrow: labels (B, M), likewise.
         tile: T, the most wide items in a tile.
 
     Returns:
         A plan with G = L + 1 and R = ceil(N / T) + G, where L is the number of labels of the
         wide layout, else of the narrow one, else M.
     """
-    wide_order, wide_offsets = wide_layout
-    narrow_order, narrow_offsets = narrow_layout
+    wide_labels, (wide_order, wide_offsets) = wide
+    narrow_labels, (narrow_order, narrow_offsets) = narrow
     given = narrow_offsets if wide_offsets is None else wide_offsets
     if given is None:
         return _plan_any_labels(wide_labels, narrow_labels, tile)

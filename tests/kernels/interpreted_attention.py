@@ -124,7 +124,7 @@ def test_planning_kernels_agree_with_pytorch(seed: int) -> None:
         sides.append((layout.labels, (layout.order, layout.offsets)))
     budget = draw.choice((1, 9, 1000)), draw.choice((0, 7, 1000))
     made = Division(*sides, tile)
-    expected = tiles.plan(sides[0][0], sides[1][0], sides[0][1], sides[1][1], tile)
+    expected = tiles.plan(*sides, tile)
     assert torch.equal(made.tiles, expected.tiles)
     parts, expected_parts = made.split(*budget), tiles.split(expected, *budget)
     assert torch.equal(parts.pieces, expected_parts.pieces)

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from scam.ops import SemanticLayout
+from scam.ops.attention_call import AttentionCall
 from scam.ops.backends import triton as backend
 from scam.ops.backends import triton_plan
 
@@ -85,9 +86,9 @@ def compiled(
                 built = [SemanticLayout.build(side, 19) for side in labels]
                 layouts = [t for layout in built for t in (layout.order, layout.offsets)]
             value = None if all_at_hand else key.clone()
-            call = (query, key, value, *labels, tuple(layouts))
-            out, lse = backend.forward(*call, scale=0.1, empty=empty)
-            backend.backward(out, lse, *call[:3], out, lse, *call[3:], scale=0.1, empty=empty)
+            call = AttentionCall(query, key, value, *labels, tuple(layouts), 0.1, empty)
+            out, lse = backend.forward(call)
+            backend.backward(call, out, lse, out, lse)
     return list(zip(names, found, strict=True))
 
 

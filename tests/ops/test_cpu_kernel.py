@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from scam.ops import attention_call
+from scam.ops.attention_call import AttentionCall
 from scam.ops.backends import cpu
 from scam.ops.problem import Problem
 
@@ -98,6 +100,17 @@ def draw(random: torch.Generator, shape: tuple[int, ...], memory: str) -> Tensor
     return normal(*shape)
 
 
+def asked(*arguments: Any, scale: float = 1.0, empty: str = "zero") -> AttentionCall:
+    """Query, key, value and labels as the backend takes them."""
+    return AttentionCall(*arguments, NO_LAYOUT, scale, empty)
+
+
+def forward_and_backward(call: AttentionCall, grad_out: Tensor) -> tuple[Tensor, ...]:
+    out, lse = cpu.forward(call)
+    grads = cpu.backward(call, grad_out, None, out, lse)
+    return out, lse, *(grad for grad in grads if grad is not None)
+
+
 def oracle(
     query: Tensor, key: Tensor, value: Tensor | None, query_labels: Tensor, key_labels: Tensor,
     scale: float, empty: str,
@@ -120,17 +133,14 @@ def oracle(
 
 def run(case: Case) -> dict[str, Tensor]:
     """The kernels' results, with poison where they must write."""
-    query, key, value, *labels = case.tensors()
-    options: dict[str, Any] = {"scale": case.width**-0.5, "empty": case.empty}
-    out, lse = cpu.forward(query, key, value, *labels, NO_LAYOUT, **options)
+    call = asked(*case.tensors(), scale=case.width**-0.5, empty=case.empty)
+    out, lse = cpu.forward(call)
     random = torch.Generator().manual_seed(case.seed + 1)
     grad_out = torch.empty_like(out).copy_(torch.randn(out.shape, generator=random))
     if case.run == 1:
         grad_out = grad_out.contiguous()
     grad_lse = torch.randn(lse.shape, generator=random).to(lse.dtype) if case.grad_lse else None
-    grads = cpu.backward(
-        grad_out, grad_lse, query, key, value, out, lse, *labels, NO_LAYOUT, **options
-    )
+    grads = cpu.backward(call, grad_out, grad_lse, out, lse)
     names = ("out", "lse", "grad_query", "grad_key", "grad_value")
     found = dict(zip(names, (out, lse, *grads), strict=True))
     found |= {"given_out": grad_out, "given_lse": grad_lse}
@@ -235,12 +245,7 @@ def test_garbage_on_the_other_side_of_a_border_changes_no_bit(isa: str, garbage:
     grad_out = torch.randn(2, 1, 32, 700).mT
 
     def results() -> tuple[Tensor, ...]:
-        args = (query, key, value, labels, key_labels)
-        out, lse = cpu.forward(*args, NO_LAYOUT, scale=1.0, empty="zero")
-        grads = cpu.backward(
-            grad_out, None, *args[:3], out, lse, *args[3:], NO_LAYOUT, scale=1.0, empty="zero"
-        )
-        return out, lse, *(g for g in grads if g is not None)
+        return forward_and_backward(asked(query, key, value, labels, key_labels), grad_out)
 
     clean = results()
     for tensor, its in (
@@ -262,9 +267,7 @@ def test_one_key_of_a_label_shows_a_query_that_is_not_finite(isa: str) -> None:
         query = draw(torch.Generator().manual_seed(0), (1, 1, 60, 16), memory).float()
         query[0, 0, 5, 3] = math.nan
         query[0, 0, 45, 3] = math.inf
-        out, _ = cpu.forward(
-            query, key, None, labels, torch.arange(3)[None], NO_LAYOUT, scale=1.0, empty="zero"
-        )
+        out, _ = cpu.forward(asked(query, key, None, labels, torch.arange(3)[None]))
         bad = out.isnan().all(-1)[0, 0]
         assert bad.nonzero().flatten().tolist() == [5, 45]
         assert torch.equal(out[0, 0, ~bad], key[0, 0, labels[0, ~bad]])
@@ -297,7 +300,7 @@ def test_large_scores_do_not_overflow(isa: str) -> None:
     key = 300 * torch.randn(1, 1, 150, 16)
     for a, b in ((query, key), (key, query)):
         labels = [torch.arange(t.shape[2])[None] % 2 for t in (a, b)]
-        out, lse = cpu.forward(a, b, None, *labels, NO_LAYOUT, scale=1.0, empty="zero")
+        out, lse = cpu.forward(asked(a, b, None, *labels))
         want, want_lse = oracle(a.double(), b.double(), None, *labels, 1.0, "zero")
         torch.testing.assert_close(lse.double(), want_lse, rtol=1e-6, atol=0.0)
         assert out.isfinite().all()
@@ -315,9 +318,7 @@ def test_one_key_per_label_is_a_gather(isa: str) -> None:
     query, key, value = (torch.randn(2, 1, n, 24) for n in (100, 7, 7))
     labels = torch.randint(0, 7, (2, 100))
     key_labels = torch.arange(7).expand(2, 7)
-    out, lse = cpu.forward(
-        query, key, value, labels, key_labels, NO_LAYOUT, scale=0.3, empty="zero"
-    )
+    out, lse = cpu.forward(asked(query, key, value, labels, key_labels, scale=0.3))
     index = labels[:, None, :, None].expand(-1, -1, -1, 24)
     assert torch.equal(out, value.gather(2, index))
     torch.testing.assert_close(lse, 0.3 * (query * key.gather(2, index)).sum(-1))
@@ -325,9 +326,9 @@ def test_one_key_per_label_is_a_gather(isa: str) -> None:
 
 def test_labels_far_apart_and_very_negative(isa: str) -> None:
     query, key, value, labels, key_labels = Case(200, 30, value_width=16, width=16).tensors()
-    near = cpu.forward(query, key, value, labels, key_labels, NO_LAYOUT, scale=1.0, empty="zero")
+    near = cpu.forward(asked(query, key, value, labels, key_labels))
     wide = [torch.where(t < 0, -(2**62), t * 2**55 + 11) for t in (labels, key_labels)]
-    far = cpu.forward(query, key, value, *wide, NO_LAYOUT, scale=1.0, empty="zero")
+    far = cpu.forward(asked(query, key, value, *wide))
     assert all(torch.equal(a, b) for a, b in zip(near, far, strict=True))
 
 
@@ -343,12 +344,7 @@ def test_garbage_of_other_labels_changes_no_bit(
     grad_out = torch.randn(*query.shape[:3], 16)
 
     def results() -> tuple[Tensor, ...]:
-        args = (query, key, value, labels, key_labels)
-        out, lse = cpu.forward(*args, NO_LAYOUT, scale=1.0, empty="zero")
-        grads = cpu.backward(
-            grad_out, None, *args[:3], out, lse, *args[3:], NO_LAYOUT, scale=1.0, empty="zero"
-        )
-        return out, lse, *(g for g in grads if g is not None)
+        return forward_and_backward(asked(query, key, value, labels, key_labels), grad_out)
 
     clean = results()
     for tensor, its in ((query, labels), (key, key_labels), (value, key_labels)):
@@ -368,7 +364,7 @@ def test_every_output_is_written(side: dict[str, int], monkeypatch: pytest.Monke
     def poisoned(make: Any) -> Any:
         return lambda *args, **keywords: make(*args, **keywords).fill_(math.nan)
 
-    monkeypatch.setattr(cpu, "empty_output", poisoned(cpu.empty_output))
+    monkeypatch.setattr(attention_call, "empty_output", poisoned(attention_call.empty_output))
     monkeypatch.setattr(torch, "empty_like", poisoned(torch.empty_like))
     monkeypatch.setattr(Tensor, "new_empty", poisoned(Tensor.new_empty))
     for memory in ("rows", "maps", "strided"):
@@ -392,10 +388,7 @@ def test_labels_may_be_expanded_and_strided(isa: str, side: dict[str, int]) -> N
     shared = labels[:1].expand_as(labels), key_labels[:1].expand_as(key_labels)
     copied = tuple(t.clone() for t in shared)
     strided = tuple(t.repeat_interleave(2, 1)[:, ::2].to(torch.int8) for t in copied)
-    results = [
-        cpu.forward(query, key, value, *pair, NO_LAYOUT, scale=1.0, empty="zero")
-        for pair in (shared, copied, strided)
-    ]
+    results = [cpu.forward(asked(query, key, value, *pair)) for pair in (shared, copied, strided)]
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
@@ -422,10 +415,6 @@ def test_missing_library_says_how_to_build(monkeypatch: pytest.MonkeyPatch) -> N
 def test_shapes_are_checked_before_memory_is_touched() -> None:
     query, key, value, labels, key_labels = Case(10, 6, value_width=32).tensors()
     with pytest.raises(RuntimeError, match="key has size 31"):
-        cpu.forward(
-            query, key[..., :31], value, labels, key_labels, NO_LAYOUT, scale=1.0, empty="zero"
-        )
+        cpu.forward(asked(query, key[..., :31], value, labels, key_labels))
     with pytest.raises(RuntimeError, match="key_labels must have shape"):
-        cpu.forward(
-            query, key, value, labels, key_labels[:, :5], NO_LAYOUT, scale=1.0, empty="zero"
-        )
+        cpu.forward(asked(query, key, value, labels, key_labels[:, :5]))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch._subclasses import FakeTensorMode
 
 from scam.ops import semantic_cross_attention
-from scam.ops.memory import empty_output
+from scam.ops.attention_call import empty_output
 from scam.testing import MEMORY, Inputs, assert_matches_oracle, lay_out, make_inputs, outcome
 
 

@@ -108,7 +108,7 @@ def test_what_a_plan_promises(
         for count in (wide, narrow)
     ]
     labels, layouts = sides(drawn[0], drawn[1], known)
-    made = plan(*labels, *layouts, tile)
+    made = plan(*zip(labels, layouts, strict=True), tile)
     groups = next((count for count in known if count is not None), narrow) + 1
     assert made.tiles.shape == (batch, -(-wide // tile) + groups, 4)
     assert made.groups.shape == (batch, groups, 4)
@@ -126,7 +126,7 @@ def test_what_a_plan_promises(
 def test_worked_example() -> None:
     wide = torch.tensor([[7, 2, -1, 7, 7, 9]])
     narrow = torch.tensor([[2, -5, 7, 7, 4]])
-    made = plan(wide, narrow, NONE, NONE, 2)
+    made = plan((wide, NONE), (narrow, NONE), 2)
     assert made.order.tolist() == [[1, 0, 3, 4, 2, 5]]
     assert made.narrow_order.tolist() == [[0, 4, 2, 3, 1]]
     used = [[0, 1, 0, 1], [1, 3, 2, 4], [3, 4, 2, 4], [4, 6, 0, 0]]
@@ -143,7 +143,7 @@ def test_worked_example() -> None:
 def test_layouts_and_raw_labels_give_the_same_tiles(known: tuple[int | None, int | None]) -> None:
     wide, narrow = torch.randint(-1, 3, (2, 50)), torch.randint(0, 3, (2, 9))
     labels, layouts = sides(wide, narrow, known)
-    made, raw = plan(*labels, *layouts, 8), plan(wide, narrow, NONE, NONE, 8)
+    made, raw = plan(*zip(labels, layouts, strict=True), 8), plan((wide, NONE), (narrow, NONE), 8)
     for b in range(2):
         used = [[tile for tile in p.tiles[b].tolist() if tile[2] < tile[3]] for p in (made, raw)]
         assert used[0] == used[1]
@@ -152,10 +152,10 @@ def test_layouts_and_raw_labels_give_the_same_tiles(known: tuple[int | None, int
 def test_labels_are_compared_in_full() -> None:
     far = 2**62
     wide, narrow = torch.tensor([[far + 1, 1, 255]]), torch.tensor([[far + 1, 1 - 2**32, 255]])
-    made = plan(wide, narrow, NONE, NONE, 4)
+    made = plan((wide, NONE), (narrow, NONE), 4)
     met = {tuple(tile[2:]) for tile in made.tiles[0].tolist() if tile[1] > tile[0]}
     assert met == {(0, 1), (1, 2), (0, 0)}
-    small = plan(wide[:, 2:].to(torch.uint8), narrow[:, 2:], NONE, NONE, 4)
+    small = plan((wide[:, 2:].to(torch.uint8), NONE), (narrow[:, 2:], NONE), 4)
     assert small.tiles[0, 0].tolist() == [0, 1, 0, 1]
 
 
@@ -165,23 +165,23 @@ def test_worst_labels_stay_within_the_rows_promised() -> None:
     narrow = torch.zeros(1, 64).long()
     for known in (NONE, (512, 512)):
         labels, layouts = sides(wide, narrow, known)
-        check_pieces(plan(*labels, *layouts, 4), 32, 100, 0)
+        check_pieces(plan(*zip(labels, layouts, strict=True), 4), 32, 100, 0)
 
 
 def test_planning_reads_no_value() -> None:
     """Shapes alone decide: a synchronising call would fail on meta tensors."""
     wide, narrow = (torch.zeros(2, n, device="meta", dtype=torch.uint8) for n in (9, 4))
-    made = plan(wide, narrow, NONE, NONE, 4)
+    made = plan((wide, NONE), (narrow, NONE), 4)
     assert made.tiles.shape == (2, 3 + 4 + 1, 4)
     assert split(made, 2, 10).pieces.shape == (2, 7, 5)
     layout = SemanticLayout.build(wide, 6)
-    made = plan(layout.labels, narrow, (layout.order, layout.offsets), NONE, 4)
+    made = plan((layout.labels, (layout.order, layout.offsets)), (narrow, NONE), 4)
     assert made.tiles.shape == (2, 3 + 6 + 1, 4)
 
 
 def test_compiles_in_one_graph() -> None:
     def made(wide: Tensor, narrow: Tensor) -> tuple[Tensor, ...]:
-        tiles = plan(wide, narrow, NONE, NONE, 4)
+        tiles = plan((wide, NONE), (narrow, NONE), 4)
         parts = split(tiles, 3, 10)
         return tiles.tiles, parts.pieces, parts.spans
 

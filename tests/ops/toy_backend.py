@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from scam.ops import reference
-from scam.ops.memory import empty_output
 from scam.ops.problem import Problem
 
 name = "toy"
@@ -20,33 +19,18 @@ def _wide(tensor: Tensor, group: int) -> Tensor:
     return wide.repeat_interleave(group, 1)
 
 
-def forward(query, key, value, query_labels, key_labels, layout, *, scale, empty):
-    assert len(layout) == 4
-    options = {"scale": scale, "empty": empty}
-    out, lse = reference.attend(query, key, value, query_labels, key_labels, **options)
-    laid_out = empty_output(query, out.shape[-1])
-    laid_out.copy_(out)
-    return laid_out, lse
+def forward(call):
+    assert len(call.layout) == 4
+    return tuple(
+        mine.copy_(found)
+        for mine, found in zip(call.empty_results(), reference.attend(call), strict=True)
+    )
 
 
-def backward(
-    grad_out,
-    grad_lse,
-    query,
-    key,
-    value,
-    out,
-    lse,
-    query_labels,
-    key_labels,
-    layout,
-    *,
-    scale,
-    empty,
-):
-    group = query.shape[1] // key.shape[1]
-    q, k, v = _wide(query, 1), _wide(key, group), _wide(key if value is None else value, group)
-    visible = reference.visibility(query_labels, key_labels)
+def backward(call, grad_out, grad_lse, out, lse):
+    group, scale = call.group, call.scale
+    q, k, v = _wide(call.query, 1), _wide(call.key, group), _wide(call.values, group)
+    visible = reference.visibility(call.query_labels, call.key_labels)
     sees = visible.any(-1, keepdim=True)
     logits = (q @ k.mT * scale).masked_fill(~visible, -torch.inf)
     weights = (logits - lse.unsqueeze(-1)).exp()
@@ -55,16 +39,14 @@ def backward(
         delta = delta - grad_lse.unsqueeze(-1)
     weights = weights.masked_fill(~visible, 0)
     grad_logits = (weights * (_wide(grad_out, 1) @ v.mT - delta)).masked_fill(~visible, 0)
-    if empty == "uniform":
-        weights = weights.masked_fill(~sees, 1 / max(1, key.shape[2]))
+    if call.empty == "uniform":
+        weights = weights.masked_fill(~sees, 1 / max(1, call.key.shape[2]))
     grad_query = grad_logits @ k * scale
     grad_key, grad_value = grad_logits.mT @ q * scale, weights.mT @ _wide(grad_out, 1)
     grad_key, grad_value = (
         grad.unflatten(1, (-1, group)).sum(2) for grad in (grad_key, grad_value)
     )
-    if value is None:
+    if call.value is None:
         grad_key, grad_value = grad_key + grad_value, None
-    results = zip((grad_query, grad_key, grad_value), (query, key, value), strict=True)
-    return tuple(
-        None if grad is None else torch.empty_like(like).copy_(grad) for grad, like in results
-    )
+    results = zip(call.empty_gradients(), (grad_query, grad_key, grad_value), strict=True)
+    return tuple(None if mine is None else mine.copy_(found) for mine, found in results)

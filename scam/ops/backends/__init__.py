@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from scam.ops.layout import Layouts
+from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import Problem
 
@@ -21,37 +21,18 @@ class Backend(Protocol):
     def refusals(self, problem: Problem) -> list[str]:
         """Why this backend cannot serve the problem, in words; [] when it can."""
 
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor | None,
-        query_labels: Tensor,
-        key_labels: Tensor,
-        layout: Layouts,
-        *,
-        scale: float,
-        empty: str,
-    ) -> tuple[Tensor, Tensor]:
-        """Return out (B, H, Nq, Dv), laid out as ``empty_output``, and lse (B, H, Nq)."""
+    def forward(self, call: AttentionCall) -> tuple[Tensor, Tensor]:
+        """Return out and lse; shapes, dtypes and strides as ``call.empty_results``."""
 
     def backward(
         self,
+        call: AttentionCall,
         grad_out: Tensor,
         grad_lse: Tensor | None,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor | None,
         out: Tensor,
         lse: Tensor,
-        query_labels: Tensor,
-        key_labels: Tensor,
-        layout: Layouts,
-        *,
-        scale: float,
-        empty: str,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return gradients laid out as ``empty_like`` of query, key and value (None if shared)."""
+    ) -> Gradients:
+        """Return the gradients of query, key and value, as ``call.empty_gradients``."""
 
 
 class ModulationBackend(Backend, Protocol):

@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scam.ops.layout import Layouts
-from scam.ops.memory import empty_output
+from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import Problem
 
@@ -73,55 +72,30 @@ def refusals(problem: Problem) -> list[str]:
     return reasons
 
 
-def forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    query_labels: Tensor,
-    key_labels: Tensor,
-    layout: Layouts,
-    *,
-    scale: float,
-    empty: str,
-) -> tuple[Tensor, Tensor]:
-    """Attend; shapes as in :func:`scam.ops.semantic_cross_attention`, labels (B, N).
-
-    Returns:
-        out (B, H, Nq, Dv), laid out as ``empty_output``, and lse (B, H, Nq), fp64 for fp64
-        inputs, else fp32.
-    """
-    out = empty_output(query, (key if value is None else value).shape[-1])
-    statistics = torch.promote_types(query.dtype, torch.float32)
-    lse = query.new_empty(query.shape[:-1], dtype=statistics)
+def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
+    """Attend; see :class:`scam.ops.backends.Backend`."""
+    results = call.empty_results()
     torch.ops.scam_cpu.forward(
-        query, key, value, query_labels, key_labels, scale, empty == "uniform", out, lse
+        call.query, call.key, call.value, *_labels_and_options(call), *results
     )
-    return out, lse
+    return results
 
 
 def backward(
-    grad_out: Tensor,
-    grad_lse: Tensor | None,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
-    query_labels: Tensor,
-    key_labels: Tensor,
-    layout: Layouts,
-    *,
-    scale: float,
-    empty: str,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the gradients of query, key and value (None if value is), each laid out as they."""
-    grad_query, grad_key = torch.empty_like(query), torch.empty_like(key)
-    grad_value = None if value is None else torch.empty_like(value)
+    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+) -> Gradients:
+    """Return all gradients; see :class:`scam.ops.backends.Backend`."""
+    gradients = call.empty_gradients()
     torch.ops.scam_cpu.backward(
-        grad_out, grad_lse, query, key, value, out, lse, query_labels, key_labels, scale,
-        empty == "uniform", grad_query, grad_key, grad_value,
+        grad_out, grad_lse, call.query, call.key, call.value, out, lse,
+        *_labels_and_options(call), *gradients,
     )  # fmt: skip
-    return grad_query, grad_key, grad_value
+    return gradients
+
+
+def _labels_and_options(call: AttentionCall) -> tuple[Tensor, Tensor, float, bool]:
+    """As the kernels take them."""
+    return call.query_labels, call.key_labels, call.scale, call.empty == "uniform"
 
 
 def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -5,11 +5,13 @@ Tensor cores multiply, so widths are multiples of 16; fp32 and other widths are 
 order gradients only. Nothing here waits for the device.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.backends.cuda_call import (
     DTYPES,
     Packed,
@@ -23,8 +25,6 @@ from scam.ops.backends.cuda_call import (
     view,
 )
 from scam.ops.backends.cuda_modulation import modulation_backward, modulation_forward
-from scam.ops.layout import Layouts
-from scam.ops.memory import empty_output
 from scam.ops.problem import MODULATION, Problem
 
 __all__ = ["backward", "forward", "modulation_backward", "modulation_forward", "name", "refusals"]
@@ -72,129 +72,102 @@ def refusals(problem: Problem) -> list[str]:
     return reasons
 
 
-def _swapped(layout: Layouts) -> Layouts:
-    return (*layout[2:], *layout[:2])
+def _in_one_width(call: AttentionCall) -> AttentionCall:
+    """The same with D == Dv: zeros added to what is narrower."""
+    most = max(call.widths)
+    query, key, values = (_widened(t, most) for t in (call.query, call.key, call.values))
+    return replace(call, query=query, key=key, value=values)
 
 
 def _widened(tensor: Tensor, width: int) -> Tensor:
     return torch.nn.functional.pad(tensor, (0, width - tensor.shape[-1]))
 
 
-def _attention(x: Tensor, last: bool, labels: Tensor, packed: Packed, scale: float) -> Any:
-    """A call of the attention kernels; x (B, H, N, D) and labels are of the longer side."""
-    call = load().Attention()
-    call.batch, call.heads, call.pixels, call.channels = x.shape
-    call.dtype, call.channels_last = DTYPES.index(x.dtype), last
-    call.scale, call.labels, call.tokens = scale, labels_of(labels), packed.tokens
-    call.x = view(x, "bhic")
-    return call
+def _kernels(call: AttentionCall, x: Tensor, last: bool, packed: Packed) -> Any:
+    """A call as the kernels take it; x (B, H, N, D) is the wide side, packed the narrow one."""
+    kernels = load().Attention()
+    kernels.batch, kernels.heads, kernels.pixels, kernels.channels = x.shape
+    kernels.dtype, kernels.channels_last = DTYPES.index(x.dtype), last
+    kernels.scale, kernels.tokens = call.scale, packed.tokens
+    kernels.x, kernels.labels = view(x, "bhic"), labels_of(call.sides[0][0])
+    return kernels
 
 
-def forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    query_labels: Tensor,
-    key_labels: Tensor,
-    layout: Layouts,
-    *,
-    scale: float,
-    empty: str,
-) -> tuple[Tensor, Tensor]:
-    """Return out (B, H, Nq, Dv), laid out as ``empty_output``, and lse (B, H, Nq), fp32."""
-    width, value_width = query.shape[-1], (query if value is None else value).shape[-1]
-    out = empty_output(query, value_width)
-    lse = query.new_empty(query.shape[:-1], dtype=torch.float32)
+def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
+    """Attend; see :class:`scam.ops.backends.Backend`."""
+    out, lse = call.empty_results()
+    width, value_width = call.widths
     if not lse.numel():
         return out, lse
-    if value is not None and value_width != width:
-        most = max(width, value_width)
-        wide, lse = forward(
-            _widened(query, most), _widened(key, most), _widened(value, most), query_labels,
-            key_labels, layout, scale=scale, empty=empty,
-        )  # fmt: skip
+    if value_width != width:
+        wide, lse = forward(_in_one_width(call))
         return out.copy_(wide[..., :value_width]), lse
-    stream = stream_of(query)
-    if query.shape[2] >= key.shape[2]:
-        x, last = readable(query)
-        packed = Packed(key_labels, (key, key if value is None else value), (None, None))
-        call = _attention(x, last, query_labels, packed, scale)
+    stream = stream_of(call.query)
+    if call.wide_queries:
+        x, last = readable(call.query)
+        packed = Packed(call.sides[1][0], (call.key, call.values), (None, None))
+        kernels = _kernels(call, x, last, packed)
         result = Result(out, last)
-        call.grad_x, call.lse = view(result.written, "bhic"), lse.data_ptr()
-        load().pixels_read_forward(call, stream)
+        kernels.grad_x, kernels.lse = view(result.written, "bhic"), lse.data_ptr()
+        load().pixels_read_forward(kernels, stream)
         return result.final(), lse
-    x, last = readable(key)
-    packed = Packed(query_labels, (query,), (None, None))
-    call = _attention(x, last, key_labels, packed, scale)
-    z = None if value is None else in_order(value, last)
-    call.z, call.lse, call.token_out = view(z, "bhic"), lse.data_ptr(), [view(out, "bhic")]
-    call.plan, memory = pieces_of(
-        key_labels, query_labels, _swapped(layout), query.shape[1], width + 2
-    )
-    call.partials = memory[-1].data_ptr()
-    load().latents_read_forward(call, stream)
+    x, last = readable(call.key)
+    packed = Packed(call.sides[1][0], (call.query,), (None, None))
+    kernels = _kernels(call, x, last, packed)
+    z = None if call.value is None else in_order(call.value, last)
+    kernels.z, kernels.lse = view(z, "bhic"), lse.data_ptr()
+    kernels.token_out = [view(out, "bhic")]
+    kernels.plan, memory = pieces_of(*call.sides, call.query.shape[1], width + 2)
+    kernels.partials = memory[-1].data_ptr()
+    load().latents_read_forward(kernels, stream)
     return out, lse
 
 
 def backward(
-    grad_out: Tensor,
-    grad_lse: Tensor | None,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
-    query_labels: Tensor,
-    key_labels: Tensor,
-    layout: Layouts,
-    *,
-    scale: float,
-    empty: str,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the gradients of query, key and value (None if value is), each laid out as they."""
-    grad_query, grad_key = torch.empty_like(query), torch.empty_like(key)
-    grad_value = None if value is None else torch.empty_like(value)
-    width = query.shape[-1]
-    if not query.numel() or not key.numel():
-        none = None if grad_value is None else grad_value.zero_()
-        return grad_query.zero_(), grad_key.zero_(), none
-    if value is not None and grad_value is not None and value.shape[-1] != width:
-        most = max(width, value.shape[-1])
+    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+) -> Gradients:
+    """Return all gradients; see :class:`scam.ops.backends.Backend`."""
+    grad_query, grad_key, grad_value = gradients = call.empty_gradients()
+    width, value_width = call.widths
+    given = [grad for grad in gradients if grad is not None]
+    if not call.query.numel() or not call.key.numel():
+        for grad in given:
+            grad.zero_()
+        return gradients
+    if value_width != width:
+        most = max(width, value_width)
         found = backward(
-            _widened(grad_out, most), grad_lse, _widened(query, most), _widened(key, most),
-            _widened(value, most), _widened(out, most), lse, query_labels, key_labels, layout,
-            scale=scale, empty=empty,
-        )  # fmt: skip
-        for grad, wide in zip((grad_query, grad_key, grad_value), found, strict=True):
-            if wide is not None:
-                grad.copy_(wide[..., : grad.shape[-1]])
-        return grad_query, grad_key, grad_value
+            _in_one_width(call), _widened(grad_out, most), grad_lse, _widened(out, most), lse
+        )
+        for grad, wide in zip(given, found, strict=True):
+            assert wide is not None
+            grad.copy_(wide[..., : grad.shape[-1]])
+        return gradients
     lse = lse.contiguous()
-    if query.shape[2] >= key.shape[2]:
-        x, last = readable(query)
-        packed = Packed(key_labels, (key, key if value is None else value), (None, None))
-        call = _attention(x, last, query_labels, packed, scale)
+    if call.wide_queries:
+        x, last = readable(call.query)
+        packed = Packed(call.sides[1][0], (call.key, call.values), (None, None))
+        kernels = _kernels(call, x, last, packed)
         z: Tensor | None = in_order(grad_out, last)
         results = [Result(grad_query, last)]
-        call.pixels_read, call.grad_lse = 1, view(grad_lse, "bhi")
-        call.token_out = [view(grad_key, "bhic"), view(grad_value, "bhic")]
-        narrow, heads, row = key_labels, query.shape[1], 2 * width
+        kernels.pixels_read, kernels.grad_lse = 1, view(grad_lse, "bhi")
+        kernels.token_out = [view(grad_key, "bhic"), view(grad_value, "bhic")]
+        row = 2 * width
     else:
-        x, last = readable(key)
-        packed = Packed(query_labels, (query, grad_out), (lse, grad_lse), out)
-        call = _attention(x, last, key_labels, packed, scale)
-        z = None if value is None else in_order(value, last)
-        results = [Result(grad, last) for grad in (grad_key, grad_value) if grad is not None]
-        call.token_out = [view(grad_query, "bhic")]
+        x, last = readable(call.key)
+        packed = Packed(call.sides[1][0], (call.query, grad_out), (lse, grad_lse), out)
+        kernels = _kernels(call, x, last, packed)
+        z = None if call.value is None else in_order(call.value, last)
+        results = [Result(grad, last) for grad in given[1:]]
+        kernels.token_out = [view(grad_query, "bhic")]
         if grad_value is not None:
-            call.grad_z = view(results[1].written, "bhic")
-        narrow, heads, row, layout = query_labels, query.shape[1], width, _swapped(layout)
-    call.z, call.lse = view(z, "bhic"), lse.data_ptr()
-    call.grad_x = view(results[0].written, "bhic")
-    wide_labels = query_labels if narrow is key_labels else key_labels
-    call.plan, memory = pieces_of(wide_labels, narrow, layout, heads, row)
-    call.partials = memory[-1].data_ptr()
-    load().attention_backward(call, stream_of(query))
+            kernels.grad_z = view(results[1].written, "bhic")
+        row = width
+    kernels.z, kernels.lse = view(z, "bhic"), lse.data_ptr()
+    kernels.grad_x = view(results[0].written, "bhic")
+    kernels.plan, memory = pieces_of(*call.sides, call.query.shape[1], row)
+    kernels.partials = memory[-1].data_ptr()
+    load().attention_backward(kernels, stream_of(call.query))
     for result in results:
         result.final()
-    return grad_query, grad_key, grad_value
+    return gradients

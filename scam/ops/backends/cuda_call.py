@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops.layout import Layouts
-from scam.ops.tiles import plan, split
+from scam.ops.tiles import Side, plan, split
 
 DTYPES = (torch.bfloat16, torch.float16)
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -134,15 +133,13 @@ class Packed:
         load().pack(call, stream_of(labels))
 
 
-def pieces_of(
-    wide_labels: Tensor, narrow_labels: Tensor, layout: Layouts, heads: int, width: int
-) -> tuple[Any, tuple[Tensor, ...]]:
+def pieces_of(wide: Side, narrow: Side, heads: int, width: int) -> tuple[Any, tuple[Tensor, ...]]:
     """The plan of sums over the wide side as kernels take it, and the memory it lives in.
 
     The last of that is for partial rows of ``width`` numbers, (B, ``heads``, rows, ``width``).
     """
-    batch, count = wide_labels.shape
-    tiles = plan(wide_labels, narrow_labels, layout[:2], layout[2:], 64 if count <= 4096 else 256)
+    batch, count = wide[0].shape
+    tiles = plan(wide, narrow, 64 if count <= 4096 else 256)
     rows = PARTIAL_BYTES // (4 * width * max(1, heads * batch))
     pieces = split(tiles, -(-PIECES // max(1, batch)), rows)
     made = load().Plan()
@@ -150,5 +147,5 @@ def pieces_of(
     made.order, made.pieces, made.spans = (tensor.data_ptr() for tensor in memory)
     made.count, made.rows = pieces.pieces.shape[1], pieces.rows
     shape = (batch, heads, pieces.rows, width)
-    partials = torch.empty(shape, dtype=torch.float32, device=wide_labels.device)
+    partials = torch.empty(shape, dtype=torch.float32, device=wide[0].device)
     return made, (*memory, partials)

@@ -86,9 +86,7 @@ def modulation_backward(
     result = Result(grad_x.mT, made.last)
     batch, heads, _, channels = call.keys.shape
     kernels = made.call
-    kernels.plan, memory = pieces_of(
-        call.labels, call.token_labels, call.layout, heads, 3 * channels + 1
-    )
+    kernels.plan, memory = pieces_of(*call.sides, heads, 3 * channels + 1)
     piece_partials = lse.new_empty((batch, kernels.plan.count, 3, channels))
     means = lse.new_empty((batch, 2, channels))
     kernels.partials, kernels.means = memory[-1].data_ptr(), means.data_ptr()

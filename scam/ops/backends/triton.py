@@ -6,20 +6,17 @@ tests. First order gradients only.
 """
 
 import importlib.util
-import math
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.backends.triton_launch import launch, rows, shared_options
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
 from scam.ops.backends.triton_plan import Division
-from scam.ops.layout import Layouts
-from scam.ops.memory import empty_output
 from scam.ops.problem import Problem
 from scam.ops.tiles import Pieces
 
@@ -54,128 +51,68 @@ def _capability() -> tuple[int, int]:
     return torch.cuda.get_device_capability() if torch.cuda.is_available() else (9, 0)
 
 
-@dataclass(frozen=True)
-class _Call:
-    """Sizes of one call, and what its kernels have in common."""
-
-    query: Tensor
-    key: Tensor
-    value: Tensor | None
-    query_labels: Tensor
-    key_labels: Tensor
-    layout: Layouts
-    scale: float
-    empty: str
-
-    @property
-    def values(self) -> Tensor:
-        return self.key if self.value is None else self.value
-
-    @property
-    def wide_queries(self) -> bool:
-        return self.query.shape[2] >= self.key.shape[2]
-
-    @property
-    def pairs(self) -> int:
-        """Batch elements times heads."""
-        return self.query.shape[0] * self.query.shape[1]
-
-    @property
-    def group(self) -> int:
-        """Heads per kv head."""
-        return self.query.shape[1] // self.key.shape[1]
-
-    @property
-    def widths(self) -> tuple[int, int]:
-        return self.query.shape[3], self.values.shape[3]
-
-    @property
-    def empty_lse(self) -> float:
-        keys = self.key.shape[2]
-        return math.log(keys) if self.empty == "uniform" and keys else -math.inf
-
-    def divide(self, tile: int) -> Division:
-        queries, keys = (self.query_labels, self.layout[:2]), (self.key_labels, self.layout[2:])
-        wide, narrow = (queries, keys) if self.wide_queries else (keys, queries)
-        return Division(wide, narrow, tile)
-
-    def split(self, made: Division, width: int) -> Pieces:
-        """Pieces for partial rows of ``width`` numbers, one set for each head."""
-        pairs = max(1, self.pairs)
-        pieces = -(-PIECES // (pairs if self.wide_queries else max(1, pairs // self.group)))
-        return made.split(pieces, PARTIAL_BYTES // (4 * width * pairs))
-
-    def config(self, kernel: str) -> tuple[Any, dict[str, Any]]:
-        """The table's entry, and the compile-time arguments that all kernels share."""
-        from scam.kernels.sca_triton.configs import NARROW, config
-
-        itemsize = self.query.element_size()
-        chosen = config(kernel, itemsize, max(self.widths), _capability())
-        channels, value_channels = self.widths
-        return chosen, shared_options(chosen, itemsize, channels) | {
-            "KEYS" if self.wide_queries else "ROWS": NARROW,
-            "VALUE_CHUNKS": -(-value_channels // chosen.chunk),
-            "SHARED": self.value is None,
-        }
+def _pairs(call: AttentionCall) -> int:
+    """Batch elements times heads."""
+    return call.query.shape[0] * call.query.shape[1]
 
 
-def forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    query_labels: Tensor,
-    key_labels: Tensor,
-    layout: Layouts,
-    *,
-    scale: float,
-    empty: str,
-) -> tuple[Tensor, Tensor]:
-    """Attend; shapes as in :func:`scam.ops.semantic_cross_attention`, labels (B, N).
-
-    Returns:
-        out (B, H, Nq, Dv), laid out as ``empty_output``, and lse (B, H, Nq), fp32.
-    """
-    call = _Call(query, key, value, query_labels, key_labels, layout, scale, empty)
-    out = empty_output(query, call.widths[1])
-    lse = query.new_empty(query.shape[:-1], dtype=torch.float32)
-    (_forward_queries if call.wide_queries else _forward_keys)(call, out, lse)
-    return out, lse
+def _split(call: AttentionCall, made: Division, width: int) -> Pieces:
+    """Pieces for partial rows of ``width`` numbers, one set for each head."""
+    pairs = max(1, _pairs(call))
+    pieces = -(-PIECES // (pairs if call.wide_queries else max(1, pairs // call.group)))
+    return made.split(pieces, PARTIAL_BYTES // (4 * width * pairs))
 
 
-def _forward_queries(call: _Call, out: Tensor, lse: Tensor) -> None:
+def _setup(call: AttentionCall, kernel: str) -> tuple[Division, dict[str, Any]]:
+    """Tiles, and the compile-time arguments that all kernels share."""
+    from scam.kernels.sca_triton.configs import NARROW, config
+
+    itemsize, (channels, value_channels) = call.query.element_size(), call.widths
+    chosen = config(kernel, itemsize, max(call.widths), _capability())
+    return Division(*call.sides, chosen.tile), shared_options(chosen, itemsize, channels) | {
+        "KEYS" if call.wide_queries else "ROWS": NARROW,
+        "VALUE_CHUNKS": -(-value_channels // chosen.chunk),
+        "SHARED": call.value is None,
+    }
+
+
+def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
+    """Attend; see :class:`scam.ops.backends.Backend`."""
+    results = call.empty_results()
+    (_forward_queries if call.wide_queries else _forward_keys)(call, *results)
+    return results
+
+
+def _forward_queries(call: AttentionCall, out: Tensor, lse: Tensor) -> None:
     from scam.kernels.sca_triton import queries
 
-    chosen, shared = call.config("queries_forward")
-    made = call.divide(chosen.tile)
+    made, shared = _setup(call, "queries_forward")
     rest = None
     if call.empty == "uniform" and call.key.shape[2]:
         rest = call.values.float().mean(2)
     tile_rows = made.tiles.shape[1]
     launch(
-        queries.forward, call.pairs * tile_rows * shared["VALUE_CHUNKS"],
+        queries.forward, _pairs(call) * tile_rows * shared["VALUE_CHUNKS"],
         rows(call.query), rows(call.key), rows(call.values), rows(out), lse, rest,
-        made.order, made.order.stride(0), made.narrow_order, made.narrow_order.stride(0),
-        made.tiles, tile_rows, call.query.shape[1], call.group, call.query.shape[2],
+        *made.orders, made.tiles, tile_rows, call.query.shape[1], call.group, call.query.shape[2],
         *call.widths, call.scale, call.empty_lse, **shared,
     )  # fmt: skip
 
 
-def _forward_keys(call: _Call, out: Tensor, lse: Tensor) -> None:
+def _forward_keys(call: AttentionCall, out: Tensor, lse: Tensor) -> None:
     from scam.kernels.sca_triton import keys
     from scam.kernels.sca_triton.configs import PARTS
 
-    chosen, shared = call.config("keys_forward")
-    made = call.divide(chosen.tile)
-    parts = call.split(made, call.widths[1] + 1)
+    made, shared = _setup(call, "keys_forward")
+    parts = _split(call, made, call.widths[1] + 1)
     batch, heads, positions = lse.shape
     partial = lse.new_empty(batch, heads, parts.rows, call.widths[1])
     partial_lse = lse.new_empty(batch, heads, parts.rows)
-    narrow = made.narrow_order, made.narrow_order.stride(0)
     piece_rows = parts.pieces.shape[1]
     launch(
-        keys.forward, call.pairs // call.group * piece_rows * shared["VALUE_CHUNKS"],
+        keys.forward, _pairs(call) // call.group * piece_rows * shared["VALUE_CHUNKS"],
         rows(call.query), rows(call.key), rows(call.values), rows(partial), partial_lse,
-        made.order, made.order.stride(0), *narrow, parts.pieces, piece_rows, parts.rows,
+        *made.orders, parts.pieces, piece_rows, parts.rows,
         heads, call.group, *call.widths, call.scale, **shared,
     )  # fmt: skip
     rest = None
@@ -184,56 +121,32 @@ def _forward_keys(call: _Call, out: Tensor, lse: Tensor) -> None:
         rest = _sum_wide(call.values, made, shared, needed) / call.key.shape[2]
     chunks = {name: shared[name] for name in ("CHUNK", "VALUE_CHUNKS")}
     launch(
-        keys.combine, call.pairs * positions * shared["VALUE_CHUNKS"],
-        rows(partial), partial_lse, rows(out), lse, rest, parts.spans, *narrow,
+        keys.combine, _pairs(call) * positions * shared["VALUE_CHUNKS"],
+        rows(partial), partial_lse, rows(out), lse, rest, parts.spans, *made.orders[2:],
         positions, parts.rows, heads, call.group, call.widths[1], call.empty_lse,
         BLOCK=PARTS, **chunks, warps=4, stages=1,
     )  # fmt: skip
 
 
 def backward(
-    grad_out: Tensor,
-    grad_lse: Tensor | None,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
-    query_labels: Tensor,
-    key_labels: Tensor,
-    layout: Layouts,
-    *,
-    scale: float,
-    empty: str,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the gradients of query, key and value (None if value is), each laid out as they."""
-    call = _Call(query, key, value, query_labels, key_labels, layout, scale, empty)
-    grad_query, grad_key = torch.empty_like(query), torch.empty_like(key)
-    grad_value = None if value is None else torch.empty_like(value)
-    lse = lse.contiguous()
+    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+) -> Gradients:
+    """Return all gradients; see :class:`scam.ops.backends.Backend`."""
     grad_lse = None if grad_lse is None else grad_lse.contiguous()
     step = _backward_queries if call.wide_queries else _backward_keys
-    step(call, grad_out, grad_lse, out, lse, grad_query, grad_key, grad_value)
-    return grad_query, grad_key, grad_value
+    return step(call, grad_out, grad_lse, out, lse.contiguous())
 
 
 def _backward_queries(
-    call: _Call,
-    grad_out: Tensor,
-    grad_lse: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
-    grad_query: Tensor,
-    grad_key: Tensor,
-    grad_value: Tensor | None,
-) -> None:
+    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+) -> Gradients:
     from scam.kernels.sca_triton import queries
 
-    chosen, shared = call.config("queries_backward")
-    made = call.divide(chosen.tile)
+    made, shared = _setup(call, "queries_backward")
+    grad_query, grad_key, grad_value = gradients = call.empty_gradients()
     channels, value_channels = call.widths
     separate = 0 if call.value is None else value_channels
-    parts = call.split(made, channels + separate)
+    parts = _split(call, made, channels + separate)
     batch, heads, count = lse.shape
     partial_key = lse.new_empty(batch, heads, parts.rows, channels)
     partial_value = lse.new_empty(batch, heads, parts.rows, separate)
@@ -241,10 +154,9 @@ def _backward_queries(
     arguments = (
         rows(grad_out), grad_lse, rows(call.query), rows(call.key), rows(call.values), rows(out),
         lse, rows(grad_query), rows(partial_key), rows(partial_value),
-        made.order, made.order.stride(0), made.narrow_order, made.narrow_order.stride(0),
-        parts.pieces, piece_rows, heads, call.group, count, channels, value_channels, call.scale,
+        *made.orders, parts.pieces, piece_rows, heads, call.group, count, *call.widths, call.scale,
     )  # fmt: skip
-    programs = call.pairs * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
+    programs = _pairs(call) * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
     _launch_both(queries.backward, programs, arguments, shared, call.key.shape[2])
     rest = None
     if call.empty == "uniform":
@@ -253,24 +165,18 @@ def _backward_queries(
     _add_pieces(partial_key, grad_key, rest if grad_value is None else None, made, parts, shared)
     if grad_value is not None:
         _add_pieces(partial_value, grad_value, rest, made, parts, shared)
+    return gradients
 
 
 def _backward_keys(
-    call: _Call,
-    grad_out: Tensor,
-    grad_lse: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
-    grad_query: Tensor,
-    grad_key: Tensor,
-    grad_value: Tensor | None,
-) -> None:
+    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+) -> Gradients:
     from scam.kernels.sca_triton import keys
 
-    chosen, shared = call.config("keys_backward")
-    made = call.divide(chosen.tile)
-    channels, value_channels = call.widths
-    parts = call.split(made, channels)
+    made, shared = _setup(call, "keys_backward")
+    grad_query, grad_key, grad_value = gradients = call.empty_gradients()
+    channels = call.widths[0]
+    parts = _split(call, made, channels)
     batch, heads, count = lse.shape
     partial = lse.new_empty(batch, heads, parts.rows, channels)
     rest = None
@@ -284,15 +190,15 @@ def _backward_keys(
     arguments = (
         rows(grad_out), grad_lse, rows(call.query), rows(call.key), rows(call.values), rows(out),
         lse, rest, rows(grad_key), rows(grad_key if grad_value is None else grad_value),
-        rows(partial), made.order, made.order.stride(0),
-        made.narrow_order, made.narrow_order.stride(0), parts.pieces, piece_rows,
-        heads, call.group, count, channels, value_channels, call.scale,
+        rows(partial), *made.orders, parts.pieces, piece_rows, heads, call.group, count,
+        *call.widths, call.scale,
     )  # fmt: skip
     programs = (
-        call.pairs // call.group * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
+        _pairs(call) // call.group * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
     )
     _launch_both(keys.backward, programs, arguments, shared, count * call.group)
     _add_pieces(partial, grad_query, None, made, parts, shared)
+    return gradients
 
 
 def _launch_both(
@@ -322,8 +228,8 @@ def _add_pieces(
     chunks = -(-channels // shared["CHUNK"])
     launch(
         add_pieces, batch * heads * positions * chunks,
-        rows(partial), rows(destination), rest, parts.spans, made.narrow_order,
-        made.narrow_order.stride(0), positions, heads, partial.shape[1] // heads, channels,
+        rows(partial), rows(destination), rest, parts.spans, *made.orders[2:],
+        positions, heads, partial.shape[1] // heads, channels,
         BLOCK=PARTS, CHUNK=shared["CHUNK"], CHUNKS=chunks, warps=4, stages=1,
     )  # fmt: skip
 
@@ -343,7 +249,7 @@ def _sum_wide(
     sums = source.new_empty(batch, heads, segments, channels, dtype=torch.float32)
     launch(
         add_tiles, batch * heads * segments * chunks,
-        rows(source), sums, needed, made.order, made.order.stride(0), made.tiles, tile_rows,
+        rows(source), sums, needed, *made.orders[:2], made.tiles, tile_rows,
         heads, channels, ONLY_UNMET=needed is None, TILE=made.tile, SEGMENT=segment,
         CHUNK=shared["CHUNK"], CHUNKS=chunks, warps=4, stages=1,
     )  # fmt: skip

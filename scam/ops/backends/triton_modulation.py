@@ -62,8 +62,7 @@ class _Call:
         )
 
     def plan(self, tile: int) -> TilePlan:
-        labels, layout = (self.given.labels, self.given.token_labels), self.given.layout
-        return plan(*labels, layout[:2], layout[2:], tile)
+        return plan(*self.given.sides, tile)
 
     def split(self, tiles: TilePlan) -> Pieces:
         batch, heads, _, channels = self.given.keys.shape
@@ -250,7 +249,7 @@ def _add(
 ) -> None:
     """Second stages: the gradients in ``small``, and the two means of the norm's gradient."""
     from scam.kernels.modulation_triton.backward import add_channels, add_tokens
-    from scam.kernels.modulation_triton.configs import PARTS
+    from scam.kernels.sca_triton.configs import PARTS
 
     *of_tokens, grad_default_gamma, grad_default_beta, grad_noise_scale = small
     (batch, heads, tokens, channels), pixels = call.given.keys.shape, call.given.x.shape[2]

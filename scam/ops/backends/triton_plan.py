@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scam.ops import tiles
 from scam.ops.backends.triton_launch import launch
-from scam.ops.tiles import Pieces, Sorted
+from scam.ops.tiles import Pieces, Side
 
 MOST_LABELS = 1023  # that a program of the planning kernels can look through
 ROWS = 32  # of a table, per program
@@ -33,11 +33,8 @@ class Division:
         tile: the most wide items in a tile.
     """
 
-    def __init__(self, wide: tuple[Tensor, Sorted], narrow: tuple[Tensor, Sorted], tile: int):
-        (wide_labels, (order, offsets)), (narrow_labels, (narrow_order, narrow_offsets)) = (
-            wide,
-            narrow,
-        )
+    def __init__(self, wide: Side, narrow: Side, tile: int):
+        (order, offsets), (narrow_order, narrow_offsets) = wide[1], narrow[1]
         self.tile = tile
         self._offsets: tuple[Tensor, Tensor] | None = None
         given = (order, offsets, narrow_order, narrow_offsets)
@@ -45,8 +42,13 @@ class Division:
             self.order, offsets, self.narrow_order, narrow_offsets = cast(_Given, given)
             self._offsets = offsets, narrow_offsets
             return
-        self._plan = tiles.plan(wide_labels, narrow_labels, wide[1], narrow[1], tile)
+        self._plan = tiles.plan(wide, narrow, tile)
         self.order, self.narrow_order = self._plan.order, self._plan.narrow_order
+
+    @property
+    def orders(self) -> tuple[Tensor, int, Tensor, int]:
+        """Both orders as kernels take them."""
+        return self.order, self.order.stride(0), self.narrow_order, self.narrow_order.stride(0)
 
     @cached_property
     def tiles(self) -> Tensor:
