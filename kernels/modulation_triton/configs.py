@@ -9,11 +9,13 @@ from scam.kernels.sca_triton.configs import Config, Table, entry
 TABLE: Table = {
     # pass, bytes per number, channels up to
     ("forward", 2, 64): Config(64, 64, 4, 1),
-    ("forward", 2, 128): Config(64, 128, 8, 1),
+    ("forward", 2, 256): Config(64, 128, 8, 1),
+    ("forward", 2, 512): Config(32, 128, 8, 1),  # the tile of 64 spills with many tokens a label
     ("backward", 2, 64): Config(32, 64, 8, 1),
     ("backward", 2, 128): Config(16, 128, 8, 1),
     ("backward", 2, 256): Config(32, 64, 8, 1),
-    ("forward", 4, 64): Config(32, 64, 8, 1),
+    ("forward", 4, 256): Config(32, 64, 8, 1),
+    ("forward", 4, 512): Config(16, 64, 8, 1),
     ("backward", 4, 64): Config(16, 64, 8, 1),
 }
 

@@ -52,7 +52,7 @@ LIMITS = {
 MULTIPLIES = {"modulate", "token_gradients", "input_gradient"}
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 LABELS = 19
-USUAL = ((90, "bf16", 64, "channels_first"),)
+USUAL = ((90, "bf16", 64, "channels_first"), (90, "bf16", 512, "channels_first"))
 VARIANTS = [
     (target, dtype, channels, memory)
     for channels in (64, 128, 512)
