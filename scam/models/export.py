@@ -75,5 +75,7 @@ def _labels(model: Scam) -> Tensor:
 def _export(part: _Part, *arguments: Tensor) -> ExportedProgram:
     batch = Dim("batch", min=1, max=MOST_PICTURES)
     shapes = tuple({0: batch} for _ in arguments)
+    part.eval()
     with torch.no_grad():
-        return torch.export.export(part.eval(), arguments, dynamic_shapes=shapes)
+        part(*arguments)  # whatever is asked of the machine only once is asked before tracing
+        return torch.export.export(part, arguments, dynamic_shapes=shapes)

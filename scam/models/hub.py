@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 from torch import Tensor
 
 from scam.errors import InputError
@@ -43,13 +49,19 @@ class HubModel(ModelHubMixin):
         In evaluation mode, on the CPU. ``hub``: revision, token, cache_dir, local_files_only and
         others of ``huggingface_hub.snapshot_download``. A folder never touches the network.
 
-        Raises InputError when files are missing, damaged or of another model; the errors of
-        ``huggingface_hub`` where a download fails.
+        Raises InputError when there is neither, or files are missing, damaged or of another
+        model; the errors of ``huggingface_hub`` where a download breaks off.
         """
         folder = Path(source)
         if not folder.is_dir():
             wanted = [MODEL, CONFIG]
-            folder = Path(snapshot_download(str(source), allow_patterns=wanted, **hub))
+            try:
+                folder = Path(snapshot_download(str(source), allow_patterns=wanted, **hub))
+            except (HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise InputError(
+                    f"{source}: no such folder, and no repository that can be reached ({reason})"
+                ) from error
         return cls.open(folder, fused=fused)
 
     @classmethod
@@ -76,6 +88,21 @@ class HubModel(ModelHubMixin):
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """A card that says what the model paints, how it was trained and what it scored."""
         return ModelCard(model_card(self.description()))
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **hub: Any) -> str | None:
+        """Write the folder; ``hub``: repo_id, push_to_hub and others of ``ModelHubMixin``.
+
+        Raises InputError when a file is in the way or the disk refuses.
+        """
+        try:
+            url: str | None = super().save_pretrained(Path(save_directory), **hub)
+        except HfHubHTTPError:  # an OSError too, but it is about the upload
+            raise
+        except OSError as error:
+            raise InputError(
+                f"cannot write {save_directory}: {error.strerror or error}, expected a folder"
+            ) from error
+        return url
 
     def _save_pretrained(self, save_directory: Path) -> None:
         tensors: dict[str, Tensor] = self.state_dict()  # type: ignore[attr-defined]

@@ -240,6 +240,8 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: int, status: 
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        # A background job's children inherit that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not list(tmp_path.glob(".out.partial/labels/*")):
         time.sleep(0.01)

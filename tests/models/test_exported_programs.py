@@ -48,12 +48,9 @@ def test_programs_paint_what_the_model_paints_at_any_batch(exported: Exported) -
         torch.testing.assert_close(painted, again, atol=1e-5, rtol=1e-5)
 
 
-def test_a_dense_program_runs_where_scam_is_not_installed(
-    exported: Exported, tmp_path: Path
-) -> None:
+def test_a_program_runs_in_a_new_process(exported: Exported, tmp_path: Path) -> None:
+    """A dense one where scam is not installed, a fused one with scam.ops alone."""
     model, _, generator = exported
-    if model.fused:
-        pytest.skip("a fused program calls scam's operators")
     image, labels = pictures(2)
     with torch.no_grad():
         z = model.encode(image, labels)
@@ -61,12 +58,18 @@ def test_a_dense_program_runs_where_scam_is_not_installed(
     torch.export.save(generator, tmp_path / "generator.pt2")
     script = (
         "import sys, torch\n"
-        "sys.modules['scam'] = None\n"
-        "labels, tokens, expected = torch.load('case.pt', weights_only=True)\n"
+        + ("import scam.ops\n" if model.fused else "sys.modules['scam'] = None\n")
+        + "labels, tokens, expected = torch.load('case.pt', weights_only=True)\n"
         "program = torch.export.load('generator.pt2').module()\n"
         "torch.testing.assert_close(program(labels, tokens), expected, atol=1e-5, rtol=1e-5)\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=300)
+
+
+def test_no_program_names_the_library_of_one_backend(exported: Exported) -> None:
+    for program in exported[1:]:
+        called = {str(node.target) for node in program.graph.nodes}
+        assert not [name for name in called if name.startswith("scam_cpu")]
 
 
 def test_exporting_leaves_nothing_behind_in_caches(exported: Exported) -> None:

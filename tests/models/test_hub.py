@@ -112,3 +112,20 @@ def test_weights_of_another_model_are_refused(saved: tuple[Scam, Path]) -> None:
     path.write_text(json.dumps(config))
     with pytest.raises(InputError, match="weights of another model"):
         Scam.from_pretrained(saved[1])
+
+
+@pytest.mark.parametrize("name", ["no_such_folder", "/nowhere/at/all", "some one/x"])
+def test_neither_folder_nor_repository(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no such folder, and no repository") as caught:
+        Scam.from_pretrained(name, local_files_only=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("do not lose me")
+    with pytest.raises(InputError, match=r"cannot write .*model: .*expected a folder"):
+        Scam(SMALL).save_pretrained(tmp_path / "model")
+    assert (tmp_path / "model").read_text() == "do not lose me"

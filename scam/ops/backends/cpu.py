@@ -5,6 +5,7 @@ They sort the labels themselves, a small part of the work on a CPU: a layout is 
 nothing. First order gradients only.
 """
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +47,11 @@ def isa() -> str:
     missing = _why_not_loaded()
     if missing:
         raise RuntimeError(missing)
+    return _isa(os.environ.get("SCAM_CPU_ISA"))
+
+
+@cache  # so that a graph being traced does not note the question
+def _isa(_asked: str | None) -> str:
     chosen: str = torch.ops.scam_cpu.isa()
     return chosen
 
