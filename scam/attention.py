@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scam import cli
+from scam.editing.naming import naming
 from scam.editing.sources import Finder
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import write_aside
+from scam.files import expect_writable, write_aside
 from scam.models.attention_maps import AttentionMap, attention_layers, attention_maps
 from scam.training.loading import Checkpoint, load_checkpoint
 from scam.training.sheet import save_sheet
@@ -45,14 +46,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\n".join(attention_layers(model)))
         return
     for flag, name, suffix in (("--out", args.out, ".png"), ("--npz", args.npz, ".npz")):
-        if name is not None and name.suffix.lower() != suffix:
+        if name is None:
+            continue
+        if name.suffix.lower() != suffix:
             raise InputError(f"{flag} {name}: expected a {suffix} file")
+        with naming(f"{flag} {name}"):
+            expect_writable(name)
     if args.out is None or args.picture is None:
         raise InputError("--picture, --out: expected both (or --list-layers)")
-    only = [checkpoint.label(word) for word in args.only]
+    with naming("--only"):
+        only = [checkpoint.label(word) for word in args.only]
     layers = args.layers or [attention_layers(model)[0], _last_modulation(checkpoint)]
+    known = attention_layers(model)
     if layers == ["all"]:
-        layers = attention_layers(model)
+        layers = known
+    for layer in layers:
+        if layer not in known:
+            expected = f"some of {', '.join(known)}, or all"
+            raise InputError(f"--layers: layer {layer!r}: expected {expected}")
     finder = Finder(checkpoint, args.data, args.labels)
     picture = finder.open("--picture", args.picture)
     if isinstance(picture, Style):

@@ -68,8 +68,12 @@ def device(name: str | None) -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(name)
-        if found.type not in ("cpu", "cuda", "mps", "xpu") or str(found) == f"cpu:{found.index}":
-            raise RuntimeError("expected cpu or cuda, cuda:0, cuda:1, ...")
+        known = found.type in ("cpu", "cuda", "mps", "xpu") and str(found) != f"cpu:{found.index}"
+    except RuntimeError:  # whose words list two dozen devices
+        known = False
+    if not known:
+        raise InputError(f"--device {name}: expected cpu, cuda or cuda:N")
+    try:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

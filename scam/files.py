@@ -69,6 +69,20 @@ def folder_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
 
 
+def expect_writable(path: str | os.PathLike[str]) -> None:
+    """InputError if no file can be written at ``path``: to be asked before long work.
+
+    Changes nothing, and cannot foresee everything, such as a disk that fills up.
+    """
+    path = Path(path)
+    reason = _obstacle(path) or ("is a folder, expected a file" if path.is_dir() else None)
+    above = next((folder for folder in path.parents if folder.is_dir()), Path())
+    if reason is None and not os.access(above, os.W_OK | os.X_OK):
+        reason = f"{above}: Permission denied"
+    if reason is not None:
+        raise InputError(f"{path}: cannot be written: {reason}")
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder so that nobody ever sees half of it under its own name."""
     partial = path.with_name(f".{path.name}.partial")
@@ -151,7 +165,18 @@ def _naming(path: Path, verb: str = "write") -> Iterator[None]:
         cause = _disk_error(error)
         if cause is None:
             raise
-        raise InputError(f"cannot {verb} {path}: {cause.strerror or cause}") from error
+        reason = cause.strerror or cause
+        if isinstance(cause, FileExistsError | NotADirectoryError):
+            reason = _obstacle(path) or reason
+        raise InputError(f"cannot {verb} {path}: {reason}") from error
+
+
+def _obstacle(path: Path) -> str | None:
+    """Which of the folders above ``path`` is none, in words."""
+    for above in path.parents:
+        if os.path.exists(above):
+            return None if above.is_dir() else f"{above} is a file, expected a folder"
+    return None
 
 
 def _disk_error(error: BaseException | None) -> OSError | None:

@@ -13,12 +13,13 @@ from scam import cli
 from scam.data.parallel import spread
 from scam.editing.edit import paint
 from scam.editing.latents import mean
+from scam.editing.naming import counted, naming
 from scam.editing.paste import Pixels
 from scam.editing.pictures import Picture, label_tensor, resized, to_pixels
 from scam.editing.sources import Finder, Folder, encode
 from scam.editing.styles import SUFFIX, Style, fingerprint, read_style, save_style
 from scam.errors import InputError
-from scam.files import sweep
+from scam.files import expect_writable, sweep
 from scam.models.latents import Latents
 from scam.training.loading import Checkpoint, load_checkpoint
 
@@ -56,12 +57,12 @@ def add(words: Sequence[str]) -> None:
     parser.add_argument("--name", help="of the style (default: the picture's)")
     parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
     args = parser.parse_args(words)
-    checkpoint, finder = _open(args, args.data)
+    checkpoint, finder = _open(args, args.data, new_library=True)
     picture = finder.open("--picture", args.picture)
     if isinstance(picture, Style):
         raise InputError(f"--picture {args.picture[0]}: is a style already, expected a picture")
     finder.expect_used()
-    path = _free_path(args, finder, args.name or Path(picture.name).stem)
+    path = _free_path(args, finder, Path(picture.name).stem if args.name is None else args.name)
     size = checkpoint.model.config.size
     small = resized(picture.photo, size, Image.Resampling.BILINEAR)
     _save(path, checkpoint, encode(picture, checkpoint), picture.name, small)
@@ -76,7 +77,7 @@ def average(words: Sequence[str]) -> None:
     args = parser.parse_args(words)
     if args.max_pictures is not None and args.max_pictures < 1:
         raise InputError(f"--max-pictures {args.max_pictures}: expected 1 or more")
-    checkpoint, finder = _open(args, None)
+    checkpoint, finder = _open(args, None, new_library=True)
     folder = finder.folder("--data", [args.data])
     if folder is None:
         raise InputError(f"--data {args.data}: expected a data folder, or mannequins")
@@ -86,7 +87,8 @@ def average(words: Sequence[str]) -> None:
     latents = mean(_encoded(folder, stems, checkpoint), checkpoint.model.token_labels)
     latents = latents.to(checkpoint.model.token_labels.device)
     shown = _paint_first(folder.load(stems[0]), latents, checkpoint)
-    _save(path, checkpoint, latents, f"mean of {count} pictures of {folder.name}", shown)
+    source = f"mean of {counted(count, 'picture')} of {folder.name}"
+    _save(path, checkpoint, latents, source, shown)
 
 
 def show(words: Sequence[str]) -> None:
@@ -96,7 +98,7 @@ def show(words: Sequence[str]) -> None:
     checkpoint, finder = _open(args, None)
     ours = fingerprint(checkpoint.model)
     paths = sorted(finder.library.glob(f"*{SUFFIX}"))
-    print(f"{finder.library}: {len(paths)} styles, model {ours}")
+    print(f"{finder.library}: {counted(len(paths), 'style')}, model {ours}")
     for path in paths:
         try:
             style = read_style(path)
@@ -138,18 +140,25 @@ def _save(
     print(f"{path}: {held} of {len(checkpoint.label_names)} labels, from {source}")
 
 
-def _open(args: argparse.Namespace, data: str | None) -> tuple[Checkpoint, Finder]:
+def _open(
+    args: argparse.Namespace, data: str | None, *, new_library: bool = False
+) -> tuple[Checkpoint, Finder]:
     checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
-    return checkpoint, Finder(checkpoint, data, args.labels, args.library)
+    return checkpoint, Finder(checkpoint, data, args.labels, args.library, new_library=new_library)
 
 
 def _free_path(args: argparse.Namespace, finder: Finder, name: str) -> Path:
-    if not name or name != Path(name).name or name.startswith("."):
-        raise InputError(f"--name {name}: expected a file name without folder or leading dot")
+    if not name or name != Path(name).name or name.startswith(".") or ":" in name:
+        found = name or "''"
+        raise InputError(
+            f"--name {found}: expected a file name without folder, colon or leading dot"
+        )
     path: Path = finder.library / f"{name}{SUFFIX}"
     sweep(finder.library)
     if path.exists() and not args.replace:
         raise InputError(f"--name {name}: {path} is there already; expected another or --replace")
+    with naming(f"--name {name}"):
+        expect_writable(path)
     return path
 
 

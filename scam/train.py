@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m scam.train``: train SCAM on a folder of pictures, or on drawn mannequins."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from scam.data import PairDataset
 from scam.errors import Elsewhere, InputError
 from scam.models import ModelConfig
 from scam.training.distributed import World, join
-from scam.training.flags import train_parser
+from scam.training.flags import named_as_flags, train_parser
 from scam.training.lock import locked
 from scam.training.loop import Job, train
 from scam.training.options import TrainOptions
@@ -36,13 +36,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, open or start the run folder, train, and say where the sheet lies."""
     args = train_parser(PROG).parse_args(argv)
     asked = {name: value for name, value in vars(args).items() if value is not None}
+    with named_as_flags(vars(args)):
+        _train(asked, args.out)
+
+
+def _train(asked: dict[str, Any], out: str | None) -> None:
     device = cli.device(asked.pop("device", None))
     resume = asked.pop("resume")
     with join(device) as (world, device), ExitStack() as stack:
-        folder, sources = world.from_main(lambda: _prepare(asked, args.out, resume, stack))
+        folder, sources = world.from_main(lambda: _prepare(asked, out, resume, stack))
         try:
             job = _job(folder, sources, device, world)
-            sheet = train(job, resume=resume)
+            sheet = train(job, resume=resume, heading=_heading(job))
         except (InputError, Elsewhere):
             if world.is_main and not resume and folder.newest() is None:
                 folder.discard()
@@ -74,25 +79,32 @@ def _prepare(
 
 
 def _job(folder: RunFolder, sources: Sources, device: "torch.device", world: World) -> Job:
-    """Everything the run works on; prints what that is."""
+    """Everything the run works on."""
     model = ModelConfig.from_dict(folder.config.get("model", {}))
     options = TrainOptions.from_dict(folder.config.get("training", {}))
     learn, held_out = sources
-    say: Callable[..., None] = print if world.is_main else lambda _: None
-    say(
-        f"{len(learn)} training and {len(held_out)} held-out pictures, {model.num_labels} labels, "
-        f"{model.size[0]}x{model.size[1]} px, perceptual loss {options.perceptual}, "
-        f"{'fused' if options.fused_sca else 'dense'} attention, {device}"
-        f"{f', {world.size} processes' if world.size > 1 else ''}\n"
-        f"run folder: {folder.path}"
-    )
-    if options.flip and any(name.startswith("label_") for name in learn.label_set.names):
-        say(
+    learning = PairDataset(learn, model.size, flip=options.flip)
+    return Job(folder, model, options, learning, PairDataset(held_out, model.size), device, world)
+
+
+def _heading(job: Job) -> str:
+    """What the run works on."""
+    model, options, world = job.model, job.options, job.world
+    lines = [
+        f"{len(job.train)} training and {len(job.held_out)} held-out pictures, "
+        f"{model.num_labels} labels, {model.size[0]}x{model.size[1]} px, "
+        f"perceptual loss {options.perceptual}, "
+        f"{'fused' if options.fused_sca else 'dense'} attention, {job.device}"
+        f"{f', {world.size} processes' if world.size > 1 else ''}",
+        f"run folder: {job.folder.path}",
+    ]
+    names = job.train.source.label_set.names
+    if options.flip and any(name.startswith("label_") for name in names):
+        lines.append(
             "the labels have no names, so flips cannot exchange left and right ones: "
             "name them (--label-set, labels.txt) or give --no-flip"
         )
-    learning = PairDataset(learn, model.size, flip=options.flip)
-    return Job(folder, model, options, learning, PairDataset(held_out, model.size), device, world)
+    return "\n".join(lines)
 
 
 def _free_folder(base: Path) -> Path:

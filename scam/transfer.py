@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -14,11 +15,12 @@ from scam.editing import batch, fingerprint
 from scam.editing.donors import FORM, Donor, parse_donor
 from scam.editing.edit import Edited, Settings
 from scam.editing.editor import Editor
-from scam.editing.pictures import Picture, label_tensor, to_image
-from scam.editing.sources import Finder, Folder
+from scam.editing.naming import counted, naming
+from scam.editing.pictures import Picture, label_tensor, resized, to_image
+from scam.editing.sources import Finder, Folder, digest
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import write_aside
+from scam.files import expect_writable, write_aside
 from scam.training.loading import load_checkpoint
 from scam.training.sheet import save_sheet
 
@@ -56,8 +58,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
     donors = [parse_donor(text, checkpoint) for text in args.donor]
     _check_paths(args, donors)
+    with naming("--background-labels"):
+        scene = tuple(checkpoint.label(word) for word in args.background_labels)
     settings = Settings(
-        tuple(checkpoint.label(word) for word in args.background_labels),
+        scene,
         args.absent,
         args.interpolate,
         (_FEATHER if args.feather is None else args.feather) if args.paste_back else None,
@@ -65,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     finder = Finder(checkpoint, args.data, args.labels, args.library)
     subject = None if args.subject is None else _open(finder, "--subject", args.subject)
     background = _open(finder, "--background", args.background)
-    others = [_open(finder, f"--donor {donor.text}:", [donor.picture]) for donor in donors]
+    others = [_open_donor(finder, donor) for donor in donors]
     finder.expect_used()
     if isinstance(background, Style):
         raise InputError(f"--background {args.background[0]}: is a style, expected a picture")
@@ -85,6 +89,13 @@ def _open(finder: Finder, flag: str, words: list[str]) -> batch.Source:
     return finder.open(flag, words) if folder is None else folder
 
 
+def _open_donor(finder: Finder, donor: Donor) -> batch.Source:
+    try:
+        return _open(finder, f"--donor {donor.text}", [donor.picture])
+    except InputError as error:
+        raise InputError(f"{error}{donor.doubt}") from error
+
+
 def _edit_picture(
     args: argparse.Namespace,
     editor: Editor,
@@ -97,6 +108,10 @@ def _edit_picture(
         raise InputError(f"--out {out}: expected a {', '.join(_FORMATS)} file")
     if args.pairs is not None:
         raise InputError(f"--pairs {args.pairs}: expected --background and another to be folders")
+    for flag, path in (("--out", out), ("--sheet", args.sheet)):
+        if path is not None:
+            with naming(f"{flag} {path}"):
+                expect_writable(path)
     edited = editor(background, subject, others)
     if args.sheet is not None:
         _save_sheet(args.sheet, editor, subject, background, others, edited)
@@ -116,7 +131,7 @@ def _save_sheet(
     others: Sequence[Picture | Style],
     edited: Edited,
 ) -> None:
-    size, device = editor.checkpoint.model.config.size, edited.image.device
+    size, device = editor.checkpoint.model.config.size, torch.device("cpu")
     named: list[tuple[str, Picture | Style]] = []
     if subject is not None:
         named.append(("subject", subject))
@@ -127,9 +142,12 @@ def _save_sheet(
         if isinstance(source, Picture):
             columns[caption] = source.tensors(size, device)[0]
         elif (thumbnail := source.thumbnail(size)) is not None:
-            columns[caption] = to_image(thumbnail).to(device)
+            columns[caption] = to_image(thumbnail)
     columns["labels"] = label_tensor(editor.pose_of(background, subject), size, device)
-    save_sheet(path, {**columns, "transfer": edited.image}, min_height=384)
+    steps = editor.settings.steps
+    caption = "transfer" if steps is None else f"step {steps} of {steps}"
+    columns[caption] = to_image(resized(edited.last, size, Image.Resampling.BILINEAR))
+    save_sheet(path, columns, min_height=384)
 
 
 def _edit_folder(
@@ -146,7 +164,7 @@ def _edit_folder(
         raise InputError(f"--sheet {args.sheet}: expected single pictures, not a folder of them")
     taken = [*([] if subject is None else [subject]), *others]
     plan = batch.make_plan(background, taken, args.pairs)
-    batch.open_out(out, _record(args, editor))
+    batch.open_out(out, _record(args, editor, background, subject, others, plan))
 
     def make(name: str) -> Edited:
         pictures = [plan.other(source, name) for source in taken]
@@ -156,7 +174,8 @@ def _edit_folder(
     count, notes = batch.run(out, plan.names, make)
     _print_notes(notes)
     there = len(plan.names) - count
-    print(f"{out}: {count} pictures" + (f", {there} were there already" if there else ""))
+    were = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
+    print(f"{out}: {counted(count, 'picture')}{were}")
 
 
 def _print_notes(notes: Sequence[str]) -> None:
@@ -166,13 +185,31 @@ def _print_notes(notes: Sequence[str]) -> None:
         print(f"... and {len(notes) - _MOST_NOTES} more lines like these")
 
 
-def _record(args: argparse.Namespace, editor: Editor) -> dict[str, Any]:
-    """What must be equal for a folder of results to be gone on with."""
+def _record(
+    args: argparse.Namespace,
+    editor: Editor,
+    background: Picture | Folder,
+    subject: batch.Source | None,
+    others: Sequence[batch.Source],
+    plan: batch.Plan,
+) -> dict[str, Any]:
+    """What must be equal for a folder of results to be gone on with.
+
+    Pictures in folders are known by their names, whatever else was read by what it held.
+    """
     free = ("checkpoint", "out", "device", "sheet")
     record: dict[str, Any] = {"model": fingerprint(editor.checkpoint.model)}
     for name, value in vars(args).items():
         if name not in free:
             record[name] = str(value) if isinstance(value, Path) else value
+    read = {"--background": background, "--subject": subject, "--pose-labels": editor.given_pose}
+    for donor, other in zip(editor.donors, others, strict=True):
+        read[f"--donor {donor.text}"] = other
+    for flag, found in read.items():
+        if not isinstance(found, Folder | None):
+            record[f"content of {flag}"] = digest(found)
+    if args.pairs is not None:
+        record["content of --pairs"] = plan.digest
     return record
 
 

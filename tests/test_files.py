@@ -5,7 +5,7 @@ import os
 import pytest
 
 from scam.errors import InputError
-from scam.files import folder_aside, remove_folder, sweep, write_aside
+from scam.files import expect_writable, folder_aside, remove_folder, sweep, write_aside
 
 
 def names(folder):
@@ -68,11 +68,25 @@ def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(
-            InputError, match=r"cannot write .*file/a\.txt: Not a directory|File exists"
+            InputError,
+            match=rf"^cannot write .*file/a\.txt: {tmp_path}/file is a file, expected a f",
         ),
         write_aside(tmp_path / "file" / "a.txt"),
     ):
         pass
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path):
+    (tmp_path / "file").touch()
+    for path, reason in (
+        (tmp_path, "is a folder, expected a file"),
+        (tmp_path / "file" / "a" / "b.txt", rf"{tmp_path}/file is a file, expected a folder"),
+    ):
+        with pytest.raises(InputError, match=rf"^{path}: cannot be written: {reason}$"):
+            expect_writable(path)
+    expect_writable(tmp_path / "file")
+    expect_writable(tmp_path / "a" / "b" / "c.txt")
+    assert names(tmp_path) == ["file"]
 
 
 def test_a_folder_replaces_the_old_one(tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same edit over folders: who meets whom, what is done already, one picture at a time."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from PIL import Image
 
 from scam.data.parallel import spread
 from scam.editing.edit import Edited
+from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
@@ -28,6 +30,12 @@ class Plan:
 
     names: tuple[str, ...]
     donors: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that change with who meets whom."""
+        text = json.dumps(dict(self.donors), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def background(self, source: Picture | Folder, name: str) -> Picture:
         """The background picture of the result ``name``, loaded now."""
@@ -61,7 +69,8 @@ def make_plan(background: Picture | Folder, others: Sequence[Source], pairs: Pat
 def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) -> Plan:
     if not isinstance(background, Folder) or not folders:
         raise InputError(f"--pairs {path}: expected --background and another to be folders")
-    donors = read_json(path).get("donors")
+    with naming(f"--pairs {path}"):
+        donors = read_json(path).get("donors")
     if not isinstance(donors, dict) or not donors:
         raise InputError(f'--pairs {path}: expected {{"donors": {{"background": "donor", ...}}}}')
     for host, donor in donors.items():
@@ -81,7 +90,7 @@ def open_out(out: Path, settings: dict[str, Any]) -> None:
     if record.is_file():
         sweep(out)
         there = read_json(record)
-        for key in sorted(there.keys() | settings.keys()):
+        for key in [*settings, *there]:
             if there.get(key) != settings.get(key):
                 raise InputError(
                     f"--out {out}: holds transfers with {key} {there.get(key)!r}, asked for "
@@ -103,7 +112,10 @@ def run(out: Path, names: Sequence[str], make: Callable[[str], Edited]) -> tuple
     notes: list[str] = []
 
     def work(name: str) -> None:
-        edited = make(name)
+        try:
+            edited = make(name)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
         with write_aside(out / f"{name}.png") as file:
             Image.fromarray(edited.pixels).save(file, format="PNG")
         notes.extend(f"{name}: {note}" for note in edited.notes)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scam.editing.latents import shares
+from scam.editing.naming import naming
 from scam.errors import InputError
 from scam.training.loading import Checkpoint
 
@@ -21,6 +22,12 @@ class Donor:
     share: Tensor
     picture: str
 
+    @property
+    def doubt(self) -> str:
+        """What to add when there is no such picture: it may end in what was meant as a weight."""
+        _, colon, after = self.picture.removeprefix("lib:").rpartition(":")
+        return f"; as a weight {after!r} is no number from 0 to 1" if colon else ""
+
 
 def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
     """Read one ``--donor``; InputError names what is wrong with it."""
@@ -35,11 +42,9 @@ def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
     share = token_labels.new_zeros(len(token_labels)).float()
     found = []
     for word in labels.split(","):
-        try:
+        with naming(f"--donor {text}"):
             label, latent = _part(word, checkpoint)
             mine = shares(token_labels, label, latent, 1.0 if weight is None else weight)
-        except InputError as error:
-            raise InputError(f"--donor {text}: {error}") from None
         share = mine.where(mine > 0, share)
         found.append(label)
     return Donor(text, tuple(dict.fromkeys(found)), share, picture)

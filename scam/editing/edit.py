@@ -39,42 +39,39 @@ class Settings:
 
 @dataclass(frozen=True)
 class Edited:
-    """image: the last step (1, 3, H, W) in [-1, 1]. pixels: what to save, steps side by side.
+    """pixels: what to save, steps side by side. last: the last of them, (H, W, 3).
 
     notes: what had no effect, for people to read.
     """
 
-    image: Tensor
     pixels: Pixels
+    last: Pixels
     notes: tuple[str, ...]
 
 
-def mix_donors(
-    model: Scam,
-    background: Latents,
-    subject: Latents | None,
+def _with_donors(
+    checkpoint: Checkpoint,
+    own: Latents,
     donors: Sequence[tuple[Donor, Latents]],
-    wanted: Tensor,
-    settings: Settings,
+    absent: Absent,
 ) -> Latents:
-    """The subject's latents in the background's, then each donor's share over what is there.
+    """Each donor's share over what is there.
 
-    wanted (1, L) bool: the labels that will be painted. What a donor lacks stays, or with
-    ``absent="mean"`` comes from the model's mean latents, or is an InputError with ``"error"``.
+    What a donor lacks stays, or with ``absent="mean"`` comes from the model's mean latents, or is
+    an InputError with ``"error"``.
     """
+    model = checkpoint.model
     known = Latents(model.mean_tokens[None], model.mean_known[None])
-    own = background if subject is None else subject
     for donor, latents in donors:
         lacking = [label for label in donor.labels if not latents.present[0, label]]
-        if lacking and settings.absent == "error":
-            raise InputError(f"--donor {donor.text}: its picture lacks label {lacking[0]}")
-        if settings.absent == "mean":
+        if lacking and absent == "error":
+            raise InputError(
+                f"--donor {donor.text}: its picture lacks {_listed(lacking, checkpoint)}"
+            )
+        if absent == "mean":
             latents = fill(latents, known, model.token_labels)
         own = blend(own, latents, donor.share, model.token_labels)
-        background = blend(background, latents, donor.share, model.token_labels)
-    # Alone, the background picture cannot lack what it is itself asked for, but a donor may.
-    absent = "background" if subject is None and settings.absent == "error" else settings.absent
-    return model.mix(own, background, wanted, background_labels=settings.scene, absent=absent)
+    return own
 
 
 @torch.no_grad()
@@ -85,13 +82,30 @@ def edit(
     subject: Latents | None,
     donors: Sequence[tuple[Donor, Latents]],
     pose: LabelMap,
+    who: str = "--subject",
 ) -> Edited:
-    """Paint ``pose`` (any size) from mixed latents, and paste it back if the settings say so."""
+    """Paint ``pose`` (any size) from mixed latents, and paste it back if the settings say so.
+
+    The subject's latents go into the background's, then come the donors'. who: what notes and
+    errors call the subject.
+    """
     model = checkpoint.model
     picture, home = background
     labels = label_tensor(pose, model.config.size, home.tokens.device)
     wanted = model.pyramid(labels).present
-    mixed = mix_donors(model, home, subject, donors, wanted, settings)
+    own, back = (
+        _with_donors(checkpoint, latents, donors, settings.absent)
+        for latents in (home if subject is None else subject, home)
+    )
+    missing = (wanted[0] & ~own.present[0]).nonzero().flatten().tolist()
+    missing = [label for label in missing if subject is not None and label not in settings.scene]
+    if missing and settings.absent == "error":
+        raise InputError(
+            f"{who}: the subject's picture lacks {_listed(missing, checkpoint)}, which the label "
+            "map wants; expected --absent background or mean"
+        )
+    absent = "background" if settings.absent == "error" else settings.absent
+    mixed = model.mix(own, back, wanted, background_labels=settings.scene, absent=absent)
     way = mixed
     if settings.steps is not None:
         way = interpolate(home, mixed, settings.steps, model.token_labels)
@@ -101,7 +115,11 @@ def edit(
         touched = _touched(picture.labels, pose, settings, subject is not None, donors)
         frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
     notes = _notes(checkpoint, donors, wanted, settings.absent)
-    return Edited(painted[-1], np.concatenate(frames, axis=1), notes)
+    for label in missing:
+        mean = absent == "mean" and bool(model.mean_known[label])
+        then = "the mean" if mean else "the background picture's"
+        notes.append(f"{who}: no {checkpoint.label_names[label]} in its picture, {then} is taken")
+    return Edited(np.concatenate(frames, axis=1), frames[-1], tuple(notes))
 
 
 def paint(model: Scam, labels: Tensor, latents: Latents) -> Tensor:
@@ -139,7 +157,7 @@ def _notes(
     donors: Sequence[tuple[Donor, Latents]],
     wanted: Tensor,
     absent: Absent,
-) -> tuple[str, ...]:
+) -> list[str]:
     known = checkpoint.model.mean_known
     notes = []
     for donor, latents in donors:
@@ -151,4 +169,9 @@ def _notes(
                 mean = absent == "mean" and bool(known[label])
                 then = "the mean is taken" if mean else "it stays"
                 notes.append(f"--donor {donor.text}: no {name} in its picture, {then}")
-    return tuple(notes)
+    return notes
+
+
+def _listed(labels: Sequence[int], checkpoint: Checkpoint) -> str:
+    numbers = ", ".join(map(str, labels))
+    return f"label {numbers} ({', '.join(checkpoint.label_names[label] for label in labels)})"

@@ -9,6 +9,7 @@ from typing import Literal
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited, Settings, edit
+from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.sources import encode
 from scam.editing.styles import Style
@@ -33,7 +34,13 @@ class Editor:
 
     def __post_init__(self) -> None:
         if isinstance(self.pose, Path):
-            self._pose_labels = self.checkpoint.label_values.read(self.pose)
+            with naming(f"--pose-labels {self.pose}"):
+                self._pose_labels = self.checkpoint.label_values.read(self.pose)
+
+    @property
+    def given_pose(self) -> LabelMap | None:
+        """The label map of a file to paint, if ``pose`` is one."""
+        return self._pose_labels
 
     def pose_of(self, background: Picture, subject: Picture | Style | None) -> LabelMap:
         """The label map to paint. InputError if there is none or it cannot be pasted back."""
@@ -74,4 +81,5 @@ class Editor:
             None if subject is None else codes[1],
             list(zip(self.donors, given, strict=True)),
             self.pose_of(background, subject),
+            "--subject" if subject is None else f"--subject {subject.name}",
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command line may call a picture: files, a name in a data set, a kept style, a folder."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from scam.data import FolderPairs, open_source
 from scam.data.pairs import IMAGE_SUFFIXES, find_pairs, read_pair
-from scam.data.source import PairSource
+from scam.data.source import LabelMap, PairSource
+from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError
@@ -40,7 +43,8 @@ class Finder:
     """Opens pictures, styles and folders for one model.
 
     data: the data set of pictures given by name, by default the run's own. labels: the name of
-    its folder of label maps. library: the folder of styles, by default the run's.
+    its folder of label maps. library: the folder of styles, by default the run's; InputError if
+    it is none, unless it is one to be made (``new_library``).
     """
 
     def __init__(
@@ -49,34 +53,45 @@ class Finder:
         data: str | None = None,
         labels: str | None = None,
         library: Path | None = None,
+        *,
+        new_library: bool = False,
     ) -> None:
+        if library is not None and not library.is_dir() and (library.exists() or not new_library):
+            found = "is a file" if library.exists() else "no such folder"
+            raise InputError(f"--library {library}: {found}, expected a folder of styles")
         self.checkpoint = checkpoint
         self._data, self._labels, self._library = data, labels, library
         self._used: set[str] = set()
 
     def open(self, flag: str, words: Sequence[str]) -> Picture | Style:
-        """One picture or style; ``flag`` names the argument in errors.
+        """One picture or style; errors name ``flag``, or as it is a flag with its value.
 
         words: an image and its label map; or one of: ``IMAGE,LABELS``, an image whose label map
         lies where data folders have it, ``lib:NAME`` or a .safetensors file, a picture's name.
         InputError for everything else.
         """
+        with naming(_argument(flag, words)):
+            return self._open(words)
+
+    def _open(self, words: Sequence[str]) -> Picture | Style:
         if len(words) > 2:
-            raise InputError(f"{flag} {' '.join(words)}: expected an image and its label map")
+            raise InputError("expected an image and its label map")
         if len(words) == 2:
             return self._read(Path(words[0]), Path(words[1]))
         word = words[0]
         if word.startswith(_STORED):
-            return load_style(self._stored(flag, word), self.checkpoint.model)
+            return load_style(self._stored(word), self.checkpoint.model)
         path = Path(word)
         if path.suffix == SUFFIX:
             return load_style(path, self.checkpoint.model)
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-            return self._read(path, self._map_of(flag, path))
+            return self._read(path, self._map_of(path))
         if "," in word:
             image, _, labels = word.partition(",")
+            if not image or not labels or ("," in labels and not Path(labels).is_file()):
+                raise InputError(f"{word}: expected IMAGE,LABELS")
             return self._read(Path(image), Path(labels))
-        return self._find(flag, word)
+        return self._find(word)
 
     def folder(self, flag: str, words: Sequence[str]) -> Folder | None:
         """The pictures of a data folder, or held-out mannequins; None if ``words`` is neither."""
@@ -86,9 +101,8 @@ class Finder:
         if len(words) != 1 or not Path(words[0]).is_dir():
             return None
         self._used.add("labels")
-        pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._labels or "labels")}
-        if not pairs:
-            raise InputError(f"{flag} {words[0]}: holds no pictures")
+        with naming(_argument(flag, words)):
+            pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._labels or "labels")}
 
         def load(stem: str) -> Picture:
             return self._read(pairs[stem].image, pairs[stem].labels)
@@ -117,16 +131,16 @@ class Finder:
                 f"(--{unused[0]} {given[unused[0]]})"
             )
 
-    def _stored(self, flag: str, word: str) -> Path:
+    def _stored(self, word: str) -> Path:
         name = word.removeprefix(_STORED)
         path = self.library / f"{name}{SUFFIX}"
         if not path.is_file():
             known = sorted(p.stem for p in self.library.glob(f"*{SUFFIX}"))
             there = f"one of {', '.join(known)}" if known else "a style, it holds none"
-            raise InputError(f"{flag} {word}: not in {self.library}; expected {there:.200}")
+            raise InputError(f"{word}: not in {self.library}; expected {there:.200}")
         return path
 
-    def _map_of(self, flag: str, image: Path) -> Path:
+    def _map_of(self, image: Path) -> Path:
         """The label map of an image in ``DIR/images``, or one called ``<stem>_labels.png``."""
         beside = image.with_name(f"{image.stem}_labels.png")
         if beside.is_file():
@@ -137,7 +151,7 @@ class Finder:
             if found.is_file():
                 return found
             beside = found
-        raise InputError(f"{flag} {image}: has no label map {beside}; expected IMAGE,LABELS")
+        raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS")
 
     @cached_property
     def _run_options(self) -> dict[str, Any]:
@@ -159,9 +173,11 @@ class Finder:
         if self._labels is not None:
             options["labels"] = self._labels
         name = options.pop("data")
-        return [open_source(name, split, **options) for split in ("val", "train")]
+        trained_on = f"{run_around(self.checkpoint.path)}: the data it was trained on"
+        with naming(trained_on if self._data is None else f"--data {self._data}"):
+            return [open_source(name, split, **options) for split in ("val", "train")]
 
-    def _find(self, flag: str, stem: str) -> Picture:
+    def _find(self, stem: str) -> Picture:
         self._used |= {"data", "labels"}
         for source in self._sources:
             for index in range(len(source)):
@@ -169,7 +185,7 @@ class Finder:
                     return _load(self.checkpoint, source, index)
         example = self._sources[0].stem(0)
         raise InputError(
-            f"{flag} {stem}: no such picture; expected a name like {example}, or two files"
+            f"{stem}: no such picture; expected a name like {example}, or IMAGE,LABELS"
         )
 
     def _read(self, image: Path, labels: Path) -> Picture:
@@ -183,6 +199,25 @@ def encode(found: Picture | Style, checkpoint: Checkpoint) -> Latents:
     model = checkpoint.model
     with torch.no_grad():
         return model.encode(*found.tensors(model.config.size, model.token_labels.device))
+
+
+def digest(found: Picture | Style | LabelMap) -> str:
+    """16 hexadecimal digits that change with any pixel, label or latent."""
+    if isinstance(found, Picture):
+        arrays: list[NDArray[Any]] = [found.photo, found.labels]
+    elif isinstance(found, Style):
+        arrays = [x.cpu().numpy() for x in (found.latents.tokens, found.latents.present)]
+    else:
+        arrays = [found]
+    hashed = hashlib.sha256()
+    for array in arrays:
+        hashed.update(f"{array.dtype} {array.shape}".encode())
+        hashed.update(array.tobytes())
+    return hashed.hexdigest()[:16]
+
+
+def _argument(flag: str, words: Sequence[str]) -> str:
+    return flag if " " in flag else f"{flag} {' '.join(words)}"
 
 
 def _as_folder(source: PairSource, checkpoint: Checkpoint) -> Folder:

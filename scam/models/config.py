@@ -64,8 +64,10 @@ class ModelConfig:
                 f" for levels={self.levels}, fidelity={self.fidelity!r}"
             )
         if max(self.size) <= 1 << self.levels:
+            most = (max(self.size) - 1).bit_length() - 1
             raise InputError(
-                f"levels={self.levels}: halves {self.size[0]}x{self.size[1]} down to one pixel"
+                f"levels={self.levels}: halves {self.size[0]}x{self.size[1]} down to one pixel, "
+                f"expected {f'at most {most} levels' if most >= 4 else 'more pixels'}"
             )
         if self.attention_dim % self.heads:
             raise InputError(f"heads={self.heads}: expected a divisor of {self.attention_dim}")

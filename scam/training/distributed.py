@@ -172,8 +172,13 @@ def join(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"torchrun: the processes cannot find each other ({reason})") from error
-    yield World(dist.get_rank(), dist.get_world_size()), device
-    # Not after an error: the others might never come.
+    try:
+        yield World(dist.get_rank(), dist.get_world_size()), device
+    except BaseException:
+        # gloo parts alone; NCCL would wait for others that might never come.
+        if backend == "gloo":
+            dist.destroy_process_group()
+        raise
     dist.destroy_process_group()
 
 

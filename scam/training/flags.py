@@ -2,9 +2,13 @@
 """The flags of ``python -m scam.train``."""
 
 import argparse
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from scam.cli import Parser
 from scam.data import LABEL_SETS
+from scam.errors import InputError
 from scam.models import PRESETS
 
 EXAMPLES = """\
@@ -36,6 +40,32 @@ def train_parser(prog: str) -> argparse.ArgumentParser:
     _add_small_data(parser)
     _add_run(parser)
     return parser
+
+
+@contextmanager
+def named_as_flags(settings: Collection[str]) -> Iterator[None]:
+    """Let an InputError of the block name ``settings`` as the flags that the user typed."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(_as_flags(str(error), settings)) from error
+
+
+def _as_flags(message: str, settings: Collection[str]) -> str:
+    """``lr=0: ...`` -> ``--lr 0: ...``, ``flip=False`` -> ``--no-flip``, ``merge ...`` too."""
+    names = "|".join(sorted(settings, key=len, reverse=True))
+
+    def flag(match: re.Match[str]) -> str:
+        name = match["name"].replace("_", "-")
+        return {
+            "": f"--{name} ",
+            "=": f"--{name} ",
+            "=True": f"--{name}",
+            "=False": f"--no-{name}",
+        }[match["is"]]
+
+    message = re.sub(rf"^(?P<name>{names})(?P<is>) ", flag, message)
+    return re.sub(rf"(?<!\S)(?P<name>{names})(?P<is>=(True\b|False\b)?)", flag, message)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

@@ -29,7 +29,8 @@ class Checkpoint:
             return self.label_names.index(word)
         if word.isdecimal() and int(word) < len(self.label_names):
             return int(word)
-        raise InputError(f"label {word!r}: expected one of {', '.join(self.label_names)}")
+        names, last = ", ".join(self.label_names), len(self.label_names) - 1
+        raise InputError(f"label {word!r}: expected one of {names}, or 0 to {last}")
 
 
 def describe(model: ModelConfig, source: PairSource) -> dict[str, Any]:

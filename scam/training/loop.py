@@ -49,9 +49,12 @@ class Job:
     world: World = ALONE
 
 
-def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print) -> Path:
+def train(
+    job: Job, *, resume: bool = False, say: Callable[[str], None] = print, heading: str = ""
+) -> Path:
     """Run ``job`` to its last step, from its newest checkpoint if ``resume``.
 
+    ``heading`` is said first, once nothing speaks against the run any more.
     Returns the path of the last sheet. On the CPU a resumed run ends with the bits of one that
     never stopped. With several processes the main one alone writes and talks.
 
@@ -67,11 +70,15 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
                 f"--batch-size {options.batch_size}: expected a multiple of the {world.size} "
                 "processes, which share it"
             )
-    trainer = _build(job, say)
+    trainer = _build(job)
     done = _restore(job, trainer) if resume else 0
     with world.agreed():
-        if done >= options.steps:
-            raise InputError(f"--steps {options.steps}: this run has already done {done}")
+        if done > options.steps:
+            raise InputError(
+                f"--steps {options.steps}: this run has already done {done}, expected more"
+            )
+        if done == options.steps:
+            raise InputError(f"this run has already done {done}: give a larger --steps")
     if resume and world.is_main:  # a new run's settings are written when its folder is
         job.folder.store()
     stream = batches(
@@ -83,7 +90,10 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
         places=world.share(per_step),
     )
     recent: list[dict[str, torch.Tensor]] = []
-    with _voice(job, done) as (log, progress), StopSignal() as stop:
+    said = [heading] if heading else []
+    if options.amp:
+        said.append(trainer.precision.reason)
+    with _voice(job, done, say, said) as (log, progress), StopSignal() as stop:
         watch = SkipWatch()
         if done == 0 and world.is_main:
             floors = colour_floors(job.train, job.held_out)
@@ -113,26 +123,28 @@ def train(job: Job, *, resume: bool = False, say: Callable[[str], None] = print)
 
 
 @contextmanager
-def _voice(job: Job, done: int) -> Iterator[tuple[MetricsLog | Mute, Progress | Mute]]:
-    """Where numbers and words go: nowhere, but in the main process."""
+def _voice(
+    job: Job, done: int, say: Callable[[str], None], first: list[str]
+) -> Iterator[tuple[MetricsLog | Mute, Progress | Mute]]:
+    """Where numbers and words go: nowhere, but in the main process; says the ``first`` lines."""
     if not job.world.is_main:
         yield Mute(), Mute()
         return
     folder = job.folder
-    trackers = open_trackers(folder.path, done, job.options.wandb, folder.config)
+    trackers = open_trackers(folder.path, done, job.options.wandb, folder.config, first.append)
     with (
         MetricsLog(folder.metrics, done, trackers=trackers) as log,
         Progress(job.options.steps, done) as progress,
     ):
+        for line in first:
+            say(line)
         yield log, progress
 
 
-def _build(job: Job, say: Callable[[str], None]) -> Trainer:
+def _build(job: Job) -> Trainer:
     options = job.options
     torch.manual_seed(options.seed)
     precision = resolve_precision(options.amp, job.device)
-    if options.amp and job.world.is_main:
-        say(precision.reason)
     weights = None if options.perceptual_weights is None else Path(options.perceptual_weights)
     perceptual: nn.Module = nn.Identity()
     if options.perceptual != "none":

@@ -132,13 +132,13 @@ class TrainOptions:
         ):  # fmt: skip
             value = getattr(self, name)
             if value != _DEFAULTS[name] and self.gan == 0:
-                raise InputError(f"{name}={value!r}: gan=0 trains without a discriminator")
+                raise InputError(f"{name}={value!r}: expected a discriminator, not gan=0")
             if value != _DEFAULTS[name] and of not in (None, self.discriminator):
                 raise InputError(f"{name}={value!r}: expected together with discriminator={of!r}")
         if self.augment_perceptual and self.perceptual == "none":
             raise InputError(
                 f"augment_perceptual={self.augment_perceptual!r}: "
-                "perceptual='none' leaves nothing to augment"
+                "expected a loss to augment, not perceptual='none'"
             )
 
     def as_dict(self) -> dict[str, Any]:

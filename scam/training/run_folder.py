@@ -188,7 +188,7 @@ def _merge(
     source: Path, stored: dict[str, Any], asked: dict[str, Any], may_change: Collection[str]
 ) -> dict[str, Any]:
     clashes = [
-        f"{key} is {old!r} there, {new!r} was asked"
+        f"--{key.split('.')[-1].replace('_', '-')} is {old!r} there, {new!r} was asked"
         for key, old, new in _differences(stored, asked)
         if key not in may_change
     ]

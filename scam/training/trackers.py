@@ -6,7 +6,7 @@ import importlib
 import netrc
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
@@ -16,6 +16,8 @@ from scam.files import write_aside
 
 TENSORBOARD = "tensorboard"
 WANDB = "wandb"
+
+_NOT_IN_NAMES = frozenset("/\\#?%:")  # W&B refuses them in a project's name
 
 
 class Tracker(Protocol):
@@ -50,10 +52,16 @@ class WeightsAndBiases:
     """A run of ``project``, named like the run folder and taken up again when it is resumed.
 
     Nobody is ever asked to log in: without a stored login, WANDB_API_KEY or WANDB_MODE the run
-    stays in ``run/wandb``, from where ``wandb sync`` uploads it.
+    stays in ``run/wandb``, from where ``wandb sync`` uploads it. wandb's own words are left out:
+    ``where`` says in a line where the numbers go.
     """
 
     def __init__(self, run: Path, project: str, settings: Mapping[str, Any]) -> None:
+        if not project.strip() or _NOT_IN_NAMES & set(project):
+            raise InputError(
+                f"--wandb {project!r}: expected the name of a project, "
+                f"without {' '.join(sorted(_NOT_IN_NAMES))}"
+            )
         try:
             wandb: Any = importlib.import_module("wandb")
         except ImportError as error:
@@ -69,7 +77,13 @@ class WeightsAndBiases:
             mode=mode,
             dir=str(run),
             config=dict(settings),
+            settings={"silent": True},
         )
+        self.where = mode
+        if mode == "offline":
+            self.where = f"offline in {run / WANDB}, upload with wandb sync"
+        elif mode == "online":
+            self.where = str(getattr(self._run, "url", project))
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
         """One row of the run's history, together with what else the step says."""
@@ -81,7 +95,11 @@ class WeightsAndBiases:
 
 
 def open_trackers(
-    run: Path, step0: int, project: str | None, settings: Mapping[str, Any]
+    run: Path,
+    step0: int,
+    project: str | None,
+    settings: Mapping[str, Any],
+    say: Callable[[str], None] = print,
 ) -> list[Tracker]:
     """TensorBoard where its package is installed, Weights & Biases where ``project`` names one.
 
@@ -90,13 +108,16 @@ def open_trackers(
         step0: the step the run starts or continues from.
         project: of Weights & Biases, or None.
         settings: of the run.
+        say: gets one line about where Weights & Biases keeps the numbers.
 
     Raises:
-        InputError: ``project`` is given and wandb is not installed.
+        InputError: ``project`` is not a name, or wandb is not installed.
     """
     trackers: list[Tracker] = []
     if project is not None:
-        trackers.append(WeightsAndBiases(run, project, settings))
+        wandb = WeightsAndBiases(run, project, settings)
+        say(f"wandb: {wandb.where}")
+        trackers.append(wandb)
     with contextlib.suppress(ImportError):
         trackers.append(TensorBoard(run, step0))
     return trackers

@@ -73,6 +73,15 @@ def test_layers_are_listed(trained: Trained, capsys: pytest.CaptureFixture[str])
         (["--picture", "p1", "--out", "o.png", "--only", "tail"], "label 'tail': expected one of"),
         (["--picture", "p1", "--out", "o.png", "--layers", "x"], "layer 'x': expected some of en"),
         (["--picture", "s.safetensors", "--out", "o.png"], r"s\.safetensors: cannot be read"),
+        (
+            ["--picture", "p1", "--out", "o.png", "--layers", "x"],
+            "^--layers: layer 'x': .*, or all$",
+        ),
+        (["--picture", "p1", "--out", "o.png", "--only", "11"], "^--only: .*, or 0 to 10$"),
+        (
+            ["--picture", "p1", "--out", "o.png", "--npz", "/dev/null/n.npz"],
+            "^--npz /dev/null/n.npz: cannot be w",
+        ),
     ],
 )
 def test_refusals(

@@ -120,6 +120,12 @@ def test_the_library_is_in_the_run_folder(trained: Trained, tmp_path: Path) -> N
         (["add", "--picture", "p1", "--name", "old"], "--name old: .* is there already; expected"),
         (["add", "--picture", "lib:old"], "--picture lib:old: is a style already, expected a pi"),
         (["add", "--picture", "lib:new"], "--picture lib:new: not in .*; expected one of old"),
+        (
+            ["add", "--picture", "p1", "--name", "a:b"],
+            "--name a:b: expected .* without folder, colon",
+        ),
+        (["add", "--picture", "p1", "--name", ""], "--name '': expected a file name without"),
+        (["add", "--picture", "p1", "--data", "nowhere"], "^--data nowhere: data is 'nowhere'"),
         (["mean", "--data", "nowhere"], "--data nowhere: expected a data folder, or mannequins"),
         (["mean", "--data", "mannequins", "--max-pictures", "0"], "--max-pictures 0: expected 1"),
     ],
@@ -130,6 +136,27 @@ def test_refusals(words: list[str], message: str, trained: Trained, library: Pat
         run(trained, words[0], *words[1:], "--library", library)
     assert "\n" not in str(caught.value)
     assert {path.name for path in library.iterdir()} == {"old.safetensors", "old.png"}
+
+
+def test_a_library_below_a_file(trained: Trained, library: Path) -> None:
+    library.touch()
+    with pytest.raises(InputError, match=rf"^--name mean: .*: {library} is a file, expected a fo"):
+        run(trained, "mean", "--data", trained[0], "--library", library / "styles")
+
+
+@pytest.mark.parametrize("found", ["no such folder", "is a file"])
+def test_a_library_that_is_none(trained: Trained, library: Path, found: str) -> None:
+    if found == "is a file":
+        library.touch()
+        with pytest.raises(InputError, match=f"^--library {library}: is a file, expected a fol"):
+            run(trained, "add", "--picture", "p1", "--library", library)
+    with pytest.raises(InputError, match=f"^--library {library}: {found}, expected a folder"):
+        run(trained, "list", "--library", library)
+    with pytest.raises(InputError, match=f"^--library {library}: {found}, expected a folder"):
+        transfer.main(
+            [str(trained[1]), "--background", "p2", "--donor", "hair=lib:a", "--library",
+             str(library), "--out", str(library.with_name("o.png"))]
+        )  # fmt: skip
 
 
 def test_a_background_is_no_style(trained: Trained, library: Path, tmp_path: Path) -> None:

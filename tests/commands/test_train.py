@@ -63,7 +63,7 @@ def test_options_for_few_pictures_are_remembered(photos: Path, tmp_path: Path, f
     assert (stored["diffaugment"], stored["lecam"], stored["r1"]) == ("color,cutout", 0.3, 0.1)
     assert (stored["gan_loss"], stored["gradient_norm"]) == ("relativistic", False)
     assert (stored["style_dropout"], stored["augment_perceptual"]) == (0.1, "translation")
-    with pytest.raises(InputError, match=r"training\.lecam is 0\.3 there, 0\.5 was asked"):
+    with pytest.raises(InputError, match=r": --lecam is 0\.3 there, 0\.5 was asked$"):
         train.main(["--resume", "--out", str(out), "--lecam", "0.5"])
     train.main(["--resume", "--out", str(out), "--steps", "3", "--lecam", "0.3"])
     last = [json.loads(line) for line in (out / "metrics.jsonl").open() if "lecam" in line][-1]
@@ -75,7 +75,7 @@ def test_the_discriminator_that_segments(photos: Path, tmp_path: Path, fast: Fas
     out = tmp_path / "run"
     flags = ["--gan-from", 0, "--discriminator", "oasis", "--labelmix", 10]
     train.main(fast("--data", photos, "--out", out, *flags))
-    with pytest.raises(InputError, match=r"training\.discriminator is 'oasis' there, 'scam' was"):
+    with pytest.raises(InputError, match=": --discriminator is 'oasis' there, 'scam' was"):
         train.main(["--resume", "--out", str(out), "--discriminator", "scam"])
     train.main(["--resume", "--out", str(out), "--steps", "3"])
     losses = [json.loads(line) for line in (out / "metrics.jsonl").open() if "labelmix" in line]
@@ -103,33 +103,45 @@ def test_a_new_folder_each_time_unless_one_is_named(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "huge"], "preset 'huge': expected one of tiny, idesigner"),
+        (["--preset", "huge"], "^--preset 'huge': expected one of tiny, idesigner"),
         (["--model", "gan"], "--model 'gan': expected scam"),
-        (["--data", "nowhere"], "data is 'nowhere', expected 'mannequins' or a folder"),
-        (["--merge", "nonsense"], "merge 'nonsense' is neither a file nor one of"),
-        (["--ignore-label", "255"], "ignore_label is 255, but mannequins have no files"),
-        (["--steps", "0"], "steps=0: expected at least 1"),
-        (["--batch-size", "0"], "batch_size=0: expected at least 1"),
-        (["--lr", "inf"], "lr=inf: expected above 0"),
-        (["--l1", "nan"], "l1=nan: expected at least 0"),
+        (["--data", "nowhere"], "^--data is 'nowhere', expected 'mannequins' or a folder"),
+        (["--merge", "nonsense"], "^--merge 'nonsense' is neither a file nor one of"),
+        (["--ignore-label", "255"], "^--ignore-label is 255, but mannequins have no files"),
+        (["--steps", "0"], "^--steps 0: expected at least 1"),
+        (["--batch-size", "0"], "^--batch-size 0: expected at least 1"),
+        (["--lr", "inf"], "^--lr inf: expected above 0"),
+        (["--l1", "nan"], "^--l1 nan: expected at least 0"),
         (["--l1", "0", "--gan", "0", "--perceptual", "none"], "nothing is left to learn from"),
-        (["--device", "meta"], "--device meta: cannot be used here"),
-        (["--lr", "0"], r"lr=0\.0: expected above 0"),
-        (["--ema", "1"], r"ema=1\.0: expected at least 0 and below 1"),
-        (["--seed", "-1"], "seed=-1: expected at least 0"),
-        (["--width", "24"], "width=24: expected a multiple of 16"),
-        (["--seed", "2147483648"], r"seed=2147483648: expected below 2\*\*31"),
-        (["--size", "16", "16"], "levels=4: halves 16x16 down to one pixel"),
+        (["--device", "meta"], "^--device meta: expected cpu, cuda or cuda:N$"),
+        (["--lr", "0"], r"^--lr 0\.0: expected above 0"),
+        (["--ema", "1"], r"^--ema 1\.0: expected at least 0 and below 1"),
+        (["--seed", "-1"], "^--seed -1: expected at least 0"),
+        (["--width", "24"], "^--width 24: expected a multiple of 16"),
+        (["--seed", "2147483648"], r"^--seed 2147483648: expected below 2\*\*31"),
+        (["--size", "16", "16"], "^--levels 4: halves 16x16 down to one pixel"),
         (["--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
-        (["--holdout", "0"], "holdout is 0, but mannequins have no files"),
-        (["--size", "8", "8"], "size=8x8: expected at least 16 pixels a side"),
-        (["--fidelity", "exact"], "fidelity='exact': expected 'default' or 'released'"),
-        (["--perceptual", "vgg16"], "perceptual 'vgg16': expected vgg19"),
+        (["--holdout", "0"], "^--holdout is 0, but mannequins have no files"),
+        (["--size", "8", "8"], "^--size 8x8: expected at least 16 pixels a side"),
+        (["--fidelity", "exact"], "^--fidelity 'exact': expected 'default' or 'released'"),
+        (["--perceptual", "vgg16"], "^--perceptual 'vgg16': expected vgg19"),
         (["--perceptual", "vgg19", "--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
-        (["--device", "quantum"], "--device quantum: cannot be used here"),
-        (["--diffaugment", "flip"], "diffaugment='flip': expected some of color,translation"),
-        (["--labelmix", "10"], r"labelmix=10\.0: expected together with discriminator='oasis'"),
-        (["--discriminator", "patch"], "discriminator='patch': expected scam or oasis"),
+        (["--device", "quantum"], "^--device quantum: expected cpu, cuda or cuda:N$"),
+        (["--diffaugment", "flip"], "^--diffaugment 'flip': expected some of color,translation"),
+        (
+            ["--labelmix", "10"],
+            r"^--labelmix 10\.0: expected together with --discriminator 'oasis'",
+        ),
+        (
+            ["--no-gradient-norm", "--discriminator", "oasis"],
+            "^--no-gradient-norm: expected together with --discriminator 'scam'$",
+        ),
+        (
+            ["--gan", "0", "--lecam", "0.3"],
+            r"^--lecam 0\.3: expected a discriminator, not --gan 0",
+        ),
+        (["--levels", "9"], "^--levels 9: halves 96x64 .*, expected at most 6 levels$"),
+        (["--discriminator", "patch"], "^--discriminator 'patch': expected scam or oasis"),
         (["--resume"], "--resume: name the run to continue with --out"),
         (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
     ],
@@ -191,20 +203,27 @@ def test_bad_data(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_used_folder_is_refused_and_left_alone(trained: tuple[Path, Path], fast: Fast) -> None:
+def test_a_used_folder_is_refused_and_left_alone(
+    trained: tuple[Path, Path], fast: Fast, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, run = trained
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
         train.main(fast("--data", data, "--out", run))
     for flags, message in (
-        (["--width", "32"], r"model\.width is 16 there, 32 was asked"),
-        (["--merge", "body"], r"data\.merge is None there, 'body' was asked"),
-        (["--holdout", "2"], r"data\.holdout is None there, 2 was asked"),
-        (["--preset", "ade20k"], "preset is 'tiny' there, 'ade20k' was asked"),
-        (["--steps", "1"], "--steps 1: this run has already done 2"),
+        (["--width", "32"], ": --width is 16 there, 32 was asked$"),
+        (["--merge", "body"], ": --merge is None there, 'body' was asked$"),
+        (["--holdout", "2"], ": --holdout is None there, 2 was asked$"),
+        (["--preset", "ade20k"], ": --preset is 'tiny' there, 'ade20k' was asked$"),
+        (["--no-flip"], ": --flip is True there, False was asked$"),
+        (["--amp", "--lr", "9"], r": --lr is .* there, 9\.0 was asked; --amp is False there"),
+        ([], "^this run has already done 2: give a larger --steps$"),
+        (["--steps", "1"], "^--steps 1: this run has already done 2, expected more$"),
     ):
+        capsys.readouterr()
         with pytest.raises(InputError, match=message):
             train.main(["--resume", "--out", str(run), *flags])
+        assert capsys.readouterr().out == ""
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
@@ -244,7 +263,7 @@ def test_as_a_command(tmp_path: Path) -> None:
     )
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
-    assert failed.stderr.startswith("python -m scam.train: error: preset 'huge'")
+    assert failed.stderr.startswith("python -m scam.train: error: --preset 'huge'")
     unknown = subprocess.run(
         [*command, "--colour"], capture_output=True, text=True, cwd=tmp_path, check=False
     )

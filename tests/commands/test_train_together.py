@@ -91,8 +91,9 @@ def test_sigterm_to_torchrun_saves_once_and_two_go_on(
 
 def test_a_mistake_is_told_once(tmp_path: Path, fast: Fast) -> None:
     process = start([*fast("--out", tmp_path / "run"), "--batch-size", "3"])
-    _, errors = process.communicate(timeout=240)
+    said, errors = process.communicate(timeout=240)
     assert process.returncode != 0
+    assert said == ""
     (line,) = ours(errors)
     assert "--batch-size 3: expected a multiple of the 2 processes" in line
     assert "InputError" not in errors

@@ -88,7 +88,26 @@ def test_paste_back_keeps_untouched_pixels(trained: tuple[Path, Path], tmp_path:
     assert (result != photo).any(-1)[labels > 0].mean() > 0.9
 
 
-def test_absent_labels(trained: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [None, 3])
+def test_the_sheet_shows_what_was_pasted(
+    steps: int | None, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out, sheet = tmp_path / "out.png", tmp_path / "sheet.png"
+    more = [] if steps is None else ["--interpolate", steps]
+    run(trained, "--subject", "p1", "--background", "p2", "--paste-back", *more, "--out", out,
+        "--sheet", sheet)  # fmt: skip
+    last = Image.open(out).crop((0 if steps is None else 80, 0, 40 if steps is None else 120, 48))
+    tile = Image.open(sheet).crop(
+        (Image.open(sheet).width - 388, 26, Image.open(sheet).width, 410)
+    )
+    small = np.asarray(tile)[::12, :384:12]
+    expected = np.asarray(last.resize((32, 32), Image.Resampling.BILINEAR))
+    assert np.abs(small.astype(int) - expected).max() <= 1
+
+
+def test_absent_labels(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The subject wears nothing but hair and background; the pose wants a whole person."""
     data, out = trained[0], tmp_path / "out.png"
     labels = read_label_png(data / "labels" / "p1.png")
@@ -99,9 +118,14 @@ def test_absent_labels(trained: tuple[Path, Path], tmp_path: Path) -> None:
     for policy in ("background", "mean"):
         run(trained, *subject, "--background", "p2", "--absent", policy, "--out", out)
         results[policy] = out.read_bytes()
+        then = "the mean" if policy == "mean" else "the background picture's"
+        note = f"--subject {subject[1]}: no face in its picture, {then} is taken"
+        assert note in capsys.readouterr().out
     assert results["background"] != results["mean"]
-    with pytest.raises(InputError, match="the subject's picture lacks label 2, 3"):
+    with pytest.raises(InputError, match="the subject's picture lacks label 2, 3") as caught:
         run(trained, *subject, "--background", "p2", "--absent", "error", "--out", out)
+    assert str(caught.value).startswith(f"--subject {subject[1]}: ")
+    assert "(face, " in str(caught.value)
     assert out.read_bytes() == results["mean"]
 
 
@@ -153,7 +177,12 @@ def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -
         ({"--background-labels": ["tail"]}, "label 'tail': expected one of background, hair"),
         ({"--background-labels": ["11"]}, "label '11': expected one of background, hair"),
         ({"--data": ["nowhere"]}, "data is 'nowhere'"),
+        ({"--data": ["nowhere"]}, "^--data nowhere: "),
         ({"--pose-labels": ["nothing.png"]}, r"nothing\.png: cannot be read"),
+        ({"--pose-labels": ["nothing.png"]}, r"^--pose-labels nothing\.png: cannot be read"),
+        ({"--background-labels": ["tail"]}, "^--background-labels: label 'tail': .*, or 0 to 10$"),
+        ({"--subject": ["a.png", "b.png"]}, r"^--subject a\.png b\.png: a\.png: cannot be read"),
+        ({"--sheet": ["/dev/null/s.png"]}, "^--sheet /dev/null/s.png: cannot be written"),
     ],
 )
 def test_bad_arguments(

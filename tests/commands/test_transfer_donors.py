@@ -10,7 +10,7 @@ from PIL import Image
 
 import scam
 from scam import transfer
-from scam.data import PairDataset, open_source, read_label_png, save_label_png
+from scam.data import LABEL_SETS, PairDataset, open_source, read_label_png, save_label_png
 from scam.editing import blend, shares
 from scam.editing.pictures import to_pixels
 from scam.errors import InputError
@@ -134,7 +134,10 @@ def test_what_a_donor_lacks(
     averaged = painted(trained, tmp_path, "--background", "p2", *donor, "--absent", "mean")
     assert not np.array_equal(own, averaged)
     assert "in its picture, the mean is taken" in capsys.readouterr().out
-    with pytest.raises(InputError, match=rf"{without}: its picture lacks label {label}"):
+    name = LABEL_SETS["mannequins"].names[label]
+    with pytest.raises(
+        InputError, match=rf"{without}: its picture lacks label {label} \({name}\)$"
+    ):
         run(
             trained, "--background", "p2", *donor, "--absent", "error", "--out", tmp_path / "o.png"
         )
@@ -169,6 +172,16 @@ def test_the_sheet_shows_every_donor(trained: Trained, tmp_path: Path) -> None:
         (["--donor", "hair.2=p1"], r"--donor hair\.2=p1: latent 2 of label 1: expected 0 to 1"),
         (["--donor", "hair=p1:1.5"], "--donor hair=p1:1.5: weight 1.5: expected 0 to 1"),
         (["--donor", "hair=p1:nan"], "--donor hair=p1:nan: weight nan: expected 0 to 1"),
+        (
+            ["--donor", "hair=p1:abc"],
+            "p1:abc: no such picture; .*; as a weight 'abc' is no number",
+        ),
+        (["--donor", "hair=a,b,c"], "^--donor hair=a,b,c: a,b,c: expected IMAGE,LABELS$"),
+        (
+            ["--donor", "hair=x.safetensors"],
+            r"^--donor hair=(x\.safetensors): \1: cannot be r\S+ \(no",
+        ),
+        (["--donor", "hair=a.png,b.png"], r"^--donor hair=a\.png,b\.png: a\.png: cannot be read"),
         (["--donor", "hair=p9"], "--donor hair=p9: p9: no such picture; expected a name like p"),
         (["--donor", "hair=out.png"], r"--out out\.png: is one of the pictures to read"),
         (["--donor", "hair=p1", "--interpolate", "1"], "--interpolate 1: expected 2 to 256"),

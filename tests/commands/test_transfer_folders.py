@@ -95,6 +95,32 @@ def test_it_goes_on_where_it_was_stopped(
         run(trained, "--subject", "p2", "--background", trained[0], "--out", out)
 
 
+def test_files_that_change_are_other_settings(trained: Trained, tmp_path: Path) -> None:
+    data, pairs, pose = trained[0], tmp_path / "pairs.json", tmp_path / "pose.png"
+    image, labels = tmp_path / "a.png", tmp_path / "a_labels.png"
+    for path, kind in ((pose, "labels"), (image, "images"), (labels, "labels")):
+        path.write_bytes((data / kind / "p1.png").read_bytes())
+    pairs.write_text(json.dumps({"donors": {"p3": "p1"}}))
+    command = [
+        "--background", data, "--subject", image, "--donor", f"face={data}", "--pairs", pairs,
+        "--pose-labels", pose, "--absent", "mean", "--out", tmp_path / "out",
+    ]  # fmt: skip
+    run(trained, *command)
+    run(trained, *command)
+    for path, flag, kind in (
+        (pose, "--pose-labels", "labels"),
+        (image, "--subject", "images"),
+        (pairs, "--pairs", ""),
+    ):
+        before = path.read_bytes()
+        other = json.dumps({"donors": {"p3": "p2"}}).encode()
+        path.write_bytes((data / kind / "p2.png").read_bytes() if kind else other)
+        with pytest.raises(InputError, match=rf"holds transfers with content of {flag} '\w+', as"):
+            run(trained, *command)
+        path.write_bytes(before)
+    run(trained, *command)
+
+
 def test_a_folder_pastes_back_at_each_photograph_s_size(trained: Trained, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(trained, "--subject", "p1", "--background", trained[0], "--paste-back", "--out", out)
@@ -119,9 +145,11 @@ def test_mannequins_are_a_folder(trained: Trained, tmp_path: Path) -> None:
         (["--out", "o", "--sheet", "s.png"], "--sheet s.png: expected single pictures, not a"),
         (["--out", "used"], "--out used: is there already; expected a new folder"),
         (["--out", "o", "--pairs", "none.json"], "cannot read none.json: No such file"),
+        (["--out", "o", "--pairs", "none.json"], "--pairs none.json: cannot read"),
         (["--out", "o", "--pairs", "bad.json"], '--pairs bad.json: expected {"donors"'),
         (["--out", "o", "--pairs", "odd.json"], "--pairs odd.json: 'p9' is no picture of"),
         (["--out", "o", "--donor", "face=far"], "no picture has the same name in every folder"),
+        (["--out", "o", "--donor", "face=empty"], "--donor face=empty: empty/images: no such"),
         (["--out", "o", "--donor", "face=empty"], "empty/images: no such folder, expected one"),
     ],
 )

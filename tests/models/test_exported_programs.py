@@ -27,7 +27,10 @@ def pictures(batch: int) -> tuple[Tensor, Tensor]:
     return torch.rand(batch, 3, 33, 32, generator=draw) * 2 - 1, labels
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["fused", "dense"])
+DENSE = pytest.param(False, marks=pytest.mark.exhaustive, id="dense")
+
+
+@pytest.fixture(scope="module", params=[pytest.param(True, id="fused"), DENSE])
 def exported(request: pytest.FixtureRequest) -> Exported:
     torch.manual_seed(0)
     model = Scam(CONFIG, fused=request.param).eval()

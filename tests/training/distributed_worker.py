@@ -100,4 +100,5 @@ if __name__ == "__main__":
         if task == "primitives":
             primitives(world, Path(out))
         else:
-            train(world, Path(out), int(rest[0]), json.loads(rest[1]))
+            for name, (steps, options) in json.loads(rest[0]).items():
+                train(world, Path(out) / f"{name}.pt", steps, options)

@@ -66,37 +66,34 @@ def far_apart(a: Any, b: Any) -> float:
     return float(abs(a - b)) if isinstance(a, int | float) else float(a != b)
 
 
-@pytest.mark.parametrize(
-    ("steps", "options"),
-    [
-        (20, {"batch_size": 2, "gan_from": 16}),
-        pytest.param(
-            20, {"batch_size": 4, "accumulate": 2, "gan_from": 5}, marks=pytest.mark.slow
-        ),
-        pytest.param(
-            10,
-            {"batch_size": 4, "style_dropout": 0.2, "lecam": 0.3, "diffaugment": "color,cutout"},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            10,
-            {"batch_size": 4, "discriminator": "oasis", "labelmix": 10.0},
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
-def test_two_processes_equal_one(tmp_path: Path, steps: int, options: dict[str, Any]) -> None:
+RUNS: dict[str, tuple[int, dict[str, Any]]] = {
+    "plain": (20, {"batch_size": 2, "gan_from": 16}),
+    "accumulated": (8, {"batch_size": 4, "accumulate": 2, "gan_from": 4}),
+    "augmented": (
+        5, {"batch_size": 4, "style_dropout": 0.2, "lecam": 0.3, "diffaugment": "color,cutout"}
+    ),
+    "oasis": (5, {"batch_size": 4, "discriminator": "oasis", "labelmix": 10.0}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders with what one process and what two made of RUNS."""
+    folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    for processes, folder in enumerate(folders, start=1):
+        torchrun(WORKER, "train", folder, json.dumps(RUNS), processes=processes)
+    return folders
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_two_processes_equal_one(trained: tuple[Path, Path], name: str) -> None:
     """In float64, where training is not chaotic yet after so few steps.
 
     Only sums over the batch are rounded differently: by 1e-16, but for the discriminator, whose
     logits and gradient norms are float32. Measured: 3e-8 in any weight; 1e-3 is a step of Adam.
     """
-    found = []
-    for processes in (1, 2):
-        out = tmp_path / f"{processes}.pt"
-        torchrun(WORKER, "train", out, steps, json.dumps(options), processes=processes)
-        found.append(torch.load(out, weights_only=True))
-    one, two = found
+    one, two = (torch.load(folder / f"{name}.pt", weights_only=True) for folder in trained)
     assert far_apart(one["losses"], two["losses"]) < 1e-6
     for part in ("model", "ema", "discriminator", "optimizer", "optimizer_d", "adversary"):
         assert far_apart(one["state"][part], two["state"][part]) < 1e-6, part

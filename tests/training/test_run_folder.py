@@ -80,8 +80,8 @@ def test_resuming_takes_what_may_change_and_keeps_the_rest(run):
 def test_resuming_names_every_contradiction(run):
     message = error(resume, run, steps=5, size=[1, 2], model={"name": "scam", "width": 64})
     assert message == (
-        f"--resume: {run.path / CONFIG} has other settings: size is [96, 64] there, [1, 2] was "
-        "asked; model.width is 16 there, 64 was asked"
+        f"--resume: {run.path / CONFIG} has other settings: --size is [96, 64] there, [1, 2] was "
+        "asked; --width is 16 there, 64 was asked"
     )
     assert json.loads((run.path / CONFIG).read_text()) == run.config
     nested = resume(run, may_change=("model.width",), model={"width": 64})

@@ -236,10 +236,10 @@ def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) ->
         ),
         ({"diffaugment": "flip"}, "diffaugment='flip': expected some of color,"),
         ({"augment_perceptual": "colour"}, "augment_perceptual='colour': expected some of color,"),
-        ({"gan": 0.0, "r2": 1.0}, r"r2=1\.0: gan=0 trains without a discriminator"),
+        ({"gan": 0.0, "r2": 1.0}, r"r2=1\.0: expected a discriminator, not gan=0"),
         (
             {"augment_perceptual": "cutout", "perceptual": "none"},
-            "augment_perceptual='cutout': perceptual='none' leaves nothing to augment",
+            "augment_perceptual='cutout': expected a loss to augment, not perceptual='none'",
         ),
     ],
 )

@@ -31,6 +31,7 @@ def wandb(monkeypatch):
         return SimpleNamespace(
             log=lambda numbers, step: module.rows.append((step, numbers)),
             finish=lambda: module.ended.append(True),
+            url="https://wandb.ai/run",
         )
 
     module.init = init
@@ -59,7 +60,7 @@ def test_tensorboard_gets_the_numbers(tmp_path):
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 0.5), (2, 1.0)]
 
 
-def test_wandb_gets_the_numbers_and_stays_offline_without_a_login(tmp_path, wandb):
+def test_wandb_gets_the_numbers_and_stays_offline_without_a_login(tmp_path, wandb, capsys):
     with log(tmp_path, project="people") as metrics:
         metrics.write(1, {"loss": 0.5, "bad": float("nan"), "name": "x"})
     (started,) = wandb.started
@@ -68,14 +69,25 @@ def test_wandb_gets_the_numbers_and_stays_offline_without_a_login(tmp_path, wand
     assert started["config"] == {"seed": 3}
     assert wandb.rows == [(1, {"loss": 0.5})]
     assert wandb.ended
+    assert started["settings"] == {"silent": True}
+    folder = tmp_path / "wandb"
+    assert capsys.readouterr().out == f"wandb: offline in {folder}, upload with wandb sync\n"
 
 
-def test_wandb_is_online_with_a_key_and_as_its_mode_says(tmp_path, wandb, monkeypatch):
+def test_wandb_is_online_with_a_key_and_as_its_mode_says(tmp_path, wandb, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     log(tmp_path, project="people").close()
     monkeypatch.setenv("WANDB_MODE", "disabled")
     log(tmp_path, project="people").close()
     assert [settings["mode"] for settings in wandb.started] == ["online", "disabled"]
+    assert capsys.readouterr().out == "wandb: https://wandb.ai/run\nwandb: disabled\n"
+
+
+@pytest.mark.parametrize("project", ["", " ", "a/b", "50%"])
+def test_a_name_that_wandb_does_not_take(tmp_path, wandb, project):
+    with pytest.raises(InputError, match=f"^--wandb '{project}': expected the name of a project"):
+        log(tmp_path, project=project)
+    assert wandb.started == []
 
 
 def test_a_resumed_run_is_the_same_run_of_wandb(tmp_path, wandb):
@@ -93,10 +105,11 @@ def test_wandb_that_is_not_installed_is_asked_for_in_one_line(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_the_real_wandb_writes_offline(tmp_path, monkeypatch):
+def test_the_real_wandb_writes_offline(tmp_path, monkeypatch, capfd):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
     with log(tmp_path, project="people") as metrics:
         metrics.write(1, {"loss": 0.5})
     assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    said = capfd.readouterr()
+    assert (said.out.count("\n"), said.err) == (1, "")
