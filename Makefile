@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
-SOURCES := pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.* kernels/sca_cuda/*)
+SOURCES := pyproject.toml setup.py $(shell find csrc kernels/sca_cuda -type f)
 
 # The CUDA kernels take a minute to compile: only where there is a GPU, unless told otherwise.
 SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)

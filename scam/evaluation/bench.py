@@ -12,6 +12,7 @@ import torch
 
 from scam import cli
 from scam.data import PairDataset, PairSource, open_source
+from scam.editing.naming import naming
 from scam.errors import InputError
 from scam.evaluation.pictures import Painter, at_most, derangement, device_name, read_pairs
 from scam.files import read_json
@@ -77,7 +78,8 @@ def open_bench(args: argparse.Namespace) -> Bench:
         donors = derangement(len(test), args.seed)
     else:
         donors = read_pairs(args.pairs, [test.stem(index) for index in range(len(test))])
-    scene = [checkpoint.label(word) for word in args.background_labels]
+    with naming("--background-labels"):
+        scene = [checkpoint.label(word) for word in args.background_labels]
     painter = Painter(checkpoint.model, scene, args.seed)
     facts = {
         "checkpoint": str(checkpoint.path),

@@ -227,12 +227,12 @@ class Scam(nn.Module, HubModel):
             background = Latents(tokens, background.present | averaged)
         unknown = (missing | (wanted & scene)) & ~background.present
         if unknown.any():
-            where = (
-                "neither the background picture nor the mean latents of this model know"
-                if absent == "mean"
-                else "absent='mean' might help: the background picture lacks"
+            also = " and the model's mean latents lack" if absent == "mean" else " lacks"
+            hint = "" if absent == "mean" else ", or absent='mean'"
+            raise InputError(
+                f"the background picture{also} label {_numbers(unknown)}, which the map wants: "
+                f"expected another map{hint}"
             )
-            raise InputError(f"{where} label {_numbers(unknown)}, which the map wants")
         return mix(subject, background, ~scene & ~missing, self.token_labels)
 
     def _batched(self, image: Tensor, labels: Tensor) -> Picture:

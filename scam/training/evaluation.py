@@ -13,9 +13,8 @@ from scam.metrics import ColourFloors, Psnr
 from scam.models import Scam
 from scam.training.sheet import save_sheet
 
-_FLOOR_PICTURES = 512
+_PICTURES_AT_MOST = 512
 _MEAN_PICTURES = 64
-_MEAN_PICTURES_AT_MOST = 512
 _SHEET_ROWS = 6
 
 
@@ -31,11 +30,14 @@ def pairs(
 
 @torch.no_grad()
 def reconstruction_psnr(model: Scam, dataset: PairDataset, batch_size: int) -> Psnr:
-    """PSNR of the model's reconstructions of ``dataset``, with fixed noise if any."""
+    """PSNR of the model's reconstructions, with fixed noise if any.
+
+    Over at most 512 pictures, spread over ``dataset``: ``python -m scam.evaluate`` takes all.
+    """
     device = model.token_labels.device
     psnr = Psnr()
     model.eval()
-    for image, labels in pairs(dataset, batch_size):
+    for image, labels in pairs(dataset, batch_size, _spread(len(dataset), _PICTURES_AT_MOST)):
         image, labels = image.to(device), labels.to(device)
         painted = model.generate(labels, model.encode(image, labels), _fixed_noise(model))
         psnr.update(painted, image)
@@ -44,13 +46,13 @@ def reconstruction_psnr(model: Scam, dataset: PairDataset, batch_size: int) -> P
 
 def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]:
     """Pooled PSNR on ``held_out`` of flat colours: the training set's per label, and each
-    picture's own per label. The former are learnt from at most 512 training pictures.
+    picture's own per label. Both data sets give at most 512 pictures.
     """
     floors = ColourFloors(len(train.source.label_set.names))
-    for image, labels in pairs(train, 64, _spread(len(train), _FLOOR_PICTURES)):
+    for image, labels in pairs(train, 64, _spread(len(train), _PICTURES_AT_MOST)):
         floors.learn(image, labels)
     by_mean, by_own = Psnr(), Psnr()
-    for image, labels in pairs(held_out, 64):
+    for image, labels in pairs(held_out, 64, _spread(len(held_out), _PICTURES_AT_MOST)):
         by_mean.update(floors.paint_mean(labels), image)
         by_own.update(floors.paint_own(image, labels), image)
     return {"psnr_mean_colours": by_mean.pooled, "psnr_own_colours": by_own.pooled}
@@ -64,7 +66,7 @@ def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> Non
     """
     device = model.token_labels.device
     mean = RunningMean(model.token_labels)
-    wanted = _spread(len(dataset), _MEAN_PICTURES_AT_MOST)
+    wanted = _spread(len(dataset), _PICTURES_AT_MOST)
     stride = -(-len(wanted) // _MEAN_PICTURES)
     wanted = [i for first in range(stride) for i in wanted[first::stride]]
     seen = 0

@@ -200,7 +200,7 @@ def test_other_data(run: Path, trained: tuple[Path, Path], tmp_path: Path) -> No
         (["--seed", "-1"], "--seed -1: expected 0 or more"),
         (["--data", "nowhere"], "data is 'nowhere'"),
         (["--holdout", "1"], "1 val picture, expected 2 or more"),
-        (["--background-labels", "tail"], "label 'tail': expected one of background"),
+        (["--background-labels", "tail"], "--background-labels: label 'tail': expected one of background"),
         (["--pairs", "none.json"], r"--pairs none\.json: cannot be used"),
         (["--lpips-weights", "none.pth"], r"--lpips-weights none\.pth: no such file"),
         (["--inception-weights", "none.pth"], r"--inception-weights none\.pth: no such file"),
