@@ -8,16 +8,20 @@ SOURCES := pyproject.toml setup.py $(shell find csrc kernels/sca_cuda -type f)
 # The CUDA kernels take a minute to compile: only where there is a GPU, unless told otherwise.
 SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)
 
+# Files of tests are shared out over processes of one thread each: make test JOBS=8.
+JOBS ?= 2
+TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
 .PHONY: train test quick exhaustive lint bench clean
 
 train: $(VENV)/scam.built
 	$(RUN) -m scam.train --amp --fused-sca
 
 test: $(VENV)/dev.installed
-	$(RUN) -m pytest
+	$(TESTS)
 
 quick: $(VENV)/dev.installed
-	$(RUN) -m pytest -m "not slow and not exhaustive"
+	$(TESTS) -m "not slow and not exhaustive"
 
 exhaustive: $(VENV)/dev.installed
 	$(RUN) -m pytest -m exhaustive

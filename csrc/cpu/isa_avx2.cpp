@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "job.h"
+#include "attention/job.h"
+#include "modulation/job.h"
 
 #define SCAM_ISA avx2
 #define SCAM_VECTOR_BYTES 32

@@ -4,16 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "job.h"
+#include "attention/job.h"
+#include "modulation/job.h"
 
-#define SCAM_ISA avx2
-#define SCAM_VECTOR_BYTES 32
+#define SCAM_ISA avx512
+#define SCAM_VECTOR_BYTES 64
 
 #if defined(__clang__)
 #pragma clang attribute push( \
-    __attribute__((target("avx2,fma,prfchw"))), apply_to = function)
+    __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,prfchw"))), apply_to = function)
 #else
-#pragma GCC target("avx2,fma,prfchw")
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma,prfchw")
 #endif
 
 #include "isa.h"

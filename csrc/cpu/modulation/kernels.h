@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// All kernels of the modulation for one instruction set: included once by each of its files, which
-// set the compiler's target, SCAM_ISA and SCAM_VECTOR_BYTES. As in attention/isa.h, everything but
-// kernels_<isa>() has internal linkage, and nothing of std:: is used.
+// The kernels of the modulation, part of ../isa.h.
 namespace scam::modulation {
 namespace {
 
 // clang-format off: each uses those before it
-#include "../vec.h"
-#include "../workspace.h"
 #include "window.h"
 #include "products.h"
 #include "sums.h"
@@ -25,9 +21,6 @@ constexpr Kernels kernels_for = {
 };
 
 }  // namespace
-
-#define SCAM_JOIN(a, b) a##b
-#define SCAM_EXPAND(a, b) SCAM_JOIN(a, b)
 
 const Kernels& SCAM_EXPAND(kernels_, SCAM_ISA)(int dtype) {
   if (dtype == SCA_FLOAT64) return kernels_for<double>;

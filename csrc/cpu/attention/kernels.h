@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// All kernels for one instruction set: included once by each isa_*.cpp, which sets the compiler's
-// target, SCAM_ISA and SCAM_VECTOR_BYTES. Everything but kernels_<isa>() has internal linkage, and
-// nothing of std:: is used: the linker must never merge code of different instruction sets.
+// The kernels of the attention, part of ../isa.h.
 namespace scam {
 namespace {
 
 // clang-format off: each uses those before it
-#include "../vec.h"
-#include "../workspace.h"
 #include "products.h"
 #include "view.h"
 #include "pack.h"
@@ -26,9 +22,6 @@ constexpr Kernels kernels_for = {
 };
 
 }  // namespace
-
-#define SCAM_JOIN(a, b) a##b
-#define SCAM_EXPAND(a, b) SCAM_JOIN(a, b)
 
 const Kernels& SCAM_EXPAND(kernels_, SCAM_ISA)(int dtype) {
   if (dtype == SCA_FLOAT64) return kernels_for<double>;

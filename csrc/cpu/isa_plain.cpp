@@ -2,7 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "job.h"
+#include "attention/job.h"
+#include "modulation/job.h"
 
 #define SCAM_ISA plain
 #define SCAM_VECTOR_BYTES 16
