@@ -10,7 +10,7 @@ SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)
 
 # Files of tests are shared out over processes of one thread each: make test JOBS=8.
 JOBS ?= 2
-TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
+TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: train test quick exhaustive lint bench clean
 

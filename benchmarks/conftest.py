@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 # Before torch is imported: its threads spin while they wait, which ruins timings beside other
-# processes (see scam/cli.py).
+# processes (see scam/__init__.py).
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 import pytest

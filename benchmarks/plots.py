@@ -19,7 +19,7 @@ def draw(run: Run, folder: Path) -> list[Path]:
     try:
         import matplotlib
     except ImportError as error:
-        raise InputError("--plots needs matplotlib: pip install scam[bench]") from error
+        raise InputError("--plots needs matplotlib: pip install -e '.[bench]'") from error
     matplotlib.use("svg")
     # Equal input, equal file.
     matplotlib.rcParams["svg.hashsalt"] = "scam"

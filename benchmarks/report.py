@@ -3,7 +3,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 if not __package__:  # started as a file: its folder is on the path in place of the checkout
@@ -21,21 +21,19 @@ EXAMPLES = """\
       targets, every case, and where a rival is faster
   python benchmarks/report.py new.json --compare old.json --threshold 5%
       status 1 if a rival's time over ours fell by more than 5 % in any case
-  python benchmarks/report.py run.json --targets --update README.md
-      put the table of targets between the README's benchmark markers"""
-
-BEGIN, END = "<!-- benchmarks begin -->", "<!-- benchmarks end -->"
+  python benchmarks/report.py run.json --update README.md benchmarks/README.md
+      put the tables between those pages' markers: ratios, and ratios with targets"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print tables and whatever else was asked for."""
     args = _parser().parse_args(argv)
     run = read(args.result)
-    text = _short(run) if args.targets else _long(run)
+    text = _page(run, tables.targets) if args.targets else _long(run)
     if args.markdown:
         _write(args.markdown, text)
-    if args.update:
-        update(args.update, _short(run))
+    for page in args.update:
+        update(page, {"ratios": _page(run, tables.ratios), "targets": _page(run, tables.targets)})
     if args.plots:
         from benchmarks import plots
 
@@ -70,31 +68,36 @@ def regressions(new: Run, old: Run, threshold: float) -> list[str]:
     return found
 
 
-def update(path: Path, text: str) -> None:
-    """Replace what stands between the markers of a Markdown file.
+def update(path: Path, texts: Mapping[str, str]) -> None:
+    """Replace what stands between ``<!-- NAME begin -->`` and ``<!-- NAME end -->`` in a page.
 
     Raises:
-        InputError: no such file, or it lacks a marker.
+        InputError: no such file, or it has the markers of none of ``texts``.
     """
     try:
         page = path.read_text()
-        before, rest = page.split(BEGIN, 1)
-        _, after = rest.split(END, 1)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    except ValueError:
-        raise InputError(
-            f"{path}: expected the markers {BEGIN} and {END}, in this order"
-        ) from None
-    _write(path, f"{before}{BEGIN}\n{text}{END}{after}")
+    found = False
+    for name, text in texts.items():
+        begin, end = f"<!-- {name} begin -->", f"<!-- {name} end -->"
+        before, _, rest = page.partition(begin)
+        _, ended, after = rest.partition(end)
+        if ended:
+            found = True
+            page = f"{before}{begin}\n{text}{end}{after}"
+    if not found:
+        wanted = " or ".join(f"<!-- {name} begin --> ... <!-- {name} end -->" for name in texts)
+        raise InputError(f"{path}: expected the markers {wanted}")
+    _write(path, page)
 
 
-def _short(run: Run) -> str:
+def _page(run: Run, make_table: Callable[[Run], str]) -> str:
     source = run.path
     root = Path(__file__).resolve().parents[1]
     if source.resolve().is_relative_to(root):
         source = source.resolve().relative_to(root)
-    return f"{tables.targets(run)}\n\n{tables.where(run)}. Source: `{source}`.\n"
+    return f"{make_table(run)}\n\n{tables.where(run)}. Source: `{source}`.\n"
 
 
 def _long(run: Run) -> str:
@@ -123,7 +126,9 @@ def _parser() -> cli.Parser:
     parser.add_argument("--targets", action="store_true", help="the table of targets only")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write there, not to stdout")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw SVG files into DIR")
-    parser.add_argument("--update", type=Path, metavar="FILE", help="put the targets into a page")
+    parser.add_argument(
+        "--update", type=Path, nargs="+", default=[], metavar="FILE", help="pages with markers"
+    )
     parser.add_argument("--compare", type=Path, metavar="OLD.json", help="an earlier run")
     parser.add_argument(
         "--threshold", type=_share, default=0.05, metavar="X%", help="default: 5%%"

@@ -2,7 +2,6 @@
 """``python benchmarks/small_data.py``: the options for few pictures, trained at equal budget."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ if not __package__:  # started as a file: its folder is on the path in place of 
 
 from scam import cli, evaluate, train
 from scam.errors import InputError
-from scam.files import read_json, write_aside
+from scam.files import read_json, write_json
 from scam.training.run_folder import RunFolder
 
 PROG = "python benchmarks/small_data.py"
@@ -82,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             run = args.out / f"{name}-{seed}"
             _train(run, [*common, *OPTIONS[name], "--seed", str(seed)])
             found[name].append({"seed": seed, **_measured(run)})
-            _store(results, {"common": common, "runs": found})
+            write_json(results, {"common": common, "runs": found})
     print(table(found))
 
 
@@ -110,7 +109,7 @@ def _train(run: Path, arguments: list[str]) -> None:
         folder.discard()  # it was stopped before its first checkpoint
         begun = time.perf_counter()
         train.main([*arguments, "--out", str(run)])
-        _store(run / "seconds.json", {"seconds": time.perf_counter() - begun})
+        write_json(run / "seconds.json", {"seconds": time.perf_counter() - begun})
     elif folder.newest() != folder.step_folder(read_json(config)["training"]["steps"]):
         train.main([*arguments, "--resume", "--out", str(run)])
 
@@ -136,11 +135,6 @@ def _measured(run: Path) -> dict[str, float | None]:
     timed = run / "seconds.json"  # missing where a run was interrupted
     values["s/step"] = read_json(timed)["seconds"] / steps if timed.exists() else None
     return values
-
-
-def _store(path: Path, value: dict[str, Any]) -> None:
-    with write_aside(path) as file:
-        file.write(json.dumps(value, indent=1).encode() + b"\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -30,6 +30,16 @@ def where(run: Run) -> str:
     )
 
 
+def ratios(run: Run) -> str:
+    """What was measured of that which has a target."""
+    rows = []
+    for target in TARGETS:
+        found = None if target.bound(run.device) is None else target.measure(run)
+        if found is not None:
+            rows.append((target.what, target.show(found[0]), found[1]))
+    return table(("what", "measured", "against, or how"), rows)
+
+
 def targets(run: Run) -> str:
     """Every target with what was measured, and whether that meets it."""
     rows = []

@@ -90,7 +90,7 @@ void check(const ModulationParams& p) {
   check_between("batch", p.batch, 0, 65535);
   check_there("x", p.x.data);
   check_pixels("x", p.x, p.channels_last, p.pixels);
-  check_pixels("y", p.y, p.channels_last, p.pixels);
+  check_pixels("pixel_out", p.pixel_out, p.channels_last, p.pixels);
   check_pixels("grad_y", p.grad_y, p.channels_last, p.pixels);
   check_pixels("position", p.position, p.channels_last, p.pixels);
   check_there("mean", p.mean);
@@ -110,7 +110,7 @@ void check(const AttentionParams& p) {
   check_there("x", p.x.data);
   check_pixels("x", p.x, p.channels_last, p.pixels);
   check_pixels("z", p.z, p.channels_last, p.pixels);
-  check_pixels("grad_x", p.grad_x, p.channels_last, p.pixels);
+  check_pixels("pixel_out", p.pixel_out, p.channels_last, p.pixels);
   check_pixels("grad_z", p.grad_z, p.channels_last, p.pixels);
   check_tokens(p.tokens);
   check_labels("labels", p.labels);
@@ -203,7 +203,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("eps", &M::eps)
       .def_readwrite("negative_slope", &M::negative_slope)
       .def_readwrite("x", &M::x)
-      .def_readwrite("y", &M::y)
+      .def_readwrite("pixel_out", &M::pixel_out)
       .def_readwrite("grad_y", &M::grad_y)
       .def_readwrite("position", &M::position)
       .def_readwrite("default_gamma", &M::default_gamma)
@@ -241,7 +241,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("scale", &A::scale)
       .def_readwrite("x", &A::x)
       .def_readwrite("z", &A::z)
-      .def_readwrite("grad_x", &A::grad_x)
+      .def_readwrite("pixel_out", &A::pixel_out)
       .def_readwrite("grad_z", &A::grad_z)
       .def_readwrite("grad_lse", &A::grad_lse)
       .def_readwrite("labels", &A::labels)
@@ -257,7 +257,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
           check_between("strips", p.strips, 1, 65535);
         }));
   m.def("modulation_forward", checked<M>(modulation_forward, [](const M& p) {
-          check_there("y", p.y.data);
+          check_there("pixel_out", p.pixel_out.data);
           check_there("lse", p.lse);
         }));
   m.def("modulation_token_gradients", checked<M>(modulation_token_gradients, [](const M& p) {
@@ -269,12 +269,12 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
         }));
   m.def("modulation_pixel_gradient", checked<M>(modulation_pixel_gradient, [](const M& p) {
           check_there("grad_y", p.grad_y.data);
-          check_there("y", p.y.data);
+          check_there("pixel_out", p.pixel_out.data);
           check_there("lse", p.lse);
           check_there("means", p.means);
         }));
   m.def("pixels_read_forward", checked<A>(pixels_read_forward, [](const A& p) {
-          check_there("out", p.grad_x.data);
+          check_there("pixel_out", p.pixel_out.data);
           check_there("lse", p.lse);
         }));
   m.def("latents_read_forward", checked<A>(latents_read_forward, [](const A& p) {
@@ -283,6 +283,6 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
         }));
   m.def("attention_backward", checked<A>(attention_backward, [](const A& p) {
           check_wide(p);
-          check_there("grad_x", p.grad_x.data);
+          check_there("pixel_out", p.pixel_out.data);
         }));
 }

@@ -3,22 +3,16 @@
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from scam.errors import Elsewhere, InputError, Stopped
+from scam.errors import InputError, PeerExited, Stopped
 
 if TYPE_CHECKING:
     import torch
-
-
-# PyTorch's OpenMP threads wait for each other by spinning. On a machine with other work, two
-# threads that share a core spin against each other: a training step was measured at 14 s in place
-# of 0.5 s, and at 1.9 s with this bound, which costs a tenth where nothing else runs. It is read
-# when torch is first imported, which commands do after this module.
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,6 +35,8 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
     """Call ``main`` and turn an :class:`InputError` into one line on stderr and status 2."""
     warnings.formatwarning = lambda message, *_: f"{prog}: warning: {message}\n"
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # which scam/__init__.py set
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main(None)
     except InputError as error:
@@ -49,8 +45,8 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
     except Stopped as stopped:
         print(f"{prog}: {stopped}", file=sys.stderr)
         sys.exit(143)
-    except Elsewhere as elsewhere:
-        sys.exit(elsewhere.status)
+    except PeerExited as peer:
+        sys.exit(peer.status)
     except BrokenPipeError:
         # `... | head` has read enough; without this Python complains once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every ``SCAM_*`` environment variable: name, values, effect. Each is parsed once.
+"""The environment variables that users set: name, values, effect. Each is read once.
 
 =================  ===================  =======================================================
 SCAM_CHECK         0 (default), 1       look at label *values* too (waits for the device): a
                                         label >= ``num_labels`` of a layout becomes an error
-SCAM_CPU_ISA       plain, avx2, avx512  force the instruction set of the CPU kernels; read by the
-                                        compiled extension. Default: the best the CPU has
-SCAM_BUILD_CPU     auto (default), 1, 0 read by ``pip install``: build the CPU extension if it can
+SCAM_CPU_ISA       auto (default),      instruction set of the CPU kernels, which read it
+                   plain, avx2, avx512  themselves; auto: the best the CPU has
+SCAM_BUILD_CPU     auto (default), 1, 0 read by ``pip install``: build the CPU kernels if they can
                                         be built, always (else fail), never
+SCAM_BUILD_CUDA    auto (default), 1, 0 likewise the CUDA kernels
 =================  ===================  =======================================================
 """
 
@@ -15,8 +16,6 @@ import os
 from functools import cache
 
 from scam.errors import InputError
-
-VARIABLES = ("SCAM_CHECK", "SCAM_CPU_ISA", "SCAM_BUILD_CPU")
 
 
 def _choice(name: str, allowed: tuple[str, ...], default: str) -> str:

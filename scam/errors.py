@@ -17,7 +17,7 @@ class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for
     """
 
 
-class Elsewhere(Exception):  # noqa: N818  # what went wrong did so in another process
+class PeerExited(Exception):  # noqa: N818  # what went wrong did so in another process
     """This process of several ends because another one does, which says why.
 
     Commands print nothing and leave with ``status``.

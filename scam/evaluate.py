@@ -8,21 +8,20 @@ from typing import Any
 
 from scam import cli
 from scam.data import LABEL_SETS
-from scam.errors import InputError
 from scam.evaluation import networks
-from scam.evaluation.bench import Bench, open_bench
-from scam.evaluation.cost import cost_rows
-from scam.evaluation.measure import METRICS, build_meters, in_order, measure
-from scam.evaluation.pictures import Pictures, batch
+from scam.evaluation.measure import build_meters, measure
+from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.evaluation.report import (
     REPORT,
     SHEET,
-    free_folder,
+    expect_unused,
     write_pairs,
     write_report,
     write_sheet,
 )
 from scam.evaluation.rows import render
+from scam.evaluation.setup import open_setup
+from scam.files import free_folder
 
 PROG = "python -m scam.evaluate"
 EXAMPLES = """\
@@ -39,27 +38,22 @@ _SHEET_ROWS = 6
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure in one walk over the pictures, print the table, write the files."""
     args = _parser().parse_args(argv)
-    wanted = _checked(args)
-    bench = open_bench(args)
-    base = Path("evaluation") if bench.run is None else bench.run / "evaluation"
-    folder = free_folder(base / bench.checkpoint.path.name, args.out)
-    print(_heading(bench.facts))
-    # Cost comes first, while nothing else has touched memory.
-    cost = cost_rows(_some(bench, 1)) if "cost" in wanted else []
-    meters, missing = build_meters(bench, args, wanted)
-    write_pairs(folder, bench.stems, bench.donors)
-    write_sheet(folder, _some(bench, _SHEET_ROWS))
-    rows = in_order([*measure(bench, meters, args.batch_size), *missing, *cost])
-    write_report(folder, bench.facts, rows)
+    options = _options(args)
+    setup = open_setup(options)
+    out: Path | None = args.out
+    if out is not None:
+        expect_unused(out)
+    print(_heading(setup.facts))
+    meters, known = build_meters(setup)
+    if out is None:
+        base = Path("evaluation") if setup.run is None else setup.run / "evaluation"
+        out = free_folder(base / setup.checkpoint.path.name)
+    write_pairs(out, setup.stems, setup.donors)
+    write_sheet(out, setup.some(_SHEET_ROWS))
+    rows = measure(setup, meters, known)
+    write_report(out, setup.facts, rows)
     print(render(rows))
-    print(f"sheet: {folder / SHEET}\nreport: {folder / REPORT}")
-
-
-def _some(bench: Bench, count: int) -> Pictures:
-    """At most ``count`` pictures spread over the test set."""
-    count = min(count, len(bench.test))
-    indices = [i * len(bench.test) // count for i in range(count)]
-    return batch(bench.painter, bench.test, bench.donors, indices)
+    print(f"sheet: {out / SHEET}\nreport: {out / REPORT}")
 
 
 def _heading(facts: dict[str, Any]) -> str:
@@ -72,20 +66,12 @@ def _heading(facts: dict[str, Any]) -> str:
     )
 
 
-def _checked(args: argparse.Namespace) -> list[str]:
-    wanted = args.metrics.split(",") if args.metrics else list(METRICS)
-    for name in wanted:
-        if name not in METRICS:
-            raise InputError(f"--metrics {name}: expected some of {','.join(METRICS)}")
-    for name, least in (
-        ("batch_size", 1), ("seed", 0), ("max_pictures", 2), ("reference_pictures", 2),
-    ):  # fmt: skip
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise InputError(f"--{name.replace('_', '-')} {value}: expected {least} or more")
-    if args.extractor is not None and args.dinov2_weights is not None:
-        raise InputError("--extractor, --dinov2-weights: give one of the two")
-    return wanted
+def _options(args: argparse.Namespace) -> EvaluationOptions:
+    """What was typed; ``--out`` is the command's own."""
+    given = {name: value for name, value in vars(args).items() if name != "out"}
+    given["metrics"] = tuple(args.metrics.split(","))
+    given["background_labels"] = tuple(args.background_labels)
+    return EvaluationOptions(**given)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,7 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.Parser(PROG, "Measure a trained model.", f"{EXAMPLES}\n\nmetrics:\n{listed}")
     parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
     parser.add_argument(
-        "--metrics", metavar="NAME,...", help="which of those below (default: all)"
+        "--metrics",
+        metavar="NAME,...",
+        default=",".join(METRICS),
+        help="which of those below (default: all)",
     )
     parser.add_argument(
         "--out", type=Path, help="folder for report.json, pairs.json and sheet.png"

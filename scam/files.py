@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files and folders that are either whole or absent, whatever kills the process meanwhile.
 
-Everything is written beside its target under a hidden ``.partial`` name, forced to the disk and
-then renamed. Whatever cannot be written is an :class:`InputError` that names it and the cause.
+Everything is written beside its target as ``.NAME.PROCESS.partial``, forced to the disk and then
+renamed. Whatever cannot be written is an :class:`InputError` that names it and the cause.
 """
 
+import contextlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from scam.errors import InputError
+
+_ASIDE = re.compile(r"\.(?P<name>.+?)(\.(?P<process>\d+))?\.(partial|old)")
 
 
 @contextmanager
@@ -27,8 +32,7 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         InputError: the disk refuses (full, read-only, no permission, a file in the way).
     """
     path = Path(path)
-    # The process id keeps two processes that write the same file apart.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _aside(path, "partial")
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -54,19 +58,32 @@ def folder_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         InputError: the disk refuses (full, read-only, no permission, a file in the way).
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    with _naming(path):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            yield partial
-            for file in partial.iterdir():
-                _sync(file)
-            _sync(partial)
-            _put_in_place(partial, path)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+    with _naming(path), _filled_aside(path) as partial:
+        yield partial
+        _sync_files(partial)
+        _put_in_place(partial, path)
+
+
+@contextmanager
+def files_aside(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
+    """Give an empty folder to fill; its files ``names`` move to ``folder`` if the block succeeds.
+
+    They do so in that order, each replacing an earlier one in one step; other files that
+    ``folder`` holds stay. Missing parent folders are made.
+
+    Raises:
+        InputError: the disk refuses (full, read-only, no permission, a file in the way).
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"cannot write {folder}: is a file, expected a folder")
+    with _naming(folder), _filled_aside(folder / "files") as partial:
+        yield partial
+        _sync_files(partial)
+        for name in names:
+            os.replace(partial / name, folder / name)
+        partial.rmdir()
+        _sync(folder)
 
 
 def expect_writable(path: str | os.PathLike[str]) -> None:
@@ -83,8 +100,27 @@ def expect_writable(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: cannot be written: {reason}")
 
 
+def free_folder(base: Path) -> Path:
+    """Make the first of base, base-2, base-3, ... that is not there yet: this process's alone.
+
+    Raises:
+        InputError: the disk refuses.
+    """
+    candidate, number = base, 1
+    with _naming(base):
+        base.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                candidate.mkdir()
+                return candidate
+            except FileExistsError:
+                number += 1
+                candidate = base.with_name(f"{base.name}-{number}")
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder so that nobody ever sees half of it under its own name."""
+    # Without a process in the name: nobody fills it, whoever finds it may remove the rest.
     partial = path.with_name(f".{path.name}.partial")
     with _naming(path, "remove"):
         shutil.rmtree(partial, ignore_errors=True)
@@ -92,20 +128,53 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(partial)
 
 
-def sweep(folder: Path) -> None:
-    """Clear what a killed process left in ``folder``; does nothing if there is no such folder."""
+def sweep(folder: Path, *, locked: bool = False) -> None:
+    """Clear what killed processes left in ``folder``; does nothing if there is no such folder.
+
+    What a process that still runs on this machine is writing stays. locked: the caller keeps all
+    other processes out of ``folder``, so that nothing there can be theirs.
+    """
     with _naming(folder, "clean up"):
-        for old in folder.glob(".*.old"):
-            path = old.with_name(old.name[1 : -len(".old")])
-            if path.exists():
-                shutil.rmtree(old)
-            else:
-                os.replace(old, path)
-        for partial in folder.glob(".*.partial"):
-            if partial.is_dir():
-                shutil.rmtree(partial)
-            else:
-                partial.unlink(missing_ok=True)
+        for old, name in _left_over(folder, "old", locked):
+            with contextlib.suppress(FileNotFoundError):  # somebody else sweeps too
+                if (folder / name).exists():
+                    shutil.rmtree(old)
+                else:
+                    os.replace(old, folder / name)
+        for partial, _ in _left_over(folder, "partial", locked):
+            _discard(partial)
+
+
+def _left_over(folder: Path, kind: str, locked: bool = False) -> Iterator[tuple[Path, str]]:
+    """What no running process writes or keeps in ``folder``, and for which name there."""
+    for path in sorted(folder.glob(f".*.{kind}")):
+        match = _ASIDE.fullmatch(path.name)
+        if match is None:
+            continue
+        process = match["process"]
+        if locked or process is None or not _is_running(int(process)):
+            yield path, match["name"]
+
+
+def _discard(partial: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink()
+
+
+def _is_running(process: int) -> bool:
+    """Whether this machine has such a process; True where that cannot be asked."""
+    if sys.platform == "win32":  # where os.kill ends it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -131,10 +200,31 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         file.write(json.dumps(value, indent=2).encode() + b"\n")
 
 
+def _aside(path: Path, kind: str) -> Path:
+    """Where this process keeps ``path`` meanwhile: no two write the same file."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+
+
+@contextmanager
+def _filled_aside(path: Path) -> Iterator[Path]:
+    """An empty folder beside ``path``, removed if the block raises."""
+    partial = _aside(path, "partial")
+    for stale, name in _left_over(path.parent, "partial"):
+        if name == path.name:
+            _discard(stale)
+    _discard(partial)  # of an earlier process with our number
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
 def _put_in_place(partial: Path, path: Path) -> None:
     # No portable call exchanges two folders: between the renames only `.old` holds the previous
     # one, and `sweep` brings it back after a kill.
-    old = path.with_name(f".{path.name}.old")
+    old = _aside(path, "old")
     if path.exists():
         os.replace(path, old)
     try:
@@ -145,6 +235,12 @@ def _put_in_place(partial: Path, path: Path) -> None:
         raise
     _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_files(folder: Path) -> None:
+    for file in folder.iterdir():
+        _sync(file)
+    _sync(folder)
 
 
 def _sync(path: Path) -> None:

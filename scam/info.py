@@ -11,7 +11,7 @@ import torch
 from scam import env
 from scam.cli import Parser, run
 from scam.ops import dispatch
-from scam.ops.problem import ATTENTION, MODULATION, Problem
+from scam.ops.problem import ATTENTION, MODULATION, Problem, capability_of
 from scam.version import __version__
 
 BUILD_INFO = Path(__file__).with_name("_build_info.json")
@@ -37,7 +37,8 @@ def report() -> str:
     for op in (ATTENTION, MODULATION):
         lines += [f"backends of {op} (fp32)"]
         for device in _devices():
-            problem = Problem(device, torch.float32, op=op)
+            capability = capability_of(torch.empty(0, device=device).device)
+            problem = Problem(device, torch.float32, op=op, capability=capability)
             for name, why in dispatch.explain_problem(problem).items():
                 detail = dispatch.describe(name) if not why else f"no: {', '.join(why)}"
                 lines.append(f"  {name} on {device}: {detail}")

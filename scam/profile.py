@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m scam.profile``: where the time and memory of a training step go."""
 
-import json
+import argparse
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scam import cli
 from scam.errors import InputError
-from scam.files import write_aside
+from scam.files import write_aside, write_json
 from scam.models import PRESETS, ModelConfig, preset
 from scam.profiling import table
 
 if TYPE_CHECKING:
     import torch
 
-    from scam.profiling import ModuleCost
+    from scam.profiling import ModuleCost, Scopes
 
 PROG = "python -m scam.profile"
 EXAMPLES = """\
@@ -60,13 +60,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(table.render(found))
     if args.out:
         path = Path(args.out) / "profile.json"
-        with write_aside(path) as file:
-            file.write(json.dumps({**facts, "variants": found}, indent=1).encode())
+        write_json(path, {**facts, "variants": found})
         print(f"profile: {path}")
 
 
 def _measure(
-    config: ModelConfig, device: "torch.device", fused: bool, args: Any, trace: Path | None
+    config: ModelConfig,
+    device: "torch.device",
+    fused: bool,
+    args: argparse.Namespace,
+    trace: Path | None,
 ) -> dict[str, Any]:
     """One variant: a step under memory hooks, timed steps, a profiled step."""
     import torch
@@ -113,7 +116,7 @@ def _measure(
 
 
 def _profiled(
-    step: Any, scopes: Any, device: "torch.device", trace: Path | None
+    step: Callable[[], None], scopes: "Scopes", device: "torch.device", trace: Path | None
 ) -> "dict[str, ModuleCost]":
     from scam.profiling import module_times
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from scam import cli
+from scam.data.convert import evenly
 from scam.data.parallel import spread
-from scam.editing.edit import paint
 from scam.editing.latents import mean
-from scam.editing.naming import counted, naming
+from scam.editing.naming import naming
 from scam.editing.paste import Pixels
 from scam.editing.pictures import Picture, label_tensor, resized, to_pixels
 from scam.editing.sources import Finder, Folder, encode
@@ -22,6 +22,7 @@ from scam.errors import InputError
 from scam.files import expect_writable, sweep
 from scam.models.latents import Latents
 from scam.training.loading import Checkpoint, load_checkpoint
+from scam.words import counted
 
 PROG = "python -m scam.styles"
 EXAMPLES = """\
@@ -82,12 +83,12 @@ def average(words: Sequence[str]) -> None:
     if folder is None:
         raise InputError(f"--data {args.data}: expected a data folder, or mannequins")
     path = _free_path(args, finder, args.name)
-    count = min(len(folder.stems), args.max_pictures or len(folder.stems))
-    stems = [folder.stems[i * len(folder.stems) // count] for i in range(count)]
+    every = len(folder.stems)
+    stems = [folder.stems[i] for i in evenly(every, args.max_pictures or every)]
     latents = mean(_encoded(folder, stems, checkpoint), checkpoint.model.token_labels)
     latents = latents.to(checkpoint.model.token_labels.device)
     shown = _paint_first(folder.load(stems[0]), latents, checkpoint)
-    source = f"mean of {counted(count, 'picture')} of {folder.name}"
+    source = f"mean of {counted(len(stems), 'picture')} of {folder.name}"
     _save(path, checkpoint, latents, source, shown)
 
 
@@ -125,7 +126,7 @@ def _encoded(folder: Folder, stems: Sequence[str], checkpoint: Checkpoint) -> It
 def _paint_first(picture: Picture, latents: Latents, checkpoint: Checkpoint) -> Pixels:
     model = checkpoint.model
     labels = label_tensor(picture.labels, model.config.size, latents.tokens.device)
-    return to_pixels(paint(model, labels, latents)[0])
+    return to_pixels(model.generate(labels, latents, model.fixed_noise())[0])
 
 
 def _save(

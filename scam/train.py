@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from scam import cli
 from scam.data import PairDataset
-from scam.errors import Elsewhere, InputError
+from scam.errors import InputError, PeerExited
 from scam.models import ModelConfig
 from scam.training.distributed import World, join
 from scam.training.flags import named_as_flags, train_parser
+from scam.training.job import Job
 from scam.training.lock import locked
-from scam.training.loop import Job, train
+from scam.training.loop import train
 from scam.training.options import TrainOptions
 from scam.training.run_folder import RunFolder
 from scam.training.settings import (
@@ -48,7 +49,7 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
         try:
             job = _job(folder, sources, device, world)
             sheet = train(job, resume=resume, heading=_heading(job))
-        except (InputError, Elsewhere):
+        except (InputError, PeerExited):
             if world.is_main and not resume and folder.newest() is None:
                 folder.discard()
             raise
@@ -82,9 +83,10 @@ def _job(folder: RunFolder, sources: Sources, device: "torch.device", world: Wor
     """Everything the run works on."""
     model = ModelConfig.from_dict(folder.config.get("model", {}))
     options = TrainOptions.from_dict(folder.config.get("training", {}))
-    learn, held_out = sources
-    learning = PairDataset(learn, model.size, flip=options.flip)
-    return Job(folder, model, options, learning, PairDataset(held_out, model.size), device, world)
+    train_source, val_source = sources
+    train_data = PairDataset(train_source, model.size, flip=options.flip)
+    val_data = PairDataset(val_source, model.size)
+    return Job(folder, model, options, train_data, val_data, device, world)
 
 
 def _heading(job: Job) -> str:

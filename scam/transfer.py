@@ -15,7 +15,7 @@ from scam.editing import batch, fingerprint
 from scam.editing.donors import FORM, Donor, parse_donor
 from scam.editing.edit import Edited, Settings
 from scam.editing.editor import Editor
-from scam.editing.naming import counted, naming
+from scam.editing.naming import naming
 from scam.editing.pictures import Picture, label_tensor, resized, to_image
 from scam.editing.sources import Finder, Folder, digest
 from scam.editing.styles import Style
@@ -23,6 +23,7 @@ from scam.errors import InputError
 from scam.files import expect_writable, write_aside
 from scam.training.loading import load_checkpoint
 from scam.training.sheet import save_sheet
+from scam.words import counted
 
 PROG = "python -m scam.transfer"
 EXAMPLES = """\

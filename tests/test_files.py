@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
 from scam.errors import InputError
-from scam.files import expect_writable, folder_aside, remove_folder, sweep, write_aside
+from scam.files import (
+    expect_writable,
+    files_aside,
+    folder_aside,
+    free_folder,
+    remove_folder,
+    sweep,
+    write_aside,
+)
 
 
 def names(folder):
@@ -49,10 +59,10 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch
 
 def fill(path, aside, error):
     with aside(path) as target:
-        if aside is folder_aside:
-            (target / "x").touch()
-        else:
+        if aside is write_aside:
             target.write(b"x")
+        else:
+            (target / "x").touch()
         raise error
 
 
@@ -123,7 +133,7 @@ def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatc
 def test_sweep_clears_partial_ones_and_brings_back_old_ones(tmp_path):
     (tmp_path / ".a.partial").mkdir()
     (tmp_path / ".a.partial" / "x").touch()
-    (tmp_path / ".b.json.123.partial").touch()
+    (tmp_path / ".b.json.99999999.partial").touch()
     (tmp_path / ".c.old").mkdir()
     (tmp_path / ".c.old" / "was c").touch()
     (tmp_path / ".d.old").mkdir()
@@ -134,6 +144,77 @@ def test_sweep_clears_partial_ones_and_brings_back_old_ones(tmp_path):
     assert names(tmp_path / "c") == ["was c"]
     assert names(tmp_path / "d") == ["new d"]
     sweep(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def running():
+    """The number of another process, which lives as long as the test."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process.pid
+    process.communicate(b"\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say who is running")
+def test_sweep_spares_what_a_running_process_writes(tmp_path, running):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    for number in (running, process.pid):
+        (tmp_path / f".a.png.{number}.partial").touch()
+        (tmp_path / f".b.{number}.partial").mkdir()
+        (tmp_path / f".c.{number}.old").mkdir()
+    theirs = sorted([f".a.png.{running}.partial", f".b.{running}.partial", f".c.{running}.old"])
+    sweep(tmp_path)
+    assert names(tmp_path) == [*theirs, "c"]
+    with folder_aside(tmp_path / "b"), write_aside(tmp_path / "a.png"):
+        sweep(tmp_path)
+    assert names(tmp_path) == [*theirs, "a.png", "b", "c"]
+    sweep(tmp_path, locked=True)
+    assert names(tmp_path) == ["a.png", "b", "c"]
+
+
+def test_two_processes_fill_folders_of_one_name(tmp_path, running):
+    other = tmp_path / f".a.{running}.partial"
+    other.mkdir()
+    stale = tmp_path / ".a.99999999.partial"
+    stale.mkdir()
+    with folder_aside(tmp_path / "a") as ours:
+        assert other.is_dir()
+        assert not stale.exists()
+        assert str(os.getpid()) in ours.name
+    assert names(tmp_path) == sorted([other.name, "a"])
+
+
+def test_files_move_in_the_order_given_and_spare_others(tmp_path, monkeypatch):
+    folder = tmp_path / "new" / "a"
+    moved = []
+    replace = os.replace
+
+    def follow(source, target):
+        moved.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", follow)
+    for text in ("one", "two"):
+        with files_aside(folder, ["z", "b"]) as partial:
+            for name in ("b", "z"):
+                (partial / name).write_text(text)
+            assert (folder / "b").exists() == (text == "two")
+        (folder / "mine").touch()
+    assert moved == ["z", "b"] * 2
+    assert names(folder) == ["b", "mine", "z"]
+    assert (folder / "b").read_text() == (folder / "z").read_text() == "two"
+    with pytest.raises(ZeroDivisionError):
+        fill(folder, lambda path: files_aside(path, ["x"]), ZeroDivisionError)
+    assert names(folder) == ["b", "mine", "z"]
+
+
+def test_a_free_folder_is_somebody_s_at_once(tmp_path):
+    base = tmp_path / "runs" / "step"
+    assert [free_folder(base).name for _ in range(3)] == ["step", "step-2", "step-3"]
+    assert names(base.parent) == ["step", "step-2", "step-3"]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=rf"write .*: {tmp_path}/file is a file, expected a fol"):
+        free_folder(tmp_path / "file" / "x")
 
 
 def test_a_removed_folder_is_never_half_there(tmp_path, monkeypatch):

@@ -124,7 +124,7 @@ def _needs_half_on_cuda(name: str) -> Any:
 
 def _xformers_refuses(inputs: Inputs, backward: bool) -> str | None:
     if importlib.util.find_spec("xformers") is None:
-        return "xformers is not installed (pip install scam[bench])"
+        return "xformers is not installed (pip install -e '.[bench]')"
     refusal: str | None = _needs_half_on_cuda("xformers")(inputs, backward)
     return refusal
 

@@ -11,7 +11,7 @@
 #pragma once
 
 #include <sca_cuda/attention_latents.cuh>
-#include <sca_cuda/sight.cuh>
+#include <sca_cuda/visibility.cuh>
 
 namespace sca {
 
@@ -32,16 +32,17 @@ struct AttentionGradients {
   }
 
   // Probabilities and gradients of probabilities of a unit.
-  SCA_DEVICE void weigh(const Sight<T, last>& sight, const Slots& slots, const Tile<T, last>& z,
-                        const Unit& unit, float (&weights)[4], float (&gradients)[4]) const {
+  SCA_DEVICE void weigh(const Visibility<T, last>& visible, const Slots& slots,
+                        const Tile<T, last>& z, const Unit& unit, float (&weights)[4],
+                        float (&gradients)[4]) const {
     if (pixels_read) {
-      sight.recompute(weights, unit);
+      visible.recompute(weights, unit);
     } else {
       const Pair lse = scalars_of(p.tokens, batch, unit, 0);
       const Rows<T> rows(p.tokens, batch, unit, 0, p.channels);
 #pragma unroll
       for (int i = 0; i < 4; ++i) weights[i] = 0;
-      multiply_rows(weights, sight.x, sight.tile_pixel, rows, p.channels);
+      multiply_rows(weights, visible.x, visible.tile_pixel, rows, p.channels);
       const int token = 2 * (lane & 3);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
@@ -54,21 +55,21 @@ struct AttentionGradients {
     const Rows<T> rows(p.tokens, batch, unit, 1, p.channels);
 #pragma unroll
     for (int i = 0; i < 4; ++i) gradients[i] = 0;
-    multiply_rows(gradients, z, sight.tile_pixel, rows, p.channels);
+    multiply_rows(gradients, z, visible.tile_pixel, rows, p.channels);
   }
 
   // w and d: probabilities of a unit and gradients of its products.
   SCA_DEVICE void look(int stage, const Unit& unit) {
     const Slots& slots = extras.slots[stage];
     const Tile<T, last> x = tile(stage, 0), z = tile(stage, 1);
-    Sight<T, last> sight(p.tokens, p.channels, p.scale, x, x, false, batch, 16 * warp, unit.head,
-                         unit.head + 1);
-    sight.set_lse(p.lse + (batch * p.heads + head) * p.pixels, 0, slots.pixel);
+    Visibility<T, last> visible(p.tokens, p.channels, p.scale, x, x, false, batch, 16 * warp,
+                                unit.head, unit.head + 1);
+    visible.set_lse(p.lse + (batch * p.heads + head) * p.pixels, 0, slots.pixel);
     if constexpr (pixels_read) {
       float sum[2] = {0, 0};
       for_each_unit(unit.head, first, end_token, [&](const Unit& other) {
         float weights[4], gradients[4];
-        weigh(sight, slots, z, other, weights, gradients);
+        weigh(visible, slots, z, other, weights, gradients);
 #pragma unroll
         for (int r = 0; r < 2; ++r)
           sum[r] += quad_sum(weights[2 * r] * gradients[2 * r] +
@@ -91,7 +92,7 @@ struct AttentionGradients {
 #pragma unroll
       for (int i = 0; i < 4; ++i) d[i] = w[i] * (d[i] - sum[i >> 1]) * p.scale;
     } else {
-      weigh(sight, slots, z, unit, w, d);
+      weigh(visible, slots, z, unit, w, d);
       const Pair offset = scalars_of(p.tokens, batch, unit, 1);
 #pragma unroll
       for (int i = 0; i < 4; ++i)
@@ -151,7 +152,7 @@ struct AttentionGradients {
         continue;
       }
       const auto pixel_at = [&](int i) { return extras.slots[stage].pixel[16 * warp + i]; };
-      store_block<T, last>(dx, p.grad_x, batch, head, c, pixel_at);
+      store_block<T, last>(dx, p.pixel_out, batch, head, c, pixel_at);
       if (values) store_block<T, last>(dz, p.grad_z, batch, head, c, pixel_at);
     }
   }
@@ -180,7 +181,7 @@ struct AttentionGradients {
       if (!single()) return;
       sync_block();
       const Slots& slots = extras.slots[stage];
-      drain(tile(stage, 0), p.grad_x, batch, head, pixels, p.channels, slots);
+      drain(tile(stage, 0), p.pixel_out, batch, head, pixels, p.channels, slots);
       if (!pixels_read && p.z.data)
         drain(tile(stage, 1), p.grad_z, batch, head, pixels, p.channels, slots);
     };

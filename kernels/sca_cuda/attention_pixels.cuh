@@ -2,7 +2,7 @@
 // Pixels read latents, forward: out_i = sum_j P_ij value_j over the latents of the pixel's label.
 #pragma once
 
-#include <sca_cuda/sight.cuh>
+#include <sca_cuda/visibility.cuh>
 
 namespace sca {
 
@@ -20,33 +20,33 @@ SCA_KERNEL(128, 4) pixels_read(SCA_PARAMS(AttentionParams) p) {
   const int mine = warp_first + (thread() & 15);
   Range range = {0, 0};
   if (mine < p.pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
-  Sight<T, last> sight(p.tokens, p.channels, p.scale, x, x, false, batch, 16 * warp, token_head,
-                       token_head + 1);
-  sight.set_lse(p.lse + (batch * p.heads + head) * p.pixels, 0, warp_first, p.pixels);
-  sight.look(range);
+  Visibility<T, last> visible(p.tokens, p.channels, p.scale, x, x, false, batch, 16 * warp,
+                              token_head, token_head + 1);
+  visible.set_lse(p.lse + (batch * p.heads + head) * p.pixels, 0, warp_first, p.pixels);
+  visible.set_range(range);
   wait_copies<0>();
-  sight.single = !any_of_block(!sight.single);
+  visible.single = !any_of_block(!visible.single);
 
-  sight.attend();
+  visible.attend();
   for (int c = 0; c < p.channels; c += 16) {
     Block out = no_block();
-    sight.for_each([&](const Unit& unit, uint32_t members) {
+    visible.for_each([&](const Unit& unit, uint32_t members) {
       float w[4];
-      sight.probabilities(w, unit);
+      visible.probabilities(w, unit);
       mix<T, last>(out, split_weights<T>(w), Rows<T>(p.tokens, batch, unit, 1, p.channels), c,
                    members);
     });
-    if (sight.single) {
+    if (visible.single) {
       x.set_block(16 * warp, c, out);
     } else {
-      store_block<T, last>(out, p.grad_x, batch, head, c, [&](int i) {
+      store_block<T, last>(out, p.pixel_out, batch, head, c, [&](int i) {
         return warp_first + i < p.pixels ? warp_first + i : -1;
       });
     }
   }
-  if (!sight.single) return;
+  if (!visible.single) return;
   sync_block();
-  drain(x, p.grad_x, batch, head, pixels, p.channels, first, p.pixels);
+  drain(x, p.pixel_out, batch, head, pixels, p.channels, first, p.pixels);
 }
 
 }  // namespace sca

@@ -2,7 +2,7 @@
 // Modulation, forward: every pixel mixes the gamma and beta of the tokens of its label.
 #pragma once
 
-#include <sca_cuda/sight.cuh>
+#include <sca_cuda/visibility.cuh>
 
 namespace sca {
 
@@ -68,16 +68,16 @@ SCA_DEVICE void add_default(Block& block, const View& view, int64_t batch, int c
 // Scale - 1 and shift of channels c ... c + 15.
 template <class T, bool last>
 SCA_DEVICE void mix_modulation(Block& scale, Block& shift, const ModulationParams& p,
-                               const Sight<T, last>& sight, int c) {
+                               const Visibility<T, last>& visible, int c) {
   scale = shift = no_block();
-  add_default<T, last>(scale, p.default_gamma, sight.batch, c, sight.blind);
-  add_default<T, last>(shift, p.default_beta, sight.batch, c, sight.blind);
-  sight.for_each([&](const Unit& unit, uint32_t members) {
+  add_default<T, last>(scale, p.default_gamma, visible.batch, c, visible.blind);
+  add_default<T, last>(shift, p.default_beta, visible.batch, c, visible.blind);
+  visible.for_each([&](const Unit& unit, uint32_t members) {
     float w[4];
-    sight.probabilities(w, unit);
+    visible.probabilities(w, unit);
     const Weights weights = split_weights<T>(w);
-    mix<T, last>(scale, weights, Rows<T>(p.tokens, sight.batch, unit, 1, p.channels), c, members);
-    mix<T, last>(shift, weights, Rows<T>(p.tokens, sight.batch, unit, 2, p.channels), c, members);
+    mix<T, last>(scale, weights, Rows<T>(p.tokens, visible.batch, unit, 1, p.channels), c, members);
+    mix<T, last>(shift, weights, Rows<T>(p.tokens, visible.batch, unit, 2, p.channels), c, members);
   });
 }
 
@@ -96,19 +96,19 @@ SCA_KERNEL(128, 4) modulate(SCA_PARAMS(ModulationParams) p) {
   const int mine = warp_first + (thread() & 15);
   Range range = {0, 0};
   if (mine < p.pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
-  Sight<T, last> sight(p.tokens, p.channels, 1.0f, x, position, p.position.data, batch, 16 * warp,
-                       0, p.tokens.heads);
-  sight.set_lse(p.lse + batch * p.tokens.heads * p.pixels, p.pixels, warp_first, p.pixels);
+  Visibility<T, last> visible(p.tokens, p.channels, 1.0f, x, position, p.position.data, batch,
+                              16 * warp, 0, p.tokens.heads);
+  visible.set_lse(p.lse + batch * p.tokens.heads * p.pixels, p.pixels, warp_first, p.pixels);
   Lane<T, last> lane;
   lane.set_pixels(p, batch, warp_first);
-  sight.look(range);
+  visible.set_range(range);
   wait_copies<0>();
-  sight.single = !any_of_block(!sight.single);
+  visible.single = !any_of_block(!visible.single);
 
-  sight.attend();
+  visible.attend();
   for (int c = 0; c < p.channels; c += 16) {
     Block scale, shift;
-    mix_modulation(scale, shift, p, sight, c);
+    mix_modulation(scale, shift, p, visible, c);
     lane.set_channels(p, batch, c);
     Block y = x.block(16 * warp, c);
 #pragma unroll
@@ -119,17 +119,17 @@ SCA_KERNEL(128, 4) modulate(SCA_PARAMS(ModulationParams) p) {
             lane.activated(y.v[e][i], scale.v[e][i], shift.v[e][i], i >> 1, e, i & 1);
         y.v[e][i] = before > 0 ? before : before * p.negative_slope;
       }
-    if (sight.single) {
+    if (visible.single) {
       x.set_block(16 * warp, c, y);
     } else {
-      store_block<T, last>(y, p.y, batch, 0, c, [&](int i) {
+      store_block<T, last>(y, p.pixel_out, batch, 0, c, [&](int i) {
         return warp_first + i < p.pixels ? warp_first + i : -1;
       });
     }
   }
-  if (!sight.single) return;
+  if (!visible.single) return;
   sync_block();
-  drain(x, p.y, batch, 0, pixels, p.channels, first, p.pixels);
+  drain(x, p.pixel_out, batch, 0, pixels, p.channels, first, p.pixels);
 }
 
 }  // namespace sca

@@ -28,29 +28,29 @@ SCA_KERNEL(128, SCA_FOUR_BLOCKS) modulation_gradient_of_x(SCA_PARAMS(ModulationP
   const int mine = warp_first + (thread() & 15);
   Range range = {0, 0};
   if (mine < p.pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
-  Sight<T, last> sight(p.tokens, p.channels, 1.0f, x, position, p.position.data, batch, 16 * warp,
-                       0, p.tokens.heads);
-  sight.set_lse(p.lse + batch * p.tokens.heads * p.pixels, p.pixels, warp_first, p.pixels);
+  Visibility<T, last> visible(p.tokens, p.channels, 1.0f, x, position, p.position.data, batch,
+                              16 * warp, 0, p.tokens.heads);
+  visible.set_lse(p.lse + batch * p.tokens.heads * p.pixels, p.pixels, warp_first, p.pixels);
   Lane<T, last> lane;
   lane.set_pixels(p, batch, warp_first);
-  sight.look(range);
+  visible.set_range(range);
   wait_copies<0>();
-  sight.single = !any_of_block(!sight.single);
+  visible.single = !any_of_block(!visible.single);
 
-  sight.recall();
-  pass_activation(p, sight, lane, gradient);
+  visible.recall();
+  pass_activation(p, visible, lane, gradient);
   float kept[4] = {0, 0, 0, 0};  // gradient of the scores, where each pixel has one unit
-  for_each_range(sight.range, [&](int begin, int end, uint32_t members) {
+  for_each_range(visible.range, [&](int begin, int end, uint32_t members) {
     for (int head = 0; head < p.tokens.heads; ++head) {
       float sum[2], w[4], d[4];
-      products_of_head(sum, w, d, p, sight, gradient, Unit{head, begin, 8}, begin, end);
+      products_of_head(sum, w, d, p, visible, gradient, Unit{head, begin, 8}, begin, end);
       score_gradients(d, w, sum);
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
         if (!row_in(members, r)) continue;
         kept[2 * r] = d[2 * r];
         kept[2 * r + 1] = d[2 * r + 1];
-        if (!sight.single && (thread() & 3) == 0)
+        if (!visible.single && (thread() & 3) == 0)
           sums[head * pixels + 16 * warp + row + 8 * r] = sum[r];
       }
     }
@@ -60,18 +60,18 @@ SCA_KERNEL(128, SCA_FOUR_BLOCKS) modulation_gradient_of_x(SCA_PARAMS(ModulationP
   const float* means = p.means + batch * 2 * p.channels;
   for (int c = 0; c < p.channels; c += 16) {
     Block scale, shift, dx = no_block();
-    mix_modulation(scale, shift, p, sight, c);
-    sight.for_each([&](const Unit& unit, uint32_t members) {
+    mix_modulation(scale, shift, p, visible, c);
+    visible.for_each([&](const Unit& unit, uint32_t members) {
       float d[4];
-      if (sight.single) {
+      if (visible.single) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) d[i] = kept[i];
       } else {
         float w[4], sum[2];
         for (int r = 0; r < 2; ++r)
           sum[r] = row_in(members, r) ? sums[unit.head * pixels + 16 * warp + row + 8 * r] : 0.0f;
-        sight.probabilities(w, unit);
-        weight_gradients(d, p, sight, gradient, unit);
+        visible.probabilities(w, unit);
+        weight_gradients(d, p, visible, gradient, unit);
         score_gradients(d, w, sum);
       }
       const Rows<T> keys(p.tokens, batch, unit, 0, p.channels);
@@ -90,17 +90,17 @@ SCA_KERNEL(128, SCA_FOUR_BLOCKS) modulation_gradient_of_x(SCA_PARAMS(ModulationP
                               normal * load(means + p.channels + channel);
         dx.v[e][i] += lane.rstd[which] * centred;
       }
-    if (sight.single) {
+    if (visible.single) {
       x.set_block(16 * warp, c, dx);
     } else {
-      store_block<T, last>(dx, p.y, batch, 0, c, [&](int i) {
+      store_block<T, last>(dx, p.pixel_out, batch, 0, c, [&](int i) {
         return warp_first + i < p.pixels ? warp_first + i : -1;
       });
     }
   }
-  if (!sight.single) return;
+  if (!visible.single) return;
   sync_block();
-  drain(x, p.y, batch, 0, pixels, p.channels, first, p.pixels);
+  drain(x, p.pixel_out, batch, 0, pixels, p.channels, first, p.pixels);
 }
 
 }  // namespace sca

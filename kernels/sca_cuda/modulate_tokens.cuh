@@ -50,27 +50,27 @@ struct TokenGradients {
     const Slots& slots = extras.slots[stage];
     const int row = 16 * warp + (lane >> 2);
     const Tile<T, last> gradient = tile(stage, 1);
-    Sight<T, last> sight(p.tokens, p.channels, 1.0f, tile(stage, 0), tile(stage, 2),
-                         p.position.data, batch, 16 * warp, 0, p.tokens.heads);
-    sight.set_lse(p.lse + batch * p.tokens.heads * p.pixels, p.pixels, slots.pixel);
+    Visibility<T, last> visible(p.tokens, p.channels, 1.0f, tile(stage, 0), tile(stage, 2),
+                                p.position.data, batch, 16 * warp, 0, p.tokens.heads);
+    visible.set_lse(p.lse + batch * p.tokens.heads * p.pixels, p.pixels, slots.pixel);
     const bool there = slots.pixel[16 * warp + (lane & 15)] >= 0;
-    sight.look(there ? Range{first, end_token} : Range{0, 0});
-    sight.single = p.tokens.heads == 1 && end_token - first <= 8;
-    sight.recall();
+    visible.set_range(there ? Range{first, end_token} : Range{0, 0});
+    visible.single = p.tokens.heads == 1 && end_token - first <= 8;
+    visible.recall();
     Lane<T, last> own;
 #pragma unroll
     for (int i = 0; i < Axes<last>::PIXELS; ++i)
       own.set_pixel(i, p, batch, slots.pixel[16 * warp + Axes<last>::pixel(i)]);
-    pass_activation(p, sight, own, gradient);
+    pass_activation(p, visible, own, gradient);
 
     float w[4] = {0, 0, 0, 0}, d[4] = {0, 0, 0, 0};
     if (unit.count > 0) {
       float sum[2];
-      products_of_head(sum, w, d, p, sight, gradient, unit, first, end_token);
+      products_of_head(sum, w, d, p, visible, gradient, unit, first, end_token);
       score_gradients(d, w, sum);
     } else if ((lane & 3) == 0) {  // pixels that see nothing: as one token that all of them see
-      w[0] = sight.lse_rows[0] ? 1.0f : 0.0f;
-      w[2] = sight.lse_rows[1] ? 1.0f : 0.0f;
+      w[0] = visible.lse_rows[0] ? 1.0f : 0.0f;
+      w[2] = visible.lse_rows[1] ? 1.0f : 0.0f;
     }
     const Weights weights = split_weights<T>(w);
 #pragma unroll

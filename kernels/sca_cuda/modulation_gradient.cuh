@@ -8,21 +8,21 @@ namespace sca {
 
 // The gradient of y, in place, to that of what went into the leaky ReLU.
 template <class T, bool last>
-SCA_DEVICE void pass_activation(const ModulationParams& p, const Sight<T, last>& sight,
+SCA_DEVICE void pass_activation(const ModulationParams& p, const Visibility<T, last>& visible,
                                 Lane<T, last>& lane, const Tile<T, last>& gradient) {
   for (int c = 0; c < p.channels; c += 16) {
     Block scale, shift;
-    mix_modulation(scale, shift, p, sight, c);
-    lane.set_channels(p, sight.batch, c);
-    const Block x = sight.x.block(sight.tile_pixel, c);
-    Block g = gradient.block(sight.tile_pixel, c);
+    mix_modulation(scale, shift, p, visible, c);
+    lane.set_channels(p, visible.batch, c);
+    const Block x = visible.x.block(visible.tile_pixel, c);
+    Block g = gradient.block(visible.tile_pixel, c);
 #pragma unroll
     for (int e = 0; e < 2; ++e)
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         if (!(lane.activated(x.v[e][i], scale.v[e][i], shift.v[e][i], i >> 1, e, i & 1) > 0))
           g.v[e][i] *= p.negative_slope;
-    gradient.set_block(sight.tile_pixel, c, g);
+    gradient.set_block(visible.tile_pixel, c, g);
   }
   sync_warp();
 }
@@ -30,18 +30,18 @@ SCA_DEVICE void pass_activation(const ModulationParams& p, const Sight<T, last>&
 // Gradient of a unit's probabilities: <gamma, g * norm(x)> + <beta, g>.
 template <class T, bool last>
 SCA_DEVICE void weight_gradients(float (&d)[4], const ModulationParams& p,
-                                 const Sight<T, last>& sight, const Tile<T, last>& gradient,
+                                 const Visibility<T, last>& visible, const Tile<T, last>& gradient,
                                  const Unit& unit) {
-  const Rows<T> gamma(p.tokens, sight.batch, unit, 1, p.channels);
-  const Rows<T> beta(p.tokens, sight.batch, unit, 2, p.channels);
-  const float* mean = p.mean + sight.batch * p.channels + 2 * (thread() & 3);
-  const float* rstd = p.rstd + sight.batch * p.channels + 2 * (thread() & 3);
+  const Rows<T> gamma(p.tokens, visible.batch, unit, 1, p.channels);
+  const Rows<T> beta(p.tokens, visible.batch, unit, 2, p.channels);
+  const float* mean = p.mean + visible.batch * p.channels + 2 * (thread() & 3);
+  const float* rstd = p.rstd + visible.batch * p.channels + 2 * (thread() & 3);
 #pragma unroll
   for (int i = 0; i < 4; ++i) d[i] = 0;
   for (int c = 0; c < p.channels; c += 16) {
     uint32_t g[4], x[4];
-    gradient.pixels_by_channels(g, sight.tile_pixel, c);
-    sight.x.pixels_by_channels(x, sight.tile_pixel, c);
+    gradient.pixels_by_channels(g, visible.tile_pixel, c);
+    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const Pair value = unpack2<T>(x[i]), upper = unpack2<T>(g[i]);
@@ -66,14 +66,14 @@ SCA_DEVICE void add_products(float (&sum)[2], const float (&w)[4], const float (
 // The same over all units of a head; w and d are left as those of unit `wanted`.
 template <class T, bool last>
 SCA_DEVICE void products_of_head(float (&sum)[2], float (&w)[4], float (&d)[4],
-                                 const ModulationParams& p, const Sight<T, last>& sight,
+                                 const ModulationParams& p, const Visibility<T, last>& visible,
                                  const Tile<T, last>& gradient, const Unit& wanted, int first,
                                  int end) {
   sum[0] = sum[1] = 0;
   for_each_unit(wanted.head, first, end, [&](const Unit& unit) {
     float weights[4], gradients[4];
-    sight.probabilities(weights, unit);
-    weight_gradients(gradients, p, sight, gradient, unit);
+    visible.probabilities(weights, unit);
+    weight_gradients(gradients, p, visible, gradient, unit);
     add_products(sum, weights, gradients);
     if (unit.first != wanted.first) return;
 #pragma unroll

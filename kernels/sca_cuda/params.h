@@ -55,7 +55,8 @@ struct Plan {
 struct ModulationParams {
   int32_t batch, channels, pixels, dtype, channels_last;
   float eps, negative_slope;
-  View x, y;  // in the backward pass y is the gradient of x
+  View x;
+  View pixel_out;  // y; in the backward pass the gradient of x
   View grad_y;
   View position;        // no batch, no head
   View default_gamma;   // no head, no item
@@ -83,8 +84,9 @@ struct AttentionParams {
   float scale;
   View x, z;  // what pixels compare with tokens, and what else they own:
               //   pixels read: queries; grad_out.  latents read: keys; values (absent: keys)
-  View grad_x, grad_z;  // in the forward pass of pixels, grad_x is out
-  View grad_lse;        // of pixels
+  View pixel_out;  // forward, pixels read: out.  backward: the gradient of x
+  View grad_z;
+  View grad_lse;  // of pixels
   Labels labels;
   Tokens tokens;  // pixels read: keys, values.  latents read: queries, grad_out;
                   // scalars: lse, grad_lse - <out, grad_out>

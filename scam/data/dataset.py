@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From pairs to training batches that depend on a seed and a step, and on nothing else."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
@@ -34,8 +37,9 @@ class Batch(TypedDict):
 class PairDataset(Dataset[Item]):
     """A source at one size, as tensors, with or without random flips.
 
-    Items are asked for by ``(index, seed)``: chance depends on these two only, so that neither
-    workers nor earlier items matter. A flip exchanges left and right labels.
+    ``dataset[index, seed]`` may be flipped: chance depends on these two only, so that neither
+    workers nor earlier items matter. A flip exchanges left and right labels. ``dataset[index]``
+    is never flipped.
 
     size: (H, W). flip: mirror every other picture. cache_bytes: decoded pictures stay in memory
     if all of them fit in so many bytes (each loader worker holds its own share of it).
@@ -63,12 +67,12 @@ class PairDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, key: Key) -> Item:
-        index, seed = key
+    def __getitem__(self, key: Key | int) -> Item:
+        index, seed = key if isinstance(key, tuple) else (key, None)
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside 0 .. {len(self) - 1}")
         image, labels = self._load(index)
-        if self.flip and np.random.default_rng((seed, index)).random() < 0.5:
+        if seed is not None and self.flip and np.random.default_rng((seed, index)).random() < 0.5:
             image = image[:, ::-1]
             labels = self._flip_table[labels[:, ::-1]]
         tensors = _tensors(image, labels)
@@ -161,9 +165,30 @@ def batches(
         return (default_collate([dataset[key] for key in keys]) for keys in sampler)
     # Its own generator: without one the loader draws a seed from torch's global state.
     loader: DataLoader[Item] = DataLoader(
-        dataset, batch_sampler=sampler, num_workers=workers, generator=torch.Generator()
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        generator=torch.Generator(),
+        worker_init_fn=_obey_parent_only,
     )
     return _in_one_line(loader)
+
+
+def _obey_parent_only(worker: int) -> None:
+    """Let a worker end by its parent's SIGTERM, and by no other.
+
+    A cluster sends SIGTERM to every process of a job, and the main process, which saves before it
+    leaves, needs its workers until then. Without sigwaitinfo (macOS) nothing changes.
+    """
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_await_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _await_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def _in_one_line(loader: DataLoader[Item]) -> Iterator[Batch]:

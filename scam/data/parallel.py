@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """One function over many files in worker processes, with a progress bar."""
 
+import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from scam.errors import InputError
+from scam.progress import progress
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,8 +64,7 @@ def _ahead(pool: ProcessPoolExecutor, items: Sequence[T], ahead: int) -> Iterato
 
 
 def _counted(results: Iterator[R], total: int, what: str) -> Iterator[R]:
-    # disable=None: a bar on a terminal, nothing in a log.
-    with tqdm(total=total, desc=what, unit="picture", disable=None, leave=False) as bar:
+    with progress(what, total) as bar:
         for result in results:
             bar.update()
             yield result
@@ -75,6 +76,15 @@ def _start(function: Callable[[Any], Any]) -> None:
     # Ctrl-C reaches every process of a terminal; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent killed by SIGKILL tells nobody; its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _work(item: Any) -> Any:

@@ -3,6 +3,8 @@
 
 from scam.data.check import FolderReport, LabelCount
 from scam.data.labels import LABEL_SETS
+from scam.data.picture import advise_once
+from scam.words import counted
 
 _BAR = 30
 _NAMED_ABSENT = 12
@@ -17,7 +19,7 @@ def report_text(report: FolderReport, *, every_bad: bool = False) -> str:
 def splits_text(splits: dict[str, int]) -> str:
     """``20 train, 2 val and 5 test pictures``, or ``27 pictures`` of a folder without splits."""
     if list(splits) == ["all"]:
-        return f"{splits['all']} pictures"
+        return counted(splits["all"], "picture")
     *first, last = [f"{count} {split}" for split, count in splits.items()]
     return f"{', '.join(first)} and {last} pictures" if first else f"{last} pictures"
 
@@ -77,9 +79,10 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
     if not report.bad:
         return ["", "no bad file"]
     bad = report.bad_lines()
-    shown = bad if every_bad else bad[:_BAD_SHOWN]
-    lines = ["", f"bad: {len(report.bad)}"]
-    lines += [f"  {file}: {text}" for file, text in shown]
+    shown, advice = advise_once(
+        f"  {file}: {text}" for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
+    )
+    lines = ["", f"bad: {len(report.bad)}", *shown]
     if len(shown) < len(bad):
         lines.append(f"  ... and {len(bad) - len(shown)} more (--all shows them)")
-    return lines
+    return lines + advice

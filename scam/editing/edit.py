@@ -15,7 +15,6 @@ from scam.editing.latents import blend, fill, interpolate
 from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
 from scam.errors import InputError
-from scam.models import Scam
 from scam.models.latents import Latents
 from scam.models.scam import Absent
 from scam.training.loading import Checkpoint
@@ -109,7 +108,9 @@ def edit(
     way = mixed
     if settings.steps is not None:
         way = interpolate(home, mixed, settings.steps, model.token_labels)
-    painted = [paint(model, labels, way[[step]]) for step in range(len(way))]
+    painted = [
+        model.generate(labels, way[[step]], model.fixed_noise()) for step in range(len(way))
+    ]
     frames = [to_pixels(image[0]) for image in painted]
     if settings.feather is not None:
         touched = _touched(picture.labels, pose, settings, subject is not None, donors)
@@ -120,14 +121,6 @@ def edit(
         then = "the mean" if mean else "the background picture's"
         notes.append(f"{who}: no {checkpoint.label_names[label]} in its picture, {then} is taken")
     return Edited(np.concatenate(frames, axis=1), frames[-1], tuple(notes))
-
-
-def paint(model: Scam, labels: Tensor, latents: Latents) -> Tensor:
-    """Image (B, 3, H, W) of labels (B, H, W), the same each time even by the released networks."""
-    noise = None
-    if model.config.released:
-        noise = torch.Generator(labels.device).manual_seed(0)
-    return model.generate(labels, latents, noise)
 
 
 def _touched(

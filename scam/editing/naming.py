@@ -21,8 +21,3 @@ def naming(argument: str) -> Iterator[None]:
             raise
         value = argument.partition(" ")[2]
         raise InputError(f"{argument}: {text.removeprefix(f'{value}: ')}") from error
-
-
-def counted(count: int, word: str) -> str:
-    """``1 picture``, ``2 pictures``."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scam.data.convert import to_uint8
 from scam.data.source import LabelMap
 from scam.editing.paste import Pixels
 
@@ -48,5 +49,5 @@ def to_image(pixels: Pixels) -> Tensor:
 
 def to_pixels(image: Tensor) -> Pixels:
     """(3, H, W) in [-1, 1] -> uint8 (H, W, 3)."""
-    scaled = ((image.clamp(-1, 1) + 1) * 127.5).round().byte()
-    return scaled.permute(1, 2, 0).cpu().numpy()
+    pixels: Pixels = to_uint8(image).permute(1, 2, 0).cpu().numpy()
+    return pixels

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scam.data.convert import to_uint8
 from scam.editing import paste_back
 from scam.evaluation.pictures import Pictures
-from scam.evaluation.references import quantised
 from scam.evaluation.rows import Row
 from scam.metrics import Psnr
 from scam.models.latents import mix
@@ -86,7 +86,7 @@ class LocalityMeter:
 
     def _pasted(self, plain: Tensor, result: Tensor, inside: Tensor) -> float:
         """Squared error outside, summed, when only the label's pixels are pasted back."""
-        photos, painted = (quantised(x).permute(0, 2, 3, 1).cpu().numpy() for x in (plain, result))
+        photos, painted = (to_uint8(x).permute(0, 2, 3, 1).cpu().numpy() for x in (plain, result))
         total = 0.0
         for photo, edit, touched in zip(photos, painted, inside.cpu().numpy(), strict=True):
             pasted = paste_back(photo, edit, touched, _FEATHER)
@@ -101,7 +101,11 @@ class LocalityMeter:
 
 
 class CycleMeter:
-    """The donor's subject into the host's scene and from there back into its own: what is left."""
+    """The donor's subject into the host's scene and from there back into its own: what is left.
+
+    Compared are the pixels of labels that travel: the subject's, in both label maps. A label that
+    the host's map lacks is painted from the donor's own latents again, and so is the scene.
+    """
 
     def __init__(self) -> None:
         self._cycle, self._twice = Psnr(), Psnr()
@@ -109,27 +113,34 @@ class CycleMeter:
 
     def update(self, pictures: Pictures) -> None:
         """See :class:`~scam.evaluation.pictures.Meter`."""
-        painter = pictures.painter
-        encode = painter.model.encode
+        painter, encode = pictures.painter, pictures.painter.model.encode
         home, own = pictures.donor_labels, pictures.donor_latents
+        travels = own.present & pictures.latents.present
+        labels = torch.arange(travels.shape[1], device=home.device)
+        travels &= ~painter.is_background(labels)
+        where = (home >= 0) & travels.gather(1, home.clamp(min=0).flatten(1).long()).view_as(home)
         away = encode(pictures.transfer, pictures.labels)
-        back = painter.paint(home, painter.mix(away, own))
         stayed = encode(painter.paint(home, own), home)
-        twice = painter.paint(home, painter.mix(stayed, own))
-        self._cycle.update(back, pictures.donor_image)
-        self._twice.update(twice, pictures.donor_image)
-        self._count += len(back)
+        for psnr, latents in ((self._cycle, away), (self._twice, stayed)):
+            back = mix(latents, own, travels, painter.model.token_labels)
+            psnr.update(painter.paint(home, back), pictures.donor_image, where)
+        self._count += int(where.flatten(1).any(1).sum())
 
     def rows(self) -> list[Row]:
         """See :class:`~scam.evaluation.pictures.Meter`."""
+        share = self._cycle.share
+        if not share:
+            reason = "host and donor share no subject label"
+            return [Row("cycle", "A to B to A, pooled", None, note=reason)]
+        pixels = f"{100 * share:.3g} % of the pixels: labels that travel"
         return [
-            self._row("A to B to A, pooled", self._cycle.pooled),
+            self._row("A to B to A, pooled", self._cycle.pooled, pixels),
             self._row(
-                "A to A to A, pooled", self._twice.pooled, "subject encoded twice, not moved"
+                "A to A to A, pooled", self._twice.pooled, "the same; encoded twice, not moved"
             ),
         ]
 
-    def _row(self, what: str, value: float, note: str = "") -> Row:
+    def _row(self, what: str, value: float, note: str) -> Row:
         return Row("cycle", what, value, "dB", self._count, "the pictures", "higher", note)
 
 

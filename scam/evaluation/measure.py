@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the names of metrics to their numbers, in one walk over the pictures."""
 
-import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,126 +8,125 @@ import torch
 
 from scam.data import PairDataset
 from scam.evaluation import networks, quality
-from scam.evaluation.bench import Bench
+from scam.evaluation.cost import cost_rows
 from scam.evaluation.distribution import DistributionMeter
 from scam.evaluation.edits import CycleMeter, LocalityMeter, MapNoiseMeter
 from scam.evaluation.identity import IdentityMeter
+from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.evaluation.pictures import Meter, at_most, walk
-from scam.evaluation.progress import progress
 from scam.evaluation.references import Extractor, Reference, default_cache
 from scam.evaluation.rows import MissingError, Row
+from scam.evaluation.setup import EvaluationSetup, open_setup
+from scam.progress import progress
 
-METRICS = {
-    "psnr": "PSNR of reconstructions: pooled, per picture, per label, and of flat colours",
-    "ssim": "SSIM of reconstructions",
-    "lpips": "LPIPS of reconstructions",
-    "pyramid": "multi-scale difference of reconstructions: pictures and their gradients",
-    "detail": "fine detail of reconstructions over that of the pictures: 1 is as sharp",
-    "fid": "R-FID and S-FID, against training pictures and those measured on",
-    "kid": "kernel distances of the same sets, unbiased however few pictures",
-    "fd": "Frechet distances by another network: DINOv2, or --extractor",
-    "reid": "REIDSim and REIDAcc: is the donor's subject still that person?",
-    "locality": "changes outside a label that was edited alone, with and without paste-back",
-    "cycle": "a subject sent to another picture and back",
-    "maps": "reconstruction with label maps that are a bit off",
-    "cost": "milliseconds and memory of one edit",
-}
 _Build = Callable[[list[str]], Meter]
 
 
-def build_meters(
-    bench: Bench, args: argparse.Namespace, wanted: Sequence[str]
-) -> tuple[list[Meter], list[Row]]:
-    """Meters of the wanted metrics, and rows that say why others cannot be measured.
+def evaluate(options: EvaluationOptions) -> list[Row]:
+    """Measure a model: every number that ``python -m scam.evaluate`` prints, and no file.
 
-    Cost is no meter. InputError where a flag names something unusable.
+    Raises:
+        InputError: something cannot be loaded, or does not fit the model.
     """
+    setup = open_setup(options)
+    meters, known = build_meters(setup)
+    return measure(setup, meters, known)
+
+
+def build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
+    """Meters of the wanted metrics, and rows that are known already.
+
+    These are the costs, measured first while nothing else has touched memory, and for each metric
+    that cannot be measured the reason. InputError where an option names something unusable.
+    """
+    wanted = setup.options.metrics
     meters: list[Meter] = []
-    missing = []
-    for names, build in _builders(bench, args).items():
+    known = cost_rows(setup.some(1)) if "cost" in wanted else []
+    for names, build in _builders(setup).items():
         asked = [name for name in names if name in wanted]
         if not asked:
             continue
         try:
             meters.append(build(asked))
         except MissingError as reason:
-            missing += [
+            known += [
                 Row(name, METRICS[name].split(":")[0], None, note=str(reason)) for name in asked
             ]
-    return meters, missing
+    return meters, known
 
 
 @torch.no_grad()
-def measure(bench: Bench, meters: Sequence[Meter], batch_size: int) -> list[Row]:
-    """What the meters find in one walk over all pictures."""
+def measure(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row]) -> list[Row]:
+    """``known`` and what the meters find in one walk over all pictures, in order of METRICS."""
     if meters:
-        with progress("pictures", len(bench.test)) as bar:
-            for pictures in walk(bench.painter, bench.test, bench.donors, batch_size):
+        batches = walk(setup.painter, setup.test, setup.donors, setup.options.batch_size)
+        with progress("pictures", len(setup.test), logged=True) as bar:
+            for pictures in batches:
                 for meter in meters:
                     meter.update(pictures)
                 bar.update(len(pictures.image))
-    return [row for meter in meters for row in meter.rows()]
-
-
-def in_order(rows: Sequence[Row]) -> list[Row]:
-    """Rows in the order of ``METRICS``."""
     names = list(METRICS)
+    rows = [*known, *(row for meter in meters for row in meter.rows())]
     return sorted(rows, key=lambda row: names.index(row.metric))
 
 
-def _builders(bench: Bench, args: argparse.Namespace) -> dict[tuple[str, ...], _Build]:
+def _builders(setup: EvaluationSetup) -> dict[tuple[str, ...], _Build]:
     """Metrics that share a meter, and how to make it for those of them that are wanted."""
-    size, device = bench.painter.model.config.size, bench.painter.device
-    names = bench.checkpoint.label_names
-    floors = quality.floors(bench.train, bench.test)
+    options = setup.options
+    size, device = setup.painter.model.config.size, setup.painter.device
+    names = setup.checkpoint.label_names
+    floors = quality.floors(setup.train, setup.test)
     return {
         ("psnr",): lambda _: quality.PsnrMeter(names, floors),
         ("ssim",): lambda _: quality.ssim_meter(),
         ("lpips",): lambda _: quality.lpips_meter(
-            args.lpips_trunk, args.lpips_weights, size, device
+            options.lpips_trunk, options.lpips_weights, size, device
         ),
         ("pyramid",): lambda _: quality.pyramid_meter(),
         ("detail",): lambda _: quality.detail_meter(),
-        ("fid", "kid"): lambda asked: _distribution(bench, args, _inception(args), asked),
-        ("fd",): lambda asked: _distribution(bench, args, _other(args), asked),
-        ("reid",): lambda _: IdentityMeter(_person(args), device),
-        ("locality",): lambda _: LocalityMeter(args.seed),
+        ("fid", "kid"): lambda asked: _distribution(setup, _inception(options), asked),
+        ("fd",): lambda asked: _distribution(setup, _other(options), asked),
+        ("reid",): lambda _: IdentityMeter(_person(options), device),
+        ("locality",): lambda _: LocalityMeter(options.seed),
         ("cycle",): lambda _: CycleMeter(),
         ("maps",): lambda _: MapNoiseMeter(size),
     }
 
 
-def _inception(args: argparse.Namespace) -> networks.Inception:
-    flag, given = "--inception-weights", args.inception_weights
+def _inception(options: EvaluationOptions) -> networks.Inception:
+    flag, given = "--inception-weights", options.inception_weights
     return networks.Inception(networks.weights_file(flag, given, networks.INCEPTION))
 
 
-def _other(args: argparse.Namespace) -> networks.Given | networks.DinoV2:
-    if args.extractor is not None:
-        return networks.Given(args.extractor)
-    flag, given = "--dinov2-weights", args.dinov2_weights
+def _other(options: EvaluationOptions) -> networks.CustomExtractor | networks.DinoV2:
+    if options.extractor is not None:
+        return networks.CustomExtractor(options.extractor)
+    flag, given = "--dinov2-weights", options.dinov2_weights
     return networks.DinoV2(networks.weights_file(flag, given, networks.DINOV2))
 
 
-def _person(args: argparse.Namespace) -> torch.nn.Module:
-    flag, given = "--reid-weights", args.reid_weights
+def _person(options: EvaluationOptions) -> torch.nn.Module:
+    flag, given = "--reid-weights", options.reid_weights
     return networks.person_network(networks.weights_file(flag, given, networks.PERSON))
 
 
-def _distribution(
-    bench: Bench, args: argparse.Namespace, network: Any, asked: list[str]
-) -> DistributionMeter:
+def _distribution(setup: EvaluationSetup, network: Any, asked: list[str]) -> DistributionMeter:
     """R- and S- distances of the features of ``network``."""
+    options = setup.options
 
     def train() -> PairDataset:
-        full = bench.train()
-        part = at_most(full.source, args.reference_pictures)
+        full = setup.train()
+        part = at_most(full.source, options.reference_pictures)
         return PairDataset(part, full.size, cache_bytes=0)  # each is seen once
 
     extractor = Extractor(
-        network, network.name, bench.painter.device, args.batch_size, args.cache or default_cache()
+        network,
+        network.name,
+        setup.painter.device,
+        options.batch_size,
+        options.cache or default_cache(),
     )
-    references = [Reference("train", train), Reference(bench.facts["split"], lambda: bench.test)]
+    references = [Reference("train", train), Reference(setup.facts["split"], lambda: setup.test)]
     kinds = {"fid": "frechet", "kid": "kernel", "fd": "frechet"}
     metrics = {kinds[name]: name for name in asked}
-    return DistributionMeter(extractor, references, metrics, len(bench.test))
+    return DistributionMeter(extractor, references, metrics, len(setup.test))

@@ -18,15 +18,14 @@ from torch import Tensor, nn
 from scam.errors import InputError
 from scam.evaluation.rows import MissingError
 from scam.training import perceptual
-from scam.training.perceptual import load_weights
+from scam.training.perceptual import EVAL_PACKAGES
+from scam.training.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_weights, read_state
 
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's, for FID as published
 LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}  # torchvision's
 DINOV2 = "dinov2_vitl14_pretrain.pth"
 PERSON = "lup_moco_r50.pth"  # LUPerson's, as in the SCAM paper
 _DINOV2_CODE = "facebookresearch_dinov2_main"
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def weights_file(flag: str, given: Path | None, usual: str) -> Path:
@@ -48,7 +47,7 @@ def package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingError(f"needs {name.partition('.')[0]}: pip install 'scam[eval]'") from error
+        raise MissingError(f"needs {name.partition('.')[0]}: {EVAL_PACKAGES}") from error
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -60,17 +59,6 @@ def fingerprint(network: nn.Module) -> str:
         if plain.numel():
             digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """A PyTorch file of named tensors, read without running anything in it."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's own words advise to load unsafely
-        raise InputError(f"{path}: no PyTorch state dict") from error
-    if not isinstance(state, dict):
-        raise InputError(f"{path}: no PyTorch state dict, but a {type(state).__name__}")
-    return state
 
 
 def lpips_distance(net: str, weights: Path) -> nn.Module:
@@ -128,8 +116,8 @@ class DinoV2(nn.Module):
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise InputError(f"{weights}: {code} makes no {self.name} ({reason})") from error
         load_weights(self.network, weights)
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN)[:, None, None] * 255)
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD)[:, None, None] * 255)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None] * 255)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None] * 255)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
@@ -137,7 +125,7 @@ class DinoV2(nn.Module):
         return self.network((x - self.mean) / self.std)
 
 
-class Given(nn.Module):
+class CustomExtractor(nn.Module):
     """uint8 (B, 3, H, W) -> (B, D) by a network that somebody's ``module:function`` returns."""
 
     def __init__(self, spec: str) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scam.data import LabelValues, PairDataset, PairSource
+from scam.data.convert import evenly
 from scam.data.labels import LabelSet
 from scam.data.source import Image, LabelMap
 from scam.errors import InputError
@@ -37,10 +38,7 @@ class Painter:
 
     def paint(self, labels: Tensor, latents: Latents) -> Tensor:
         """labels (B, H, W) -> pictures (B, 3, H, W) in [-1, 1]."""
-        noise = None
-        if self.model.config.released:
-            noise = torch.Generator(self.device).manual_seed(self._seed)
-        return self.model.generate(labels, latents, noise)
+        return self.model.generate(labels, latents, self.model.fixed_noise(self._seed))
 
     def mix(self, subject: Latents, scene: Latents) -> Latents:
         """The subject's latents in the scene's, for a map that the scene's picture fills."""
@@ -138,7 +136,7 @@ def at_most(source: PairSource, count: int | None) -> PairSource:
     """The source, or ``count`` of its pairs spread evenly over it."""
     if count is None or count >= len(source):
         return source
-    return Subset(source, [i * len(source) // count for i in range(count)])
+    return Subset(source, evenly(len(source), count))
 
 
 def derangement(count: int, seed: int) -> list[int]:

@@ -16,20 +16,16 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from scam.data import FolderPairs, PairDataset, PairSource
+from scam.data.convert import evenly, to_uint8
 from scam.errors import InputError
 from scam.evaluation import networks
 from scam.evaluation.pictures import Subset
-from scam.evaluation.progress import progress
 from scam.evaluation.rows import MissingError
 from scam.files import write_aside
 from scam.metrics import FeatureMoments, FeatureStatistics
+from scam.progress import progress
 
 _PROBES = 8
-
-
-def quantised(pictures: Tensor) -> Tensor:
-    """(..., 3, H, W) in [-1, 1] -> uint8, rounded, as a saved picture would be."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,9 @@ class Extractor:
         InputError if they are not finite.
         """
         if pictures.is_floating_point():
-            pictures = quantised(pictures)
+            pictures = to_uint8(pictures)
         # TF32, which convolutions on a GPU use unless told otherwise, moves distances.
-        with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             features: Tensor = self._network(pictures.to(self._device)).float()
         if not features.isfinite().all():
             raise InputError(f"{self.name}: its features are not finite, are its weights whole?")
@@ -91,7 +87,7 @@ class Extractor:
 
     def _compute(self, name: str, dataset: PairDataset) -> FeatureStatistics:
         moments = FeatureMoments(len(dataset))
-        with progress(f"{self.name} of {name}", len(dataset)) as bar:
+        with progress(f"{self.name} of {name}", len(dataset), logged=True) as bar:
             for start in range(0, len(dataset), self._batch_size):
                 indices = range(start, min(start + self._batch_size, len(dataset)))
                 pictures = torch.stack([dataset.pair(index)[0] for index in indices])
@@ -118,8 +114,8 @@ def _picture_facts(dataset: PairDataset) -> list[object]:
     """What changes when the pictures do: names, sizes and times of files, and a few pictures."""
     source = dataset.source
     facts: list[object] = [_file_facts(source, index) for index in range(len(source))]
-    for index in {i * len(source) // _PROBES for i in range(_PROBES)}:
-        pixels = np.ascontiguousarray(quantised(dataset.pair(index)[0]).numpy())
+    for index in evenly(len(source), _PROBES):
+        pixels = np.ascontiguousarray(to_uint8(dataset.pair(index)[0]).numpy())
         facts.append([index, hashlib.sha256(pixels.tobytes()).hexdigest()])
     return facts
 

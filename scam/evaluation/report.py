@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files an evaluation leaves: ``report.json``, ``pairs.json`` and ``sheet.png``."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,39 +10,29 @@ import torch
 from scam.errors import InputError
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row
-from scam.files import write_aside
+from scam.files import write_json
 from scam.training.sheet import save_sheet
 
 REPORT, PAIRS, SHEET = "report.json", "pairs.json", "sheet.png"
 
 
-def free_folder(base: Path, out: Path | None) -> Path:
-    """``out``, or the first of base, base-2, base-3, ... without a report.
-
-    InputError if ``out`` holds a report already, or is a file.
-    """
-    if out is not None:
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out} is a file, expected a folder")
-        if (out / REPORT).exists():
-            raise InputError(f"--out {out} holds a {REPORT} already: give another --out")
-        return out
-    candidate, number = base, 1
-    while (candidate / REPORT).exists():
-        number += 1
-        candidate = base.with_name(f"{base.name}-{number}")
-    return candidate
+def expect_unused(out: Path) -> None:
+    """InputError if ``out`` holds a report already, or is a file."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file, expected a folder")
+    if (out / REPORT).exists():
+        raise InputError(f"--out {out} holds a {REPORT} already: give another --out")
 
 
 def write_pairs(folder: Path, stems: Sequence[str], donors: Sequence[int]) -> None:
     """Who received whose subject; ``--pairs`` reads it again."""
     found = {stem: stems[donor] for stem, donor in zip(stems, donors, strict=True)}
-    _write_json(folder / PAIRS, {"donors": found})
+    write_json(folder / PAIRS, {"donors": found})
 
 
 def write_report(folder: Path, facts: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """Everything the table says, and under which settings."""
-    _write_json(folder / REPORT, {**facts, "rows": [row.as_dict() for row in rows]})
+    write_json(folder / REPORT, {**facts, "rows": [row.as_dict() for row in rows]})
 
 
 @torch.no_grad()
@@ -58,8 +47,3 @@ def write_sheet(folder: Path, pictures: Pictures) -> None:
         "donor's subject": pictures.transfer,
     }
     save_sheet(folder / SHEET, columns)
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with write_aside(path) as file:
-        file.write(json.dumps(value, indent=1, allow_nan=False).encode() + b"\n")

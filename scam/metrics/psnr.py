@@ -14,16 +14,39 @@ class Psnr:
 
     def __init__(self) -> None:
         self._errors: list[float] = []
+        self._shares: list[float] = []
+        self._count = 0
 
-    def update(self, result: Tensor, target: Tensor) -> None:
-        """Add pictures (B, 3, H, W); values are compared unclipped and unquantised."""
+    def update(self, result: Tensor, target: Tensor, where: Tensor | None = None) -> None:
+        """Add pictures (B, 3, H, W), or their pixels ``where`` (B, H, W) is true.
+
+        Values are compared unclipped and unquantised; a picture without such pixels has no say.
+        """
         error = result.cpu().double() - target.cpu().double()  # some devices have no float64
-        self._errors += error.square().mean((1, 2, 3)).tolist()
+        squares = error.square()
+        if where is None:
+            found, shares = squares.mean((1, 2, 3)), torch.ones(len(error))
+        else:
+            where = where.cpu()
+            shares = where.double().mean((1, 2))
+            found = torch.where(where, squares.mean(1), 0.0).mean((1, 2))[shares > 0]
+            found = found / shares[shares > 0]
+        self._errors += found.tolist()
+        self._shares += shares[shares > 0].tolist()
+        self._count += len(error)
+
+    @property
+    def share(self) -> float:
+        """How much of all pixels was compared, 0 to 1; the pictures must have one size."""
+        return sum(self._shares) / self._count
 
     @property
     def pooled(self) -> float:
-        """``10 log10(4 / MSE)`` with one mean over every pixel of the set."""
-        return _decibels(sum(self._errors) / len(self._errors))
+        """``10 log10(4 / MSE)`` with one mean over every compared pixel of the set, else nan."""
+        if not self._errors:
+            return math.nan
+        pairs = zip(self._errors, self._shares, strict=True)
+        return _decibels(sum(error * share for error, share in pairs) / sum(self._shares))
 
     @property
     def per_image(self) -> float:

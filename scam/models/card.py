@@ -4,6 +4,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+CARD = "README.md"
+"""The name under which the Hub shows it."""
 _HEAD = """\
 ---
 library_name: scam

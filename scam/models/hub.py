@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from huggingface_hub.errors import (
-    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -15,7 +14,8 @@ from huggingface_hub.errors import (
 from torch import Tensor
 
 from scam.errors import InputError
-from scam.models.card import model_card
+from scam.files import files_aside
+from scam.models.card import CARD, model_card
 from scam.models.config import ModelConfig
 from scam.models.weights import CONFIG, MODEL, read_weights, write_weights
 
@@ -85,23 +85,34 @@ class HubModel(ModelHubMixin):
             raise InputError(f"{folder}: weights of another model ({reason})") from error
         return model.eval()  # type: ignore[attr-defined]
 
-    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        """A card that says what the model paints, how it was trained and what it scored."""
-        return ModelCard(model_card(self.description()))
+    def generate_model_card(self, *args: Any, card: str | None = None, **kwargs: Any) -> ModelCard:
+        """``card``, or one that says what the model paints, how it was trained and its scores."""
+        return ModelCard(model_card(self.description()) if card is None else card)
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **hub: Any) -> str | None:
-        """Write the folder; ``hub``: repo_id, push_to_hub and others of ``ModelHubMixin``.
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        repo_id: str | None = None,
+        push_to_hub: bool = False,
+        model_card_kwargs: dict[str, Any] | None = None,
+        **hub: Any,
+    ) -> str | None:
+        """Write the folder, and with ``push_to_hub`` upload it as ``repo_id`` (default: its name).
+
+        A kill leaves each file as it was or as it shall be. The card is written anew, from
+        ``model_card_kwargs={"card": markdown}`` where that is given. ``hub``: commit_message,
+        private, token and others of ``ModelHubMixin.push_to_hub``, which returns an address.
 
         Raises InputError when a file is in the way or the disk refuses.
         """
-        try:
-            url: str | None = super().save_pretrained(Path(save_directory), **hub)
-        except HfHubHTTPError:  # an OSError too, but it is about the upload
-            raise
-        except OSError as error:
-            raise InputError(
-                f"cannot write {save_directory}: {error.strerror or error}, expected a folder"
-            ) from error
+        folder = Path(save_directory)
+        with files_aside(folder, (MODEL, CARD, CONFIG)) as partial:
+            super().save_pretrained(partial, model_card_kwargs=model_card_kwargs)
+        if not push_to_hub:
+            return None
+        name = folder.name if repo_id is None else repo_id
+        url: str = self.push_to_hub(name, model_card_kwargs=model_card_kwargs, **hub)
         return url
 
     def _save_pretrained(self, save_directory: Path) -> None:

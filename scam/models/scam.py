@@ -154,11 +154,17 @@ class Scam(nn.Module, HubModel):
         pyramid = self.pyramid(labels)
         return Latents(self.encoder(image, pyramid, self.token_labels), pyramid.present)
 
+    def fixed_noise(self, seed: int = 0) -> torch.Generator | None:
+        """Noise with which :meth:`generate` paints the same each time, by any networks."""
+        if not self.config.released:
+            return None
+        return torch.Generator(self.token_labels.device).manual_seed(seed)
+
     def generate(self, labels: Tensor, latents: Latents, noise: Noise | None = None) -> Tensor:
         """Image (B, 3, H, W) in [-1, 1] painted from labels (B, H, W) or (H, W) and latents.
 
         Without ``noise`` the default networks repeat themselves; the released ones draw noise in
-        any case, as published.
+        any case, as published, unless they are given :meth:`fixed_noise`.
         """
         labels = labels if labels.dim() == 3 else labels.unsqueeze(0)
         self._check_size("labels", labels)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from scam.nn.cost import Form, attention_cost, cheapest
 from scam.ops import SemanticLayout, semantic_attention_map, semantic_cross_attention
+from scam.ops.problem import Empty
 
 Labels = Tensor | SemanticLayout
 Watch = Callable[[Tensor, Tensor, Labels, Labels], None]
@@ -31,7 +32,7 @@ class SemanticCrossAttention(nn.Module):
         attention_dim: int = 256,
         heads: int = 1,
         *,
-        empty: str = "zero",
+        empty: Empty = "zero",
         key_bias: bool = False,
         fused: bool = True,
         latents_per_label: int = 8,

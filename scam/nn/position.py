@@ -19,9 +19,15 @@ def position_code(
 
     Raises ValueError unless ``channels`` is a multiple of 4 (sine and cosine, two axes).
     """
-    # What is computed while a graph is traced stands for a tensor and must not be kept.
-    make = _position_code.__wrapped__ if torch.compiler.is_exporting() else _position_code
-    return make(channels, height, width, released, device)
+    make = _position_code.__wrapped__ if _is_tracing() else _position_code
+    # A tensor made in inference mode could not be used in training later on.
+    with torch.inference_mode(False):
+        return make(channels, height, width, released, device)
+
+
+def _is_tracing() -> bool:
+    """Whether tensors made now stand for others: neither to be kept nor mixed with kept ones."""
+    return torch.compiler.is_exporting() or type(torch.empty(0, device="cpu")) is not Tensor
 
 
 @lru_cache(maxsize=256)

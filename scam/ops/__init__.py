@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention between elements of the same label, and what it modulates."""
 
-from scam.ops.api import explain, semantic_cross_attention
+from scam.ops.attention import explain, semantic_cross_attention
 from scam.ops.attention_map import semantic_attention_map
 from scam.ops.dispatch import backend_names, use_backend
 from scam.ops.layout import SemanticLayout
-from scam.ops.modulation import semantic_modulation
+from scam.ops.modulation import explain_modulation, semantic_modulation
 
 __all__ = [
     "SemanticLayout",
     "backend_names",
     "explain",
+    "explain_modulation",
     "semantic_attention_map",
     "semantic_cross_attention",
     "semantic_modulation",

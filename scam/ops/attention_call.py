@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scam.ops.layout import Layouts
+from scam.ops.problem import Empty
 from scam.ops.tiles import Side
 
 Gradients = tuple[Tensor, Tensor, Tensor | None]
@@ -46,7 +47,7 @@ class AttentionCall:
     key_labels: Tensor
     layout: Layouts
     scale: float
-    empty: str
+    empty: Empty
 
     @property
     def values(self) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from scam import env
-from scam.ops.api import semantic_cross_attention
+from scam.ops.attention import semantic_cross_attention
 from scam.ops.autocast import cast
 from scam.ops.layout import SemanticLayout, open_labels_of
 
@@ -20,6 +20,9 @@ def semantic_attention_map(
     scale: float | None = None,
 ) -> Tensor:
     """The attention weights of each query, without the zeros of other labels.
+
+    In plain PyTorch whatever the backend, since its result is dense: only the logarithms of the
+    sums come from :func:`scam.ops.semantic_cross_attention`.
 
     Args:
         query: (B, H, Nq, D), as in :func:`scam.ops.semantic_cross_attention`.

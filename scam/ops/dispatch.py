@@ -15,13 +15,13 @@ from typing import cast
 import torch
 
 from scam.ops.backends import Backend
-from scam.ops.problem import MODULATION, Problem
+from scam.ops.problem import MODULATION, Empty, Problem
 
 REFERENCE = "reference"
 ORDER: tuple[str, ...] = ("triton", "cuda", "cpu", REFERENCE)
 
 _forced: str | None = None
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def backend_names() -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def _refusals(name: str, problem: Problem) -> tuple[str, ...]:
 
 
 def refusals(name: str, problem: Problem) -> list[str]:
-    """Why a backend cannot serve a problem; [] when it can. Asked once per process."""
+    """Why a backend cannot serve a problem; [] when it can. Cached for the process."""
     return list(_refusals(name, problem))
 
 
@@ -88,22 +88,23 @@ def choose(problem: Problem, backend: str | None = None) -> str:
     wanted = _forced if backend is None else backend
     facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty)
     widths = (problem.aligned, problem.beyond_256, problem.beyond_1024)
-    return _choose(*facts, problem.op, *widths, wanted)
+    return _choose(*facts, problem.op, *widths, problem.capability, wanted)
 
 
 def _choose(
     device_type: str,
     dtype: torch.dtype,
     shared_value: bool,
-    empty: str,
+    empty: Empty,
     op: str,
     aligned: bool,
     beyond_256: bool,
     beyond_1024: bool,
+    capability: tuple[int, int] | None,
     wanted: str | None,
 ) -> str:
     widths = (aligned, beyond_256, beyond_1024)
-    problem = Problem(device_type, dtype, shared_value, empty, op, *widths)
+    problem = Problem(device_type, dtype, shared_value, empty, op, *widths, capability)
     if wanted is not None:
         _require(wanted, problem)
         return wanted
@@ -112,7 +113,7 @@ def _choose(
         why = refusals(name, problem)
         if not why:
             if name == REFERENCE and reasons:
-                _tell(f"{op} runs dense and slow: {'; '.join(reasons)}")
+                _warn_once(f"{op} runs dense and slow: {'; '.join(reasons)}")
             return name
         reasons.append(f"backend {name!r}: {', '.join(why)}")
     raise ValueError(f"no backend serves this call: {'; '.join(reasons)}")
@@ -135,9 +136,9 @@ def _require(name: str, problem: Problem) -> None:
         )
 
 
-def _tell(message: str) -> None:
-    if message not in _told:
-        _told.add(message)
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
         warnings.warn(message, RuntimeWarning, stacklevel=5)
 
 

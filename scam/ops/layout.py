@@ -26,35 +26,29 @@ class SemanticLayout:
         order: (B, N), element numbers sorted by label, stable, ignored ones last.
         offsets: (B, s + 1), where in ``order`` each label begins; the last entry is where the
             ignored ones begin.
-        tiles: (B, ceil(N / tile) + s, 3), pieces of ``order`` that hold one label each: begin,
-            end, label. Unused rows are (0, 0, -1).
         num_labels: s.
-        tile: the most elements a piece holds.
     """
 
     labels: Tensor
     order: Tensor
     offsets: Tensor
-    tiles: Tensor
     num_labels: int
-    tile: int
 
     @staticmethod
-    def build(labels: Tensor, num_labels: int, *, tile: int = 128) -> "SemanticLayout":
+    def build(labels: Tensor, num_labels: int) -> "SemanticLayout":
         """Sort a label map on its device, without waiting for it.
 
         Args:
             labels: (B, N), (N,) or a map (B, H, W), flattened row by row; uint8, int8, int16,
                 int32 or int64. Values outside ``0 .. num_labels - 1`` become ignored (-1).
             num_labels: s, at least 1.
-            tile: T, the most elements in a piece of the tile table.
 
         Raises:
             TypeError: labels of another dtype.
-            ValueError: another number of axes; ``num_labels`` or ``tile`` below 1; under
-                ``SCAM_CHECK=1`` a label >= ``num_labels``.
+            ValueError: another number of axes; ``num_labels`` below 1; under ``SCAM_CHECK=1`` a
+                label >= ``num_labels``.
         """
-        labels = _flattened(labels, num_labels, tile)
+        labels = _flattened(labels, num_labels)
         valid = (labels >= 0) & (labels < num_labels)
         groups = torch.where(valid, labels, num_labels)
         in_order, order = groups.sort(dim=1, stable=True)
@@ -66,9 +60,7 @@ class SemanticLayout:
             labels=labels.masked_fill(~valid, -1),
             order=order.to(torch.int32),
             offsets=offsets,
-            tiles=_tile_table(offsets, labels.shape[1], tile),
             num_labels=num_labels,
-            tile=tile,
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "SemanticLayout":
@@ -77,9 +69,7 @@ class SemanticLayout:
             labels=self.labels.to(device, non_blocking=non_blocking),
             order=self.order.to(device, non_blocking=non_blocking),
             offsets=self.offsets.to(device, non_blocking=non_blocking),
-            tiles=self.tiles.to(device, non_blocking=non_blocking),
             num_labels=self.num_labels,
-            tile=self.tile,
         )
 
 
@@ -115,7 +105,7 @@ def open_labels_of(
     return open_labels(name, labels, items.shape[0], items.shape[2], items.device)
 
 
-def _flattened(labels: Tensor, num_labels: int, tile: int) -> Tensor:
+def _flattened(labels: Tensor, num_labels: int) -> Tensor:
     """Checked labels as int32 (B, N)."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"labels: expected a tensor, got {type(labels).__name__}")
@@ -125,8 +115,8 @@ def _flattened(labels: Tensor, num_labels: int, tile: int) -> Tensor:
         raise ValueError(
             f"labels: expected shape (B, N), (N,) or (B, H, W), got {tuple(labels.shape)}"
         )
-    if num_labels < 1 or tile < 1:
-        raise ValueError(f"expected num_labels >= 1 and tile >= 1, got {num_labels} and {tile}")
+    if num_labels < 1:
+        raise ValueError(f"num_labels: expected at least 1, got {num_labels}")
     if not torch.compiler.is_compiling() and env.check() and labels.numel():
         highest = int(labels.max())
         if highest >= num_labels:
@@ -137,25 +127,3 @@ def _flattened(labels: Tensor, num_labels: int, tile: int) -> Tensor:
         labels = labels.clamp(-1, num_labels)
     labels = labels.to(torch.int32)
     return labels[None] if labels.dim() == 1 else labels.flatten(1)
-
-
-def _tile_table(offsets: Tensor, count: int, tile: int) -> Tensor:
-    """(B, s + 1) offsets -> (B, ceil(N / T) + s, 3): every label cut into pieces of T."""
-    batch, num_labels = offsets.shape[0], offsets.shape[1] - 1
-    rows = -(-count // tile) + num_labels
-    begins, ends = offsets[:, :-1], offsets[:, 1:]
-    pieces = (ends - begins + tile - 1) // tile
-    pieces_up_to = pieces.cumsum(1, dtype=torch.int32)
-    row = torch.arange(rows, dtype=torch.int32, device=offsets.device).expand(batch, -1)
-    label = torch.searchsorted(pieces_up_to, row.contiguous(), right=True)
-    used = label < num_labels
-    label = label.clamp(max=num_labels - 1)
-    first = (pieces_up_to - pieces).gather(1, label)
-    begin = begins.gather(1, label) + (row - first) * tile
-    end = torch.minimum(begin + tile, ends.gather(1, label))
-    columns = (
-        begin.masked_fill(~used, 0),
-        end.masked_fill(~used, 0),
-        label.to(torch.int32).masked_fill(~used, -1),
-    )
-    return torch.stack(columns, dim=-1)

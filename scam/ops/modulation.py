@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``semantic_modulation``: checks, the choice of a backend, the call."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,9 @@ from scam.ops.problem import (
     check_tensors,
     modulation_problem,
 )
+
+_Constants = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""position, default_gamma, default_beta, noise, noise_scale."""
 
 
 def semantic_modulation(
@@ -77,6 +82,64 @@ def semantic_modulation(
             other way round, a constant that requires a gradient, ``eps`` or ``negative_slope``
             negative, or a forced backend that cannot serve.
     """
+    problem, tensors = _opened(
+        x, labels, keys, key_bias, gamma, beta, token_labels,
+        (position, default_gamma, default_beta, noise, noise_scale), eps, negative_slope,
+    )  # fmt: skip
+    chosen = dispatch.choose(problem, backend)
+    if chosen == dispatch.REFERENCE:
+        y = reference.modulate(ModulationCall(*tensors))
+    else:
+        y = modulation_library.modulation_fwd(
+            *tensors[:-3], *tensors[-3], eps, negative_slope, chosen
+        )[0]
+    return y.unflatten(2, x.shape[2:])
+
+
+def explain_modulation(
+    x: Tensor,
+    labels: Tensor | SemanticLayout,
+    keys: Tensor,
+    key_bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    token_labels: Tensor | SemanticLayout,
+    *,
+    position: Tensor | None = None,
+    default_gamma: Tensor | None = None,
+    default_beta: Tensor | None = None,
+    noise: Tensor | None = None,
+    noise_scale: Tensor | None = None,
+    eps: float = 1e-5,
+    negative_slope: float = 0.2,
+) -> dict[str, list[str]]:
+    """Why each backend can or cannot serve these arguments of :func:`semantic_modulation`.
+
+    Returns:
+        Backend name -> reasons against it, in order of preference; [] means that it can.
+
+    Raises:
+        TypeError, ValueError: as :func:`semantic_modulation`.
+    """
+    constants = (position, default_gamma, default_beta, noise, noise_scale)
+    arguments = (x, labels, keys, key_bias, gamma, beta, token_labels, constants)
+    return dispatch.explain_problem(_opened(*arguments, eps, negative_slope)[0])
+
+
+def _opened(
+    x: Tensor,
+    labels: Tensor | SemanticLayout,
+    keys: Tensor,
+    key_bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    token_labels: Tensor | SemanticLayout,
+    constants: _Constants,
+    eps: float,
+    negative_slope: float,
+) -> tuple[Problem, Any]:
+    """Check; return the problem, and the fields of a ModulationCall."""
+    position, default_gamma, default_beta, noise, noise_scale = constants
     given = {"x": x, "keys": keys, "key_bias": key_bias, "gamma": gamma, "beta": beta}
     optional = {
         "position": position,
@@ -101,12 +164,7 @@ def semantic_modulation(
     constants = (position, default_gamma, default_beta, noise, noise_scale)
     inputs = (pixels, of_pixels[0], keys, key_bias, gamma, beta, tokens[0], *constants)
     layout = (*of_pixels[1:], *tokens[1:])
-    chosen = dispatch.choose(problem, backend)
-    if chosen == dispatch.REFERENCE:
-        y = reference.modulate(ModulationCall(*inputs, layout, eps, negative_slope))
-    else:
-        y = modulation_library.modulation_fwd(*inputs, *layout, eps, negative_slope, chosen)[0]
-    return y.unflatten(2, (height, width))
+    return problem, (*inputs, layout, eps, negative_slope)
 
 
 def _check(given: dict[str, Tensor]) -> Problem:

@@ -44,7 +44,7 @@ _LABELS = (1, 6)
 
 
 def _call(inputs: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[ModulationCall, str]:
-    """What is asked, and of which backend."""
+    """An operator's arguments as a call, and the name of its backend."""
     *layout, eps, negative_slope, name = options
     arguments: Any = (*inputs, tuple(layout), eps, negative_slope)
     return ModulationCall(*arguments), name
@@ -118,5 +118,5 @@ class _Modulate(torch.autograd.Function):
         return tuple(wanted)
 
 
-register_autograd(modulation_fwd, _Modulate)
+register_autograd(modulation_fwd, MODULATION, _Modulate)
 first_order_only(modulation_bwd, MODULATION)

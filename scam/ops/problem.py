@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of the op: input checks in words, and the facts a backend decides on."""
+"""Input checks of the ops, in words, and the facts a backend decides on."""
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,7 +16,8 @@ MODULATION = "semantic_modulation"
 LABEL_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _NAMED = "fp64, fp32, bf16, fp16"
-EMPTY = ("zero", "uniform")
+Empty = Literal["zero", "uniform"]
+EMPTY: tuple[Empty, ...] = get_args(Empty)
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,16 @@ class Problem:
     device_type: str
     dtype: torch.dtype  # computed in: autocast's dtype where autocast is on
     shared_value: bool = False  # value=None: the keys are the values
-    empty: str = "zero"
+    empty: Empty = "zero"
     op: str = ATTENTION
     aligned: bool = True  # D and Dv, or C of a modulation, are multiples of 16
     beyond_256: bool = False  # one of them is larger than that
     beyond_1024: bool = False
+    capability: tuple[int, int] | None = None  # as capability_of() the tensors' device
 
 
 def check_problem(
-    query: Tensor, key: Tensor, value: Tensor | None, scale: float | None, empty: str
+    query: Tensor, key: Tensor, value: Tensor | None, scale: float | None, empty: Empty
 ) -> Problem:
     """Check all arguments but the labels.
 
@@ -59,16 +63,39 @@ def check_problem(
 
 
 def attention_problem(
-    query: Tensor, value: Tensor | None, empty: str, dtype: torch.dtype
+    query: Tensor, value: Tensor | None, empty: Empty, dtype: torch.dtype
 ) -> Problem:
     """The facts of a checked call that computes in ``dtype``."""
     widths = (query.shape[-1], (query if value is None else value).shape[-1])
-    return Problem(query.device.type, dtype, value is None, empty, ATTENTION, *_properties(widths))
+    where, found = query.device.type, capability_of(query.device)
+    return Problem(where, dtype, value is None, empty, ATTENTION, *_properties(widths), found)
 
 
 def modulation_problem(x: Tensor, dtype: torch.dtype) -> Problem:
     """The facts of a checked modulation of x (B, C, ...) that computes in ``dtype``."""
-    return Problem(x.device.type, dtype, False, "zero", MODULATION, *_properties((x.shape[1],)))
+    widths = _properties((x.shape[1],))
+    where = x.device.type
+    return Problem(where, dtype, False, "zero", MODULATION, *widths, capability_of(x.device))
+
+
+def capability_of(device: torch.device) -> tuple[int, int] | None:
+    """Compute capability of a tensor's device; None of all but NVIDIA GPUs that are there."""
+    return _capability(device.index) if device.type == "cuda" else None
+
+
+def _capability(index: int) -> tuple[int, int] | None:
+    return _capability_once(index)
+
+
+# Run, not traced, by torch.compile; see dispatch._choose.
+_capability._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@cache
+def _capability_once(index: int) -> tuple[int, int] | None:
+    if torch.version.hip is not None or index >= torch.cuda.device_count():
+        return None
+    return torch.cuda.get_device_capability(index)
 
 
 def _properties(widths: tuple[int, ...]) -> tuple[bool, bool, bool]:

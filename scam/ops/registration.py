@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 _TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides)
 _library = torch.library.Library("scam", "FRAGMENT")
@@ -53,11 +54,25 @@ def returnable(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
     return tuple(first.new_empty(0) if gradient is None else gradient for gradient in gradients)
 
 
-def register_autograd(op: Any, function: type[torch.autograd.Function]) -> None:
-    """As torch.library.register_autograd, whose bookkeeping costs 0.1 ms for a dozen arguments."""
+def register_autograd(op: Any, public_name: str, function: type[torch.autograd.Function]) -> None:
+    """As torch.library.register_autograd, whose bookkeeping costs 0.1 ms for a dozen arguments.
+
+    What the kernels cannot give, forward-mode gradients and the gradients of torch.func, is
+    refused: below autograd a tangent would be lost without a word.
+    """
 
     def differentiable(*args: Any) -> Any:
+        if forward_ad._current_level >= 0 and any(map(_has_tangent, args)):
+            raise NotImplementedError(
+                f"{public_name}: the fused backends have no forward-mode gradients; "
+                "pass backend='reference'"
+            )
         if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
+            if torch._C._are_functorch_transforms_active():
+                raise NotImplementedError(
+                    f"{public_name}: the fused backends have no gradients under torch.func; "
+                    "pass backend='reference'"
+                )
             return function.apply(*args)
         with torch._C._AutoDispatchBelowAutograd():
             return op(*args)
@@ -81,7 +96,11 @@ def first_order_only(op: Any, public_name: str) -> None:
                 "pass backend='reference' to differentiate a gradient"
             )
 
-    register_autograd(op, FirstOrderOnly)
+    register_autograd(op, public_name, FirstOrderOnly)
+
+
+def _has_tangent(x: Any) -> bool:
+    return isinstance(x, Tensor) and forward_ad.unpack_dual(x).tangent is not None
 
 
 def _register_autocast(op: Any, prepare: Kernel, name: str) -> None:

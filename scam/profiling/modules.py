@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils.hooks import RemovableHandle
 
 from scam.training.trainer import Trainer
 
@@ -50,8 +51,8 @@ class Scopes:
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self._modules = modules
-        self._open: list[tuple[str, AbstractContextManager[Any]]] = []
-        self._handles: list[Any] = []
+        self._open: list[tuple[str, AbstractContextManager[object]]] = []
+        self._handles: list[RemovableHandle] = []
 
     @property
     def current(self) -> str:
@@ -70,7 +71,7 @@ class Scopes:
 
     def _entering(self, path: str) -> Callable[..., None]:
         def enter(*_: object) -> None:
-            range_: AbstractContextManager[Any] = record_function(_MARK + path)
+            range_: AbstractContextManager[object] = record_function(_MARK + path)
             range_.__enter__()
             self._open.append((path, range_))
 
@@ -138,11 +139,11 @@ def module_times(
     return _charged(list(profiler.events() or []), device)
 
 
-def _charged(events: list[Any], device: torch.device) -> dict[str, ModuleCost]:
+def _charged(events: list[FunctionEvent], device: torch.device) -> dict[str, ModuleCost]:
     events = [e for e in events if e.device_type.name == "CPU"]
     events.sort(key=lambda e: (e.time_range.start, -e.time_range.end))
     charge: dict[int, tuple[str, bool]] = {}  # event -> (path, is it backward)
-    made_by: dict[tuple[int, int], str] = {}  # (thread, sequence number) -> path
+    made_by: dict[tuple[int | None, int], str] = {}  # (thread, sequence number) -> path
     costs: dict[str, ModuleCost] = {}
     for event in events:
         parent = event.cpu_parent

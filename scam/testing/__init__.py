@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helpers for tests and benchmarks of the ops: inputs, an fp64 oracle, error budgets, poison."""
+"""Helpers for tests and benchmarks of the ops: inputs, an fp64 oracle, error bounds, poison."""
 
 from scam.testing.attention import (
     MEMORY,
@@ -9,7 +9,13 @@ from scam.testing.attention import (
     make_inputs,
     outcome,
 )
-from scam.testing.budget import assert_within_budget
+from scam.testing.bounds import (
+    assert_attention_within_bounds,
+    assert_modulation_within_bounds,
+    attention_bounds,
+    modulation_bounds,
+)
+from scam.testing.budget import assert_within_bound, assert_within_budget
 from scam.testing.modulation import (
     MAPS,
     ModulationInputs,
@@ -25,13 +31,18 @@ __all__ = [
     "MEMORY",
     "Inputs",
     "ModulationInputs",
+    "assert_attention_within_bounds",
     "assert_matches_oracle",
     "assert_modulation_matches_oracle",
+    "assert_modulation_within_bounds",
+    "assert_within_bound",
     "assert_within_budget",
+    "attention_bounds",
     "away_from_kink",
     "lay_out",
     "make_inputs",
     "make_modulation_inputs",
+    "modulation_bounds",
     "modulation_outcome",
     "outcome",
     "poisoned_memory",

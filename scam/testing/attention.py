@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from scam.ops import SemanticLayout, semantic_cross_attention
+from scam.ops.problem import Empty
 from scam.testing.budget import assert_within_budget
 
 MEMORY = ("contiguous", "channels_first", "channels_last", "sliced", "expanded")
@@ -105,7 +106,7 @@ def outcome(
     inputs: Inputs,
     *,
     backend: str | None,
-    empty: str = "zero",
+    empty: Empty = "zero",
     scale: float | None = None,
     rounded_to: torch.dtype | None = None,
     seed: int = 1,
@@ -123,12 +124,7 @@ def outcome(
         return_lse=True,
         backend=backend,
     )
-    random = torch.Generator().manual_seed(seed)
-    dtype = rounded_to or inputs.query.dtype
-    gradients = []
-    for result, rounded in ((out, dtype), (lse, torch.promote_types(dtype, torch.float32))):
-        drawn = torch.randn(result.shape, generator=random, dtype=torch.float64).to(rounded)
-        gradients.append(drawn.to(result.device, result.dtype))
+    gradients = drawn_gradients(out, lse, dtype=rounded_to or inputs.query.dtype, seed=seed)
     torch.autograd.backward((out, lse), gradients)
     named = {"grad_query": leaves.query.grad, "grad_key": leaves.key.grad}
     if leaves.value is not None:
@@ -137,11 +133,23 @@ def outcome(
     return results | {name: grad for name, grad in named.items() if grad is not None}
 
 
+def drawn_gradients(
+    out: Tensor, lse: Tensor, *, dtype: torch.dtype, seed: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Gradients of out and lse, as :func:`outcome` draws them; out's rounded to ``dtype``."""
+    random = torch.Generator().manual_seed(seed)
+    gradients = []
+    for result, rounded in ((out, dtype), (lse, torch.promote_types(dtype, torch.float32))):
+        drawn = torch.randn(result.shape, generator=random, dtype=torch.float64).to(rounded)
+        gradients.append(drawn.to(result.device, result.dtype))
+    return gradients[0], gradients[1]
+
+
 def assert_matches_oracle(
     inputs: Inputs,
     *,
     backend: str,
-    empty: str = "zero",
+    empty: Empty = "zero",
     scale: float | None = None,
     roundings: float | None = None,
 ) -> None:

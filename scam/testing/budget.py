@@ -4,6 +4,10 @@
 import torch
 from torch import Tensor
 
+ROUNDINGS = 8
+"""Per step of a computation. A step may be a sum: n terms of equal sign, added one after another,
+are off by about sqrt(n) / 6 eps, so that 8 do for all that a kernel adds in one go."""
+
 
 def assert_within_budget(
     name: str, actual: Tensor, exact: Tensor, eager: Tensor, *, roundings: float | None = None
@@ -25,15 +29,13 @@ def assert_within_budget(
     Raises:
         AssertionError: with every bound that was missed and the worst index.
     """
-    assert actual.shape == exact.shape, f"{name}: shape {actual.shape}, expected {exact.shape}"
     assert actual.dtype == eager.dtype, f"{name}: {actual.dtype}, expected {eager.dtype}"
     if roundings is None:
         roundings = 256 if actual.dtype == torch.float64 else 4
     slack = roundings * torch.finfo(actual.dtype).eps
-    actual, eager = actual.double(), eager.double()
     infinite = exact.isinf()
-    assert torch.equal(actual[infinite], exact[infinite]), f"{name}: infinities differ"
-    actual, eager, exact = (t.masked_fill(infinite, 0) for t in (actual, eager, exact))
+    actual, exact = _finite(name, actual, exact)
+    eager = eager.double().masked_fill(infinite, 0)
     if not exact.numel():
         return
     error, allowed = (actual - exact).abs(), (eager - exact).abs()
@@ -47,13 +49,71 @@ def assert_within_budget(
         f"{what} {float(e):.3e} > {float(b):.3e}" for what, (e, b) in checks.items() if not e <= b
     ]
     if missed:
-        worst = tuple(
-            int(i) for i in torch.unravel_index(error.nan_to_num(torch.inf).argmax(), error.shape)
-        )
-        raise AssertionError(
-            f"{name}: {'; '.join(missed)}; worst at {worst}: "
-            f"{float(actual[worst])!r}, expected {float(exact[worst])!r}"
-        )
+        worst = _worst(error)
+        raise AssertionError(f"{name}: {'; '.join(missed)}; {_told(worst, actual, exact)}")
+
+
+def assert_within_bound(name: str, actual: Tensor, exact: Tensor, bound: Tensor) -> float:
+    """Bound each element's error by what rounding may do to it, whatever eager code does.
+
+    ``|actual - exact| <= 8 * bound``, twice that in fp64, where the oracle rounds as well. And the
+    error must not point along ``exact``, but for what random signs leave over: with the sums
+    ``along = sum (actual - exact) * exact`` and ``size = sum 8 * bound * |exact|`` of each row,
+    ``|sum along| <= sqrt(sum size**2)``. A row (last axis) may err as a whole, by a sum that all
+    of it shares; of equal rows, which err alike, one is counted. Infinities must agree exactly.
+
+    Args:
+        name: for the message.
+        actual: what is judged.
+        exact: fp64 oracle.
+        bound: fp64, of the same shape: the error of ``actual`` if each step rounds once, from
+            :func:`scam.testing.attention_bounds` or :func:`scam.testing.modulation_bounds`.
+
+    Returns:
+        The largest part of its budget that an error takes, at most 1.
+
+    Raises:
+        AssertionError: with the bound that was missed and the worst index.
+    """
+    roundings = 2 * ROUNDINGS if actual.dtype == torch.float64 else ROUNDINGS
+    actual, exact = _finite(name, actual, exact)
+    if not exact.numel():
+        return 0.0
+    error, allowed = (actual - exact).abs(), roundings * bound
+    # Where no rounding can happen, such as a softmax over one token, any error is too large.
+    parts = torch.where(error == 0, 0, error / allowed)
+    worst = _worst(parts)
+    found, most = float(error[worst]), float(allowed[worst])
+    assert parts[worst] <= 1, f"{name}: {found:.3e} > {most:.3e}; {_told(worst, actual, exact)}"
+    signed, size = ((actual - exact) * exact).sum(-1), (allowed * exact.abs()).sum(-1)
+    once = _first_of_equals(size)
+    along, most = float(signed.flatten()[once].sum().abs()), float(size.flatten()[once].norm())
+    assert along <= most, f"{name}: signed bias {along:.3e} > {most:.3e}"
+    return max(float(parts[worst]), along / most if most else 0.0)
+
+
+def _finite(name: str, actual: Tensor, exact: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in fp64, with 0 for the infinities, in which they must agree."""
+    assert actual.shape == exact.shape, f"{name}: shape {actual.shape}, expected {exact.shape}"
+    actual, infinite = actual.double(), exact.isinf()
+    assert torch.equal(actual[infinite], exact[infinite]), f"{name}: infinities differ"
+    return actual.masked_fill(infinite, 0), exact.masked_fill(infinite, 0)
+
+
+def _first_of_equals(numbers: Tensor) -> Tensor:
+    """Indices into the flat numbers, one of all that are equal in fp32."""
+    ordered, index = numbers.flatten().float().sort(stable=True)
+    return index[torch.cat((ordered.new_ones(1, dtype=torch.bool), ordered.diff() != 0))]
+
+
+def _worst(error: Tensor) -> tuple[int, ...]:
+    flat = error.nan_to_num(torch.inf).argmax()
+    return tuple(int(i) for i in torch.unravel_index(flat, error.shape))
+
+
+def _told(worst: tuple[int, ...], actual: Tensor, exact: Tensor) -> str:
+    found, expected = float(actual[worst]), float(exact[worst])
+    return f"worst at {worst}: {found!r}, expected {expected!r}"
 
 
 def _direction_checks(

@@ -147,12 +147,19 @@ def modulation_outcome(
     """
     leaves = inputs.leaves()
     y = semantic_modulation(**leaves.arguments(), backend=backend, **options)
+    y.backward(drawn_gradient(y, dtype=rounded_to or y.dtype, comparable=comparable, seed=seed))
+    return {"y": y.detach()} | leaves.gradients()
+
+
+def drawn_gradient(
+    y: Tensor, *, dtype: torch.dtype, comparable: Tensor | None = None, seed: int = 1
+) -> Tensor:
+    """The gradient of y as :func:`modulation_outcome` draws it, rounded to ``dtype``."""
     random = torch.Generator().manual_seed(seed)
     drawn = torch.randn(y.shape, generator=random, dtype=torch.float64)
     if comparable is not None:
         drawn = drawn.masked_fill(~comparable.to(drawn.device), 0)
-    y.backward(drawn.to(rounded_to or y.dtype).to(y.device, y.dtype))
-    return {"y": y.detach()} | leaves.gradients()
+    return drawn.to(dtype).to(y.device, y.dtype)
 
 
 def away_from_kink(inputs: ModulationInputs, **options: Any) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The game between painting and discriminator: what both are shown, and what either loses."""
+"""Adversarial losses of generator and discriminator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from scam.models import Discriminator, ModelConfig, SegmentationDiscriminator
 from scam.nn.pyramid import LabelPyramid
 from scam.training.augment import Augmentation, parse_policy
-from scam.training.chance import Chance
-from scam.training.distributed import ALONE, World
+from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.losses import (
     class_balance,
     count_labels,
@@ -25,6 +24,7 @@ from scam.training.losses import (
 )
 from scam.training.options import TrainOptions
 from scam.training.precision import Precision
+from scam.training.randomness import PictureGenerators
 from scam.training.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
 
 _CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def build_discriminator(config: ModelConfig, options: TrainOptions) -> nn.Module
 
 
 @dataclass(frozen=True)
-class View:
+class DiscriminatorBatch:
     """A batch as the discriminator is shown it; each picture is augmented as its painting is.
 
     real: (B, 3, H, W). pyramid: at least the label maps of full and half size.
@@ -47,7 +47,7 @@ class View:
     real: Tensor
     pyramid: LabelPyramid
     augmentation: Augmentation | None
-    chance: Chance
+    generators: PictureGenerators
 
     def augment(self, pictures: Tensor) -> Tensor:
         """pictures (B, 3, H, W) as they are shown."""
@@ -57,7 +57,7 @@ class View:
 class Adversary:
     """Losses of both sides for the options of a run.
 
-    A step is :meth:`begin`, for every part of its batch :meth:`view`, :meth:`generator_loss` and
+    A step is :meth:`begin`, for every part of its batch :meth:`batch`, :meth:`generator_loss` and
     :meth:`discriminator_losses`, then :meth:`finish`.
     """
 
@@ -68,7 +68,7 @@ class Adversary:
         options: TrainOptions,
         precision: Precision,
         device: torch.device,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         self.discriminator = discriminator
         self.num_labels = num_labels
@@ -84,56 +84,61 @@ class Adversary:
         self._balance = torch.empty(0)
         self._means: list[Tensor] = []
 
-    def begin(self, labels: Tensor, chance: Chance) -> None:
+    def begin(self, labels: Tensor, generators: PictureGenerators) -> None:
         """Weigh the labels of a whole step, as they will be shown.
 
-        labels (B, H, W) and chance: of all pictures of this process.
+        labels (B, H, W) and generators: of all pictures of this process.
         """
         if self.segments:
             if self.policy:
-                labels = Augmentation.draw(self.policy, chance("diffaugment", _CPU)).labels(labels)
+                augmentation = Augmentation.draw(self.policy, generators("diffaugment", _CPU))
+                labels = augmentation.labels(labels)
             counts = self.world.mean(count_labels(labels, self.num_labels))
             balance = class_balance(counts, labels.numel())
             self._balance = balance.to(self.device, non_blocking=True)
 
-    def view(self, real: Tensor, pyramid: LabelPyramid, chance: Chance) -> View:
+    def batch(
+        self, real: Tensor, pyramid: LabelPyramid, generators: PictureGenerators
+    ) -> DiscriminatorBatch:
         """Show real (B, 3, H, W) with the label maps of ``pyramid``."""
         if not self.policy:
-            return View(real, pyramid, None, chance)
-        augmentation = Augmentation.draw(self.policy, chance("diffaugment", _CPU))
+            return DiscriminatorBatch(real, pyramid, None, generators)
+        augmentation = Augmentation.draw(self.policy, generators("diffaugment", _CPU))
         if self.policy != ("color",):
             labels = augmentation.labels(pyramid.maps[0])
             pyramid = LabelPyramid.build(labels, self.num_labels, 1, pyramid.occurring)
-        return View(augmentation.pictures(real), pyramid, augmentation, chance)
+        return DiscriminatorBatch(augmentation.pictures(real), pyramid, augmentation, generators)
 
-    def generator_loss(self, fake: Tensor, view: View) -> Tensor:
-        """What the painting fake (B, 3, H, W) loses."""
-        on_fake = self._judge(view.augment(fake), view)
+    def generator_loss(self, fake: Tensor, batch: DiscriminatorBatch) -> Tensor:
+        """The generator's adversarial loss on fake (B, 3, H, W)."""
+        on_fake = self._discriminate(batch.augment(fake), batch)
         if self.segments:
-            return segmentation_generator(on_fake[0], view.pyramid.maps[0], self._balance)
+            return segmentation_generator(on_fake[0], batch.pyramid.maps[0], self._balance)
         if self.options.gan_loss == "relativistic":
-            on_real = [logits.detach() for logits in self._judge(view.real, view)]
+            on_real = [logits.detach() for logits in self._discriminate(batch.real, batch)]
             return relativistic(winner=on_fake, loser=on_real)
         return hinge_generator(on_fake)
 
-    def discriminator_losses(self, fake: Tensor, view: View) -> dict[str, tuple[float, Tensor]]:
-        """Names, weights and values of what the discriminator loses; fake (B, 3, H, W)."""
+    def discriminator_losses(
+        self, fake: Tensor, batch: DiscriminatorBatch
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Name to (weight, value) of each loss of the discriminator; fake (B, 3, H, W)."""
         options = self.options
-        fake = view.augment(fake)
-        on_real, on_fake = (self._judge(x, view) for x in (view.real, fake))
-        terms = {"discriminator": (1.0, self._told_apart(on_real, on_fake, view))}
+        fake = batch.augment(fake)
+        on_real, on_fake = (self._discriminate(x, batch) for x in (batch.real, fake))
+        terms = {"discriminator": (1.0, self._adversarial_loss(on_real, on_fake, batch))}
         if options.labelmix:
-            mixed = self._labelmix(on_real[0], on_fake[0], fake, view)
+            mixed = self._labelmix(on_real[0], on_fake[0], fake, batch)
             terms["labelmix"] = (options.labelmix, mixed)
         if self.lecam is not None:
             terms["lecam"] = (options.lecam, self.lecam(on_real, on_fake))
             self._means.append(mean_logits(on_real, on_fake))
         for name, weight, picture, logits in (
-            ("r1", options.r1, view.real, on_real),
+            ("r1", options.r1, batch.real, on_real),
             ("r2", options.r2, fake, on_fake),
         ):
             if weight:
-                nudged = self._judge(picture + SIGMA * _noise(picture, name, view), view)
+                nudged = self._discriminate(picture + SIGMA * _noise(picture, name, batch), batch)
                 terms[name] = (weight / 2, approximated_penalty(logits, nudged))
         return terms
 
@@ -152,31 +157,35 @@ class Adversary:
         if self.lecam is not None:
             self.lecam.load_state_dict(state)
 
-    def _told_apart(self, real: list[Tensor], fake: list[Tensor], view: View) -> Tensor:
+    def _adversarial_loss(
+        self, real: list[Tensor], fake: list[Tensor], batch: DiscriminatorBatch
+    ) -> Tensor:
         if self.segments:
-            labels = view.pyramid.maps[0]
+            labels = batch.pyramid.maps[0]
             return segmentation_discriminator(real[0], fake[0], labels, self._balance)
         if self.options.gan_loss == "relativistic":
             return relativistic(winner=real, loser=fake)
         return hinge_discriminator(real, fake)
 
-    def _labelmix(self, on_real: Tensor, on_fake: Tensor, fake: Tensor, view: View) -> Tensor:
-        generators = view.chance("labelmix", _CPU)
+    def _labelmix(
+        self, on_real: Tensor, on_fake: Tensor, fake: Tensor, batch: DiscriminatorBatch
+    ) -> Tensor:
+        generators = batch.generators("labelmix", _CPU)
         coins = [torch.rand(self.num_labels, generator=g) < 0.5 for g in generators]
         from_real = torch.stack(coins).to(fake.device, non_blocking=True)
-        mask = labelmix_mask(view.pyramid.maps[0], from_real)
-        on_mixed = self._judge(torch.where(mask, view.real, fake), view)[0]
+        mask = labelmix_mask(batch.pyramid.maps[0], from_real)
+        on_mixed = self._discriminate(torch.where(mask, batch.real, fake), batch)[0]
         return labelmix_consistency(on_mixed, on_real, on_fake, mask)
 
-    def _judge(self, image: Tensor, view: View) -> list[Tensor]:
+    def _discriminate(self, image: Tensor, batch: DiscriminatorBatch) -> list[Tensor]:
         if not self._full_precision:
-            return self.discriminator(image, view.pyramid)
+            return self.discriminator(image, batch.pyramid)
         with torch.autocast(image.device.type, enabled=False):
             wide = torch.promote_types(image.dtype, torch.float32)
-            return self.discriminator(image.to(wide), view.pyramid)
+            return self.discriminator(image.to(wide), batch.pyramid)
 
 
-def _noise(like: Tensor, purpose: str, view: View) -> Tensor:
-    generators = view.chance(purpose, like.device)
+def _noise(like: Tensor, purpose: str, batch: DiscriminatorBatch) -> Tensor:
+    generators = batch.generators(purpose, like.device)
     draws = [torch.randn(like.shape[1:], generator=g, device=like.device) for g in generators]
     return torch.stack(draws)

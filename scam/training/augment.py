@@ -34,12 +34,12 @@ def parse_policy(option: str, text: str) -> tuple[str, ...]:
 class Augmentation:
     """One draw for every picture of a batch, to be applied to all that belongs together.
 
-    policy: some of :data:`KINDS`. chance: (B, 7) on the CPU, uniform in [0, 1); each number has
+    policy: some of :data:`KINDS`. uniform: (B, 7) on the CPU, uniform in [0, 1); each number has
     its use, whatever else the policy names.
     """
 
     policy: tuple[str, ...]
-    chance: Tensor
+    uniform: Tensor
 
     @classmethod
     def draw(
@@ -68,8 +68,8 @@ class Augmentation:
         return maps
 
     def _recolour(self, x: Tensor) -> Tensor:
-        chance = self.chance[:, :3, None, None, None].to(x.dtype).to(x.device, non_blocking=True)
-        brightness, saturation, contrast = chance.unbind(1)
+        uniform = self.uniform[:, :3, None, None, None].to(x.dtype).to(x.device, non_blocking=True)
+        brightness, saturation, contrast = uniform.unbind(1)
         x = x + (brightness - 0.5)
         grey = x.mean(1, keepdim=True)
         x = grey + 2 * saturation * (x - grey)
@@ -85,14 +85,14 @@ class Augmentation:
 
     def _steps(self, column: int, side: int) -> list[int]:
         most = int(side * _SHIFT + 0.5)
-        return [i - most for i in _integers(self.chance[:, column], 2 * most + 1)]
+        return [i - most for i in _integers(self.uniform[:, column], 2 * most + 1)]
 
     def _boxes(self, x: Tensor) -> Tensor:
         """Boxes as (B, 1, H, W) bool; they may reach over the edges."""
         inside = []
         for column, side in zip((5, 6), x.shape[-2:], strict=True):
             length = int(side * _CUT + 0.5)
-            centres = _integers(self.chance[:, column], side + 1 - length % 2)
+            centres = _integers(self.uniform[:, column], side + 1 - length % 2)
             first = torch.tensor([centre - length // 2 for centre in centres])
             place = torch.arange(side) - first[:, None]
             inside.append((place >= 0) & (place < length))
@@ -100,9 +100,9 @@ class Augmentation:
         return boxes.to(x.device, non_blocking=True)
 
 
-def _integers(chance: Tensor, count: int) -> list[int]:
+def _integers(uniform: Tensor, count: int) -> list[int]:
     """Uniform numbers in [0, 1) -> uniform integers in [0, count)."""
-    return [min(int(u * count), count - 1) for u in chance.tolist()]
+    return [min(int(u * count), count - 1) for u in uniform.tolist()]
 
 
 def kept_styles(dropout: float, num_labels: int, generators: Sequence[torch.Generator]) -> Tensor:

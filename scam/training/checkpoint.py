@@ -44,7 +44,7 @@ def save(
         InputError: it cannot be written, for instance because the disk is full.
         TypeError: ``training_state`` holds something that could not be loaded again.
     """
-    sweep(folder.checkpoints)
+    sweep(folder.checkpoints, locked=True)
     path = folder.step_folder(step)
     with folder_aside(path) as partial:
         write_weights(partial, model_tensors, model_config)

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from scam.errors import Elsewhere, InputError, Stopped
+from scam.errors import InputError, PeerExited, Stopped
 
 Result = TypeVar("Result")
 Network = TypeVar("Network", bound=nn.Module)
@@ -32,7 +32,7 @@ class World:
     """The processes of a run; by default there is one.
 
     Methods that speak of all processes must be called by all of them, in the same order; where
-    another one has ended they raise :class:`scam.errors.Elsewhere`.
+    another one has ended they raise :class:`scam.errors.PeerExited`.
 
     rank: this process, 0 to size - 1. size: how many.
     """
@@ -86,7 +86,7 @@ class World:
     def from_main(self, compute: Callable[[], Result]) -> Result:
         """What ``compute`` returns in the main process; the others do not call it.
 
-        Its InputError is raised in the main process, and :class:`scam.errors.Elsewhere` in the
+        Its InputError is raised in the main process, and :class:`scam.errors.PeerExited` in the
         others.
         """
         if self.size == 1:
@@ -99,7 +99,7 @@ class World:
             with _lost_peers():
                 dist.broadcast_object_list(found, src=0, device=_CPU)
         if not found[1]:
-            raise Elsewhere(2)
+            raise PeerExited(2)
         result: Result = found[0]
         return result
 
@@ -126,11 +126,11 @@ class World:
         except InputError:
             if self.is_main:
                 raise
-            raise Elsewhere(2) from None
+            raise PeerExited(2) from None
         except Stopped:
             if self.is_main:
                 raise
-            raise Elsewhere(143) from None
+            raise PeerExited(143) from None
 
     def check_equal(self, tensors: Iterable[Tensor]) -> None:
         """Raise InputError unless all processes hold the same bits.
@@ -149,7 +149,7 @@ class World:
             )
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
 @contextmanager
@@ -161,7 +161,7 @@ def join(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     """
     size = _integer("WORLD_SIZE", 1)
     if size == 1:
-        yield ALONE, device
+        yield SINGLE_PROCESS, device
         return
     backend = "gloo"
     if device.type == "cuda":
@@ -211,4 +211,4 @@ def _lost_peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # DistBackendError is one
-        raise Elsewhere(1) from error
+        raise PeerExited(1) from error

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scam.data import PairDataset
+from scam.data.convert import evenly
 from scam.editing import RunningMean
 from scam.metrics import ColourFloors, Psnr
 from scam.models import Scam
@@ -37,9 +38,9 @@ def reconstruction_psnr(model: Scam, dataset: PairDataset, batch_size: int) -> P
     device = model.token_labels.device
     psnr = Psnr()
     model.eval()
-    for image, labels in pairs(dataset, batch_size, _spread(len(dataset), _PICTURES_AT_MOST)):
+    for image, labels in pairs(dataset, batch_size, evenly(len(dataset), _PICTURES_AT_MOST)):
         image, labels = image.to(device), labels.to(device)
-        painted = model.generate(labels, model.encode(image, labels), _fixed_noise(model))
+        painted = model.generate(labels, model.encode(image, labels), model.fixed_noise())
         psnr.update(painted, image)
     return psnr
 
@@ -49,10 +50,10 @@ def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]
     picture's own per label. Both data sets give at most 512 pictures.
     """
     floors = ColourFloors(len(train.source.label_set.names))
-    for image, labels in pairs(train, 64, _spread(len(train), _PICTURES_AT_MOST)):
+    for image, labels in pairs(train, 64, evenly(len(train), _PICTURES_AT_MOST)):
         floors.learn(image, labels)
     by_mean, by_own = Psnr(), Psnr()
-    for image, labels in pairs(held_out, 64, _spread(len(held_out), _PICTURES_AT_MOST)):
+    for image, labels in pairs(held_out, 64, evenly(len(held_out), _PICTURES_AT_MOST)):
         by_mean.update(floors.paint_mean(labels), image)
         by_own.update(floors.paint_own(image, labels), image)
     return {"psnr_mean_colours": by_mean.pooled, "psnr_own_colours": by_own.pooled}
@@ -66,7 +67,7 @@ def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> Non
     """
     device = model.token_labels.device
     mean = RunningMean(model.token_labels)
-    wanted = _spread(len(dataset), _PICTURES_AT_MOST)
+    wanted = evenly(len(dataset), _PICTURES_AT_MOST)
     stride = -(-len(wanted) // _MEAN_PICTURES)
     wanted = [i for first in range(stride) for i in wanted[first::stride]]
     seen = 0
@@ -89,7 +90,7 @@ def paint_sheet(
     indices: the pictures, one a row; by default six spread over the data set.
     """
     device = model.token_labels.device
-    rows = _spread(len(dataset), _SHEET_ROWS) if indices is None else indices
+    rows = evenly(len(dataset), _SHEET_ROWS) if indices is None else indices
     image, labels = (x.to(device) for x in next(pairs(dataset, len(rows), rows)))
     latents = model.encode(image, labels)
     following = latents[[*range(1, len(rows)), 0]]
@@ -99,20 +100,7 @@ def paint_sheet(
         {
             "input": image,
             "labels": labels,
-            "reconstruction": model.generate(labels, latents, _fixed_noise(model)),
-            "transfer of next row": model.generate(labels, mixed, _fixed_noise(model)),
+            "reconstruction": model.generate(labels, latents, model.fixed_noise()),
+            "transfer of next row": model.generate(labels, mixed, model.fixed_noise()),
         },
     )
-
-
-def _fixed_noise(model: Scam) -> torch.Generator | None:
-    """The released networks are noisy at evaluation; looking twice must show the same."""
-    if not model.config.released:
-        return None
-    return torch.Generator(model.token_labels.device).manual_seed(0)
-
-
-def _spread(length: int, count: int) -> list[int]:
-    """At most ``count`` indices spread evenly over ``range(length)``."""
-    count = min(length, count)
-    return [i * length // count for i in range(count)]

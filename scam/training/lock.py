@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process at a time may write a run folder."""
+"""One process at a time may write a folder."""
 
 import contextlib
 import os
@@ -31,17 +31,31 @@ def locked(out: str | os.PathLike[str]) -> Iterator[None]:
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file, expected a folder")
-    made = not out.exists()
-    descriptor = _acquire(out)
+    with locked_by(out / _NAME, f"--out {out}", "training there", ", or give another --out"):
+        yield
+
+
+@contextmanager
+def locked_by(file: Path, what: str, doing: str, instead: str = "") -> Iterator[None]:
+    """Keep other processes from locking ``file``, which is there only within the block.
+
+    Its folder is made if missing, and goes again if it is still empty at the end. Errors call
+    the place ``what``, and say what its holder is ``doing`` and what else to do ``instead``.
+
+    Raises:
+        InputError: another process holds the lock; the place is not writable.
+    """
+    made = not file.parent.exists()
+    descriptor = _acquire(file, what, f"{doing}; wait for its end{instead}")
     try:
         yield
     finally:
         # The name goes first: whoever opened it before finds that it leads elsewhere by now.
-        (out / _NAME).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         os.close(descriptor)
         if made:
             with contextlib.suppress(OSError):
-                out.rmdir()
+                file.parent.rmdir()
 
 
 def is_lock(name: str) -> bool:
@@ -49,17 +63,16 @@ def is_lock(name: str) -> bool:
     return name == _NAME
 
 
-def _acquire(out: Path) -> int:
-    path = out / _NAME
+def _acquire(file: Path, what: str, doing: str) -> int:
     while True:
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise InputError(f"cannot write --out {out}: {error.strerror}") from error
+            raise InputError(f"cannot write {what}: {error.strerror}") from error
         try:
-            _lock(descriptor, out)
-            named = os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(descriptor))
+            _lock(descriptor, what, doing)
+            named = os.path.exists(file) and os.path.samestat(os.stat(file), os.fstat(descriptor))
         except BaseException:
             os.close(descriptor)
             raise
@@ -70,7 +83,7 @@ def _acquire(out: Path) -> int:
         os.close(descriptor)  # its holder has just taken the name away
 
 
-def _lock(descriptor: int, out: Path) -> None:
+def _lock(descriptor: int, what: str, doing: str) -> None:
     if sys.platform == "win32":
         return
     try:
@@ -78,11 +91,9 @@ def _lock(descriptor: int, out: Path) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-        raise InputError(
-            f"--out {out}: {holder} is training there; wait for its end, or give another --out"
-        ) from None
+        raise InputError(f"{what}: {holder} is {doing}") from None
     except OSError as error:
         warnings.warn(
-            f"--out {out} cannot be locked ({error.strerror}): let no other process train there",
+            f"{what} cannot be locked ({error.strerror}): let no other process write there",
             stacklevel=2,
         )

@@ -143,7 +143,7 @@ class Progress:
         self.close()
 
 
-class Mute:
+class NullLog:
     """In place of a log or a progress bar: says nothing."""
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:

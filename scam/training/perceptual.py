@@ -3,22 +3,23 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.errors import InputError
+from scam.training.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_weights
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
 
 WEIGHT_FILES = {"vgg19": "vgg19-dcbb9e9d.pth", "lpips": "vgg16-397923af.pth"}
 """torchvision's ImageNet weights, by the file names its own downloads carry."""
+EVAL_PACKAGES = "pip install -e '.[eval]' in a clone of scam"
+"""What brings the packages that are needed by some; the name ``scam`` on PyPI is not ours."""
 
 _VGG19_TAPS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1 ... relu5_1
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def default_weights(name: str) -> Path:
@@ -99,7 +100,7 @@ class Vgg19Distance(nn.Module):
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False
-        mean, std = (_IMAGENET_MEAN, _IMAGENET_STD) if normalise else ((0.5,) * 3, (0.5,) * 3)
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if normalise else ((0.5,) * 3, (0.5,) * 3)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
@@ -149,25 +150,8 @@ class LpipsDistance(nn.Module):
         try:
             self.distance = lpips_distance("vgg", weights)
         except ImportError as error:
-            raise InputError("perceptual lpips: `pip install lpips` (extra [eval])") from error
+            raise InputError(f"perceptual lpips needs lpips: {EVAL_PACKAGES}") from error
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """See :func:`build_perceptual`."""
         return cast(Tensor, self.distance(fake, real)).mean()
-
-
-def load_weights(network: nn.Module, path: Path, only: str = "") -> None:
-    """Fill ``network`` from a torchvision state dict; ``only`` keeps the keys of that prefix.
-
-    Raises InputError naming the file when it cannot be read or holds another network.
-    """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict({k: v for k, v in state.items() if k.startswith(only)})
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{path}: not the expected network weights ({reason})") from error
-    except Exception as error:  # torch's own words advise to load unsafely
-        raise InputError(
-            f"{path}: not the expected network weights (no PyTorch state dict)"
-        ) from error

@@ -74,8 +74,8 @@ class RunFolder:
         else:
             settings = asked
         run = cls(path, settings)
-        sweep(path)
-        sweep(run.checkpoints)
+        sweep(path, locked=True)
+        sweep(run.checkpoints, locked=True)
         if resume and run.newest() is None:
             raise InputError(
                 f"--resume: {path} holds no complete checkpoint to continue from, "

@@ -4,7 +4,7 @@
 from pathlib import Path
 from typing import Any
 
-from scam.data import PairSource, open_source
+from scam.data import MERGES, PairSource, open_source
 from scam.errors import InputError
 from scam.models import preset
 from scam.training.loading import describe, describe_labels
@@ -18,11 +18,11 @@ Sources = tuple[PairSource, PairSource]
 MAY_CHANGE = [
     f"training.{name}"
     for name in (
-        "steps", "workers", "gradient_checkpointing", "wandb",
+        "steps", "workers", "gradient_checkpointing", "compile", "wandb",
         "eval_every", "sample_every", "save_every", "log_every",
     )
 ]  # fmt: skip
-"""Settings that do not change what a step computes."""
+"""Settings that do not change what a step computes; ``compile`` does to rounding only."""
 
 DATA: dict[str, Any] = {
     "data": "mannequins",
@@ -43,8 +43,13 @@ def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
     if asked.get("model", "scam") != "scam":
         raise InputError(f"--model {asked['model']!r}: expected scam")
     # A run may be resumed from another folder: files are remembered by their full path.
-    for name in ("data", "merge", "perceptual_weights"):
-        if name in asked and Path(asked[name]).exists():
+    asked = dict(asked)
+    for name, built_in in (
+        ("data", {"mannequins"}),
+        ("merge", MERGES),
+        ("perceptual_weights", ()),
+    ):
+        if name in asked and asked[name] not in built_in and Path(asked[name]).exists():
             asked[name] = str(Path(asked[name]).resolve())
     settings: dict[str, Any] = {
         "data": {name: asked[name] for name in DATA if name in asked},

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from scam.data import colorize
+from scam.data.convert import to_uint8
 from scam.files import write_aside
 
 Pixels = npt.NDArray[np.uint8]
@@ -71,12 +73,9 @@ def save_sheet(
 
 def _pixels(caption: str, column: Tensor) -> Pixels:
     if column.is_floating_point() and column.ndim == 4 and column.shape[1] == 3:
-        levels = (column.detach().float().nan_to_num(0.0) + 1) * 127.5
-        pictures: Pixels = levels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+        pictures: Pixels = to_uint8(column).permute(0, 2, 3, 1).cpu().numpy()
         return pictures
     if not column.is_floating_point() and column.ndim == 3:
-        from scam.data import colorize
-
         maps = column.detach().cpu().numpy()
         return np.stack([colorize(labels) for labels in maps])
     raise ValueError(

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from scam.models import Scam
 from scam.nn.pyramid import labels_in
-from scam.training.adversary import Adversary, View
+from scam.training.adversary import Adversary, DiscriminatorBatch
 from scam.training.augment import Augmentation, kept_styles, parse_policy
-from scam.training.chance import Chance, generators
-from scam.training.distributed import ALONE, World
+from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.ema import Ema
 from scam.training.options import TrainOptions
 from scam.training.precision import Precision
+from scam.training.randomness import PictureGenerators, picture_generators
 
 Losses = dict[str, Tensor]
 
@@ -38,7 +38,7 @@ class Trainer:
         options: TrainOptions,
         precision: Precision,
         device: torch.device,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         model = world.synchronise_norms(model, device)
         discriminator = world.synchronise_norms(discriminator, device)
@@ -67,8 +67,8 @@ class Trainer:
         B is this process's share (``World.share``) of the step's pictures. Losses are means over
         all of them.
 
-        Where a gradient is not finite the weights stay as they are and ``skipped`` is 1. (Under
-        float16 the gradient scaler sees to that, and it is part of its work.)
+        Where a gradient is not finite the weights stay as they are and ``skipped`` is 1. Under
+        float16 some are, until the gradient scaler has found its scale.
         """
         self.model.train()
         options = self.options
@@ -77,20 +77,20 @@ class Trainer:
         size = len(image) // options.accumulate
         micro = [slice(i, i + size) for i in range(0, len(image), size)]
         losses: Losses = {}
-        played: list[tuple[Tensor, View]] = []
+        shown: list[tuple[Tensor, DiscriminatorBatch]] = []
         if adversarial:
-            self.adversary.begin(labels, partial(generators, options.seed, step, places))
+            self.adversary.begin(labels, partial(picture_generators, options.seed, step, places))
         self.discriminator.requires_grad_(False)
         for part in micro:
-            chance = partial(generators, options.seed, step, places[part])
-            shown = self._generator_part(image[part], labels[part], chance, adversarial, losses)
-            if shown is not None:
-                played.append(shown)
+            generators = partial(picture_generators, options.seed, step, places[part])
+            fake = self._generator_part(image[part], labels[part], generators, adversarial, losses)
+            if fake is not None:
+                shown.append(fake)
         skipped = self._apply(self.optimizer, options.lr, step)
         if adversarial:
             self.discriminator.requires_grad_(True)
-            for fake, view in played:
-                self._discriminator_part(fake, view, losses)
+            for painted, batch in shown:
+                self._discriminator_part(painted, batch, losses)
             self.adversary.finish()
             since = step - options.gan_from
             skipped += self._apply(self.optimizer_d, options.lr_discriminator, since)
@@ -127,10 +127,10 @@ class Trainer:
         self,
         real: Tensor,
         labels: Tensor,
-        chance: Chance,
+        generators: PictureGenerators,
         adversarial: bool,
         losses: Losses,
-    ) -> tuple[Tensor, View] | None:
+    ) -> tuple[Tensor, DiscriminatorBatch] | None:
         """Losses and gradients; returns what the discriminator shall be shown, if anything."""
         options = self.options
         occurring = None if labels.is_cuda else labels_in(labels)  # asking a GPU would wait for it
@@ -138,36 +138,40 @@ class Trainer:
         real = real.contiguous(memory_format=self.layout)
         with self.precision.autocast(self.device):
             pyramid = self.model.pyramid(labels, occurring)
-            fake = self.model(real, pyramid, chance("noise", self.device), self._kept(chance))
+            fake = self.model(
+                real, pyramid, generators("noise", self.device), self._kept_labels(generators)
+            )
             terms = {"l1": (options.l1, (fake - real).abs().mean())}
             if options.perceptual != "none" and options.perceptual_weight > 0:
-                distance = self._perceptual_distance(fake, real, chance)
+                distance = self._perceptual_distance(fake, real, generators)
                 terms["perceptual"] = (options.perceptual_weight, distance)
-            view = self.adversary.view(real, pyramid, chance) if adversarial else None
-            if view is not None:
-                terms["gan"] = (options.gan, self.adversary.generator_loss(fake, view))
+            batch = self.adversary.batch(real, pyramid, generators) if adversarial else None
+            if batch is not None:
+                terms["gan"] = (options.gan, self.adversary.generator_loss(fake, batch))
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
         self._backward(total)
         self._record(losses, {name: loss for name, (_, loss) in terms.items()})
-        return None if view is None else (fake.detach(), view)
+        return None if batch is None else (fake.detach(), batch)
 
-    def _kept(self, chance: Chance) -> Tensor | None:
+    def _kept_labels(self, generators: PictureGenerators) -> Tensor | None:
         """Labels that keep their latents, (B, L); None: all."""
         dropout = self.options.style_dropout
         if dropout == 0:
             return None
-        kept = kept_styles(dropout, self.model.config.num_labels, chance("style", _CPU))
+        kept = kept_styles(dropout, self.model.config.num_labels, generators("style", _CPU))
         return kept.to(self.device, non_blocking=True)
 
-    def _perceptual_distance(self, fake: Tensor, real: Tensor, chance: Chance) -> Tensor:
+    def _perceptual_distance(
+        self, fake: Tensor, real: Tensor, generators: PictureGenerators
+    ) -> Tensor:
         if self._perceptual_policy:
-            drawn = Augmentation.draw(self._perceptual_policy, chance("perceptual", _CPU))
+            drawn = Augmentation.draw(self._perceptual_policy, generators("perceptual", _CPU))
             fake, real = drawn.pictures(fake), drawn.pictures(real)
         return self.perceptual(fake, real)
 
-    def _discriminator_part(self, fake: Tensor, view: View, losses: Losses) -> None:
+    def _discriminator_part(self, fake: Tensor, batch: DiscriminatorBatch, losses: Losses) -> None:
         with self.precision.autocast(self.device):
-            terms = self.adversary.discriminator_losses(fake, view)
+            terms = self.adversary.discriminator_losses(fake, batch)
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
         self._backward(self.options.gan * total)
         self._record(losses, {name: loss for name, (_, loss) in terms.items()})
@@ -180,13 +184,12 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, step / max(self.options.warmup, 1))
         self.world.average_gradients(p for g in optimizer.param_groups for p in g["params"])
-        skipped = torch.zeros((), device=self.device)
+        self.scaler.unscale_(optimizer)
+        gradients = [
+            p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None
+        ]
+        skipped = (~nn.utils.get_total_norm(gradients).isfinite()).float()
         if not self.scaler.is_enabled():
-            gradients = [
-                p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None
-            ]
-            norm = nn.utils.get_total_norm(gradients)
-            skipped = (~norm.isfinite()).float()
             # What a gradient scaler sets: the fused optimiser looks at it without a wait.
             optimizer.found_inf = skipped  # type: ignore[attr-defined]
         self.scaler.step(optimizer)

@@ -3,18 +3,22 @@
 
 import signal
 import threading
+from collections.abc import Mapping
 from types import FrameType
 
 from scam.errors import InputError
 
 LIMIT = 5
 """Steps in a row that may be left out before the run ends."""
+SCALED_LIMIT = 20
+"""The same under float16, whose gradient scaler halves 2**16 to below 1 in 17 of them."""
 
 
 class SkipWatch:
     """Counts the steps that were left out because a gradient was not finite."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.limit = limit
         self.total = 0
         self._in_a_row = 0
 
@@ -22,16 +26,24 @@ class SkipWatch:
         """Take note of the flags of the steps up to ``step``, oldest first.
 
         Raises:
-            InputError: ``LIMIT`` in a row were left out: the weights will not recover.
+            InputError: ``limit`` in a row were left out: the weights will not recover.
         """
         for flag in skipped:
             self._in_a_row = self._in_a_row + 1 if flag else 0
             self.total += bool(flag)
-            if self._in_a_row >= LIMIT:
+            if self._in_a_row >= self.limit:
                 raise InputError(
-                    f"step {step}: the gradients of {LIMIT} steps in a row were not finite; go on "
-                    "from the last checkpoint with --resume, or start again with a lower --lr"
+                    f"step {step}: the gradients of {self.limit} steps in a row were not finite; "
+                    "continue from a checkpoint with --resume, or start again with a lower --lr"
                 )
+
+    def state_dict(self) -> dict[str, int]:
+        """Everything :meth:`load_state_dict` needs."""
+        return {"total": self.total, "in_a_row": self._in_a_row}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue from a :meth:`state_dict`."""
+        self.total, self._in_a_row = state["total"], state["in_a_row"]
 
 
 class StopSignal:

@@ -98,7 +98,7 @@ def test_every_example_of_the_help_runs(
     for examples in (prepare.EXAMPLES, check.EXAMPLES, DATA_EXAMPLES):
         for words in commands(examples):
             words = words[: words.index(">")] if ">" in words else words
-            if words[:1] == ["prepare"] and Path(words[3]).exists():
+            if "--help" not in words and words[0] == "prepare" and Path(words[3]).exists():
                 continue  # two helps may show the same one
             if "--help" in words:
                 with pytest.raises(SystemExit, match="0"):
@@ -161,7 +161,12 @@ def test_bad_files_are_listed_and_stop_prepare(
     words = ["prepare", "idesigner", str(tmp_path / "photos"), str(tmp_path / "out")]
     with pytest.raises(InputError, match=r"photos: 2 bad files, .*p1\.png: holds the value 33"):
         main(words)
-    assert "also bad: " in capsys.readouterr().err
+    listed = capsys.readouterr().err.splitlines()
+    assert listed[0] == "bad files:"
+    assert [re.findall(r"^  .*/(p\d)\.png: holds", line) for line in listed[1:]] == [
+        ["p1"],
+        ["p2"],
+    ]
     assert sorted(os.listdir(tmp_path)) == ["photos"]
     main([*words, "--skip-bad"])
     said = capsys.readouterr()
@@ -180,15 +185,33 @@ def test_bad_files_are_listed_and_stop_prepare(
             r"a\.zip: is a file, expected the",
         ),
         (["prepare", "ade20k", ".", "there"], "there: is there already; expected a new folder"),
-        (["prepare", "ade20k", ".", "out", "--size", "0", "8"], "--size is 0, expected 1"),
-        (["prepare", "ade20k", ".", "out", "--labels", "l"], "--labels is for idesigner and pal"),
         (
-            ["prepare", "palette", ".", "out", "--ignore-label", "3"],
-            "--ignore-label is for idesigner, not for palette",
+            ["prepare", "ade20k", ".", "out", "--size", "0", "64"],
+            "^--size 0 64: expected sides of 1 or more$",
         ),
         (
-            ["prepare", "celebamask-hq", ".", "out", "--tolerance", "3"],
-            "--tolerance is for palette, not for celebamask-hq",
+            ["check", ".", "--ignore-label", "-1"],
+            "^--ignore-label -1: expected 0 to 65535$",
+        ),
+        (
+            ["prepare", "idesigner", ".", "../out", "--ignore-label", "65536"],
+            "^--ignore-label 65536: expected 0 to 65535$",
+        ),
+        (
+            ["prepare", "palette", ".", "../out", "--tolerance", "300"],
+            "^--tolerance 300: expected 0 to 255$",
+        ),
+        (
+            ["prepare", "palette", ".", "../out", "--palette", "voc"],
+            "^--palette voc: expected --label-set NAME with it$",
+        ),
+        (
+            ["prepare", "ade20k", ".", "there/out"],
+            r"^there/out: is in \., which is never changed; expected a folder elsewhere$",
+        ),
+        (
+            ["prepare", "ade20k", "there/src", "there/a.zip/out"],
+            "a.zip/out: cannot be written: there/a.zip is a file, expected a folder",
         ),
     ],
 )
@@ -196,14 +219,26 @@ def test_bad_arguments(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("there").mkdir()
+    Path("there/src").mkdir(parents=True)
     Path("there/a.zip").touch()
     with pytest.raises(InputError, match=message):
         main(words)
     assert os.listdir() == ["there"]
 
 
-@pytest.mark.parametrize("words", [[], ["chek"], ["check"], ["prepare", "coco", "a", "b"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["chek"],
+        ["check"],
+        ["prepare"],
+        ["prepare", "coco", "a", "b"],
+        ["prepare", "ade20k", ".", "out", "--labels", "l"],
+        ["prepare", "palette", ".", "out", "--ignore-label", "3"],
+        ["prepare", "celebamask-hq", ".", "out", "--tolerance", "3"],
+    ],
+)
 def test_usage_errors_are_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(words)
@@ -225,9 +260,8 @@ def test_as_a_command(tmp_path: Path) -> None:
     assert failed.stderr == "python -m scam.data: error: nowhere: no such folder\n"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: int, status: int) -> None:
+def in_the_middle(tmp_path: Path) -> "subprocess.Popen[str]":
+    """``prepare idesigner photos out`` with two workers, which has begun and has much to do."""
     photos(tmp_path / "photos", 40)
     for folder in ("images", "labels"):
         # The same files often: enough work to be in the middle of.
@@ -243,8 +277,15 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: int, status: 
         # A background job's children inherit that SIGINT is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while process.poll() is None and not list(tmp_path.glob(".out.partial/labels/*")):
+    while process.poll() is None and not list(tmp_path.glob(".out.*.partial/labels/*")):
         time.sleep(0.01)
+    return process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: int, status: int) -> None:
+    process = in_the_middle(tmp_path)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == status
@@ -252,12 +293,81 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: int, status: 
     assert os.listdir(tmp_path) == ["photos"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
+def test_one_run_at_a_time_and_its_workers_die_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos(Path("few"), 3)
+    again = ["prepare", "idesigner", "few", "out", "--workers", "1"]
+    process = in_the_middle(tmp_path)
+    refused = rf"^out: process {process.pid} on \S+ is preparing it; wait for its end$"
+    with pytest.raises(InputError, match=refused):
+        main(again)
+    assert process.poll() is None
+    process.kill()
+    # Ends when the last worker closes what it inherited.
+    process.communicate(timeout=20)
+    main(again)
+    assert "out: 3 pictures" in capsys.readouterr().out
+    assert sorted(os.listdir()) == ["few", "out", "photos"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interrupt_while_torch_loads_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "scam.data", "check", "photos"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_advice_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos(tmp_path / "photos", 4)
+    for stem in ("p1", "p2"):
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / "photos" / "labels" / f"{stem}.png")
+    words = ["prepare", "idesigner", str(tmp_path / "photos"), str(tmp_path / "out")]
+    with pytest.raises(InputError, match=r"p1\.png: is an RGB colour picture; conv") as caught:
+        main(words)
+    assert str(caught.value).count("prepare palette") == 1
+    main([*words, "--skip-bad"])
+    with pytest.raises(SystemExit, match="1"):
+        main(["check", str(tmp_path / "photos")])
+    said = capsys.readouterr()
+    assert said.err.count("is an RGB colour picture\n") == 4
+    assert said.err.count("prepare palette") == 1
+    assert said.out.count("is an RGB colour picture\n") == 2
+    assert said.out.count("convert such label pictures to index maps first: python -m") == 1
+
+
+def test_each_kind_shows_its_flags_only(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = {}
+    for kind in prepare.KINDS:
+        with pytest.raises(SystemExit, match="0"):
+            main(["prepare", kind, "--help"])
+        said = capsys.readouterr().out
+        shown[kind] = set(re.findall(r"^  (--[a-z-]+)", said, re.MULTILINE))
+        assert {words[1] for words in commands(said.partition("examples:\n")[2])} == {kind}
+    common = {"--size", "--copy", "--skip-bad", "--workers"}
+    assert shown == {
+        "celebamask-hq": common,
+        "ade20k": common,
+        "idesigner": common | {"--labels", "--ignore-label"},
+        "palette": common | {"--labels", "--palette", "--label-set", "--tolerance"},
+    }
+
+
 def test_docs_name_flags_and_palettes_that_exist(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
     known = ""
-    for words in (["check"], ["prepare"]):
+    for words in (["check"], ["prepare"], *(["prepare", kind] for kind in prepare.KINDS)):
         with pytest.raises(SystemExit):
             main([*words, "--help"])
         known += capsys.readouterr().out

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m scam.evaluate`` on a model of two steps."""
 
+import dataclasses
 import json
 import math
+import os
 import re
 import shlex
 import shutil
@@ -15,10 +17,10 @@ from typing import Any
 import pytest
 import torch
 
-from scam import evaluate
+from scam import evaluate, evaluation
 from scam.data import FolderPairs, PairDataset
 from scam.errors import InputError
-from scam.evaluation.measure import METRICS
+from scam.evaluation import METRICS, EvaluationOptions
 from scam.training.evaluation import reconstruction_psnr
 from scam.training.loading import load_checkpoint
 
@@ -91,6 +93,16 @@ def test_every_metric_has_a_number_or_a_reason(
     for name in METRICS:
         assert f"\n{name} " in shown
     assert (tmp_path / "out" / "sheet.png").is_file()
+
+
+def test_python_measures_what_the_command_does(run: Path, tmp_path: Path) -> None:
+    found = report(run, tmp_path / "out", "--metrics", "maps,psnr,lpips", "--batch-size", 2)
+    options = EvaluationOptions(run, ("maps", "psnr", "lpips"), batch_size=2, holdout=3)
+    assert [row.as_dict() for row in evaluation.evaluate(options)] == found["rows"]
+    with pytest.raises(InputError, match="--metrics 'mse': expected some of psnr,ssim"):
+        EvaluationOptions(run, ("mse",))
+    fields = {field.name for field in dataclasses.fields(EvaluationOptions)}
+    assert fields | {"out"} == set(vars(evaluate._parser().parse_args([str(run)])))
 
 
 def test_psnr_is_what_training_measures(run: Path, tmp_path: Path) -> None:
@@ -168,6 +180,10 @@ def test_the_default_folder_is_never_overwritten(
         evaluate.main([str(copy), "--metrics", "psnr", *HELD_OUT])
     names = sorted(path.name for path in (copy / "evaluation").iterdir())
     assert names == ["step_0000002", "step_0000002-2"]
+    (copy / "evaluation" / "step_0000002-3").mkdir()  # another evaluation has just begun
+    evaluate.main([str(copy), "--metrics", "psnr", *HELD_OUT])
+    assert os.listdir(copy / "evaluation" / "step_0000002-3") == []
+    assert (copy / "evaluation" / "step_0000002-4" / "report.json").is_file()
     with pytest.raises(InputError, match=r"holds a report\.json already: give another --out"):
         evaluate.main([str(copy), "--out", str(copy / "evaluation" / "step_0000002"), *HELD_OUT])
 
@@ -194,13 +210,16 @@ def test_other_data(run: Path, trained: tuple[Path, Path], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--metrics", "psnr,mse"], "--metrics mse: expected some of psnr,ssim"),
+        (["--metrics", "psnr,mse"], "--metrics 'mse': expected some of psnr,ssim"),
         (["--batch-size", "0"], "--batch-size 0: expected 1 or more"),
         (["--max-pictures", "1"], "--max-pictures 1: expected 2 or more"),
         (["--seed", "-1"], "--seed -1: expected 0 or more"),
         (["--data", "nowhere"], "data is 'nowhere'"),
         (["--holdout", "1"], "1 val picture, expected 2 or more"),
-        (["--background-labels", "tail"], "--background-labels: label 'tail': expected one of background"),
+        (
+            ["--background-labels", "tail"],
+            "--background-labels: label 'tail': expected one of background",
+        ),
         (["--pairs", "none.json"], r"--pairs none\.json: cannot be used"),
         (["--lpips-weights", "none.pth"], r"--lpips-weights none\.pth: no such file"),
         (["--inception-weights", "none.pth"], r"--inception-weights none\.pth: no such file"),
@@ -241,7 +260,7 @@ def test_as_a_command(run: Path, tmp_path: Path) -> None:
     )
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
-    assert failed.stderr.startswith("python -m scam.evaluate: error: --metrics beauty")
+    assert failed.stderr.startswith("python -m scam.evaluate: error: --metrics 'beauty'")
 
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,7 +269,7 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert "examples:\n  python -m scam.evaluate runs/mannequins" in capsys.readouterr().out
     commands = re.findall(r"python -m scam\.evaluate (.*)", evaluate.EXAMPLES)
     for command in commands:
-        evaluate._checked(evaluate._parser().parse_args(shlex.split(command)))
+        evaluate._options(evaluate._parser().parse_args(shlex.split(command)))
     assert len(commands) == 3
 
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from PIL import Image
 import scam
 from scam import train
 from scam.errors import InputError
+from scam.training.settings import asked_settings
 
 Fast = Callable[..., list[str]]
 
@@ -179,7 +183,7 @@ def test_bad_arguments(
         ),
         (
             lambda d: Image.new("RGB", (40, 48)).save(d / "labels" / "p1.png"),
-            r"p1\.png: is a RGB colour picture; convert it to an index map first",
+            r"p1\.png: is an RGB colour picture; convert it to an index map first",
         ),
         (
             lambda d: [p.rename(p.with_name(f"x_{p.name}")) for p in (d / "images").iterdir()],
@@ -201,6 +205,42 @@ def test_bad_data(
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--workers", workers))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_built_in_names_are_no_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``scam.data prepare idesigner SRC idesigner`` leaves a folder of that name."""
+    (tmp_path / "idesigner").mkdir()
+    (tmp_path / "mannequins").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked = {"data": "mannequins", "merge": "idesigner", "perceptual_weights": "idesigner"}
+    found = asked_settings(asked)
+    assert found["data"] == {"data": "mannequins", "merge": "idesigner"}
+    assert found["training"]["perceptual_weights"] == str(tmp_path / "idesigner")
+
+
+@pytest.mark.slow
+def test_sigterm_to_all_processes_saves_once(photos: Path, tmp_path: Path, fast: Fast) -> None:
+    """As a cluster sends it: the loader's workers get it too."""
+    out = tmp_path / "run"
+    flags = ("--steps", 9999, "--save-every", 9999, "--workers", 1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scam.train", *fast("--data", photos, "--out", out, *flags)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    metrics = out / "metrics.jsonl"
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.is_file() and '"l1"' in metrics.read_text():
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert "stopped by SIGTERM after step" in errors
+    assert errors.count("python -m scam.train:") == 1
+    assert process.returncode == 143
+    assert scam.load(out) is not None
 
 
 def test_a_used_folder_is_refused_and_left_alone(

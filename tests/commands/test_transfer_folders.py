@@ -84,7 +84,7 @@ def test_it_goes_on_where_it_was_stopped(
     monkeypatch.undo()
     assert len(names(out)) == 3  # two pictures and the record
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    (out / ".p5.png.123.partial").write_bytes(b"half")
+    (out / ".p5.png.99999999.partial").write_bytes(b"half")
     capsys.readouterr()
     run(trained, *command)
     assert "4 pictures, 2 were there already" in capsys.readouterr().out

@@ -156,7 +156,7 @@ def test_every_bad_file_is_named_with_its_value(
 def test_colour_maps_are_refused_with_the_command(root: Path) -> None:
     Image.new("RGB", (4, 6)).save(root / "labels" / "p05.png")
     (line,) = bad(check_folder(root))
-    assert line.startswith("labels/p05.png: is a RGB colour picture; convert it to an index map")
+    assert line.startswith("labels/p05.png: is an RGB colour picture; convert it to an index map")
     assert "python -m scam.data prepare palette SRC DST" in line
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from scam.data import LabelSet, LabelValues, Mannequins, PairDataset, batch_keys, batches
 from scam.data.dataset import Batch
@@ -74,6 +75,17 @@ def test_range_is_minus_one_to_one() -> None:
     image = PairDataset(Ends(1), (4, 6))[0, 0]["image"]
     assert image.min() == -1
     assert image.max() == 1
+
+
+def test_an_index_alone_is_never_flipped() -> None:
+    dataset = PairDataset(Toy(3), (4, 6), flip=True)
+    plain = PairDataset(Toy(3), (4, 6))
+    loader = DataLoader(dataset, batch_size=2)
+    images = torch.cat([batch["image"] for batch in loader])
+    assert torch.equal(images, torch.stack([plain[index, 0]["image"] for index in range(3)]))
+    assert [item["stem"] for item in dataset] == [dataset.source.stem(i) for i in range(3)]
+    with pytest.raises(IndexError, match=r"index 3 is outside 0 \.\. 2"):
+        dataset[3]
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])

@@ -313,7 +313,7 @@ def _turned(root: Path) -> None:
         (_turned, r"is 4x6 but .* is 6x4 after its EXIF orientation 6"),
         (
             lambda r: Image.new("RGB", (4, 6)).save(r / "labels" / "p05.png"),
-            r"labels/p05\.png: is a RGB colour picture; convert it to an index map first",
+            r"labels/p05\.png: is an RGB colour picture; convert it to an index map first",
         ),
         (
             lambda r: (r / "images" / "p05.png").write_bytes(

@@ -100,9 +100,15 @@ def test_a_strange_colour_is_an_error_with_its_share(painted: Path, tmp_path: Pa
     file = tmp_path / "mine.txt"
     file.write_text("0 #0c0c28 sky\n1 #c81e1e box\n2 #fafafa moon\n")
     message = (
-        r"labels/e\.png: holds #010203 and other colours outside the palette \(0\.13 % of the "
-        r"pixels\), expected its 3 colours to within 0 per channel \(--tolerance"
+        r"labels/e\.png: holds #010203 outside the palette \(0\.13 % of the pixels\), "
+        r"expected the palette's 3 colours to within 0 per channel \(--tolerance"
     )
+    with pytest.raises(InputError, match=message):
+        write_plan(plan(painted, palette=str(file)), painted, tmp_path / "out")
+    # All of it, in three colours: no share in powers of ten.
+    odd.putdata([(i % 3, 5, 5) for i in range(odd.width * odd.height)])
+    paint(painted, "e", odd)
+    message = r"holds #000505 and 2 other colours outside the palette \(100 % of the pixels\)"
     with pytest.raises(InputError, match=message):
         write_plan(plan(painted, palette=str(file)), painted, tmp_path / "out")
 
@@ -191,7 +197,7 @@ def test_splits_and_unreadable_pictures(painted: Path, tmp_path: Path) -> None:
     made = plan(tmp_path / "split", workers=2)
     assert made.splits == {"train": 1, "test": 1}
     (painted / "labels" / "b.png").write_bytes(b"no")
-    with pytest.raises(InputError, match=r"1 bad files, .*b\.png: cannot be read"):
+    with pytest.raises(InputError, match=r"1 bad file, .*b\.png: cannot be read"):
         write_plan(plan(painted), painted, tmp_path / "out")
     assert len(write_plan(plan(painted), painted, tmp_path / "out", skip_bad=True).bad) == 1
 
@@ -203,10 +209,12 @@ def test_splits_and_unreadable_pictures(painted: Path, tmp_path: Path) -> None:
         ("0 #ff00 box", r"line 1: found"),
         ("0 #ff0000 box\n1 #FF0000 moon", r"line 2: #ff0000 is given twice"),
         ("0 #ff0000 box\n0 #00ff00 moon", r"line 2: label 0 is 'box' and 'moon'"),
-        ("0 #ff0000 box\n2 #00ff00 moon", r"label 1 has no name, expected lines"),
+        ("0 #ff0000 box\n2 #00ff00 moon", r"label 2: expected labels 0 to n without gaps$"),
+        ("300 #262a36 a", r"txt: label 300: expected labels 0 to n without gaps$"),
+        ("0 #ff0000 box\n1 #00ff00", r"label 1 has no name, expected lines"),
         ("0 #ff0000", r"label 0 has no name"),
-        ("- #ff0000", r"label 0 has no name"),
-        ("", r"label 0 has no name"),
+        ("- #ff0000", r"txt: no labels in the file, expected lines 'id #rrggbb name'"),
+        ("", r"txt: no colours in the file, expected lines 'id #rrggbb name'"),
         ("0 #ff0000 box\n1 #00ff00 box", r"two labels have the same name"),
     ],
 )
@@ -220,9 +228,13 @@ def test_bad_palettes(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tolerance": 256}, r"tolerance is 256, expected 0 \.\. 255"),
-        ({"palette": "voc"}, r"palette is 'voc' and label set 'not given', expected 'voc' with"),
-        ({"names": "lip20"}, r"palette is 'not given' and label set 'lip20'"),
+        ({"tolerance": 256}, r"^--tolerance 256: expected 0 to 255$"),
+        ({"palette": "voc"}, r"^--palette voc: expected --label-set NAME with it$"),
+        ({"names": "lip20"}, r"^--label-set lip20: expected --palette voc with it$"),
+        (
+            {"names": "lip20", "palette": "a.txt"},
+            r"^--label-set lip20: expected --palette voc with it$",
+        ),
         ({"palette": "none.txt"}, r"none\.txt: cannot be read as UTF-8 text"),
         ({"palette": "voc", "names": "lip21"}, r"label set 'lip21' is unknown"),
         ({"labels": "maps"}, r"maps: no such folder"),

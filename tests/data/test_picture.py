@@ -81,12 +81,17 @@ def test_palette_png_reads_as_indices(tmp_path) -> None:
     assert (read_label_png(tmp_path / "a.png") == values).all()
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_colour_labels_are_refused(tmp_path, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "found"),
+    [
+        ("RGB", "an RGB colour picture"),
+        ("RGBA", "an RGBA colour picture"),
+        ("LA", "a grey picture with alpha"),
+    ],
+)
+def test_colour_labels_are_refused(tmp_path, mode: str, found: str) -> None:
     Image.new(mode, (4, 4)).save(tmp_path / "a.png")
-    message = (
-        rf"a\.png: is a {mode} colour picture; convert .*: python -m scam\.data prepare palette"
-    )
+    message = rf"a\.png: is {found}; convert .*: python -m scam\.data prepare palette"
     with pytest.raises(InputError, match=message):
         read_label_png(tmp_path / "a.png")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scam.ops import SemanticLayout, tiles
 from scam.ops.backends import triton as backend
-from scam.ops.backends.triton_plan import Division
+from scam.ops.backends.triton_plan import TileTables
 from scam.testing import (
     MEMORY,
     Inputs,
@@ -123,7 +123,7 @@ def test_planning_kernels_agree_with_pytorch(seed: int) -> None:
         layout = SemanticLayout.build(labels, count)
         sides.append((layout.labels, (layout.order, layout.offsets)))
     budget = draw.choice((1, 9, 1000)), draw.choice((0, 7, 1000))
-    made = Division(*sides, tile)
+    made = TileTables(*sides, tile)
     expected = tiles.plan(*sides, tile)
     assert torch.equal(made.tiles, expected.tiles)
     parts, expected_parts = made.split(*budget), tiles.split(expected, *budget)

@@ -180,6 +180,8 @@ def test_refusals_in_words() -> None:
 
     assert "computes on NVIDIA GPUs, the tensors are on cpu" in why()
     assert "computes in bf16 and fp16, not float32" in why(dtype=torch.float32)
+    old = {"device_type": "cuda", "capability": (7, 5)}
+    assert torch.version.hip or "needs compute capability 8.0, this GPU has 7.5" in why(**old)
     assert "has no empty='uniform'" in why(empty="uniform")
     assert "needs widths that are multiples of 16" in why(aligned=False)
     assert "serves attention up to width 256" in why(beyond_256=True)

@@ -26,7 +26,9 @@ DTYPES = (torch.bfloat16, torch.float16)
 def _served(monkeypatch: pytest.MonkeyPatch) -> None:
     if "cuda" not in dispatch.ORDER:
         monkeypatch.setattr(dispatch, "ORDER", ("cuda", *dispatch.ORDER))
-    why = dispatch.refusals("cuda", Problem("cuda", torch.bfloat16))
+    why = dispatch.refusals(
+        "cuda", Problem("cuda", torch.bfloat16, capability=torch.cuda.get_device_capability())
+    )
     if why:
         pytest.skip(", ".join(why))
 

@@ -64,7 +64,7 @@ def compiled(
 
     ``all_at_hand``: with layouts, and keys that are the values.
     """
-    monkeypatch.setattr(backend, "_capability", lambda: divmod(target, 10))
+    monkeypatch.setattr(backend, "_tuned_for", lambda _: divmod(target, 10))
     names: list[str] = []
     launch = backend.launch
 

@@ -2,6 +2,7 @@
 """What the Triton backend says before any kernel runs."""
 
 import importlib.util
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,19 +10,18 @@ import torch
 from scam.ops.backends import triton as backend
 from scam.ops.problem import Problem
 
-ON_GPU = Problem("cuda", torch.bfloat16)
+ON_GPU = Problem("cuda", torch.bfloat16, capability=(9, 0))
 
 
 @pytest.fixture(autouse=True)
 def _modern_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(backend, "_capability", lambda: (9, 0))
 
 
 def test_serves_a_modern_gpu() -> None:
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        assert backend.refusals(Problem("cuda", dtype)) == []
+        assert backend.refusals(replace(ON_GPU, dtype=dtype)) == []
 
 
 def test_refuses_the_cpu_unless_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,8 +41,6 @@ def test_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert backend.refusals(ON_GPU) == ["triton is not installed: pip install triton"]
 
 
-@pytest.mark.skipif(torch.version.hip is not None, reason="of NVIDIA's GPUs")
-def test_refuses_an_old_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "_capability", lambda: (7, 5))
-    (why,) = backend.refusals(ON_GPU)
+def test_refuses_an_old_gpu() -> None:
+    (why,) = backend.refusals(replace(ON_GPU, capability=(7, 5)))
     assert why == "needs compute capability 8.0 or higher, this GPU has 7.5"

@@ -39,6 +39,25 @@ def test_not_a_number_is_not_infinitely_good() -> None:
     assert math.isnan(psnr.pooled)
 
 
+def test_chosen_pixels_alone_count() -> None:
+    target = torch.zeros(3, 3, 4, 4)
+    result = torch.full((3, 3, 4, 4), math.nan)
+    where = torch.zeros(3, 4, 4, dtype=torch.bool)
+    where[0, :, :2] = where[1, 0, :2] = True
+    result[0, :, :, :2], result[1, :, 0, :2] = 0.2, 0.02
+    psnr = Psnr()
+    psnr.update(result[:2], target[:2], where[:2])
+    psnr.update(result[2:], target[2:], where[2:])
+    error = (8 * 0.04 + 2 * 0.0004) / 10
+    assert psnr.pooled == pytest.approx(10 * math.log10(4 / error), abs=1e-4)
+    assert psnr.per_image == pytest.approx((20 + 40) / 2, abs=1e-4)
+    assert psnr.share == 10 / 48
+    nothing = Psnr()
+    nothing.update(result[2:], target[2:], where[2:])
+    assert nothing.share == 0
+    assert math.isnan(nothing.pooled)
+
+
 class TestFloors:
     def test_own_colours(self) -> None:
         labels = torch.tensor([[[0, 0, 1], [1, 1, -1]]])

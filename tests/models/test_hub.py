@@ -2,7 +2,9 @@
 """Models as folders: saved, opened again without a network, and said what they are."""
 
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +12,10 @@ import torch
 from scam import Scam
 from scam.errors import InputError
 from scam.models import preset
+from scam.models.card import model_card
 from scam.training.loading import load_checkpoint
 
+OWN_CARD = "---\nlicense: mit\n---\n\nMine.\n"
 SMALL = preset("tiny", size=(32, 32), latents_per_label=3, background_latents=2)
 
 
@@ -86,6 +90,83 @@ def test_the_card_says_what_the_model_is_and_how_it_was_trained(saved: tuple[Sca
     assert "0 ground, 1 skin, 2 coat" in body
     assert "| psnr | 12.35 |" in body
     assert "| steps | 7 |" in body
+
+
+def test_the_card_is_this_model_s_or_the_user_s_own(saved: tuple[Scam, Path]) -> None:
+    model, folder = saved
+    before = (folder / "README.md").read_text()
+    (folder / "README.md").write_text("another model's")
+    (folder / "notes.txt").write_text("keep me")
+    model.save_pretrained(folder)
+    assert (folder / "README.md").read_text() == before
+    model.save_pretrained(folder, model_card_kwargs={"card": OWN_CARD})
+    assert (folder / "README.md").read_text() == OWN_CARD
+    names = ["README.md", "config.json", "model.safetensors", "notes.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_model_saved_over_another_is_never_half_there(
+    saved: tuple[Scam, Path], monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    """Interrupted before the first file, or after some of them, the folder still opens."""
+    model, folder = saved
+    old = model.state_dict()["mean_tokens"].clone()
+    model.mean_tokens += 1
+    model.about = {**model.about, "training": {"steps": 8}}
+    done: list[str] = []
+    replace = os.replace
+
+    def stop(source: Path, target: Path) -> None:
+        if len(done) == moved:
+            raise KeyboardInterrupt
+        done.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        model.save_pretrained(folder)
+    assert done == ["model.safetensors", "README.md"][:moved]
+    again = Scam.from_pretrained(folder)
+    assert torch.equal(again.mean_tokens, old + 1 if moved else old)
+    assert again.about["training"]["steps"] == 7
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md", "config.json", "model.safetensors",
+    ]  # fmt: skip
+
+
+def test_a_model_is_uploaded_under_its_folder_s_name_or_another(
+    saved: tuple[Scam, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uploads: list[dict[str, str]] = []
+
+    class Hub:
+        def __init__(self, token: str | None = None) -> None:
+            self.token = token
+
+        def create_repo(self, repo_id: str, **_: object) -> SimpleNamespace:
+            return SimpleNamespace(repo_id=repo_id)
+
+        def upload_folder(
+            self, repo_id: str, folder_path: Path, commit_message: str, **_: object
+        ) -> str:
+            card = (folder_path / "README.md").read_text()
+            names = " ".join(sorted(path.name for path in folder_path.iterdir()))
+            uploads.append({"to": repo_id, "files": names, "card": card, "why": commit_message})
+            return f"address of {repo_id}"
+
+    monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Hub)
+    model, _ = saved
+    card = {"card": OWN_CARD}
+    url = model.save_pretrained(tmp_path / "coats", push_to_hub=True, commit_message="why")
+    other = model.push_to_hub("me/coats", model_card_kwargs=card, commit_message="so")
+    assert (url, other) == ("address of coats", "address of me/coats")
+    files = "README.md config.json model.safetensors"
+    assert uploads == [
+        {"to": "coats", "files": files, "card": model_card(model.description()), "why": "why"},
+        {"to": "me/coats", "files": files, "card": OWN_CARD, "why": "so"},
+    ]
+    assert (tmp_path / "coats" / "config.json").is_file()
 
 
 @pytest.mark.parametrize(

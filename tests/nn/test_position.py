@@ -3,7 +3,11 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
 
+from scam.models import Scam, preset
+from scam.nn import position
 from scam.nn.position import position_code
 
 
@@ -45,3 +49,31 @@ def test_highest_frequency_repeats_after_four_pixels() -> None:
     top = code[1, 0]  # sine of x at the higher of two frequencies
     torch.testing.assert_close(top[4:], top[:-4], atol=1e-4, rtol=0)
     assert math.isclose(float(top.square().mean()), 0.5, abs_tol=0.02)
+
+
+def test_what_inference_mode_made_can_be_trained_with() -> None:
+    torch.manual_seed(0)
+    model = Scam(preset("tiny", size=(32, 32)))
+    image = torch.rand(1, 3, 32, 32)
+    labels = torch.zeros(1, 32, 32, dtype=torch.int32)
+    _forget()
+    with torch.inference_mode():
+        model.generate(labels, model.encode(image, labels))
+    painted = model.generate(labels, model.encode(image, labels))
+    painted.square().mean().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("fake_first", [True, False])
+def test_fake_and_real_codes_are_never_mixed(fake_first: bool) -> None:
+    _forget()
+    if not fake_first:
+        position_code(8, 6, 5)
+    with FakeTensorMode() as mode:
+        fake = position_code(8, 6, 5) + torch.zeros(8, 6, 5)
+    assert mode.is_our_fake(fake)
+    assert type(position_code(8, 6, 5)) is Tensor
+
+
+def _forget() -> None:
+    position._position_code.cache_clear()

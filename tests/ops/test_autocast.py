@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from scam.ops import library, semantic_attention_map, semantic_cross_attention
+from scam.ops import attention_library, semantic_attention_map, semantic_cross_attention
 from scam.testing import assert_within_budget, make_inputs, outcome
 
 BF16 = torch.bfloat16
@@ -76,7 +76,7 @@ def test_the_registered_op_itself_casts(fused: str) -> None:
     rows = (None,) * 4
     arguments = (*make_inputs().arguments(), *rows, 0.25, "zero", fused)
     with torch.autocast("cpu", dtype=BF16):
-        out, lse = library.sca_fwd(*arguments)
+        out, lse = attention_library.sca_fwd(*arguments)
     assert (out.dtype, lse.dtype) == (BF16, torch.float32)
 
 

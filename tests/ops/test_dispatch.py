@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from scam.ops import (
+    attention_library,
     backend_names,
     dispatch,
     explain,
-    library,
+    explain_modulation,
     semantic_cross_attention,
     use_backend,
 )
-from scam.ops.problem import Problem
-from scam.testing import make_inputs
+from scam.ops.problem import Problem, _capability_once, capability_of
+from scam.testing import make_inputs, make_modulation_inputs
 
 FP32 = Problem("cpu", torch.float32)
 
@@ -46,11 +47,21 @@ def test_explain_lists_the_reasons(toy: str) -> None:
     assert reasons["reference"] == []
 
 
+def test_explain_modulation_lists_the_reasons(toy: str) -> None:
+    arguments = make_modulation_inputs().arguments()
+    reasons = explain_modulation(**arguments)
+    assert list(reasons) == list(backend_names())
+    assert reasons["toy"] == ["has no semantic_modulation"]
+    assert reasons["reference"] == []
+    with pytest.raises(ValueError, match="eps: expected at least 0, got -1"):
+        explain_modulation(**arguments, eps=-1)
+
+
 def _missing(monkeypatch: pytest.MonkeyPatch, why: list[str]) -> None:
     absent = types.SimpleNamespace(name="absent", refusals=lambda problem: why)
     monkeypatch.setitem(__import__("sys").modules, "scam.ops.backends.absent", absent)
     monkeypatch.setattr(dispatch, "ORDER", ("absent", "reference"))
-    monkeypatch.setattr(dispatch, "_told", set())
+    monkeypatch.setattr(dispatch, "_warned", set())
 
 
 def test_ending_at_the_reference_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +73,31 @@ def test_ending_at_the_reference_is_said_once(monkeypatch: pytest.MonkeyPatch) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         semantic_cross_attention(*arguments)
+
+
+def test_each_gpu_is_judged_by_its_own_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(7, 5), (9, 0)]
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(found))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: found[index])
+
+    def refusals(problem: Problem) -> list[str]:
+        return [] if problem.capability == (9, 0) else ["too old"]
+
+    module = types.SimpleNamespace(name="modern", refusals=refusals)
+    monkeypatch.setitem(__import__("sys").modules, "scam.ops.backends.modern", module)
+    monkeypatch.setattr(dispatch, "ORDER", ("modern", "reference"))
+    _capability_once.cache_clear()
+    old, new = (
+        Problem("cuda", torch.float32, capability=capability_of(torch.device("cuda", index)))
+        for index in range(2)
+    )
+    assert dispatch.choose(new) == "modern"
+    assert dispatch.refusals("modern", old) == ["too old"]
+    assert dispatch.choose(new) == "modern"
+    assert capability_of(torch.device("cuda", 2)) is None
+    assert capability_of(torch.device("cpu")) is None
+    _capability_once.cache_clear()
 
 
 def test_asking_for_the_reference_is_not_commented(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +128,7 @@ def test_an_error_inside_a_backend_is_not_swallowed(monkeypatch: pytest.MonkeyPa
 def test_the_first_that_serves_is_chosen(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "ORDER", ("toy", "reference"))
     assert dispatch.choose(FP32) == "toy"
-    monkeypatch.setattr(dispatch, "_told", set())
+    monkeypatch.setattr(dispatch, "_warned", set())
     with pytest.warns(RuntimeWarning, match="dislikes fp16"):
         assert dispatch.choose(Problem("cpu", torch.float16)) == "reference"
 
@@ -102,7 +138,7 @@ def test_a_graph_made_elsewhere_is_refused_in_words() -> None:
     arguments = make_inputs().arguments()
     for name, words in (("tpu", "expected one of"), ("reference", "is no operator")):
         with pytest.raises(ValueError, match=words):
-            library.sca_fwd(*arguments, *rows, 0.25, "zero", name)
+            attention_library.sca_fwd(*arguments, *rows, 0.25, "zero", name)
 
 
 def test_use_backend_nests_and_yields_to_the_argument(toy: str) -> None:

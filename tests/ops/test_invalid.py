@@ -105,20 +105,19 @@ def test_the_unchanged_arguments_are_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "num_labels", "tile", "kind", "message"),
+    ("labels", "num_labels", "kind", "message"),
     [
-        ([1], 2, 8, TypeError, "labels: expected a tensor, got list"),
-        (torch.ones(1, 4), 2, 8, TypeError, "labels: expected uint8, int8, int16, int32 or int64"),
-        (torch.ones(1, 1, 1, 4).long(), 2, 8, ValueError, "(B, N), (N,) or (B, H, W), got (1, 1"),
-        (torch.ones(1, 4).long(), 0, 8, ValueError, "num_labels >= 1 and tile >= 1, got 0 and 8"),
-        (torch.ones(1, 4).long(), 2, 0, ValueError, "num_labels >= 1 and tile >= 1, got 2 and 0"),
+        ([1], 2, TypeError, "labels: expected a tensor, got list"),
+        (torch.ones(1, 4), 2, TypeError, "labels: expected uint8, int8, int16, int32 or int64"),
+        (torch.ones(1, 1, 1, 4).long(), 2, ValueError, "(B, N), (N,) or (B, H, W), got (1, 1"),
+        (torch.ones(1, 4).long(), 0, ValueError, "num_labels: expected at least 1, got 0"),
     ],
 )
 def test_layouts_refused(
-    labels: Any, num_labels: int, tile: int, kind: type[Exception], message: str
+    labels: Any, num_labels: int, kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind) as caught:
-        SemanticLayout.build(labels, num_labels, tile=tile)
+        SemanticLayout.build(labels, num_labels)
     assert message in str(caught.value)
 
 

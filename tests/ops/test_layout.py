@@ -11,16 +11,11 @@ from scam.ops.problem import LABEL_DTYPES
 
 def test_worked_example() -> None:
     labels = torch.tensor([[2, 0, 9, 0, 2, 0], [-1, 1, 1, -3, 1, 1]])
-    layout = SemanticLayout.build(labels, 3, tile=2)
+    layout = SemanticLayout.build(labels, 3)
     assert layout.labels.tolist() == [[2, 0, -1, 0, 2, 0], [-1, 1, 1, -1, 1, 1]]
     assert layout.order.tolist() == [[1, 3, 5, 0, 4, 2], [1, 2, 4, 5, 0, 3]]
     assert layout.offsets.tolist() == [[0, 3, 3, 5], [0, 0, 4, 4]]
-    unused = [0, 0, -1]
-    assert layout.tiles.tolist() == [
-        [[0, 2, 0], [2, 3, 0], [3, 5, 2], unused, unused, unused],
-        [[0, 2, 1], [2, 4, 1], unused, unused, unused, unused],
-    ]
-    assert (layout.num_labels, layout.tile) == (3, 2)
+    assert layout.num_labels == 3
 
 
 @given(
@@ -28,20 +23,18 @@ def test_worked_example() -> None:
     count=st.integers(0, 200),
     num_labels=st.integers(1, 40),
     spread=st.integers(1, 60),
-    tile=st.integers(1, 70),
     dtype=st.sampled_from(LABEL_DTYPES),
     seed=st.integers(0, 1000),
 )
 def test_what_a_layout_promises(
-    batch: int, count: int, num_labels: int, spread: int, tile: int, dtype: torch.dtype, seed: int
+    batch: int, count: int, num_labels: int, spread: int, dtype: torch.dtype, seed: int
 ) -> None:
     random = torch.Generator().manual_seed(seed)
     drawn = torch.randint(-1, spread, (batch, count), generator=random)
     labels = (drawn if dtype.is_signed else drawn.clamp(min=0)).to(dtype)
-    layout = SemanticLayout.build(labels, num_labels, tile=tile)
-    for tensor in (layout.labels, layout.order, layout.offsets, layout.tiles):
+    layout = SemanticLayout.build(labels, num_labels)
+    for tensor in (layout.labels, layout.order, layout.offsets):
         assert tensor.dtype == torch.int32
-    assert layout.tiles.shape == (batch, -(-count // tile) + num_labels, 3)
     for b in range(batch):
         kept = [v if v < num_labels else -1 for v in labels[b].tolist()]
         assert layout.labels[b].tolist() == kept
@@ -50,12 +43,6 @@ def test_what_a_layout_promises(
         assert order == sorted(range(count), key=lambda i: sortable[i])  # Python's sort is stable
         offsets = layout.offsets[b].tolist()
         assert offsets == [sum(v < s for v in sortable) for s in range(num_labels + 1)]
-        used = [row for row in layout.tiles[b].tolist() if row[2] >= 0]
-        covered = [i for begin, end, _ in used for i in range(begin, end)]
-        assert covered == list(range(offsets[-1]))
-        for begin, end, label in used:
-            assert 0 < end - begin <= tile
-            assert offsets[label] <= begin < end <= offsets[label + 1]
 
 
 def test_maps_are_flattened_row_by_row() -> None:
@@ -72,10 +59,10 @@ def test_huge_labels_do_not_wrap_around() -> None:
 
 
 def test_to_moves_every_tensor() -> None:
-    moved = SemanticLayout.build(torch.zeros(1, 4).long(), 2, tile=3).to("meta")
-    for tensor in (moved.labels, moved.order, moved.offsets, moved.tiles):
+    moved = SemanticLayout.build(torch.zeros(1, 4).long(), 2).to("meta")
+    for tensor in (moved.labels, moved.order, moved.offsets):
         assert tensor.is_meta
-    assert (moved.num_labels, moved.tile) == (2, 3)
+    assert moved.num_labels == 2
 
 
 @pytest.fixture
@@ -93,5 +80,5 @@ def test_under_scam_check_a_label_too_large_is_an_error() -> None:
 
 def test_building_reads_no_value() -> None:
     """Shapes alone decide: a synchronising call would fail on meta tensors."""
-    layout = SemanticLayout.build(torch.zeros(2, 9, device="meta", dtype=torch.uint8), 4, tile=4)
-    assert layout.tiles.shape == (2, 7, 3)
+    layout = SemanticLayout.build(torch.zeros(2, 9, device="meta", dtype=torch.uint8), 4)
+    assert layout.offsets.shape == (2, 5)

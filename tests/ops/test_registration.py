@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from scam.ops import SemanticLayout, library
+from scam.ops import SemanticLayout, attention_library
 from scam.testing import Inputs, make_inputs
 
 UTILITIES = (
@@ -46,27 +46,27 @@ def test_opcheck(
         heads=4, key_heads=2, memory=memory, dtype=dtype, shared_value=shared_value
     )
     arguments = op_arguments(inputs.leaves() if grad else inputs, fused, empty, layouts)
-    torch.library.opcheck(library.sca_fwd, arguments)
+    torch.library.opcheck(attention_library.sca_fwd, arguments)
 
-    out, lse = library.sca_fwd(*op_arguments(inputs, fused, empty, layouts))
+    out, lse = attention_library.sca_fwd(*op_arguments(inputs, fused, empty, layouts))
     grads = (torch.randn_like(out), torch.randn_like(lse))
     of_backward = (*grads, *arguments[:3], out, lse, *arguments[3:])
     # With gradients the last utility differentiates the backward op, which refuses on purpose.
     torch.library.opcheck(
-        library.sca_bwd, of_backward, test_utils=UTILITIES[:3] if grad else UTILITIES
+        attention_library.sca_bwd, of_backward, test_utils=UTILITIES[:3] if grad else UTILITIES
     )
     torch.library.opcheck(
-        library.sca_bwd, (grads[0], None, *of_backward[2:]), test_utils=UTILITIES[:3]
+        attention_library.sca_bwd, (grads[0], None, *of_backward[2:]), test_utils=UTILITIES[:3]
     )
 
 
 def test_all_arguments_are_positional() -> None:
-    for op in (library.sca_fwd, library.sca_bwd):
+    for op in (attention_library.sca_fwd, attention_library.sca_bwd):
         assert not any(argument.kwarg_only for argument in op._schema.arguments)
 
 
 def test_the_schema() -> None:
-    assert str(library.sca_fwd._schema) == (
+    assert str(attention_library.sca_fwd._schema) == (
         "scam::sca_fwd(Tensor query, Tensor key, Tensor? value, Tensor query_labels, "
         "Tensor key_labels, Tensor? query_order, Tensor? query_offsets, Tensor? key_order, "
         "Tensor? key_offsets, float scale, str empty, str backend) -> (Tensor out, Tensor lse)"

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch.autograd import forward_ad
 
-from scam.ops import semantic_cross_attention
+from scam.ops import semantic_cross_attention, semantic_modulation
 from scam.testing import make_inputs
 
 
@@ -21,6 +24,42 @@ def test_fused_backends_refuse_and_name_the_way_out(fused: str) -> None:
 
 def test_a_first_gradient_with_its_graph_is_right(fused: str) -> None:
     torch.testing.assert_close(first_gradient(fused)[0], first_gradient("reference")[0])
+
+
+def attend(x: torch.Tensor, backend: str) -> torch.Tensor:
+    tokens = torch.linspace(-1, 1, 6 * 8).view(1, 1, 6, 8)
+    labels = torch.arange(16) % 3, torch.arange(6) % 3
+    pixels = x.flatten(2).mT.unsqueeze(1)
+    return semantic_cross_attention(pixels, tokens, tokens, *labels, backend=backend)
+
+
+def modulate(x: torch.Tensor, backend: str) -> torch.Tensor:
+    tokens = torch.linspace(-1, 1, 6 * 8).view(1, 1, 6, 8)
+    labels, token_labels = torch.arange(16).view(4, 4) % 3, torch.arange(6) % 3
+    rows = (tokens, tokens.sum(-1), tokens, tokens, token_labels)
+    return semantic_modulation(x, labels, *rows, backend=backend)
+
+
+@pytest.mark.parametrize("op", [attend, modulate])
+def test_fused_backends_refuse_transforms_they_cannot_differentiate(
+    op: Callable[[torch.Tensor, str], torch.Tensor], fused: str
+) -> None:
+    """They would otherwise give zeros without a word."""
+    if op is modulate and fused == "toy":
+        pytest.skip("the toy backend attends only")
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return op(x, fused)
+
+    x = torch.ones(1, 8, 4, 4)
+    way_out = r"^semantic_\w+: .*; pass backend='reference'$"
+    for transform in (torch.func.grad(lambda x: run(x).sum()), torch.func.jacfwd(run)):
+        with pytest.raises(NotImplementedError, match=way_out):
+            transform(x)
+    with forward_ad.dual_level():
+        with pytest.raises(NotImplementedError, match=way_out):
+            run(forward_ad.make_dual(x, x))
+        torch.testing.assert_close(run(x), op(x, "reference"))
 
 
 @pytest.mark.parametrize("empty", ["zero", "uniform"])

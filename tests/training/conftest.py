@@ -11,7 +11,7 @@ import torch
 from scam.data import Mannequins, PairDataset
 from scam.models import ModelConfig, Scam
 from scam.training.adversary import build_discriminator
-from scam.training.loop import Job
+from scam.training.job import Job
 from scam.training.options import TrainOptions
 from scam.training.perceptual import PyramidDistance
 from scam.training.precision import resolve_precision

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from scam.data import Mannequins, PairDataset, batches
-from scam.errors import Elsewhere, InputError
+from scam.errors import InputError, PeerExited
 from scam.models import ModelConfig, Scam
 from scam.training.adversary import build_discriminator
 from scam.training.distributed import World, join
@@ -71,7 +71,7 @@ def primitives(world: World, out: Path) -> None:
     ):
         try:
             attempt()
-        except (InputError, Elsewhere) as error:
+        except (InputError, PeerExited) as error:
             found[name] = f"{type(error).__name__}: {error}"
     if not world.is_main:
         (out / f"{world.rank}.json").write_text(json.dumps(found))
@@ -79,7 +79,7 @@ def primitives(world: World, out: Path) -> None:
     try:
         while True:
             world.any(False)
-    except Elsewhere as error:
+    except PeerExited as error:
         found["alone"] = error.status
     (out / "0.json").write_text(json.dumps(found))
 

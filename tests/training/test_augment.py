@@ -5,20 +5,20 @@ from torch import Tensor
 
 from scam.errors import InputError
 from scam.training.augment import KINDS, Augmentation, kept_styles, parse_policy
-from scam.training.chance import generators
+from scam.training.randomness import picture_generators
 
 CPU = torch.device("cpu")
 SIZE = (24, 17)
 
 
 def drawn(*policy: str, count: int = 5, step: int = 1) -> Augmentation:
-    return Augmentation.draw(policy, generators(0, step, range(count), "test", CPU))
+    return Augmentation.draw(policy, picture_generators(0, step, range(count), "test", CPU))
 
 
-def fixed(*policy: str, **chance: float) -> Augmentation:
+def fixed(*policy: str, **uniform: float) -> Augmentation:
     """One picture with the given numbers, 0.5 elsewhere."""
     names = ("brightness", "saturation", "contrast", "down", "right", "row", "column")
-    values = [[chance.get(name, 0.5) for name in names]]
+    values = [[uniform.get(name, 0.5) for name in names]]
     return Augmentation(policy, torch.tensor(values, dtype=torch.float64))
 
 
@@ -65,15 +65,15 @@ def test_translation_by_an_eighth_of_either_side(
 
 
 def test_every_shift_and_every_cut_occurs_about_equally_often() -> None:
-    chance = torch.rand(4000, 7, dtype=torch.float64)
+    uniform = torch.rand(4000, 7, dtype=torch.float64)
     image = torch.zeros(4000, 1, *SIZE)
     image[:, :, 12, 8] = 1
-    moved = Augmentation(("translation",), chance).pictures(image).nonzero()[:, 2:]
+    moved = Augmentation(("translation",), uniform).pictures(image).nonzero()[:, 2:]
     found = {(int(row) - 12, int(column) - 8) for row, column in moved}
     assert found == {(row, column) for row in range(-3, 4) for column in range(-2, 3)}
     counts = torch.unique(moved, dim=0, return_counts=True)[1]
     assert counts.min() > 4000 / 35 / 2
-    left = Augmentation(("cutout",), chance).pictures(torch.ones(4000, 1, *SIZE)).mean((0, 1))
+    left = Augmentation(("cutout",), uniform).pictures(torch.ones(4000, 1, *SIZE)).mean((0, 1))
     assert left.min() > 0.5  # of a box 12 high and 9 wide no pixel is always in
     assert left.max() < 0.95
 
@@ -110,10 +110,10 @@ def test_gradients_flow_through_everything() -> None:
 def test_a_picture_is_augmented_alike_in_any_batch() -> None:
     images, maps = places()
     whole = drawn(*KINDS)
-    part = Augmentation.draw(KINDS, generators(0, 1, [3, 1], "test", CPU))
+    part = Augmentation.draw(KINDS, picture_generators(0, 1, [3, 1], "test", CPU))
     assert torch.equal(whole.pictures(images)[[3, 1]], part.pictures(images[[3, 1]]))
     assert torch.equal(whole.labels(maps)[[3, 1]], part.labels(maps[[3, 1]]))
-    assert not torch.equal(whole.chance, drawn(*KINDS, step=2).chance)
+    assert not torch.equal(whole.uniform, drawn(*KINDS, step=2).uniform)
 
 
 def test_a_kind_draws_the_same_whatever_else_there_is() -> None:
@@ -132,8 +132,8 @@ def test_policies() -> None:
 
 
 def test_styles_are_kept_with_the_chance_that_is_left() -> None:
-    kept = kept_styles(0.3, 500, generators(0, 1, range(20), "style", CPU))
+    kept = kept_styles(0.3, 500, picture_generators(0, 1, range(20), "style", CPU))
     assert kept.shape == (20, 500)
     assert abs(float(kept.float().mean()) - 0.7) < 0.02
     assert not torch.equal(kept[0], kept[1])
-    assert kept_styles(0.0, 500, generators(0, 1, range(2), "style", CPU)).all()
+    assert kept_styles(0.0, 500, picture_generators(0, 1, range(2), "style", CPU)).all()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from scam.errors import InputError
-from scam.training.distributed import ALONE, World, join
+from scam.training.distributed import SINGLE_PROCESS, World, join
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 CPU = torch.device("cpu")
@@ -48,8 +48,8 @@ def test_what_processes_tell_each_other(tmp_path: Path) -> None:
         assert found["unequal"].startswith("InputError: the weights of the 2 processes differ")
         assert "equal" not in found
     assert (main["refused"], main["agreed"]) == ("InputError: no", "InputError: all of us")
-    assert other["refused"].startswith("Elsewhere")
-    assert other["agreed"].startswith("Elsewhere")
+    assert other["refused"].startswith("PeerExited")
+    assert other["agreed"].startswith("PeerExited")
     assert main["alone"] == 1
 
 
@@ -103,7 +103,7 @@ def test_two_processes_equal_one(trained: tuple[Path, Path], name: str) -> None:
 def test_batch_norms_are_synchronised_on_gpus() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     two, gpu = World(0, 2), torch.device("cuda")
-    assert ALONE.synchronise_norms(plain, gpu) is plain
+    assert SINGLE_PROCESS.synchronise_norms(plain, gpu) is plain
     assert two.synchronise_norms(plain[0], CPU) is plain[0]
     with pytest.raises(InputError, match="over several processes: expected GPUs, found cpu"):
         two.synchronise_norms(plain, CPU)
@@ -115,14 +115,14 @@ def test_batch_norms_are_synchronised_on_gpus() -> None:
 def test_alone_nothing_is_exchanged() -> None:
     value = torch.tensor([1.0, 2.0])
     with join(CPU) as (world, device):
-        assert world == ALONE
+        assert world == SINGLE_PROCESS
         assert device == CPU
-    assert torch.equal(ALONE.mean(value), value)
-    assert ALONE.any(True)
-    assert not ALONE.any(False)
-    assert ALONE.from_main(lambda: 3) == 3
-    assert list(ALONE.share(3)) == [0, 1, 2]
-    with pytest.raises(InputError, match="as it was"), ALONE.agreed():
+    assert torch.equal(SINGLE_PROCESS.mean(value), value)
+    assert SINGLE_PROCESS.any(True)
+    assert not SINGLE_PROCESS.any(False)
+    assert SINGLE_PROCESS.from_main(lambda: 3) == 3
+    assert list(SINGLE_PROCESS.share(3)) == [0, 1, 2]
+    with pytest.raises(InputError, match="as it was"), SINGLE_PROCESS.agreed():
         raise InputError("as it was")
 
 

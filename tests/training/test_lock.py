@@ -63,11 +63,11 @@ def test_a_name_taken_away_meanwhile_locks_nobody_out(
     """Whoever opened the file before its holder removed it would hold a lock without a name."""
     original, opened = lock._lock, []
 
-    def slow(descriptor: int, out: Path) -> None:
+    def slow(descriptor: int, what: str, doing: str) -> None:
         if not opened:
-            (out / ".lock").unlink()
+            (tmp_path / "run" / ".lock").unlink()
         opened.append(descriptor)
-        original(descriptor, out)
+        original(descriptor, what, doing)
 
     monkeypatch.setattr(lock, "_lock", slow)
     with locked(tmp_path / "run"):

@@ -14,8 +14,9 @@ from scam.errors import InputError, Stopped
 from scam.models.weights import read_weights
 from scam.training import checkpoint
 from scam.training.checkpoint import load_training
+from scam.training.job import Job
 from scam.training.loading import load_checkpoint
-from scam.training.loop import Job, train
+from scam.training.loop import train
 from scam.training.trainer import Trainer
 
 MakeJob = Callable[..., Job]
@@ -147,6 +148,9 @@ def test_a_step_without_finite_gradients_is_left_out_and_counted(
     assert all(torch.isfinite(x).all() for x in after["model"].values())
     moments = before["optimizer"]["state"][0], after["optimizer"]["state"][0]
     assert [float(state["step"]) for state in moments] == [1, 3]
+    train(make_job(tmp_path / "run", resume=True, steps=5), resume=True)
+    last = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open() if "l1" in line]
+    assert last[-1]["skipped"] == 1
 
 
 def test_too_many_in_a_row_end_the_run(
@@ -182,11 +186,14 @@ def test_sigterm_saves_and_leaves(
         for name in ("run", "whole")
     )
     assert all(torch.equal(ended[name], whole[name]) for name in whole)
+    # Nothing was measured or painted on the way out.
+    first, second = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("run", "whole"))
+    assert first == second
 
 
 def test_nothing_left_to_do_is_an_error(tmp_path: Path, make_job: MakeJob) -> None:
     train(make_job(tmp_path / "run"))
-    with pytest.raises(InputError, match="--steps 4: this run has already done 4"):
+    with pytest.raises(InputError, match=r"^this run has already done 4: give a larger --steps"):
         train(make_job(tmp_path / "run", resume=True), resume=True)
 
 

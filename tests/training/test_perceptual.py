@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from scam.training.perceptual import (
     default_weights,
     resolve_perceptual,
 )
+from scam.training.pretrained import load_weights, read_state
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +99,21 @@ class TestVgg19:
             path.write_bytes(content)
         with pytest.raises(InputError, match=r"weights\.pth: not the expected network weights"):
             build_perceptual("vgg19", path, released=False)
+
+    def test_a_file_that_cannot_be_read_says_why(self, tmp_path: Path) -> None:
+        folder = tmp_path / "weights.pth"
+        folder.mkdir()
+        message = r"weights\.pth: cannot be read \(Is a directory\)$"
+        for read in (read_state, lambda path: load_weights(torch.nn.Flatten(), path)):
+            with pytest.raises(InputError, match=message):
+                read(folder)
+
+    def test_lpips_without_its_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "lpips", None)
+        with pytest.raises(InputError, match=r"lpips needs lpips: pip install -e '\.\[eval\]'"):
+            build_perceptual("lpips", tmp_path / "any.pth", released=False)
 
 
 class TestChoice:

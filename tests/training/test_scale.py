@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.models import ModelConfig, Scam
-from scam.training.chance import generators
 from scam.training.checkpoint import load_training
-from scam.training.loop import Job, train
+from scam.training.job import Job
+from scam.training.loop import train
+from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -74,7 +75,7 @@ def test_gradient_checkpointing_keeps_a_quarter_at_most(fidelity: str) -> None:
                 storages[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
             return x
 
-        noise = generators(0, 1, range(2), "noise", CPU)
+        noise = picture_generators(0, 1, range(2), "noise", CPU)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
             painted = model(image, model.pyramid(labels), noise)
         kept.append(sum(storages.values()))

@@ -12,14 +12,14 @@ from torch import Tensor
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError
 from scam.training.augment import KINDS, Augmentation
-from scam.training.chance import generators
 from scam.training.losses import hinge_discriminator, hinge_generator
 from scam.training.options import TrainOptions
+from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 CPU = torch.device("cpu")
-CHANCE = partial(generators, 0, 1, range(2))
+GENERATORS = partial(picture_generators, 0, 1, range(2))
 
 OPTIONS: dict[str, tuple[dict[str, object], set[str]]] = {
     "diffaugment": ({"diffaugment": "color,translation,cutout"}, set()),
@@ -113,7 +113,7 @@ def test_without_options_a_step_is_the_plain_one(make_trainer: MakeTrainer) -> N
     plain.model.train()
     plain.discriminator.requires_grad_(False)
     pyramid = plain.model.pyramid(labels)
-    fake = plain.model(image, pyramid, CHANCE("noise", CPU))
+    fake = plain.model(image, pyramid, GENERATORS("noise", CPU))
     l1, perceptual = (fake - image).abs().mean(), plain.perceptual(fake, image)
     gan = hinge_generator(plain.discriminator(fake, pyramid))
     torch.stack([10.0 * l1, 10.0 * perceptual, 1.0 * gan]).sum().backward()
@@ -154,7 +154,7 @@ def test_discriminator_sees_pictures_and_label_maps_augmented_alike(
 
     monkeypatch.setattr(trainer.discriminator, "forward", look)
     trainer.step(image, labels, 1)
-    drawn = Augmentation.draw(KINDS, CHANCE("diffaugment", CPU))
+    drawn = Augmentation.draw(KINDS, GENERATORS("diffaugment", CPU))
     assert len(seen) == 3  # painted; then real and painted
     assert torch.equal(seen[1][0], drawn.pictures(image))
     for _, full, half in seen:
@@ -167,14 +167,14 @@ def test_labels_are_weighed_as_they_are_shown(make_trainer: MakeTrainer) -> None
     """Half of a picture may be cut out: what is left keeps its weight."""
     adversary = make_trainer(discriminator="oasis", diffaugment="translation,cutout").adversary
     image, labels = batch(2)
-    adversary.begin(labels, CHANCE)
-    view = adversary.view(image, make_trainer().model.pyramid(labels), CHANCE)
-    shown = view.pyramid.maps[0]
+    adversary.begin(labels, GENERATORS)
+    batch = adversary.batch(image, make_trainer().model.pyramid(labels), GENERATORS)
+    shown = batch.pyramid.maps[0]
     assert int((shown < 0).sum()) > 0.15 * shown.numel()
     uniform = torch.zeros(2, 12, 32, 32)
     logits = iter([uniform, uniform])
     adversary.discriminator.forward = lambda *_: [next(logits)]
-    terms = adversary.discriminator_losses(image, view)
+    terms = adversary.discriminator_losses(image, batch)
     torch.testing.assert_close(terms["discriminator"][1], 2 * torch.tensor(12.0).log())
 
 
@@ -199,13 +199,13 @@ def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrain
 def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(discriminator="oasis", labelmix=1.0)
     image, labels = batch(2)
-    view = trainer.adversary.view(image, trainer.model.pyramid(labels), CHANCE)
+    batch = trainer.adversary.batch(image, trainer.model.pyramid(labels), GENERATORS)
     painted = image.roll(1, 0) * torch.rand_like(image)
     optimizer = torch.optim.Adam(trainer.discriminator.parameters(), lr=5e-4)
-    trainer.adversary.begin(labels, CHANCE)
+    trainer.adversary.begin(labels, GENERATORS)
     found = []
     for _ in range(20):
-        terms = trainer.adversary.discriminator_losses(painted, view)
+        terms = trainer.adversary.discriminator_losses(painted, batch)
         optimizer.zero_grad()
         torch.stack([weight * loss for weight, loss in terms.values()]).sum().backward()
         optimizer.step()

@@ -12,6 +12,7 @@ from scam.data.check import check_folder
 from scam.data.labels import LABEL_SETS
 from scam.data.parallel import default_workers
 from scam.data.report import report_text
+from scam.data.values import NUM_VALUES
 from scam.errors import InputError
 
 PROG = "python -m scam.data check"
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
         Path(args.dir),
         labels=args.labels,
         label_set=args.label_set,
-        ignore_label=args.ignore_label,
+        ignore_label=ignore_label(args.ignore_label),
         workers=positive("--workers", args.workers),
     )
     if args.json:
@@ -49,6 +50,13 @@ def positive(flag: str, value: int) -> int:
     """``value``; InputError naming ``flag`` if it is below 1."""
     if value < 1:
         raise InputError(f"{flag} is {value}, expected 1 or more")
+    return value
+
+
+def ignore_label(value: int | None) -> int | None:
+    """``value`` of ``--ignore-label``; InputError if no label file can hold it."""
+    if value is not None and not 0 <= value < NUM_VALUES:
+        raise InputError(f"--ignore-label {value}: expected 0 to {NUM_VALUES - 1}")
     return value
 
 

@@ -4,148 +4,58 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from scam import cli
-from scam.data.commands.check import add_workers, positive
+from scam.data.commands.check import add_workers, ignore_label, positive
 from scam.data.labels import LABEL_SETS
+from scam.data.pairs import Problem
+from scam.data.picture import advise_once
 from scam.data.prepare import Plan, ade20k, celebamask_hq, idesigner, palette
 from scam.data.prepare.palette import PALETTE
 from scam.data.prepare.write import BadFilesError, Prepared, expect_new, write_plan
 from scam.data.report import splits_text
 from scam.errors import InputError
+from scam.files import expect_writable
+from scam.training.lock import locked_by
 
 PROG = "python -m scam.data prepare"
-DESCRIPTION = """\
-Make the folder DST, which scam.train reads, from SRC:
-  celebamask-hq  CelebAMask-HQ as unpacked: CelebA-HQ-img, CelebAMask-HQ-mask-anno and, for the
-                 official train, val and test, CelebA-HQ-to-CelebA-mapping.txt
-  ade20k         ADEChallengeData2016 as unpacked: training becomes train, validation test
-  idesigner      images/ and labels/ with a human parser's 20 labels (LIP), merged to background,
-                 face and body
-  palette        images/ and labels/ whose label pictures are colours, made index maps
-The last two also take {train,val,test}/images and labels. Photographs stay as they are (hard
-links) unless --size is given. DST appears when it is whole; bad files stop it."""
-EXAMPLES = """\
-  python -m scam.data prepare celebamask-hq CelebAMask-HQ faces --size 256 256
-  python -m scam.data prepare ade20k ADEChallengeData2016 scenes
-  python -m scam.data prepare idesigner people people3 --labels labels_lip20
-  python -m scam.data prepare palette painted indexed
-      the label with the most pixels becomes 0, and so on; indexed/palette.txt says which is which
-  python -m scam.data prepare palette painted indexed2 --palette indexed/palette.txt --tolerance 60
-      the same colours with names you gave them, in pictures saved as jpeg
-  python -m scam.data prepare palette parsed indexed3 --palette voc --label-set lip20
-      index maps that were saved in the usual colours of PASCAL VOC"""
-
-_PRESETS = {"celebamask-hq": "celebamask-hq", "ade20k": "ade20k", "idesigner": "idesigner"}
-# Options that mean something to some kinds only.
-_ONLY = {
-    "labels": ("idesigner", "palette"),
-    "ignore_label": ("idesigner",),
-    "palette": ("palette",),
-    "label_set": ("palette",),
-    "tolerance": ("palette",),
-}
+_BOTH = "; {train,val,test}/images and labels likewise"
+_MAKE = "Make the folder DST, which scam.train reads, from SRC:"
+_ALL = """\
+Photographs stay as they are (hard links) unless --size is given. DST appears when it is whole;
+bad files stop it."""
 _BAD_SHOWN = 20
 
 
-def main(argv: Sequence[str]) -> None:
-    """Plan, write, and say what is there and how to go on."""
-    args = _parser().parse_args(argv)
-    src, dst = Path(args.src), Path(args.dst)
-    for name, kinds in _ONLY.items():
-        if getattr(args, name) is not None and args.kind not in kinds:
-            flag = "--" + name.replace("_", "-")
-            raise InputError(f"{flag} is for {' and '.join(kinds)}, not for {args.kind}")
-    if args.size is not None:
-        for side in args.size:
-            positive("--size", side)
-    workers = positive("--workers", args.workers)
-    if not src.is_dir():
-        found = "is a file" if src.is_file() else "no such folder"
-        raise InputError(f"{src}: {found}, expected the folder of the unpacked data set")
-    expect_new(dst)
-    try:
-        prepared = write_plan(
-            _plan(args, src, workers),
-            src,
-            dst,
-            size=None if args.size is None else (args.size[0], args.size[1]),
-            copy=args.copy,
-            skip_bad=args.skip_bad,
-            workers=workers,
-        )
-    except BadFilesError as error:
-        _list_bad(error.bad[1:], "also bad")
-        raise
-    _list_bad(prepared.bad, "left out")
-    print("\n".join(_summary(args, dst, prepared)))
+@dataclass(frozen=True)
+class _Kind:
+    """What SRC may be, in its help, with the flags it takes; ``plan`` reads it."""
+
+    about: str
+    examples: str
+    add_flags: Callable[[argparse.ArgumentParser], None]
+    plan: Callable[[argparse.Namespace, Path, int], Plan]
 
 
-def _plan(args: argparse.Namespace, src: Path, workers: int) -> Plan:
-    labels = args.labels or "labels"
-    if args.kind == "celebamask-hq":
-        return celebamask_hq.plan(src)
-    if args.kind == "ade20k":
-        return ade20k.plan(src)
-    if args.kind == "idesigner":
-        return idesigner.plan(src, labels, args.ignore_label)
-    return palette.plan(
-        src,
-        labels,
-        palette=args.palette,
-        names=args.label_set,
-        tolerance=args.tolerance or 0,
-        workers=workers,
-    )
-
-
-def _summary(args: argparse.Namespace, dst: Path, prepared: Prepared) -> list[str]:
-    ignore = prepared.ignore_label
-    flags = "" if ignore is None else f" --ignore-label {ignore}"
-    folder = shlex.quote(str(dst))
-    held = "" if "val" in prepared.splits else "; training holds its val pictures out of them"
-    if held and "train" in prepared.splits:
-        held = "; training holds its val pictures out of train"
-    colours = [f"colours and their labels: {dst / PALETTE}"] if args.kind == "palette" else []
-    return [
-        f"{dst}: {splits_text(prepared.splits)}{held}",
-        *colours,
-        f"next: python -m scam.data check {folder}{flags}",
-        f"      python -m scam.train --amp --fused-sca --data {folder}{flags} "
-        f"--preset {_PRESETS.get(args.kind, 'tiny')}",
-    ]
-
-
-def _list_bad(bad: Sequence[object], what: str) -> None:
-    for problem in bad[:_BAD_SHOWN]:
-        print(f"{what}: {problem}", file=sys.stderr)
-    if len(bad) > _BAD_SHOWN:
-        print(f"{what}: {len(bad) - _BAD_SHOWN} more", file=sys.stderr)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = cli.Parser(PROG, DESCRIPTION, EXAMPLES)
+def _add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "kind", choices=("celebamask-hq", "ade20k", "idesigner", "palette"), help="what SRC is"
+        "--labels", metavar="NAME", default="labels", help="label folder in SRC (default: labels)"
     )
-    parser.add_argument("src", help="folder to read; never changed")
-    parser.add_argument("dst", help="folder to make; must not exist")
-    parser.add_argument(
-        "--size",
-        type=int,
-        nargs=2,
-        metavar=("H", "W"),
-        help="resize once: photographs averaged down and saved as png, label maps nearest pixels, "
-        "the same numbers as training at this size makes of the originals",
-    )
-    parser.add_argument("--copy", action="store_true", help="copy photographs, never link them")
-    parser.add_argument("--skip-bad", action="store_true", help="leave bad files out, aloud")
-    parser.add_argument("--labels", metavar="NAME", help="label folder in SRC (default: labels)")
+
+
+def _add_idesigner(parser: argparse.ArgumentParser) -> None:
+    _add_labels(parser)
     parser.add_argument(
         "--ignore-label", type=int, metavar="N", help="value of SRC that means: no label"
     )
+
+
+def _add_palette(parser: argparse.ArgumentParser) -> None:
+    _add_labels(parser)
     parser.add_argument(
         "--palette", metavar="FILE", help="lines 'id #rrggbb name', or voc (default: found)"
     )
@@ -158,7 +68,144 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerance",
         type=int,
         metavar="N",
+        default=0,
         help="colours that differ by this much per channel are one, 0 .. 255 (default: 0)",
     )
+
+
+def _plan_palette(args: argparse.Namespace, src: Path, workers: int) -> Plan:
+    return palette.plan(
+        src,
+        args.labels,
+        palette=args.palette,
+        names=args.label_set,
+        tolerance=args.tolerance,
+        workers=workers,
+    )
+
+
+KINDS = {
+    "celebamask-hq": _Kind(
+        "CelebAMask-HQ as unpacked: CelebA-HQ-img, CelebAMask-HQ-mask-anno and, for the official "
+        "train, val and test, CelebA-HQ-to-CelebA-mapping.txt",
+        """\
+  python -m scam.data prepare celebamask-hq CelebAMask-HQ faces --size 256 256""",
+        lambda _: None,
+        lambda _, src, __: celebamask_hq.plan(src),
+    ),
+    "ade20k": _Kind(
+        "ADEChallengeData2016 as unpacked: training becomes train, validation test",
+        """\
+  python -m scam.data prepare ade20k ADEChallengeData2016 scenes""",
+        lambda _: None,
+        lambda _, src, __: ade20k.plan(src),
+    ),
+    "idesigner": _Kind(
+        "images/ and labels/ with a human parser's 20 labels (LIP), merged to background, face "
+        f"and body{_BOTH}",
+        """\
+  python -m scam.data prepare idesigner people people3 --labels labels_lip20""",
+        _add_idesigner,
+        lambda args, src, _: idesigner.plan(src, args.labels, ignore_label(args.ignore_label)),
+    ),
+    "palette": _Kind(
+        f"images/ and labels/ whose label pictures are colours, made index maps{_BOTH}",
+        """\
+  python -m scam.data prepare palette painted indexed
+      the label with the most pixels becomes 0, and so on; indexed/palette.txt says which is which
+  python -m scam.data prepare palette painted indexed2 --palette indexed/palette.txt --tolerance 60
+      the same colours with names you gave them, in pictures saved as jpeg
+  python -m scam.data prepare palette parsed indexed3 --palette voc --label-set lip20
+      index maps that were saved in the usual colours of PASCAL VOC""",
+        _add_palette,
+        _plan_palette,
+    ),
+}
+EXAMPLES = "\n".join(kind.examples for kind in KINDS.values())
+EXAMPLES += f"\n  {PROG} palette --help\n      the flags of one kind"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Plan, write, and say what is there and how to go on."""
+    kinds = (_indented(kind.about, f"  {name:15}") for name, kind in KINDS.items())
+    chosen = cli.Parser(PROG, "\n".join([_MAKE, *kinds, _ALL]), EXAMPLES)
+    chosen.add_argument("kind", choices=KINDS, help="what SRC is; SRC, DST and flags follow")
+    kind = chosen.parse_args(argv[:1]).kind
+    args = _parser(kind).parse_args(argv[1:])
+    src, dst = Path(args.src), Path(args.dst)
+    if args.size is not None and min(args.size) < 1:
+        raise InputError(f"--size {args.size[0]} {args.size[1]}: expected sides of 1 or more")
+    workers = positive("--workers", args.workers)
+    if not src.is_dir():
+        found = "is a file" if src.is_file() else "no such folder"
+        raise InputError(f"{src}: {found}, expected the folder of the unpacked data set")
+    expect_new(dst, src)
+    expect_writable(dst)
+    try:
+        with locked_by(dst.with_name(f".{dst.name}.lock"), str(dst), "preparing it"):
+            prepared = write_plan(
+                KINDS[kind].plan(args, src, workers),
+                src,
+                dst,
+                size=None if args.size is None else (args.size[0], args.size[1]),
+                copy=args.copy,
+                skip_bad=args.skip_bad,
+                workers=workers,
+            )
+    except BadFilesError as error:
+        if len(error.bad) > 1:
+            lines, _ = _bad_lines(error.bad, "  ")  # the error itself advises
+            print("bad files:", *lines, sep="\n", file=sys.stderr)
+        raise
+    if prepared.bad:
+        lines, advice = _bad_lines(prepared.bad, "left out: ")
+        print(*lines, *advice, sep="\n", file=sys.stderr)
+    print("\n".join(_summary(kind, dst, prepared)))
+
+
+def _summary(kind: str, dst: Path, prepared: Prepared) -> list[str]:
+    ignore = prepared.ignore_label
+    flags = "" if ignore is None else f" --ignore-label {ignore}"
+    folder = shlex.quote(str(dst))
+    held = "" if "val" in prepared.splits else "; training holds its val pictures out of them"
+    if held and "train" in prepared.splits:
+        held = "; training holds its val pictures out of train"
+    colours = [f"colours and their labels: {dst / PALETTE}"] if kind == "palette" else []
+    return [
+        f"{dst}: {splits_text(prepared.splits)}{held}",
+        *colours,
+        f"next: python -m scam.data check {folder}{flags}",
+        f"      python -m scam.train --amp --fused-sca --data {folder}{flags} "
+        f"--preset {'tiny' if kind == 'palette' else kind}",
+    ]
+
+
+def _bad_lines(bad: Sequence[Problem], first: str) -> tuple[list[str], list[str]]:
+    lines, advice = advise_once(f"{first}{problem}" for problem in bad[:_BAD_SHOWN])
+    if len(bad) > _BAD_SHOWN:
+        lines.append(f"{first}{len(bad) - _BAD_SHOWN} more")
+    return lines, advice
+
+
+def _indented(text: str, first: str) -> str:
+    return textwrap.fill(text, 99, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def _parser(kind: str) -> argparse.ArgumentParser:
+    text = "\n".join([_MAKE, _indented(KINDS[kind].about, "  "), _ALL])
+    parser = cli.Parser(f"{PROG} {kind}", text, KINDS[kind].examples)
+    parser.add_argument("src", help="folder to read; never changed")
+    parser.add_argument("dst", help="folder to make; must not exist")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="resize once: photographs averaged down and saved as png, label maps nearest pixels, "
+        "the same numbers as training at this size makes of the originals",
+    )
+    parser.add_argument("--copy", action="store_true", help="copy photographs, never link them")
+    parser.add_argument("--skip-bad", action="store_true", help="leave bad files out, aloud")
+    KINDS[kind].add_flags(parser)
     add_workers(parser)
     return parser

@@ -15,6 +15,7 @@ from scam.data.picture import read_image
 from scam.data.prepare.plan import Item, Plan, folder_items
 from scam.data.source import LabelMap
 from scam.errors import InputError
+from scam.words import counted
 
 _LINE = re.compile(r"(\d+|-)\s+#([0-9a-fA-F]{6})(?:\s+(\S.*))?")
 _SHAPE = "'id #rrggbb name', or '- #rrggbb' for pixels without label"
@@ -72,9 +73,14 @@ def read_palette(path: Path) -> Palette:
         if names.get(index) not in (None, "", name):
             raise InputError(f"{where}: label {index} is {names[index]!r} and {name!r}")
         names[index] = name
-    missing = next((index for index in range(len(names)) if not names.get(index)), None)
-    if missing is not None or not names:
-        raise InputError(f"{path}: label {missing or 0} has no name, expected lines {_SHAPE}")
+    if not names:
+        found = "labels" if ids else "colours"
+        raise InputError(f"{path}: no {found} in the file, expected lines {_SHAPE}")
+    if max(names) >= len(names):
+        raise InputError(f"{path}: label {max(names)}: expected labels 0 to n without gaps")
+    missing = next((index for index in range(len(names)) if not names[index]), None)
+    if missing is not None:
+        raise InputError(f"{path}: label {missing} has no name, expected lines {_SHAPE}")
     ordered = [names[index] for index in range(len(names))]
     if len(set(ordered)) < len(ordered):
         raise InputError(f"{path}: two labels have the same name, expected different names")
@@ -120,11 +126,13 @@ class ColourMaps:
         outside = strange[where]
         share = float(outside.mean())
         if share > (_MOST_BLENDS if self.tolerance else 0):
+            others = int(strange.sum()) - 1
+            also = f" and {counted(others, 'other colour')}" if others else ""
             raise InputError(
-                f"{item.maps[0]}: holds #{colours[strange][0]:06x} and other colours outside the "
-                f"palette ({100 * share:.2g} % of the pixels), expected its "
-                f"{len(self.palette.colours)} colours to within {self.tolerance} per channel "
-                "(--tolerance allows more)"
+                f"{item.maps[0]}: holds #{colours[strange][0]:06x}{also} outside the palette "
+                f"({100 * share:.3g} % of the pixels), expected the palette's "
+                f"{counted(len(self.palette.colours), 'colour')} to within {self.tolerance} per "
+                "channel (--tolerance allows more)"
             )
         labels = np.array(self.palette.ids, np.int32)[place][where]
         _grow(labels, outside)
@@ -148,12 +156,11 @@ def plan(
     InputError for other arguments and for pictures that hold too many colours.
     """
     if not 0 <= tolerance <= 255:
-        raise InputError(f"tolerance is {tolerance}, expected 0 .. 255")
-    if (palette == "voc") != (names is not None):
-        raise InputError(
-            f"palette is {palette or 'not given'!r} and label set {names or 'not given'!r}, "
-            "expected 'voc' with the label set that its colours stand for, and otherwise none"
-        )
+        raise InputError(f"--tolerance {tolerance}: expected 0 to 255")
+    if palette == "voc" and names is None:
+        raise InputError("--palette voc: expected --label-set NAME with it")
+    if names is not None and palette != "voc":
+        raise InputError(f"--label-set {names}: expected --palette voc with it")
     items, problems = folder_items(src, labels, IMAGE_SUFFIXES)
     if names is not None:
         colours = voc_palette(label_set(names))

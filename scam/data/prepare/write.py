@@ -12,13 +12,14 @@ from PIL import Image
 
 from scam.data.pairs import Problem, expect_equal_sizes
 from scam.data.parallel import spread
-from scam.data.picture import read_image, save_label_png
+from scam.data.picture import advise_once, read_image, save_label_png
 from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
 from scam.data.source import LabelMap
 from scam.errors import InputError
 from scam.files import folder_aside
 from scam.version import __version__
+from scam.words import counted
 
 RECORD = "prepared.json"
 _TOO_MANY_BAD = 100
@@ -33,10 +34,14 @@ class Prepared:
     bad: list[Problem]
 
 
-def expect_new(dst: Path) -> None:
-    """InputError, saying what is there, if ``dst`` exists."""
+def expect_new(dst: Path, src: Path) -> None:
+    """InputError if ``dst`` exists, saying what is there, or would lie in ``src``."""
     if os.path.lexists(dst):
         raise InputError(f"{dst}: is there already{describe_folder(dst)}; expected a new folder")
+    if dst.resolve().is_relative_to(src.resolve()):
+        raise InputError(
+            f"{dst}: is in {src}, which is never changed; expected a folder elsewhere"
+        )
 
 
 def describe_folder(folder: Path) -> str:
@@ -68,9 +73,10 @@ def write_plan(
     size: (H, W) of all pairs (photographs averaged down and saved as png, label maps nearest
     pixels: what training would make of them); None keeps photographs as they are, as hard links
     to the files of src or, with ``copy`` or on another disk, copies. skip_bad: leave out what
-    cannot be used. InputError if dst exists, the disk refuses, or, unless skip_bad, files are bad.
+    cannot be used. InputError if dst exists or is in src, the disk refuses, or, unless skip_bad,
+    files are bad.
     """
-    expect_new(dst)
+    expect_new(dst, src)
     _expect_different(plan.items)
     ignore = 255 if len(plan.label_set) <= 255 else 65535
     splits: dict[str, int] = {}
@@ -106,9 +112,12 @@ class BadFilesError(InputError):
     def __init__(self, src: Path, bad: list[Problem]) -> None:
         self.bad = bad
         many = "at least " if len(bad) >= _TOO_MANY_BAD else ""
+        texts, advice = advise_once(map(str, bad))
+        first = texts[0] if len(bad) == 1 else f"the first: {texts[0]}"
         super().__init__(
-            f"{src}: {many}{len(bad)} bad files, nothing was written "
-            f"(--skip-bad leaves them out); the first: {bad[0]}"
+            f"{src}: {many}{counted(len(bad), 'bad file')}, nothing was written "
+            f"(--skip-bad leaves {'it' if len(bad) == 1 else 'them'} out); "
+            + "; ".join([first, *advice])
         )
 
 

@@ -34,15 +34,15 @@ name = "cuda"
 MINIMUM_CAPABILITY = (8, 0)
 
 
-def _why_not_here(device_type: str) -> str | None:
+def _why_not_here(problem: Problem) -> str | None:
     """What keeps the kernels from running where the tensors are."""
-    if device_type != "cuda":
-        return f"computes on NVIDIA GPUs, the tensors are on {device_type}"
+    if problem.device_type != "cuda":
+        return f"computes on NVIDIA GPUs, the tensors are on {problem.device_type}"
     if torch.version.hip is not None:
         return "computes on NVIDIA GPUs, this torch is built for ROCm"
-    if not torch.cuda.is_available():
+    found = problem.capability
+    if found is None:
         return "torch finds no usable GPU"
-    found = torch.cuda.get_device_capability()
     if found < MINIMUM_CAPABILITY:
         return f"needs compute capability 8.0, this GPU has {found[0]}.{found[1]}"
     return None
@@ -51,7 +51,7 @@ def _why_not_here(device_type: str) -> str | None:
 def refusals(problem: Problem) -> list[str]:
     """Why the kernels cannot serve a problem, in words; [] when they can."""
     reasons = []
-    here = _why_not_here(problem.device_type)
+    here = _why_not_here(problem)
     if here:
         reasons.append(here)
     if problem.dtype not in DTYPES:
@@ -108,7 +108,7 @@ def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
         packed = Packed(call.sides[1][0], (call.key, call.values), (None, None))
         kernels = _kernels(call, x, last, packed)
         result = Result(out, last)
-        kernels.grad_x, kernels.lse = view(result.written, "bhic"), lse.data_ptr()
+        kernels.pixel_out, kernels.lse = view(result.written, "bhic"), lse.data_ptr()
         load().pixels_read_forward(kernels, stream)
         return result.final(), lse
     x, last = readable(call.key)
@@ -164,7 +164,7 @@ def backward(
             kernels.grad_z = view(results[1].written, "bhic")
         row = width
     kernels.z, kernels.lse = view(z, "bhic"), lse.data_ptr()
-    kernels.grad_x = view(results[0].written, "bhic")
+    kernels.pixel_out = view(results[0].written, "bhic")
     kernels.plan, memory = pieces_of(*call.sides, call.query.shape[1], row)
     kernels.partials = memory[-1].data_ptr()
     load().attention_backward(kernels, stream_of(call.query))

@@ -68,7 +68,7 @@ def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Te
         kernels, (batch, channels, pixels) = made.call, x.shape
         kernels.strips = _strips(batch, pixels)
         moments = statistics[0].new_empty((batch, kernels.strips, channels, 2))
-        kernels.moments, kernels.y = moments.data_ptr(), view(y.written, "bic")
+        kernels.moments, kernels.pixel_out = moments.data_ptr(), view(y.written, "bic")
         made.set_statistics(*statistics)
         load().modulation_statistics(kernels, made.stream)
         load().modulation_forward(kernels, made.stream)
@@ -101,7 +101,7 @@ def modulation_backward(
     kernels.grad_default_gamma, kernels.grad_default_beta, kernels.grad_noise_scale = (
         0 if tensor is None else tensor.data_ptr() for tensor in per_channel
     )
-    kernels.y = view(result.written, "bic")
+    kernels.pixel_out = view(result.written, "bic")
     load().modulation_token_gradients(kernels, made.stream)
     load().modulation_pixel_gradient(kernels, made.stream)
     return result.final().mT, *gradients

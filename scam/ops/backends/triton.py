@@ -16,13 +16,14 @@ from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.backends.triton_launch import launch, rows, shared_options
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
-from scam.ops.backends.triton_plan import Division
-from scam.ops.problem import Problem
+from scam.ops.backends.triton_plan import TileTables
+from scam.ops.problem import Problem, capability_of
 from scam.ops.tiles import Pieces
 
 name = "triton"
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+MINIMUM_CAPABILITY = (8, 0)
 PIECES = 1024  # programs that a sum over wide items is divided between
 PARTIAL_BYTES = 8 << 20  # partial rows beyond one per narrow item and head
 
@@ -40,15 +41,15 @@ def refusals(problem: Problem) -> list[str]:
         reasons.append(
             f"{found} is not supported on a GPU; use bf16, fp16 or fp32, or backend='reference'"
         )
-    if problem.device_type == "cuda" and torch.version.hip is None and _capability() < (8, 0):
-        major, minor = _capability()
+    if problem.capability is not None and problem.capability < MINIMUM_CAPABILITY:
+        major, minor = problem.capability
         reasons.append(f"needs compute capability 8.0 or higher, this GPU has {major}.{minor}")
     return reasons
 
 
-def _capability() -> tuple[int, int]:
-    """Of the current GPU; what the kernels are tuned for without one."""
-    return torch.cuda.get_device_capability() if torch.cuda.is_available() else (9, 0)
+def _tuned_for(device: torch.device) -> tuple[int, int]:
+    """The capability whose tiles to use: 9.0 where there is no NVIDIA GPU."""
+    return capability_of(device) or (9, 0)
 
 
 def _pairs(call: AttentionCall) -> int:
@@ -56,20 +57,20 @@ def _pairs(call: AttentionCall) -> int:
     return call.query.shape[0] * call.query.shape[1]
 
 
-def _split(call: AttentionCall, made: Division, width: int) -> Pieces:
+def _split(call: AttentionCall, made: TileTables, width: int) -> Pieces:
     """Pieces for partial rows of ``width`` numbers, one set for each head."""
     pairs = max(1, _pairs(call))
     pieces = -(-PIECES // (pairs if call.wide_queries else max(1, pairs // call.group)))
     return made.split(pieces, PARTIAL_BYTES // (4 * width * pairs))
 
 
-def _setup(call: AttentionCall, kernel: str) -> tuple[Division, dict[str, Any]]:
+def _setup(call: AttentionCall, kernel: str) -> tuple[TileTables, dict[str, Any]]:
     """Tiles, and the compile-time arguments that all kernels share."""
     from scam.kernels.sca_triton.configs import NARROW, config
 
     itemsize, (channels, value_channels) = call.query.element_size(), call.widths
-    chosen = config(kernel, itemsize, max(call.widths), _capability())
-    return Division(*call.sides, chosen.tile), shared_options(chosen, itemsize, channels) | {
+    chosen = config(kernel, itemsize, max(call.widths), _tuned_for(call.query.device))
+    return TileTables(*call.sides, chosen.tile), shared_options(chosen, itemsize, channels) | {
         "KEYS" if call.wide_queries else "ROWS": NARROW,
         "VALUE_CHUNKS": -(-value_channels // chosen.chunk),
         "SHARED": call.value is None,
@@ -216,7 +217,7 @@ def _add_pieces(
     partial: Tensor,
     destination: Tensor,
     rest: Tensor | None,
-    made: Division,
+    made: TileTables,
     parts: Pieces,
     shared: dict[str, Any],
 ) -> None:
@@ -235,7 +236,7 @@ def _add_pieces(
 
 
 def _sum_wide(
-    source: Tensor, made: Division, shared: dict[str, Any], needed: Tensor | None
+    source: Tensor, made: TileTables, shared: dict[str, Any], needed: Tensor | None
 ) -> Tensor:
     """Sum source (B, H, N, C) over the items that meet nothing; or, with ``needed`` (B,), over
     all items of the batch elements it names, zeros elsewhere. Returns (B, H, C), fp32."""

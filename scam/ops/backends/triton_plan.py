@@ -23,7 +23,7 @@ def _same_labels(offsets: Tensor | None, others: Tensor | None) -> bool:
     return offsets.shape[1] == others.shape[1] <= MOST_LABELS + 1
 
 
-class Division:
+class TileTables:
     """The tables of :mod:`scam.ops.tiles` for one pair of sides.
 
     With two layouts of the same labels each table is one launch; else PyTorch makes them.

@@ -107,7 +107,7 @@ def emulate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     set_order(0)
     for user in (cuda, cuda_call, cuda_modulation):
         monkeypatch.setattr(user, "load", lambda: module)
-    monkeypatch.setattr(cuda, "_why_not_here", lambda device_type: None)
+    monkeypatch.setattr(cuda, "_why_not_here", lambda problem: None)
     monkeypatch.setattr(dispatch, "ORDER", ("cuda", dispatch.REFERENCE))
     dispatch._refusals.cache_clear()
     monkeypatch.setattr(dispatch, "_refusals", dispatch._refusals.__wrapped__)

@@ -7,7 +7,7 @@
 namespace sca {
 
 template <class T, bool last>
-struct Sight {
+struct Visibility {
   const Tokens& tokens;
   int channels;
   float scale;               // of the scores
@@ -23,9 +23,9 @@ struct Sight {
   bool single;               // all see one unit at most: `weights` are its probabilities
   float weights[4];
 
-  SCA_DEVICE Sight(const Tokens& tokens, int channels, float scale, const Tile<T, last>& x,
-                   const Tile<T, last>& position, bool positioned, int64_t batch, int tile_pixel,
-                   int first_head, int end_head)
+  SCA_DEVICE Visibility(const Tokens& tokens, int channels, float scale, const Tile<T, last>& x,
+                        const Tile<T, last>& position, bool positioned, int64_t batch,
+                        int tile_pixel, int first_head, int end_head)
       : tokens(tokens), channels(channels), scale(scale), x(x), position(position),
         positioned(positioned), batch(batch), tile_pixel(tile_pixel), first_head(first_head),
         end_head(end_head) {}
@@ -48,7 +48,7 @@ struct Sight {
     }
   }
 
-  SCA_DEVICE void look(const Range& mine) {
+  SCA_DEVICE void set_range(const Range& mine) {
     range = mine;
     blind = ~ballot(mine.first < mine.last) & ALL;
     single = end_head - first_head == 1 && !ballot(mine.last - mine.first > 8);

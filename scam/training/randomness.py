@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-Chance = Callable[[str, torch.device], list[torch.Generator]]
-""":func:`generators` of certain pictures in a certain step: from purpose and device."""
+PictureGenerators = Callable[[str, torch.device], list[torch.Generator]]
+""":func:`picture_generators` of certain pictures in a certain step: from purpose and device."""
 
 
-def generators(
+def picture_generators(
     seed: int, step: int, places: Iterable[int], purpose: str, device: torch.device
 ) -> list[torch.Generator]:
     """One generator per picture, a pure function of ``(seed, step, place, purpose)``.

@@ -125,6 +125,35 @@ def test_a_picture_that_is_its_own_donor_does_not_change(
 
 
 @torch.no_grad()
+def test_a_cycle_is_judged_by_the_labels_that_travel(
+    painter: Painter, dataset: PairDataset
+) -> None:
+    """Skin goes from A to B and back; A's coat, which B's map lacks, and its ground stay home."""
+    ground, skin, coat = 0, 2, 4
+    host = torch.full((1, 32, 32), ground)
+    host[:, 8:24, 8:24] = skin
+    home = torch.full((1, 32, 32), ground)
+    home[:, :16, :16], home[:, 16:, 16:], home[:, :4, 20:] = skin, coat, -1
+    image, donor_image = torch.rand(2, 1, 3, 32, 32) * 2 - 1
+    found = Pictures(painter, [0], image, host, donor_image, home)
+    meter = CycleMeter()
+    meter.update(found)
+    cycle, twice = meter.rows()
+    away = painter.model.encode(found.transfer, host)
+    back = painter.paint(home, painter.mix(away, found.donor_latents))
+    error = (back - donor_image)[:, :, :16, :16].double().square().mean()
+    assert cycle.value == pytest.approx(float(10 * (4 / error).log10()), rel=1e-6)
+    assert cycle.note == "25 % of the pixels: labels that travel"
+    assert (cycle.n, twice.n) == (1, 1)
+
+    nobody = CycleMeter()
+    nobody.update(Pictures(painter, [0], image, torch.zeros_like(host), donor_image, home))
+    (row,) = nobody.rows()
+    assert row.value is None
+    assert row.note == "host and donor share no subject label"
+
+
+@torch.no_grad()
 def test_the_transfer_of_a_batch_is_the_model_s(painter: Painter, dataset: PairDataset) -> None:
     found = pictures(painter, dataset, [2, 0, 3, 1])
     for host, donor in enumerate([2, 0, 3, 1]):

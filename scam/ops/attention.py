@@ -5,10 +5,10 @@ from typing import Literal, cast, overload
 
 from torch import Tensor
 
-from scam.ops import dispatch, library, reference
+from scam.ops import attention_library, dispatch, reference
 from scam.ops.attention_call import AttentionCall
 from scam.ops.layout import SemanticLayout, open_labels_of
-from scam.ops.problem import check_problem
+from scam.ops.problem import Empty, check_problem
 
 
 @overload
@@ -20,7 +20,7 @@ def semantic_cross_attention(
     key_labels: Tensor | SemanticLayout,
     *,
     scale: float | None = ...,
-    empty: str = ...,
+    empty: Empty = ...,
     return_lse: Literal[False] = ...,
     backend: str | None = ...,
 ) -> Tensor: ...
@@ -35,7 +35,7 @@ def semantic_cross_attention(
     key_labels: Tensor | SemanticLayout,
     *,
     scale: float | None = ...,
-    empty: str = ...,
+    empty: Empty = ...,
     return_lse: Literal[True],
     backend: str | None = ...,
 ) -> tuple[Tensor, Tensor]: ...
@@ -49,7 +49,7 @@ def semantic_cross_attention(
     key_labels: Tensor | SemanticLayout,
     *,
     scale: float | None = None,
-    empty: str = "zero",
+    empty: Empty = "zero",
     return_lse: bool = False,
     backend: str | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
@@ -77,8 +77,8 @@ def semantic_cross_attention(
             code give), lse log(Nk), gradient to ``value`` only.
         return_lse: also return the logarithm of the softmax's denominator; differentiable.
         backend: a name in :func:`scam.ops.backend_names` forces one; None chooses. All but
-            ``"reference"`` give first-order gradients only, and say so when asked for more;
-            ``torch.func`` transforms, too, need ``"reference"``.
+            ``"reference"`` give first-order, reverse-mode gradients only, and refuse others:
+            of second order, of ``torch.autograd.forward_ad``, of ``torch.func.grad`` and ``jvp``.
 
     Returns:
         out (B, H, Nq, Dv), in the query's order of axes when Dv == D, else contiguous; with
@@ -100,7 +100,7 @@ def semantic_cross_attention(
         call = AttentionCall(*inputs, layout, scale, empty)
         out, lse = reference.attend(call, with_lse=return_lse)
     else:
-        out, lse = library.sca_fwd(*inputs, *layout, scale, empty, chosen)
+        out, lse = attention_library.sca_fwd(*inputs, *layout, scale, empty, chosen)
     return (out, cast(Tensor, lse)) if return_lse else out
 
 
@@ -112,7 +112,7 @@ def explain(
     key_labels: Tensor | SemanticLayout,
     *,
     scale: float | None = None,
-    empty: str = "zero",
+    empty: Empty = "zero",
 ) -> dict[str, list[str]]:
     """Why each backend can or cannot serve these arguments of :func:`semantic_cross_attention`.
 

@@ -44,7 +44,9 @@ class TestWeightsFile:
             networks.weights_file("--net", cache / "other.pth", "net.pth")
 
     def test_a_package_that_is_not_installed(self) -> None:
-        with pytest.raises(MissingError, match=r"needs nosuch: pip install 'scam\[eval\]'"):
+        with pytest.raises(
+            MissingError, match=r"needs nosuch: pip install -e '\.\[eval\]' in a clone"
+        ):
             networks.package("nosuch.part")
 
 
@@ -207,7 +209,7 @@ class TestDinoV2:
             networks.DinoV2(other)
 
 
-class TestGiven:
+class TestCustomExtractor:
     @pytest.fixture(autouse=True)
     def module(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "my_networks.py").write_text(
@@ -221,7 +223,9 @@ class TestGiven:
         monkeypatch.syspath_prepend(tmp_path)
 
     def test_features(self) -> None:
-        found = networks.Given("my_networks:Mean")(torch.ones(4, 3, 8, 8, dtype=torch.uint8))
+        found = networks.CustomExtractor("my_networks:Mean")(
+            torch.ones(4, 3, 8, 8, dtype=torch.uint8)
+        )
         assert found.shape == (4, 3)
 
     @pytest.mark.parametrize(
@@ -236,10 +240,10 @@ class TestGiven:
     )
     def test_not_a_network(self, spec: str, message: str) -> None:
         with pytest.raises(InputError, match=f"--extractor {spec}: .*{message}"):
-            networks.Given(spec)
+            networks.CustomExtractor(spec)
 
     def test_not_features(self) -> None:
-        network = networks.Given("my_networks:flat")
+        network = networks.CustomExtractor("my_networks:flat")
         with pytest.raises(InputError, match=r"returned \(192,\) for \(1, 3, 8, 8\), expected"):
             network(torch.ones(1, 3, 8, 8, dtype=torch.uint8))
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model under test, the pictures it is measured on, and the settings of both."""
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -12,9 +11,19 @@ import torch
 
 from scam import cli
 from scam.data import PairDataset, PairSource, open_source
+from scam.data.convert import evenly
 from scam.editing.naming import naming
 from scam.errors import InputError
-from scam.evaluation.pictures import Painter, at_most, derangement, device_name, read_pairs
+from scam.evaluation.options import EvaluationOptions
+from scam.evaluation.pictures import (
+    Painter,
+    Pictures,
+    at_most,
+    batch,
+    derangement,
+    device_name,
+    read_pairs,
+)
 from scam.files import read_json
 from scam.models.weights import CONFIG
 from scam.training.checkpoint import load_training
@@ -30,13 +39,14 @@ DATA_FLAGS = ("labels", "merge", "ignore_label", "label_set", "holdout")
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationSetup:
     """Everything metrics are built from.
 
     test: the pictures to measure on. train: opens the training pictures, or raises InputError.
     donors: for each test picture the one whose subject it receives. facts: for the report.
     """
 
+    options: EvaluationOptions
     checkpoint: Checkpoint
     painter: Painter
     test: PairDataset
@@ -49,55 +59,66 @@ class Bench:
         """Names of the test pictures."""
         return [self.test.source.stem(index) for index in range(len(self.test))]
 
+    def some(self, count: int) -> Pictures:
+        """At most ``count`` of the test pictures, spread evenly, with their donors."""
+        return batch(self.painter, self.test, self.donors, evenly(len(self.test), count))
+
     @property
     def run(self) -> Path | None:
         """The run folder around the checkpoint, if there is one."""
         return run_around(self.checkpoint.path)
 
 
-def open_bench(args: argparse.Namespace) -> Bench:
-    """Load the checkpoint and open the data that the flags of ``scam.evaluate`` name.
+def open_setup(options: EvaluationOptions) -> EvaluationSetup:
+    """Load the checkpoint and open the data that ``options`` name.
 
     InputError for whatever cannot be loaded or does not fit the model.
     """
-    checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
-    if args.last_weights:
+    checkpoint = load_checkpoint(options.checkpoint, device=cli.device(options.device))
+    if options.last_weights:
         _take_last_weights(checkpoint)
-    options = _data_options(args, checkpoint.path)
+    data = _data_options(options, checkpoint.path)
     size = checkpoint.model.config.size
-    split = args.split or _usual_split(options["data"])
-    test = at_most(_opened(split, options, checkpoint), args.max_pictures)
+    split = options.split or _usual_split(data["data"])
+    test = at_most(_opened(split, data, checkpoint), options.max_pictures)
     if len(test) < 2:
-        raise InputError(f"{options['data']}: {len(test)} {split} picture, expected 2 or more")
+        raise InputError(
+            f"{data['data']}: {len(test)} {split} picture, expected 2 or more "
+            "(--data, --split or --holdout choose others)"
+        )
 
     @cache
     def train() -> PairDataset:
-        return PairDataset(_opened("train", options, checkpoint), size, cache_bytes=0)
+        return PairDataset(_opened("train", data, checkpoint), size, cache_bytes=0)
 
-    if args.pairs is None:
-        donors = derangement(len(test), args.seed)
+    if options.pairs is None:
+        donors = derangement(len(test), options.seed)
     else:
-        donors = read_pairs(args.pairs, [test.stem(index) for index in range(len(test))])
+        donors = read_pairs(options.pairs, [test.stem(index) for index in range(len(test))])
     with naming("--background-labels"):
-        scene = [checkpoint.label(word) for word in args.background_labels]
-    painter = Painter(checkpoint.model, scene, args.seed)
+        scene = [checkpoint.label(word) for word in options.background_labels]
+    painter = Painter(checkpoint.model, scene, options.seed)
     facts = {
         "checkpoint": str(checkpoint.path),
-        "weights": _weights(args, checkpoint.path),
-        "data": options,
+        "weights": _weights(options, checkpoint.path),
+        "data": data,
         "split": split,
         "pictures": len(test),
         "size": list(size),
         "background_labels": [checkpoint.label_names[i] for i in scene],
-        "pairs": "a derangement by seed" if args.pairs is None else str(args.pairs),
-        "seed": args.seed,
-        "batch_size": args.batch_size,
-        "networks": {flag: str(given) for flag in NETWORK_FLAGS if (given := getattr(args, flag))},
+        "pairs": "a derangement by seed" if options.pairs is None else str(options.pairs),
+        "seed": options.seed,
+        "batch_size": options.batch_size,
+        "networks": {
+            flag: str(given) for flag in NETWORK_FLAGS if (given := getattr(options, flag))
+        },
         "device": device_name(painter.device),
         "torch": torch.__version__,
         "scam": __version__,
     }
-    return Bench(checkpoint, painter, PairDataset(test, size), train, donors, facts)
+    return EvaluationSetup(
+        options, checkpoint, painter, PairDataset(test, size), train, donors, facts
+    )
 
 
 def _usual_split(data: str) -> str:
@@ -114,8 +135,8 @@ def _take_last_weights(checkpoint: Checkpoint) -> None:
         raise InputError(f"{checkpoint.path}: no weights of the last step ({reason})") from error
 
 
-def _weights(args: argparse.Namespace, step_folder: Path) -> str:
-    if args.last_weights:
+def _weights(options: EvaluationOptions, step_folder: Path) -> str:
+    if options.last_weights:
         return "of the last step (no EMA)"
     run = run_around(step_folder)
     training = {} if run is None else read_json(run / CONFIG).get("training", {})
@@ -123,18 +144,18 @@ def _weights(args: argparse.Namespace, step_folder: Path) -> str:
     return "averaged (EMA)" if decay is None else f"averaged (EMA {decay})"
 
 
-def _data_options(args: argparse.Namespace, step_folder: Path) -> dict[str, Any]:
+def _data_options(asked: EvaluationOptions, step_folder: Path) -> dict[str, Any]:
     """The run's data, changed by flags; without a run around the checkpoint --data is needed."""
     run = run_around(step_folder)
     options = {} if run is None else read_json(run / CONFIG).get("data", {})
-    if args.data == "mannequins":
-        options = {"data": args.data, "merge": options.get("merge")}
-    elif args.data is not None:
-        options = {**options, "data": args.data, "holdout": None}
+    if asked.data == "mannequins":
+        options = {"data": asked.data, "merge": options.get("merge")}
+    elif asked.data is not None:
+        options = {**options, "data": asked.data, "holdout": None}
     if "data" not in options:
         raise InputError(f"{step_folder}: its run folder is not around it, give --data")
-    asked = {flag: getattr(args, flag) for flag in DATA_FLAGS if getattr(args, flag) is not None}
-    return {**options, **asked}
+    given = {flag: getattr(asked, flag) for flag in DATA_FLAGS}
+    return {**options, **{flag: value for flag, value in given.items() if value is not None}}
 
 
 def _opened(split: str, options: dict[str, Any], checkpoint: Checkpoint) -> PairSource:

@@ -15,7 +15,7 @@ from scam.data import FolderPairs, Mannequins, PairDataset, save_label_png
 from scam.errors import InputError
 from scam.evaluation.distribution import DistributionMeter
 from scam.evaluation.pictures import at_most
-from scam.evaluation.references import Extractor, Reference, quantised
+from scam.evaluation.references import Extractor, Reference
 from scam.evaluation.rows import MissingError
 from scam.metrics import FeatureMoments, frechet_distance, kernel_distance
 
@@ -47,11 +47,6 @@ def make(tmp_path: Path) -> Make:
 
 def mannequins(count: int = 6, size: tuple[int, int] = (24, 16)) -> PairDataset:
     return PairDataset(Mannequins("val", count), size)
-
-
-def test_rounded_as_a_saved_picture() -> None:
-    values = torch.tensor([-1.0, -0.999, 0.0, 1.0, 1.5])
-    assert quantised(values).tolist() == [0, 0, 128, 255, 255]
 
 
 def test_computed_once(make: Make, tmp_path: Path) -> None:
@@ -131,6 +126,16 @@ def test_pictures_that_cannot_be_opened(make: Make) -> None:
         make().statistics(Reference("train", nothing))
     with pytest.raises(MissingError, match="test: 1 picture, expected 2 or more"):
         make().statistics(Reference("test", lambda: mannequins(1)))
+
+
+def test_cudnn_is_on_and_exact(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    cudnn, seen = torch.backends.cudnn, []
+    network = Corners()
+    network.register_forward_hook(
+        lambda *_: seen.append((cudnn.enabled, cudnn.deterministic, cudnn.allow_tf32))
+    )
+    make(network)(torch.zeros(2, 3, 8, 8))
+    assert seen == [(True, True, False)]
 
 
 def test_features_that_are_not_finite(make: Make) -> None:

@@ -36,7 +36,7 @@ _BACKWARD = (
 def _call(
     query: Tensor, key: Tensor, value: Tensor | None, *rest: Any
 ) -> tuple[AttentionCall, str]:
-    """What is asked, and of which backend."""
+    """An operator's arguments as a call, and the name of its backend."""
     query_labels, key_labels, *layout, scale, empty, name = rest
     options: Any = (tuple(layout), scale, empty)
     return AttentionCall(query, key, value, query_labels, key_labels, *options), name
@@ -103,5 +103,5 @@ class _Attend(torch.autograd.Function):
         return grad_query, grad_key, None if value is None else grad_value, *others
 
 
-register_autograd(sca_fwd, _Attend)
+register_autograd(sca_fwd, ATTENTION, _Attend)
 first_order_only(sca_bwd, ATTENTION)

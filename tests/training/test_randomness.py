@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from scam.models.noise import draw_noise
-from scam.training.chance import generators
+from scam.training.randomness import picture_generators
 
 CPU = torch.device("cpu")
 SIZES = [(4, 4), (8, 8)]
 
 
 def first(*args: object) -> list[int]:
-    return [g.initial_seed() for g in generators(*args, CPU)]
+    return [g.initial_seed() for g in picture_generators(*args, CPU)]
 
 
 def test_a_generator_depends_on_its_own_key_alone() -> None:
@@ -24,8 +24,8 @@ def test_a_generator_depends_on_its_own_key_alone() -> None:
 
 
 def test_a_pictures_noise_does_not_depend_on_its_batch() -> None:
-    whole = draw_noise(generators(0, 1, range(4), "noise", CPU), 4, SIZES, CPU)
-    part = draw_noise(generators(0, 1, (1, 3), "noise", CPU), 2, SIZES, CPU)
+    whole = draw_noise(picture_generators(0, 1, range(4), "noise", CPU), 4, SIZES, CPU)
+    part = draw_noise(picture_generators(0, 1, (1, 3), "noise", CPU), 2, SIZES, CPU)
     assert [field.shape for field in whole] == [(4, 1, 4, 4), (4, 1, 8, 8)]
     for a, b in zip(whole, part, strict=True):
         assert torch.equal(a[1::2], b)
@@ -34,7 +34,7 @@ def test_a_pictures_noise_does_not_depend_on_its_batch() -> None:
 
 
 def test_noise_is_standard_normal() -> None:
-    (field,) = draw_noise(generators(3, 1, range(8), "noise", CPU), 8, [(64, 64)], CPU)
+    (field,) = draw_noise(picture_generators(3, 1, range(8), "noise", CPU), 8, [(64, 64)], CPU)
     assert abs(float(field.mean())) < 0.02
     assert abs(float(field.std()) - 1) < 0.02
 

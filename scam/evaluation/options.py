@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to measure, on which pictures, through which networks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scam.errors import InputError
+
+METRICS = {
+    "psnr": "PSNR of reconstructions: pooled, per picture, per label, and of flat colours",
+    "ssim": "SSIM of reconstructions",
+    "lpips": "LPIPS of reconstructions",
+    "pyramid": "multi-scale difference of reconstructions: pictures and their gradients",
+    "detail": "fine detail of reconstructions over that of the pictures: 1 is as sharp",
+    "fid": "R-FID and S-FID, against training pictures and those measured on",
+    "kid": "kernel distances of the same sets, unbiased however few pictures",
+    "fd": "Frechet distances by another network: DINOv2, or --extractor",
+    "reid": "REIDSim and REIDAcc: is the donor's subject still that person?",
+    "locality": "changes outside a label that was edited alone, with and without paste-back",
+    "cycle": "a subject sent to another picture and back",
+    "maps": "reconstruction with label maps that are a bit off",
+    "cost": "milliseconds and memory of one edit",
+}
+_LEAST = {"batch_size": 1, "seed": 0, "max_pictures": 2, "reference_pictures": 2}
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """One field for each argument of ``python -m scam.evaluate``, which explains them.
+
+    None is what that command does without the flag: the run's data, a GPU if there is one,
+    weights from torch's cache, statistics kept in the user's cache folder.
+
+    Raises:
+        InputError: an unknown metric, a number that is too small, or two networks for ``fd``.
+    """
+
+    checkpoint: str | Path
+    metrics: tuple[str, ...] = tuple(METRICS)
+    seed: int = 0
+    pairs: Path | None = None
+    batch_size: int = 8
+    device: str | None = None
+    last_weights: bool = False
+    background_labels: tuple[str, ...] = ("0",)
+
+    data: str | None = None
+    split: Literal["test", "val"] | None = None
+    labels: str | None = None
+    merge: str | None = None
+    ignore_label: int | None = None
+    label_set: str | None = None
+    holdout: int | None = None
+    max_pictures: int | None = None
+    reference_pictures: int | None = None
+
+    inception_weights: Path | None = None
+    lpips_trunk: Literal["alex", "vgg"] = "alex"
+    lpips_weights: Path | None = None
+    dinov2_weights: Path | None = None
+    extractor: str | None = None
+    reid_weights: Path | None = None
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.metrics:
+            if name not in METRICS:
+                raise InputError(f"--metrics {name!r}: expected some of {','.join(METRICS)}")
+        for field, least in _LEAST.items():
+            value = getattr(self, field)
+            if value is not None and value < least:
+                flag = f"--{field.replace('_', '-')}"
+                raise InputError(f"{flag} {value}: expected {least} or more")
+        if self.extractor is not None and self.dinov2_weights is not None:
+            raise InputError("--extractor, --dinov2-weights: give one of the two")

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a walk over pictures has come."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress(what: str, total: int, *, logged: bool = False) -> Any:
+    """A bar of pictures on a terminal, a context manager with ``update``.
+
+    Elsewhere nothing is said, or where it is ``logged`` a line a minute and one at the end.
+    """
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        desc=what,
+        unit=" pictures",
+        disable=not (terminal or logged),
+        leave=logged,
+        dynamic_ncols=terminal,
+        mininterval=0.1 if terminal else 60,
+    )

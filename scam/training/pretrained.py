@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of weights that others trained, read without running anything in them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from scam.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of RGB in [0, 1], as torchvision's networks were trained."""
+
+
+def read_state(path: Path, otherwise: str = "no PyTorch state dict") -> dict[str, Any]:
+    """A PyTorch file of named tensors; ``otherwise`` says what a file of anything else is.
+
+    Raises InputError naming the file when it cannot be read or holds something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # torch's own words advise to load unsafely
+        raise InputError(f"{path}: {otherwise}") from error
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: {otherwise}, but a {type(state).__name__}")
+    return state
+
+
+def load_weights(network: nn.Module, path: Path, only: str = "") -> None:
+    """Fill ``network`` from a state dict; ``only`` keeps the keys of that prefix.
+
+    Raises InputError naming the file when it cannot be read or holds another network.
+    """
+    other = "not the expected network weights"
+    state = read_state(path, f"{other} (no PyTorch state dict)")
+    try:
+        network.load_state_dict({k: v for k, v in state.items() if str(k).startswith(only)})
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"{path}: {other} ({reason})") from error

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands bound how long OpenMP threads spin before torch reads it; importing them does not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BOUND = "GOMP_SPINCOUNT"
+COMMANDS = ("attention", "data", "evaluate", "export", "info", "profile", "styles", "train")
+ON_IMPORT_OF_TORCH = f"""
+import os, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print("{BOUND}:", os.environ.get("{BOUND}"), flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def _run(folder: Path, *words: str, **settings: str) -> str:
+    (folder / "sitecustomize.py").write_text(ON_IMPORT_OF_TORCH)
+    environment = {name: value for name, value in os.environ.items() if name != BOUND}
+    environment |= {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])} | settings
+    done = subprocess.run(
+        [sys.executable, *words], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "transfer"])
+def test_a_command_bounds_them_first(command: str, tmp_path: Path) -> None:
+    said = _run(tmp_path, "-m", f"scam.{command}", "--help")
+    if command == "export":  # imports torch after it has read its arguments
+        assert said.startswith("usage")
+    else:
+        assert said == f"{BOUND}: 20000\n"
+
+
+def test_a_value_that_is_set_stays(tmp_path: Path) -> None:
+    assert _run(tmp_path, "-m", "scam.info", **{BOUND: "7"}) == f"{BOUND}: 7\n"
+
+
+def test_importing_a_command_sets_nothing(tmp_path: Path) -> None:
+    assert _run(tmp_path, "-c", "import scam.cli, scam.transfer") == f"{BOUND}: None\n"
