@@ -168,13 +168,13 @@ def test_labels_are_weighed_as_they_are_shown(make_trainer: MakeTrainer) -> None
     adversary = make_trainer(discriminator="oasis", diffaugment="translation,cutout").adversary
     image, labels = batch(2)
     adversary.begin(labels, GENERATORS)
-    batch = adversary.batch(image, make_trainer().model.pyramid(labels), GENERATORS)
-    shown = batch.pyramid.maps[0]
+    shown = adversary.batch(image, make_trainer().model.pyramid(labels), GENERATORS)
+    shown = shown.pyramid.maps[0]
     assert int((shown < 0).sum()) > 0.15 * shown.numel()
     uniform = torch.zeros(2, 12, 32, 32)
     logits = iter([uniform, uniform])
     adversary.discriminator.forward = lambda *_: [next(logits)]
-    terms = adversary.discriminator_losses(image, batch)
+    terms = adversary.discriminator_losses(image, shown)
     torch.testing.assert_close(terms["discriminator"][1], 2 * torch.tensor(12.0).log())
 
 
@@ -199,13 +199,13 @@ def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrain
 def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(discriminator="oasis", labelmix=1.0)
     image, labels = batch(2)
-    batch = trainer.adversary.batch(image, trainer.model.pyramid(labels), GENERATORS)
+    shown = trainer.adversary.batch(image, trainer.model.pyramid(labels), GENERATORS)
     painted = image.roll(1, 0) * torch.rand_like(image)
     optimizer = torch.optim.Adam(trainer.discriminator.parameters(), lr=5e-4)
     trainer.adversary.begin(labels, GENERATORS)
     found = []
     for _ in range(20):
-        terms = trainer.adversary.discriminator_losses(painted, batch)
+        terms = trainer.adversary.discriminator_losses(painted, shown)
         optimizer.zero_grad()
         torch.stack([weight * loss for weight, loss in terms.values()]).sum().backward()
         optimizer.step()
