@@ -22,7 +22,7 @@ if sys.argv[:1] == ["-m"]:
 
 __all__ = ["Scam", "__version__", "data", "editing", "load", "models", "nn", "ops"]
 
-_HOMES = {"Scam": "scam.models", "load": "scam.training.loading"}
+_HOMES = {"Scam": "scam.models", "load": "scam.checkpoint"}
 
 
 def __getattr__(name: str) -> Any:

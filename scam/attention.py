@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scam import cli
+from scam.checkpoint import Checkpoint, load_checkpoint
 from scam.editing.naming import naming
 from scam.editing.sources import Finder
 from scam.editing.styles import Style
 from scam.errors import InputError
 from scam.files import expect_writable, write_aside
 from scam.models.attention_maps import AttentionMap, attention_layers, attention_maps
-from scam.training.loading import Checkpoint, load_checkpoint
-from scam.training.sheet import save_sheet
+from scam.sheet import save_sheet
 
 PROG = "python -m scam.attention"
 EXAMPLES = """\

@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"--out {out} exists: expected a new or empty folder")
     import torch
 
+    from scam.checkpoint import load_checkpoint
     from scam.models.export import MOST_PICTURES, export_encoder, export_generator
-    from scam.training.loading import load_checkpoint
 
     device = cli.device(args.device)
     model = load_checkpoint(args.checkpoint, device=device, fused=args.fused_sca).model

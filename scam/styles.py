@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from scam import cli
+from scam.checkpoint import Checkpoint, load_checkpoint
 from scam.data.convert import evenly
 from scam.data.parallel import spread
 from scam.editing.latents import mean
@@ -21,7 +22,6 @@ from scam.editing.styles import SUFFIX, Style, fingerprint, read_style, save_sty
 from scam.errors import InputError
 from scam.files import expect_writable, sweep
 from scam.models.latents import Latents
-from scam.training.loading import Checkpoint, load_checkpoint
 from scam.words import counted
 
 PROG = "python -m scam.styles"

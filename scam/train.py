@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from scam import cli
 from scam.data import PairDataset
 from scam.errors import InputError, PeerExited
+from scam.lock import locked
 from scam.models import ModelConfig
 from scam.training.distributed import World, join
 from scam.training.flags import named_as_flags, train_parser
 from scam.training.job import Job
-from scam.training.lock import locked
 from scam.training.loop import train
 from scam.training.options import TrainOptions
 from scam.training.run_folder import RunFolder

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from scam import cli
+from scam.checkpoint import load_checkpoint
 from scam.editing import batch, fingerprint
 from scam.editing.donors import FORM, Donor, parse_donor
 from scam.editing.edit import Edited, Settings
@@ -21,8 +22,7 @@ from scam.editing.sources import Finder, Folder, digest
 from scam.editing.styles import Style
 from scam.errors import InputError
 from scam.files import expect_writable, write_aside
-from scam.training.loading import load_checkpoint
-from scam.training.sheet import save_sheet
+from scam.sheet import save_sheet
 from scam.words import counted
 
 PROG = "python -m scam.transfer"

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changing photographs: arithmetic on latents, kept styles, and pasting back."""
 
-from scam.editing.latents import RunningMean, blend, fill, interpolate, mean, shares, swap
+from scam.editing.latents import blend, fill, interpolate, mean, shares, swap
 from scam.editing.paste import paste_back, touched_pixels
 from scam.editing.styles import Style, fingerprint, load_style, read_style, save_style
 
 __all__ = [
-    "RunningMean",
     "Style",
     "blend",
     "fill",

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scam.checkpoint import Checkpoint
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.latents import blend, fill, interpolate
@@ -17,7 +18,6 @@ from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pi
 from scam.errors import InputError
 from scam.models.latents import Latents
 from scam.models.scam import Absent
-from scam.training.loading import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError
-from scam.models.latents import Latents
+from scam.models.latents import Latents, RunningMean
 
 
 def shares(
@@ -80,34 +80,6 @@ def interpolate(first: Latents, last: Latents, count: int, token_labels: Tensor)
     way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
     tokens = torch.lerp(first.tokens, last.tokens, way[:, None, None])
     return Latents(tokens, first.present.expand(count, -1))
-
-
-class RunningMean:
-    """The mean latents of many pictures, each label's over the pictures that hold it.
-
-    Keeps one sum, in fp64 on the CPU, however many pictures are added. count: (L,) int64,
-    pictures that held each label.
-    """
-
-    def __init__(self, token_labels: Tensor) -> None:
-        self._token_labels = token_labels.cpu()
-        self._sum: Tensor | None = None
-        self.count = torch.zeros(int(token_labels.max()) + 1, dtype=torch.long)
-
-    def add(self, latents: Latents) -> None:
-        """Take in a batch."""
-        latents = latents.to("cpu")
-        held = latents.present[:, self._token_labels, None]
-        part = torch.where(held, latents.tokens.double(), 0.0).sum(0)
-        self._sum = part if self._sum is None else self._sum + part
-        self.count += latents.present.sum(0)
-
-    def latents(self) -> Latents:
-        """The mean of what was added, as one picture in fp32. InputError before the first."""
-        if self._sum is None:
-            raise InputError("mean latents: expected one picture or more, got none")
-        tokens = self._sum / self.count[self._token_labels, None].clamp(min=1)
-        return Latents(tokens.float()[None], (self.count > 0)[None])
 
 
 def mean(latents: Iterable[Latents], token_labels: Tensor) -> Latents:

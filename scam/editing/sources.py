@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scam.checkpoint import Checkpoint, run_around
 from scam.data import FolderPairs, open_source
 from scam.data.pairs import IMAGE_SUFFIXES, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
@@ -22,8 +23,6 @@ from scam.errors import InputError
 from scam.files import read_json
 from scam.models.latents import Latents
 from scam.models.weights import CONFIG
-from scam.training.loading import Checkpoint
-from scam.training.run_folder import run_around
 
 LIBRARY = "styles"
 MANNEQUINS = "mannequins"

@@ -11,7 +11,7 @@ from scam.editing import paste_back
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row
 from scam.metrics import Psnr
-from scam.models.latents import mix
+from scam.models.latents import select_tokens
 
 _FEATHER = 4  # pixels, as scam.transfer has it
 _RADII = (1, 2, 4, 8)
@@ -44,7 +44,7 @@ class LocalityMeter:
         label = torch.tensor([chosen[row] for row in rows], device=edited.device)
         edited[rows, label] = True
         painter = pictures.painter
-        mixed = mix(donors, hosts, edited, painter.model.token_labels)
+        mixed = select_tokens(donors, hosts, edited, painter.model.token_labels)
         plain = pictures.reconstruction[rows]
         result = painter.paint(pictures.labels, mixed)[rows]
         inside = pictures.labels[rows] == label[:, None, None]
@@ -122,7 +122,7 @@ class CycleMeter:
         away = encode(pictures.transfer, pictures.labels)
         stayed = encode(painter.paint(home, own), home)
         for psnr, latents in ((self._cycle, away), (self._twice, stayed)):
-            back = mix(latents, own, travels, painter.model.token_labels)
+            back = select_tokens(latents, own, travels, painter.model.token_labels)
             psnr.update(painter.paint(home, back), pictures.donor_image, where)
         self._count += int(where.flatten(1).any(1).sum())
 

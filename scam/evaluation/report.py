@@ -11,7 +11,7 @@ from scam.errors import InputError
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row
 from scam.files import write_json
-from scam.training.sheet import save_sheet
+from scam.sheet import save_sheet
 
 REPORT, PAIRS, SHEET = "report.json", "pairs.json", "sheet.png"
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from scam import cli
+from scam.checkpoint import Checkpoint, load_checkpoint, run_around
 from scam.data import PairDataset, PairSource, open_source
 from scam.data.convert import evenly
 from scam.editing.naming import naming
@@ -27,8 +28,6 @@ from scam.evaluation.pictures import (
 from scam.files import read_json
 from scam.models.weights import CONFIG
 from scam.training.checkpoint import load_training
-from scam.training.loading import Checkpoint, load_checkpoint
-from scam.training.run_folder import run_around
 from scam.version import __version__
 
 NETWORK_FLAGS = (

@@ -5,7 +5,7 @@ from scam.models.config import PRESETS, ModelConfig, preset
 from scam.models.discriminator import Discriminator
 from scam.models.encoder import SatEncoder
 from scam.models.generator import ScamGenerator
-from scam.models.latents import Latents, mix
+from scam.models.latents import Latents, RunningMean, select_tokens
 from scam.models.scam import Scam
 from scam.models.segmentation_discriminator import SegmentationDiscriminator
 
@@ -14,10 +14,11 @@ __all__ = [
     "Discriminator",
     "Latents",
     "ModelConfig",
+    "RunningMean",
     "SatEncoder",
     "Scam",
     "ScamGenerator",
     "SegmentationDiscriminator",
-    "mix",
     "preset",
+    "select_tokens",
 ]

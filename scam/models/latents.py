@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scam.errors import InputError
+
 
 @dataclass(frozen=True)
 class Latents:
@@ -29,7 +31,7 @@ class Latents:
         return Latents(self.tokens[index], self.present[index])
 
 
-def mix(
+def select_tokens(
     subject: Latents, background: Latents, from_subject: Tensor, token_labels: Tensor
 ) -> Latents:
     """Take each label's tokens from one of two codes.
@@ -40,3 +42,31 @@ def mix(
         from_subject[:, token_labels].unsqueeze(-1), subject.tokens, background.tokens
     )
     return Latents(tokens, torch.where(from_subject, subject.present, background.present))
+
+
+class RunningMean:
+    """The mean latents of many pictures, each label's over the pictures that hold it.
+
+    Keeps one sum, in fp64 on the CPU, however many pictures are added. count: (L,) int64,
+    pictures that held each label.
+    """
+
+    def __init__(self, token_labels: Tensor) -> None:
+        self._token_labels = token_labels.cpu()
+        self._sum: Tensor | None = None
+        self.count = torch.zeros(int(token_labels.max()) + 1, dtype=torch.long)
+
+    def add(self, latents: Latents) -> None:
+        """Take in a batch."""
+        latents = latents.to("cpu")
+        held = latents.present[:, self._token_labels, None]
+        part = torch.where(held, latents.tokens.double(), 0.0).sum(0)
+        self._sum = part if self._sum is None else self._sum + part
+        self.count += latents.present.sum(0)
+
+    def latents(self) -> Latents:
+        """The mean of what was added, as one picture in fp32. InputError before the first."""
+        if self._sum is None:
+            raise InputError("mean latents: expected one picture or more, got none")
+        tokens = self._sum / self.count[self._token_labels, None].clamp(min=1)
+        return Latents(tokens.float()[None], (self.count > 0)[None])

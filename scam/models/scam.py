@@ -12,7 +12,7 @@ from scam.models.config import ModelConfig
 from scam.models.encoder import SatEncoder
 from scam.models.generator import ScamGenerator
 from scam.models.hub import HubModel
-from scam.models.latents import Latents, mix
+from scam.models.latents import Latents, select_tokens
 from scam.models.noise import Noise, draw_noise
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.position import position_code
@@ -239,7 +239,7 @@ class Scam(nn.Module, HubModel):
                 f"the background picture{also} label {_numbers(unknown)}, which the map wants: "
                 f"expected another map{hint}"
             )
-        return mix(subject, background, ~scene & ~missing, self.token_labels)
+        return select_tokens(subject, background, ~scene & ~missing, self.token_labels)
 
     def _batched(self, image: Tensor, labels: Tensor) -> Picture:
         if image.dim() == 3 and labels.dim() == 2:

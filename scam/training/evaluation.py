@@ -9,10 +9,9 @@ from torch import Tensor
 
 from scam.data import PairDataset
 from scam.data.convert import evenly
-from scam.editing import RunningMean
 from scam.metrics import ColourFloors, Psnr
-from scam.models import Scam
-from scam.training.sheet import save_sheet
+from scam.models import RunningMean, Scam
+from scam.sheet import save_sheet
 
 _PICTURES_AT_MOST = 512
 _MEAN_PICTURES = 64

@@ -144,16 +144,16 @@ class Progress:
 
 
 class NullLog:
-    """In place of a log or a progress bar: says nothing."""
+    """Stands in for a log or a progress bar in all processes but the main one: does nothing."""
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:
-        """Forget the numbers."""
+        """No-op."""
 
     def update(self, step: int, losses: Mapping[str, float]) -> None:
-        """Forget the step."""
+        """No-op."""
 
     def say(self, text: str) -> None:
-        """Forget the words."""
+        """No-op."""
 
 
 def _rewind(path: Path, step0: int) -> None:

@@ -115,7 +115,7 @@ class TrainOptions:
         self._check_adversary()
 
     def _check_adversary(self) -> None:
-        """What belongs to a discriminator needs one, and the right one."""
+        """Check the settings that need a discriminator, or one of a certain kind."""
         for name, choices in (
             ("discriminator", ("scam", "oasis")),
             ("gan_loss", ("hinge", "relativistic")),

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from scam.checkpoint import describe
 from scam.files import write_aside
 from scam.models.card import model_card
 from scam.training import checkpoint
 from scam.training.evaluation import learn_mean_tokens, paint_sheet, reconstruction_psnr
 from scam.training.job import Job
-from scam.training.loading import describe
 from scam.training.log import MetricsLog, NullLog, Progress
 from scam.training.options import TrainOptions
 from scam.training.trackers import open_trackers

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keeps a discriminator from knowing few pictures by heart, or from growing too steep."""
+"""Regularisers of the discriminator: LeCam, approximated R1 and R2."""
 
 import torch
 from torch import Tensor, nn

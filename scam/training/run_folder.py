@@ -14,21 +14,18 @@
 import contextlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scam.checkpoint import is_complete, newest_step_folder, step_folders
 from scam.errors import InputError
 from scam.files import read_json, remove_folder, sweep, write_aside, write_json
-from scam.models.weights import CONFIG, MODEL
-from scam.training.lock import is_lock
+from scam.lock import is_lock
+from scam.models.weights import CONFIG
 from scam.training.trackers import TENSORBOARD, WANDB
-
-TRAINING = "training.pt"
-_STEP = re.compile(r"step_(\d{7,})")
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ class RunFolder:
         write_json(self.path / CONFIG, self.config)
 
     def discard(self) -> None:
-        """Take back a run that came to nothing: all it wrote, and the folder if that is all."""
+        """Remove what a run that failed to start has written, and the folder if empty."""
         for name in (CONFIG, self.metrics.name):
             (self.path / name).unlink(missing_ok=True)
         for name in ("samples", "checkpoints", TENSORBOARD, WANDB):
@@ -123,7 +120,7 @@ class RunFolder:
 
     def newest(self) -> Path | None:
         """The step folder to continue from: the one ``latest`` names, else the highest whole."""
-        return _newest(self.checkpoints)
+        return newest_step_folder(self.checkpoints)
 
     def point_latest(self, step: int) -> None:
         """Let ``latest`` name the step folder of ``step``."""
@@ -133,41 +130,9 @@ class RunFolder:
     def keep_last(self, count: int) -> None:
         """Remove all step folders but the ``count`` highest and the one ``latest`` names."""
         newest = self.newest()
-        for folder in list(filter(_complete, _step_folders(self.checkpoints)))[count:]:
+        for folder in list(filter(is_complete, step_folders(self.checkpoints)))[count:]:
             if folder != newest:
                 remove_folder(folder)
-
-
-def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
-    """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder.
-
-    Raises:
-        InputError: there is no such folder, or it holds no complete checkpoint.
-    """
-    path = Path(path)
-    wanted = "give a training run's --out folder or one of its checkpoints/step_* folders"
-    if not path.is_dir():
-        found = "is a file" if path.exists() else "does not exist"
-        raise InputError(f"checkpoint {path} {found}: {wanted}")
-    if (path / "checkpoints").is_dir():
-        newest = _newest(path / "checkpoints")
-        if newest is None:
-            raise InputError(f"checkpoint {path} holds no complete step folder yet")
-        return newest
-    missing = [name for name in (MODEL, CONFIG) if not (path / name).is_file()]
-    if not missing:
-        return path
-    if MODEL not in missing or _STEP.fullmatch(path.name):
-        raise InputError(f"checkpoint {path} is incomplete: no {' and no '.join(missing)} in it")
-    if CONFIG not in missing:
-        raise InputError(f"checkpoint {path} holds no complete step folder yet")
-    raise InputError(f"{path} is no checkpoint: {wanted}")
-
-
-def run_around(step_folder: Path) -> Path | None:
-    """The run folder that a step folder lies in, None where it was taken out of it."""
-    run = step_folder.parent.parent
-    return run if (run / CONFIG).is_file() else None
 
 
 def _used(path: Path) -> bool:
@@ -215,28 +180,3 @@ def _update(stored: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         inner = isinstance(old, dict) and isinstance(new, dict)
         merged[key] = _update(stored[key], new) if inner else new
     return merged
-
-
-def _step_folders(checkpoints: Path) -> Iterator[Path]:
-    found = {}
-    if checkpoints.is_dir():
-        for folder in checkpoints.iterdir():
-            match = _STEP.fullmatch(folder.name)
-            if match and folder.is_dir():
-                found[int(match[1])] = folder
-    for step in sorted(found, reverse=True):
-        yield found[step]
-
-
-def _complete(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in (MODEL, CONFIG, TRAINING))
-
-
-def _newest(checkpoints: Path) -> Path | None:
-    try:
-        name = (checkpoints / "latest").read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        name = ""
-    if _STEP.fullmatch(name) and _complete(checkpoints / name):
-        return checkpoints / name
-    return next(filter(_complete, _step_folders(checkpoints)), None)

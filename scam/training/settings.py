@@ -4,10 +4,10 @@
 from pathlib import Path
 from typing import Any
 
+from scam.checkpoint import describe, describe_labels
 from scam.data import MERGES, PairSource, open_source
 from scam.errors import InputError
 from scam.models import preset
-from scam.training.loading import describe, describe_labels
 from scam.training.options import NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
@@ -82,7 +82,7 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
 
 
 def check_labels(folder: RunFolder, source: PairSource) -> None:
-    """A run goes on with the labels it began with, whatever has become of the data."""
+    """Raise InputError if the labels of the data are no longer those the run began with."""
     for name, found in describe_labels(source).items():
         if folder.config.get(name) != found:
             raise InputError(

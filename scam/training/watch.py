@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two ways a run may have to end early: gradients that are no numbers, and being told to stop."""
+"""Reasons to end a run early: gradients that are not finite, and SIGTERM."""
 
 import signal
 import threading
@@ -23,7 +23,7 @@ class SkipWatch:
         self._in_a_row = 0
 
     def add(self, skipped: list[float], step: int) -> None:
-        """Take note of the flags of the steps up to ``step``, oldest first.
+        """Count the flags of the steps up to ``step``, oldest first.
 
         Raises:
             InputError: ``limit`` in a row were left out: the weights will not recover.

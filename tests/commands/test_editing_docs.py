@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from scam import attention, styles, transfer
+from scam.checkpoint import describe
 from scam.data import LABEL_SETS, Mannequins
 from scam.models import Scam, preset
 from scam.training import checkpoint
-from scam.training.loading import describe
 from scam.training.run_folder import RunFolder
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "editing.md").read_text()

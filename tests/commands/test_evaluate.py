@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from scam import evaluate, evaluation
+from scam.checkpoint import load_checkpoint
 from scam.data import FolderPairs, PairDataset
 from scam.errors import InputError
 from scam.evaluation import METRICS, EvaluationOptions
 from scam.training.evaluation import reconstruction_psnr
-from scam.training.loading import load_checkpoint
 
 HELD_OUT = ["--holdout", "3"]  # of the six photographs of ``trained``
 

@@ -2,9 +2,9 @@
 import pytest
 import torch
 
-from scam.editing import RunningMean, blend, fill, interpolate, mean, shares, swap
+from scam.editing import blend, fill, interpolate, mean, shares, swap
 from scam.errors import InputError
-from scam.models.latents import Latents, mix
+from scam.models.latents import Latents, RunningMean, select_tokens
 
 OF = torch.tensor([0, 0, 0, 1, 1, 2, 2])  # three latents of the background, two of the others
 
@@ -72,7 +72,7 @@ def test_garbage_in_absent_labels_never_spreads() -> None:
 def test_swapping_is_what_the_model_s_transfer_does() -> None:
     host, donor = draw(ALL, ALL), draw(ALL, ALL)
     subject = torch.tensor([[False, True, True]] * 2)
-    swapped, mixed = swap(host, donor, [1, 2], OF), mix(donor, host, subject, OF)
+    swapped, mixed = swap(host, donor, [1, 2], OF), select_tokens(donor, host, subject, OF)
     assert torch.equal(swapped.tokens, mixed.tokens)
     assert torch.equal(swapped.present, mixed.present)
     assert torch.equal(swap(host, donor, [], OF).tokens, host.tokens)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scam.checkpoint import Checkpoint
 from scam.data import LABEL_SETS, LabelValues, Mannequins, save_label_png
 from scam.editing.pictures import Picture
 from scam.editing.sources import Finder
 from scam.errors import InputError
 from scam.models import ModelConfig, Scam
-from scam.training.loading import Checkpoint
 
 
 def checkpoint(names: tuple[str, ...]) -> Checkpoint:

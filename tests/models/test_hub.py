@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from scam import Scam
+from scam.checkpoint import load_checkpoint
 from scam.errors import InputError
 from scam.models import preset
 from scam.models.card import model_card
-from scam.training.loading import load_checkpoint
 
 OWN_CARD = "---\nlicense: mit\n---\n\nMine.\n"
 SMALL = preset("tiny", size=(32, 32), latents_per_label=3, background_latents=2)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from scam.checkpoint import TRAINING, resolve_checkpoint
 from scam.errors import InputError
 from scam.models.weights import CONFIG, MODEL, read_weights
 from scam.training import checkpoint
-from scam.training.run_folder import TRAINING, RunFolder, resolve_checkpoint
+from scam.training.run_folder import RunFolder
 
 CONFIGURATION = {"model": "scam", "labels": 5, "channels": [1, 2]}
 
@@ -209,7 +210,8 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
         import os, signal, time, torch
         from scam.models.weights import read_weights
         from scam.training import checkpoint
-        from scam.training.run_folder import RunFolder, resolve_checkpoint
+        from scam.checkpoint import resolve_checkpoint
+        from scam.training.run_folder import RunFolder
         torch.set_num_threads(1)
 
         def save(run, step):

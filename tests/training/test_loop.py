@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 import scam
+from scam.checkpoint import load_checkpoint
 from scam.errors import InputError, Stopped
 from scam.models.weights import read_weights
 from scam.training import checkpoint
 from scam.training.checkpoint import load_training
 from scam.training.job import Job
-from scam.training.loading import load_checkpoint
 from scam.training.loop import train
 from scam.training.trainer import Trainer
 

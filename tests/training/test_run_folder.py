@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from scam.checkpoint import TRAINING, resolve_checkpoint
 from scam.errors import InputError
 from scam.models.weights import CONFIG, MODEL
-from scam.training.run_folder import TRAINING, RunFolder, resolve_checkpoint
+from scam.training.run_folder import RunFolder
 
 SETTINGS = {"steps": 100, "size": (96, 64), "model": {"name": "scam", "width": 16}}
 

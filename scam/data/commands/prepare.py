@@ -20,7 +20,7 @@ from scam.data.prepare.write import BadFilesError, Prepared, expect_new, write_p
 from scam.data.report import splits_text
 from scam.errors import InputError
 from scam.files import expect_writable
-from scam.training.lock import locked_by
+from scam.lock import locked_by
 
 PROG = "python -m scam.data prepare"
 _BOTH = "; {train,val,test}/images and labels likewise"

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from scam.errors import InputError
+from scam.lock import is_lock, locked
 from scam.training import lock
-from scam.training.lock import is_lock, locked
 from scam.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 
 HOLD = """
 import sys, time
-from scam.training.lock import locked
+from scam.lock import locked
 with locked(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.readline()

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from scam.errors import InputError
-from scam.training.sheet import save_sheet
+from scam.sheet import save_sheet
 
 GAP, CAPTION = 4, 26
 

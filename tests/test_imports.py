@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports run one way: each part of the package knows those before it in this list only."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scam
+
+ROOT = Path(scam.__file__).parent
+ORDER = (
+    ("errors", "version", "words", "kernels"),
+    ("env", "files"),
+    ("progress", "lock", "metrics"),
+    ("data",),
+    ("ops",),
+    ("testing", "nn"),
+    ("models", "sheet"),
+    ("checkpoint",),
+    ("editing",),
+    ("training",),
+    ("profiling",),
+    ("evaluation",),
+    ("attention", "evaluate", "export", "info", "profile", "styles", "train", "transfer"),
+)
+ANYWHERE = {"", "cli", "__init__"}  # scam itself, and what every command line shares
+RANKS = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
+
+
+def part_of(module: str) -> str:
+    """``scam.data.folder`` -> ``data``."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "scam":
+            yield from (f"scam.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("file", sorted(str(p.relative_to(ROOT)) for p in ROOT.rglob("*.py")))
+def test_imports_run_one_way(file: str) -> None:
+    own = Path(file).parts[0].removesuffix(".py")
+    if own in ANYWHERE or own.startswith("_"):
+        return
+    for module in imported(ROOT / file):
+        other = part_of(module) if module.partition(".")[0] == "scam" else own
+        if other not in ANYWHERE and other[0].islower() and other != own:
+            assert RANKS[other] < RANKS[own], f"{own} imports {module}"
