@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draw held-out PSNR and losses of runs: ``python docs/curves.py docs/curves.svg faces=runs/faces``."""
+"""Draw held-out PSNR and L1 of runs: ``python docs/curves.py OUT.svg NAME=RUN ...``."""
 
 import sys
 from pathlib import Path

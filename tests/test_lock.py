@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scam import lock
 from scam.errors import InputError
 from scam.lock import is_lock, locked
-from scam.training import lock
 from scam.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
