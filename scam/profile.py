@@ -14,9 +14,11 @@ from scam.errors import InputError
 from scam.files import write_aside, write_json
 from scam.models import PRESETS, ModelConfig, preset
 from scam.profiling import table
+from scam.progress import progress
 
 if TYPE_CHECKING:
     import torch
+    from tqdm import tqdm
 
     from scam.profiling import ModuleCost, Scopes
 
@@ -45,10 +47,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = preset(args.preset, **changes)
     variants = {"fused": [True], "dense": [False], "both": [True, False]}[args.variants]
     found = {}
-    for fused in variants:
-        name = "fused" if fused else "dense"
-        trace = Path(args.out) / f"trace_{name}.json" if args.out else None
-        found[name] = _measure(config, device, fused, args, trace)
+    with progress("profiling", len(variants) * (args.steps + 3), unit="steps") as bar:
+        for fused in variants:
+            name = "fused" if fused else "dense"
+            trace = Path(args.out) / f"trace_{name}.json" if args.out else None
+            found[name] = _measure(config, device, fused, args, trace, bar)
     facts = {
         "preset": args.preset,
         "model": config.as_dict(),
@@ -70,6 +73,7 @@ def _measure(
     fused: bool,
     args: argparse.Namespace,
     trace: Path | None,
+    bar: "tqdm[Any]",
 ) -> dict[str, Any]:
     """One variant: a step under memory hooks, timed steps, a profiled step."""
     import torch
@@ -86,6 +90,7 @@ def _measure(
         trainer.step(image, labels, next(number))
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+        bar.update()
 
     lasting: list[torch.Tensor] = [
         *trainer.model.parameters(),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a walk over pictures has come."""
+"""Progress bars."""
 
 import sys
 from typing import Any
@@ -7,8 +7,8 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress(what: str, total: int, *, logged: bool = False) -> Any:
-    """A bar of pictures on a terminal, a context manager with ``update``.
+def progress(what: str, total: int, *, unit: str = "pictures", logged: bool = False) -> Any:
+    """A bar on a terminal, a context manager with ``update``.
 
     Elsewhere nothing is said, or where it is ``logged`` a line a minute and one at the end.
     """
@@ -16,7 +16,7 @@ def progress(what: str, total: int, *, logged: bool = False) -> Any:
     return tqdm(
         total=total,
         desc=what,
-        unit=" pictures",
+        unit=f" {unit}",
         disable=not (terminal or logged),
         leave=logged,
         dynamic_ncols=terminal,
