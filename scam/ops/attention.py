@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The public functions: check, choose a backend, call."""
+"""``semantic_cross_attention``: checks, the choice of a backend, the call."""
 
 from typing import Literal, cast, overload
 

@@ -119,8 +119,9 @@ def _choose(
     raise ValueError(f"no backend serves this call: {'; '.join(reasons)}")
 
 
-# Run, not traced, by torch.compile: it imports modules and may load a library. What
-# torch.compiler.assume_constant_result sets; calling that would import the whole compiler.
+# Run, not traced, by torch.compile, which then takes plain constants and no Problem: it imports
+# modules and may load a library. What torch.compiler.assume_constant_result sets; calling that
+# would import the whole compiler.
 _choose._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 

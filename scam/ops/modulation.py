@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scam.ops import dispatch, modulation_library, reference
-from scam.ops.layout import SemanticLayout, open_labels
+from scam.ops.layout import Layouts, SemanticLayout, open_labels
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import (
     Problem,
@@ -82,17 +82,18 @@ def semantic_modulation(
             other way round, a constant that requires a gradient, ``eps`` or ``negative_slope``
             negative, or a forced backend that cannot serve.
     """
-    problem, tensors = _opened(
-        x, labels, keys, key_bias, gamma, beta, token_labels,
-        (position, default_gamma, default_beta, noise, noise_scale), eps, negative_slope,
-    )  # fmt: skip
+    constants = (position, default_gamma, default_beta, noise, noise_scale)
+    _check_numbers(eps, negative_slope)
+    problem, inputs, layout = _opened(
+        x, labels, keys, key_bias, gamma, beta, token_labels, constants
+    )
     chosen = dispatch.choose(problem, backend)
     if chosen == dispatch.REFERENCE:
-        y = reference.modulate(ModulationCall(*tensors))
+        fields: Any = (*inputs, layout, eps, negative_slope)
+        y = reference.modulate(ModulationCall(*fields))
     else:
-        y = modulation_library.modulation_fwd(
-            *tensors[:-3], *tensors[-3], eps, negative_slope, chosen
-        )[0]
+        options = (eps, negative_slope, chosen)
+        y, *_ = modulation_library.modulation_fwd(*inputs, *layout, *options)
     return y.unflatten(2, x.shape[2:])
 
 
@@ -122,8 +123,9 @@ def explain_modulation(
         TypeError, ValueError: as :func:`semantic_modulation`.
     """
     constants = (position, default_gamma, default_beta, noise, noise_scale)
-    arguments = (x, labels, keys, key_bias, gamma, beta, token_labels, constants)
-    return dispatch.explain_problem(_opened(*arguments, eps, negative_slope)[0])
+    _check_numbers(eps, negative_slope)
+    problem, *_ = _opened(x, labels, keys, key_bias, gamma, beta, token_labels, constants)
+    return dispatch.explain_problem(problem)
 
 
 def _opened(
@@ -135,10 +137,8 @@ def _opened(
     beta: Tensor,
     token_labels: Tensor | SemanticLayout,
     constants: _Constants,
-    eps: float,
-    negative_slope: float,
-) -> tuple[Problem, Any]:
-    """Check; return the problem, and the fields of a ModulationCall."""
+) -> tuple[Problem, tuple[Any, ...], Layouts]:
+    """Check all but the numbers; return the problem, and the tensors of a ModulationCall."""
     position, default_gamma, default_beta, noise, noise_scale = constants
     given = {"x": x, "keys": keys, "key_bias": key_bias, "gamma": gamma, "beta": beta}
     optional = {
@@ -150,7 +150,6 @@ def _opened(
     }
     given |= {name: tensor for name, tensor in optional.items() if tensor is not None}
     problem = _check(given)
-    _check_numbers(eps, negative_slope)
     batch, channels, height, width = x.shape
     pixels = x.flatten(2)
     tokens = _flat_labels("token_labels", token_labels, batch, keys.shape[2], x.device)
@@ -163,8 +162,7 @@ def _opened(
     )
     constants = (position, default_gamma, default_beta, noise, noise_scale)
     inputs = (pixels, of_pixels[0], keys, key_bias, gamma, beta, tokens[0], *constants)
-    layout = (*of_pixels[1:], *tokens[1:])
-    return problem, (*inputs, layout, eps, negative_slope)
+    return problem, inputs, (*of_pixels[1:], *tokens[1:])
 
 
 def _check(given: dict[str, Tensor]) -> Problem:

@@ -3,7 +3,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, get_args
 
 import torch
@@ -84,18 +83,13 @@ def capability_of(device: torch.device) -> tuple[int, int] | None:
 
 
 def _capability(index: int) -> tuple[int, int] | None:
-    return _capability_once(index)
+    if torch.version.hip is not None or index >= torch.cuda.device_count():
+        return None
+    return torch.cuda.get_device_capability(index)
 
 
 # Run, not traced, by torch.compile; see dispatch._choose.
 _capability._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-@cache
-def _capability_once(index: int) -> tuple[int, int] | None:
-    if torch.version.hip is not None or index >= torch.cuda.device_count():
-        return None
-    return torch.cuda.get_device_capability(index)
 
 
 def _properties(widths: tuple[int, ...]) -> tuple[bool, bool, bool]:

@@ -73,7 +73,7 @@ def evaluate_and_save(
     trainer: Trainer,
     watch: SkipWatch,
     step: int,
-    due: "Due",
+    due: Due,
     log: MetricsLog | NullLog,
     progress: Progress | NullLog,
 ) -> None:

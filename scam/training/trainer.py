@@ -83,14 +83,16 @@ class Trainer:
         self.discriminator.requires_grad_(False)
         for part in micro:
             generators = partial(picture_generators, options.seed, step, places[part])
-            fake = self._generator_part(image[part], labels[part], generators, adversarial, losses)
-            if fake is not None:
-                shown.append(fake)
+            to_show = self._generator_part(
+                image[part], labels[part], generators, adversarial, losses
+            )
+            if to_show is not None:
+                shown.append(to_show)
         skipped = self._apply(self.optimizer, options.lr, step)
         if adversarial:
             self.discriminator.requires_grad_(True)
-            for painted, batch in shown:
-                self._discriminator_part(painted, batch, losses)
+            for fake, batch in shown:
+                self._discriminator_part(fake, batch, losses)
             self.adversary.finish()
             since = step - options.gan_from
             skipped += self._apply(self.optimizer_d, options.lr_discriminator, since)

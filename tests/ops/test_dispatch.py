@@ -14,7 +14,7 @@ from scam.ops import (
     semantic_cross_attention,
     use_backend,
 )
-from scam.ops.problem import Problem, _capability_once, capability_of
+from scam.ops.problem import Problem, capability_of
 from scam.testing import make_inputs, make_modulation_inputs
 
 FP32 = Problem("cpu", torch.float32)
@@ -87,7 +87,6 @@ def test_each_gpu_is_judged_by_its_own_capability(monkeypatch: pytest.MonkeyPatc
     module = types.SimpleNamespace(name="modern", refusals=refusals)
     monkeypatch.setitem(__import__("sys").modules, "scam.ops.backends.modern", module)
     monkeypatch.setattr(dispatch, "ORDER", ("modern", "reference"))
-    _capability_once.cache_clear()
     old, new = (
         Problem("cuda", torch.float32, capability=capability_of(torch.device("cuda", index)))
         for index in range(2)
@@ -97,7 +96,6 @@ def test_each_gpu_is_judged_by_its_own_capability(monkeypatch: pytest.MonkeyPatc
     assert dispatch.choose(new) == "modern"
     assert capability_of(torch.device("cuda", 2)) is None
     assert capability_of(torch.device("cpu")) is None
-    _capability_once.cache_clear()
 
 
 def test_asking_for_the_reference_is_not_commented(monkeypatch: pytest.MonkeyPatch) -> None:
