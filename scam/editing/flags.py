@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flags of ``python -m scam.transfer``, and what of them can be checked before any file."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from scam.cli import Parser
+from scam.editing.donors import FORM, Donor
+from scam.errors import InputError
+
+EXAMPLES = """\
+  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
+      --background mannequin_val_00010 --out transfer.png --sheet transfer_sheet.png
+      two held-out pictures of the data set that the model was trained on
+  python -m scam.transfer runs/photos --subject anna.jpg anna_labels.png \\
+      --background street.jpg street_labels.png --paste-back --out anna_in_street.png
+      any two photographs with label maps; beyond a narrow edge around the person the street
+      stays as it is
+  python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
+      --donor hair,face=mannequin_val_00003 --donor upper_body=mannequin_val_00007:0.7 \\
+      --donor lower_body.2=lib:anna --out mixed.png
+      hair and face of one, seven tenths of the coat of another, a single latent of a style
+  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
+      --background mannequin_val_00010 --interpolate 7 --out strip.png
+      seven steps from one person to the other
+  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
+      --background mannequins --out everywhere
+      one subject in every picture of a folder (here: the held-out mannequins)"""
+
+FEATHER = 4
+"""Pixels of edge unless ``--feather`` says otherwise."""
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""File endings of a single result, with Pillow's names."""
+_MOST_STEPS = 256
+
+
+def transfer_parser(prog: str) -> argparse.ArgumentParser:
+    """See ``--help``."""
+    parser = Parser(prog, "Paint the subject of one photograph into another.", EXAMPLES)
+    parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
+    given = (
+        "image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of a "
+        "picture in --data, lib:NAME or a .safetensors style (not as background), a data folder"
+    )
+    parser.add_argument("--subject", nargs="+", metavar="FILE", help=given)
+    parser.add_argument(
+        "--background", nargs="+", required=True, metavar="FILE", help="likewise: scene and pose"
+    )
+    parser.add_argument(
+        "--donor",
+        action="append",
+        default=[],
+        metavar="LABEL=PICTURE[:WEIGHT]",
+        help=f"{FORM}: give these labels, or one latent of a label, the latents of another picture"
+        " or style, or so much of them (0 to 1); may be repeated",
+    )
+    parser.add_argument(
+        "--interpolate",
+        type=int,
+        metavar="N",
+        help="a strip of N pictures from the background picture's own latents to the edited ones",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        help="picture to write, of the model's size; with --paste-back of the background's; "
+        "a folder where a folder of pictures is given",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE",
+        help='who meets whom in two folders: {"donors": {"background": "other"}} '
+        "(default: equal names)",
+    )
+    parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
+    parser.add_argument("--labels", help="its folder of label maps (default: the model's own)")
+    parser.add_argument(
+        "--library", type=Path, metavar="DIR", help="folder of styles (default: the run's styles/)"
+    )
+    poses = parser.add_mutually_exclusive_group()
+    poses.add_argument(
+        "--pose",
+        choices=("background", "subject"),
+        default="background",
+        help="whose label map is painted (default: background)",
+    )
+    poses.add_argument("--pose-labels", metavar="FILE", help="another label map to paint")
+    parser.add_argument(
+        "--background-labels",
+        nargs="+",
+        default=["0"],
+        metavar="LABEL",
+        help="labels, by name or number, that a subject leaves to the background (default: 0)",
+    )
+    parser.add_argument(
+        "--absent",
+        choices=("background", "mean", "error"),
+        default="background",
+        help="where a label comes from that a subject's or donor's picture lacks "
+        "(default: background)",
+    )
+    parser.add_argument(
+        "--paste-back",
+        action="store_true",
+        help="keep the background photograph, to the pixel, beyond the feathered edge",
+    )
+    parser.add_argument("--feather", type=int, help=f"pixels of edge (default: {FEATHER})")
+    parser.add_argument("--sheet", metavar="FILE", help="also a sheet of all pictures and result")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
+    return parser
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """InputError for flags that contradict each other, or values out of range."""
+    out = Path(args.out)
+    if args.subject is None and not args.donor:
+        raise InputError("--subject, --donor: expected at least one of them")
+    if args.interpolate is not None and not 2 <= args.interpolate <= _MOST_STEPS:
+        raise InputError(f"--interpolate {args.interpolate}: expected 2 to {_MOST_STEPS} pictures")
+    if args.paste_back and out.suffix.lower() in set(FORMATS) - {".png"}:
+        raise InputError(f"--out {out}: --paste-back keeps pixels exactly, which needs a .png")
+    if args.sheet is not None and Path(args.sheet).suffix.lower() != ".png":
+        raise InputError(f"--sheet {args.sheet}: expected a .png file")
+    if args.feather is not None and not (args.paste_back and 0 <= args.feather <= 256):
+        raise InputError(
+            f"--feather {args.feather}: expected 0 to 256, together with --paste-back"
+        )
+
+
+def check_paths(args: argparse.Namespace, donors: Sequence[Donor]) -> None:
+    """InputError if a result would be written over a picture that is read."""
+    of_donors = [word for donor in donors for word in (donor.picture, *donor.picture.split(","))]
+    named = [args.pose_labels, *(args.subject or []), *args.background, *of_donors]
+    inputs = {Path(name).resolve() for name in named if name is not None}
+    for flag, name in (("--out", args.out), ("--sheet", args.sheet)):
+        if name is not None and Path(name).resolve() in inputs:
+            raise InputError(f"{flag} {name}: is one of the pictures to read")
+    if args.sheet is not None and Path(args.sheet).resolve() == Path(args.out).resolve():
+        raise InputError(f"--sheet {args.sheet}: is also --out")
