@@ -92,14 +92,20 @@ class Scam(nn.Module, HubModel):
     def forward(
         self,
         image: Tensor,
-        pyramid: LabelPyramid,
+        labels: Tensor | LabelPyramid,
         noise: Noise | None = None,
         kept: Tensor | None = None,
     ) -> Tensor:
         """Reconstruct image (B, 3, H, W) from its own latents under its own label map.
 
-        Labels that ``kept`` (B, L) bool does not keep are painted from latents of zero.
+        labels: as in :meth:`encode`, or a pyramid of them that is already built. Labels that
+        ``kept`` (B, L) bool does not keep are painted from latents of zero.
         """
+        if isinstance(labels, LabelPyramid):
+            pyramid = labels
+        else:
+            image, labels = self._batched(image, labels)
+            pyramid = self.pyramid(labels)
         chosen = self._read_tokens(pyramid)
         tokens = self.encoder(image, pyramid, self.token_labels, chosen)
         if kept is not None:

@@ -98,7 +98,7 @@ def test_tokens_of_absent_labels_are_left_out_and_nothing_changes() -> None:
     found = []
     for fused in (True, False):
         model.fuse(fused).zero_grad()
-        painted = model(image.double(), model.pyramid(labels))
+        painted = model(image.double(), labels)
         painted.square().sum().backward()
         found.append((painted, {name: p.grad for name, p in model.named_parameters()}))
     assert set(computed[:5]) == {5}  # three of the background, two of label 1
