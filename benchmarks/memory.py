@@ -35,11 +35,17 @@ def measure(name: str, batch: int, fused: bool, kind: str, limit: int | None) ->
     from scam.models import preset
     from scam.profiling import build_trainer, draw_batch, peak_bytes, resident_bytes
 
+    def held(device: torch.device, peak: bool = False) -> int:
+        if device.type == "cpu":
+            return resident_bytes(peak)
+        ask = torch.cuda.max_memory_allocated if peak else torch.cuda.memory_allocated
+        return ask(device)
+
     device = torch.device(kind)
     config = preset(name)
     trainer = build_trainer(config, device, fused=fused, amp=kind == "cuda")
     image, labels = draw_batch(config, batch, device)
-    built = resident_bytes()
+    built = held(device)
 
     def steps() -> None:
         for step in (1, 2):
@@ -51,9 +57,9 @@ def measure(name: str, batch: int, fused: bool, kind: str, limit: int | None) ->
         if "memory" not in str(error).lower():
             raise
         # What it had got hold of by then is less than what it needs.
-        held = resident_bytes(peak=True) - built if kind == "cpu" else None
         room = f" in {limit / 1e9:.1f} GB" if limit else ""
-        return {"refused": f"does not fit{room}", "at_least_bytes": held}
+        least = held(device, peak=True) - built
+        return {"refused": f"does not fit{room}", "at_least_bytes": least}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole networks and training steps, fused and dense; peak memory in processes of their own."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from benchmarks.gate import Results, first_line
 from benchmarks.machine import ROOT
 from benchmarks.timing import Call
 from scam.models import ModelConfig, Scam, preset
+from scam.nn.pyramid import labels_in
 from scam.profiling import build_trainer, draw_batch
 from scam.training.precision import resolve_precision
 
@@ -41,12 +43,13 @@ def networks_call(
         model = model.to(dtype)
     image, labels = draw_batch(config, batch, device)
     image = image.to(dtype or image.dtype)
+    occurring, labels = labels_in(labels, config.num_labels), labels.to(device)
     precision = resolve_precision(device.type == "cuda", device)
     parameters = list(model.parameters())
 
     def run() -> tuple[Tensor, ...]:
         with precision.autocast(device):
-            painted = model(image, model.pyramid(labels))
+            painted = model(image, model.pyramid(labels, occurring))
             loss = (painted - image).abs().mean()
         grads = torch.autograd.grad(loss, parameters, materialize_grads=True)
         return painted.detach(), *grads
@@ -106,6 +109,9 @@ def peak_memory(case: NetworkCase, fused: bool, device: torch.device) -> dict[st
         sys.executable, "-m", "benchmarks.memory", case.preset, str(batch_of(case, device)),
         "fused" if fused else "dense", device.type,
     ]  # fmt: skip
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # the other process needs what this one keeps for later
     try:
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE_S

@@ -144,10 +144,12 @@ def batches(
     start_step: int = 0,
     workers: int = 0,
     places: Sequence[int] | None = None,
+    pin: bool = False,
 ) -> Iterator[Batch]:
     """Yield full batches for ever, from step ``start_step`` on.
 
     ``places``: of a batch's pictures only those, for one of several processes; None: all.
+    ``pin``: into page-locked memory, which a GPU reads while the CPU goes on; needs one.
 
     Batch t depends on (seed, t) only: resuming equals never having stopped, and any number of
     workers (0: this process) gives the same batches in the same order. torch's own random state
@@ -162,16 +164,23 @@ def batches(
     places = range(batch_size) if places is None else places
     sampler = _Batches(len(dataset), batch_size, seed, start_step, places)
     if workers == 0:
-        return (default_collate([dataset[key] for key in keys]) for keys in sampler)
+        here = (default_collate([dataset[key] for key in keys]) for keys in sampler)
+        return map(_pinned, here) if pin else here
     # Its own generator: without one the loader draws a seed from torch's global state.
     loader: DataLoader[Item] = DataLoader(
         dataset,
         batch_sampler=sampler,
         num_workers=workers,
+        pin_memory=pin,
         generator=torch.Generator(),
         worker_init_fn=_obey_parent_only,
     )
     return _in_one_line(loader)
+
+
+def _pinned(batch: Batch) -> Batch:
+    image, labels = batch["image"].pin_memory(), batch["labels"].pin_memory()
+    return {"image": image, "labels": labels, "stem": batch["stem"]}
 
 
 def _obey_parent_only(worker: int) -> None:

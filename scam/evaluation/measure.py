@@ -60,7 +60,8 @@ def measure(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row
     """``known`` and what the meters find in one walk over all pictures, in order of METRICS."""
     if meters:
         batches = walk(setup.painter, setup.test, setup.donors, setup.options.batch_size)
-        with progress("pictures", len(setup.test), logged=True) as bar:
+        count = len(setup.test)
+        with networks.full_precision(), progress("pictures", count, logged=True) as bar:
             for pictures in batches:
                 for meter in meters:
                     meter.update(pictures)

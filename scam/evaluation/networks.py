@@ -8,6 +8,8 @@ cached it; a given file that is not there is an InputError, an absent cache a Mi
 import hashlib
 import importlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,18 @@ def package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingError(f"needs {name.partition('.')[0]}: {EVAL_PACKAGES}") from error
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolutions in fp32 and repeatable on a GPU, whose own choice, TF32, moves distances."""
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark
+    cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = "ieee", True, False
+    try:
+        yield
+    finally:
+        cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = before
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -60,8 +60,7 @@ class Extractor:
         """
         if pictures.is_floating_point():
             pictures = to_uint8(pictures)
-        # TF32, which convolutions on a GPU use unless told otherwise, moves distances.
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        with networks.full_precision():
             features: Tensor = self._network(pictures.to(self._device)).float()
         if not features.isfinite().all():
             raise InputError(f"{self.name}: its features are not finite, are its weights whole?")

@@ -55,17 +55,15 @@ class SatEncoder(nn.Module):
         self,
         image: Tensor,
         pyramid: LabelPyramid,
-        token_labels: Tensor,
+        token_labels: Labels,
         chosen: Tensor | None = None,
     ) -> Tensor:
-        """Latents (B, m, d) of image (B, 3, H, W) in [-1, 1] with labels ``token_labels`` (m,).
+        """Latents (B, m, d) of image (B, 3, H, W) in [-1, 1], their labels ``token_labels`` (m,).
 
-        Levels of ``pyramid`` match the convolutions' sizes. ``chosen`` (m',) picks the tokens to
-        compute: with per-token norms, tokens of different labels never meet.
+        Levels of ``pyramid`` match the convolutions' sizes. ``chosen`` (m,): the numbers of the
+        tokens to compute, if not all: with per-token norms, tokens of different labels never meet.
         """
-        learned: Tensor = self.tokens
-        if chosen is not None:
-            learned, token_labels = learned[chosen], token_labels[chosen]
+        learned: Tensor = self.tokens if chosen is None else self.tokens[chosen]
         tokens = learned.expand(image.shape[0], -1, -1)
         features = image
         for level in range(len(self.cross)):
@@ -78,7 +76,7 @@ class SatEncoder(nn.Module):
         return tokens
 
     def _level(
-        self, level: int, tokens: Tensor, features: Tensor, token_labels: Tensor, labels: Labels
+        self, level: int, tokens: Tensor, features: Tensor, token_labels: Labels, labels: Labels
     ) -> tuple[Tensor, Tensor]:
         """Tokens that have read the features of this level, and these features."""
         if self.config.pyramid and level > 0:

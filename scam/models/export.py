@@ -7,7 +7,8 @@ from torch.export import Dim, ExportedProgram
 
 from scam.errors import InputError
 from scam.models.scam import Scam
-from scam.nn.pyramid import LabelPyramid
+from scam.nn.attention import Labels
+from scam.nn.pyramid import LabelPyramid, grouped
 
 MOST_PICTURES = 64
 """Largest batch of an exported program."""
@@ -22,19 +23,20 @@ class _Part(nn.Module):
         # All labels may occur: a graph cannot depend on those of one batch.
         return self.model.pyramid(labels, tuple(range(self.model.config.num_labels)))
 
+    def groups(self) -> Labels:
+        return grouped(self.model.token_labels, self.model.config.num_labels)
+
 
 class _Encoder(_Part):
     def forward(self, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         pyramid = self.pyramid(labels)
-        tokens = self.model.encoder(image, pyramid, self.model.token_labels)
+        tokens = self.model.encoder(image, pyramid, self.groups())
         return tokens, pyramid.present
 
 
 class _Generator(_Part):
     def forward(self, labels: Tensor, tokens: Tensor) -> Tensor:
-        painted: Tensor = self.model.generator(
-            self.pyramid(labels), tokens, self.model.token_labels, None
-        )
+        painted: Tensor = self.model.generator(self.pyramid(labels), tokens, self.groups())
         return painted
 
 

@@ -38,24 +38,21 @@ class ScamGenerator(nn.Module):
         self,
         pyramid: LabelPyramid,
         tokens: Tensor,
-        token_labels: Tensor,
+        token_labels: Labels,
         noise: Sequence[Tensor] | None = None,
         chosen: Tensor | None = None,
     ) -> Tensor:
-        """tokens (B, m, d) -> image (B, 3, H, W) in [-1, 1].
+        """tokens (B, m, d), their labels (m,) -> image (B, 3, H, W) in [-1, 1].
 
         ``pyramid`` holds the maps of every resolution, finest first. ``noise`` holds a field
-        (B, 1, h, w) for each of :meth:`noise_sizes`; None paints without noise. ``chosen`` (m',)
-        says which tokens are given, if not all: those of labels the map lacks are read by no
-        pixel.
+        (B, 1, h, w) for each of :meth:`noise_sizes`; None paints without noise. ``chosen`` (m,):
+        the numbers of the tokens that are given, if not all: those of labels the map lacks are
+        read by no pixel.
         """
         maps, groups = pyramid.maps[::-1], pyramid.groups[::-1]
         embedding: Tensor | None = self.token_embedding
-        if chosen is not None:
-            token_labels = token_labels[chosen]
-            embedding = None if embedding is None else embedding[chosen]
         if embedding is not None:
-            tokens = tokens + embedding
+            tokens = tokens + (embedding if chosen is None else embedding[chosen])
         x = self.seed(one_hot(maps[0], self.config.num_labels).to(self.seed.weight.dtype))
         rgb: Tensor | None = None
         for i, block in enumerate(self.blocks):
@@ -116,7 +113,7 @@ class GeneratorBlock(nn.Module):
         high: Labels,
         size: tuple[int, int],
         tokens: Tensor,
-        token_labels: Tensor,
+        token_labels: Labels,
         noise: tuple[Tensor | None, Tensor | None],
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x, labels ``low`` -> features, tokens and RGB of ``size`` (h, w), labels ``high``.
@@ -135,7 +132,7 @@ class GeneratorBlock(nn.Module):
         return F.leaky_relu(x, LEAK) if self.released else x
 
     def _before_rgb(
-        self, x: Tensor, labels: Labels, tokens: Tensor, token_labels: Tensor
+        self, x: Tensor, labels: Labels, tokens: Tensor, token_labels: Labels
     ) -> Tensor:
         if self.rgb_modulation is not None:
             return cast(Tensor, self.rgb_modulation(x, labels, tokens, token_labels, None)[0])

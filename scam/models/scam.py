@@ -14,9 +14,9 @@ from scam.models.generator import ScamGenerator
 from scam.models.hub import HubModel
 from scam.models.latents import Latents, select_tokens
 from scam.models.noise import Noise, draw_noise
-from scam.nn.attention import SemanticCrossAttention
+from scam.nn.attention import Labels, SemanticCrossAttention
 from scam.nn.position import position_code
-from scam.nn.pyramid import LabelPyramid, pyramid_sizes
+from scam.nn.pyramid import LabelPyramid, grouped, pyramid_sizes
 
 Picture = tuple[Tensor, Tensor]
 """An image (B, 3, H, W) or (3, H, W) in [-1, 1] and its label map (B, H, W) or (H, W)."""
@@ -107,17 +107,19 @@ class Scam(nn.Module, HubModel):
             image, labels = self._batched(image, labels)
             pyramid = self.pyramid(labels)
         chosen = self._read_tokens(pyramid)
-        tokens = self.encoder(image, pyramid, self.token_labels, chosen)
+        of = self._labels_of(chosen)
+        groups = grouped(of, self.config.num_labels)
+        tokens = self.encoder(image, pyramid, groups, chosen)
         if kept is not None:
-            of = self.token_labels if chosen is None else self.token_labels[chosen]
             tokens = torch.where(kept[:, of].unsqueeze(-1), tokens, 0)
-        return self._generate(pyramid, tokens, chosen, noise)
+        return self._generate(pyramid, tokens, groups, chosen, noise)
 
     def paint(self, pyramid: LabelPyramid, latents: Latents, noise: Noise | None = None) -> Tensor:
         """Generate from a pyramid that is already built."""
         chosen = self._read_tokens(pyramid)
         tokens = latents.tokens if chosen is None else latents.tokens[:, chosen]
-        return self._generate(pyramid, tokens, chosen, noise)
+        groups = grouped(self._labels_of(chosen), self.config.num_labels)
+        return self._generate(pyramid, tokens, groups, chosen, noise)
 
     def _read_tokens(self, pyramid: LabelPyramid) -> Tensor | None:
         """Numbers of the tokens that some pixel reads; None: all, or not known.
@@ -134,10 +136,15 @@ class Scam(nn.Module, HubModel):
         read = torch.tensor([label in occurring for label in self.config.token_labels()])
         return read.nonzero().flatten().to(pyramid.present.device, non_blocking=True)
 
+    def _labels_of(self, chosen: Tensor | None) -> Tensor:
+        """Labels of the tokens that are computed, all or those ``chosen``: (m',)."""
+        return self.token_labels if chosen is None else self.token_labels[chosen]
+
     def _generate(
         self,
         pyramid: LabelPyramid,
         tokens: Tensor,
+        groups: Labels,
         chosen: Tensor | None,
         noise: Noise | None,
     ) -> Tensor:
@@ -149,7 +156,7 @@ class Scam(nn.Module, HubModel):
         if noise is not None:
             sizes = self.generator.noise_sizes(pyramid)
             fields = draw_noise(noise, len(tokens), sizes, tokens.device)
-        return self.generator(pyramid, tokens, self.token_labels, fields, chosen)
+        return self.generator(pyramid, tokens, groups, fields, chosen)
 
     def encode(self, image: Tensor, labels: Tensor) -> Latents:
         """Latents of image (B, 3, H, W) or (3, H, W) in [-1, 1] under labels (B, H, W) or (H, W).
@@ -158,7 +165,8 @@ class Scam(nn.Module, HubModel):
         """
         image, labels = self._batched(image, labels)
         pyramid = self.pyramid(labels)
-        return Latents(self.encoder(image, pyramid, self.token_labels), pyramid.present)
+        groups = grouped(self.token_labels, self.config.num_labels)
+        return Latents(self.encoder(image, pyramid, groups), pyramid.present)
 
     def fixed_noise(self, seed: int = 0) -> torch.Generator | None:
         """Noise with which :meth:`generate` paints the same each time, by any networks."""

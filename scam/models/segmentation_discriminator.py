@@ -65,7 +65,7 @@ class _ResidualBlock(nn.Module):
         self.first = first
         self.conv1 = spectral_norm(nn.Conv2d(entering, leaving, 3, padding=1))
         self.conv2 = spectral_norm(nn.Conv2d(leaving, leaving, 3, padding=1))
-        self.shortcut: nn.Module = nn.Identity()
+        self.shortcut: nn.Module | None = None
         if entering != leaving:
             self.shortcut = spectral_norm(nn.Conv2d(entering, leaving, 1, bias=False))
 
@@ -74,5 +74,14 @@ class _ResidualBlock(nn.Module):
         y = x if self.first else F.leaky_relu(x, LEAK)
         if size is not None:
             x, y = (F.interpolate(z, size=size, mode="nearest") for z in (x, y))
-        y = F.leaky_relu(self.conv1(y), LEAK)
-        return cast(Tensor, self.shortcut(x) + self.conv2(y))
+        y = F.leaky_relu(_convolved(self.conv1, y), LEAK)
+        beside = x if self.shortcut is None else _convolved(self.shortcut, x)
+        return beside + _convolved(self.conv2, y)
+
+
+def _convolved(module: nn.Module, x: Tensor) -> Tensor:
+    """What a convolution makes of x; the norm of its weight, found at each reading, in fp32."""
+    conv = cast(nn.Conv2d, module)
+    with torch.autocast(x.device.type, enabled=False):
+        weight = conv.weight
+    return F.conv2d(x, weight, conv.bias, padding=cast(tuple[int, int], conv.padding))

@@ -41,10 +41,12 @@ def _position_code(channels: int, height: int, width: int, released: bool, devic
     else:
         x, y = _centres(width), _centres(height)
         x_frequencies, y_frequencies = _frequencies(count, width), _frequencies(count, height)
-    x_phase = (x_frequencies[:, None] * x)[:, None, :].expand(count, height, width)
-    y_phase = (y_frequencies[:, None] * y)[:, :, None].expand(count, height, width)
-    code = torch.cat([x_phase.sin(), y_phase.sin(), x_phase.cos(), y_phase.cos()])
-    return code.to(device)
+    x_phase, y_phase = x_frequencies[:, None] * x, y_frequencies[:, None] * y
+    # Made on the CPU, equal on every device; only one row and one column travel there.
+    x_sin, x_cos = (wave.to(device)[:, None, :] for wave in (x_phase.sin(), x_phase.cos()))
+    y_sin, y_cos = (wave.to(device)[:, :, None] for wave in (y_phase.sin(), y_phase.cos()))
+    waves = (x_sin, y_sin, x_cos, y_cos)
+    return torch.cat([wave.expand(count, height, width) for wave in waves])
 
 
 def _centres(size: int) -> Tensor:

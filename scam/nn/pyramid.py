@@ -22,8 +22,7 @@ class LabelPyramid:
     """One label map at several sizes.
 
     maps: per level int32 (B, h, w), finest first; -1 = no label.
-    groups: per level what attentions read: a layout, sorted once for all of them, on a GPU; on
-        the CPU, whose kernels sort as they go, the map as (B, h * w).
+    groups: per level what attentions read, :func:`grouped`.
     present: (B, L) bool, which labels the full map holds.
     occurring: the labels that any map of the batch may hold, ascending; None where finding out
         would wait for a GPU.
@@ -78,17 +77,25 @@ class LabelPyramid:
     ) -> "LabelPyramid":
         if occurring is None and not present.is_cuda:
             occurring = tuple(present.any(0).nonzero().flatten().tolist())
-        groups = tuple(_groups(labels, present.shape[1]) for labels in maps)
+        groups = tuple(grouped(labels, present.shape[1]) for labels in maps)
         return cls(tuple(maps), groups, present, occurring)
 
 
-def labels_in(labels: Tensor) -> tuple[int, ...]:
-    """The labels that a map on the CPU holds, ascending; negative ones are none."""
-    return tuple(label for label in labels.unique().tolist() if label >= 0)
+def labels_in(labels: Tensor, num_labels: int) -> tuple[int, ...]:
+    """The labels below ``num_labels`` that a map on the CPU holds, ascending."""
+    pixels = torch.bincount(_known(labels, num_labels).flatten() + 1, minlength=1)
+    return tuple(pixels[1:].nonzero().flatten().tolist())
 
 
-def _groups(labels: Tensor, num_labels: int) -> Tensor | SemanticLayout:
-    return SemanticLayout.build(labels, num_labels) if labels.is_cuda else labels.flatten(1)
+def grouped(labels: Tensor, num_labels: int) -> Tensor | SemanticLayout:
+    """Labels (B, h, w) or (m,) as attentions read them fastest.
+
+    A layout, sorted once for all of them, on a GPU; on the CPU, whose kernels sort as they go,
+    (B, h * w) or (m,).
+    """
+    if labels.is_cuda:
+        return SemanticLayout.build(labels, num_labels)
+    return labels.flatten(1) if labels.dim() > 1 else labels
 
 
 def _ceil_shift(size: int, level: int) -> int:

@@ -35,7 +35,10 @@ def build_trainer(
 def draw_batch(
     config: ModelConfig, count: int, device: torch.device, *, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Noise pictures (B, 3, H, W) and label maps (B, H, W) of a few coherent regions."""
+    """Noise pictures (B, 3, H, W) and label maps (B, H, W) of a few coherent regions.
+
+    The maps stay on the CPU, where a training step looks for the labels that occur.
+    """
     random = torch.Generator().manual_seed(seed)
     height, width = config.size
     image = torch.rand(count, 3, height, width, generator=random) * 2 - 1
@@ -46,4 +49,4 @@ def draw_batch(
         sites = torch.rand(2 * len(labels), 2, generator=random) * torch.tensor([height, width])
         nearest = torch.cdist(grid, sites).argmin(1)
         maps.append(labels[nearest % len(labels)].view(height, width))
-    return image.to(device), torch.stack(maps).to(device)
+    return image.to(device), torch.stack(maps)

@@ -123,6 +123,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--lr-discriminator", type=float, help="tiny: 1e-3, others: 4e-4")
     group.add_argument("--warmup", type=int, metavar="STEPS", help="of rising learning rates")
+    group.add_argument(
+        "--max-grad-norm",
+        type=float,
+        metavar="NORM",
+        help="shorten longer gradients (default: 1; 0: none)",
+    )
     group.add_argument("--weight-decay", type=float, help="default: 0.01")
     group.add_argument(
         "--gan", type=float, help="weight of the adversarial loss (default: 1; 0: none)"

@@ -12,9 +12,7 @@ from scam.errors import InputError, Stopped
 from scam.models import Scam
 from scam.training import checkpoint
 from scam.training.adversary import build_discriminator
-from scam.training.evaluation import (
-    colour_floors,
-)
+from scam.training.evaluation import colour_floors
 from scam.training.job import Job
 from scam.training.outputs import Due, evaluate_and_save, open_outputs
 from scam.training.perceptual import build_perceptual
@@ -63,6 +61,7 @@ def train(
         start_step=done,
         workers=options.workers,
         places=world.share(per_step),
+        pin=job.device.type == "cuda",
     )
     recent: list[dict[str, torch.Tensor]] = []
     said = [heading] if heading else []
@@ -99,6 +98,7 @@ def train(
 def _build(job: Job) -> Trainer:
     options = job.options
     torch.manual_seed(options.seed)
+    torch.backends.cudnn.benchmark = True  # convolutions meet the same shapes in every step
     precision = resolve_precision(options.amp, job.device)
     weights = None if options.perceptual_weights is None else Path(options.perceptual_weights)
     perceptual: nn.Module = nn.Identity()

@@ -11,7 +11,9 @@ from scam.training.augment import parse_policy
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train. The defaults are the paper's, plus flips, warm-up and weight averaging.
+    """How to train.
+
+    The defaults are the paper's, plus flips, warm-up, weight averaging and shortened gradients.
 
     Attributes:
         steps: optimisation steps of encoder and generator, as many of the discriminator.
@@ -21,6 +23,10 @@ class TrainOptions:
         lr_discriminator: the discriminator's (two time scales).
         warmup: steps over which both learning rates rise linearly. Adam's first steps have full
             size whatever the gradient, and training is chaotic until they are damped.
+        max_grad_norm: a gradient that is longer is shortened to it, each optimiser's for itself;
+            0: none is. Without it Adam, which sees lengths relative to earlier ones only, takes
+            single batches with tenfold gradients for large steps, and runs of preset tiny fell
+            apart after 1500 to 2700 steps.
         weight_decay: AdamW's, decoupled.
         gan: weight of the adversarial loss; 0 trains without a discriminator.
         gan_from: steps before the discriminator and the adversarial loss join in.
@@ -60,6 +66,7 @@ class TrainOptions:
     lr: float = 1e-4
     lr_discriminator: float = 4e-4
     warmup: int = 100
+    max_grad_norm: float = 1.0
     weight_decay: float = 0.01
     gan: float = 1.0
     gan_from: int = 0
@@ -85,7 +92,7 @@ class TrainOptions:
     channels_last: bool = False
     compile: bool = False
     flip: bool = True
-    workers: int = 2
+    workers: int = 4
     wandb: str | None = None
     eval_every: int = 1000
     sample_every: int = 1000
@@ -97,7 +104,7 @@ class TrainOptions:
             ("steps", 1), ("batch_size", 1), ("accumulate", 1), ("workers", 0), ("seed", 0),
             ("eval_every", 1), ("sample_every", 1), ("save_every", 1), ("log_every", 1),
             ("gan", 0), ("gan_from", 0), ("perceptual_weight", 0), ("l1", 0),
-            ("warmup", 0), ("weight_decay", 0),
+            ("warmup", 0), ("weight_decay", 0), ("max_grad_norm", 0),
             ("r1", 0), ("r2", 0), ("lecam", 0), ("labelmix", 0),
         ):  # fmt: skip
             if not least <= getattr(self, name) < math.inf:

@@ -88,14 +88,14 @@ class Trainer:
             )
             if to_show is not None:
                 shown.append(to_show)
-        skipped = self._apply(self.optimizer, options.lr, step)
+        skipped, losses["grad_norm"] = self._apply(self.optimizer, options.lr, step)
         if adversarial:
             self.discriminator.requires_grad_(True)
             for fake, batch in shown:
                 self._discriminator_part(fake, batch, losses)
             self.adversary.finish()
             since = step - options.gan_from
-            skipped += self._apply(self.optimizer_d, options.lr_discriminator, since)
+            skipped += self._apply(self.optimizer_d, options.lr_discriminator, since)[0]
         losses["skipped"] = skipped.clamp(max=1)
         self.scaler.update()
         self.ema.update()
@@ -135,7 +135,9 @@ class Trainer:
     ) -> tuple[Tensor, DiscriminatorBatch] | None:
         """Losses and gradients; returns what the discriminator shall be shown, if anything."""
         options = self.options
-        occurring = None if labels.is_cuda else labels_in(labels)  # asking a GPU would wait for it
+        occurring = None
+        if not labels.is_cuda:  # asking a GPU would wait for it
+            occurring = labels_in(labels, self.model.config.num_labels)
         real, labels = (x.to(self.device, non_blocking=True) for x in (real, labels))
         real = real.contiguous(memory_format=self.layout)
         with self.precision.autocast(self.device):
@@ -181,8 +183,10 @@ class Trainer:
     def _backward(self, loss: Tensor) -> None:
         self.scaler.scale(loss / self.options.accumulate).backward()
 
-    def _apply(self, optimizer: torch.optim.Optimizer, lr: float, step: int) -> Tensor:
-        """One step of the optimiser, or none; returns 1 if it was left out, else 0."""
+    def _apply(
+        self, optimizer: torch.optim.Optimizer, lr: float, step: int
+    ) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser, or none: 1 if it was left out, else 0; the gradient norm."""
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, step / max(self.options.warmup, 1))
         self.world.average_gradients(p for g in optimizer.param_groups for p in g["params"])
@@ -190,13 +194,16 @@ class Trainer:
         gradients = [
             p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None
         ]
-        skipped = (~nn.utils.get_total_norm(gradients).isfinite()).float()
+        norm = nn.utils.get_total_norm(gradients)
+        skipped = (~norm.isfinite()).float()
+        if self.options.max_grad_norm > 0:
+            torch._foreach_mul_(gradients, (self.options.max_grad_norm / norm).clamp(max=1))
         if not self.scaler.is_enabled():
             # What a gradient scaler sets: the fused optimiser looks at it without a wait.
             optimizer.found_inf = skipped  # type: ignore[attr-defined]
         self.scaler.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
-        return skipped
+        return skipped, norm
 
     def _record(self, losses: Losses, values: Losses) -> None:
         for name, value in values.items():

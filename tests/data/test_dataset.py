@@ -213,6 +213,20 @@ def test_workers_change_nothing_and_leave_global_chance_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_pinned_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.Size] = []
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:  # needs a GPU
+        pinned.append(tensor.shape)
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    dataset = PairDataset(Toy(3), (4, 5))
+    plain, held = (take(batches(dataset, 2, seed=0, pin=pin), 2) for pin in (False, True))
+    assert all(same(a, b) for a, b in zip(plain, held, strict=True))
+    assert pinned == [(2, 3, 4, 5), (2, 4, 5)] * 2
+
+
 class Broken(Toy):
     def load(self, index, size):
         raise InputError(f"images/toy{index}.png: cannot be read (not a picture)")

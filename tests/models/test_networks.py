@@ -7,8 +7,11 @@ from torch import Tensor, nn
 
 from scam.errors import InputError
 from scam.models import PRESETS, Discriminator, Latents, ModelConfig, Scam, preset
+from scam.models import scam as scam_model
 from scam.models.scam import released_generator_sizes
+from scam.nn import pyramid
 from scam.nn.modulation import ScamModulation
+from scam.ops import SemanticLayout
 
 TINY = ModelConfig(
     4, (48, 32), width=16, levels=4, latents_per_label=2, background_latents=3,
@@ -85,6 +88,25 @@ def test_fused_and_dense_are_one_model(fidelity: str, heads: int) -> None:
         if name.endswith("to_key.bias"):  # cancels in the softmax
             continue
         torch.testing.assert_close(found[0][1][name], dense, rtol=1e-9, atol=1e-10)
+
+
+def test_layouts_as_on_a_gpu_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, labels = blocks(TINY)
+    labels = labels.masked_fill(labels == 2, -1)
+    found = []
+    for always in (False, True):
+        if always:
+            for module in (pyramid, scam_model):
+                monkeypatch.setattr(module, "grouped", SemanticLayout.build)
+        torch.manual_seed(0)
+        model = Scam(TINY)
+        painted = model(image, labels)
+        painted.square().sum().backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        with torch.no_grad():
+            again = model.generate(labels, model.encode(image, labels))
+        found.append([painted, again, *gradients])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_tokens_of_absent_labels_are_left_out_and_nothing_changes() -> None:

@@ -55,6 +55,16 @@ def test_in_bfloat16_logits_are_still_float32() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in critic.parameters())
 
 
+def test_in_bfloat16_the_norms_of_weights_are_still_float32() -> None:
+    image, found = torch.randn(1, 3, 96, 64), []
+    for enabled in (False, True):
+        critic = seeded(0).train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            critic(image)
+        found.append(critic.state_dict())
+    assert all(torch.equal(found[1][name], tensor) for name, tensor in found[0].items())
+
+
 def test_equal_seeds_build_equal_ones() -> None:
     first, second = (seeded(3) for _ in range(2))
     for name, value in first.state_dict().items():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scam.nn.pyramid import LabelPyramid, one_hot, pyramid_sizes
+from scam.nn.pyramid import LabelPyramid, labels_in, one_hot, pyramid_sizes
 
 
 def cell_counts(labels: Tensor, level: int) -> dict[tuple[int, int], Counter[int]]:
@@ -81,6 +81,14 @@ def test_values_outside_the_labels_are_ignored() -> None:
     assert pyramid.maps[0].tolist() == [[[-1, -1], [1, 1]], [[-1, -1], [-1, -1]]]
     assert pyramid.maps[1].tolist() == [[[1]], [[-1]]]
     assert pyramid.present.tolist() == [[False, True], [False, False]]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_labels_that_occur(dtype: torch.dtype) -> None:
+    maps = torch.tensor([[[7, 2, 2], [200, 5, 0]]]).to(dtype)
+    assert labels_in(maps, 8) == (0, 2, 5, 7)
+    assert labels_in(maps, 3) == (0, 2)
+    assert labels_in(torch.full((1, 2, 2), -1), 3) == ()
 
 
 def test_unsigned_maps_have_room_for_no_label() -> None:

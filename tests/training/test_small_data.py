@@ -75,7 +75,10 @@ def test_three_steps(
     later.load_state_dict(deepcopy(trainer.state_dict()))
     losses += run(trainer, range(3, 4))
     assert all(abs(x) < 1e3 for found in losses for x in found.values())
-    assert losses[0].keys() == {"l1", "perceptual", "gan", "discriminator", "skipped"} | terms
+    assert (
+        losses[0].keys()
+        == {"l1", "perceptual", "gan", "discriminator", "skipped", "grad_norm"} | terms
+    )
     assert losses[2]["skipped"] == 0
     assert all(losses[2][term] > 0 for term in terms)
     assert losses[2]["gan"] != plain_losses[2]["gan"]
