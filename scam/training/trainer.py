@@ -189,15 +189,13 @@ class Trainer:
         """One step of the optimiser, or none: 1 if it was left out, else 0; the gradient norm."""
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, step / max(self.options.warmup, 1))
-        self.world.average_gradients(p for g in optimizer.param_groups for p in g["params"])
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.world.average_gradients(parameters)
         self.scaler.unscale_(optimizer)
-        gradients = [
-            p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None
-        ]
-        norm = nn.utils.get_total_norm(gradients)
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         skipped = (~norm.isfinite()).float()
         if self.options.max_grad_norm > 0:
-            torch._foreach_mul_(gradients, (self.options.max_grad_norm / norm).clamp(max=1))
+            nn.utils.clip_grads_with_norm_(parameters, self.options.max_grad_norm, norm)
         if not self.scaler.is_enabled():
             # What a gradient scaler sets: the fused optimiser looks at it without a wait.
             optimizer.found_inf = skipped  # type: ignore[attr-defined]

@@ -132,10 +132,10 @@ def test_cudnn_is_on_and_exact(make: Make, monkeypatch: pytest.MonkeyPatch) -> N
     cudnn, seen = torch.backends.cudnn, []
     network = Corners()
     network.register_forward_hook(
-        lambda *_: seen.append((cudnn.enabled, cudnn.deterministic, cudnn.allow_tf32))
+        lambda *_: seen.append((cudnn.enabled, cudnn.deterministic, cudnn.conv.fp32_precision))
     )
     make(network)(torch.zeros(2, 3, 8, 8))
-    assert seen == [(True, True, False)]
+    assert seen == [(True, True, "ieee")]
 
 
 def test_features_that_are_not_finite(make: Make) -> None:

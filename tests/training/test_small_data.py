@@ -122,10 +122,12 @@ def test_without_options_a_step_is_the_plain_one(make_trainer: MakeTrainer) -> N
     torch.stack([10.0 * l1, 10.0 * perceptual, 1.0 * gan]).sum().backward()
     for group in plain.optimizer.param_groups + plain.optimizer_d.param_groups:
         group["lr"] = 1e-3 / 100  # the first of 100 steps of warm-up
+    torch.nn.utils.clip_grad_norm_(plain.model.parameters(), 1.0)
     plain.optimizer.step()
     plain.discriminator.requires_grad_(True)
     real, painted = (plain.discriminator(x, pyramid) for x in (image, fake.detach()))
     hinge_discriminator(real, painted).backward()
+    torch.nn.utils.clip_grad_norm_(plain.discriminator.parameters(), 1.0)
     plain.optimizer_d.step()
     plain.ema.update()
     expected = copied(plain)
