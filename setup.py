@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -44,8 +45,12 @@ FLAGS = [
     "-Wno-ignored-attributes",
     f"-ffile-prefix-map={ROOT}=.",
 ]
-# Machine code for two targets; later GPUs translate what is portable in the last.
-TARGETS = ["arch=compute_80,code=sm_80", "arch=compute_90,code=[sm_90,compute_90]"]
+# Machine code for these, as far as nvcc knows them; other GPUs translate what is portable for 9.0.
+TARGETS = {
+    "arch=compute_80,code=sm_80": (12, 0),
+    "arch=compute_90,code=[sm_90,compute_90]": (12, 0),
+    "arch=compute_100,code=sm_100": (12, 8),
+}
 CUDA_FLAGS = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", "-cudart=static"]
 
 
@@ -119,6 +124,13 @@ def nvcc() -> str | None:
     return shutil.which("nvcc", path=str(Path(home) / "bin") if home else None)
 
 
+def nvcc_version() -> tuple[int, int]:
+    """Of the nvcc found; the least that is supported where it does not say."""
+    said = subprocess.run([nvcc() or "nvcc", "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"release (\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else (12, 0)
+
+
 def why_not_cuda() -> str | None:
     tools = {name: importlib.util.find_spec(name) for name in ("ninja", "pybind11")}
     tools |= {"C++ compiler": shutil.which(compiler()[0]), "nvcc (in PATH or CUDA_HOME)": nvcc()}
@@ -132,7 +144,8 @@ def build_cuda(folder: Path) -> None:
     work = ROOT / "build" / "cuda"
     work.mkdir(parents=True, exist_ok=True)
     python = f"-I{pybind11.get_include()} -I{sysconfig.get_path('include')}"
-    targets = [f"-gencode={target}" for target in TARGETS]
+    version = nvcc_version()
+    targets = [f"-gencode={target}" for target, since in TARGETS.items() if version >= since]
     cuda = shlex.join([nvcc() or "nvcc", "-ccbin", compiler()[0], *CUDA_FLAGS, *targets])
     lines = [
         f"rule cuda\n command = {cuda} -I{ROOT}/kernels -MD -MF $out.d -c $in -o $out\n"

@@ -31,7 +31,7 @@ from scam.kernels.modulation_triton.tokens import (
     sum_over_tokens,
     weights_of,
 )
-from scam.kernels.sca_triton.rows import load_ranges, own_place
+from scam.kernels.sca_triton.rows import VARYING, load_ranges, own_place
 
 WITNESSES = tl.constexpr(16)
 
@@ -110,7 +110,7 @@ def inner_gradient(
     return tl.where(sums > 0.0, grad, grad * negative_slope)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def token_gradients(
     x, grad_y, grad_inner, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
     noise, noise_scale, lse, mean, rstd, delta, partial_tokens, partial_bias, partial_channels,
@@ -264,7 +264,7 @@ def _sweep(
     return witnessed, witnessed_hat, plain, hat
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def add_tokens(
     partial_tokens, partial_bias, grad_keys, grad_key_bias, grad_gamma, grad_beta, spans,
     narrow_order, narrow_stride, tokens, partial_rows, heads, channels: tl.constexpr,
@@ -298,7 +298,7 @@ def add_tokens(
     tl.store(grad_beta + at, of_beta.to(grad_beta.dtype.element_ty), mask=known)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def add_channels(
     partial_channels, pieces, default_gamma, grad_default_gamma, grad_default_beta, mean_plain,
     mean_hat, noise_sums, piece_rows, pixels, channels: tl.constexpr,
@@ -350,7 +350,7 @@ def add_channels(
         tl.store(grad_default_beta + at, default_plain.to(kind), mask=known)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def input_gradient(
     x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position, default_gamma,
     default_beta, noise, noise_scale, lse, mean, rstd, delta, mean_plain, mean_hat,

@@ -19,6 +19,15 @@ TABLE: Table = {
     ("backward", 4, 64): Config(16, 64, 8, 1),
 }
 
+MANY_COLUMNS: Table = {
+    # what replaces entries that spill or need 100 KB for more than 16 columns: several heads
+    ("forward", 2, 64): Config(32, 64, 8, 1),
+    ("forward", 2, 256): Config(32, 128, 8, 1),
+    ("forward", 2, 512): Config(16, 128, 8, 1),
+    ("backward", 2, 128): Config(16, 64, 8, 1),
+    ("backward", 2, 256): Config(16, 64, 8, 1),
+}
+
 STATISTICS = {"PIECE": 4096, "BLOCK": 256, "CHUNK": 16}
 """Pixels per program, pixels and channels handled together in the first look at x."""
 
@@ -26,9 +35,10 @@ COLUMNS = 16, 64
 """Least and most columns for tokens; 16 is the least that a 16-bit matrix product takes."""
 
 
-def config(step: str, itemsize: int, channels: int) -> Config:
-    """The entry for ``forward`` or ``backward``."""
-    return entry(TABLE, step, itemsize, channels)
+def config(step: str, itemsize: int, channels: int, in_columns: int) -> Config:
+    """The entry for ``forward`` or ``backward`` of tokens in so many columns."""
+    table = TABLE | MANY_COLUMNS if in_columns > COLUMNS[0] else TABLE
+    return entry(table, step, itemsize, channels)
 
 
 def columns(heads: int, per_label: int) -> tuple[int, int]:

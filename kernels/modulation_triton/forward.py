@@ -20,10 +20,10 @@ from scam.kernels.modulation_triton.tokens import (
     softmax,
     weights_of,
 )
-from scam.kernels.sca_triton.rows import load_ranges, own_place
+from scam.kernels.sca_triton.rows import VARYING, load_ranges, own_place
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def modulate(
     x, y, grad_y, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
     noise, noise_scale, lse, mean, rstd, delta, order, order_stride, narrow_order, narrow_stride,
@@ -60,7 +60,7 @@ def modulate(
         if grad_y is None and chunk == 0:
             for h in range(0, heads):
                 nothing = tl.full((TILE,), float("-inf"), tl.float32)
-                tl.store(lse + h * pixels + item, nothing, mask=inside)
+                tl.store(lse + tl.cast(h, item.dtype) * pixels + item, nothing, mask=inside)
     else:
         scale, shift = _mix_few(
             x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
@@ -123,7 +123,7 @@ def _mix_many(
     scale = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
     shift = tl.zeros((item.shape[0], CHUNK), tl.float32)
     for h in range(0, heads):
-        at = lse + h * pixels + item
+        at = lse + tl.cast(h, item.dtype) * pixels + item
         if STORE:
             highest = tl.full((item.shape[0],), float("-inf"), tl.float32)
             raised = tl.zeros((item.shape[0],), tl.float32)
@@ -176,4 +176,4 @@ def _store_delta(
             share += tl.sum(
                 weights * grad_of_weights(zeros, grad, grad_hat, gammas, betas, PRECISION), 1
             )
-        tl.store(delta + h * pixels + item, share, mask=inside)
+        tl.store(delta + tl.cast(h, item.dtype) * pixels + item, share, mask=inside)

@@ -179,7 +179,10 @@ int launch(void (*kernel)(Params), dim3 grid, int threads, size_t shared_bytes, 
   if (shared_bytes > 48 * 1024) {
     const cudaError_t status = cudaFuncSetAttribute(
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-    if (status != cudaSuccess) return status;
+    if (status != cudaSuccess) {
+      cudaGetLastError();  // forgotten, or the next launch would report it
+      return status;
+    }
   }
   kernel<<<grid, threads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(params);
   return cudaGetLastError();

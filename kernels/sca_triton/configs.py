@@ -60,11 +60,29 @@ SM_8X: Table = {
     ("keys_backward", 4, 256): Config(32, 64, 8, 1),
 }
 
+ITEMS_FAST: Table = {
+    # what replaces entries that spill where channels of the wide side lie far apart, as in NCHW
+    # maps: their offsets take registers, and loads of 2 bytes cannot be asynchronous
+    ("queries_forward", 2, 128): Config(64, 128, 8, 2),
+    ("queries_backward", 2, 64): Config(32, 64, 8, 1),
+    ("queries_backward", 2, 128): Config(16, 128, 8, 1),
+    ("queries_backward", 2, 256): Config(16, 256, 8, 1),
+    ("keys_forward", 2, 64): Config(64, 64, 8, 1),
+    ("keys_forward", 2, 128): Config(32, 128, 8, 2),
+    ("keys_forward", 2, 256): Config(16, 256, 8, 1),
+    ("keys_backward", 2, 64): Config(32, 64, 8, 1),
+    ("keys_backward", 2, 128): Config(16, 128, 8, 1),
+    ("keys_backward", 2, 256): Config(16, 256, 8, 1),
+}
 
-def config(kernel: str, itemsize: int, channels: int, capability: tuple[int, int]) -> Config:
-    """The entry for a kernel on an architecture, for the larger of D and Dv."""
+
+def config(
+    kernel: str, itemsize: int, channels: int, capability: tuple[int, int], items_fast: bool
+) -> Config:
+    """The entry for a kernel on an architecture, for the larger of D and Dv, and how the wide
+    side lies in memory."""
     table = TABLE | SM_8X if capability[0] == 8 else TABLE
-    return entry(table, kernel, itemsize, channels)
+    return entry(table | ITEMS_FAST if items_fast else table, kernel, itemsize, channels)
 
 
 def entry(table: Table, kernel: str, itemsize: int, channels: int) -> Config:

@@ -8,6 +8,7 @@ together. Row r of a label with n queries stands for head r // n of the group an
 import triton
 import triton.language as tl
 from scam.kernels.sca_triton.rows import (
+    VARYING,
     load_items,
     load_numbers,
     load_ranges,
@@ -23,7 +24,7 @@ from scam.kernels.sca_triton.rows import (
 from scam.kernels.sca_triton.softmax import LN2, attend, weights_again
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def forward(
     query, key, value, partial_out, partial_lse, order, order_stride, narrow_order, narrow_stride,
     pieces, piece_rows, partial_rows, heads, group, channels, value_channels, scale,
@@ -63,7 +64,7 @@ def forward(
             tl.store(partial_lse + row_lse, highest + tl.log2(total), known)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def combine(
     partial_out, partial_lse, out, lse, rest, spans, narrow_order, narrow_stride,
     positions, partial_rows, heads, group, value_channels, empty_lse,
@@ -109,7 +110,7 @@ def combine(
         tl.store(lse + pair * positions + item, (highest + tl.log2(total)) * LN2)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def backward(
     grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value, partial_query,
     order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,

@@ -7,6 +7,7 @@ There they are some forty launches of PyTorch, more than the attention itself ta
 
 import triton
 import triton.language as tl
+from scam.kernels.sca_triton.rows import VARYING
 
 
 @triton.jit
@@ -30,7 +31,7 @@ def _pick(hit, numbers):
     return tl.sum(tl.where(hit, numbers[None, :], 0), 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def cut(
     wide_offsets, wide_stride, narrow_offsets, narrow_stride, tiles, tile_rows, items, labels,
     TILE: tl.constexpr, LABELS: tl.constexpr, BLOCK: tl.constexpr,
@@ -55,7 +56,7 @@ def cut(
     tl.store(place + 3, _pick(hit, last), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def split(
     wide_offsets, wide_stride, narrow_offsets, narrow_stride, pieces, spans, piece_rows,
     positions, tile_rows, items, labels, wanted, extra,

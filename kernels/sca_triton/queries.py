@@ -7,6 +7,7 @@ One key per label needs nothing special: the softmax over it is 1, the kernels t
 import triton
 import triton.language as tl
 from scam.kernels.sca_triton.rows import (
+    VARYING,
     load_items,
     load_numbers,
     load_ranges,
@@ -23,7 +24,7 @@ from scam.kernels.sca_triton.rows import (
 from scam.kernels.sca_triton.softmax import LN2, attend, weights_again
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def forward(
     query, key, value, out, lse, rest, order, order_stride, narrow_order, narrow_stride, tiles,
     tile_rows, heads, group, queries, channels, value_channels, scale, empty_lse,
@@ -67,7 +68,7 @@ def forward(
         tl.store(lse + lse_row, (highest + tl.log2(total)) * LN2, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def backward(
     grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key, partial_value,
     order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,

@@ -12,6 +12,13 @@ first stays in registers, others are read again. What is written is one chunk pe
 import triton
 import triton.language as tl
 
+# Sizes that change from batch to batch, and that no vector load depends on: without these a last,
+# smaller batch would be compiled for anew, as would be a size of 1 or a multiple of 16.
+VARYING = (
+    "items", "order_stride", "wide_stride", "narrow_stride", "positions", "queries", "tokens",
+    "tile_rows", "piece_rows", "partial_rows", "wanted", "extra",
+)  # fmt: skip
+
 # numpy, behind the interpreter, has no bf16 and sums fp16 products in fp16.
 UPCAST = tl.constexpr(triton.knobs.runtime.interpret)
 

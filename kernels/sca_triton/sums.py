@@ -4,6 +4,7 @@
 import triton
 import triton.language as tl
 from scam.kernels.sca_triton.rows import (
+    VARYING,
     load_numbers,
     load_rows,
     load_run,
@@ -13,7 +14,7 @@ from scam.kernels.sca_triton.rows import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def add_pieces(
     partial, destination, rest, spans, narrow_order, narrow_stride, positions, heads, group,
     channels,
@@ -42,15 +43,15 @@ def add_pieces(
     store_rows(destination, row, one == 0, chunk, channels, total[None, :], CHUNK)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def add_tiles(
-    source, sums, wanted, order, order_stride, tiles, tile_rows, heads, channels,
+    source, sums, needed, order, order_stride, tiles, tile_rows, heads, channels,
     ONLY_UNMET: tl.constexpr, TILE: tl.constexpr, SEGMENT: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
     """Add up the wide items of SEGMENT tiles: ``sums`` (B, heads, segments, channels), fp32.
 
-    Args are as elsewhere but ``wanted`` (B,): where 0, zeros will do. ONLY_UNMET: only items
+    Args are as elsewhere but ``needed`` (B,): where 0, zeros will do. ONLY_UNMET: only items
     that meet nothing.
     """
     segments = tl.cdiv(tile_rows, SEGMENT)
@@ -58,8 +59,8 @@ def add_tiles(
     b, h = pair // heads, pair % heads
     first = segment * SEGMENT
     last = tl.minimum(first + SEGMENT, tile_rows)
-    if wanted is not None:
-        last = tl.where(tl.load(wanted + b) != 0, last, first)
+    if needed is not None:
+        last = tl.where(tl.load(needed + b) != 0, last, first)
     total = tl.zeros((CHUNK,), tl.float32)
     for tile in range(first, last):
         row = tiles + (b * tile_rows + tile) * 4

@@ -87,7 +87,7 @@ def choose(problem: Problem, backend: str | None = None) -> str:
     """
     wanted = _forced if backend is None else backend
     facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty)
-    widths = (problem.aligned, problem.beyond_256, problem.beyond_1024)
+    widths = (problem.aligned, problem.beyond_256, problem.beyond_672, problem.beyond_1024)
     return _choose(*facts, problem.op, *widths, problem.capability, wanted)
 
 
@@ -99,11 +99,12 @@ def _choose(
     op: str,
     aligned: bool,
     beyond_256: bool,
+    beyond_672: bool,
     beyond_1024: bool,
     capability: tuple[int, int] | None,
     wanted: str | None,
 ) -> str:
-    widths = (aligned, beyond_256, beyond_1024)
+    widths = (aligned, beyond_256, beyond_672, beyond_1024)
     problem = Problem(device_type, dtype, shared_value, empty, op, *widths, capability)
     if wanted is not None:
         _require(wanted, problem)

@@ -23,7 +23,7 @@ EMPTY: tuple[Empty, ...] = get_args(Empty)
 class Problem:
     """The facts a backend may decide on, known without looking at any value.
 
-    Sizes are not among them, but for three properties of the widths: a backend serves any number
+    Sizes are not among them, but for four properties of the widths: a backend serves any number
     of queries, keys, pixels and labels, and a compiled graph does not have to be specialised to
     the sizes it was first seen with.
     """
@@ -35,6 +35,7 @@ class Problem:
     op: str = ATTENTION
     aligned: bool = True  # D and Dv, or C of a modulation, are multiples of 16
     beyond_256: bool = False  # one of them is larger than that
+    beyond_672: bool = False
     beyond_1024: bool = False
     capability: tuple[int, int] | None = None  # as capability_of() the tensors' device
 
@@ -92,17 +93,19 @@ def _capability(index: int) -> tuple[int, int] | None:
 _capability._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _properties(widths: tuple[int, ...]) -> tuple[bool, bool, bool]:
+def _properties(widths: tuple[int, ...]) -> tuple[bool, bool, bool, bool]:
     """From ``aligned`` on, by branches: a compiled graph then sees constants."""
-    aligned, beyond_256, beyond_1024 = True, False, False
+    aligned, beyond_256, beyond_672, beyond_1024 = True, False, False, False
     for width in widths:
         if width % 16:
             aligned = False
         if width > 256:
             beyond_256 = True
+        if width > 672:
+            beyond_672 = True
         if width > 1024:
             beyond_1024 = True
-    return aligned, beyond_256, beyond_1024
+    return aligned, beyond_256, beyond_672, beyond_1024
 
 
 def check_tensors(given: dict[str, Tensor]) -> torch.dtype:

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
+SHARED_LIMITS = {
+    target: kilobytes * 1024
+    for target, kilobytes in {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}.items()
+}
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,11 @@ class Compiled:
 class _Absent:
     """A driver of a GPU that is not here."""
 
-    def __init__(self, target: int) -> None:
-        self.target = target
+    def __init__(self, target: int, device: int) -> None:
+        self.target, self.device = target, device
 
     def get_current_device(self) -> int:
-        return self.target
+        return self.device
 
     def get_current_stream(self, device: int) -> int:
         return 0
@@ -77,8 +80,35 @@ def compiling(target: int) -> Iterator[list[Compiled]]:
         found.append(_read(kernel, target))
         return kernel
 
-    absent = mock.patch.object(driver, "_active", _Absent(target))
+    absent = mock.patch.object(driver, "_active", _Absent(target, target))
     with absent, mock.patch.object(JITFunction, "run", compile_only):
+        yield found
+
+
+@contextlib.contextmanager
+def wanting(target: int) -> Iterator[set[str]]:
+    """Launches inside neither compile nor run.
+
+    Yields:
+        What would be compiled: kernels with what they are specialised to.
+    """
+    from triton import knobs
+    from triton.runtime.driver import driver
+    from triton.runtime.jit import JITFunction
+
+    found: set[str] = set()
+
+    def note(*, key: Any, fn: Any, **_: Any) -> bool:
+        found.add(f"{fn.module}.{fn.name}: {key}")
+        return True
+
+    def key_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        return run(self, *args, grid=grid, warmup=True, **kwargs)
+
+    run = JITFunction.run
+    absent = mock.patch.object(driver, "_active", _Absent(target, -1))
+    hook = mock.patch.object(knobs.runtime, "jit_cache_hook", note)
+    with absent, hook, mock.patch.object(JITFunction, "run", key_only):
         yield found
 
 

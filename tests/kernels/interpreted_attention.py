@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scam.ops import SemanticLayout, tiles
 from scam.ops.backends import triton as backend
+from scam.ops.backends import triton_plan
 from scam.ops.backends.triton_plan import TileTables
 from scam.testing import (
     MEMORY,
@@ -113,9 +114,10 @@ def test_nothing_at_all(options: dict[str, int], empty: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_planning_kernels_agree_with_pytorch(seed: int) -> None:
+def test_planning_kernels_agree_with_pytorch(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(seed)
     count, tile = draw.choice((1, 5, 37)), draw.choice((1, 4, 16))
+    monkeypatch.setattr(triton_plan, "MANY_LABELS", draw.choice((4, 255)))
     generator = torch.Generator().manual_seed(seed)
     sides = []
     for items in (90, 20):

@@ -14,7 +14,7 @@ import torch
 from interpreted_attention import _patch_once  # noqa: F401  (a fixture)
 
 from scam.ops import SemanticLayout
-from scam.ops.backends import triton_modulation
+from scam.ops.backends import triton_modulation, triton_plan
 from scam.ops.problem import LABEL_DTYPES
 from scam.testing import (
     ModulationInputs,
@@ -111,6 +111,26 @@ def test_layouts() -> None:
     labels, token_labels = layouts
     check(replace(inputs, labels=labels, token_labels=token_labels))
     check(replace(inputs, token_labels=token_labels))
+
+
+@pytest.mark.parametrize("inputs", [{**ONE, "batch": 2}, MANY], ids=["few", "many"])
+def test_planning_kernels_change_no_bit(
+    inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what PyTorch's tables lead to; several pieces, ignored items, labels of one side."""
+    plain = make_modulation_inputs(**{**inputs, "size": (16, 9)})
+    labels = plain.labels.masked_fill(plain.labels == 0, -1)
+    labels[0, :3], plain.token_labels[0, 0] = 5, 6
+    plain = replace(plain, labels=labels)
+    built = (SemanticLayout.build(t, 7) for t in (labels, plain.token_labels))
+    given = replace(plain, **dict(zip(("labels", "token_labels"), built, strict=True)))
+    monkeypatch.setattr(triton_modulation, "PIECES", 3)
+    with poisoned_memory():
+        actual = modulation_outcome(given, backend="triton")
+        monkeypatch.setattr(triton_plan, "MOST_LABELS", 0)
+        expected = modulation_outcome(given, backend="triton")
+    for name in expected:
+        assert torch.equal(actual[name], expected[name]), name
 
 
 def test_mean_far_above_deviation() -> None:

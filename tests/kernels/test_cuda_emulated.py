@@ -69,6 +69,40 @@ def test_modulation_of_wide_maps(channels: int, memory: str) -> None:
 
 
 @pytest.mark.parametrize("memory", ["channels_first", "channels_last"])
+def test_modulation_of_wide_maps_in_little_shared_memory(memory: str) -> None:
+    """What ``refusals`` lets pass on GPUs whose blocks have 99 KB."""
+    shape = {"batch": 1, "size": (4, 4), "tokens": 12, "num_labels": 3}
+    harness.set_shared(99)
+    check_modulation(make_modulation_inputs(**shape, channels=672, memory=memory, dtype=BF16))
+    with pytest.raises(RuntimeError, match="too much shared memory"):
+        check_modulation(make_modulation_inputs(**shape, channels=1024, memory=memory, dtype=BF16))
+
+
+def test_memory_at_odd_addresses() -> None:
+    """Contiguous, but not where 16 bytes begin: a copy is, in either order."""
+    x = torch.zeros(1 + 2 * 64 * 32, dtype=BF16)[1:].view(1, 2, 64, 32)
+    assert x.data_ptr() % 16
+    found, last = cuda_call.readable(x)
+    assert last
+    assert found.data_ptr() % 16 == 0
+    assert cuda_call.channels_last(cuda_call.in_order(x, True)) is True
+    assert cuda_call.channels_last(cuda_call.in_order(x, False)) is False
+    assert cuda_call.channels_last(cuda_call.in_order(x.view(1, 2, 32, 64).mT, False)) is False
+    inputs = make_modulation_inputs(size=(8, 8), dtype=BF16)
+    assert inputs.position is not None
+    moved = {name: shifted(getattr(inputs, name)) for name in ("x", "position", "keys")}
+    check_modulation(replace(inputs, **moved))
+    attention = make_inputs(queries=64, keys=24, width=32, dtype=BF16)
+    check_attention(replace(attention, query=shifted(attention.query)))
+
+
+def shifted(tensor: torch.Tensor) -> torch.Tensor:
+    """The same in contiguous memory that begins two bytes after a multiple of 16."""
+    memory = tensor.new_empty(1 + tensor.numel())[1:]
+    return memory.view(tensor.shape).copy_(tensor)
+
+
+@pytest.mark.parametrize("memory", ["channels_first", "channels_last"])
 def test_a_piece_of_many_tiles(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_call, "PIECES", 1)
     monkeypatch.setattr(cuda_call, "PARTIAL_BYTES", 0)

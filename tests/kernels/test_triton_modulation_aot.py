@@ -19,6 +19,7 @@ import torch
 
 from scam.ops import SemanticLayout
 from scam.ops.backends import triton_modulation as backend
+from scam.ops.backends import triton_plan
 from scam.ops.modulation_call import ModulationCall
 from scam.testing import make_modulation_inputs
 
@@ -38,6 +39,7 @@ class Limit(NamedTuple):
 
 
 MANY_STACK = 64  # bytes of a thread
+EIGHT_HEADS_STACK = 80
 
 
 LIMITS = {
@@ -47,6 +49,8 @@ LIMITS = {
     "token_gradients": Limit(255, 96),
     "add_tokens": Limit(128, 4),
     "add_channels": Limit(128, 16),
+    "cut": Limit(128, 16),
+    "split": Limit(128, 16),
     "input_gradient": Limit(255, 96),
 }
 MULTIPLIES = {"modulate", "token_gradients", "input_gradient"}
@@ -63,7 +67,7 @@ VARIANTS = [
 
 
 def compiled(
-    variant: tuple[int, str, int, str], monkeypatch: pytest.MonkeyPatch
+    variant: tuple[int, str, int, str], monkeypatch: pytest.MonkeyPatch, **sizes: int
 ) -> list[tuple[bool, aot.Compiled]]:
     """Every kernel of forward and backward, as launched, and whether with ``MANY``."""
     target, dtype, channels, memory = variant
@@ -74,10 +78,22 @@ def compiled(
         many.append(options.get("MANY", False))
         launch(kernel, programs, *args, **options)
 
-    monkeypatch.setattr(backend, "launch", noting)
+    for user in (backend, triton_plan):
+        monkeypatch.setattr(user, "launch", noting)
+    call = made_call(channels, memory, dtype, **sizes)
+    with aot.compiling(target) as found:
+        y, *statistics = backend.modulation_forward(call)
+        backend.modulation_backward(call, torch.empty_like(y), *statistics)
+    return list(zip(many, found, strict=True))
+
+
+def made_call(
+    channels: int, memory: str, dtype: str, size: tuple[int, int] = (32, 32), **sizes: int
+) -> ModulationCall:
+    """A call with layouts on both sides, and all that is optional."""
     given = make_modulation_inputs(
-        channels=channels, size=(32, 32), tokens=8 * LABELS, num_labels=LABELS,
-        memory=memory, dtype=DTYPES[dtype],
+        channels=channels, size=size, num_labels=LABELS, memory=memory, dtype=DTYPES[dtype],
+        **{"tokens": 8 * LABELS, **sizes},
     )  # fmt: skip
     assert isinstance(given.labels, torch.Tensor)
     assert isinstance(given.token_labels, torch.Tensor)
@@ -90,15 +106,25 @@ def compiled(
     assert position is not None
     assert default_gamma is not None
     assert noise is not None
-    call = ModulationCall(
+    return ModulationCall(
         given.x.flatten(2), pixels.labels, given.keys, given.key_bias, given.gamma, given.beta,
-        tokens.labels, position.flatten(1), default_gamma.expand(2, -1), default_beta,
+        tokens.labels, position.flatten(1), default_gamma.expand(len(given.x), -1), default_beta,
         noise.flatten(1), noise_scale, layout, 1e-5, 0.2,
     )  # fmt: skip
-    with aot.compiling(target) as found:
-        y, *statistics = backend.modulation_forward(call)
-        backend.modulation_backward(call, torch.empty_like(y), *statistics)
-    return list(zip(many, found, strict=True))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("channels", [64, 128, 256])
+@pytest.mark.parametrize("target", [86, 90])
+def test_eight_heads_compile_within_limits(
+    target: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = target, "bf16", channels, "channels_first"
+    for many, made in compiled(variant, monkeypatch, heads=8):
+        print(many, made.kernel, made.registers, made.stack, made.shared)
+        assert made.local == made.traps == 0
+        assert many or made.stack <= EIGHT_HEADS_STACK
+        assert made.shared <= aot.SHARED_LIMITS[target]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +160,18 @@ def test_compiles_within_limits(
             wrong.append(facts)
     assert not wrong, "\n".join(wrong)
     assert {made.kernel for _, made in kernels} == LIMITS.keys()
+
+
+def test_batches_of_other_sizes_compile_nothing_anew() -> None:
+    wanted = []
+    for batch, tokens in ((16, 152), (12, 152), (7, 152), (1, 152), (4, 147)):
+        call = made_call(64, "channels_first", "bf16", (62, 64), batch=batch, tokens=tokens)
+        with aot.wanting(90) as found:
+            y, *statistics = backend.modulation_forward(call)
+            backend.modulation_backward(call, torch.empty_like(y), *statistics)
+        wanted.append(found)
+    assert len(wanted[0]) > len(LIMITS)
+    assert all(found == wanted[0] for found in wanted)
 
 
 @pytest.mark.skipif("SCAM_TEST_TRITON" not in os.environ, reason="SCAM_TEST_TRITON is not set")

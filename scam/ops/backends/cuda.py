@@ -32,6 +32,8 @@ __all__ = ["backward", "forward", "modulation_backward", "modulation_forward", "
 name = "cuda"
 
 MINIMUM_CAPABILITY = (8, 0)
+SHARED_99 = ((8, 6), (8, 9), (12, 0), (12, 1))
+"""Capabilities that let a block have 99 KB of shared memory; the others have 163 KB or more."""
 
 
 def _why_not_here(problem: Problem) -> str | None:
@@ -63,6 +65,12 @@ def refusals(problem: Problem) -> list[str]:
         reasons.append("serves attention up to width 256")
     if problem.op == MODULATION and problem.beyond_1024:
         reasons.append("serves a modulation up to 1024 channels")
+    elif problem.op == MODULATION and problem.beyond_672 and problem.capability in SHARED_99:
+        major, minor = problem.capability
+        reasons.append(
+            "serves a modulation up to 672 channels where a block has 99 KB of shared memory, "
+            f"as on this GPU of compute capability {major}.{minor}"
+        )
     if problem.empty != "zero":
         reasons.append(f"has no empty={problem.empty!r}")
     try:

@@ -71,14 +71,19 @@ def channels_last(x: Tensor) -> bool | None:
 def readable(x: Tensor) -> tuple[Tensor, bool]:
     """(..., N, C) in a memory order the kernels read, itself if it can be, and that order."""
     last = channels_last(x)
-    return (x.contiguous(), True) if last is None else (x, last)
+    return (_copy(x), True) if last is None else (x, last)
 
 
 def in_order(tensor: Tensor, last: bool) -> Tensor:
     """(..., N, C) in a memory order that is given."""
     if channels_last(tensor) == last:
         return tensor
-    return tensor.contiguous() if last else tensor.mT.contiguous().mT
+    return _copy(tensor) if last else _copy(tensor.mT).mT
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """Contiguous memory of its own, aligned; a contiguous tensor may begin anywhere."""
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 class Result:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scam.ops.attention_call import AttentionCall, Gradients
-from scam.ops.backends.triton_launch import launch, rows, shared_options
+from scam.ops.backends.triton_launch import items_fast, launch, rows, shared_options
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
 from scam.ops.backends.triton_plan import TileTables
@@ -69,12 +69,18 @@ def _setup(call: AttentionCall, kernel: str) -> tuple[TileTables, dict[str, Any]
     from scam.kernels.sca_triton.configs import NARROW, config
 
     itemsize, (channels, value_channels) = call.query.element_size(), call.widths
-    chosen = config(kernel, itemsize, max(call.widths), _tuned_for(call.query.device))
-    return TileTables(*call.sides, chosen.tile), shared_options(chosen, itemsize, channels) | {
+    wide = call.query if call.wide_queries else call.key
+    tuned_for = _tuned_for(wide.device)
+    chosen = config(kernel, itemsize, max(call.widths), tuned_for, items_fast(wide))
+    shared = shared_options(chosen, itemsize, channels) | {
         "KEYS" if call.wide_queries else "ROWS": NARROW,
         "VALUE_CHUNKS": -(-value_channels // chosen.chunk),
         "SHARED": call.value is None,
     }
+    if max(shared["CHUNKS"], shared["VALUE_CHUNKS"]) > 1:
+        # Loops over chunks would get stages too: more shared memory than some GPUs have.
+        shared["stages"] = 1
+    return TileTables(*call.sides, chosen.tile), shared
 
 
 def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:

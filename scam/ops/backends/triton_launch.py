@@ -19,7 +19,12 @@ def rows(tensor: Tensor) -> tuple[Any, ...]:
     """A (B, H, N, C) tensor as kernels take it: with its strides and whether items are dense."""
     from triton.language import constexpr
 
-    return tensor, *tensor.stride(), constexpr(tensor.stride(2) == 1 != tensor.stride(3))
+    return tensor, *tensor.stride(), constexpr(items_fast(tensor))
+
+
+def items_fast(tensor: Tensor) -> bool:
+    """Whether neighbours in memory of a (B, H, N, C) tensor are items and not channels."""
+    return tensor.stride(2) == 1 != tensor.stride(3)
 
 
 def shared_options(chosen: Any, itemsize: int, channels: int) -> dict[str, Any]:

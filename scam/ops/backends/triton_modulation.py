@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from scam.ops.backends.triton_launch import launch, rows, shared_options
+from scam.ops.backends.triton_plan import TileTables
 from scam.ops.modulation_call import ModulationCall
-from scam.ops.tiles import Pieces, TilePlan, plan, split
+from scam.ops.tiles import Pieces
 
 PIECES = 1024  # programs that a sum over pixels is divided between
 PARTIAL_BYTES = 8 << 20  # partial rows beyond one per token and head
@@ -17,14 +18,20 @@ PARTIAL_BYTES = 8 << 20  # partial rows beyond one per token and head
 
 @dataclass(frozen=True)
 class _Call:
-    """One call, its arguments as kernels take them."""
+    """One call, its arguments as kernels take them; ``grad_y`` in backward."""
 
     given: ModulationCall
+    grad_y: Tensor | None = None
 
     @property
     def x(self) -> tuple[Any, ...]:
         """(B, 1, N, C)."""
         return rows(_map(self.given.x))
+
+    @property
+    def grad(self) -> tuple[Any, ...] | None:
+        """``grad_y`` like x."""
+        return None if self.grad_y is None else rows(_map(self.grad_y))
 
     @property
     def tokens(self) -> tuple[Any, ...]:
@@ -53,21 +60,23 @@ class _Call:
     @property
     def wide(self) -> bool:
         """Whether offsets inside a batch element need 64 bits."""
-        heads, pixels, _, _ = self.sizes
-        tensors = [self.given.x, *self.given.tokens]
-        return heads * pixels >= 2**31 or any(
+        given, (heads, pixels, channels, _) = self.given, self.sizes
+        position = None if given.position is None else given.position[None]
+        tensors = [t for t in (given.x, *given.tokens, position, self.grad_y) if t is not None]
+        # What is written may be denser than x, or less dense where x is expanded.
+        return max(heads, channels) * pixels >= 2**31 or any(
             sum((size - 1) * step for size, step in zip(t.shape[1:], t.stride()[1:], strict=True))
             >= 2**31
             for t in tensors
         )
 
-    def plan(self, tile: int) -> TilePlan:
-        return plan(*self.given.sides, tile)
+    def plan(self, tile: int) -> TileTables:
+        return TileTables(*self.given.sides, tile)
 
-    def split(self, tiles: TilePlan) -> Pieces:
+    def split(self, made: TileTables) -> Pieces:
         batch, heads, _, channels = self.given.keys.shape
         bytes_per_row = 4 * (3 * channels + 1) * batch * heads
-        return split(tiles, -(-PIECES // batch), PARTIAL_BYTES // bytes_per_row)
+        return made.split(-(-PIECES // batch), PARTIAL_BYTES // bytes_per_row)
 
     def passes(self, shared: dict[str, Any]) -> tuple[bool, ...]:
         """MANY of the launches that together take all tiles."""
@@ -80,10 +89,10 @@ class _Call:
 
         heads, _, channels, _ = self.sizes
         itemsize, tokens = self.given.x.element_size(), self.given.keys.shape[2]
-        chosen = config(step, itemsize, channels)
         offsets = self.given.layout[3]
         labels = tokens if offsets is None else offsets.shape[1] - 1
         in_heads, in_columns = columns(heads, -(-tokens // max(1, labels)))
+        chosen = config(step, itemsize, channels, in_columns)
         return shared_options(chosen, itemsize, channels) | {
             "WIDE": self.wide,
             "HEADS": in_heads,
@@ -112,7 +121,7 @@ def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Te
         statistics = lse, _channels(mean), _channels(rstd)
         made = taken.plan(shared["TILE"])
         for many in taken.passes(shared):
-            _modulate(taken, y, None, statistics, None, made, many, shared)
+            _modulate(taken, y, statistics, None, made, many, shared)
     return y, lse, mean, rstd
 
 
@@ -139,10 +148,9 @@ def _measure(x: Tensor, mean: Tensor, rstd: Tensor, eps: float, wide: bool) -> N
 def _modulate(
     call: _Call,
     y: Tensor,
-    grad_y: Tensor | None,
     statistics: tuple[Any, ...],
     delta: Tensor | None,
-    made: TilePlan,
+    made: TileTables,
     many: bool,
     shared: dict[str, Any],
 ) -> None:
@@ -151,10 +159,9 @@ def _modulate(
     tile_rows = made.tiles.shape[1]
     launch(
         modulate, made.tiles.shape[0] * tile_rows * shared["CHUNKS"],
-        call.x, rows(_map(y)), None if grad_y is None else rows(_map(grad_y)),
+        call.x, rows(_map(y)), call.grad,
         *call.tokens, *call.constants, *statistics, delta,
-        made.order, made.order.stride(0), made.narrow_order, made.narrow_order.stride(0),
-        made.tiles, tile_rows, *call.sizes, MANY=many, **shared,
+        *made.orders, made.tiles, tile_rows, *call.sizes, MANY=many, **shared,
     )  # fmt: skip
 
 
@@ -166,14 +173,13 @@ def modulation_backward(
     grad_x, *small = gradients
     if call.x.numel():
         statistics = lse.contiguous(), _channels(mean), _channels(rstd)
-        _backward(_Call(call), grad_y, statistics, grad_x, small)
+        _backward(_Call(call, grad_y), statistics, grad_x, small)
         return gradients
     return tuple(None if gradient is None else gradient.zero_() for gradient in gradients)
 
 
 def _backward(
     call: _Call,
-    grad_y: Tensor,
     statistics: tuple[Any, ...],
     grad_x: Tensor,
     small: list[Tensor | None],
@@ -183,24 +189,21 @@ def _backward(
     shared = call.config("backward")
     made = call.plan(shared["TILE"])
     parts = call.split(made)
-    grad_inner, delta = _inner(call, grad_y, statistics, grad_x, made, shared)
+    grad_inner, delta = _inner(call, statistics, grad_x, made, shared)
     batch, heads, _, channels = call.given.keys.shape
     workspace = delta.new_empty
     partial_tokens = workspace(batch, heads, parts.rows, 3, channels)
     partial_bias = workspace(batch, heads, parts.rows)
     piece_rows = parts.pieces.shape[1]
     partial_channels = workspace(batch, piece_rows, 3, channels)
-    orders = (
-        made.order, made.order.stride(0), made.narrow_order, made.narrow_order.stride(0)
-    )  # fmt: skip
-    maps = call.x, rows(_map(grad_y)), rows(_map(grad_inner))
+    maps = call.x, call.grad, rows(_map(grad_inner))
     passes = call.passes(shared)
     for many in passes:
         launch(
             backward.token_gradients, batch * piece_rows * shared["CHUNKS"],
             *maps, *call.tokens, *call.constants, *statistics, delta,
-            partial_tokens, partial_bias, partial_channels, *orders, parts.pieces, piece_rows,
-            parts.rows, *call.sizes, MANY=many, **shared,
+            partial_tokens, partial_bias, partial_channels, *made.orders, parts.pieces,
+            piece_rows, parts.rows, *call.sizes, MANY=many, **shared,
         )  # fmt: skip
     means = workspace(2, batch, channels)
     _add(call, (partial_tokens, partial_bias, partial_channels), made, parts, means, small, shared)
@@ -209,17 +212,16 @@ def _backward(
         launch(
             backward.input_gradient, batch * tile_rows * shared["CHUNKS"],
             *maps, rows(_map(grad_x)), *call.tokens, *call.constants, *statistics, delta,
-            _channels(means[0]), _channels(means[1]), *orders, made.tiles, tile_rows,
+            _channels(means[0]), _channels(means[1]), *made.orders, made.tiles, tile_rows,
             *call.sizes, MANY=many, **shared,
         )  # fmt: skip
 
 
 def _inner(
     call: _Call,
-    grad_y: Tensor,
     statistics: tuple[Any, ...],
     grad_x: Tensor,
-    made: TilePlan,
+    made: TileTables,
     shared: dict[str, Any],
 ) -> tuple[Tensor, Tensor]:
     """The gradient before the activation and ``delta`` where kernels cannot do without.
@@ -234,14 +236,14 @@ def _inner(
     delta = x.new_empty(count, dtype=torch.float32)
     for many in passes:
         if many or chunks > 1:
-            _modulate(call, grad_inner, grad_y, statistics, delta, made, many, shared)
+            _modulate(call, grad_inner, statistics, delta, made, many, shared)
     return grad_inner, delta
 
 
 def _add(
     call: _Call,
     partial: tuple[Tensor, Tensor, Tensor],
-    made: TilePlan,
+    made: TileTables,
     parts: Pieces,
     means: Tensor,
     small: list[Tensor | None],
@@ -256,7 +258,7 @@ def _add(
     block = {"BLOCK": PARTS, "CHUNK": shared["CHUNK"], "CHUNKS": shared["CHUNKS"]}
     launch(
         add_tokens, batch * heads * tokens * shared["CHUNKS"], partial[0], partial[1],
-        *of_tokens, parts.spans, made.narrow_order, made.narrow_order.stride(0),
+        *of_tokens, parts.spans, *made.orders[2:],
         tokens, parts.rows, heads, channels, **block, warps=4, stages=1,
     )  # fmt: skip
     noise_sums = None if grad_noise_scale is None else torch.empty_like(means[0])

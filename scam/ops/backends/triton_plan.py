@@ -12,6 +12,8 @@ from scam.ops.tiles import Pieces, Side
 
 MOST_LABELS = 1023  # that a program of the planning kernels can look through
 ROWS = 32  # of a table, per program
+MANY_LABELS = 255  # beyond that more rows than LEAST_ROWS would spill, and compile for 10 s
+LEAST_ROWS = 8
 
 
 _Given = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -59,8 +61,7 @@ class TileTables:
 
         batch = self.order.shape[0]
         table = self.order.new_empty(batch, self._tile_rows, 4)
-        blocks = -(-self._tile_rows // ROWS)
-        self._launch(plan.cut, batch * blocks, (table, self._tile_rows))
+        self._launch(plan.cut, self._tile_rows, (table, self._tile_rows))
         return table
 
     def split(self, pieces: int, rows: int) -> Pieces:
@@ -73,9 +74,8 @@ class TileTables:
         piece_rows = min(self._tile_rows, self._offsets[0].shape[1] + pieces)
         table = self.order.new_empty(batch, piece_rows, 5)
         spans = self.order.new_empty(batch, positions, 3)
-        blocks = -(-max(piece_rows, positions) // ROWS)
         outputs = (table, spans, piece_rows, positions, self._tile_rows)
-        self._launch(plan.split, batch * blocks, outputs, pieces, rows)
+        self._launch(plan.split, max(piece_rows, positions), outputs, pieces, rows)
         return Pieces(table, spans, positions + rows)
 
     @property
@@ -84,15 +84,17 @@ class TileTables:
         return -(-self.order.shape[1] // self.tile) + self._offsets[0].shape[1]
 
     def _launch(
-        self, kernel: object, programs: int, outputs: tuple[object, ...], *budget: int
+        self, kernel: object, rows: int, outputs: tuple[object, ...], *budget: int
     ) -> None:
         assert self._offsets is not None
         wide, narrow = self._offsets
         groups = wide.shape[1]
+        block = LEAST_ROWS if groups - 1 > MANY_LABELS else ROWS
         wide, narrow = (t if t.stride(1) == 1 else t.contiguous() for t in (wide, narrow))
         launch(
-            kernel, programs, wide, wide.stride(0), narrow, narrow.stride(0), *outputs,
+            kernel, self.order.shape[0] * -(-rows // block),
+            wide, wide.stride(0), narrow, narrow.stride(0), *outputs,
             self.order.shape[1], groups - 1, *budget,
-            TILE=self.tile, LABELS=max(2, 1 << (groups - 1).bit_length()), BLOCK=ROWS,
+            TILE=self.tile, LABELS=max(2, 1 << (groups - 1).bit_length()), BLOCK=block,
             warps=4, stages=1,
         )  # fmt: skip

@@ -147,3 +147,7 @@ void wait_copies_but(size_t pending) {
 extern "C" __attribute__((visibility("default"))) void sca_emulator_order(int order) {
   emulator::order_of_fibres = order;
 }
+
+extern "C" __attribute__((visibility("default"))) void sca_emulator_shared(int kilobytes) {
+  emulator::shared_limit = 1024 * static_cast<size_t>(kilobytes);
+}

@@ -97,6 +97,7 @@ struct Block {
 
 inline Block* block = nullptr;
 inline int order_of_fibres = 0;  // 0 ascending, 1 descending, else a seed: shuffled every round
+inline size_t shared_limit = 163 * 1024;  // bytes of a block, what sm_80 has
 
 inline void yield() {
   sca_emulator_switch(&block->fibres[block->current].stack_pointer, block->scheduler);
@@ -199,8 +200,7 @@ template <class Params>
 void run(void (*kernel)(Params), const unsigned (&grid)[3], int threads, size_t shared_bytes,
          const Params& params) {
   if (threads % WARP || threads < 1 || threads > 1024) throw std::runtime_error("bad block size");
-  if (shared_bytes > 163 * 1024)  // what sm_80 has
-    throw std::runtime_error("too much shared memory");
+  if (shared_bytes > shared_limit) throw std::runtime_error("too much shared memory");
   if (grid[1] > 65535 || grid[2] > 65535) throw std::runtime_error("grid too large");
   std::unique_ptr<char[]> stacks(new char[threads * STACK]);
   std::vector<char> shared(shared_bytes + 2 * GUARD + 16);

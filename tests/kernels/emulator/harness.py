@@ -88,7 +88,9 @@ def _build() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.emulator_order = ctypes.CDLL(str(library)).sca_emulator_order  # type: ignore[attr-defined]
+    made = ctypes.CDLL(str(library))
+    module.emulator_order = made.sca_emulator_order  # type: ignore[attr-defined]
+    module.emulator_shared = made.sca_emulator_shared  # type: ignore[attr-defined]
     library.unlink()
     return module
 
@@ -98,6 +100,11 @@ def set_order(order: int) -> None:
     _build().emulator_order(order)
 
 
+def set_shared(kilobytes: int) -> None:
+    """How much shared memory a block may have: 163 as on sm_80, 99 as on sm_86."""
+    _build().emulator_shared(kilobytes)
+
+
 def emulate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Backend ``cuda`` for tensors on the CPU, on emulated kernels; skips where that cannot be."""
     why = why_not()
@@ -105,6 +112,7 @@ def emulate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         pytest.skip(why)
     module = _build()
     set_order(0)
+    set_shared(163)
     for user in (cuda, cuda_call, cuda_modulation):
         monkeypatch.setattr(user, "load", lambda: module)
     monkeypatch.setattr(cuda, "_why_not_here", lambda problem: None)
