@@ -27,6 +27,8 @@ EXAMPLES = """\
       -- --data photos --steps 1500 --gan-from 200 --holdout 800
       two of the options for few pictures, three times each, with 800 photographs held out"""
 RESULTS = "results.json"
+Rows = dict[str, list[dict[str, Any]]]
+"""What was measured of each variant: one row per seed."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -42,17 +44,28 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(f"--only {name}: expected some of {expected}")
     results = args.out / RESULTS
     asked = {"comparison": args.comparison, "common": common}
-    if results.exists():
-        _expect_the_same(args.out, read_json(results), asked)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in wanted}
+    found = _stored(results, asked)
     for seed in args.seeds:
         for name in wanted:
             print(f"{name}, seed {seed}")
             run = args.out / f"{name}-{seed}"
             _train(run, [*common, *comparison.variants[name], "--seed", str(seed)])
-            found[name].append({"seed": seed, **_measured(run, comparison)})
+            row = {"seed": seed, **_measured(run, comparison)}
+            found = _stored(results, asked)  # another process may have added to them meanwhile
+            others = [other for other in found.get(name, []) if other["seed"] != seed]
+            found[name] = sorted([*others, row], key=lambda row: row["seed"])
             write_json(results, {**asked, "runs": found})
-    print(table(found, comparison))
+    print(table({name: found[name] for name in comparison.variants if name in found}, comparison))
+
+
+def _stored(results: Path, asked: Mapping[str, Any]) -> Rows:
+    """The rows that are there already; InputError if they are of another comparison."""
+    if not results.exists():
+        return {}
+    there = read_json(results)
+    _expect_the_same(results.parent, there, asked)
+    runs: Rows = there["runs"]
+    return runs
 
 
 def _expect_the_same(out: Path, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -84,8 +97,7 @@ def _cell(values: Sequence[float]) -> str:
 def _train(run: Path, arguments: list[str]) -> None:
     """Begin, go on or leave alone; what a run began with it keeps."""
     config, folder = run / "config.json", RunFolder(run, {})
-    if folder.newest() is None:
-        folder.discard()  # it was stopped before its first checkpoint
+    if not config.exists():
         begun = time.perf_counter()
         train.main([*arguments, "--out", str(run)])
         write_json(run / "seconds.json", {"seconds": time.perf_counter() - begun})

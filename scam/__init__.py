@@ -5,9 +5,14 @@ import importlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scam.version import __version__
+
+if TYPE_CHECKING:
+    from scam import data, editing, models, nn, ops
+    from scam.checkpoint import load
+    from scam.models import Scam
 
 # PyTorch's OpenMP threads wait for each other by spinning. On a machine with other work, two
 # threads that share a core spin against each other: a training step was measured at 14 s in place
@@ -32,3 +37,7 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return importlib.import_module(f"scam.{name}")
     raise AttributeError(f"module 'scam' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

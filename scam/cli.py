@@ -46,6 +46,8 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
         print(f"{prog}: {stopped}", file=sys.stderr)
         sys.exit(143)
     except PeerExited as peer:
+        if peer.cause:
+            print(f"{prog}: error: {peer.cause}", file=sys.stderr)
         sys.exit(peer.status)
     except BrokenPipeError:
         # `... | head` has read enough; without this Python complains once more while it exits.

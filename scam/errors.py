@@ -20,9 +20,13 @@ class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for
 class PeerExited(Exception):  # noqa: N818  # what went wrong did so in another process
     """This process of several ends because another one does, which says why.
 
-    Commands print nothing and leave with ``status``.
+    Commands leave with ``status``, and print nothing but the ``cause`` where there is one: what
+    broke the connection, known to the main process alone.
     """
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"another process of this run has ended (status {status})")
+    def __init__(self, status: int, cause: str = "") -> None:
+        super().__init__(
+            f"another process of this run has ended (status {status}) {cause}".strip()
+        )
         self.status = status
+        self.cause = cause

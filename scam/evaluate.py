@@ -21,7 +21,7 @@ from scam.evaluation.report import (
 )
 from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
-from scam.files import free_folder
+from scam.files import expect_writable, free_folder
 
 PROG = "python -m scam.evaluate"
 EXAMPLES = """\
@@ -41,17 +41,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _options(args)
     setup = open_setup(options)
     out: Path | None = args.out
+    base = Path("evaluation") if setup.run is None else setup.run / "evaluation"
     if out is not None:
         expect_unused(out)
+    expect_writable((out or base) / REPORT)
     print(_heading(setup.facts))
-    meters, known = build_meters(setup)
+    rows = measure(setup, *build_meters(setup))
+    # Files at the end, the report first: who is interrupted leaves none.
     if out is None:
-        base = Path("evaluation") if setup.run is None else setup.run / "evaluation"
         out = free_folder(base / setup.checkpoint.path.name)
+    write_report(out, setup.facts, rows)
     write_pairs(out, setup.stems, setup.donors)
     write_sheet(out, setup.some(_SHEET_ROWS))
-    rows = measure(setup, meters, known)
-    write_report(out, setup.facts, rows)
     print(render(rows))
     print(f"sheet: {out / SHEET}\nreport: {out / REPORT}")
 
@@ -69,7 +70,7 @@ def _heading(facts: dict[str, Any]) -> str:
 def _options(args: argparse.Namespace) -> EvaluationOptions:
     """What was typed; ``--out`` is the command's own."""
     given = {name: value for name, value in vars(args).items() if name != "out"}
-    given["metrics"] = tuple(args.metrics.split(","))
+    given["metrics"] = tuple(name.strip() for name in args.metrics.split(","))
     given["background_labels"] = tuple(args.background_labels)
     return EvaluationOptions(**given)
 
@@ -91,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of pairs and edits (default: 0)")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="an earlier pairs.json")
     parser.add_argument("--batch-size", type=int, default=8, help="default: 8")
+    parser.add_argument(
+        "--workers", type=int, default=4, help="processes that read pictures (default: 4)"
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     parser.add_argument(
         "--last-weights", action="store_true", help="of the last step, not their average"
@@ -108,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--merge", help="idesigner, body, or a JSON file that merges labels")
     data.add_argument("--ignore-label", type=int, help="label value that means: no label")
     data.add_argument("--label-set", help=f"what the labels on disk are: {', '.join(LABEL_SETS)}")
-    data.add_argument("--holdout", type=int, help="pictures to measure on, where no val/ says")
+    data.add_argument("--holdout", type=int, help="pictures of other --data to measure on")
     data.add_argument("--max-pictures", type=int, metavar="N", help="measure on N of them")
     data.add_argument(
         "--reference-pictures", type=int, metavar="N", help="N of train to compare with"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scam import cli
 from scam.errors import InputError
-from scam.files import folder_aside
+from scam.files import expect_writable, folder_aside
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = Path(args.out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"--out {out} exists: expected a new or empty folder")
+    if not out.exists():
+        expect_writable(out)
     import torch
 
     from scam.checkpoint import load_checkpoint

@@ -11,8 +11,7 @@ from PIL import Image
 
 from scam import cli
 from scam.checkpoint import Checkpoint, load_checkpoint
-from scam.data.convert import evenly
-from scam.data.parallel import spread
+from scam.data.subset import evenly
 from scam.editing.latents import mean
 from scam.editing.naming import naming
 from scam.editing.paste import Pixels
@@ -22,6 +21,7 @@ from scam.editing.styles import SUFFIX, Style, fingerprint, read_style, save_sty
 from scam.errors import InputError
 from scam.files import expect_writable, sweep
 from scam.models.latents import Latents
+from scam.progress import progress
 from scam.words import counted
 
 PROG = "python -m scam.styles"
@@ -116,10 +116,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"add": add, "mean": aver
 
 
 def _encoded(folder: Folder, stems: Sequence[str], checkpoint: Checkpoint) -> Iterator[Latents]:
-    def one(stem: str) -> Latents:
-        return encode(folder.load(stem), checkpoint)
-
-    return spread(one, stems, workers=1, what="mean")
+    with progress("mean", len(stems)) as bar:
+        for stem in stems:
+            yield encode(folder.load(stem), checkpoint)
+            bar.update()
 
 
 @torch.no_grad()

@@ -50,7 +50,7 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
             job = _job(folder, sources, device, world)
             sheet = train(job, resume=resume, heading=_heading(job))
         except (InputError, PeerExited):
-            if world.is_main and not resume and folder.newest() is None:
+            if world.is_main and not resume and not folder.has_steps():
                 folder.discard()
             raise
         if world.is_main:
@@ -67,7 +67,7 @@ def _prepare(
             raise InputError("--resume: name the run to continue with --out")
         if Path(out).is_dir():
             stack.enter_context(locked(out))
-        folder = RunFolder.create(out, settings, resume=True, may_change=MAY_CHANGE)
+        folder = RunFolder.resume(out, settings, MAY_CHANGE)
         sources = open_sources(folder.config.get("data", {}))
         check_labels(folder, sources[0])
         return folder, sources
@@ -76,25 +76,25 @@ def _prepare(
     settings = complete(settings, sources[0])
     path = Path(out) if out else _free_folder(Path("runs") / Path(settings["data"]["data"]).name)
     stack.enter_context(locked(path))
-    return RunFolder.create(path, settings), sources
+    return RunFolder.start(path, settings), sources
 
 
 def _job(folder: RunFolder, sources: Sources, device: "torch.device", world: World) -> Job:
     """Everything the run works on."""
-    model = ModelConfig.from_dict(folder.config.get("model", {}))
+    config = ModelConfig.from_dict(folder.config.get("model", {}))
     options = TrainOptions.from_dict(folder.config.get("training", {}))
     train_source, val_source = sources
-    train_data = PairDataset(train_source, model.size, flip=options.flip)
-    val_data = PairDataset(val_source, model.size)
-    return Job(folder, model, options, train_data, val_data, device, world)
+    train_data = PairDataset(train_source, config.size, flip=options.flip)
+    val_data = PairDataset(val_source, config.size)
+    return Job(folder, config, options, train_data, val_data, device, world)
 
 
 def _heading(job: Job) -> str:
     """What the run works on."""
-    model, options, world = job.model, job.options, job.world
+    config, options, world = job.config, job.options, job.world
     lines = [
         f"{len(job.train)} training and {len(job.held_out)} held-out pictures, "
-        f"{model.num_labels} labels, {model.size[0]}x{model.size[1]} px, "
+        f"{config.num_labels} labels, {config.size[0]}x{config.size[1]} px, "
         f"perceptual loss {options.perceptual}, "
         f"{'fused' if options.fused_sca else 'dense'} attention, {job.device}"
         f"{f', {world.size} processes' if world.size > 1 else ''}",

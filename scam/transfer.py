@@ -54,13 +54,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"--background {args.background[0]}: is a style, expected a picture")
     pose = args.pose if args.pose_labels is None else Path(args.pose_labels)
     editor = Editor(checkpoint, settings, donors, pose)
-    many = [source for source in (subject, *others, background) if isinstance(source, Folder)]
-    if many:
+    single = [other for other in others if not isinstance(other, Folder)]
+    if isinstance(background, Folder) or isinstance(subject, Folder) or len(single) < len(others):
         _edit_folder(args, editor, subject, background, others)
-        return
-    assert isinstance(background, Picture)
-    one = [source for source in (subject, *others) if not isinstance(source, Folder | None)]
-    _edit_picture(args, editor, None if subject is None else one.pop(0), background, one)
+    else:
+        _edit_picture(args, editor, subject, background, single)
 
 
 def _open(finder: Finder, flag: str, words: list[str]) -> batch.Source:
@@ -141,14 +139,16 @@ def _edit_folder(
         raise InputError(f"--out {out}: expected a folder, since a folder of pictures is given")
     if args.sheet is not None:
         raise InputError(f"--sheet {args.sheet}: expected single pictures, not a folder of them")
-    taken = [*([] if subject is None else [subject]), *others]
-    plan = batch.make_plan(background, taken, args.pairs)
+    given = others if subject is None else [subject, *others]
+    plan = batch.make_plan(background, given, args.pairs)
     batch.open_out(out, _record(args, editor, background, subject, others, plan))
 
     def make(name: str) -> Edited:
-        pictures = [plan.other(source, name) for source in taken]
-        whose = None if subject is None else pictures.pop(0)
-        return editor(plan.background(background, name), whose, pictures)
+        return editor(
+            plan.background(background, name),
+            None if subject is None else plan.other(subject, name),
+            [plan.other(other, name) for other in others],
+        )
 
     count, notes = batch.run(out, plan.names, make)
     _print_notes(notes)
@@ -184,9 +184,9 @@ def _record(
     read = {"--background": background, "--subject": subject, "--pose-labels": editor.given_pose}
     for donor, other in zip(editor.donors, others, strict=True):
         read[f"--donor {donor.text}"] = other
-    for flag, found in read.items():
-        if not isinstance(found, Folder | None):
-            record[f"content of {flag}"] = digest(found)
+    for flag, content in read.items():
+        if not isinstance(content, Folder | None):
+            record[f"content of {flag}"] = digest(content)
     if args.pairs is not None:
         record["content of --pairs"] = plan.digest
     return record

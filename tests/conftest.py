@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One seed for every test; hypothesis repeats the same examples unless told otherwise."""
 
+from pathlib import Path
+
 import hypothesis
 import pytest
 import torch
@@ -14,3 +16,17 @@ hypothesis.settings.load_profile("ci")  # --hypothesis-profile=nightly looks fur
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in torch-fidelity's format."""
+    theirs = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(torch.nn.Module, "load_state_dict", lambda *_: None)
+        network = theirs.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.save(network.state_dict(), path)
+    return path

@@ -6,7 +6,7 @@ from pathlib import Path
 from scam.data.check import FolderReport, check_folder
 from scam.data.dataset import Batch, Item, PairDataset, batch_keys, batches
 from scam.data.folder import FolderPairs
-from scam.data.labels import LABEL_SETS, MERGES, LabelSet, Merge, label_set, read_merge
+from scam.data.labels import LABEL_SETS, MERGES, LabelSet, Merge, find_label_set, read_merge
 from scam.data.mannequins import Mannequins
 from scam.data.picture import colorize, palette, read_image, read_label_png, save_label_png
 from scam.data.source import PairSource
@@ -30,7 +30,7 @@ __all__ = [
     "batches",
     "check_folder",
     "colorize",
-    "label_set",
+    "find_label_set",
     "open_source",
     "palette",
     "read_image",

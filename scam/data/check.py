@@ -16,8 +16,8 @@ from scam.data.folder import MOST_SCANNED, NO_LABEL, named_labels
 from scam.data.labels import LabelSet
 from scam.data.pairs import (
     SPLITS,
+    BadFile,
     Pair,
-    Problem,
     assign_splits,
     expect_equal_sizes,
     list_pairs,
@@ -45,7 +45,8 @@ class FolderReport:
 
     pairs: photographs with a map, usable or not. splits: usable pairs of train, val and test;
     held_out: val is a part of train's folder. named: whether the labels have names.
-    unlabelled: pixels with the ignore label. sizes: (height, width) of the smallest, the most
+    unlabelled: pixels with the ignore label. turned: photographs with an EXIF orientation other
+    than 1, which are turned upright. sizes: (height, width) of the smallest, the most
     frequent and the largest pair, and how many different ones there are. bad: every problem.
     """
 
@@ -56,9 +57,10 @@ class FolderReport:
     named: bool
     labels: tuple[LabelCount, ...]
     unlabelled: int
+    turned: int
     sizes: dict[str, tuple[int, int]]
     num_sizes: int
-    bad: tuple[Problem, ...]
+    bad: tuple[BadFile, ...]
 
     @property
     def pixels(self) -> int:
@@ -84,6 +86,7 @@ class FolderReport:
             "labels_named": self.named,
             "pixels": self.pixels,
             "unlabelled_pixels": self.unlabelled,
+            "turned_by_exif": self.turned,
             "sizes": {name: list(size) for name, size in self.sizes.items()},
             "num_sizes": self.num_sizes,
             "bad": [{"file": file, "problem": text} for file, text in self.bad_lines()],
@@ -136,6 +139,7 @@ def check_folder(
         unlabelled=0
         if ignore_label is None
         else sum(found.pixels.get(ignore_label, 0) for found in good.values()),
+        turned=sum(found.turned for found in good.values()),
         sizes=_sizes(sizes),
         num_sizes=len(sizes),
         bad=tuple(bad),
@@ -144,22 +148,25 @@ def check_folder(
 
 @dataclass(frozen=True)
 class _Seen:
-    """One pair: pixels per value of its map, size (height, width), the photograph's digest."""
+    """One pair: pixels per value of its map, size (height, width), the photograph's digest, and
+    whether EXIF turns it.
+    """
 
     pixels: dict[int, int]
     size: tuple[int, int]
     digest: bytes
-    problems: tuple[Problem, ...]
+    turned: bool
+    problems: tuple[BadFile, ...]
 
 
 def _look(pair: Pair) -> _Seen:
-    problems, pixels, size, digest = [], {}, (0, 0), b""
+    problems, pixels, size, digest, orientation = [], {}, (0, 0), b"", 1
     picture = None
     try:
         picture, orientation = read_image(pair.image)
         digest = hashlib.blake2b(pair.image.read_bytes(), digest_size=16).digest()
     except InputError as error:
-        problems.append(Problem.of(error, pair.image))
+        problems.append(BadFile.of(error, pair.image))
     try:
         values = read_label_png(pair.labels)
         size = values.shape[0], values.shape[1]
@@ -168,8 +175,8 @@ def _look(pair: Pair) -> _Seen:
         if picture is not None:
             expect_equal_sizes(pair.image, picture, orientation, pair.labels, values)
     except InputError as error:
-        problems.append(Problem.of(error, pair.labels))
-    return _Seen(pixels, size, digest, tuple(problems))
+        problems.append(BadFile.of(error, pair.labels))
+    return _Seen(pixels, size, digest, orientation > 1, tuple(problems))
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ class _Known:
         expected = f"labels 0, 1, 2, ...{also}; name them in labels.txt, or give --ignore-label"
         return cls(MOST_SCANNED, NO_LABEL if highest == NO_LABEL else None, ignore, expected)
 
-    def problems(self, pair: Pair, found: _Seen) -> list[Problem]:
+    def problems(self, pair: Pair, found: _Seen) -> list[BadFile]:
         wrong = [
             f"{value} ({count} pixels)"
             for value, count in found.pixels.items()
@@ -202,12 +209,12 @@ class _Known:
             return []
         more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
         text = f"holds {', '.join(wrong[:5])}{more}, expected {self.expected}"
-        return [Problem(pair.labels, text)]
+        return [BadFile(pair.labels, text)]
 
 
-def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[Problem]]:
+def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[BadFile]]:
     folders: dict[str | None, list[Pair]] = {}
-    bad: list[Problem] = []
+    bad: list[BadFile] = []
     for split in split_folders(root):
         folder = root / (split or "")
         try:
@@ -217,7 +224,7 @@ def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[P
                 raise
             images = folder / "images"
             named = images if str(error).startswith(f"{images}: ") else folder / labels
-            bad.append(Problem.of(error, named))
+            bad.append(BadFile.of(error, named))
             folders[split] = []
             continue
         folders[split] = listing.pairs
@@ -225,7 +232,7 @@ def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[P
     return folders, bad
 
 
-def _in_two_splits(splits: dict[str, list[Pair]], seen: dict[Pair, _Seen]) -> list[Problem]:
+def _in_two_splits(splits: dict[str, list[Pair]], seen: dict[Pair, _Seen]) -> list[BadFile]:
     """A photograph to learn from must not be one to measure on."""
     first: dict[bytes, tuple[str, Path]] = {}
     problems = []
@@ -236,7 +243,7 @@ def _in_two_splits(splits: dict[str, list[Pair]], seen: dict[Pair, _Seen]) -> li
             other, path = first.setdefault(digest, (split, pair.image))
             if other != split:
                 text = f"is in {split} and, as {path}, in {other}, expected in one of them"
-                problems.append(Problem(pair.image, text))
+                problems.append(BadFile(pair.image, text))
     return problems
 
 

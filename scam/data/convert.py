@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a network's pictures to those of a file, and some out of many."""
+"""From a network's pictures to those of a file."""
 
 from torch import Tensor
 
@@ -8,9 +8,3 @@ def to_uint8(pictures: Tensor) -> Tensor:
     """Any shape, floating, in [-1, 1] -> uint8, rounded as a saved picture is; nan is mid-grey."""
     levels = (pictures.detach().float().nan_to_num(0.0).clamp(-1, 1) + 1) * 127.5
     return levels.round().byte()
-
-
-def evenly(length: int, count: int) -> list[int]:
-    """At most ``count`` indices spread evenly over ``range(length)``, ascending."""
-    count = min(length, count)
-    return [i * length // count for i in range(count)]

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """From pairs to training batches that depend on a seed and a step, and on nothing else."""
 
+import itertools
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from scam.data.source import Image, LabelMap, PairSource
 from scam.errors import InputError
@@ -121,21 +122,6 @@ def batch_keys(length: int, batch_size: int, *, seed: int, step: int) -> list[Ke
     return keys
 
 
-class _Batches(Sampler[list[Key]]):
-    def __init__(
-        self, length: int, batch_size: int, seed: int, start_step: int, places: Sequence[int]
-    ) -> None:
-        self.length, self.batch_size, self.places = length, batch_size, places
-        self.seed, self.start_step = seed, start_step
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        step = self.start_step
-        while True:
-            keys = batch_keys(self.length, self.batch_size, seed=self.seed, step=step)
-            yield [keys[place] for place in self.places]
-            step += 1
-
-
 def batches(
     dataset: PairDataset,
     batch_size: int,
@@ -162,20 +148,65 @@ def batches(
         if value < 0:
             raise ValueError(f"{name} is {value}, expected 0 or more")
     places = range(batch_size) if places is None else places
-    sampler = _Batches(len(dataset), batch_size, seed, start_step, places)
-    if workers == 0:
-        here = (default_collate([dataset[key] for key in keys]) for keys in sampler)
-        return map(_pinned, here) if pin else here
-    # Its own generator: without one the loader draws a seed from torch's global state.
-    loader: DataLoader[Item] = DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        num_workers=workers,
-        pin_memory=pin,
-        generator=torch.Generator(),
-        worker_init_fn=_obey_parent_only,
+    keys_of = (
+        batch_keys(len(dataset), batch_size, seed=seed, step=step)
+        for step in itertools.count(start_step)
     )
-    return _in_one_line(loader)
+    return _load_batches(dataset, ([keys[i] for i in places] for keys in keys_of), workers, pin)
+
+
+def in_order(
+    dataset: PairDataset,
+    batch_size: int,
+    indices: Iterable[int] | None = None,
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images (B, 3, H, W) and label maps (B, H, W) of pairs in the order given, unflipped.
+
+    indices: which pairs, all by default; B is ``batch_size`` but for the last batch. workers:
+    processes that read them (0: this one). InputError for a pair that cannot be used.
+    """
+    wanted = list(range(len(dataset)) if indices is None else indices)
+    parts = [wanted[start : start + batch_size] for start in range(0, len(wanted), batch_size)]
+    for batch in _load_batches(dataset, parts, min(workers, len(parts))):
+        yield batch["image"], batch["labels"]
+
+
+def _load_batches(
+    dataset: PairDataset, keys: Iterable[Sequence[Key | int]], workers: int, pin: bool = False
+) -> Iterator[Batch]:
+    read = _Reader(dataset)
+    found: Iterable[Batch | InputError] = map(read.__getitem__, keys)
+    if workers > 0:
+        # Its own generator: without one the loader draws a seed from torch's global state.
+        found = DataLoader(
+            read,
+            batch_size=None,
+            sampler=keys,
+            num_workers=workers,
+            pin_memory=pin,
+            generator=torch.Generator(),
+            worker_init_fn=_obey_parent_only,
+        )
+    for batch in found:
+        if isinstance(batch, InputError):
+            raise batch
+        yield _pinned(batch) if pin and workers == 0 else batch
+
+
+class _Reader(Dataset[Batch | InputError]):
+    """Whole batches. What a user did wrong is returned: raised in a worker, the loader would
+    bury it in a traceback."""
+
+    def __init__(self, dataset: PairDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, keys: Sequence[Key | int]) -> Batch | InputError:
+        try:
+            batch: Batch = default_collate([self._dataset[key] for key in keys])
+        except InputError as error:
+            return error
+        return batch
 
 
 def _pinned(batch: Batch) -> Batch:
@@ -198,12 +229,3 @@ def _await_parent(parent: int) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
-
-
-def _in_one_line(loader: DataLoader[Item]) -> Iterator[Batch]:
-    try:
-        yield from loader
-    except InputError as error:
-        # The loader has put the worker's traceback into the message; its last line is ours.
-        message = str(error).strip().splitlines()[-1].partition("InputError: ")[2]
-        raise InputError(message or str(error)) from None

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PIL_Image
 
-from scam.data.labels import LabelSet, Merge, read_label_names, read_merge
-from scam.data.labels import label_set as find_label_set
+from scam.data.labels import LabelSet, Merge, find_label_set, read_label_names, read_merge
 from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
 from scam.data.picture import read_label_png
 from scam.data.source import Image, LabelMap
@@ -24,7 +23,8 @@ NO_LABEL = 255
 class FolderPairs:
     """Pairs in ``root/images`` and ``root/<labels>``, or in ``root/{train,val,test}`` likewise.
 
-    root: the data set's folder. split: ``train``, ``val``, ``test`` or None for all pairs;
+    root: the data set's folder. split: ``train``, ``val``, ``test`` or None for all pairs (train
+    and val never read the folder test, so that it may lack label maps);
     without a val folder, val is a fixed hold-out of ``holdout`` of the other training pictures
     (default a tenth, 1 to 60) chosen by a hash of the stem. labels: name of the label folder.
     merge: ``idesigner``, ``body`` or a JSON file (see :func:`~scam.data.labels.read_merge`).
@@ -57,18 +57,20 @@ class FolderPairs:
         for name, value, low, high in (
             ("ignore_label", ignore_label, 0, NUM_VALUES - 1),
             ("num_labels", num_labels, 1, NUM_VALUES),
-            ("holdout", holdout, 0, None),
+            ("holdout", holdout, 1, None),
         ):
             if value is not None and (value < low or (high is not None and value > high)):
                 bound = f"{low} or more" if high is None else f"{low} .. {high}"
                 raise InputError(f"{name} is {value}, expected {bound}")
         self.ignore_label = ignore_label
-        everything = {
-            name: find_pairs(self.root / (name or ""), labels) for name in split_folders(self.root)
+        folders = {
+            name: find_pairs(self.root / (name or ""), labels)
+            for name in split_folders(self.root)
+            if split is None or (name == "test") == (split == "test")
         }
-        self.pairs = _choose(self.root, everything, split, holdout)
+        self.pairs = _choose(self.root, folders, split, holdout)
         named = named_labels(self.root, labels, label_set, ignore_label)
-        source, merged = self._read_labels(named, merge, num_labels, everything)
+        source, merged = self._read_labels(named, merge, num_labels, labels, split)
         self.label_set = source if merged is None else merged.label_set
         self.label_values = LabelValues.build(len(source), merged, ignore_label)
 
@@ -98,7 +100,8 @@ class FolderPairs:
         named: LabelSet | None,
         merge: str | None,
         num_labels: int | None,
-        everything: dict[str | None, list[Pair]],
+        labels: str,
+        split: str | None,
     ) -> tuple[LabelSet, Merge | None]:
         if named is not None:
             if num_labels not in (None, len(named)):
@@ -109,12 +112,20 @@ class FolderPairs:
         if num_labels is None and merge not in (None, "body"):
             num_labels = read_merge(str(merge)).num_source
         if num_labels is None:
-            maps = [pair.labels for pairs in everything.values() for pair in pairs]
-            num_labels = self._scan(maps)
+            num_labels = self._scan(labels, split)
         source = named or LabelSet.numbered(self.root.name, num_labels)
         return source, None if merge is None else read_merge(merge, num_labels)
 
-    def _scan(self, maps: list[Path]) -> int:
+    def _scan(self, labels: str, split: str | None) -> int:
+        """How many labels there are; for any split those that training meets."""
+        folders = split_folders(self.root)
+        if split is not None:
+            folders = [name for name in folders if name != "test"] or folders
+        maps = [
+            pair.labels
+            for name in folders
+            for pair in find_pairs(self.root / (name or ""), labels)
+        ]
         highest, path = _highest_label(
             tuple((path, path.stat().st_mtime_ns) for path in maps), self.ignore_label
         )
@@ -140,13 +151,13 @@ def named_labels(
 
 
 def _choose(
-    root: Path, everything: dict[str | None, list[Pair]], split: str | None, holdout: int | None
+    root: Path, folders: dict[str | None, list[Pair]], split: str | None, holdout: int | None
 ) -> list[Pair]:
-    if "val" in everything and holdout is not None:
+    if "val" in folders and holdout is not None:
         raise InputError(f"holdout is {holdout}, but {root} has its own val folder")
     if split is None:
-        return [pair for pairs in everything.values() for pair in pairs]
-    splits = assign_splits(everything, holdout)
+        return [pair for pairs in folders.values() for pair in pairs]
+    splits = assign_splits(folders, holdout)
     if split not in splits:
         raise InputError(f"{root / split}: no such folder, though {split!r} is asked for")
     if not splits[split]:

@@ -113,7 +113,7 @@ LABEL_SETS: dict[str, LabelSet] = {
 }
 
 
-def label_set(name: str) -> LabelSet:
+def find_label_set(name: str) -> LabelSet:
     """Return the named label set; InputError lists the known names."""
     try:
         return LABEL_SETS[name]
@@ -225,7 +225,8 @@ def _read_merge_file(path: Path, num_source: int | None) -> Merge:
 def read_label_names(path: Path, ignore_label: int | None = None) -> LabelSet:
     """Read lines ``id name``: the ids 0 .. n - 1, each once, in any order.
 
-    Blank lines are skipped, and so is the line of ``ignore_label``. InputError for anything else.
+    Blank lines, those that begin with ``#`` and the line of ``ignore_label`` are skipped.
+    InputError for anything else.
     """
     found: dict[int, str] = {}
     try:
@@ -233,7 +234,7 @@ def read_label_names(path: Path, ignore_label: int | None = None) -> LabelSet:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
         first, _, name = line.strip().partition(" ")
         if not first.isdecimal() or not name.strip():

@@ -29,7 +29,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Problem:
+class BadFile:
     """A file that cannot be used, and why: the value found and what was expected."""
 
     file: Path
@@ -39,7 +39,7 @@ class Problem:
         return f"{self.file}: {self.text}"
 
     @classmethod
-    def of(cls, error: InputError, file: Path) -> "Problem":
+    def of(cls, error: InputError, file: Path) -> "BadFile":
         """What ``error`` says about ``file``, whose name need not be said twice."""
         return cls(file, str(error).removeprefix(f"{file}: "))
 
@@ -49,8 +49,8 @@ class Listing:
     """The files of an image and a label folder: pairs, files alone, and stems met twice."""
 
     pairs: list[Pair]
-    alone: list[Problem]
-    twice: list[Problem]
+    alone: list[BadFile]
+    twice: list[BadFile]
 
 
 def list_pairs(
@@ -64,7 +64,7 @@ def list_pairs(
     maps, maps_twice = _by_stem(labels, label_suffixes)
     pairs = [Pair(stem, photos[stem], maps[stem]) for stem in sorted(photos.keys() & maps.keys())]
     alone = [
-        Problem(found[stem], f"has no partner {other / stem}{suffix}")
+        BadFile(found[stem], f"has no partner {other / stem}{suffix}")
         for found, partners, other, suffix in (
             (photos, maps, labels, label_suffixes[0]),
             (maps, photos, images, ".*"),
@@ -74,7 +74,7 @@ def list_pairs(
     return Listing(pairs, alone, photos_twice + maps_twice)
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> tuple[dict[str, Path], list[Problem]]:
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> tuple[dict[str, Path], list[BadFile]]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected one with {'/'.join(suffixes)} files")
     found: dict[str, Path] = {}
@@ -85,7 +85,7 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> tuple[dict[str, Path], li
         first = found.setdefault(path.stem, path)
         if first is not path:
             text = f"has the same stem as {first.name}, expected one file for each"
-            twice.append(Problem(path, text))
+            twice.append(BadFile(path, text))
     if not found:
         raise InputError(f"{folder}: holds no {'/'.join(suffixes)} files")
     return found, twice
@@ -153,8 +153,17 @@ def hold_out(stems: Iterable[str], count: int | None) -> set[str]:
 
 
 def split_folders(root: Path) -> list[str | None]:
-    """Names of the split folders in ``root``; [None] if its pairs lie in ``root`` itself."""
-    return [split for split in SPLITS if (root / split).is_dir()] or [None]
+    """Names of the split folders in ``root``; [None] if its pairs lie in ``root`` itself.
+
+    InputError if both are there: pictures beside the split folders would be read by nobody.
+    """
+    splits = [split for split in SPLITS if (root / split).is_dir()]
+    if splits and (root / "images").is_dir():
+        raise InputError(
+            f"{root / 'images'}: lies beside {', '.join(f'{split}/' for split in splits)}, "
+            f"expected it in {splits[0]}/ or no such folders"
+        )
+    return [*splits] or [None]
 
 
 def assign_splits(

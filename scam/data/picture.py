@@ -59,6 +59,19 @@ def read_image(path: Path) -> tuple[Image.Image, int]:
     return picture.convert("RGB"), orientation
 
 
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read a black and white picture as bool (H, W): true where it is not black.
+
+    InputError naming the file if it is missing, truncated, no picture, or partly transparent.
+    """
+    picture, _ = _open(path)
+    if picture.has_transparency_data:
+        opacity = np.asarray(picture.convert("RGBA"))[..., 3]
+        if opacity.min(initial=255) < 255:
+            raise InputError(f"{path}: is partly transparent, expected a mask in black and white")
+    return np.asarray(picture.convert("L")) > 0
+
+
 def read_label_png(path: Path) -> NDArray[np.int32]:
     """Read an index map as int32 (H, W): grey png of 1 to 16 bits, or palette png (its indices).
 

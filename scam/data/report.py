@@ -38,6 +38,11 @@ def _head(report: FolderReport) -> list[str]:
                 f"sizes (height x width): {low} to {high}, most often {usual}, "
                 f"{report.num_sizes} different"
             )
+    if report.turned:
+        lines.append(
+            f"turned upright by their EXIF orientation: {counted(report.turned, 'photograph')}; "
+            "their label maps must be upright too"
+        )
     return [*lines, f"{len(report.labels)} labels" + ("" if report.named else _unnamed(report))]
 
 

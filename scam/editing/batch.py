@@ -10,7 +10,6 @@ from typing import Any
 
 from PIL import Image
 
-from scam.data.parallel import spread
 from scam.editing.edit import Edited
 from scam.editing.naming import naming
 from scam.editing.pictures import Picture
@@ -18,6 +17,7 @@ from scam.editing.sources import Folder
 from scam.editing.styles import Style
 from scam.errors import InputError
 from scam.files import read_json, sweep, write_aside, write_json
+from scam.progress import progress
 
 RECORD = "transfer.json"
 Source = Picture | Style | Folder
@@ -110,16 +110,14 @@ def run(out: Path, names: Sequence[str], make: Callable[[str], Edited]) -> tuple
     """
     todo = [name for name in names if not (out / f"{name}.png").is_file()]
     notes: list[str] = []
-
-    def work(name: str) -> None:
-        try:
-            edited = make(name)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
-        with write_aside(out / f"{name}.png") as file:
-            Image.fromarray(edited.pixels).save(file, format="PNG")
-        notes.extend(f"{name}: {note}" for note in edited.notes)
-
-    for _ in spread(work, todo, workers=1, what="transfer"):
-        pass
+    with progress("transfer", len(todo)) as bar:
+        for name in todo:
+            try:
+                edited = make(name)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+            with write_aside(out / f"{name}.png") as file:
+                Image.fromarray(edited.pixels).save(file, format="PNG")
+            notes.extend(f"{name}: {note}" for note in edited.notes)
+            bar.update()
     return len(todo), notes

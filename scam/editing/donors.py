@@ -40,14 +40,14 @@ def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
         raise InputError(f"--donor {text}: expected {FORM}")
     token_labels = checkpoint.model.token_labels
     share = token_labels.new_zeros(len(token_labels)).float()
-    found = []
+    touched = []
     for word in labels.split(","):
         with naming(f"--donor {text}"):
             label, latent = _part(word, checkpoint)
             mine = shares(token_labels, label, latent, 1.0 if weight is None else weight)
         share = mine.where(mine > 0, share)
-        found.append(label)
-    return Donor(text, tuple(dict.fromkeys(found)), share, picture)
+        touched.append(label)
+    return Donor(text, tuple(dict.fromkeys(touched)), share, picture)
 
 
 def _part(word: str, checkpoint: Checkpoint) -> tuple[int, int | None]:

@@ -19,6 +19,7 @@ from scam.models.latents import Latents
 
 Pose = Literal["background", "subject"] | Path
 """Whose label map is painted, or the file it is in."""
+_Encoded = dict[int, tuple[Picture | Style, Latents]]
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Editor:
     settings: Settings
     donors: Sequence[Donor] = ()
     pose: Pose = "background"
-    _encoded: dict[int, tuple[Picture | Style, Latents]] = field(default_factory=dict, init=False)
+    _encoded: _Encoded = field(default_factory=dict, init=False)
     _pose_labels: LabelMap | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -65,21 +66,24 @@ class Editor:
         others: Sequence[Picture | Style],
     ) -> Edited:
         """Mix, paint, paste; ``others`` are the donors' pictures. See :func:`edit`."""
-        pictures = [background, *([] if subject is None else [subject]), *others]
-        known, self._encoded = self._encoded, {}
-        for picture in pictures:
-            # Whoever was in the last edit too is at hand; nobody else is kept.
-            fresh = id(picture) not in known
-            latents = encode(picture, self.checkpoint) if fresh else known[id(picture)][1]
-            self._encoded[id(picture)] = picture, latents
-        codes = [self._encoded[id(picture)][1] for picture in pictures]
-        given = codes[len(codes) - len(others) :]
+        # Whoever was in the last edit too is at hand; nobody else is kept.
+        last, self._encoded = self._encoded, {}
         return edit(
             self.checkpoint,
             self.settings,
-            (background, codes[0]),
-            None if subject is None else codes[1],
-            list(zip(self.donors, given, strict=True)),
+            (background, self._latents(background, last)),
+            None if subject is None else self._latents(subject, last),
+            [
+                (donor, self._latents(other, last))
+                for donor, other in zip(self.donors, others, strict=True)
+            ],
             self.pose_of(background, subject),
             "--subject" if subject is None else f"--subject {subject.name}",
         )
+
+    def _latents(self, source: Picture | Style, last: _Encoded) -> Latents:
+        known = self._encoded.get(id(source)) or last.get(id(source))
+        latents = encode(source, self.checkpoint) if known is None else known[1]
+        # The source itself is kept too: its id is its own only while it lives.
+        self._encoded[id(source)] = source, latents
+        return latents

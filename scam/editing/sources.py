@@ -101,7 +101,7 @@ class Finder:
             return None
         self._used.add("labels")
         with naming(_argument(flag, words)):
-            pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._labels or "labels")}
+            pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._label_folder)}
 
         def load(stem: str) -> Picture:
             return self._read(pairs[stem].image, pairs[stem].labels)
@@ -146,10 +146,10 @@ class Finder:
             return beside
         if image.parent.name == "images":
             self._used.add("labels")
-            found = image.parent.parent / (self._labels or "labels") / f"{image.stem}.png"
-            if found.is_file():
-                return found
-            beside = found
+            in_folder = image.parent.parent / self._label_folder / f"{image.stem}.png"
+            if in_folder.is_file():
+                return in_folder
+            beside = in_folder
         raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS")
 
     @cached_property
@@ -157,6 +157,11 @@ class Finder:
         run = run_around(self.checkpoint.path)
         options: dict[str, Any] = {} if run is None else read_json(run / CONFIG).get("data", {})
         return options
+
+    @property
+    def _label_folder(self) -> str:
+        """The name that is given, else that of the data that the model was trained on."""
+        return self._labels or self._run_options.get("labels", "labels")
 
     @cached_property
     def _sources(self) -> list[PairSource]:
@@ -191,23 +196,23 @@ class Finder:
         return _read(self.checkpoint, image, labels)
 
 
-def encode(found: Picture | Style, checkpoint: Checkpoint) -> Latents:
+def encode(source: Picture | Style, checkpoint: Checkpoint) -> Latents:
     """The latents of a picture, or those that a style keeps, on the model's device."""
-    if isinstance(found, Style):
-        return found.latents
+    if isinstance(source, Style):
+        return source.latents
     model = checkpoint.model
     with torch.no_grad():
-        return model.encode(*found.tensors(model.config.size, model.token_labels.device))
+        return model.encode(*source.tensors(model.config.size, model.token_labels.device))
 
 
-def digest(found: Picture | Style | LabelMap) -> str:
+def digest(content: Picture | Style | LabelMap) -> str:
     """16 hexadecimal digits that change with any pixel, label or latent."""
-    if isinstance(found, Picture):
-        arrays: list[NDArray[Any]] = [found.photo, found.labels]
-    elif isinstance(found, Style):
-        arrays = [x.cpu().numpy() for x in (found.latents.tokens, found.latents.present)]
+    if isinstance(content, Picture):
+        arrays: list[NDArray[Any]] = [content.photo, content.labels]
+    elif isinstance(content, Style):
+        arrays = [x.cpu().numpy() for x in (content.latents.tokens, content.latents.present)]
     else:
-        arrays = [found]
+        arrays = [content]
     hashed = hashlib.sha256()
     for array in arrays:
         hashed.update(f"{array.dtype} {array.shape}".encode())

@@ -3,7 +3,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,13 +63,21 @@ def fingerprint(model: Scam) -> str:
     Latents mean something to the weights they were trained with only: one more training step
     makes another model.
     """
-    digest = hashlib.sha256(json.dumps(model.config.as_dict()).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        if not name.startswith(("encoder.", "generator.")):
-            continue
+    state = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if name.startswith(("encoder.", "generator."))
+    }
+    return state_digest(state, json.dumps(model.config.as_dict()))
+
+
+def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
+    """16 hexadecimal digits that change with any tensor of a state dict, and with ``about``."""
+    digest = hashlib.sha256(about.encode())
+    for name, tensor in sorted(state.items()):
         plain = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 

@@ -9,7 +9,7 @@ import torch
 
 from scam.evaluation.pictures import Pictures, device_name
 from scam.evaluation.rows import Row
-from scam.profiling.memory import peak_bytes
+from scam.profiling.memory import peak_allocated
 
 _REPEATS, _FEWEST = 10, 3
 _SECONDS = 10.0  # after so long no further repeats
@@ -17,7 +17,7 @@ _SECONDS = 10.0  # after so long no further repeats
 
 @torch.no_grad()
 def cost_rows(pair: Pictures) -> list[Row]:
-    """Rows for a :class:`Pictures` of one host and donor, best before anything else has run."""
+    """Rows for a :class:`Pictures` of one host and donor."""
     painter = pair.painter
     encode = painter.model.encode
 
@@ -26,14 +26,14 @@ def cost_rows(pair: Pictures) -> list[Row]:
             encode(pair.donor_image, pair.donor_labels),
             encode(pair.image, pair.labels),
         )
-        painter.paint(pair.labels, painter.mix(subject, scene))
+        pair.paint(pair.labels, painter.mix(subject, scene))
 
     latents = encode(pair.image, pair.labels)
 
     def repaint() -> None:
-        painter.paint(pair.labels, latents)
+        pair.paint(pair.labels, latents)
 
-    peak = peak_bytes(transfer, painter.device) / 1e6
+    peak = peak_allocated(transfer, painter.device) / 1e6
     where = device_name(painter.device)
     height, width = painter.model.config.size
     note = f"{where}, {height}x{width} px, fp32"

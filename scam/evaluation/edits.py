@@ -46,7 +46,7 @@ class LocalityMeter:
         painter = pictures.painter
         mixed = select_tokens(donors, hosts, edited, painter.model.token_labels)
         plain = pictures.reconstruction[rows]
-        result = painter.paint(pictures.labels, mixed)[rows]
+        result = pictures.paint(pictures.labels, mixed)[rows]
         inside = pictures.labels[rows] == label[:, None, None]
         self._edits += len(rows)
         error = ((result - plain) * 127.5).square().mean(1)
@@ -120,10 +120,10 @@ class CycleMeter:
         travels &= ~painter.is_background(labels)
         where = (home >= 0) & travels.gather(1, home.clamp(min=0).flatten(1).long()).view_as(home)
         away = encode(pictures.transfer, pictures.labels)
-        stayed = encode(painter.paint(home, own), home)
+        stayed = encode(pictures.paint(home, own), home)
         for psnr, latents in ((self._cycle, away), (self._twice, stayed)):
             back = select_tokens(latents, own, travels, painter.model.token_labels)
-            psnr.update(painter.paint(home, back), pictures.donor_image, where)
+            psnr.update(pictures.paint(home, back), pictures.donor_image, where)
         self._count += int(where.flatten(1).any(1).sum())
 
     def rows(self) -> list[Row]:
@@ -166,7 +166,7 @@ class MapNoiseMeter:
         self._exact.update(pictures.reconstruction, pictures.image)
         for psnr, (_, change, radius) in zip(self._psnr, self._variants, strict=True):
             labels = change(pictures.labels, painter.is_background(pictures.labels), radius)
-            painted = painter.paint(labels, painter.model.encode(pictures.image, labels))
+            painted = pictures.paint(labels, painter.model.encode(pictures.image, labels))
             psnr.update(painted, pictures.image)
         self._count += len(pictures.image)
 

@@ -62,13 +62,15 @@ class IdentityMeter:
             if not pairs:
                 return [Row("reid", "REIDSim", None, note="no pair of pictures with subjects")]
             count = len(pairs)
-            for title, value, better in (
-                ("REIDSim", sum(donor for donor, _ in pairs) / count, "higher"),
-                ("REIDAcc", sum(donor > host for donor, host in pairs) / count, "higher"),
-                ("similarity to the host", sum(host for _, host in pairs) / count, "lower"),
+            to_donor, to_host = (sum(column) / count for column in zip(*pairs, strict=True))
+            nearer = sum(donor > host for donor, host in pairs) / count
+            for title, value, against, better in (
+                ("REIDSim", to_donor, "donors", "higher"),
+                ("REIDAcc", nearer, "donors", "higher"),
+                ("similarity to the host", to_host, "hosts", "lower"),
             ):
                 found.append(
-                    Row("reid", f"{title}, {words}", value, "", count, "donors", better, note)
+                    Row("reid", f"{title}, {words}", value, "", count, against, better, note)
                 )
         return found
 

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 
 from scam.data import PairDataset
+from scam.data.subset import at_most
 from scam.evaluation import networks, quality
 from scam.evaluation.cost import cost_rows
 from scam.evaluation.distribution import DistributionMeter
 from scam.evaluation.edits import CycleMeter, LocalityMeter, MapNoiseMeter
 from scam.evaluation.identity import IdentityMeter
 from scam.evaluation.options import METRICS, EvaluationOptions
-from scam.evaluation.pictures import Meter, at_most, walk
+from scam.evaluation.pictures import Meter, walk
 from scam.evaluation.references import Extractor, Reference, default_cache
 from scam.evaluation.rows import MissingError, Row
 from scam.evaluation.setup import EvaluationSetup, open_setup
@@ -36,8 +37,8 @@ def evaluate(options: EvaluationOptions) -> list[Row]:
 def build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
     """Meters of the wanted metrics, and rows that are known already.
 
-    These are the costs, measured first while nothing else has touched memory, and for each metric
-    that cannot be measured the reason. InputError where an option names something unusable.
+    These are the costs, and for each metric that cannot be measured the reason. InputError where
+    an option names something unusable.
     """
     wanted = setup.options.metrics
     meters: list[Meter] = []
@@ -59,8 +60,10 @@ def build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
 def measure(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row]) -> list[Row]:
     """``known`` and what the meters find in one walk over all pictures, in order of METRICS."""
     if meters:
-        batches = walk(setup.painter, setup.test, setup.donors, setup.options.batch_size)
-        count = len(setup.test)
+        options, count = setup.options, len(setup.test)
+        batches = walk(
+            setup.painter, setup.test, setup.donors, options.batch_size, workers=options.workers
+        )
         with networks.full_precision(), progress("pictures", count, logged=True) as bar:
             for pictures in batches:
                 for meter in meters:
@@ -76,9 +79,8 @@ def _builders(setup: EvaluationSetup) -> dict[tuple[str, ...], _Build]:
     options = setup.options
     size, device = setup.painter.model.config.size, setup.painter.device
     names = setup.checkpoint.label_names
-    floors = quality.floors(setup.train, setup.test)
     return {
-        ("psnr",): lambda _: quality.PsnrMeter(names, floors),
+        ("psnr",): lambda _: quality.psnr_meter(names, setup.train, options.workers),
         ("ssim",): lambda _: quality.ssim_meter(),
         ("lpips",): lambda _: quality.lpips_meter(
             options.lpips_trunk, options.lpips_weights, size, device
@@ -126,6 +128,7 @@ def _distribution(setup: EvaluationSetup, network: Any, asked: list[str]) -> Dis
         setup.painter.device,
         options.batch_size,
         options.cache or default_cache(),
+        options.workers,
     )
     references = [Reference("train", train), Reference(setup.facts["split"], lambda: setup.test)]
     kinds = {"fid": "frechet", "kid": "kernel", "fd": "frechet"}

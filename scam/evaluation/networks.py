@@ -5,7 +5,6 @@ Nothing is downloaded: a file is the one given, or where the library of its netw
 cached it; a given file that is not there is an InputError, an absent cache a MissingError.
 """
 
-import hashlib
 import importlib
 import io
 from collections.abc import Iterator
@@ -64,17 +63,6 @@ def full_precision() -> Iterator[None]:
         cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = before
 
 
-def fingerprint(network: nn.Module) -> str:
-    """Tells two networks' weights apart."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        plain = tensor.detach().cpu().contiguous()
-        if plain.numel():
-            digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def lpips_distance(net: str, weights: Path) -> nn.Module:
     """As :func:`scam.training.perceptual.lpips_distance`; MissingError without package lpips."""
     package("lpips")
@@ -109,8 +97,9 @@ class Inception(nn.Module):
 class DinoV2(nn.Module):
     """uint8 (B, 3, H, W) -> (B, D): the class token of DINOv2 at 224x224.
 
-    weights: named as published, ``dinov2_vitl14_pretrain.pth`` and so on. The network's code is
-    taken from torch.hub's cache of facebookresearch/dinov2.
+    weights: named as published, ``dinov2_vitl14_pretrain.pth``,
+    ``dinov2_vitl14_reg4_pretrain.pth`` and so on. The network's code is taken from torch.hub's
+    cache of facebookresearch/dinov2.
     """
 
     mean: Tensor
@@ -122,13 +111,14 @@ class DinoV2(nn.Module):
         if not (code / "hubconf.py").is_file():
             raise MissingError(f"needs the code of DINOv2 (github) in {code}")
         self.name = weights.name.partition("_pretrain")[0]
+        maker = self.name.replace("_reg4", "_reg")  # files count the register tokens
         try:
             self.network: nn.Module = torch.hub.load(
-                str(code), self.name, source="local", pretrained=False
+                str(code), maker, source="local", pretrained=False
             )
         except Exception as error:  # whatever that code may raise
             reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise InputError(f"{weights}: {code} makes no {self.name} ({reason})") from error
+            raise InputError(f"{weights}: {code} makes no {maker} ({reason})") from error
         load_weights(self.network, weights)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None] * 255)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None] * 255)

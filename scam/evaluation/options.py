@@ -22,7 +22,14 @@ METRICS = {
     "maps": "reconstruction with label maps that are a bit off",
     "cost": "milliseconds and memory of one edit",
 }
-_LEAST = {"batch_size": 1, "seed": 0, "max_pictures": 2, "reference_pictures": 2}
+_LEAST = {
+    "batch_size": 1,
+    "workers": 0,
+    "seed": 0,
+    "holdout": 1,
+    "max_pictures": 2,
+    "reference_pictures": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class EvaluationOptions:
     seed: int = 0
     pairs: Path | None = None
     batch_size: int = 8
+    workers: int = 4
     device: str | None = None
     last_weights: bool = False
     background_labels: tuple[str, ...] = ("0",)

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scam.data import LabelValues, PairDataset, PairSource
-from scam.data.convert import evenly
-from scam.data.labels import LabelSet
-from scam.data.source import Image, LabelMap
+from scam.data import PairDataset
+from scam.data.dataset import in_order
 from scam.errors import InputError
 from scam.evaluation.rows import Row
 from scam.models import Scam
 from scam.models.latents import Latents
+from scam.training.randomness import picture_generators
 
 Indices = Sequence[int]
 
@@ -36,9 +35,15 @@ class Painter:
         self.background_labels = tuple(background_labels)
         self._seed = seed
 
-    def paint(self, labels: Tensor, latents: Latents) -> Tensor:
-        """labels (B, H, W) -> pictures (B, 3, H, W) in [-1, 1]."""
-        return self.model.generate(labels, latents, self.model.fixed_noise(self._seed))
+    def paint(self, labels: Tensor, latents: Latents, indices: Indices) -> Tensor:
+        """labels (B, H, W) -> pictures (B, 3, H, W) in [-1, 1].
+
+        indices: B numbers that noise, if any, follows, whatever the batch.
+        """
+        noise = None
+        if self.model.config.released:
+            noise = picture_generators(self._seed, 0, indices, "evaluation", self.device)
+        return self.model.generate(labels, latents, noise)
 
     def mix(self, subject: Latents, scene: Latents) -> Latents:
         """The subject's latents in the scene's, for a map that the scene's picture fills."""
@@ -66,6 +71,10 @@ class Pictures:
     donor_image: Tensor
     donor_labels: Tensor
 
+    def paint(self, labels: Tensor, latents: Latents) -> Tensor:
+        """Labels (B, H, W) of the hosts' pictures or others in their place -> (B, 3, H, W)."""
+        return self.painter.paint(labels, latents, self.indices)
+
     @cached_property
     def latents(self) -> Latents:
         """Of the hosts."""
@@ -79,18 +88,18 @@ class Pictures:
     @cached_property
     def reconstruction(self) -> Tensor:
         """The hosts from their own latents."""
-        return self.painter.paint(self.labels, self.latents)
+        return self.paint(self.labels, self.latents)
 
     @cached_property
     def swap(self) -> Tensor:
         """The hosts' maps with all latents of the donors, background too, as released."""
-        return self.painter.paint(self.labels, self.donor_latents)
+        return self.paint(self.labels, self.donor_latents)
 
     @cached_property
     def transfer(self) -> Tensor:
         """The donors' subjects in the hosts' scenes and poses: the paper's Z_mix."""
         mixed = self.painter.mix(self.donor_latents, self.latents)
-        return self.painter.paint(self.labels, mixed)
+        return self.paint(self.labels, mixed)
 
 
 class Meter(Protocol):
@@ -101,42 +110,6 @@ class Meter(Protocol):
 
     def rows(self) -> list[Row]:
         """What was found."""
-
-
-class Subset:
-    """Some pairs of a source, in the order given."""
-
-    def __init__(self, source: PairSource, indices: Indices) -> None:
-        self.source = source
-        self.indices = list(indices)
-
-    @property
-    def label_set(self) -> LabelSet:
-        """The source's."""
-        return self.source.label_set
-
-    @property
-    def label_values(self) -> LabelValues:
-        """The source's."""
-        return self.source.label_values
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def stem(self, index: int) -> str:
-        """See :class:`~scam.data.PairSource`."""
-        return self.source.stem(self.indices[index])
-
-    def load(self, index: int, size: tuple[int, int]) -> tuple[Image, LabelMap]:
-        """See :class:`~scam.data.PairSource`."""
-        return self.source.load(self.indices[index], size)
-
-
-def at_most(source: PairSource, count: int | None) -> PairSource:
-    """The source, or ``count`` of its pairs spread evenly over it."""
-    if count is None or count >= len(source):
-        return source
-    return Subset(source, evenly(len(source), count))
 
 
 def derangement(count: int, seed: int) -> list[int]:
@@ -183,26 +156,29 @@ def device_name(device: torch.device) -> str:
 
 
 def walk(
-    painter: Painter, dataset: PairDataset, donors: Sequence[int], batch_size: int
+    painter: Painter,
+    dataset: PairDataset,
+    donors: Sequence[int],
+    batch_size: int,
+    indices: Indices | None = None,
+    workers: int = 0,
 ) -> Iterator[Pictures]:
-    """All pictures of ``dataset``, in order, with their donors."""
-    for start in range(0, len(dataset), batch_size):
-        indices = range(start, min(start + batch_size, len(dataset)))
-        yield batch(painter, dataset, donors, indices)
+    """The hosts ``indices`` of ``dataset`` (default: all) in order, with their donors.
+
+    workers: processes that read them (0: this one).
+    """
+    hosts = range(len(dataset)) if indices is None else indices
+    parts = [hosts[start : start + batch_size] for start in range(0, len(hosts), batch_size)]
+    both = [index for part in parts for index in (*part, *(donors[host] for host in part))]
+    loaded = in_order(dataset, 2 * batch_size, both, workers)
+    for part, (image, labels) in zip(parts, loaded, strict=True):
+        images, maps = image.to(painter.device), labels.to(painter.device)
+        count = len(part)
+        yield Pictures(painter, part, images[:count], maps[:count], images[count:], maps[count:])
 
 
 def batch(
     painter: Painter, dataset: PairDataset, donors: Sequence[int], indices: Indices
 ) -> Pictures:
     """The pictures of these hosts."""
-    hosts = _stacked(dataset, indices, painter.device)
-    given = _stacked(dataset, [donors[i] for i in indices], painter.device)
-    return Pictures(painter, indices, *hosts, *given)
-
-
-def _stacked(
-    dataset: PairDataset, indices: Indices, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    loaded = [dataset.pair(index) for index in indices]
-    image = torch.stack([image for image, _ in loaded])
-    return image.to(device), torch.stack([labels for _, labels in loaded]).to(device)
+    return next(walk(painter, dataset, donors, len(indices), indices))

@@ -8,25 +8,31 @@ import torch
 from torch import Tensor, nn
 
 from scam.data import PairDataset
+from scam.data.dataset import in_order
+from scam.data.subset import evenly
 from scam.errors import InputError
 from scam.evaluation import networks
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import MissingError, Row, label_row
-from scam.metrics import LabelPsnr, Psnr
-from scam.training.evaluation import colour_floors
+from scam.metrics import ColourFloors, LabelPsnr, Psnr
 from scam.training.perceptual import PyramidDistance
 
 THEMSELVES = "the pictures"
+_LEARNT_COLOURS_FROM = 512
 _SMALLEST_LPIPS = 32  # pixels; the trunks' poolings leave nothing of less
 
 
 class PsnrMeter:
-    """PSNR of all pixels, per picture and per label, beside what flat colours reach."""
+    """PSNR of all pixels, per picture and per label, beside what flat colours reach.
 
-    def __init__(self, names: Sequence[str], floors: Callable[[], dict[str, float]]) -> None:
+    floors: knows the mean colours of the training pictures, or why there are none.
+    """
+
+    def __init__(self, names: Sequence[str], floors: ColourFloors | str) -> None:
         self._names = names
         self._floors = floors
-        self._all = Psnr()
+        self._own_colours = ColourFloors(len(names))
+        self._all, self._by_mean, self._by_own = Psnr(), Psnr(), Psnr()
         self._labels = LabelPsnr(len(names))
         self._count = 0
 
@@ -35,6 +41,10 @@ class PsnrMeter:
         self._all.update(pictures.reconstruction, pictures.image)
         self._labels.update(pictures.reconstruction, pictures.image, pictures.labels)
         self._count += len(pictures.image)
+        image, labels = pictures.image.cpu(), pictures.labels.cpu()
+        self._by_own.update(self._own_colours.paint_own(image, labels), image)
+        if isinstance(self._floors, ColourFloors):
+            self._by_mean.update(self._floors.paint_mean(labels), image)
 
     def rows(self) -> list[Row]:
         """See :class:`~scam.evaluation.pictures.Meter`."""
@@ -50,12 +60,12 @@ class PsnrMeter:
                         "psnr", name, value, n, unit="dB", against=THEMSELVES, better="higher"
                     )
                 )
-        try:
-            floors = self._floors()
-        except InputError as error:
-            return [*found, Row("psnr", "flat colours", None, note=str(error))]
-        train, own = floors["psnr_mean_colours"], floors["psnr_own_colours"]
-        found.append(self._row("flat colours of train, pooled", train, "a floor: mean per label"))
+        what = "flat colours of train, pooled"
+        if isinstance(self._floors, str):
+            found.append(Row("psnr", what, None, note=self._floors))
+        else:
+            found.append(self._row(what, self._by_mean.pooled, "a floor: mean per label"))
+        own = self._by_own.pooled
         found.append(self._row("flat colours, pooled", own, "a floor: picture's own per label"))
         return found
 
@@ -90,9 +100,17 @@ class MeanMeter:
         ]  # fmt: skip
 
 
-def floors(train: Callable[[], PairDataset], test: PairDataset) -> Callable[[], dict[str, float]]:
-    """PSNR of flat colours, computed when asked for."""
-    return lambda: colour_floors(train(), test)
+def psnr_meter(names: Sequence[str], train: Callable[[], PairDataset], workers: int) -> PsnrMeter:
+    """PSNR, with colours learnt from at most 512 of the training pictures, as training does."""
+    floors = ColourFloors(len(names))
+    try:
+        dataset = train()
+    except InputError as error:
+        return PsnrMeter(names, str(error))
+    indices = evenly(len(dataset), _LEARNT_COLOURS_FROM)
+    for image, labels in in_order(dataset, 64, indices, workers):
+        floors.learn(image, labels)
+    return PsnrMeter(names, floors)
 
 
 def ssim_meter() -> MeanMeter:

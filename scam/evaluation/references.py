@@ -9,23 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from scam.data import FolderPairs, PairDataset, PairSource
-from scam.data.convert import evenly, to_uint8
+from scam.data.convert import to_uint8
+from scam.data.dataset import in_order
+from scam.data.subset import Subset, evenly
+from scam.editing.naming import naming
+from scam.editing.styles import state_digest
 from scam.errors import InputError
 from scam.evaluation import networks
-from scam.evaluation.pictures import Subset
 from scam.evaluation.rows import MissingError
-from scam.files import write_aside
+from scam.files import expect_writable, write_aside
 from scam.metrics import FeatureMoments, FeatureStatistics
 from scam.progress import progress
 
 _PROBES = 8
+_ROUNDING = 1e-3  # of the largest feature: a GPU's and a CPU's differ by less
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,21 @@ class Extractor:
     """A network that turns pictures into features, and what it makes of reference sets."""
 
     def __init__(
-        self, network: nn.Module, name: str, device: torch.device, batch_size: int, cache: Path
+        self,
+        network: nn.Module,
+        name: str,
+        device: torch.device,
+        batch_size: int,
+        cache: Path,
+        workers: int = 0,
     ) -> None:
         self.name = name
         self._network = network.to(device).eval().requires_grad_(False)
         self._device = device
         self._batch_size = batch_size
         self._cache = cache
-        self._fingerprint = networks.fingerprint(network)
+        self._workers = workers
+        self._weights = state_digest(network.state_dict())
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:
@@ -69,7 +79,9 @@ class Extractor:
     def statistics(self, reference: Reference) -> FeatureStatistics:
         """Of all its pictures, from the cache if they were seen before.
 
-        MissingError if the pictures cannot be opened or are fewer than 2.
+        A few pictures go through the network in any case: its code may have changed since.
+        MissingError if the pictures cannot be opened or are fewer than 2; InputError if the cache
+        cannot be written.
         """
         try:
             dataset = reference.open()
@@ -77,27 +89,32 @@ class Extractor:
             raise MissingError(str(error)) from error
         if len(dataset) < 2:
             raise MissingError(f"{reference.name}: {len(dataset)} picture, expected 2 or more")
-        path = self._cache / self._key(reference.name, dataset)
-        known = _read(path)
+        probes = next(in_order(dataset, _PROBES, evenly(len(dataset), _PROBES)))[0]
+        path = self._cache / self._key(reference.name, dataset, probes)
+        features = self(probes).cpu()
+        known = _read(path, features)
         if known is None:
+            with naming(f"--cache {self._cache}"):
+                expect_writable(path)
             known = self._compute(reference.name, dataset)
-            _write(path, known)
+            _write(path, known, features)
         return known
 
     def _compute(self, name: str, dataset: PairDataset) -> FeatureStatistics:
         moments = FeatureMoments(len(dataset))
         with progress(f"{self.name} of {name}", len(dataset), logged=True) as bar:
-            for start in range(0, len(dataset), self._batch_size):
-                indices = range(start, min(start + self._batch_size, len(dataset)))
-                pictures = torch.stack([dataset.pair(index)[0] for index in indices])
+            for pictures, _ in in_order(dataset, self._batch_size, workers=self._workers):
                 moments.update(self(pictures))
                 bar.update(len(pictures))
         return moments.finish()
 
-    def _key(self, name: str, dataset: PairDataset) -> str:
+    def _key(self, name: str, dataset: PairDataset, probes: Tensor) -> str:
         """Data set, size and network, in a word and in a hash."""
         height, width = dataset.size
-        facts = [self._fingerprint, self.name, [height, width], _picture_facts(dataset)]
+        # What changes when the pictures do: names, sizes and times of files, and some pictures.
+        files = [_file_facts(dataset.source, index) for index in range(len(dataset))]
+        pixels = hashlib.sha256(to_uint8(probes).numpy().tobytes()).hexdigest()
+        facts = [self._weights, self.name, [height, width], files, pixels]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
         words = re.sub(r"\W+", "_", f"{self.name} {name}").strip("_")
         return f"{words}-{height}x{width}-{len(dataset)}-{digest}.safetensors"
@@ -107,16 +124,6 @@ def default_cache() -> Path:
     """``scam/statistics`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "scam" / "statistics"
-
-
-def _picture_facts(dataset: PairDataset) -> list[object]:
-    """What changes when the pictures do: names, sizes and times of files, and a few pictures."""
-    source = dataset.source
-    facts: list[object] = [_file_facts(source, index) for index in range(len(source))]
-    for index in evenly(len(source), _PROBES):
-        pixels = np.ascontiguousarray(to_uint8(dataset.pair(index)[0]).numpy())
-        facts.append([index, hashlib.sha256(pixels.tobytes()).hexdigest()])
-    return facts
 
 
 def _file_facts(source: PairSource, index: int) -> list[object]:
@@ -129,9 +136,14 @@ def _file_facts(source: PairSource, index: int) -> list[object]:
     return facts
 
 
-def _read(path: Path) -> FeatureStatistics | None:
+def _read(path: Path, probes: Tensor) -> FeatureStatistics | None:
+    """What is stored there, if the network still makes these features of the probes."""
     try:
         tensors = load(path.read_bytes())
+        stored = tensors["probes"]
+        largest = float(probes.abs().max())
+        if stored.shape != probes.shape or (stored - probes).abs().max() > _ROUNDING * largest:
+            return None
         return FeatureStatistics(
             int(tensors["count"]), tensors["mean"], tensors["covariance"], tensors["features"]
         )
@@ -139,8 +151,9 @@ def _read(path: Path) -> FeatureStatistics | None:
         return None  # absent or damaged: computed again and replaced
 
 
-def _write(path: Path, known: FeatureStatistics) -> None:
+def _write(path: Path, known: FeatureStatistics, probes: Tensor) -> None:
     tensors = {
+        "probes": probes,
         "count": torch.tensor(known.count),
         "mean": known.mean,
         "covariance": known.covariance,

@@ -12,14 +12,13 @@ import torch
 from scam import cli
 from scam.checkpoint import Checkpoint, load_checkpoint, run_around
 from scam.data import PairDataset, PairSource, open_source
-from scam.data.convert import evenly
+from scam.data.subset import at_most, evenly
 from scam.editing.naming import naming
 from scam.errors import InputError
 from scam.evaluation.options import EvaluationOptions
 from scam.evaluation.pictures import (
     Painter,
     Pictures,
-    at_most,
     batch,
     derangement,
     device_name,
@@ -76,20 +75,24 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
     checkpoint = load_checkpoint(options.checkpoint, device=cli.device(options.device))
     if options.last_weights:
         _take_last_weights(checkpoint)
-    data = _data_options(options, checkpoint.path)
+    data, own = _data_options(options, checkpoint.path)
     size = checkpoint.model.config.size
     split = options.split or _usual_split(data["data"])
-    test = at_most(_opened(split, data, checkpoint), options.max_pictures)
-    if len(test) < 2:
+    every = _opened(split, data, checkpoint)
+    if len(every) < 2:
         raise InputError(
-            f"{data['data']}: {len(test)} {split} picture, expected 2 or more "
-            "(--data, --split or --holdout choose others)"
+            f"{data['data']}: {len(every)} {split} picture, expected 2 or more "
+            "(--data and --split choose others)"
         )
+    test = at_most(every, options.max_pictures)
 
     @cache
     def train() -> PairDataset:
         return PairDataset(_opened("train", data, checkpoint), size, cache_bytes=0)
 
+    if own and split == "val" and _is_held_out(data["data"]):
+        now = {"training pictures": len(train()), "held-out pictures": len(every)}
+        _expect_as_trained(data["data"], now, checkpoint.model.about.get("trained", {}))
     if options.pairs is None:
         donors = derangement(len(test), options.seed)
     else:
@@ -143,18 +146,50 @@ def _weights(options: EvaluationOptions, step_folder: Path) -> str:
     return "averaged (EMA)" if decay is None else f"averaged (EMA {decay})"
 
 
-def _data_options(asked: EvaluationOptions, step_folder: Path) -> dict[str, Any]:
-    """The run's data, changed by flags; without a run around the checkpoint --data is needed."""
+def _data_options(asked: EvaluationOptions, step_folder: Path) -> tuple[dict[str, Any], bool]:
+    """The run's data, changed by flags, and whether it is still what the run was trained on.
+
+    InputError if pictures would be held out other than the run's, which it has seen, or if
+    neither a run around the checkpoint nor --data names any.
+    """
     run = run_around(step_folder)
     options = {} if run is None else read_json(run / CONFIG).get("data", {})
-    if asked.data == "mannequins":
+    own = "data" in options and (asked.data is None or _same(asked.data, options["data"]))
+    if asked.data == "mannequins" and not own:
         options = {"data": asked.data, "merge": options.get("merge")}
-    elif asked.data is not None:
+    elif asked.data is not None and not own:
         options = {**options, "data": asked.data, "holdout": None}
     if "data" not in options:
         raise InputError(f"{step_folder}: its run folder is not around it, give --data")
+    kept = options.get("holdout")
+    if own and asked.holdout not in (None, kept) and _is_held_out(options["data"]):
+        raise InputError(
+            f"--holdout {asked.holdout}: this model was trained on {options['data']} but for "
+            f"{'a tenth (60 at most)' if kept is None else kept} of its pictures; "
+            "expected no other --holdout"
+        )
     given = {flag: getattr(asked, flag) for flag in DATA_FLAGS}
-    return {**options, **{flag: value for flag, value in given.items() if value is not None}}
+    return {**options, **{flag: value for flag, value in given.items() if value is not None}}, own
+
+
+def _same(data: str, other: str) -> bool:
+    return data == other or Path(data).resolve() == Path(other).resolve()
+
+
+def _is_held_out(data: str) -> bool:
+    """Whether val is a part of train's folder."""
+    return data != "mannequins" and not Path(data, "val").is_dir()
+
+
+def _expect_as_trained(data: str, now: dict[str, int], then: dict[str, Any]) -> None:
+    """InputError if files came or went: the hold-out may hold pictures that were trained on."""
+    for what, count in now.items():
+        if then.get(what, count) != count:
+            raise InputError(
+                f"{data}: has {count} {what}, had {then[what]} when this model was trained, so "
+                "that some of val may have been trained on; expected the same files, or another "
+                "--data"
+            )
 
 
 def _opened(split: str, options: dict[str, Any], checkpoint: Checkpoint) -> PairSource:

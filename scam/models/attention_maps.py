@@ -14,9 +14,10 @@ from scam.models.encoder import SatEncoder
 from scam.models.generator import GeneratorBlock
 from scam.models.latents import Latents
 from scam.models.scam import Scam, released_generator_sizes
-from scam.nn.attention import Labels, SemanticCrossAttention, Watch
+from scam.nn.attention import SemanticCrossAttention, Watch
 from scam.nn.pyramid import pyramid_sizes
-from scam.ops import SemanticLayout
+from scam.ops import Labels
+from scam.ops.layout import plain_labels
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ def _recorder(
 
     def record(queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels) -> None:
         weights = weigh(queries, keys, query_labels, key_labels, most).mean(1)
-        pixels = key_labels if by_key else query_labels
-        pixels = pixels.labels if isinstance(pixels, SemanticLayout) else pixels
+        pixels = plain_labels(key_labels if by_key else query_labels)
         found[layer] = AttentionMap(pixels.expand(len(weights), -1), weights)
 
     return record

@@ -46,7 +46,7 @@ Who shares the model says here under which licence, and whose pictures it learne
 def model_card(description: Mapping[str, Any]) -> str:
     """Markdown with the Hub's header, from a model's ``config.json``.
 
-    ``training``, where it is there, holds plain values by name: shown as a table.
+    ``trained``, where it is there, holds plain values by name: shown as a table.
     """
     model = description["model"]
     height, width = model["size"]
@@ -61,10 +61,10 @@ def model_card(description: Mapping[str, Any]) -> str:
         background=model["background_latents"],
         names=", ".join(f"{i} {name}" for i, name in enumerate(description["label_names"])),
     )
-    return "\n".join([head, *_training(description.get("training", {})), _TAIL])
+    return "\n".join([head, *_trained(description.get("trained", {})), _TAIL])
 
 
-def _training(facts: Mapping[str, Any]) -> list[str]:
+def _trained(facts: Mapping[str, Any]) -> list[str]:
     if not facts:
         return []
     rows = [f"| {name.replace('_', ' ')} | {_words(value)} |" for name, value in facts.items()]

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.config import ModelConfig
-from scam.nn import recompute
-from scam.nn.attention import Labels
+from scam.nn.gradient_checkpointing import checkpointed
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid
 from scam.nn.sat import LEAK, SatLayer
+from scam.ops import Labels
 
 RGB_POSITION = 40
 """Channels of the position code concatenated to raw pixels; coarser levels add theirs."""
@@ -68,10 +68,10 @@ class SatEncoder(nn.Module):
         features = image
         for level in range(len(self.cross)):
             labels = pyramid.groups[level if self.config.pyramid else 0]
-            tokens, features = recompute.run(
+            tokens, features = checkpointed(
                 self._level,
                 *(level, tokens, features, token_labels, labels),
-                recompute=self.gradient_checkpointing,
+                on=self.gradient_checkpointing,
             )
         return tokens
 
@@ -95,7 +95,7 @@ class SatEncoder(nn.Module):
             height,
             width,
             released=self.config.released,
-            device=str(features.device),
+            device=features.device,
         ).to(features.dtype)
         if raw:
             return torch.cat([features, code.expand(batch, -1, -1, -1)], dim=1)

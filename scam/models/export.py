@@ -7,8 +7,8 @@ from torch.export import Dim, ExportedProgram
 
 from scam.errors import InputError
 from scam.models.scam import Scam
-from scam.nn.attention import Labels
 from scam.nn.pyramid import LabelPyramid, grouped
+from scam.ops import Labels
 
 MOST_PICTURES = 64
 """Largest batch of an exported program."""

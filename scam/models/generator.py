@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.config import ModelConfig
-from scam.nn import recompute
-from scam.nn.attention import Labels
+from scam.nn.gradient_checkpointing import checkpointed
 from scam.nn.modulation import ScamModulation
 from scam.nn.pyramid import LabelPyramid, one_hot
 from scam.nn.sat import LEAK
+from scam.ops import Labels
 
 
 class ScamGenerator(nn.Module):
@@ -58,10 +58,10 @@ class ScamGenerator(nn.Module):
         for i, block in enumerate(self.blocks):
             size = (maps[i + 1].shape[1], maps[i + 1].shape[2])
             fields = (None, None) if noise is None else (noise[2 * i], noise[2 * i + 1])
-            x, updated, rgb = recompute.run(
+            x, updated, rgb = checkpointed(
                 cast(GeneratorBlock, block),
                 *(x, rgb, groups[i], groups[i + 1], size, tokens, token_labels, fields),
-                recompute=self.gradient_checkpointing,
+                on=self.gradient_checkpointing,
             )
             tokens = updated if self.config.duplex else tokens
         assert rgb is not None

@@ -2,6 +2,7 @@
 """Models as folders to keep, copy and upload: what huggingface_hub calls a pretrained model."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,21 @@ from scam.errors import InputError
 from scam.files import files_aside
 from scam.models.card import CARD, model_card
 from scam.models.config import ModelConfig
+from scam.models.step_folders import resolve_checkpoint
 from scam.models.weights import CONFIG, MODEL, read_weights, write_weights
+
+
+def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``config.json`` of a folder with a model; labels nobody has named are numbered.
+
+    ``about``: ``label_names``, ``label_values``, and how it was ``trained``, as far as known.
+    """
+    labels = range(config.num_labels)
+    unnamed = {
+        "label_names": [f"label_{label}" for label in labels],
+        "label_values": {"to_label": list(labels), "ignore": None},
+    }
+    return {"model": config.as_dict(), **unnamed, **about}
 
 
 class HubModel(ModelHubMixin):
@@ -32,13 +47,8 @@ class HubModel(ModelHubMixin):
     """Beside the networks, in ``config.json``: label names, label values, how it was trained."""
 
     def description(self) -> dict[str, Any]:
-        """All of ``config.json``; labels nobody has named are numbered."""
-        labels = range(self.config.num_labels)
-        unnamed = {
-            "label_names": [f"label_{label}" for label in labels],
-            "label_values": {"to_label": list(labels), "ignore": None},
-        }
-        return {"model": self.config.as_dict(), **unnamed, **self.about}
+        """All of ``config.json``."""
+        return describe_model(self.config, self.about)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # fewer ways, each of them typed
@@ -46,8 +56,10 @@ class HubModel(ModelHubMixin):
     ) -> Self:
         """Open a folder or, downloading it, a repository ``"user/name"`` of the Hugging Face Hub.
 
-        In evaluation mode, on the CPU. ``hub``: revision, token, cache_dir, local_files_only and
-        others of ``huggingface_hub.snapshot_download``. A folder never touches the network.
+        The folder is one that was saved, a training run's, of which it takes the newest
+        checkpoint, or one of that run's ``checkpoints/step_*``; it never touches the network.
+        The model is in evaluation mode, on the CPU. ``hub``: revision, token, cache_dir,
+        local_files_only and others of ``huggingface_hub.snapshot_download``.
 
         Raises InputError when there is neither, or files are missing, damaged or of another
         model; the errors of ``huggingface_hub`` where a download breaks off.
@@ -62,7 +74,7 @@ class HubModel(ModelHubMixin):
                 raise InputError(
                     f"{source}: no such folder, and no repository that can be reached ({reason})"
                 ) from error
-        return cls.open(folder, fused=fused)
+        return cls.open(resolve_checkpoint(folder), fused=fused)
 
     @classmethod
     def open(cls, folder: Path, *, fused: bool = True) -> Self:
@@ -78,6 +90,8 @@ class HubModel(ModelHubMixin):
             raise InputError(f"{folder / CONFIG}: no entry {error}") from error
         model = cls(ModelConfig.from_dict(shapes), fused=fused)
         model.about = {key: value for key, value in config.items() if key != "model"}
+        if "training" in model.about:  # its name at first
+            model.about.setdefault("trained", model.about.pop("training"))
         try:
             model.load_state_dict(tensors)  # type: ignore[attr-defined]
         except RuntimeError as error:

@@ -27,7 +27,10 @@ class Latents:
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
-    def __getitem__(self, index: slice | Tensor | list[int]) -> "Latents":
+    def __getitem__(self, index: int | slice | Tensor | list[int]) -> "Latents":
+        """Some of the pictures; a single one stays a batch, of one."""
+        if isinstance(index, int):
+            index = [index]
         return Latents(self.tokens[index], self.present[index])
 
 

@@ -14,11 +14,12 @@ from scam.models.generator import ScamGenerator
 from scam.models.hub import HubModel
 from scam.models.latents import Latents, select_tokens
 from scam.models.noise import Noise, draw_noise
-from scam.nn.attention import Labels, SemanticCrossAttention
+from scam.nn.attention import SemanticCrossAttention
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid, grouped, pyramid_sizes
+from scam.ops import Labels
 
-Picture = tuple[Tensor, Tensor]
+ImageAndLabels = tuple[Tensor, Tensor]
 """An image (B, 3, H, W) or (3, H, W) in [-1, 1] and its label map (B, H, W) or (H, W)."""
 Absent = Literal["background", "mean", "error"]
 
@@ -56,7 +57,7 @@ class Scam(nn.Module, HubModel):
                 module.fused = fused
         return self
 
-    def checkpoint_gradients(self, on: bool = True) -> "Scam":
+    def use_gradient_checkpointing(self, on: bool = True) -> "Scam":
         """Keep less for the backward pass, and compute it twice; the same bits. Returns self."""
         self.encoder.gradient_checkpointing = on
         self.generator.gradient_checkpointing = on
@@ -98,6 +99,7 @@ class Scam(nn.Module, HubModel):
     ) -> Tensor:
         """Reconstruct image (B, 3, H, W) from its own latents under its own label map.
 
+        Without ``noise`` none is added.
         labels: as in :meth:`encode`, or a pyramid of them that is already built. Labels that
         ``kept`` (B, L) bool does not keep are painted from latents of zero.
         """
@@ -106,7 +108,7 @@ class Scam(nn.Module, HubModel):
         else:
             image, labels = self._batched(image, labels)
             pyramid = self.pyramid(labels)
-        chosen = self._read_tokens(pyramid)
+        chosen = self._needed_tokens(pyramid)
         of = self._labels_of(chosen)
         groups = grouped(of, self.config.num_labels)
         tokens = self.encoder(image, pyramid, groups, chosen)
@@ -115,13 +117,16 @@ class Scam(nn.Module, HubModel):
         return self._generate(pyramid, tokens, groups, chosen, noise)
 
     def paint(self, pyramid: LabelPyramid, latents: Latents, noise: Noise | None = None) -> Tensor:
-        """Generate from a pyramid that is already built."""
-        chosen = self._read_tokens(pyramid)
+        """Image (B, 3, H, W) in [-1, 1] from a pyramid that is already built.
+
+        Without ``noise`` none is added.
+        """
+        chosen = self._needed_tokens(pyramid)
         tokens = latents.tokens if chosen is None else latents.tokens[:, chosen]
         groups = grouped(self._labels_of(chosen), self.config.num_labels)
         return self._generate(pyramid, tokens, groups, chosen, noise)
 
-    def _read_tokens(self, pyramid: LabelPyramid) -> Tensor | None:
+    def _needed_tokens(self, pyramid: LabelPyramid) -> Tensor | None:
         """Numbers of the tokens that some pixel reads; None: all, or not known.
 
         Joint norms couple the labels, and the dense way computes what the paper does.
@@ -177,20 +182,21 @@ class Scam(nn.Module, HubModel):
     def generate(self, labels: Tensor, latents: Latents, noise: Noise | None = None) -> Tensor:
         """Image (B, 3, H, W) in [-1, 1] painted from labels (B, H, W) or (H, W) and latents.
 
-        Without ``noise`` the default networks repeat themselves; the released ones draw noise in
-        any case, as published, unless they are given :meth:`fixed_noise`.
+        Without ``noise`` the default networks paint without any; the released ones then draw it
+        from torch's global stream, as published, unlike :meth:`forward` and :meth:`paint`. Give
+        them :meth:`fixed_noise` to paint the same each time.
         """
         labels = labels if labels.dim() == 3 else labels.unsqueeze(0)
         self._check_size("labels", labels)
         if noise is None and self.config.released:
-            noise = torch.Generator(labels.device)
-            noise.seed()
+            seed = int(torch.randint(2**63 - 1, ()))  # from torch's own stream: manual_seed counts
+            noise = torch.Generator(labels.device).manual_seed(seed)
         return self.paint(self.pyramid(labels), latents, noise)
 
     def transfer(
         self,
-        subject: Picture,
-        background: Picture,
+        subject: ImageAndLabels,
+        background: ImageAndLabels,
         *,
         labels: Tensor | None = None,
         background_labels: Sequence[int] = (0,),
@@ -255,7 +261,7 @@ class Scam(nn.Module, HubModel):
             )
         return select_tokens(subject, background, ~scene & ~missing, self.token_labels)
 
-    def _batched(self, image: Tensor, labels: Tensor) -> Picture:
+    def _batched(self, image: Tensor, labels: Tensor) -> ImageAndLabels:
         if image.dim() == 3 and labels.dim() == 2:
             image, labels = image.unsqueeze(0), labels.unsqueeze(0)
         if image.dim() != 4 or labels.dim() != 3 or len(image) != len(labels):

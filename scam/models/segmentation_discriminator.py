@@ -7,6 +7,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from scam.models.config import ModelConfig
@@ -20,6 +21,9 @@ class SegmentationDiscriminator(nn.Module):
     It never reads the label map: that is what it has to find. ``levels`` halvings (6 in the
     paper); channels 2, 2, 4, 4, 8, 8 times width (64 in the paper), width itself at full
     resolution. Every convolution is spectrally normalised but the last.
+
+    In training mode each pass refines the estimates of the norms, so that two passes differ:
+    :meth:`refine_norms` does so once for all passes that are compared.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -55,6 +59,15 @@ class SegmentationDiscriminator(nn.Module):
             x = cast(_ResidualBlock, block)(x, sizes.pop())
             x = torch.cat([x, skips.pop()], dim=1) if skips else x
         return [cast(Tensor, self.classify(x)).float()]
+
+    @torch.no_grad()
+    def refine_norms(self) -> None:
+        """One power iteration for every norm; then evaluation mode, in which none changes."""
+        self.train()
+        for module in self.modules():
+            if parametrize.is_parametrized(module):
+                _ = module.weight  # reading it iterates
+        self.eval()
 
 
 class _ResidualBlock(nn.Module):

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.nn.cost import Form, attention_cost, cheapest
-from scam.ops import SemanticLayout, semantic_attention_map, semantic_cross_attention
+from scam.ops import Labels, semantic_attention_map, semantic_cross_attention
+from scam.ops.layout import plain_labels
 from scam.ops.problem import Empty
 
-Labels = Tensor | SemanticLayout
 Watch = Callable[[Tensor, Tensor, Labels, Labels], None]
 """Is shown queries, keys and the labels of both, before they meet."""
 
@@ -19,10 +19,18 @@ Watch = Callable[[Tensor, Tensor, Labels, Labels], None]
 class SemanticCrossAttention(nn.Module):
     """Queries attend to the keys of their own label: ``W_O softmax(Q K^T / sqrt(a)) V``.
 
-    ``fused`` chooses how, never what: both ways own the same parameters and agree to rounding.
-    ``empty`` says what a query without any key of its label receives: ``"zero"`` (nothing at all,
-    the bias of ``to_out`` included) or ``"uniform"`` (the mean over every key, as released).
-    ``latents_per_label`` only weighs the costs by which the fused way chooses its form.
+    Args:
+        query_dim: channels of queries and result.
+        key_dim: channels of keys, which are the values too.
+        attention_dim: a, width of projected queries, keys and values over all heads.
+        heads: must divide ``attention_dim``, or ValueError.
+        empty: what a query without any key of its label receives: ``"zero"`` (nothing at all, the
+            bias of ``to_out`` included) or ``"uniform"`` (the mean over every key, as released).
+        key_bias: whether the key projection has a bias, as in the released networks; the softmax
+            cancels it.
+        fused: how it is computed, never what: both ways own the same parameters and agree to
+            rounding.
+        latents_per_label: only weighs the costs by which the fused way chooses its form.
     """
 
     def __init__(
@@ -186,7 +194,7 @@ class SemanticCrossAttention(nn.Module):
         """Every pair of the n x m table, as the paper writes it; kept to compare against."""
         q, k, v = self._project(queries, keys)
         scores = _at_least_float(q @ k.transpose(2, 3)) * self.scale
-        of_queries, of_keys = _plain(query_labels), _plain(key_labels)
+        of_queries, of_keys = plain_labels(query_labels), plain_labels(key_labels)
         allowed = of_queries.unsqueeze(-1) == of_keys.unsqueeze(-2)
         allowed = allowed & (of_queries.unsqueeze(-1) >= 0)
         allowed = allowed if allowed.dim() == 3 else allowed.unsqueeze(0)
@@ -194,10 +202,6 @@ class SemanticCrossAttention(nn.Module):
         scores = scores.masked_fill(~allowed.unsqueeze(1), -1e9)
         seen = allowed.any(-1, keepdim=True)
         return F.softmax(scores, dim=-1).to(v.dtype) @ v, seen
-
-
-def _plain(labels: Labels) -> Tensor:
-    return labels.labels if isinstance(labels, SemanticLayout) else labels
 
 
 def _at_least_float(x: Tensor) -> Tensor:

@@ -5,19 +5,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.nn.attention import Labels, SemanticCrossAttention
+from scam.nn.attention import SemanticCrossAttention
 from scam.nn.cost import FOLDED, cheapest
 from scam.nn.norm import instance_norm
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
-from scam.ops import semantic_modulation
+from scam.ops import Labels, semantic_modulation
 
 
 class ScamModulation(nn.Module):
     """``lrelu((1 + gamma) * IN(x) + beta + sigma * noise)`` with gamma, beta read from tokens.
 
-    ``duplex`` first updates the tokens by a SAT layer over the pixels; otherwise ("simplex") they
-    pass through a small MLP. ``noisy=False`` leaves out the learned noise strength sigma.
+    Args:
+        channels: of the feature map, a multiple of 4.
+        token_dim: channels of the tokens.
+        attention_dim: width of the attentions over all ``heads``.
+        heads: of the attentions.
+        num_tokens: m; only ``released`` norms depend on it.
+        duplex: first update the tokens by a SAT layer over the pixels; otherwise ("simplex") they
+            pass through a small MLP.
+        noisy: whether there is a learned noise strength sigma.
+        released: as published; see :class:`scam.nn.SatLayer`.
+        fused, latents_per_label: see :class:`scam.nn.SemanticCrossAttention`.
     """
 
     def __init__(
@@ -82,9 +91,9 @@ class ScamModulation(nn.Module):
         modulated map and the updated tokens.
         """
         channels, height, width = x.shape[1:]
-        code = position_code(
-            channels, height, width, released=self.released, device=str(x.device)
-        ).to(x.dtype)
+        code = position_code(channels, height, width, released=self.released, device=x.device).to(
+            x.dtype
+        )
         if self.duplex:
             pixels = (x + code).flatten(2).transpose(1, 2)
             tokens = self.update(tokens, pixels, token_labels, labels)

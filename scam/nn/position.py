@@ -9,7 +9,12 @@ from torch import Tensor
 
 
 def position_code(
-    channels: int, height: int, width: int, *, released: bool = False, device: str = "cpu"
+    channels: int,
+    height: int,
+    width: int,
+    *,
+    released: bool = False,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Constant code of shape (channels, height, width), float32.
 
@@ -22,7 +27,7 @@ def position_code(
     make = _position_code.__wrapped__ if _is_tracing() else _position_code
     # A tensor made in inference mode could not be used in training later on.
     with torch.inference_mode(False):
-        return make(channels, height, width, released, device)
+        return make(channels, height, width, released, str(device))
 
 
 def _is_tracing() -> bool:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scam.ops import SemanticLayout
+from scam.ops import Labels, SemanticLayout
 
 _RESCUE_ROUNDS = 4
 
@@ -29,7 +29,7 @@ class LabelPyramid:
     """
 
     maps: tuple[Tensor, ...]
-    groups: tuple[Tensor | SemanticLayout, ...]
+    groups: tuple[Labels, ...]
     present: Tensor
     occurring: tuple[int, ...] | None
 
@@ -87,7 +87,7 @@ def labels_in(labels: Tensor, num_labels: int) -> tuple[int, ...]:
     return tuple(pixels[1:].nonzero().flatten().tolist())
 
 
-def grouped(labels: Tensor, num_labels: int) -> Tensor | SemanticLayout:
+def grouped(labels: Tensor, num_labels: int) -> Labels:
     """Labels (B, h, w) or (m,) as attentions read them fastest.
 
     A layout, sorted once for all of them, on a GPU; on the CPU, whose kernels sort as they go,
@@ -103,7 +103,7 @@ def _ceil_shift(size: int, level: int) -> int:
 
 
 def _known(labels: Tensor, num_labels: int) -> Tensor:
-    """As int32, in which -1 exists whatever the dtype was."""
+    """int32 labels; values outside [0, num_labels) become -1."""
     labels = labels.long()
     return torch.where((labels >= 0) & (labels < num_labels), labels, -1).int()
 

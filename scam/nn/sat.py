@@ -3,7 +3,8 @@
 
 from torch import Tensor, nn
 
-from scam.nn.attention import Labels, SemanticCrossAttention
+from scam.nn.attention import SemanticCrossAttention
+from scam.ops import Labels
 
 LEAK = 0.2
 """Negative slope of every leaky ReLU in SCAM."""
@@ -12,10 +13,17 @@ LEAK = 0.2
 class SatLayer(nn.Module):
     """Tokens read keys of their label: ``y = LN(SCA(z, keys) + z)``, ``LN(FFN(y) + y)``.
 
-    ``released=True`` normalises jointly over (tokens, channels), which couples the labels and ties
-    the parameters to the number of tokens, puts a second activation behind the feed-forward, and
-    lets tokens of absent labels average every pixel. The default normalises each token by itself
-    and gives such tokens nothing.
+    Args:
+        token_dim: channels of the tokens.
+        key_dim: channels of what they read.
+        attention_dim: width of the attention over all ``heads``.
+        heads: of the attention.
+        num_tokens: m; only ``released`` norms depend on it.
+        released: normalise jointly over (tokens, channels), which couples the labels and ties the
+            parameters to the number of tokens, put a second activation behind the feed-forward,
+            and let tokens of absent labels average every pixel. The default normalises each token
+            by itself and gives such tokens nothing.
+        fused, latents_per_label: see :class:`scam.nn.SemanticCrossAttention`.
     """
 
     def __init__(

@@ -4,10 +4,11 @@
 from scam.ops.attention import explain, semantic_cross_attention
 from scam.ops.attention_map import semantic_attention_map
 from scam.ops.dispatch import backend_names, use_backend
-from scam.ops.layout import SemanticLayout
+from scam.ops.layout import Labels, SemanticLayout
 from scam.ops.modulation import explain_modulation, semantic_modulation
 
 __all__ = [
+    "Labels",
     "SemanticLayout",
     "backend_names",
     "explain",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scam.ops import attention_library, dispatch, reference
 from scam.ops.attention_call import AttentionCall
-from scam.ops.layout import SemanticLayout, open_labels_of
+from scam.ops.layout import Labels, open_labels_of
 from scam.ops.problem import Empty, check_problem
 
 
@@ -16,8 +16,8 @@ def semantic_cross_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor | None,
-    query_labels: Tensor | SemanticLayout,
-    key_labels: Tensor | SemanticLayout,
+    query_labels: Labels,
+    key_labels: Labels,
     *,
     scale: float | None = ...,
     empty: Empty = ...,
@@ -31,8 +31,8 @@ def semantic_cross_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor | None,
-    query_labels: Tensor | SemanticLayout,
-    key_labels: Tensor | SemanticLayout,
+    query_labels: Labels,
+    key_labels: Labels,
     *,
     scale: float | None = ...,
     empty: Empty = ...,
@@ -45,8 +45,8 @@ def semantic_cross_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor | None,
-    query_labels: Tensor | SemanticLayout,
-    key_labels: Tensor | SemanticLayout,
+    query_labels: Labels,
+    key_labels: Labels,
     *,
     scale: float | None = None,
     empty: Empty = "zero",
@@ -108,8 +108,8 @@ def explain(
     query: Tensor,
     key: Tensor,
     value: Tensor | None,
-    query_labels: Tensor | SemanticLayout,
-    key_labels: Tensor | SemanticLayout,
+    query_labels: Labels,
+    key_labels: Labels,
     *,
     scale: float | None = None,
     empty: Empty = "zero",

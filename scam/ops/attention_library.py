@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scam.ops import dispatch
 from scam.ops.attention_call import AttentionCall
-from scam.ops.autocast import cast
+from scam.ops.autocast import to_autocast_dtype
 from scam.ops.backends import Backend
 from scam.ops.problem import ATTENTION, attention_problem
 from scam.ops.registration import (
@@ -23,6 +23,7 @@ _LABELS = (
     "Tensor query_labels, Tensor key_labels, Tensor? query_order, Tensor? query_offsets, "
     "Tensor? key_order, Tensor? key_offsets, float scale, str empty, str backend"
 )
+_NUM_OTHERS = 9  # of _LABELS, none of which gets a gradient
 _FORWARD = (
     f"sca_fwd(Tensor query, Tensor key, Tensor? value, {_LABELS}) -> (Tensor out, Tensor lse)"
 )
@@ -59,7 +60,8 @@ def _forward_fake(*args: Any) -> tuple[Tensor, ...]:
 
 
 def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -> tuple[Any, ...]:
-    return cast(query), cast(key), None if value is None else cast(value), *rest
+    tensors = (None if x is None else to_autocast_dtype(x) for x in (query, key, value))
+    return *tensors, *rest
 
 
 def _backward(*args: Any) -> tuple[Tensor, ...]:
@@ -70,7 +72,8 @@ def _backward(*args: Any) -> tuple[Tensor, ...]:
 
 
 def _backward_fake(*args: Any) -> tuple[Tensor, ...]:
-    call, _ = _call(*args[2:5], *args[7:])
+    _, _, query, key, value, _, _, *rest = args
+    call, _ = _call(query, key, value, *rest)
     return returnable(call.empty_gradients())
 
 
@@ -91,7 +94,7 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor | None, grad_lse: Tensor | None) -> tuple[Any, ...]:
         query, key, value, *labels, out, lse = ctx.saved_tensors
-        others = (None,) * 9
+        others = (None,) * _NUM_OTHERS
         if grad_out is None and grad_lse is None:
             return None, None, None, *others
         if grad_out is None:

@@ -6,15 +6,15 @@ from torch import Tensor
 
 from scam import env
 from scam.ops.attention import semantic_cross_attention
-from scam.ops.autocast import cast
-from scam.ops.layout import SemanticLayout, open_labels_of
+from scam.ops.autocast import to_autocast_dtype
+from scam.ops.layout import Labels, open_labels_of
 
 
 def semantic_attention_map(
     query: Tensor,
     key: Tensor,
-    query_labels: Tensor | SemanticLayout,
-    key_labels: Tensor | SemanticLayout,
+    query_labels: Labels,
+    key_labels: Labels,
     *,
     max_keys: int,
     scale: float | None = None,
@@ -55,7 +55,7 @@ def semantic_attention_map(
     end = torch.searchsorted(keys, queries, right=True).masked_fill(queries < 0, 0)
     _check_cut(end - begin, max_keys)
 
-    q, k = cast(query), cast(key)
+    q, k = to_autocast_dtype(query), to_autocast_dtype(key)
     q = q.to(lse.dtype) * (query.shape[-1] ** -0.5 if scale is None else scale)
     q = q.unflatten(1, (key.shape[1], -1))  # (B, Hkv, H // Hkv, Nq, D)
     lse = lse.masked_fill(lse.isinf(), 0)

@@ -24,7 +24,7 @@ def cast_dtype(dtype: torch.dtype, wanted: torch.dtype | None) -> torch.dtype:
     return wanted
 
 
-def cast(tensor: Tensor) -> Tensor:
+def to_autocast_dtype(tensor: Tensor) -> Tensor:
     """The tensor in its :func:`cast_dtype`."""
     return tensor.to(cast_dtype(tensor.dtype, active_dtype(tensor.device.type)))
 

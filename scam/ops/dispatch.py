@@ -10,12 +10,10 @@ import importlib
 import warnings
 from collections.abc import Iterator
 from functools import cache
-from typing import cast
-
-import torch
+from typing import Any, cast
 
 from scam.ops.backends import Backend
-from scam.ops.problem import MODULATION, Empty, Problem
+from scam.ops.problem import MODULATION, Problem
 
 REFERENCE = "reference"
 ORDER: tuple[str, ...] = ("triton", "cuda", "cpu", REFERENCE)
@@ -54,7 +52,7 @@ def refusals(name: str, problem: Problem) -> list[str]:
 
 
 def serving(name: str, problem: Problem) -> Backend:
-    """The backend a graph names, which may have been made elsewhere.
+    """The backend an operator call names, checked again: its graph may be of another machine.
 
     Raises:
         ValueError: it is unknown or refuses here.
@@ -86,26 +84,12 @@ def choose(problem: Problem, backend: str | None = None) -> str:
         ValueError: the forced backend is unknown or refuses.
     """
     wanted = _forced if backend is None else backend
-    facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty)
-    widths = (problem.aligned, problem.beyond_256, problem.beyond_672, problem.beyond_1024)
-    return _choose(*facts, problem.op, *widths, problem.capability, wanted)
+    facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty, problem.op)
+    return _choose(wanted, *facts, problem.aligned, problem.width_limit, problem.capability)
 
 
-def _choose(
-    device_type: str,
-    dtype: torch.dtype,
-    shared_value: bool,
-    empty: Empty,
-    op: str,
-    aligned: bool,
-    beyond_256: bool,
-    beyond_672: bool,
-    beyond_1024: bool,
-    capability: tuple[int, int] | None,
-    wanted: str | None,
-) -> str:
-    widths = (aligned, beyond_256, beyond_672, beyond_1024)
-    problem = Problem(device_type, dtype, shared_value, empty, op, *widths, capability)
+def _choose(wanted: str | None, *facts: Any) -> str:
+    problem = Problem(*facts)
     if wanted is not None:
         _require(wanted, problem)
         return wanted
@@ -114,7 +98,7 @@ def _choose(
         why = refusals(name, problem)
         if not why:
             if name == REFERENCE and reasons:
-                _warn_once(f"{op} runs dense and slow: {'; '.join(reasons)}")
+                _warn_once(f"{problem.op} runs dense and slow: {'; '.join(reasons)}")
             return name
         reasons.append(f"backend {name!r}: {', '.join(why)}")
     raise ValueError(f"no backend serves this call: {'; '.join(reasons)}")

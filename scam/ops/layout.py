@@ -73,9 +73,13 @@ class SemanticLayout:
         )
 
 
+Labels = Tensor | SemanticLayout
+"""What ops take as labels: a label map, or a layout of one."""
+
+
 def open_labels(
     name: str,
-    labels: Tensor | SemanticLayout,
+    labels: Labels,
     batch: int,
     count: int,
     device: torch.device,
@@ -99,10 +103,15 @@ def open_labels(
 
 
 def open_labels_of(
-    name: str, labels: Tensor | SemanticLayout, items: Tensor
+    name: str, labels: Labels, items: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """:func:`open_labels` for the labels of ``items`` (B, H, N, D)."""
     return open_labels(name, labels, items.shape[0], items.shape[2], items.device)
+
+
+def plain_labels(labels: Labels) -> Tensor:
+    """The labels themselves, of a layout too."""
+    return labels.labels if isinstance(labels, SemanticLayout) else labels
 
 
 def _flattened(labels: Tensor, num_labels: int) -> Tensor:

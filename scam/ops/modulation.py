@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scam.ops import dispatch, modulation_library, reference
-from scam.ops.layout import Layouts, SemanticLayout, open_labels
+from scam.ops.layout import Labels, Layouts, open_labels
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import (
     Problem,
@@ -17,18 +17,18 @@ from scam.ops.problem import (
     modulation_problem,
 )
 
-_Constants = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+_Optional = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 """position, default_gamma, default_beta, noise, noise_scale."""
 
 
 def semantic_modulation(
     x: Tensor,
-    labels: Tensor | SemanticLayout,
+    labels: Labels,
     keys: Tensor,
     key_bias: Tensor,
     gamma: Tensor,
     beta: Tensor,
-    token_labels: Tensor | SemanticLayout,
+    token_labels: Labels,
     *,
     position: Tensor | None = None,
     default_gamma: Tensor | None = None,
@@ -51,8 +51,9 @@ def semantic_modulation(
     ``norm`` is the instance norm without parameters: per image and channel over all pixels,
     ignored ones included, biased variance. Everything the paper computes between pixels and
     latents (query, key, value and output projections, gamma and beta) is linear, so it folds into
-    one key, one gamma and one beta per token: :meth:`scam.nn.SemanticCrossAttention.absorbed`
-    makes them. Costs heads * k * C per pixel, and autograd keeps x and statistics only.
+    one key, one gamma and one beta per token: ``absorbed_keys`` and ``absorbed_values`` of
+    :class:`scam.nn.SemanticCrossAttention` make them. Costs heads * k * C per pixel, and autograd
+    keeps x and statistics only.
 
     Args:
         x: (B, C, H, W), any floating dtype; the result has its memory format.
@@ -82,10 +83,10 @@ def semantic_modulation(
             other way round, a constant that requires a gradient, ``eps`` or ``negative_slope``
             negative, or a forced backend that cannot serve.
     """
-    constants = (position, default_gamma, default_beta, noise, noise_scale)
+    optional = (position, default_gamma, default_beta, noise, noise_scale)
     _check_numbers(eps, negative_slope)
     problem, inputs, layout = _opened(
-        x, labels, keys, key_bias, gamma, beta, token_labels, constants
+        x, labels, keys, key_bias, gamma, beta, token_labels, optional
     )
     chosen = dispatch.choose(problem, backend)
     if chosen == dispatch.REFERENCE:
@@ -99,12 +100,12 @@ def semantic_modulation(
 
 def explain_modulation(
     x: Tensor,
-    labels: Tensor | SemanticLayout,
+    labels: Labels,
     keys: Tensor,
     key_bias: Tensor,
     gamma: Tensor,
     beta: Tensor,
-    token_labels: Tensor | SemanticLayout,
+    token_labels: Labels,
     *,
     position: Tensor | None = None,
     default_gamma: Tensor | None = None,
@@ -122,33 +123,34 @@ def explain_modulation(
     Raises:
         TypeError, ValueError: as :func:`semantic_modulation`.
     """
-    constants = (position, default_gamma, default_beta, noise, noise_scale)
+    optional = (position, default_gamma, default_beta, noise, noise_scale)
     _check_numbers(eps, negative_slope)
-    problem, *_ = _opened(x, labels, keys, key_bias, gamma, beta, token_labels, constants)
+    problem, *_ = _opened(x, labels, keys, key_bias, gamma, beta, token_labels, optional)
     return dispatch.explain_problem(problem)
 
 
 def _opened(
     x: Tensor,
-    labels: Tensor | SemanticLayout,
+    labels: Labels,
     keys: Tensor,
     key_bias: Tensor,
     gamma: Tensor,
     beta: Tensor,
-    token_labels: Tensor | SemanticLayout,
-    constants: _Constants,
+    token_labels: Labels,
+    optional: _Optional,
 ) -> tuple[Problem, tuple[Any, ...], Layouts]:
     """Check all but the numbers; return the problem, and the tensors of a ModulationCall."""
-    position, default_gamma, default_beta, noise, noise_scale = constants
+    position, default_gamma, default_beta, noise, noise_scale = optional
     given = {"x": x, "keys": keys, "key_bias": key_bias, "gamma": gamma, "beta": beta}
-    optional = {
+    for name, tensor in {
         "position": position,
         "default_gamma": default_gamma,
         "default_beta": default_beta,
         "noise": noise,
         "noise_scale": noise_scale,
-    }
-    given |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+    }.items():
+        if tensor is not None:
+            given[name] = tensor
     problem = _check(given)
     batch, channels, height, width = x.shape
     pixels = x.flatten(2)
@@ -160,8 +162,8 @@ def _opened(
         None if default is None else default.expand(batch, channels)
         for default in (default_gamma, default_beta)
     )
-    constants = (position, default_gamma, default_beta, noise, noise_scale)
-    inputs = (pixels, of_pixels[0], keys, key_bias, gamma, beta, tokens[0], *constants)
+    optional = (position, default_gamma, default_beta, noise, noise_scale)
+    inputs = (pixels, of_pixels[0], keys, key_bias, gamma, beta, tokens[0], *optional)
     return problem, inputs, (*of_pixels[1:], *tokens[1:])
 
 
@@ -213,7 +215,7 @@ def _check_numbers(eps: float, negative_slope: float) -> None:
 
 def _flat_labels(
     name: str,
-    labels: Tensor | SemanticLayout,
+    labels: Labels,
     batch: int,
     count: int,
     device: torch.device,

@@ -67,7 +67,7 @@ def _forward_fake(*args: Any) -> tuple[Tensor, ...]:
 
 def _cast_inputs(*args: Any) -> tuple[Any, ...]:
     inputs = (
-        value if value is None or place in _LABELS else autocast.cast(value)
+        value if value is None or place in _LABELS else autocast.to_autocast_dtype(value)
         for place, value in enumerate(args[:_NUM_INPUTS])
     )
     return *inputs, *args[_NUM_INPUTS:]

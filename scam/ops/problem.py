@@ -12,18 +12,21 @@ from scam.ops.autocast import active_dtype, cast_dtype
 
 ATTENTION = "semantic_cross_attention"
 MODULATION = "semantic_modulation"
+MINIMUM_CAPABILITY = (8, 0)  # of a GPU, for its kernels
 LABEL_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _NAMED = "fp64, fp32, bf16, fp16"
 Empty = Literal["zero", "uniform"]
 EMPTY: tuple[Empty, ...] = get_args(Empty)
+WIDTH_LIMITS = (256, 672, 1024)
+"""Widths up to which some backend serves."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """The facts a backend may decide on, known without looking at any value.
 
-    Sizes are not among them, but for four properties of the widths: a backend serves any number
+    Sizes are not among them, but for two properties of the widths: a backend serves any number
     of queries, keys, pixels and labels, and a compiled graph does not have to be specialised to
     the sizes it was first seen with.
     """
@@ -34,10 +37,12 @@ class Problem:
     empty: Empty = "zero"
     op: str = ATTENTION
     aligned: bool = True  # D and Dv, or C of a modulation, are multiples of 16
-    beyond_256: bool = False  # one of them is larger than that
-    beyond_672: bool = False
-    beyond_1024: bool = False
+    width_limit: int | None = 256  # the least of WIDTH_LIMITS that holds them; None: beyond all
     capability: tuple[int, int] | None = None  # as capability_of() the tensors' device
+
+    def wider_than(self, limit: int) -> bool:
+        """Whether some width exceeds ``limit``, one of ``WIDTH_LIMITS``."""
+        return self.width_limit is None or self.width_limit > limit
 
 
 def check_problem(
@@ -67,8 +72,8 @@ def attention_problem(
 ) -> Problem:
     """The facts of a checked call that computes in ``dtype``."""
     widths = (query.shape[-1], (query if value is None else value).shape[-1])
-    where, found = query.device.type, capability_of(query.device)
-    return Problem(where, dtype, value is None, empty, ATTENTION, *_properties(widths), found)
+    where, capability = query.device.type, capability_of(query.device)
+    return Problem(where, dtype, value is None, empty, ATTENTION, *_properties(widths), capability)
 
 
 def modulation_problem(x: Tensor, dtype: torch.dtype) -> Problem:
@@ -93,19 +98,15 @@ def _capability(index: int) -> tuple[int, int] | None:
 _capability._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _properties(widths: tuple[int, ...]) -> tuple[bool, bool, bool, bool]:
-    """From ``aligned`` on, by branches: a compiled graph then sees constants."""
-    aligned, beyond_256, beyond_672, beyond_1024 = True, False, False, False
+def _properties(widths: tuple[int, ...]) -> tuple[bool, int | None]:
+    """``aligned`` and ``width_limit``, by branches: a compiled graph then sees constants."""
+    aligned, place = True, 0
     for width in widths:
         if width % 16:
             aligned = False
-        if width > 256:
-            beyond_256 = True
-        if width > 672:
-            beyond_672 = True
-        if width > 1024:
-            beyond_1024 = True
-    return aligned, beyond_256, beyond_672, beyond_1024
+        while place < len(WIDTH_LIMITS) and width > WIDTH_LIMITS[place]:
+            place += 1
+    return aligned, (*WIDTH_LIMITS, None)[place]
 
 
 def check_tensors(given: dict[str, Tensor]) -> torch.dtype:
@@ -133,6 +134,11 @@ def check_tensors(given: dict[str, Tensor]) -> torch.dtype:
             found = given[first].dtype
             raise TypeError(f"{name} is {tensor.dtype}, {first} {found}: expected one dtype")
     return dtype
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``bfloat16`` of ``torch.bfloat16``."""
+    return str(dtype).removeprefix("torch.")
 
 
 def check_number(name: str, number: float) -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scam.ops.attention_call import AttentionCall, empty_output
-from scam.ops.autocast import cast, without_autocast
+from scam.ops.autocast import to_autocast_dtype, without_autocast
 from scam.ops.modulation_call import ModulationCall
 
 
@@ -27,8 +27,8 @@ def attend(call: AttentionCall, *, with_lse: bool = True) -> tuple[Tensor, Tenso
 
     Intermediates are fp32, or fp64 for fp64 inputs. Without ``with_lse`` None stands for lse.
     """
-    query, key = cast(call.query), cast(call.key)
-    values = key if call.value is None else cast(call.value)
+    query, key = to_autocast_dtype(call.query), to_autocast_dtype(call.key)
+    values = key if call.value is None else to_autocast_dtype(call.value)
     with without_autocast(query.device.type):
         wide = torch.promote_types(query.dtype, torch.float32)
         visible = visibility(call.query_labels, call.key_labels)
@@ -70,10 +70,10 @@ def modulate(call: ModulationCall) -> Tensor:
 
     Intermediates are fp32, or fp64 for fp64 inputs.
     """
-    x, keys, key_bias, gamma, beta = (cast(t) for t in (call.x, *call.tokens))
+    x, keys, key_bias, gamma, beta = (to_autocast_dtype(t) for t in (call.x, *call.tokens))
     optional = (call.position, *call.per_channel, call.noise)
     position, default_gamma, default_beta, noise_scale, noise = (
-        None if t is None else cast(t) for t in optional
+        None if t is None else to_autocast_dtype(t) for t in optional
     )
     with without_autocast(x.device.type):
         wide = torch.promote_types(x.dtype, torch.float32)

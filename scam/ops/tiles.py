@@ -18,6 +18,8 @@ Sorted = tuple[Tensor | None, Tensor | None]
 """Order (B, count) and offsets (B, labels + 1) of a SemanticLayout, or (None, None)."""
 Side = tuple[Tensor, Sorted]
 """Labels (B, count) of one side of the op, and how they are sorted."""
+PIECES = 1024  # programs or blocks that a sum over wide items is divided between
+PARTIAL_BYTES = 8 << 20  # partial rows beyond one per narrow item and head
 
 
 @dataclass(frozen=True, eq=False)

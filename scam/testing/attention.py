@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from scam.ops import SemanticLayout, semantic_cross_attention
+from scam.ops import Labels, semantic_cross_attention
 from scam.ops.problem import Empty
 from scam.testing.budget import assert_within_budget
 
@@ -20,8 +20,8 @@ class Inputs:
     query: Tensor
     key: Tensor
     value: Tensor | None
-    query_labels: Tensor | SemanticLayout
-    key_labels: Tensor | SemanticLayout
+    query_labels: Labels
+    key_labels: Labels
 
     def to(self, dtype: torch.dtype) -> "Inputs":
         """The same numbers in another dtype."""
@@ -36,7 +36,7 @@ class Inputs:
 
     def arguments(
         self,
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | SemanticLayout, Tensor | SemanticLayout]:
+    ) -> tuple[Tensor, Tensor, Tensor | None, Labels, Labels]:
         """In the order of the op's parameters."""
         return self.query, self.key, self.value, self.query_labels, self.key_labels
 

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops import SemanticLayout
+from scam.ops import Labels
+from scam.ops.layout import plain_labels
 from scam.ops.reference import visibility
 from scam.testing.attention import Inputs, drawn_gradients, outcome
 from scam.testing.budget import assert_within_bound
@@ -162,9 +163,9 @@ def _arithmetic(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _labels(labels: Tensor | SemanticLayout, like: Tensor) -> Tensor:
+def _labels(labels: Labels, like: Tensor) -> Tensor:
     """(B, N) for ``like`` (B, ...)."""
-    labels = labels.labels if isinstance(labels, SemanticLayout) else labels
+    labels = plain_labels(labels)
     return labels.reshape(like.shape[0], -1) if labels.dim() > 2 else labels.expand(len(like), -1)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops import SemanticLayout, semantic_modulation
+from scam.ops import Labels, semantic_modulation
 from scam.testing.budget import assert_within_budget
 
 MAPS = ("channels_first", "channels_last", "sliced")
@@ -19,12 +19,12 @@ class ModulationInputs:
     """Arguments of :func:`scam.ops.semantic_modulation`, shapes and dtypes as there."""
 
     x: Tensor
-    labels: Tensor | SemanticLayout
+    labels: Labels
     keys: Tensor
     key_bias: Tensor
     gamma: Tensor
     beta: Tensor
-    token_labels: Tensor | SemanticLayout
+    token_labels: Labels
     position: Tensor | None = None
     default_gamma: Tensor | None = None
     default_beta: Tensor | None = None

@@ -18,9 +18,9 @@ from scam.training.losses import (
     hinge_generator,
     labelmix_consistency,
     labelmix_mask,
+    oasis_discriminator,
+    oasis_generator,
     relativistic,
-    segmentation_discriminator,
-    segmentation_generator,
 )
 from scam.training.options import TrainOptions
 from scam.training.precision import Precision
@@ -85,11 +85,12 @@ class Adversary:
         self._means: list[Tensor] = []
 
     def begin(self, labels: Tensor, generators: PictureGenerators) -> None:
-        """Weigh the labels of a whole step, as they will be shown.
+        """Weigh the labels of a whole step, as they will be shown; refine spectral norms.
 
         labels (B, H, W) and generators: of all pictures of this process.
         """
-        if self.segments:
+        if isinstance(self.discriminator, SegmentationDiscriminator):
+            self.discriminator.refine_norms()
             if self.policy:
                 augmentation = Augmentation.draw(self.policy, generators("diffaugment", _CPU))
                 labels = augmentation.labels(labels)
@@ -113,7 +114,7 @@ class Adversary:
         """The generator's adversarial loss on fake (B, 3, H, W)."""
         on_fake = self._discriminate(batch.augment(fake), batch)
         if self.segments:
-            return segmentation_generator(on_fake[0], batch.pyramid.maps[0], self._balance)
+            return oasis_generator(on_fake[0], batch.pyramid.maps[0], self._balance)
         if self.options.gan_loss == "relativistic":
             on_real = [logits.detach() for logits in self._discriminate(batch.real, batch)]
             return relativistic(winner=on_fake, loser=on_real)
@@ -162,7 +163,7 @@ class Adversary:
     ) -> Tensor:
         if self.segments:
             labels = batch.pyramid.maps[0]
-            return segmentation_discriminator(real[0], fake[0], labels, self._balance)
+            return oasis_discriminator(real[0], fake[0], labels, self._balance)
         if self.options.gan_loss == "relativistic":
             return relativistic(winner=real, loser=fake)
         return hinge_discriminator(real, fake)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.checkpoint import TRAINING
 from scam.errors import InputError
 from scam.files import folder_aside, sweep
+from scam.models.step_folders import TRAINING
 from scam.models.weights import write_weights
 from scam.training.run_folder import RunFolder
 

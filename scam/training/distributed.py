@@ -211,4 +211,6 @@ def _lost_peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # DistBackendError is one
-        raise PeerExited(1) from error
+        reason = str(error).strip().splitlines()[0]
+        cause = f"the connection to the other processes broke ({reason})"
+        raise PeerExited(1, cause if dist.get_rank() == 0 else "") from error

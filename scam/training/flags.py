@@ -19,7 +19,7 @@ EXAMPLES = """\
       train on photos/images with photos/labels_lip20, 20 labels merged to 3
   python -m scam.train --data photos --diffaugment color,translation,cutout --lecam 0.3
       few photographs: keep the discriminator from learning them by heart
-  python -m scam.train --discriminator oasis --labelmix 10
+  python -m scam.train --discriminator oasis --labelmix 10 --lr-discriminator 4e-4 --gan-from 0
       a discriminator that segments, in place of the paper's
   python -m scam.train --resume --out runs/photos --steps 3000
       go on from the newest checkpoint, with every setting it was started with
@@ -119,7 +119,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch-size", type=int, help="over all processes (default: 8)")
     group.add_argument("--accumulate", type=int, help="batches per optimisation step")
     group.add_argument(
-        "--lr", type=float, help="of encoder and generator (tiny: 2e-3, others: 1e-4)"
+        "--lr", type=float, help="of encoder and generator (tiny: 1e-3, others: 1e-4)"
     )
     group.add_argument("--lr-discriminator", type=float, help="tiny: 1e-3, others: 4e-4")
     group.add_argument("--warmup", type=int, metavar="STEPS", help="of rising learning rates")
@@ -127,7 +127,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--max-grad-norm",
         type=float,
         metavar="NORM",
-        help="shorten longer gradients (default: 1; 0: none)",
+        help="clip gradients to this norm (default: 1; 0: no clipping)",
     )
     group.add_argument("--weight-decay", type=float, help="default: 0.01")
     group.add_argument(

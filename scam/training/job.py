@@ -17,7 +17,7 @@ class Job:
     """Settings, pictures and place of a run."""
 
     folder: RunFolder
-    model: ModelConfig
+    config: ModelConfig
     options: TrainOptions
     train: PairDataset
     held_out: PairDataset

@@ -22,8 +22,9 @@ Value = float | int | str | None
 class MetricsLog:
     """Append one JSON object per line to ``path``; to be closed, or used in a ``with``.
 
-    Opening drops the lines of steps after ``step0``, so that a run resumed there ends with the
-    file of a run that was never interrupted. A last line cut short by a kill is dropped too.
+    Opening drops the lines of steps after ``step0``, at 0 all, so that a run resumed there ends
+    with the file of a run that was never interrupted. A last line cut short by a kill is dropped
+    too.
 
     Args:
         path: the file, made if missing.
@@ -159,7 +160,9 @@ class NullLog:
 def _rewind(path: Path, step0: int) -> None:
     if not path.exists():
         return
-    kept = b"".join(line + b"\n" for entry, line in _entries(path) if entry["step"] <= step0)
+    # Of step 0 are the floors, which a run that begins writes.
+    last = step0 if step0 > 0 else -1
+    kept = b"".join(line + b"\n" for entry, line in _entries(path) if entry["step"] <= last)
     if kept != path.read_bytes():
         with write_aside(path) as file:
             file.write(kept)

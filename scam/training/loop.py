@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,11 +13,12 @@ from scam.errors import InputError, Stopped
 from scam.models import Scam
 from scam.training import checkpoint
 from scam.training.adversary import build_discriminator
-from scam.training.evaluation import colour_floors
+from scam.training.held_out import colour_floors
 from scam.training.job import Job
 from scam.training.outputs import Due, evaluate_and_save, open_outputs
 from scam.training.perceptual import build_perceptual
 from scam.training.precision import resolve_precision
+from scam.training.run_folder import RunFolder
 from scam.training.trainer import Trainer
 from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, StopSignal
 
@@ -24,7 +26,7 @@ from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, StopSignal
 def train(
     job: Job, *, resume: bool = False, say: Callable[[str], None] = print, heading: str = ""
 ) -> Path:
-    """Run ``job`` to its last step, from its newest checkpoint if ``resume``.
+    """Run ``job`` to its last step, from its newest checkpoint if there is one and ``resume``.
 
     ``heading`` is printed first, once everything has been checked.
     Returns the path of the last sheet. On the CPU a resumed run ends with the bits of one that
@@ -43,7 +45,7 @@ def train(
                 "processes, which share it"
             )
     trainer = _build(job)
-    watch = SkipWatch(SCALED_LIMIT if trainer.precision.scaled else LIMIT)
+    watch = SkipWatch(job.folder, SCALED_LIMIT if trainer.precision.scaled else LIMIT)
     done = _restore(job, trainer, watch) if resume else 0
     with world.agreed():
         if done > options.steps:
@@ -79,12 +81,14 @@ def train(
             due = Due.at(step, options, stopping=asked)
             if due.log:
                 losses, skipped = _means(recent)
-                with world.agreed():
-                    watch.add(skipped, step)
+                too_many = watch.add(skipped)
                 counted = {"skipped": float(watch.total)} if watch.total else {}
                 log.write(step, losses | counted)
                 progress.update(step, losses | counted)
                 recent.clear()
+                if too_many:
+                    with world.agreed():
+                        raise watch.verdict(step)
             evaluate_and_save(job, trainer, watch, step, due, log, progress)
             if asked and step < options.steps:
                 with world.agreed():
@@ -100,30 +104,33 @@ def _build(job: Job) -> Trainer:
     torch.manual_seed(options.seed)
     torch.backends.cudnn.benchmark = True  # convolutions meet the same shapes in every step
     precision = resolve_precision(options.amp, job.device)
-    weights = None if options.perceptual_weights is None else Path(options.perceptual_weights)
+    model = Scam(job.config, fused=options.fused_sca)
+    discriminator = build_discriminator(job.config, options)
+    # Last: equal seeds give equal weights, whatever the perceptual loss draws.
     perceptual: nn.Module = nn.Identity()
     if options.perceptual != "none":
-        perceptual = build_perceptual(
-            options.perceptual,  # type: ignore[arg-type]  # resolve_perceptual has checked it
-            weights,
-            released=job.model.released,
-        )
-    model = Scam(job.model, fused=options.fused_sca)
-    discriminator = build_discriminator(job.model, options)
+        weights = None if options.perceptual_weights is None else Path(options.perceptual_weights)
+        perceptual = build_perceptual(options.perceptual, weights, released=job.config.released)
     return Trainer(model, discriminator, perceptual, options, precision, job.device, job.world)
 
 
 def _restore(job: Job, trainer: Trainer, watch: SkipWatch) -> int:
-    newest = job.folder.newest()
-    assert newest is not None, "RunFolder.create has made sure"
-    state = job.world.from_main(lambda: checkpoint.load_training(newest))
+    """Take up the newest checkpoint, which the main process alone has; returns its step, or 0."""
+    source, state = job.world.from_main(lambda: _newest(job.folder))
+    if state is None:
+        return 0
     try:
         trainer.load_state_dict(state["trainer"])
         watch.load_state_dict(state["watch"])
         return int(state["step"])
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{newest}: not a checkpoint of this configuration ({reason})") from error
+        raise InputError(f"{source}: not a checkpoint of this configuration ({reason})") from error
+
+
+def _newest(folder: RunFolder) -> tuple[Path | None, dict[str, Any] | None]:
+    newest = folder.newest()
+    return newest, None if newest is None else checkpoint.load_training(newest)
 
 
 def _means(recent: list[dict[str, torch.Tensor]]) -> tuple[dict[str, float], list[float]]:

@@ -50,7 +50,7 @@ def class_balance(counts: Tensor, pixels: float) -> Tensor:
     return torch.where(shares > 0, pixels / shares, 0).float()
 
 
-def segmentation_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
+def oasis_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
     """Cross entropy of painted pixels with the label that they were painted for.
 
     Args:
@@ -65,17 +65,13 @@ def segmentation_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Ten
     return losses.mean()
 
 
-def segmentation_discriminator(
-    real: Tensor, fake: Tensor, labels: Tensor, balance: Tensor
-) -> Tensor:
+def oasis_discriminator(real: Tensor, fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
     """Cross entropy of real pixels with their label plus that of painted ones with "painted".
 
-    Arguments as for :func:`segmentation_generator`.
+    Arguments as for :func:`oasis_generator`.
     """
     painted = torch.where(labels >= 0, real.shape[1] - 1, -1)
-    return segmentation_generator(real, labels, balance) + segmentation_generator(
-        fake, painted, balance
-    )
+    return oasis_generator(real, labels, balance) + oasis_generator(fake, painted, balance)
 
 
 def labelmix_mask(labels: Tensor, from_real: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ from typing import Any
 
 from scam.errors import InputError
 from scam.training.augment import parse_policy
+from scam.training.perceptual import PERCEPTUAL, Perceptual
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """How to train.
 
-    The defaults are the paper's, plus flips, warm-up, weight averaging and shortened gradients.
+    The defaults are the paper's, plus flips, warm-up, weight averaging and gradient clipping.
 
     Attributes:
         steps: optimisation steps of encoder and generator, as many of the discriminator.
@@ -23,10 +24,8 @@ class TrainOptions:
         lr_discriminator: the discriminator's (two time scales).
         warmup: steps over which both learning rates rise linearly. Adam's first steps have full
             size whatever the gradient, and training is chaotic until they are damped.
-        max_grad_norm: a gradient that is longer is shortened to it, each optimiser's for itself;
-            0: none is. Without it Adam, which sees lengths relative to earlier ones only, takes
-            single batches with tenfold gradients for large steps, and runs of preset tiny fell
-            apart after 1500 to 2700 steps.
+        max_grad_norm: gradients are clipped to it, each optimiser's for itself; 0: no clipping.
+            Now and then a batch has tenfold gradients, which Adam takes for a large step.
         weight_decay: AdamW's, decoupled.
         gan: weight of the adversarial loss; 0 trains without a discriminator.
         gan_from: steps before the discriminator and the adversarial loss join in.
@@ -82,7 +81,7 @@ class TrainOptions:
     style_dropout: float = 0.0
     perceptual_weight: float = 10.0
     l1: float = 10.0
-    perceptual: str = "pyramid"
+    perceptual: Perceptual = "pyramid"
     perceptual_weights: str | None = None
     ema: float = 0.999
     seed: int = 0
@@ -119,34 +118,43 @@ class TrainOptions:
         for name in ("ema", "style_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)}: expected at least 0 and below 1")
+        for name, choices in (
+            ("discriminator", ("scam", "oasis")),
+            ("gan_loss", ("hinge", "relativistic")),
+            ("perceptual", PERCEPTUAL),
+        ):
+            if getattr(self, name) not in choices:
+                expected = " or ".join((", ".join(choices[:-1]), choices[-1]))
+                raise InputError(f"{name}={getattr(self, name)!r}: expected {expected}")
+        parse_policy("diffaugment", self.diffaugment)
+        parse_policy("augment_perceptual", self.augment_perceptual)
+        if self.augment_perceptual and (self.perceptual == "none" or not self.perceptual_weight):
+            off = "perceptual='none'" if self.perceptual == "none" else "perceptual_weight=0"
+            raise InputError(
+                f"augment_perceptual={self.augment_perceptual!r}: "
+                f"expected a loss to augment, not {off}"
+            )
         self._check_adversary()
 
     def _check_adversary(self) -> None:
         """Check the settings that need a discriminator, or one of a certain kind."""
-        for name, choices in (
-            ("discriminator", ("scam", "oasis")),
-            ("gan_loss", ("hinge", "relativistic")),
-        ):
-            if getattr(self, name) not in choices:
-                expected = " or ".join(choices)
-                raise InputError(f"{name}={getattr(self, name)!r}: expected {expected}")
-        parse_policy("diffaugment", self.diffaugment)
-        parse_policy("augment_perceptual", self.augment_perceptual)
         for name, of in (
             ("discriminator", None), ("r1", None), ("r2", None), ("diffaugment", None),
             ("gradient_norm", "scam"), ("gan_loss", "scam"), ("lecam", "scam"),
             ("labelmix", "oasis"),
         ):  # fmt: skip
             value = getattr(self, name)
-            if value != _DEFAULTS[name] and self.gan == 0:
+            if value == DEFAULTS[name]:
+                continue
+            if self.gan == 0:
                 raise InputError(f"{name}={value!r}: expected a discriminator, not gan=0")
-            if value != _DEFAULTS[name] and of not in (None, self.discriminator):
+            if self.gan_from >= self.steps:
+                raise InputError(
+                    f"{name}={value!r}: expected a discriminator that joins in before the last "
+                    f"step, not gan_from={self.gan_from} of steps={self.steps}"
+                )
+            if of not in (None, self.discriminator):
                 raise InputError(f"{name}={value!r}: expected together with discriminator={of!r}")
-        if self.augment_perceptual and self.perceptual == "none":
-            raise InputError(
-                f"augment_perceptual={self.augment_perceptual!r}: "
-                "expected a loss to augment, not perceptual='none'"
-            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -162,12 +170,12 @@ class TrainOptions:
 
 
 NAMES = tuple(field.name for field in fields(TrainOptions))
-_DEFAULTS = {field.name: field.default for field in fields(TrainOptions)}
+DEFAULTS = {field.name: field.default for field in fields(TrainOptions)}
 
 PRESET_OPTIONS: dict[str, dict[str, Any]] = {
     "tiny": {
         "steps": 500,
-        "lr": 2e-3,
+        "lr": 1e-3,
         "lr_discriminator": 1e-3,
         "gan_from": 400,
         "workers": 0,

@@ -13,14 +13,20 @@ from scam.checkpoint import describe
 from scam.files import write_aside
 from scam.models.card import model_card
 from scam.training import checkpoint
-from scam.training.evaluation import learn_mean_tokens, paint_sheet, reconstruction_psnr
+from scam.training.held_out import learn_mean_tokens, paint_sheet, reconstruction_psnr
 from scam.training.job import Job
 from scam.training.log import MetricsLog, NullLog, Progress
-from scam.training.options import TrainOptions
+from scam.training.options import DEFAULTS, TrainOptions
 from scam.training.trackers import open_trackers
 from scam.training.trainer import Trainer
 from scam.training.watch import SkipWatch
 from scam.version import __version__
+
+_TOLD = ("seed", "style_dropout", "augment_perceptual")
+_TOLD_OF_DISCRIMINATORS = (
+    "gan_from", "gan_loss", "gradient_norm", "r1", "r2", "lecam", "labelmix", "diffaugment",
+)  # fmt: skip
+"""Options that a model card names where they are not the default ones."""
 
 
 @contextmanager
@@ -103,7 +109,7 @@ def evaluate_and_save(
             learn_mean_tokens(trainer.model, job.train, options.batch_size)
             tensors = {name: x.clone() for name, x in trainer.model.state_dict().items()}
     if due.save:
-        description = {**describe(job.model, job.train.source), "training": facts}
+        description = {**describe(job.config, job.train.source), "trained": facts}
         state = {"step": step, "trainer": trainer.state_dict(), "watch": watch.state_dict()}
         checkpoint.save(job.folder, step, tensors, description, state)
         if step == options.steps:
@@ -115,15 +121,21 @@ def _card_facts(job: Job, step: int) -> dict[str, Any]:
     """What a model card says of how the model was trained; no path of this machine."""
     options = job.options
     data = job.folder.config.get("data", {})
+    merge = data.get("merge")
+    adversarial = options.gan > 0 and step > options.gan_from
+    told = _TOLD + (_TOLD_OF_DISCRIMINATORS if adversarial else ())
+    changed = {name: getattr(options, name) for name in told}
     return {
         "data": Path(data.get("data", "")).name,
         "training pictures": len(job.train),
         "held-out pictures": len(job.held_out),
         "steps": step,
         "pictures per step": options.batch_size * options.accumulate,
-        "fidelity": job.model.fidelity,
+        "fidelity": job.config.fidelity,
         "perceptual": options.perceptual,
-        "discriminator": options.discriminator if options.gan else "none",
+        "discriminator": options.discriminator if adversarial else "none",
+        **({} if merge is None else {"labels merged by": Path(merge).name}),
+        **{name: value for name, value in changed.items() if value != DEFAULTS[name]},
         "weights": f"averaged, {options.ema}",
         "scam": __version__,
         "torch": torch.__version__,

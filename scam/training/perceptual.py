@@ -3,7 +3,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from scam.errors import InputError
 from scam.training.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_weights
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
+PERCEPTUAL: tuple[Perceptual, ...] = get_args(Perceptual)
 
 WEIGHT_FILES = {"vgg19": "vgg19-dcbb9e9d.pth", "lpips": "vgg16-397923af.pth"}
 """torchvision's ImageNet weights, by the file names its own downloads carry."""
@@ -36,31 +37,34 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
         if weights is None and not default_weights("vgg19").is_file():
             return "pyramid", None
         name = "vgg19"
-    if name not in ("vgg19", "lpips", "pyramid", "none"):
+    if name not in PERCEPTUAL:
         raise InputError(f"perceptual {name!r}: expected vgg19, lpips, pyramid or none")
     if name not in WEIGHT_FILES:
         if weights is not None:
             raise InputError(f"--perceptual-weights {weights}: --perceptual {name} takes none")
-        return cast(Perceptual, name), None
+        return name, None
     path = weights or default_weights(name)
     if not path.is_file():
         raise InputError(
             f"perceptual {name}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]}"
             " there, name its path with --perceptual-weights, or choose --perceptual pyramid"
         )
-    return cast(Perceptual, name), path
+    return name, path
 
 
 def build_perceptual(name: Perceptual, weights: Path | None, *, released: bool) -> nn.Module:
     """A module mapping (fake, real), both (B, 3, H, W) in [-1, 1], to a scalar distance.
 
-    ``released=True`` feeds VGG-19 the raw [-1, 1] picture, as the published system does.
+    ``released=True`` feeds VGG-19 the raw [-1, 1] picture, as the published system does. Raises
+    ValueError for "none", for which there is none.
     """
     if name == "vgg19":
         return Vgg19Distance(cast(Path, weights), normalise=not released)
     if name == "lpips":
         return LpipsDistance(cast(Path, weights))
-    return PyramidDistance()
+    if name == "pyramid":
+        return PyramidDistance()
+    raise ValueError(f"perceptual {name!r}: expected vgg19, lpips or pyramid")
 
 
 class PyramidDistance(nn.Module):

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scam.checkpoint import is_complete, newest_step_folder, step_folders
 from scam.errors import InputError
 from scam.files import read_json, remove_folder, sweep, write_aside, write_json
 from scam.lock import is_lock
+from scam.models.step_folders import CHECKPOINTS, is_complete, newest_step_folder, step_folders
 from scam.models.weights import CONFIG
+from scam.training.log import read_metrics
 from scam.training.trackers import TENSORBOARD, WANDB
 
 
@@ -36,61 +37,65 @@ class RunFolder:
     config: dict[str, Any]
 
     @classmethod
-    def create(
-        cls,
-        out: str | os.PathLike[str],
-        config: Mapping[str, Any],
-        *,
-        resume: bool = False,
-        may_change: Collection[str] = (),
-    ) -> "RunFolder":
-        """Start a run in ``out``, or open the run that is there to continue it.
-
-        Args:
-            out: the folder; made if missing.
-            config: settings that JSON can hold. When resuming only those that were asked for need
-                be here: the stored ones fill in the rest, and :meth:`store` writes the result.
-            resume: continue instead of start.
-            may_change: settings that may differ from the stored ones when resuming, such as the
-                number of steps; a setting inside another is written ``outer.inner``.
+    def start(cls, out: str | os.PathLike[str], config: Mapping[str, Any]) -> "RunFolder":
+        """Start a run in ``out``, made if missing, with settings that JSON can hold.
 
         Raises:
-            InputError: starting in a folder that is not empty; resuming where there is no run,
-                no checkpoint, or one with other settings; ``out`` is a file or not writable.
+            InputError: ``out`` is a file, not empty, or not writable.
         """
-        path = Path(out)
-        if path.exists() and not path.is_dir():
-            raise InputError(f"--out {path} is a file, expected a folder")
-        asked = json.loads(json.dumps(config))
-        if resume:
-            settings = _merge(path / CONFIG, _stored_config(path), asked, may_change)
-        elif _used(path):
+        path = _expect_folder(out)
+        if _used(path):
             raise InputError(
                 f"--out {path} is not empty: continue its run with --resume, or give another --out"
             )
-        else:
-            settings = asked
-        run = cls(path, settings)
-        sweep(path, locked=True)
-        sweep(run.checkpoints, locked=True)
-        if resume and run.newest() is None:
-            raise InputError(
-                f"--resume: {path} holds no complete checkpoint to continue from, "
-                "start again with another --out"
-            )
-        if not resume:
-            run.store()
+        run = cls(path, _as_json(config))
+        run._sweep()
+        run.store()
         return run
+
+    @classmethod
+    def resume(
+        cls,
+        out: str | os.PathLike[str],
+        asked: Mapping[str, Any],
+        may_change: Collection[str] = (),
+    ) -> "RunFolder":
+        """Open the run in ``out`` to continue it; one without a checkpoint begins again.
+
+        Args:
+            out: the folder.
+            asked: settings that were asked for; the stored ones fill in the rest, and
+                :meth:`store` writes the result.
+            may_change: settings that may differ from the stored ones, such as the number of
+                steps; a setting inside another is written ``outer.inner``.
+
+        Raises:
+            InputError: there is no run in ``out``, or one with other settings.
+        """
+        path = _expect_folder(out)
+        settings = _merge(path / CONFIG, _stored_config(path), _as_json(asked), may_change)
+        run = cls(path, settings)
+        run._sweep()
+        return run
+
+    def _sweep(self) -> None:
+        for folder in (self.path, self.checkpoints):
+            sweep(folder, locked=True)
 
     def store(self) -> None:
         """Write the settings."""
         write_json(self.path / CONFIG, self.config)
 
+    def has_steps(self) -> bool:
+        """Whether the run has logged or saved anything of a step."""
+        logged = read_metrics(self.metrics) if self.metrics.exists() else []
+        return any(entry["step"] > 0 for entry in logged) or self.newest() is not None
+
     def discard(self) -> None:
         """Remove what a run that failed to start has written, and the folder if empty."""
         for name in (CONFIG, self.metrics.name):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("samples", "checkpoints", TENSORBOARD, WANDB):
+        for name in ("samples", CHECKPOINTS, TENSORBOARD, WANDB):
             shutil.rmtree(self.path / name, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
@@ -108,7 +113,7 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """The folder of step folders."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     def sample(self, step: int) -> Path:
         """Where the picture sheet of ``step`` goes."""
@@ -133,6 +138,18 @@ class RunFolder:
         for folder in list(filter(is_complete, step_folders(self.checkpoints)))[count:]:
             if folder != newest:
                 remove_folder(folder)
+
+
+def _expect_folder(out: str | os.PathLike[str]) -> Path:
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--out {path} is a file, expected a folder")
+    return path
+
+
+def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(settings))
+    return found
 
 
 def _used(path: Path) -> bool:

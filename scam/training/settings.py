@@ -20,9 +20,12 @@ MAY_CHANGE = [
     for name in (
         "steps", "workers", "gradient_checkpointing", "compile", "wandb",
         "eval_every", "sample_every", "save_every", "log_every",
+        "lr", "lr_discriminator", "max_grad_norm",
     )
 ]  # fmt: skip
-"""Settings that do not change what a step computes; ``compile`` does to rounding only."""
+"""Settings that do not change what a step computes, ``compile`` but for rounding; and those that
+can save a run which diverged.
+"""
 
 DATA: dict[str, Any] = {
     "data": "mannequins",

@@ -17,6 +17,7 @@ from scam.files import write_aside
 TENSORBOARD = "tensorboard"
 WANDB = "wandb"
 
+_ONLINE = ("online", "shared", "run")  # the modes that would ask who is not logged in
 _NOT_IN_NAMES = frozenset("/\\#?%:")  # W&B refuses them in a project's name
 
 
@@ -54,6 +55,9 @@ class WeightsAndBiases:
     Nobody is ever asked to log in: without a stored login, WANDB_API_KEY or WANDB_MODE the run
     stays in ``run/wandb``, from where ``wandb sync`` uploads it. wandb's own words are left out:
     ``where`` says in a line where the numbers go.
+
+    Raises InputError when ``project`` is no name, wandb is not installed or refuses, or
+    WANDB_MODE wants a login and there is none.
     """
 
     def __init__(self, run: Path, project: str, settings: Mapping[str, Any]) -> None:
@@ -68,17 +72,27 @@ class WeightsAndBiases:
             raise InputError(
                 f"--wandb {project}: wandb is not installed (pip install wandb)"
             ) from error
-        mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
-        self._run = wandb.init(
-            project=project,
-            name=run.name,
-            id=_stored_id(run / WANDB / "id"),
-            resume="allow",
-            mode=mode,
-            dir=str(run),
-            config=dict(settings),
-            settings={"silent": True},
-        )
+        asked = os.environ.get("WANDB_MODE", "")
+        try:
+            logged_in = asked in ("", *_ONLINE) and _logged_in(wandb)
+            if asked in _ONLINE and not logged_in:
+                raise InputError(
+                    f"WANDB_MODE={asked}: expected a login, by wandb login or WANDB_API_KEY"
+                )
+            mode = asked or ("online" if logged_in else "offline")
+            self._run = wandb.init(
+                project=project,
+                name=run.name,
+                id=_stored_id(run / WANDB / "id"),
+                resume="allow",
+                mode=mode,
+                dir=str(run),
+                config=dict(settings),
+                settings={"silent": True},
+            )
+        except wandb.Error as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"--wandb {project}: {reason}") from error
         self.where = mode
         if mode == "offline":
             self.where = f"offline in {run / WANDB}, upload with wandb sync"
@@ -130,7 +144,9 @@ def _stored_id(path: Path) -> str:
     return path.read_text()
 
 
-def _logged_in() -> bool:
+def _logged_in(wandb: Any) -> bool:
+    with contextlib.suppress(AttributeError, TypeError):  # older ones cannot be kept from asking
+        return bool(wandb.login(prompt=False, verify=False))
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname

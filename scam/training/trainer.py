@@ -42,9 +42,11 @@ class Trainer:
     ) -> None:
         model = world.synchronise_norms(model, device)
         discriminator = world.synchronise_norms(discriminator, device)
-        self.layout = torch.channels_last if options.channels_last else torch.preserve_format
-        self.model = model.to(device).to(memory_format=self.layout)
-        self.discriminator = discriminator.to(device).to(memory_format=self.layout)
+        self.memory_format = (
+            torch.channels_last if options.channels_last else torch.preserve_format
+        )
+        self.model = model.to(device).to(memory_format=self.memory_format)
+        self.discriminator = discriminator.to(device).to(memory_format=self.memory_format)
         self.perceptual = perceptual.to(device)
         self.options = options
         self.precision = precision
@@ -56,7 +58,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
         labels = model.config.num_labels
         self.adversary = Adversary(self.discriminator, labels, options, precision, device, world)
-        self.model.checkpoint_gradients(options.gradient_checkpointing)
+        self.model.use_gradient_checkpointing(options.gradient_checkpointing)
         if options.compile:
             self.model.compile_networks()
         self._perceptual_policy = parse_policy("augment_perceptual", options.augment_perceptual)
@@ -67,8 +69,8 @@ class Trainer:
         B is this process's share (``World.share``) of the step's pictures. Losses are means over
         all of them.
 
-        Where a gradient is not finite the weights stay as they are and ``skipped`` is 1. Under
-        float16 some are, until the gradient scaler has found its scale.
+        Where a loss or a gradient is not finite the weights stay as they are and ``skipped`` is
+        1. Under float16 some gradients are, until the gradient scaler has found its scale.
         """
         self.model.train()
         options = self.options
@@ -77,6 +79,7 @@ class Trainer:
         size = len(image) // options.accumulate
         micro = [slice(i, i + size) for i in range(0, len(image), size)]
         losses: Losses = {}
+        losses_d: Losses = {}
         shown: list[tuple[Tensor, DiscriminatorBatch]] = []
         if adversarial:
             self.adversary.begin(labels, partial(picture_generators, options.seed, step, places))
@@ -88,14 +91,16 @@ class Trainer:
             )
             if to_show is not None:
                 shown.append(to_show)
-        skipped, losses["grad_norm"] = self._apply(self.optimizer, options.lr, step)
+        skipped, losses["grad_norm"] = self._apply(self.optimizer, losses, options.lr, step)
         if adversarial:
             self.discriminator.requires_grad_(True)
             for fake, batch in shown:
-                self._discriminator_part(fake, batch, losses)
+                self._discriminator_part(fake, batch, losses_d)
             self.adversary.finish()
             since = step - options.gan_from
-            skipped += self._apply(self.optimizer_d, options.lr_discriminator, since)[0]
+            lr = options.lr_discriminator
+            skipped += self._apply(self.optimizer_d, losses_d, lr, since)[0]
+            losses |= losses_d
         losses["skipped"] = skipped.clamp(max=1)
         self.scaler.update()
         self.ema.update()
@@ -139,7 +144,7 @@ class Trainer:
         if not labels.is_cuda:  # asking a GPU would wait for it
             occurring = labels_in(labels, self.model.config.num_labels)
         real, labels = (x.to(self.device, non_blocking=True) for x in (real, labels))
-        real = real.contiguous(memory_format=self.layout)
+        real = real.contiguous(memory_format=self.memory_format)
         with self.precision.autocast(self.device):
             pyramid = self.model.pyramid(labels, occurring)
             fake = self.model(
@@ -184,12 +189,14 @@ class Trainer:
         self.scaler.scale(loss / self.options.accumulate).backward()
 
     def _apply(
-        self, optimizer: torch.optim.Optimizer, lr: float, step: int
+        self, optimizer: torch.optim.Optimizer, losses: Losses, lr: float, step: int
     ) -> tuple[Tensor, Tensor]:
         """One step of the optimiser, or none: 1 if it was left out, else 0; the gradient norm."""
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, step / max(self.options.warmup, 1))
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        # A loss can be infinite and its gradient not, as that of |x| is: 0 * inf is no number.
+        next(p.grad for p in parameters if p.grad is not None).add_(0 * sum(losses.values()))
         self.world.average_gradients(parameters)
         self.scaler.unscale_(optimizer)
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])

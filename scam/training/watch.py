@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import FrameType
 
 from scam.errors import InputError
+from scam.training.run_folder import RunFolder
 
 LIMIT = 5
 """Steps in a row that may be left out before the run ends."""
@@ -15,27 +16,35 @@ SCALED_LIMIT = 20
 
 
 class SkipWatch:
-    """Counts the steps that were left out because a gradient was not finite."""
+    """Counts the steps of the run in ``folder`` that were left out: see :meth:`Trainer.step`."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, folder: RunFolder, limit: int = LIMIT) -> None:
+        self.folder = folder
         self.limit = limit
         self.total = 0
         self._in_a_row = 0
 
-    def add(self, skipped: list[float], step: int) -> None:
-        """Count the flags of the steps up to ``step``, oldest first.
-
-        Raises:
-            InputError: ``limit`` in a row were left out: the weights will not recover.
-        """
+    def add(self, skipped: list[float]) -> bool:
+        """Count the flags of some steps, oldest first; whether too many in a row were left out."""
+        too_many = False
         for flag in skipped:
             self._in_a_row = self._in_a_row + 1 if flag else 0
             self.total += bool(flag)
-            if self._in_a_row >= self.limit:
-                raise InputError(
-                    f"step {step}: the gradients of {self.limit} steps in a row were not finite; "
-                    "continue from a checkpoint with --resume, or start again with a lower --lr"
-                )
+            too_many |= self._in_a_row >= self.limit
+        return too_many
+
+    def verdict(self, step: int) -> InputError:
+        """What to raise once they were: the weights will not recover."""
+        newest = self.folder.newest()
+        remedy = "there is no checkpoint yet: start again with a lower --lr"
+        if newest is not None:
+            remedy = (
+                f"go on from {newest.name} with --resume --out {self.folder.path} and a lower "
+                "--lr, --lr-discriminator or --max-grad-norm"
+            )
+        return InputError(
+            f"step {step}: the gradients of {self.limit} steps in a row were not finite; {remedy}"
+        )
 
     def state_dict(self) -> dict[str, int]:
         """Everything :meth:`load_state_dict` needs."""

@@ -37,10 +37,10 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A data folder and the run folder of a model trained on it."""
+    """A data folder and the run folder of a model trained on half of it."""
     base = tmp_path_factory.mktemp("trained")
     data = write_pairs(base / "photos", 6)
-    train.main(["--data", str(data), "--out", str(base / "run"), *FAST])
+    train.main(["--data", str(data), "--holdout", "3", "--out", str(base / "run"), *FAST])
     return data, base / "run"
 
 

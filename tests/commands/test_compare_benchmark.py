@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks import compare
+from scam import train
 from scam.errors import InputError
 from scam.files import read_json
-from scam.training.run_folder import RunFolder
 
 Fast = Callable[..., list[str]]
 
@@ -42,11 +43,31 @@ def test_options_are_trained_measured_and_compared(
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(
     photos: Path, tmp_path: Path, fast: Fast
 ) -> None:
-    RunFolder.create(tmp_path / "runs" / "base-0", {"training": {"steps": 2}})
     flags = fast("--data", photos, "--holdout", 2)
     out = tmp_path / "runs"
+    train.main([*flags, "--out", str(out / "base-0")])
+    shutil.rmtree(out / "base-0" / "checkpoints")
+    (out / "base-0" / "notes").write_text("nothing is thrown away")
     compare.main(["small-data", "--out", str(out), "--only", "base", "--", *flags])
     assert (out / "base-0" / "measured" / "report.json").is_file()
+    assert (out / "base-0" / "notes").is_file()
+
+
+def test_rows_measured_before_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compare, "_train", lambda *_: None)
+    numbers = iter(range(4))
+    columns = [*compare.COMPARISONS["small-data"].columns, "s/step"]
+    monkeypatch.setattr(compare, "_measured", lambda *_: dict.fromkeys(columns, next(numbers)))
+    for only, seed in (("lecam", "1"), ("base", "0"), ("lecam", "0"), ("lecam", "1")):
+        options = ["--only", only, "--seeds", seed]
+        compare.main(["small-data", "--out", str(tmp_path), *options])
+    runs = read_json(tmp_path / compare.RESULTS)["runs"]
+    found = {name: [(row["seed"], row["PSNR"]) for row in rows] for name, rows in runs.items()}
+    assert found == {"lecam": [(0, 2), (1, 3)], "base": [(0, 1)]}
+    table = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.split(" | ")[:2] for line in table] == [["| base", "1"], ["| lecam", "2.5 ± 0.5"]]
 
 
 def test_ablations_are_the_models_that_their_names_say(

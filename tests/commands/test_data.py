@@ -134,6 +134,15 @@ def test_a_prepared_data_set_trains_as_it_says(
     assert json.loads(Path("run/config.json").read_text())["label_names"][13] == "hair"
 
 
+def test_the_advised_training_has_the_prepared_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faces(tmp_path / "CelebAMask-HQ", 2)
+    src, dst = str(tmp_path / "CelebAMask-HQ"), str(tmp_path / "faces")
+    main(["prepare", "celebamask-hq", src, dst, "--size", "64", "32", "--workers", "1"])
+    assert capsys.readouterr().out.endswith(" --preset celebamask-hq --size 64 32\n")
+
+
 def test_check_fails_for_bad_files_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

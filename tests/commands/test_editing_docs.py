@@ -31,7 +31,7 @@ def after_make_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = preset("tiny", num_labels=len(LABEL_SETS["mannequins"]), size=(32, 32))
     torch.manual_seed(0)
     model = Scam(config)
-    run = RunFolder.create(folder / "runs" / "mannequins", {"data": {"data": "mannequins"}})
+    run = RunFolder.start(folder / "runs" / "mannequins", {"data": {"data": "mannequins"}})
     run.store()
     checkpoint.save(run, 1, model.state_dict(), describe(config, Mannequins("val")), {})
     return folder

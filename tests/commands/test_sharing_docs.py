@@ -48,6 +48,12 @@ def test_a_used_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "do not lose me"
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_long_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file is a file, expected a folder"):
+        export.main(["no checkpoint is looked for yet", "--out", str(tmp_path / "file" / "out")])
+
+
 def test_every_flag_exists(capsys: pytest.CaptureFixture[str]) -> None:
     for main in (train.main, *COMMANDS.values()):
         with pytest.raises(SystemExit):

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 import scam
 from scam import train
 from scam.errors import InputError
 from scam.training.settings import asked_settings
+from scam.training.trainer import Trainer
 
 Fast = Callable[..., list[str]]
 
@@ -95,6 +98,68 @@ def test_resume_goes_on_with_the_stored_settings(photos: Path, tmp_path: Path, f
     assert (out / "checkpoints" / "latest").read_text().strip() == "step_0000003"
 
 
+def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every gradient becomes NaN."""
+    original = Trainer.step
+
+    def step(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
+        return original(self, image * torch.nan, labels, step)
+
+    monkeypatch.setattr(Trainer, "step", step)
+
+
+@pytest.mark.parametrize("log_every", [1, 5])
+def test_a_run_that_diverges_before_its_first_checkpoint_stays_and_begins_again(
+    photos: Path, tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch, log_every: int
+) -> None:
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        spoil(patch)
+        steps = ("--steps", 9, "--log-every", log_every)
+        with pytest.raises(InputError, match="in a row were not finite; there is no checkpoint"):
+            train.main(fast("--data", photos, "--out", out, *steps))
+    logged = [json.loads(line) for line in (out / "metrics.jsonl").open()]
+    assert (logged[-1]["step"], logged[-1]["skipped"]) == (5, 5)
+    again = ["--lr", "1e-5", "--steps", "2", "--log-every", "1"]
+    train.main(["--resume", "--out", str(out), *again])
+    logged = [json.loads(line) for line in (out / "metrics.jsonl").open()]
+    assert [line["step"] for line in logged if "l1" in line] == [1, 2]
+    assert sum("psnr_own_colours" in line for line in logged) == 1
+    assert json.loads((out / "config.json").read_text())["training"]["lr"] == 1e-5
+
+
+def test_a_run_that_diverges_goes_on_from_its_checkpoint(
+    photos: Path, tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    train.main(fast("--data", photos, "--out", out))
+    with monkeypatch.context() as patch:
+        spoil(patch)
+        with pytest.raises(
+            InputError, match=r"go on from step_0000002 with --resume --out .*run "
+        ):
+            train.main(["--resume", "--out", str(out), "--steps", "9"])
+    lower = ["--lr", "1e-5", "--lr-discriminator", "1e-5", "--max-grad-norm", "0.5"]
+    train.main(["--resume", "--out", str(out), "--steps", "3", *lower])
+    stored = json.loads((out / "config.json").read_text())["training"]
+    assert (stored["lr"], stored["lr_discriminator"], stored["max_grad_norm"]) == (1e-5, 1e-5, 0.5)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(
+    photos: Path, tmp_path: Path, fast: Fast
+) -> None:
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    for run in (out, whole):
+        train.main(fast("--data", photos, "--out", run))
+    shutil.rmtree(out / "checkpoints")
+    with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
+        train.main(fast("--data", photos, "--out", out))
+    train.main(["--resume", "--out", str(out)])
+    name = "checkpoints/step_0000002/model.safetensors"
+    assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert (out / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+
+
 def test_a_new_folder_each_time_unless_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path, fast: Fast
 ) -> None:
@@ -131,6 +196,10 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--perceptual", "vgg16"], "^--perceptual 'vgg16': expected vgg19"),
         (["--perceptual", "vgg19", "--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
         (["--device", "quantum"], "^--device quantum: expected cpu, cuda or cuda:N$"),
+        (
+            ["--lecam", "0.3", "--gan-from", "9", "--steps", "9"],
+            r"^--lecam 0\.3: expected a discriminator that .*, not --gan-from 9 of --steps 9$",
+        ),
         (["--diffaugment", "flip"], "^--diffaugment 'flip': expected some of color,translation"),
         (
             ["--labelmix", "10"],
@@ -253,10 +322,10 @@ def test_a_used_folder_is_refused_and_left_alone(
     for flags, message in (
         (["--width", "32"], ": --width is 16 there, 32 was asked$"),
         (["--merge", "body"], ": --merge is None there, 'body' was asked$"),
-        (["--holdout", "2"], ": --holdout is None there, 2 was asked$"),
+        (["--holdout", "2"], ": --holdout is 3 there, 2 was asked$"),
         (["--preset", "ade20k"], ": --preset is 'tiny' there, 'ade20k' was asked$"),
         (["--no-flip"], ": --flip is True there, False was asked$"),
-        (["--amp", "--lr", "9"], r": --lr is .* there, 9\.0 was asked; --amp is False there"),
+        (["--amp", "--gan", "9"], r": --gan is .* there, 9\.0 was asked; --amp is False there"),
         ([], "^this run has already done 2: give a larger --steps$"),
         (["--steps", "1"], "^--steps 1: this run has already done 2, expected more$"),
     ):
@@ -278,7 +347,7 @@ def test_resuming_with_other_labels_than_the_run_began_with(
         train.main(["--resume", "--out", str(out), "--steps", "3"])
 
 
-@pytest.mark.parametrize(("holdout", "split"), [(0, "val"), (4, "train"), (9, "train")])
+@pytest.mark.parametrize(("holdout", "split"), [(4, "train"), (9, "train")])
 def test_a_hold_out_that_leaves_nothing(
     holdout: int, split: str, photos: Path, tmp_path: Path, fast: Fast
 ) -> None:

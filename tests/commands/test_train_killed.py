@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,15 +32,11 @@ def finish(*arguments: object) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def live_and_die(arguments: list[object], end: Callable[[], object]) -> str:
-    """Start a run, kill -9 it when ``end``, called as it opens its folder, returns; its errors."""
+def live_and_die(arguments: list[str], end: Callable[[], object]) -> str:
+    """Start a run and kill -9 it when ``end`` returns; its errors."""
     process = subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    while line := process.stdout.readline():
-        if line.startswith("run folder:"):
-            break
     end()
     process.send_signal(signal.SIGKILL)
     errors = process.communicate()[1]
@@ -75,19 +72,24 @@ def test_killed_twenty_times_a_run_ends_as_if_it_had_not_been(
     often = ("--save-every", 2, "--sample-every", 3, "--eval-every", 5, "--gan-from", 3)
     fresh = [*fast("--data", photos, *often), "--out", out, "--steps", 10**6]
 
+    def begin_or_go_on() -> list[str]:
+        begun = (out / "config.json").exists()
+        return command(*(("--resume", "--out", out) if begun else fresh))
+
     def saved() -> None:
         deadline = time.monotonic() + 120
         while RunFolder(out, {}).newest() is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
     begun = time.monotonic()
-    live_and_die(fresh, saved)
-    longest = 1.5 * (time.monotonic() - begun)  # enough for a machine of any speed to get on
-    done, remains, lives = check_whole(out), 0, []
-    assert done > 0
+    live_and_die(command(*fresh), saved)
+    longest = 2 * (time.monotonic() - begun)  # enough for a machine of any speed to get on
+    assert check_whole(out) > 0
+    shutil.rmtree(out)
+    done, remains, lives = 0, 0, []
     for _ in range(KILLS):
         seconds = chance.uniform(0, longest)
-        errors = live_and_die(["--resume", "--out", out], partial(time.sleep, seconds))
+        errors = live_and_die(begin_or_go_on(), partial(time.sleep, seconds))
         assert "error" not in errors, (seed, errors)
         remains += any(out.rglob(".*.partial"))
         found = check_whole(out)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scam import train
+from scam import cli, train
+from scam.errors import PeerExited
 from scam.training.checkpoint import load_training
 
 Fast = Callable[..., list[str]]
@@ -87,6 +88,52 @@ def test_sigterm_to_torchrun_saves_once_and_two_go_on(
     assert resumed.returncode == 0, errors[-3000:]
     assert f"step_{done + 1:07d}" in said
     assert max(losses(out)) == done + 1
+
+
+@pytest.mark.parametrize("cause", ["", "the connection to the other processes broke (timeout)"])
+def test_a_broken_connection_is_told_where_it_is_known(
+    cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose(_: object) -> None:
+        raise PeerExited(1, cause)
+
+    with pytest.raises(SystemExit) as left:
+        cli.run(lose, "prog")
+    assert left.value.code == 1
+    assert capsys.readouterr().err == (f"prog: error: {cause}\n" if cause else "")
+
+
+ON_TWO_MACHINES = """
+import os
+import sys
+
+if os.environ["RANK"] == "1":
+    os.chdir("elsewhere")
+from scam.train import main
+
+main(sys.argv[1:])
+"""
+
+
+def test_only_the_main_process_needs_the_run_folder(
+    photos: Path, tmp_path: Path, fast: Fast
+) -> None:
+    """The other one, as if on another machine, sees no run and no checkpoint."""
+    train.main(fast("--data", photos, "--out", tmp_path / "run"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "train.py").write_text(ON_TWO_MACHINES)
+    result = subprocess.run(
+        [*TORCHRUN, "train.py", "--resume", "--out", "run", "--steps", "3"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert list(losses(tmp_path / "run")) == [1, 2, 3]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_mistake_is_told_once(tmp_path: Path, fast: Fast) -> None:

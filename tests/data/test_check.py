@@ -57,13 +57,13 @@ def test_a_good_folder(root: Path) -> None:
     assert report.num_sizes == 2
 
 
-def test_splits_are_those_of_training(root: Path) -> None:
+def test_splits_are_those_of_training(tmp_path: Path) -> None:
     for split, count in (("train", 12), ("test", 3)):
         for i in range(count):
-            write_pair(root / split, f"{split}{i}")
-    report = check_folder(root)
+            write_pair(tmp_path / split, f"{split}{i}")
+    report = check_folder(tmp_path)
     for split, count in report.splits.items():
-        assert len(FolderPairs(root, split=split)) == count
+        assert len(FolderPairs(tmp_path, split=split)) == count
     assert report.splits == {"train": 11, "val": 1, "test": 3}
 
 
@@ -189,27 +189,46 @@ def test_what_check_passes_trains_and_what_it_refuses_does_not(root: Path) -> No
         source.load(index, SIZE)
 
 
-def test_a_photograph_in_two_splits_is_a_leak(root: Path) -> None:
+def test_a_photograph_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for i in range(3):
-            write_pair(root / split, f"{split}{i}")
-    same = (root / "train" / "images" / "train1.png").read_bytes()
-    (root / "test" / "images" / "test2.png").write_bytes(same)
-    (line,) = bad(check_folder(root))
+            write_pair(tmp_path / split, f"{split}{i}")
+    same = (tmp_path / "train" / "images" / "train1.png").read_bytes()
+    (tmp_path / "test" / "images" / "test2.png").write_bytes(same)
+    (line,) = bad(check_folder(tmp_path))
     assert line == (
         "test/images/test2.png: is in test and, as train/images/train1.png, in train, "
         "expected in one of them"
     )
 
 
-def test_a_split_without_labels_is_a_bad_file(root: Path) -> None:
-    write_pair(root / "train", "a")
-    write_pair(root / "val", "b")
-    (root / "val" / "labels" / "b.png").unlink()
-    report = check_folder(root)
+def test_a_split_without_labels_is_a_bad_file(tmp_path: Path) -> None:
+    write_pair(tmp_path / "train", "a")
+    write_pair(tmp_path / "val", "b")
+    (tmp_path / "val" / "labels" / "b.png").unlink()
+    report = check_folder(tmp_path)
     assert bad(report) == ["val/labels: holds no .png files"]
     assert report.splits == {"train": 1, "val": 0}
     assert not report.held_out
+
+
+def test_pictures_beside_split_folders_are_refused(root: Path) -> None:
+    write_pair(root / "train", "a")
+    with pytest.raises(InputError, match=r"set/images: lies beside train/, expected it in train/"):
+        check_folder(root)
+
+
+def test_photographs_that_exif_turns_are_counted(root: Path) -> None:
+    """Of a square picture sizes cannot tell that its label map lies on its side."""
+    assert "EXIF" not in report_text(check_folder(root))
+    write_pair(root, "p05", size=(6, 6))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 6)).save(root / "images" / "p05.png", exif=exif)
+    report = check_folder(root)
+    assert report.bad == ()
+    assert report.turned == report.as_dict()["turned_by_exif"] == 1
+    assert "turned upright by their EXIF orientation: 1 photograph;" in report_text(report)
 
 
 def test_workers_change_nothing(root: Path) -> None:

@@ -4,7 +4,8 @@ import math
 import pytest
 import torch
 
-from scam.data.convert import evenly, to_uint8
+from scam.data.convert import to_uint8
+from scam.data.subset import evenly
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

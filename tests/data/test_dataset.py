@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from scam.data import LabelSet, LabelValues, Mannequins, PairDataset, batch_keys, batches
-from scam.data.dataset import Batch
+from scam.data.dataset import Batch, in_order
 from scam.errors import InputError
 
 LABELS = LabelSet("toy", ("background", "left_arm", "right_arm", "other"), ((1, 2),))
@@ -225,6 +225,23 @@ def test_pinned_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, held = (take(batches(dataset, 2, seed=0, pin=pin), 2) for pin in (False, True))
     assert all(same(a, b) for a, b in zip(plain, held, strict=True))
     assert pinned == [(2, 3, 4, 5), (2, 4, 5)] * 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pairs_in_order(workers: int) -> None:
+    dataset = PairDataset(Toy(7), (4, 6), flip=True)
+    found = list(in_order(dataset, 2, [4, 0, 6, 6, 1], workers))
+    assert [len(image) for image, _ in found] == [2, 2, 1]
+    for index, (image, labels) in zip(
+        [4, 0, 6, 6, 1], ((x, y) for batch in found for x, y in zip(*batch, strict=True)),
+        strict=True,
+    ):  # fmt: skip
+        wanted = dataset.pair(index)
+        assert torch.equal(image, wanted[0])
+        assert torch.equal(labels, wanted[1])
+    assert sum(len(image) for image, _ in in_order(dataset, 3)) == 7
+    with pytest.raises(InputError, match=r"^images/toy0\.png: cannot be read \(not a picture\)$"):
+        list(in_order(PairDataset(Broken(1), (4, 6)), 2, workers=workers))
 
 
 class Broken(Toy):

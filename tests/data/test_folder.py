@@ -171,7 +171,6 @@ def test_hold_out_is_fixed_and_disjoint(root: Path) -> None:
     assert len(train) == 18
     assert not set(train) & set(val)
     assert len(FolderPairs(root, split="val", holdout=7)) == 7
-    assert len(FolderPairs(root, split="train", holdout=0)) == 20
 
 
 def test_hold_out_survives_new_files() -> None:
@@ -198,6 +197,18 @@ def test_val_is_held_out_of_train_and_never_of_test(tmp_path: Path) -> None:
     write_pair(tmp_path / "val", "v")
     assert stems(FolderPairs(tmp_path, split="val")) == ["v"]
     assert len(FolderPairs(tmp_path, split="train")) == 20
+
+
+def test_a_test_folder_without_maps_stops_no_training(tmp_path: Path) -> None:
+    for i in range(4):
+        write_pair(tmp_path / "train", f"p{i}")
+    write_pair(tmp_path / "test", "t", np.full(SIZE, 7, np.uint8))
+    assert len(FolderPairs(tmp_path, split="test").label_set) == 2  # as many as training knows
+    _remove(tmp_path / "test", "labels")
+    train, val = (FolderPairs(tmp_path, split=split) for split in ("train", "val"))
+    assert len(train) + len(val) == 4
+    with pytest.raises(InputError, match=r"test/labels: no such folder"):
+        FolderPairs(tmp_path, split="test")
 
 
 def test_files_without_partner_are_left_out_aloud(root: Path) -> None:
@@ -228,10 +239,12 @@ def _two_of_a_stem(root: Path) -> None:
 
 
 def _only_test(root: Path) -> None:
+    _remove(root, "images")
     write_pair(root / "test", "a")
 
 
 def _all_splits(root: Path) -> None:
+    _remove(root, "images")
     for split in ("train", "val", "test"):
         write_pair(root / split, "a")
 
@@ -254,8 +267,13 @@ def _all_splits(root: Path) -> None:
             {"split": "train", "holdout": 20},
             r"nothing is left for 'train': of 20 pictures 20 are held out",
         ),
-        (lambda r: None, {"split": "val", "holdout": 0}, r"nothing is left for 'val'"),
+        (lambda r: None, {"split": "val", "holdout": 0}, r"holdout is 0, expected 1 or more"),
         (lambda r: None, {"split": "val", "holdout": -1}, r"holdout is -1"),
+        (
+            lambda r: write_pair(r / "train", "a"),
+            {},
+            r"set/images: lies beside train/, expected it in train/ or no such folders",
+        ),
         (lambda r: None, {"ignore_label": -1}, r"ignore_label is -1, expected 0 \.\. 65535"),
         (lambda r: None, {"num_labels": 0}, r"num_labels is 0, expected 1 \.\. 65536"),
         (lambda r: None, {"merge": "face"}, r"merge 'face' is neither a file nor"),

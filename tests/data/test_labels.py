@@ -10,7 +10,7 @@ from scam.data.labels import (
     LABEL_SETS,
     LabelSet,
     Merge,
-    label_set,
+    find_label_set,
     left_right_pairs,
     read_label_names,
     read_merge,
@@ -32,14 +32,14 @@ FACE = [1, 2, 4, 13]
     ],
 )
 def test_named_sets(name: str, count: int, spot: dict[int, str]) -> None:
-    labels = label_set(name)
+    labels = find_label_set(name)
     assert len(labels) == count == len(set(labels.names))
     assert {index: labels.names[index] for index in spot} == spot
 
 
 def test_unknown_set_lists_the_known() -> None:
     with pytest.raises(InputError, match=r"label set 'lip' is unknown.*lip20"):
-        label_set("lip")
+        find_label_set("lip")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,9 @@ def test_merge_checks_itself() -> None:
 
 def test_label_names_file(tmp_path) -> None:
     file = tmp_path / "labels.txt"
-    file.write_bytes("\ufeff1 left arm\n\n0  back ground\r\n2 right arm\n255 void\n".encode())
+    file.write_bytes(
+        "\ufeff# id name\n1 left arm\n\n0  back ground\r\n2 right arm\n255 void\n".encode()
+    )
     labels = read_label_names(file, ignore_label=255)
     assert labels.names == ("back ground", "left arm", "right arm")
     assert labels.swaps == ((1, 2),)

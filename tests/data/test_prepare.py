@@ -82,6 +82,21 @@ def test_face_parts_are_painted_in_the_order_of_their_labels(faces: Path, tmp_pa
     assert values[::2, 0].tolist() == [1, 1, 1, 1, 15, 16, 1, 1]
 
 
+def test_a_transparent_mask_is_refused(faces: Path, tmp_path: Path) -> None:
+    """Laid on white it would paint the whole picture."""
+    path = faces / "CelebAMask-HQ-mask-anno" / "0" / "00003_hair.png"
+    shape = Image.open(path).convert("L")
+    opaque = shape.convert("RGBA")
+    opaque.save(path)
+    plan = celebamask_hq.plan(faces)
+    item = next(item for item in plan.items if item.stem == "00003")
+    assert (celebamask_hq.paint(item) == 13).all()
+    opaque.putalpha(Image.new("L", shape.size, 0))
+    opaque.save(path)
+    with pytest.raises(InputError, match=r"hair\.png: is partly transparent, expected a mask in"):
+        celebamask_hq.paint(item)
+
+
 def test_faces_train_with_their_names(faces: Path, tmp_path: Path) -> None:
     write_plan(celebamask_hq.plan(faces), faces, tmp_path / "out", workers=2)
     source = FolderPairs(tmp_path / "out")

@@ -10,13 +10,14 @@ from scam.data import LABEL_SETS, LabelValues, Mannequins, save_label_png
 from scam.editing.pictures import Picture
 from scam.editing.sources import Finder
 from scam.errors import InputError
+from scam.files import write_json
 from scam.models import ModelConfig, Scam
 
 
-def checkpoint(names: tuple[str, ...]) -> Checkpoint:
+def checkpoint(names: tuple[str, ...], run: Path = Path("nowhere")) -> Checkpoint:
     config = ModelConfig(len(names), (32, 32), width=16, levels=4, token_dim=8, attention_dim=8)
     values = LabelValues.build(len(names))
-    return Checkpoint(Path("nowhere/checkpoints/step_0000001"), Scam(config).eval(), names, values)
+    return Checkpoint(run / "checkpoints" / "step_0000001", Scam(config).eval(), names, values)
 
 
 def write(folder: Path, stem: str, label_folder: str = "labels") -> Path:
@@ -53,6 +54,17 @@ def test_the_label_folder_may_have_another_name(tmp_path: Path) -> None:
     assert folder is not None
     assert np.array_equal(folder.load("a").labels, found.labels)
     finder.expect_used()
+
+
+def test_label_folders_are_called_as_in_the_data_trained_on(tmp_path: Path) -> None:
+    image = write(tmp_path / "photos", "a", "parsed")
+    write_json(tmp_path / "run" / "config.json", {"data": {"data": "x", "labels": "parsed"}})
+    finder = Finder(checkpoint(LABEL_SETS["mannequins"].names, tmp_path / "run"))
+    picture = finder.open("--subject", [str(image)])
+    folder = finder.folder("--subject", [str(tmp_path / "photos")])
+    assert isinstance(picture, Picture)
+    assert folder is not None
+    assert np.array_equal(folder.load("a").labels, picture.labels)
 
 
 def test_flags_that_name_nothing_are_refused(tmp_path: Path) -> None:

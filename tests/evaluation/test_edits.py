@@ -78,7 +78,7 @@ def test_locality_by_hand(painter: Painter, dataset: PairDataset) -> None:
         edited = painter.model.token_labels == label
         tokens[:, edited] = batch_of.donor_latents.tokens[row, edited]
         latents = type(batch_of.latents)(tokens, batch_of.latents.present[row : row + 1])
-        result = painter.paint(batch_of.labels[row : row + 1], latents)
+        result = painter.paint(batch_of.labels[row : row + 1], latents, [row])
         error = ((result[0] - batch_of.reconstruction[row]) * 127.5).square().mean(0)
         here = batch_of.labels[row] == label
         inside += float(error[here].sum())
@@ -140,7 +140,7 @@ def test_a_cycle_is_judged_by_the_labels_that_travel(
     meter.update(found)
     cycle, twice = meter.rows()
     away = painter.model.encode(found.transfer, host)
-    back = painter.paint(home, painter.mix(away, found.donor_latents))
+    back = found.paint(home, painter.mix(away, found.donor_latents))
     error = (back - donor_image)[:, :, :16, :16].double().square().mean()
     assert cycle.value == pytest.approx(float(10 * (4 / error).log10()), rel=1e-6)
     assert cycle.note == "25 % of the pixels: labels that travel"
@@ -170,7 +170,7 @@ def test_map_noise_is_measured_against_exact_maps(painter: Painter, dataset: Pai
     assert [row.what for row in rows[:2]] == ["shifted by 1 px", "shifted by 2 px"]
     assert len(rows) == 6
     labels = shifted(found.labels, found.labels <= 0, 2)
-    painted = painter.paint(labels, painter.model.encode(found.image, labels))
+    painted = found.paint(labels, painter.model.encode(found.image, labels))
     moved, exact = Psnr(), Psnr()
     moved.update(painted, found.image)
     exact.update(found.reconstruction, found.image)

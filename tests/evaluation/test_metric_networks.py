@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scam.editing.styles import state_digest
 from scam.errors import InputError
 from scam.evaluation import networks, quality
 from scam.evaluation.rows import MissingError
@@ -48,17 +49,6 @@ class TestWeightsFile:
             MissingError, match=r"needs nosuch: pip install -e '\.\[eval\]' in a clone"
         ):
             networks.package("nosuch.part")
-
-
-@pytest.fixture(scope="module")
-def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    theirs = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr(nn.Module, "load_state_dict", lambda *_: None)
-        network = theirs.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
-    return saved(network, tmp_path_factory.mktemp("inception") / "weights.pth")
 
 
 class TestInception:
@@ -173,6 +163,7 @@ class TestDinoV2:
         "    assert not pretrained\n"
         "    return torch.nn.Sequential(torch.nn.Conv2d(3, 5, 14, 14), torch.nn.Flatten(),\n"
         "                               torch.nn.AdaptiveAvgPool1d(6))\n"
+        "dinov2_vits14_reg = dinov2_vits14\n"
     )
 
     def test_code_and_weights_come_from_the_cache(self, cache: Path) -> None:
@@ -196,6 +187,15 @@ class TestDinoV2:
         )
         torch.testing.assert_close(seen[0].mean((0, 2, 3)), wanted, rtol=1e-4, atol=1e-5)
         assert torch.equal(network.network[0].weight, conv.weight)
+
+    def test_register_tokens_are_counted_in_the_file_s_name_alone(self, cache: Path) -> None:
+        code = cache / "facebookresearch_dinov2_main"
+        code.mkdir()
+        (code / "hubconf.py").write_text(self.HUB)
+        conv = nn.Conv2d(3, 5, 14, 14)
+        weights = cache / "dinov2_vits14_reg4_pretrain.pth"
+        torch.save({"0.weight": conv.weight, "0.bias": conv.bias}, weights)
+        assert networks.DinoV2(weights).name == "dinov2_vits14_reg4"
 
     def test_another_size_than_the_weights(self, cache: Path) -> None:
         code = cache / "facebookresearch_dinov2_main"
@@ -286,11 +286,11 @@ class TestPersonNetwork:
             networks.person_network(tmp_path / "list.pth")
 
 
-def test_fingerprints_tell_weights_apart() -> None:
+def test_digests_tell_weights_apart() -> None:
     torch.manual_seed(0)
     one = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    before = networks.fingerprint(one)
-    assert networks.fingerprint(one) == before
+    before = state_digest(one.state_dict())
+    assert state_digest(one.state_dict()) == before
     with torch.no_grad():
         one[0].bias[0] += 1e-6
-    assert networks.fingerprint(one) != before
+    assert state_digest(one.state_dict()) != before

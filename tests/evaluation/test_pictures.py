@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from scam.data import Mannequins, PairDataset
+from scam.data.subset import at_most
 from scam.errors import InputError
-from scam.evaluation.pictures import at_most, derangement, read_pairs
+from scam.evaluation.pictures import Painter, derangement, read_pairs, walk
+from scam.models import Scam, preset
 
 
 @pytest.mark.parametrize("count", [2, 3, 8, 101])
@@ -34,6 +37,25 @@ def test_a_subset_is_spread_and_keeps_its_pictures() -> None:
     assert at_most(source, 10) is source
     assert at_most(source, None) is source
     assert len(PairDataset(part, (32, 32))) == 4
+
+
+@torch.no_grad()
+def test_the_noise_of_released_networks_does_not_follow_the_batch() -> None:
+    torch.manual_seed(0)
+    shape = preset("tiny", num_labels=11, size=(32, 32), fidelity="released")
+    model = Scam(shape)
+    for name, parameter in model.named_parameters():
+        if "noise" in name:
+            torch.nn.init.ones_(parameter)
+    painter, dataset = Painter(model), PairDataset(Mannequins("val", 3), (32, 32))
+    whole, parts = (
+        torch.cat([x.reconstruction for x in walk(painter, dataset, [1, 2, 0], size, workers=n)])
+        for size, n in ((3, 0), (2, 2))
+    )
+    torch.testing.assert_close(whole, parts, rtol=1e-3, atol=1e-3)
+    other = Painter(model, seed=1)
+    again = torch.cat([x.reconstruction for x in walk(other, dataset, [1, 2, 0], 3)])
+    assert (again - whole).abs().max() > 1e-2
 
 
 class TestStoredPairs:

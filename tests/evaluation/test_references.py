@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scam.data import FolderPairs, Mannequins, PairDataset, save_label_png
+from scam.data.subset import at_most
 from scam.errors import InputError
 from scam.evaluation.distribution import DistributionMeter
-from scam.evaluation.pictures import at_most
 from scam.evaluation.references import Extractor, Reference
 from scam.evaluation.rows import MissingError
 from scam.metrics import FeatureMoments, frechet_distance, kernel_distance
@@ -36,6 +36,7 @@ class Corners(nn.Module):
 
 
 Make = Callable[..., Extractor]
+PROBES = 6  # go through the network each time; eight where there are more pictures
 
 
 @pytest.fixture
@@ -53,9 +54,9 @@ def test_computed_once(make: Make, tmp_path: Path) -> None:
     network = Corners()
     reference = Reference("test", mannequins)
     first = make(network).statistics(reference)
-    assert network.seen == 6
+    assert network.seen == PROBES + 6
     again = make(network).statistics(reference)
-    assert network.seen == 6
+    assert network.seen == 2 * PROBES + 6
     assert torch.equal(first.covariance, again.covariance)
     assert torch.equal(first.features, again.features)
     (stored,) = (tmp_path / "cache").iterdir()
@@ -76,7 +77,7 @@ def test_another_network_set_or_size_is_computed_anew(
 ) -> None:
     make().statistics(Reference("test", mannequins))
     make(network, name).statistics(Reference("test", open_again))
-    assert network.seen == len(open_again())
+    assert network.seen == 2 * len(open_again())
 
 
 @pytest.mark.parametrize("count", [12, 11])
@@ -96,15 +97,39 @@ def test_a_changed_file_is_seen(make: Make, tmp_path: Path, count: int) -> None:
 
     statistics()
     statistics()
-    assert network.seen == count
+    assert network.seen == count + 2 * 8
     changed = tmp_path / "images" / "05.png"
     Image.new("RGB", (16, 24), "red").save(changed)
     os.utime(changed, ns=(1, 1))
     statistics()
-    assert network.seen == 2 * count
+    assert network.seen == 2 * count + 3 * 8
     os.utime(changed, ns=(2, 2))
     statistics()
-    assert network.seen == 3 * count
+    assert network.seen == 3 * count + 4 * 8
+
+
+def test_a_network_whose_code_changed_is_computed_anew(make: Make) -> None:
+    """Its weights say nothing of it."""
+
+    class Brighter(Corners):
+        def forward(self, pictures: Tensor) -> Tensor:
+            return super().forward(pictures) + 1
+
+    reference = Reference("test", mannequins)
+    before = make(Corners()).statistics(reference)
+    after = make(Brighter()).statistics(reference)
+    torch.testing.assert_close(after.mean, before.mean + 1)
+    assert torch.equal(make(Brighter()).statistics(reference).mean, after.mean)
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    network = Corners()
+    (tmp_path / "file").touch()
+    extractor = Extractor(network, "corners", torch.device("cpu"), 4, tmp_path / "file" / "in")
+    with pytest.raises(InputError, match=r"--cache .*file/in: .*cannot be written") as caught:
+        extractor.statistics(Reference("test", mannequins))
+    assert "\n" not in str(caught.value)
+    assert network.seen == PROBES
 
 
 @pytest.mark.parametrize("content", [b"", b"\x10\x00\x00\x00\x00\x00\x00\x00{}      "])

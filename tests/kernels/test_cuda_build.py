@@ -187,10 +187,10 @@ def test_refusals_in_words() -> None:
     assert torch.version.hip or "needs compute capability 8.0, this GPU has 7.5" in why(**old)
     assert "has no empty='uniform'" in why(empty="uniform")
     assert "needs widths that are multiples of 16" in why(aligned=False)
-    assert "serves attention up to width 256" in why(beyond_256=True)
-    assert "width 256" not in why(beyond_256=True, op=MODULATION)
-    assert "serves a modulation up to 1024 channels" in why(beyond_1024=True, op=MODULATION)
-    wide = {"device_type": "cuda", "beyond_672": True, "op": MODULATION}
+    assert "serves attention up to width 256" in why(width_limit=672)
+    assert "width 256" not in why(width_limit=672, op=MODULATION)
+    assert "serves a modulation up to 1024 channels" in why(width_limit=None, op=MODULATION)
+    wide = {"device_type": "cuda", "width_limit": 1024, "op": MODULATION}
     small = "a modulation up to 672 channels where a block has 99 KB of shared memory"
     for capability in ((8, 6), (8, 9), (12, 0), (12, 1)):
         assert small in why(capability=capability, **wide)

@@ -27,6 +27,22 @@ def test_pooled_is_the_mean_error_and_per_image_the_mean_decibel() -> None:
     assert psnr.pooled == pytest.approx(10 * math.log10(4 / ((0.04 + 0.0004) / 2)), abs=1e-4)
 
 
+def test_psnr_is_torchmetrics_() -> None:
+    theirs = pytest.importorskip("torchmetrics.image").PeakSignalNoiseRatio
+    target = torch.rand(5, 3, 12, 10) * 2 - 1
+    result = (
+        target
+        + torch.randn_like(target) * torch.tensor([0.3, 0.1, 0.03, 0.2, 0.05])[:, None, None, None]
+    )
+    psnr, pooled = Psnr(), theirs(data_range=2.0)
+    single = theirs(data_range=2.0, dim=(1, 2, 3), reduction="elementwise_mean")
+    for part in (slice(0, 2), slice(2, 5)):
+        for metric in (psnr, pooled, single):
+            metric.update(result[part], target[part])
+    assert psnr.pooled == pytest.approx(float(pooled.compute()), abs=1e-4)
+    assert psnr.per_image == pytest.approx(float(single.compute()), abs=1e-4)
+
+
 def test_equal_pictures_are_infinitely_good() -> None:
     psnr = Psnr()
     psnr.update(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 2, 2))

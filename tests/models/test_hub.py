@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scam import Scam
-from scam.checkpoint import load_checkpoint
+from scam.checkpoint import load_checkpoint, run_around
 from scam.errors import InputError
 from scam.models import preset
 from scam.models.card import model_card
@@ -26,7 +26,7 @@ def saved(tmp_path: Path) -> tuple[Scam, Path]:
     model.about = {
         "label_names": ["ground", "skin", "coat"],
         "label_values": {"to_label": [0, 2, 1], "ignore": 255},
-        "training": {"data": "photos", "steps": 7, "psnr": 12.3456},
+        "trained": {"data": "photos", "steps": 7, "psnr": 12.3456},
     }
     model.save_pretrained(tmp_path / "model")
     return model, tmp_path / "model"
@@ -48,6 +48,23 @@ def test_a_saved_model_paints_the_same_bits_and_needs_no_network(
         expected = model.generate(labels, model.encode(image, labels))
         found = again.generate(labels, again.encode(image, labels))
     assert torch.equal(found, expected)
+
+
+def test_facts_of_training_are_read_under_their_first_name(saved: tuple[Scam, Path]) -> None:
+    model, folder = saved
+    config = json.loads((folder / "config.json").read_text())
+    config["training"] = config.pop("trained")
+    (folder / "config.json").write_text(json.dumps(config))
+    assert Scam.from_pretrained(folder).about == model.about
+
+
+def test_the_run_around_a_checkpoint_is_a_run(saved: tuple[Scam, Path], tmp_path: Path) -> None:
+    """Another model's config.json two folders up is none."""
+    step = tmp_path / "checkpoints" / "step_0000001"
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    assert run_around(tmp_path / "kept" / "coats") is None
+    assert run_around(step) == tmp_path
 
 
 def test_commands_take_a_saved_folder_as_checkpoint(saved: tuple[Scam, Path]) -> None:
@@ -113,7 +130,7 @@ def test_a_model_saved_over_another_is_never_half_there(
     model, folder = saved
     old = model.state_dict()["mean_tokens"].clone()
     model.mean_tokens += 1
-    model.about = {**model.about, "training": {"steps": 8}}
+    model.about = {**model.about, "trained": {"steps": 8}}
     done: list[str] = []
     replace = os.replace
 
@@ -129,7 +146,7 @@ def test_a_model_saved_over_another_is_never_half_there(
     assert done == ["model.safetensors", "README.md"][:moved]
     again = Scam.from_pretrained(folder)
     assert torch.equal(again.mean_tokens, old + 1 if moved else old)
-    assert again.about["training"]["steps"] == 7
+    assert again.about["trained"]["steps"] == 7
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "config.json", "model.safetensors",
     ]  # fmt: skip
@@ -174,7 +191,7 @@ def test_a_model_is_uploaded_under_its_folder_s_name_or_another(
     [
         (lambda folder: (folder / "config.json").write_text("{}"), "no entry 'model'"),
         (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
-        (lambda folder: (folder / "model.safetensors").unlink(), "cannot read"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 99), "is damaged"),
     ],
 )

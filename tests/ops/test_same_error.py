@@ -188,6 +188,6 @@ def test_the_limits_of_the_cuda_kernels_are_known_before_they_run() -> None:
     def why(**facts: Any) -> str:
         return ", ".join(explain_problem(Problem("cpu", torch.bfloat16, **facts))["cuda"])
 
-    assert "1024 channels" in why(op=MODULATION, beyond_1024=True)
-    assert "1024 channels" not in why(op=MODULATION, beyond_256=True)
-    assert "width 256" in why(beyond_256=True)
+    assert "1024 channels" in why(op=MODULATION, width_limit=None)
+    assert "1024 channels" not in why(op=MODULATION, width_limit=672)
+    assert "width 256" in why(width_limit=672)

@@ -63,7 +63,7 @@ def make_job() -> Callable[..., Job]:
                 **options,
             }
         )
-        folder = RunFolder.create(out, {} if resume else {"any": 1}, resume=resume)
+        folder = RunFolder.resume(out, {}) if resume else RunFolder.start(out, {"any": 1})
         learn, held_out = Mannequins("train", 12), Mannequins("val", 3)
         return Job(
             folder,

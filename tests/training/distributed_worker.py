@@ -80,7 +80,7 @@ def primitives(world: World, out: Path) -> None:
         while True:
             world.any(False)
     except PeerExited as error:
-        found["alone"] = error.status
+        found["alone"] = [error.status, error.cause]
     (out / "0.json").write_text(json.dumps(found))
 
 

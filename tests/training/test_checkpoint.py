@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from scam.checkpoint import TRAINING, resolve_checkpoint
 from scam.errors import InputError
+from scam.models.step_folders import TRAINING, resolve_checkpoint
 from scam.models.weights import CONFIG, MODEL, read_weights
 from scam.training import checkpoint
 from scam.training.run_folder import RunFolder
@@ -21,7 +21,7 @@ CONFIGURATION = {"model": "scam", "labels": 5, "channels": [1, 2]}
 
 @pytest.fixture
 def run(tmp_path):
-    return RunFolder.create(tmp_path / "out", {"steps": 3})
+    return RunFolder.start(tmp_path / "out", {"steps": 3})
 
 
 def save(run, step, **changes):
@@ -185,7 +185,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path, writer):
         from scam.errors import InputError
         from scam.training import checkpoint
         from scam.training.run_folder import RunFolder
-        run = RunFolder.create({str(tmp_path / "out")!r}, {{}})
+        run = RunFolder.start({str(tmp_path / "out")!r}, {{}})
         small = {{"w": torch.full((4, 4), 1.0)}}
         checkpoint.save(run, 1, small, {CONFIGURATION!r}, {{"step": 1}})
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -210,7 +210,7 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
         import os, signal, time, torch
         from scam.models.weights import read_weights
         from scam.training import checkpoint
-        from scam.checkpoint import resolve_checkpoint
+        from scam.models.step_folders import resolve_checkpoint
         from scam.training.run_folder import RunFolder
         torch.set_num_threads(1)
 
@@ -219,7 +219,7 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
             checkpoint.save(run, step, tensors, {CONFIGURATION!r}, {{"step": step, **tensors}})
 
         out = {str(tmp_path / "out")!r}
-        run = RunFolder.create(out, {{}})
+        run = RunFolder.start(out, {{}})
         save(run, 1)
         step, leftovers = 1, 0
         for kill in range(5):
@@ -243,7 +243,7 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
             step = state["step"]
             assert folder.name == f"step_{{step:07d}}"
             assert tensors["w"].eq(step).all() and state["w"].eq(step).all()
-            run = RunFolder.create(out, {{}}, resume=True)
+            run = RunFolder.resume(out, {{}})
             assert not any(name.startswith(".") for name in os.listdir(run.checkpoints))
             assert run.newest() == folder
         print("steps", step, "leftovers", leftovers)

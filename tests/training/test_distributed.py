@@ -50,7 +50,10 @@ def test_what_processes_tell_each_other(tmp_path: Path) -> None:
     assert (main["refused"], main["agreed"]) == ("InputError: no", "InputError: all of us")
     assert other["refused"].startswith("PeerExited")
     assert other["agreed"].startswith("PeerExited")
-    assert main["alone"] == 1
+    status, cause = main["alone"]
+    assert status == 1
+    assert cause.startswith("the connection to the other processes broke (")
+    assert "\n" not in cause
 
 
 def far_apart(a: Any, b: Any) -> float:

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import scam
 from scam.checkpoint import load_checkpoint
 from scam.errors import InputError, Stopped
+from scam.models import Scam
 from scam.models.weights import read_weights
-from scam.training import checkpoint
+from scam.training import checkpoint, loop
 from scam.training.checkpoint import load_training
 from scam.training.job import Job
 from scam.training.loop import train
@@ -189,6 +191,52 @@ def test_sigterm_saves_and_leaves(
     # Nothing was measured or painted on the way out.
     first, second = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("run", "whole"))
     assert first == second
+
+
+def test_initial_weights_do_not_depend_on_the_perceptual_loss(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is a network draws its weights before it loads others."""
+    drawing = lambda *_, **__: nn.Linear(3, 3)  # noqa: E731
+    found = []
+    for number, build in enumerate((loop.build_perceptual, drawing)):
+        monkeypatch.setattr(loop, "build_perceptual", build)
+        trainer = loop._build(make_job(tmp_path / str(number)))
+        networks = trainer.model, trainer.discriminator
+        found.append([x for network in networks for x in network.state_dict().values()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_the_card_names_what_was_changed(tmp_path: Path, make_job: MakeJob) -> None:
+    options = {"lecam": 0.3, "gan_loss": "relativistic", "diffaugment": "color", "seed": 3}
+    train(make_job(tmp_path / "run", steps=1, style_dropout=0.1, **options))
+    card = (tmp_path / "run" / "README.md").read_text()
+    for row in (
+        "discriminator | scam", "lecam | 0.3", "gan loss | relativistic", "diffaugment | color",
+        "seed | 3", "style dropout | 0.1",
+    ):  # fmt: skip
+        assert f"| {row} |" in card
+    assert "gan from" not in card
+    train(make_job(tmp_path / "without", steps=1, gan_from=1))
+    card = (tmp_path / "without" / "README.md").read_text()
+    assert "| discriminator | none |" in card
+    assert "seed" not in card
+
+
+def test_the_card_s_code_runs_on_the_run_folder(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(tmp_path / "this folder", steps=1)
+    train(job)
+    (code,) = re.findall(r"```python\n(.*?)```", job.folder.card.read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = dict(job.held_out[0, 0])
+    exec(compile(code, "README.md", "exec"), names)
+    picture = names["picture"]
+    assert isinstance(picture, Tensor)
+    assert picture.shape == (1, 3, 32, 32)
+    step = Scam.from_pretrained(job.folder.step_folder(1))
+    assert torch.equal(step.mean_tokens, scam.load(job.folder.path).mean_tokens)
 
 
 def test_nothing_left_to_do_is_an_error(tmp_path: Path, make_job: MakeJob) -> None:

@@ -11,9 +11,9 @@ from scam.training.losses import (
     hinge_generator,
     labelmix_consistency,
     labelmix_mask,
+    oasis_discriminator,
+    oasis_generator,
     relativistic,
-    segmentation_discriminator,
-    segmentation_generator,
 )
 
 
@@ -76,19 +76,19 @@ class TestSegmentation:
         for label in range(3):
             own = (self.labels == label)[:, None].expand_as(logits)[:, :1]
             means.append(surprise[:, label : label + 1][own].mean())
-        found = segmentation_generator(logits, self.labels, self.balance())
+        found = oasis_generator(logits, self.labels, self.balance())
         torch.testing.assert_close(found.double(), torch.stack(means).mean(), rtol=1e-5, atol=0)
 
     def test_discriminator_adds_the_mean_over_painted_pixels(self) -> None:
         real, fake = self.logits(), self.logits()
         painted = -fake.log_softmax(1)[:, 3][self.labels >= 0].mean()
-        expected = segmentation_generator(real, self.labels, self.balance()) + painted.float()
-        found = segmentation_discriminator(real, fake, self.labels, self.balance())
+        expected = oasis_generator(real, self.labels, self.balance()) + painted.float()
+        found = oasis_discriminator(real, fake, self.labels, self.balance())
         torch.testing.assert_close(found, expected)
 
     def test_pixels_without_a_label_have_no_part(self) -> None:
         real, fake = (self.logits().requires_grad_() for _ in range(2))
-        segmentation_discriminator(real, fake, self.labels, self.balance()).backward()
+        oasis_discriminator(real, fake, self.labels, self.balance()).backward()
         nowhere = (self.labels < 0)[:, None].expand(-1, 4, -1, -1)
         for logits in (real, fake):
             assert logits.grad is not None
@@ -96,15 +96,13 @@ class TestSegmentation:
             assert logits.grad[~nowhere].all()
         none = torch.full_like(self.labels, -1)
         balance = class_balance(count_labels(none, 3), none.numel())
-        assert segmentation_discriminator(real, fake, none, balance) == 0
+        assert oasis_discriminator(real, fake, none, balance) == 0
 
     def test_parts_of_a_batch_average_to_the_whole(self) -> None:
         real, fake, balance = self.logits(), self.logits(), self.balance()
-        whole = segmentation_discriminator(real, fake, self.labels, balance)
+        whole = oasis_discriminator(real, fake, self.labels, balance)
         parts = [
-            segmentation_discriminator(
-                real[i : i + 1], fake[i : i + 1], self.labels[i : i + 1], balance
-            )
+            oasis_discriminator(real[i : i + 1], fake[i : i + 1], self.labels[i : i + 1], balance)
             for i in range(2)
         ]
         torch.testing.assert_close(torch.stack(parts).mean(), whole)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -175,3 +176,9 @@ def test_lpips_with_a_given_trunk(tmp_path: Path) -> None:
     fake, real = (torch.rand(1, 3, 64, 64) * 2 - 1 for _ in range(2))
     assert distance(fake, fake) == 0
     assert distance(fake, real) > 0
+
+
+@pytest.mark.parametrize("name", ["none", "vgg16"])
+def test_nothing_stands_in_for_a_loss_that_is_none(name: Any) -> None:
+    with pytest.raises(ValueError, match=f"perceptual '{name}': expected vgg19, lpips or pyramid"):
+        build_perceptual(name, None, released=False)

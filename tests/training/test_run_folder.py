@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from scam.checkpoint import TRAINING, resolve_checkpoint
 from scam.errors import InputError
+from scam.models.step_folders import TRAINING, resolve_checkpoint
 from scam.models.weights import CONFIG, MODEL
 from scam.training.run_folder import RunFolder
 
@@ -20,14 +20,14 @@ def add_step(run, step, files=(MODEL, CONFIG, TRAINING)):
 
 @pytest.fixture
 def run(tmp_path):
-    run = RunFolder.create(tmp_path / "out", SETTINGS)
+    run = RunFolder.start(tmp_path / "out", SETTINGS)
     add_step(run, 10)
     run.point_latest(10)
     return run
 
 
 def resume(run, may_change=("steps",), **changes):
-    return RunFolder.create(run.path, SETTINGS | changes, resume=True, may_change=may_change)
+    return RunFolder.resume(run.path, SETTINGS | changes, may_change)
 
 
 def error(call, *args, **kwargs):
@@ -38,7 +38,7 @@ def error(call, *args, **kwargs):
 
 
 def test_places(tmp_path):
-    run = RunFolder.create(tmp_path / "a" / "out", SETTINGS)
+    run = RunFolder.start(tmp_path / "a" / "out", SETTINGS)
     assert json.loads((run.path / "config.json").read_text()) == run.config
     assert run.config["size"] == [96, 64]
     assert run.metrics == run.path / "metrics.jsonl"
@@ -49,7 +49,7 @@ def test_places(tmp_path):
 
 def test_starting_in_an_empty_or_barely_begun_folder(tmp_path):
     (tmp_path / ".config.json.77.partial").touch()
-    RunFolder.create(tmp_path, SETTINGS)
+    RunFolder.start(tmp_path, SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -57,19 +57,17 @@ def test_starting_in_a_used_folder_is_refused(run, tmp_path):
     expected = (
         f"--out {run.path} is not empty: continue its run with --resume, or give another --out"
     )
-    assert error(RunFolder.create, run.path, SETTINGS) == expected
+    assert error(RunFolder.start, run.path, SETTINGS) == expected
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "holiday.jpg").touch()
-    assert "is not empty" in error(RunFolder.create, tmp_path / "other", SETTINGS)
-    assert "is a file" in error(RunFolder.create, tmp_path / "other" / "holiday.jpg", SETTINGS)
+    assert "is not empty" in error(RunFolder.start, tmp_path / "other", SETTINGS)
+    assert "is a file" in error(RunFolder.start, tmp_path / "other" / "holiday.jpg", SETTINGS)
     below = tmp_path / "other" / "holiday.jpg" / "out"
-    assert f"cannot write {below / CONFIG}" in error(RunFolder.create, below, SETTINGS)
+    assert f"cannot write {below / CONFIG}" in error(RunFolder.start, below, SETTINGS)
 
 
 def test_resuming_takes_what_may_change_and_keeps_the_rest(run):
-    resumed = RunFolder.create(
-        run.path, {"steps": 200, "device": "cpu"}, resume=True, may_change={"steps", "device"}
-    )
+    resumed = RunFolder.resume(run.path, {"steps": 200, "device": "cpu"}, {"steps", "device"})
     expected = json.loads(json.dumps(SETTINGS)) | {"steps": 200, "device": "cpu"}
     assert resumed.config == expected
     assert json.loads((run.path / CONFIG).read_text()) == json.loads(json.dumps(SETTINGS))
@@ -89,17 +87,33 @@ def test_resuming_names_every_contradiction(run):
     assert nested.config["model"] == {"name": "scam", "width": 64}
 
 
-def test_resuming_without_a_run_or_a_checkpoint(tmp_path):
+def test_resuming_without_a_run(tmp_path):
     where = tmp_path / "out"
     expected = f"--resume: there is no run in {where} (no config.json)"
-    assert error(RunFolder.create, where, SETTINGS, resume=True) == expected
+    assert error(RunFolder.resume, where, SETTINGS) == expected
     assert not where.exists()
-    run = RunFolder.create(where, SETTINGS)
-    assert f"{where} holds no complete checkpoint to continue from" in error(resume, run)
+    run = RunFolder.start(where, SETTINGS)
     (where / CONFIG).write_text('{"steps": 1')
     assert f"{where / CONFIG} is damaged: not JSON" in error(resume, run)
     (where / CONFIG).write_text("[]")
     assert "expected a JSON object, found []" in error(resume, run)
+
+
+def test_resuming_without_a_checkpoint_begins_again(tmp_path):
+    run = RunFolder.start(tmp_path / "out", SETTINGS)
+    again = resume(run, steps=7)
+    assert again.config["steps"] == 7
+    assert again.newest() is None
+
+
+def test_a_run_has_steps_once_it_logged_or_saved_one(run, tmp_path):
+    fresh = RunFolder.start(tmp_path / "fresh", SETTINGS)
+    assert not fresh.has_steps()
+    fresh.metrics.write_text('{"step": 0, "psnr_mean_colours": 9}\n')
+    assert not fresh.has_steps()
+    fresh.metrics.write_text('{"step": 0}\n{"step": 10, "l1": null}\n')
+    assert fresh.has_steps()
+    assert run.has_steps()
 
 
 def test_opening_sweeps(run):
@@ -157,7 +171,7 @@ def test_checkpoints_that_are_none(run, tmp_path):
     assert re.search(r"is incomplete: no model.safetensors and no config.json in it$", message)
     yet = f"checkpoint {run.path} holds no complete step folder yet"
     assert error(resolve_checkpoint, run.path) == yet
-    fresh = RunFolder.create(tmp_path / "fresh", {})
+    fresh = RunFolder.start(tmp_path / "fresh", {})
     assert "holds no complete step folder yet" in error(resolve_checkpoint, fresh.path)
 
 

@@ -67,7 +67,7 @@ def test_gradient_checkpointing_keeps_a_quarter_at_most(fidelity: str) -> None:
     image, labels = batch(0, (64, 64))
     kept = []
     for on in (False, True):
-        model.checkpoint_gradients(on)
+        model.use_gradient_checkpointing(on)
         storages: dict[int, int] = {}
 
         def note(x: Tensor, storages: dict[int, int] = storages) -> Tensor:

@@ -34,7 +34,10 @@ def wandb(monkeypatch):
             url="https://wandb.ai/run",
         )
 
-    module.init = init
+    class Error(Exception):
+        pass
+
+    module.init, module.Error = init, Error
     monkeypatch.setitem(sys.modules, "wandb", module)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     return module
@@ -81,6 +84,34 @@ def test_wandb_is_online_with_a_key_and_as_its_mode_says(tmp_path, wandb, monkey
     log(tmp_path, project="people").close()
     assert [settings["mode"] for settings in wandb.started] == ["online", "disabled"]
     assert capsys.readouterr().out == "wandb: https://wandb.ai/run\nwandb: disabled\n"
+
+
+@pytest.mark.parametrize("mode", ["online", "shared", "run"])
+def test_without_a_login_nobody_is_asked_for_one(tmp_path, wandb, monkeypatch, mode):
+    monkeypatch.setenv("WANDB_MODE", mode)
+    with pytest.raises(InputError, match=rf"^WANDB_MODE={mode}: expected a login, by wandb login"):
+        log(tmp_path, project="people")
+    assert wandb.started == []
+
+
+def test_a_login_is_looked_up_as_wandb_does(tmp_path, wandb, monkeypatch):
+    asked = []
+    wandb.login = lambda **how: asked.append(how) or True
+    log(tmp_path, project="people").close()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    log(tmp_path, project="people").close()
+    assert [settings["mode"] for settings in wandb.started] == ["online", "offline"]
+    assert asked == [{"prompt": False, "verify": False}]
+
+
+def test_what_wandb_refuses_is_one_line(tmp_path, wandb, monkeypatch):
+    def refuse(**settings):
+        raise wandb.Error("WANDB_API_KEY invalid: too short\nTry again")
+
+    monkeypatch.setenv("WANDB_API_KEY", "bad")
+    wandb.init = refuse
+    with pytest.raises(InputError, match=r"^--wandb people: WANDB_API_KEY invalid: too short$"):
+        log(tmp_path, project="people")
 
 
 @pytest.mark.parametrize("project", ["", " ", "a/b", "50%"])

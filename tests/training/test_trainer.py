@@ -69,6 +69,53 @@ def test_a_step_depends_on_seed_and_step_alone(make_trainer: MakeTrainer) -> Non
     assert not torch.equal(first.model.encoder.tokens, other.model.encoder.tokens)
 
 
+def test_a_loss_that_is_infinite_is_left_out_too(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gradient may be finite, as that of an absolute value is."""
+    trainer = make_trainer(gan=0.0)
+    distance = trainer.perceptual.forward
+    trainer.perceptual.forward = lambda fake, real: distance(fake, real) + torch.inf
+    before = weights(trainer)
+    assert trainer.step(*batch(2), 1)["skipped"] == 1
+    assert all(torch.equal(before[name], x) for name, x in weights(trainer).items())
+    trainer.perceptual.forward = distance
+    assert trainer.step(*batch(2), 2)["skipped"] == 0
+
+
+def test_the_discriminator_s_infinite_loss_is_left_out_too(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    losses = trainer.adversary.discriminator_losses
+
+    def infinite(fake: Tensor, shown: object) -> dict[str, tuple[float, Tensor]]:
+        return {n: (w, x + torch.inf) for n, (w, x) in losses(fake, shown).items()}  # type: ignore[arg-type]
+
+    trainer.adversary.discriminator_losses = infinite  # type: ignore[method-assign,assignment]
+    before = weights(trainer)
+    assert trainer.step(*batch(2), 1)["skipped"] == 1
+    moved = {name for name, x in weights(trainer).items() if not torch.equal(before[name], x)}
+    assert {name.partition(".")[0] for name in moved} == {"model"}
+
+
+def test_with_a_gradient_scaler(make_trainer: MakeTrainer) -> None:
+    """Accumulated and clipped as without one; a step of NaN is left out and halves the scale."""
+    options = {"batch_size": 2, "accumulate": 2, "max_grad_norm": 0.1}
+    plain, scaled = make_trainer(**options), make_trainer(**options)
+    scaled.scaler = torch.amp.GradScaler("cpu")
+    image, labels = batch(4)
+    losses = [trainer.step(image, labels, 1) for trainer in (plain, scaled)]
+    torch.testing.assert_close(losses[0], losses[1])
+    assert losses[0]["grad_norm"] > 0.1
+    for name, value in weights(plain).items():
+        torch.testing.assert_close(weights(scaled)[name], value, rtol=1e-4, atol=1e-6)
+    before, scale = weights(scaled), scaled.scaler.get_scale()
+    assert scaled.step(image * torch.nan, labels, 2)["skipped"] == 1
+    assert scaled.scaler.get_scale() == scale / 2
+    assert all(torch.equal(before[name], x) for name, x in weights(scaled).items())
+    assert scaled.step(image, labels, 3)["skipped"] == 0
+    assert any(not torch.equal(before[name], x) for name, x in weights(scaled).items())
+
+
 @pytest.mark.parametrize("share", [0.5, 2.0])
 def test_long_gradients_are_shortened(make_trainer: MakeTrainer, share: float) -> None:
     image, labels = batch(2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from scam import cli
 from scam.data.commands.check import add_workers, ignore_label, positive
 from scam.data.labels import LABEL_SETS
-from scam.data.pairs import Problem
+from scam.data.pairs import BadFile
 from scam.data.picture import advise_once
 from scam.data.prepare import Plan, ade20k, celebamask_hq, idesigner, palette
 from scam.data.prepare.palette import PALETTE
@@ -160,10 +160,10 @@ def main(argv: Sequence[str]) -> None:
     if prepared.bad:
         lines, advice = _bad_lines(prepared.bad, "left out: ")
         print(*lines, *advice, sep="\n", file=sys.stderr)
-    print("\n".join(_summary(kind, dst, prepared)))
+    print("\n".join(_summary(kind, dst, prepared, args.size)))
 
 
-def _summary(kind: str, dst: Path, prepared: Prepared) -> list[str]:
+def _summary(kind: str, dst: Path, prepared: Prepared, size: Sequence[int] | None) -> list[str]:
     ignore = prepared.ignore_label
     flags = "" if ignore is None else f" --ignore-label {ignore}"
     folder = shlex.quote(str(dst))
@@ -176,11 +176,12 @@ def _summary(kind: str, dst: Path, prepared: Prepared) -> list[str]:
         *colours,
         f"next: python -m scam.data check {folder}{flags}",
         f"      python -m scam.train --amp --fused-sca --data {folder}{flags} "
-        f"--preset {'tiny' if kind == 'palette' else kind}",
+        f"--preset {'tiny' if kind == 'palette' else kind}"
+        + (f" --size {size[0]} {size[1]}" if size else ""),
     ]
 
 
-def _bad_lines(bad: Sequence[Problem], first: str) -> tuple[list[str], list[str]]:
+def _bad_lines(bad: Sequence[BadFile], first: str) -> tuple[list[str], list[str]]:
     lines, advice = advise_once(f"{first}{problem}" for problem in bad[:_BAD_SHOWN])
     if len(bad) > _BAD_SHOWN:
         lines.append(f"{first}{len(bad) - _BAD_SHOWN} more")
@@ -202,7 +203,8 @@ def _parser(kind: str) -> argparse.ArgumentParser:
         nargs=2,
         metavar=("H", "W"),
         help="resize once: photographs averaged down and saved as png, label maps nearest pixels, "
-        "the same numbers as training at this size makes of the originals",
+        "the same numbers as training at this size makes of the originals; other proportions are "
+        "squashed to these, nothing is cropped",
     )
     parser.add_argument("--copy", action="store_true", help="copy photographs, never link them")
     parser.add_argument("--skip-bad", action="store_true", help="leave bad files out, aloud")

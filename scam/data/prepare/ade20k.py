@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from scam.data.labels import LABEL_SETS
-from scam.data.pairs import Problem, list_pairs
+from scam.data.pairs import BadFile, list_pairs
 from scam.data.prepare.plan import IndexMaps, Item, Plan, add_listing, expect_items, find_root
 from scam.data.values import LabelValues
 
@@ -17,7 +17,7 @@ def plan(src: Path) -> Plan:
     """``{images,annotations}/{training,validation}``; 0 is "other", 1 .. 150 the classes."""
     root = find_root(src, "ADEChallengeData2016", ("images", "annotations"))
     items: list[Item] = []
-    problems: list[Problem] = []
+    problems: list[BadFile] = []
     for official, split in _SPLITS.items():
         if split == "train" or (root / "images" / official).is_dir():
             listing = list_pairs(root / "images" / official, root / "annotations" / official)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from scam.data.labels import LABEL_SETS
-from scam.data.pairs import Problem
-from scam.data.picture import read_image
+from scam.data.pairs import BadFile
+from scam.data.picture import read_mask
 from scam.data.prepare.plan import Item, Plan, expect_items, find_root
 from scam.data.source import LabelMap
 from scam.errors import InputError
@@ -44,12 +44,12 @@ def plan(src: Path) -> Plan:
     items = []
     for number in sorted(images.keys() | masks.keys()):
         if number not in masks:
-            problems.append(Problem(images[number], f"has no masks in {root / _MASKS}"))
+            problems.append(BadFile(images[number], f"has no masks in {root / _MASKS}"))
         elif number not in images:
             first = min(masks[number].values())
-            problems.append(Problem(first, f"has no picture {root / _IMAGES / str(number)}.jpg"))
+            problems.append(BadFile(first, f"has no picture {root / _IMAGES / str(number)}.jpg"))
         elif splits is not None and number not in splits:
-            problems.append(Problem(images[number], f"is not in {root / _MAPPING}"))
+            problems.append(BadFile(images[number], f"is not in {root / _MAPPING}"))
         else:
             parts = tuple(path for _, path in sorted(masks[number].items()))
             split = None if splits is None else splits[number]
@@ -62,19 +62,20 @@ def plan(src: Path) -> Plan:
 def paint(item: Item) -> LabelMap:
     """Paint the part masks of an item in the order of their labels, as the data set's authors do.
 
-    InputError naming the file if a mask is unreadable or of another size than the first.
+    InputError naming the file if a mask is unreadable, partly transparent, or of another size
+    than the first.
     """
-    width, height = read_image(item.maps[0])[0].size
-    labels = np.zeros((height, width), np.int32)
+    labels = np.zeros((0, 0), np.int32)
     for path in item.maps:
-        # Masks are black and white, as grey, palette or RGB files alike.
-        mask = read_image(path)[0].convert("L")
-        if mask.size != (width, height):
+        mask = read_mask(path)  # grey, palette and RGB files alike
+        if path == item.maps[0]:
+            labels = np.zeros(mask.shape, np.int32)
+        if mask.shape != labels.shape:
             raise InputError(
-                f"{path}: is {mask.width}x{mask.height} but {item.maps[0].name} is "
-                f"{width}x{height}, expected equal sizes"
+                f"{path}: is {mask.shape[1]}x{mask.shape[0]} but {item.maps[0].name} is "
+                f"{labels.shape[1]}x{labels.shape[0]}, expected equal sizes"
             )
-        labels[np.asarray(mask) > 0] = _part(path)
+        labels[mask] = _part(path)
     return labels
 
 
@@ -83,7 +84,7 @@ def _part(path: Path) -> int:
     return _IDS[match[2]] if match else 0
 
 
-def _find_masks(folder: Path) -> tuple[dict[int, dict[int, Path]], list[Problem]]:
+def _find_masks(folder: Path) -> tuple[dict[int, dict[int, Path]], list[BadFile]]:
     """Mask files by picture number and label, from the numbered folders in ``folder``."""
     found: dict[int, dict[int, Path]] = {}
     problems = []
@@ -95,11 +96,11 @@ def _find_masks(folder: Path) -> tuple[dict[int, dict[int, Path]], list[Problem]
             path = part_folder / name
             match = _MASK_NAME.fullmatch(name)
             if match is None or match[2] not in _IDS:
-                problems.append(Problem(path, f"is no mask of {', '.join(_IDS)}"))
+                problems.append(BadFile(path, f"is no mask of {', '.join(_IDS)}"))
                 continue
             parts = found.setdefault(int(match[1]), {})
             if parts.setdefault(_IDS[match[2]], path) is not path:
-                problems.append(Problem(path, f"is there twice: {parts[_IDS[match[2]]]}"))
+                problems.append(BadFile(path, f"is there twice: {parts[_IDS[match[2]]]}"))
     return found, problems
 
 

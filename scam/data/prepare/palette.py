@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.data.labels import LabelSet, label_set
-from scam.data.pairs import IMAGE_SUFFIXES, Problem
+from scam.data.labels import LabelSet, find_label_set
+from scam.data.pairs import IMAGE_SUFFIXES, BadFile
 from scam.data.parallel import spread
 from scam.data.picture import read_image
 from scam.data.prepare.plan import Item, Plan, folder_items
@@ -163,7 +163,7 @@ def plan(
         raise InputError(f"--label-set {names}: expected --palette voc with it")
     items, problems = folder_items(src, labels, IMAGE_SUFFIXES)
     if names is not None:
-        colours = voc_palette(label_set(names))
+        colours = voc_palette(find_label_set(names))
     elif palette is not None:
         colours = read_palette(Path(palette))
     else:
@@ -183,7 +183,7 @@ def plan(
 
 def find_palette(
     items: list[Item], tolerance: int = 0, *, workers: int = 1
-) -> tuple[Palette, list[Problem]]:
+) -> tuple[Palette, list[BadFile]]:
     """The colours of all label pictures, most pixels first, and the pictures without.
 
     A colour within ``tolerance`` of one with more pixels counts as that one. InputError if more
@@ -194,7 +194,7 @@ def find_palette(
     for item, found in zip(
         items, spread(_count, items, workers=workers, what="find colours"), strict=True
     ):
-        if isinstance(found, Problem):
+        if isinstance(found, BadFile):
             problems.append(found)
             continue
         colours, pixels = found
@@ -217,11 +217,11 @@ def find_palette(
     return Palette(labels, tuple(chosen), tuple(range(len(chosen)))), problems
 
 
-def _count(item: Item) -> tuple[NDArray[np.int64], NDArray[np.int64]] | Problem:
+def _count(item: Item) -> tuple[NDArray[np.int64], NDArray[np.int64]] | BadFile:
     try:
         return np.unique(_read_packed(item.maps[0]), return_counts=True)
     except InputError as error:
-        return Problem.of(error, item.maps[0])
+        return BadFile.of(error, item.maps[0])
 
 
 def _read_packed(path: Path) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scam.data.labels import LabelSet
-from scam.data.pairs import LABEL_SUFFIXES, Listing, Problem, list_pairs, split_folders
+from scam.data.pairs import LABEL_SUFFIXES, BadFile, Listing, list_pairs, split_folders
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError
@@ -38,7 +38,7 @@ class Plan:
     read: Callable[[Item], LabelMap]
     enlarge: bool = False
     keep_maps: bool = False
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[BadFile] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -63,10 +63,10 @@ class IndexMaps:
 
 def folder_items(
     root: Path, labels: str, label_suffixes: Sequence[str] = LABEL_SUFFIXES
-) -> tuple[list[Item], list[Problem]]:
+) -> tuple[list[Item], list[BadFile]]:
     """Items and problems of ``root/images`` with ``root/<labels>``, or of split folders."""
     items: list[Item] = []
-    problems: list[Problem] = []
+    problems: list[BadFile] = []
     for split in split_folders(root):
         folder = root / (split or "")
         found = list_pairs(folder / "images", folder / labels, label_suffixes)
@@ -76,14 +76,14 @@ def folder_items(
 
 
 def add_listing(
-    items: list[Item], problems: list[Problem], split: str | None, listing: Listing
+    items: list[Item], problems: list[BadFile], split: str | None, listing: Listing
 ) -> None:
     """Append what ``listing`` found."""
     items += [Item(split, pair.stem, pair.image, (pair.labels,)) for pair in listing.pairs]
     problems += listing.twice + listing.alone
 
 
-def expect_items(items: list[Item], problems: list[Problem], root: Path) -> None:
+def expect_items(items: list[Item], problems: list[BadFile], root: Path) -> None:
     """InputError if there is nothing to prepare."""
     if not items:
         first = f"; the first problem: {problems[0]}" if problems else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scam.data.pairs import Problem, expect_equal_sizes
+from scam.data.pairs import BadFile, expect_equal_sizes
 from scam.data.parallel import spread
 from scam.data.picture import advise_once, read_image, save_label_png
 from scam.data.prepare.plan import Item, Plan
@@ -31,7 +31,7 @@ class Prepared:
 
     splits: dict[str, int]
     ignore_label: int | None
-    bad: list[Problem]
+    bad: list[BadFile]
 
 
 def expect_new(dst: Path, src: Path) -> None:
@@ -89,7 +89,7 @@ def write_plan(
         writer = _Writer(plan, folder, size, copy, ignore)
         results = spread(writer, plan.items, workers=workers, what=f"prepare {plan.kind}")
         for item, result in zip(plan.items, results, strict=True):
-            if isinstance(result, Problem):
+            if isinstance(result, BadFile):
                 bad.append(result)
                 if len(bad) >= _TOO_MANY_BAD and not skip_bad:
                     break
@@ -109,7 +109,7 @@ def write_plan(
 class BadFilesError(InputError):
     """Files that cannot be prepared; ``bad`` holds each of them."""
 
-    def __init__(self, src: Path, bad: list[Problem]) -> None:
+    def __init__(self, src: Path, bad: list[BadFile]) -> None:
         self.bad = bad
         many = "at least " if len(bad) >= _TOO_MANY_BAD else ""
         texts, advice = advise_once(map(str, bad))
@@ -137,7 +137,7 @@ class _Writer:
         bare = Plan(plan.kind, plan.label_set, [], plan.read, plan.enlarge, plan.keep_maps)
         return {**vars(self), "plan": bare}
 
-    def __call__(self, item: Item) -> bool | Problem:
+    def __call__(self, item: Item) -> bool | BadFile:
         try:
             picture, orientation = read_image(item.image)
             labels = self.plan.read(item)
@@ -181,11 +181,11 @@ def _in_proportion(labels: LabelMap, box: tuple[int, int]) -> LabelMap:
     return nearest(labels, box) if width * box[1] == height * box[0] else labels
 
 
-def _problem(error: InputError, item: Item) -> Problem:
+def _problem(error: InputError, item: Item) -> BadFile:
     for file in (item.image, *item.maps):
         if str(error).startswith(f"{file}: "):
-            return Problem.of(error, file)
-    return Problem(item.image, str(error))
+            return BadFile.of(error, file)
+    return BadFile(item.image, str(error))
 
 
 def _with_suffix(path: Path, suffix: str) -> Path:

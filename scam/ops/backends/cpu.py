@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.modulation_call import ModulationCall
-from scam.ops.problem import Problem
+from scam.ops.problem import Problem, dtype_name
 
 name = "cpu"
 
@@ -67,9 +67,9 @@ def refusals(problem: Problem) -> list[str]:
         return [f"computes on the CPU, the tensors are on {problem.device_type}"]
     reasons = []
     if problem.dtype not in DTYPES:
-        found = str(problem.dtype).removeprefix("torch.")
         reasons.append(
-            f"{found} is not supported on CPU; use bf16, fp32 or fp64, or backend='reference'"
+            f"{dtype_name(problem.dtype)} is not supported on CPU; use bf16, fp32 or fp64, "
+            "or backend='reference'"
         )
     try:
         isa()
@@ -100,7 +100,7 @@ def backward(
 
 
 def _labels_and_options(call: AttentionCall) -> tuple[Tensor, Tensor, float, bool]:
-    """As the kernels take them."""
+    """Labels of both sides, scale, and whether empty rows are uniform."""
     return call.query_labels, call.key_labels, call.scale, call.empty == "uniform"
 
 
@@ -125,7 +125,7 @@ def modulation_backward(
 
 
 def _tensors(call: ModulationCall) -> tuple[Tensor | None, ...]:
-    """As the kernels take them."""
+    """All tensors, in the order of the kernels' arguments."""
     return (
         call.x, call.labels, *call.tokens, call.token_labels, call.position, call.default_gamma,
         call.default_beta, call.noise, call.noise_scale,

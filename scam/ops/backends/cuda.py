@@ -25,13 +25,12 @@ from scam.ops.backends.cuda_call import (
     view,
 )
 from scam.ops.backends.cuda_modulation import modulation_backward, modulation_forward
-from scam.ops.problem import MODULATION, Problem
+from scam.ops.problem import MINIMUM_CAPABILITY, MODULATION, Problem, dtype_name
 
 __all__ = ["backward", "forward", "modulation_backward", "modulation_forward", "name", "refusals"]
 
 name = "cuda"
 
-MINIMUM_CAPABILITY = (8, 0)
 SHARED_99 = ((8, 6), (8, 9), (12, 0), (12, 1))
 """Capabilities that let a block have 99 KB of shared memory; the others have 163 KB or more."""
 
@@ -57,15 +56,14 @@ def refusals(problem: Problem) -> list[str]:
     if here:
         reasons.append(here)
     if problem.dtype not in DTYPES:
-        found = str(problem.dtype).removeprefix("torch.")
-        reasons.append(f"computes in bf16 and fp16, not {found}")
+        reasons.append(f"computes in bf16 and fp16, not {dtype_name(problem.dtype)}")
     if not problem.aligned:
         reasons.append("needs widths that are multiples of 16")
-    if problem.op != MODULATION and problem.beyond_256:
+    if problem.op != MODULATION and problem.wider_than(256):
         reasons.append("serves attention up to width 256")
-    if problem.op == MODULATION and problem.beyond_1024:
+    if problem.op == MODULATION and problem.wider_than(1024):
         reasons.append("serves a modulation up to 1024 channels")
-    elif problem.op == MODULATION and problem.beyond_672 and problem.capability in SHARED_99:
+    elif problem.op == MODULATION and problem.wider_than(672) and problem.capability in SHARED_99:
         major, minor = problem.capability
         reasons.append(
             "serves a modulation up to 672 channels where a block has 99 KB of shared memory, "

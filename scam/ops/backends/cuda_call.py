@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops.tiles import Side, plan, split
+from scam.ops.tiles import PARTIAL_BYTES, PIECES, Side, plan, split
 
 DTYPES = (torch.bfloat16, torch.float16)
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -16,8 +16,6 @@ HOW_TO_BUILD = (
     "not built: with nvcc (CUDA >= 12), ninja and pybind11 installed, run "
     "`SCAM_BUILD_CUDA=1 pip install --no-build-isolation -e .` in a checkout of scam"
 )
-PIECES = 1024  # blocks that a sum over pixels is divided between
-PARTIAL_BYTES = 8 << 20  # partial rows beyond one per token and head
 
 
 @cache

@@ -17,15 +17,12 @@ from scam.ops.backends.triton_launch import items_fast, launch, rows, shared_opt
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
 from scam.ops.backends.triton_plan import TileTables
-from scam.ops.problem import Problem, capability_of
-from scam.ops.tiles import Pieces
+from scam.ops.problem import MINIMUM_CAPABILITY, Problem, capability_of, dtype_name
+from scam.ops.tiles import PARTIAL_BYTES, PIECES, Pieces
 
 name = "triton"
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-MINIMUM_CAPABILITY = (8, 0)
-PIECES = 1024  # programs that a sum over wide items is divided between
-PARTIAL_BYTES = 8 << 20  # partial rows beyond one per narrow item and head
 
 
 def refusals(problem: Problem) -> list[str]:
@@ -37,9 +34,9 @@ def refusals(problem: Problem) -> list[str]:
     if importlib.util.find_spec("triton") is None:
         reasons.append("triton is not installed: pip install triton")
     if problem.dtype not in DTYPES:
-        found = str(problem.dtype).removeprefix("torch.")
         reasons.append(
-            f"{found} is not supported on a GPU; use bf16, fp16 or fp32, or backend='reference'"
+            f"{dtype_name(problem.dtype)} is not supported on a GPU; use bf16, fp16 or fp32, "
+            "or backend='reference'"
         )
     if problem.capability is not None and problem.capability < MINIMUM_CAPABILITY:
         major, minor = problem.capability
@@ -211,7 +208,8 @@ def _backward_keys(
 def _launch_both(
     kernel: Any, programs: int, arguments: tuple[Any, ...], shared: dict[str, Any], narrow: int
 ) -> None:
-    """Labels that meet few of the ``narrow`` rows; and if there may be others, those."""
+    """One launch for labels with at most NARROW of the ``narrow`` rows; and one for the others,
+    if there can be any."""
     from scam.kernels.sca_triton.configs import NARROW
 
     launch(kernel, programs, *arguments, **shared, MANY=False)

@@ -10,10 +10,7 @@ from torch import Tensor
 from scam.ops.backends.triton_launch import launch, rows, shared_options
 from scam.ops.backends.triton_plan import TileTables
 from scam.ops.modulation_call import ModulationCall
-from scam.ops.tiles import Pieces
-
-PIECES = 1024  # programs that a sum over pixels is divided between
-PARTIAL_BYTES = 8 << 20  # partial rows beyond one per token and head
+from scam.ops.tiles import PARTIAL_BYTES, PIECES, Pieces
 
 
 @dataclass(frozen=True)

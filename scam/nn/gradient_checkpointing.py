@@ -10,12 +10,12 @@ from torch.utils.checkpoint import checkpoint
 Result = TypeVar("Result")
 
 
-def run(block: Callable[..., Result], *args: Any, recompute: bool) -> Result:
-    """``block(*args)``; with ``recompute`` autograd keeps what enters and leaves it, no more.
+def checkpointed(block: Callable[..., Result], *args: Any, on: bool) -> Result:
+    """``block(*args)``; where ``on`` autograd keeps what enters and leaves it, no more.
 
     ``block`` must draw no random numbers. Results and gradients are the same bits either way.
     """
-    if not recompute or not torch.is_grad_enabled():
+    if not on or not torch.is_grad_enabled():
         return block(*args)
     result: Result = checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False)
     return result

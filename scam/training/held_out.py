@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run looks at between steps: held-out PSNR, the floors to beat, and the sheet."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from scam.data import PairDataset
-from scam.data.convert import evenly
+from scam.data.dataset import in_order
+from scam.data.subset import evenly
 from scam.metrics import ColourFloors, Psnr
 from scam.models import RunningMean, Scam
 from scam.sheet import save_sheet
@@ -16,16 +16,6 @@ from scam.sheet import save_sheet
 _PICTURES_AT_MOST = 512
 _MEAN_PICTURES = 64
 _SHEET_ROWS = 6
-
-
-def pairs(
-    dataset: PairDataset, batch_size: int, indices: Iterable[int] | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (B, 3, H, W) and label maps (B, H, W) of a data set in order, unflipped."""
-    wanted = list(range(len(dataset)) if indices is None else indices)
-    for start in range(0, len(wanted), batch_size):
-        part = [dataset.pair(index) for index in wanted[start : start + batch_size]]
-        yield torch.stack([image for image, _ in part]), torch.stack([maps for _, maps in part])
 
 
 @torch.no_grad()
@@ -37,7 +27,7 @@ def reconstruction_psnr(model: Scam, dataset: PairDataset, batch_size: int) -> P
     device = model.token_labels.device
     psnr = Psnr()
     model.eval()
-    for image, labels in pairs(dataset, batch_size, evenly(len(dataset), _PICTURES_AT_MOST)):
+    for image, labels in in_order(dataset, batch_size, evenly(len(dataset), _PICTURES_AT_MOST)):
         image, labels = image.to(device), labels.to(device)
         painted = model.generate(labels, model.encode(image, labels), model.fixed_noise())
         psnr.update(painted, image)
@@ -49,10 +39,10 @@ def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]
     picture's own per label. Both data sets give at most 512 pictures.
     """
     floors = ColourFloors(len(train.source.label_set.names))
-    for image, labels in pairs(train, 64, evenly(len(train), _PICTURES_AT_MOST)):
+    for image, labels in in_order(train, 64, evenly(len(train), _PICTURES_AT_MOST)):
         floors.learn(image, labels)
     by_mean, by_own = Psnr(), Psnr()
-    for image, labels in pairs(held_out, 64, evenly(len(held_out), _PICTURES_AT_MOST)):
+    for image, labels in in_order(held_out, 64, evenly(len(held_out), _PICTURES_AT_MOST)):
         by_mean.update(floors.paint_mean(labels), image)
         by_own.update(floors.paint_own(image, labels), image)
     return {"psnr_mean_colours": by_mean.pooled, "psnr_own_colours": by_own.pooled}
@@ -70,7 +60,7 @@ def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> Non
     stride = -(-len(wanted) // _MEAN_PICTURES)
     wanted = [i for first in range(stride) for i in wanted[first::stride]]
     seen = 0
-    for image, labels in pairs(dataset, batch_size, wanted):
+    for image, labels in in_order(dataset, batch_size, wanted):
         if seen >= _MEAN_PICTURES and bool((mean.count > 0).all()):
             break
         seen += len(image)
@@ -90,7 +80,7 @@ def paint_sheet(
     """
     device = model.token_labels.device
     rows = evenly(len(dataset), _SHEET_ROWS) if indices is None else indices
-    image, labels = (x.to(device) for x in next(pairs(dataset, len(rows), rows)))
+    image, labels = (x.to(device) for x in next(in_order(dataset, len(rows), rows)))
     latents = model.encode(image, labels)
     following = latents[[*range(1, len(rows)), 0]]
     mixed = model.mix(following, latents, latents.present)

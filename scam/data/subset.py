@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Some pictures out of many, spread evenly."""
+
+from collections.abc import Sequence
+
+from scam.data.labels import LabelSet
+from scam.data.source import Image, LabelMap, PairSource
+from scam.data.values import LabelValues
+
+
+class Subset:
+    """Some pairs of a source, in the order given."""
+
+    def __init__(self, source: PairSource, indices: Sequence[int]) -> None:
+        self.source = source
+        self.indices = list(indices)
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The source's."""
+        return self.source.label_set
+
+    @property
+    def label_values(self) -> LabelValues:
+        """The source's."""
+        return self.source.label_values
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def stem(self, index: int) -> str:
+        """See :class:`~scam.data.PairSource`."""
+        return self.source.stem(self.indices[index])
+
+    def load(self, index: int, size: tuple[int, int]) -> tuple[Image, LabelMap]:
+        """See :class:`~scam.data.PairSource`."""
+        return self.source.load(self.indices[index], size)
+
+
+def at_most(source: PairSource, count: int | None) -> PairSource:
+    """The source, or ``count`` of its pairs spread evenly over it."""
+    if count is None or count >= len(source):
+        return source
+    return Subset(source, evenly(len(source), count))
+
+
+def evenly(length: int, count: int) -> list[int]:
+    """At most ``count`` indices spread evenly over ``range(length)``, ascending."""
+    count = min(length, count)
+    return [i * length // count for i in range(count)]
