@@ -28,6 +28,8 @@ from scam.models.weights import CONFIG
 from scam.training.log import read_metrics
 from scam.training.trackers import TENSORBOARD, WANDB
 
+SAMPLES = "samples"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -79,7 +81,7 @@ class RunFolder:
         return run
 
     def _sweep(self) -> None:
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, self.path / SAMPLES):
             sweep(folder, locked=True)
 
     def store(self) -> None:
@@ -95,7 +97,7 @@ class RunFolder:
         """Remove what a run that failed to start has written, and the folder if empty."""
         for name in (CONFIG, self.metrics.name):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("samples", CHECKPOINTS, TENSORBOARD, WANDB):
+        for name in (SAMPLES, CHECKPOINTS, TENSORBOARD, WANDB):
             shutil.rmtree(self.path / name, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
@@ -117,7 +119,7 @@ class RunFolder:
 
     def sample(self, step: int) -> Path:
         """Where the picture sheet of ``step`` goes."""
-        return self.path / "samples" / f"step_{step:07d}.png"
+        return self.path / SAMPLES / f"step_{step:07d}.png"
 
     def step_folder(self, step: int) -> Path:
         """Where the checkpoint of ``step`` goes."""

@@ -122,8 +122,12 @@ def test_opening_sweeps(run):
     (stale / MODEL).touch()
     old = run.checkpoints / ".step_0000030.old"
     run.step_folder(10).rename(old)
+    sheet = run.sample(20).with_name(f".{run.sample(20).name}.77.partial")
+    sheet.parent.mkdir()
+    sheet.touch()
     assert resume(run).newest() == run.step_folder(30)
     assert not stale.exists()
+    assert not sheet.exists()
 
 
 @pytest.mark.parametrize("latest", [None, "", "step_0000099", "../../x", "step_0000020", b"\xff"])
