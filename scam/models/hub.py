@@ -12,7 +12,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
-from torch import Tensor
+from torch import nn
 
 from scam.errors import InputError
 from scam.files import files_aside
@@ -35,7 +35,7 @@ def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, A
     return {"model": config.as_dict(), **unnamed, **about}
 
 
-class HubModel(ModelHubMixin):
+class HubModel(nn.Module, ModelHubMixin):
     """``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` for :class:`Scam`.
 
     A saved folder holds ``model.safetensors``, ``config.json`` and a model card, and every
@@ -93,11 +93,11 @@ class HubModel(ModelHubMixin):
         if "training" in model.about:  # its name at first
             model.about.setdefault("trained", model.about.pop("training"))
         try:
-            model.load_state_dict(tensors)  # type: ignore[attr-defined]
+            model.load_state_dict(tensors)
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
             raise InputError(f"{folder}: weights of another model ({reason})") from error
-        return model.eval()  # type: ignore[attr-defined]
+        return model.eval()
 
     def generate_model_card(self, *args: Any, card: str | None = None, **kwargs: Any) -> ModelCard:
         """``card``, or one that says what the model paints, how it was trained and its scores."""
@@ -130,5 +130,4 @@ class HubModel(ModelHubMixin):
         return url
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        tensors: dict[str, Tensor] = self.state_dict()  # type: ignore[attr-defined]
-        write_weights(save_directory, tensors, self.description())
+        write_weights(save_directory, self.state_dict(), self.description())

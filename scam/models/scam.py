@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scam.errors import InputError
 from scam.models.config import ModelConfig
@@ -24,7 +24,7 @@ ImageAndLabels = tuple[Tensor, Tensor]
 Absent = Literal["background", "mean", "error"]
 
 
-class Scam(nn.Module, HubModel):
+class Scam(HubModel):
     """SAT-Encoder and SCAM-Generator with one label order and one size.
 
     ``fused`` chooses between the fused attention and the dense one of the paper; parameters,

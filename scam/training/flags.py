@@ -90,7 +90,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--preset", help=f"{', '.join(PRESETS)} (default: tiny)")
-    group.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels")
+    group.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="pixels; pictures are resized to it"
+    )
     group.add_argument("--width", type=int, help="feature channels at full resolution")
     group.add_argument("--levels", type=int, help="doublings of the generator")
     group.add_argument("--latents-per-label", type=int, metavar="K", help="default: 8")
