@@ -93,7 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="an earlier pairs.json")
     parser.add_argument("--batch-size", type=int, default=8, help="default: 8")
     parser.add_argument(
-        "--workers", type=int, default=4, help="processes that read pictures (default: 4)"
+        "--workers",
+        type=int,
+        default=4,
+        help="processes that read pictures, no more than processors (default: 4)",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     parser.add_argument(

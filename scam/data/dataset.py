@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
+from scam.data.parallel import usable_cpus
 from scam.data.source import Image, LabelMap, PairSource
 from scam.errors import InputError
 
@@ -183,7 +184,7 @@ def _load_batches(
             read,
             batch_size=None,
             sampler=keys,
-            num_workers=workers,
+            num_workers=min(workers, usable_cpus()),  # more would only wait for each other
             pin_memory=pin,
             generator=torch.Generator(),
             worker_init_fn=_obey_parent_only,

@@ -23,11 +23,16 @@ _AHEAD = 8
 _call: Callable[[Any], Any] | None = None
 
 
-def default_workers() -> int:
-    """The processors this process may use, at most 8: disks gain nothing from more."""
+def usable_cpus() -> int:
+    """The processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return min(8, len(os.sched_getaffinity(0)))
-    return min(8, os.cpu_count() or 1)
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """One per usable processor, at most 8: disks gain nothing from more."""
+    return min(8, usable_cpus())
 
 
 def spread(

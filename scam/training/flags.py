@@ -174,7 +174,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", help="run folder (default: a new one under runs/)")
     group.add_argument("--resume", action="store_true", help="go on with the run in --out")
     group.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
-    group.add_argument("--workers", type=int, help="loader processes")
+    group.add_argument("--workers", type=int, help="loader processes, no more than processors")
     group.add_argument(
         "--wandb", metavar="PROJECT", help="send metrics to Weights & Biases; never asks to log in"
     )

@@ -54,7 +54,7 @@ class TrainOptions:
         compile: encoder and generator by torch.compile; the discriminator stays as it is, since
             its gradient normalisation differentiates twice.
         flip: mirror every other training picture, exchanging left and right labels.
-        workers: loader processes; 0 loads in this one.
+        workers: loader processes, no more than processors; 0 loads in this one.
         wandb: project of Weights & Biases that gets the metrics, or None.
         eval_every, sample_every, save_every, log_every: intervals in steps.
     """
