@@ -135,7 +135,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--gan", type=float, help="weight of the adversarial loss (default: 1; 0: none)"
     )
-    group.add_argument("--gan-from", type=int, metavar="STEP", help="step after which it joins in")
+    group.add_argument(
+        "--gan-from",
+        type=int,
+        metavar="STEP",
+        help="step after which it joins in (tiny: four fifths of --steps, others: 0)",
+    )
     group.add_argument("--l1", type=float, help="weight of the absolute error (default: 10)")
     group.add_argument("--perceptual", help="vgg19, lpips, pyramid or none")
     group.add_argument("--perceptual-weight", type=float, help="default: 10")

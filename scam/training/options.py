@@ -177,7 +177,6 @@ PRESET_OPTIONS: dict[str, dict[str, Any]] = {
         "steps": 500,
         "lr": 1e-3,
         "lr_discriminator": 1e-3,
-        "gan_from": 400,
         "workers": 0,
         "eval_every": 100,
         "sample_every": 200,
@@ -185,3 +184,5 @@ PRESET_OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 """Where a preset departs from the paper's training."""
+LATE_GAN = {"tiny": 0.8}
+"""Part of its steps before the discriminator joins in, where nothing else is asked for."""

@@ -8,7 +8,7 @@ from scam.checkpoint import describe, describe_labels
 from scam.data import MERGES, PairSource, open_source
 from scam.errors import InputError
 from scam.models import preset
-from scam.training.options import NAMES, PRESET_OPTIONS, TrainOptions
+from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
 
@@ -75,6 +75,8 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     )
     training = {**PRESET_OPTIONS.get(name, {}), **asked, "perceptual": perceptual}
     training["perceptual_weights"] = None if path is None else str(path)
+    if name in LATE_GAN:
+        training.setdefault("gan_from", int(LATE_GAN[name] * training["steps"]))
     model = preset(name, num_labels=len(source.label_set.names), **settings["model"])
     return {
         "preset": name,
