@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import cases, machine
 from benchmarks.contest import Contest
+from scam.ops.problem import dtype_name
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
@@ -65,7 +66,7 @@ def record(device: torch.device) -> dict[str, Any]:
     dtype = getattr(torch, cases.SETTINGS[device.type].dtype)
     return {
         **machine.describe(device),
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": dtype_name(dtype),
         "copy_bytes_per_s": machine.copy_bandwidth(device),
         "matmul_flops_per_s": machine.multiply_rate(device, dtype),
     }

@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 
 from scam import cli
 from scam.errors import InputError
+from scam.files import write_aside
 from scam.training.log import read_metrics
 
 PROG = "python docs/curves.py"
+FORMATS = ("svg", "png", "pdf")
 PANELS = {"psnr": "held-out PSNR, dB", "l1": "training L1"}
 
 
@@ -23,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="the picture; .svg, .png or .pdf")
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="legend and run folder")
     args = parser.parse_args(argv)
+    form = args.out.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise InputError(f"{args.out}: expected a name that ends in .svg, .png or .pdf")
     matplotlib.rcParams["svg.hashsalt"] = "scam"  # equal input, equal file
     figure = Figure(figsize=(8, 3), layout="constrained")
     panels = figure.subplots(1, len(PANELS))
@@ -33,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    figure.savefig(args.out, metadata={"Date": None} if args.out.suffix == ".svg" else None)
+    with write_aside(args.out) as file:
+        figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
 def _draw(axes: Axes, run: str, quantity: str) -> None:

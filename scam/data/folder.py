@@ -63,14 +63,14 @@ class FolderPairs:
                 bound = f"{low} or more" if high is None else f"{low} .. {high}"
                 raise InputError(f"{name} is {value}, expected {bound}")
         self.ignore_label = ignore_label
-        folders = {
-            name: find_pairs(self.root / (name or ""), labels)
-            for name in split_folders(self.root)
-            if split is None or (name == "test") == (split == "test")
-        }
+        folders = self._listed(labels, split)
         self.pairs = _choose(self.root, folders, split, holdout)
         named = named_labels(self.root, labels, label_set, ignore_label)
-        source, merged = self._read_labels(named, merge, num_labels, labels, split)
+        if named is None and num_labels is None and merge in (None, "body"):
+            # For any split those that training meets.
+            met = self._listed(labels, "train") if split == "test" else folders
+            num_labels = self._scan(met or folders)
+        source, merged = self._read_labels(named, merge, num_labels)
         self.label_set = source if merged is None else merged.label_set
         self.label_values = LabelValues.build(len(source), merged, ignore_label)
 
@@ -100,8 +100,6 @@ class FolderPairs:
         named: LabelSet | None,
         merge: str | None,
         num_labels: int | None,
-        labels: str,
-        split: str | None,
     ) -> tuple[LabelSet, Merge | None]:
         if named is not None:
             if num_labels not in (None, len(named)):
@@ -109,23 +107,22 @@ class FolderPairs:
                     f"num_labels is {num_labels} but {named.name!r} names {len(named)}"
                 )
             num_labels = len(named)
-        if num_labels is None and merge not in (None, "body"):
-            num_labels = read_merge(str(merge)).num_source
         if num_labels is None:
-            num_labels = self._scan(labels, split)
+            num_labels = read_merge(str(merge)).num_source
         source = named or LabelSet.numbered(self.root.name, num_labels)
         return source, None if merge is None else read_merge(merge, num_labels)
 
-    def _scan(self, labels: str, split: str | None) -> int:
-        """How many labels there are; for any split those that training meets."""
-        folders = split_folders(self.root)
-        if split is not None:
-            folders = [name for name in folders if name != "test"] or folders
-        maps = [
-            pair.labels
-            for name in folders
-            for pair in find_pairs(self.root / (name or ""), labels)
-        ]
+    def _listed(self, labels: str, split: str | None) -> dict[str | None, list[Pair]]:
+        """The pairs of the folders that ``split`` takes its own from."""
+        return {
+            name: find_pairs(self.root / (name or ""), labels)
+            for name in split_folders(self.root)
+            if split is None or (name == "test") == (split == "test")
+        }
+
+    def _scan(self, folders: dict[str | None, list[Pair]]) -> int:
+        """How many labels the pairs of ``folders`` have."""
+        maps = [pair.labels for pairs in folders.values() for pair in pairs]
         highest, path = _highest_label(
             tuple((path, path.stat().st_mtime_ns) for path in maps), self.ignore_label
         )

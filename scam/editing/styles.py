@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Styles: the latents of one picture, or the mean of many, kept in a file for one model."""
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -21,6 +19,7 @@ from scam.errors import InputError
 from scam.files import write_aside
 from scam.models import Scam
 from scam.models.latents import Latents
+from scam.models.weights import state_digest
 from scam.version import __version__
 
 FORMAT = "scam style 1"
@@ -69,16 +68,6 @@ def fingerprint(model: Scam) -> str:
         if name.startswith(("encoder.", "generator."))
     }
     return state_digest(state, json.dumps(model.config.as_dict()))
-
-
-def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
-    """16 hexadecimal digits that change with any tensor of a state dict, and with ``about``."""
-    digest = hashlib.sha256(about.encode())
-    for name, tensor in sorted(state.items()):
-        plain = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
 
 
 def save_style(

@@ -8,30 +8,28 @@ import torch
 from torch import Tensor, nn
 
 from scam.data import PairDataset
-from scam.data.dataset import in_order
-from scam.data.subset import evenly
 from scam.errors import InputError
 from scam.evaluation import networks
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import MissingError, Row, label_row
 from scam.metrics import ColourFloors, LabelPsnr, Psnr
+from scam.training.held_out import learn_colours
 from scam.training.perceptual import PyramidDistance
 
 THEMSELVES = "the pictures"
-_LEARNT_COLOURS_FROM = 512
 _SMALLEST_LPIPS = 32  # pixels; the trunks' poolings leave nothing of less
 
 
 class PsnrMeter:
     """PSNR of all pixels, per picture and per label, beside what flat colours reach.
 
-    floors: knows the mean colours of the training pictures, or why there are none.
+    floors: knows the mean colours of the training pictures, unless ``unlearnt`` says why not.
     """
 
-    def __init__(self, names: Sequence[str], floors: ColourFloors | str) -> None:
+    def __init__(self, names: Sequence[str], floors: ColourFloors, unlearnt: str = "") -> None:
         self._names = names
         self._floors = floors
-        self._own_colours = ColourFloors(len(names))
+        self._unlearnt = unlearnt
         self._all, self._by_mean, self._by_own = Psnr(), Psnr(), Psnr()
         self._labels = LabelPsnr(len(names))
         self._count = 0
@@ -42,8 +40,8 @@ class PsnrMeter:
         self._labels.update(pictures.reconstruction, pictures.image, pictures.labels)
         self._count += len(pictures.image)
         image, labels = pictures.image.cpu(), pictures.labels.cpu()
-        self._by_own.update(self._own_colours.paint_own(image, labels), image)
-        if isinstance(self._floors, ColourFloors):
+        self._by_own.update(self._floors.paint_own(image, labels), image)
+        if not self._unlearnt:
             self._by_mean.update(self._floors.paint_mean(labels), image)
 
     def rows(self) -> list[Row]:
@@ -61,8 +59,8 @@ class PsnrMeter:
                     )
                 )
         what = "flat colours of train, pooled"
-        if isinstance(self._floors, str):
-            found.append(Row("psnr", what, None, note=self._floors))
+        if self._unlearnt:
+            found.append(Row("psnr", what, None, note=self._unlearnt))
         else:
             found.append(self._row(what, self._by_mean.pooled, "a floor: mean per label"))
         own = self._by_own.pooled
@@ -101,16 +99,12 @@ class MeanMeter:
 
 
 def psnr_meter(names: Sequence[str], train: Callable[[], PairDataset], workers: int) -> PsnrMeter:
-    """PSNR, with colours learnt from at most 512 of the training pictures, as training does."""
-    floors = ColourFloors(len(names))
+    """PSNR, with colours learnt from the training pictures where there are any."""
     try:
         dataset = train()
     except InputError as error:
-        return PsnrMeter(names, str(error))
-    indices = evenly(len(dataset), _LEARNT_COLOURS_FROM)
-    for image, labels in in_order(dataset, 64, indices, workers):
-        floors.learn(image, labels)
-    return PsnrMeter(names, floors)
+        return PsnrMeter(names, ColourFloors(len(names)), str(error))
+    return PsnrMeter(names, learn_colours(dataset, workers))
 
 
 def ssim_meter() -> MeanMeter:

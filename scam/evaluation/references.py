@@ -19,12 +19,12 @@ from scam.data.convert import to_uint8
 from scam.data.dataset import in_order
 from scam.data.subset import Subset, evenly
 from scam.editing.naming import naming
-from scam.editing.styles import state_digest
 from scam.errors import InputError
 from scam.evaluation import networks
 from scam.evaluation.rows import MissingError
 from scam.files import expect_writable, write_aside
 from scam.metrics import FeatureMoments, FeatureStatistics
+from scam.models.weights import state_digest
 from scam.progress import progress
 
 _PROBES = 8

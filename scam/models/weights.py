@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder with a model in it: ``model.safetensors``, and ``config.json`` that says what it is."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,6 +27,16 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[s
     _save(folder / MODEL, tensors)
     # safetensors makes its file readable by its owner alone.
     shutil.copymode(folder / CONFIG, folder / MODEL)
+
+
+def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
+    """16 hexadecimal digits that change with any tensor of a state dict, and with ``about``."""
+    digest = hashlib.sha256(about.encode())
+    for name, tensor in sorted(state.items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def read_weights(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -34,13 +34,20 @@ def reconstruction_psnr(model: Scam, dataset: PairDataset, batch_size: int) -> P
     return psnr
 
 
+def learn_colours(train: PairDataset, workers: int = 0) -> ColourFloors:
+    """Flat colours that know the means of at most 512 pictures spread over ``train``."""
+    floors = ColourFloors(len(train.source.label_set.names))
+    indices = evenly(len(train), _PICTURES_AT_MOST)
+    for image, labels in in_order(train, 64, indices, workers):
+        floors.learn(image, labels)
+    return floors
+
+
 def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]:
     """Pooled PSNR on ``held_out`` of flat colours: the training set's per label, and each
     picture's own per label. Both data sets give at most 512 pictures.
     """
-    floors = ColourFloors(len(train.source.label_set.names))
-    for image, labels in in_order(train, 64, evenly(len(train), _PICTURES_AT_MOST)):
-        floors.learn(image, labels)
+    floors = learn_colours(train)
     by_mean, by_own = Psnr(), Psnr()
     for image, labels in in_order(held_out, 64, evenly(len(held_out), _PICTURES_AT_MOST)):
         by_mean.update(floors.paint_mean(labels), image)

@@ -65,11 +65,9 @@ def paint(item: Item) -> LabelMap:
     InputError naming the file if a mask is unreadable, partly transparent, or of another size
     than the first.
     """
-    labels = np.zeros((0, 0), np.int32)
-    for path in item.maps:
-        mask = read_mask(path)  # grey, palette and RGB files alike
-        if path == item.maps[0]:
-            labels = np.zeros(mask.shape, np.int32)
+    masks = {path: read_mask(path) for path in item.maps}  # grey, palette and RGB files alike
+    labels: LabelMap = np.zeros(masks[item.maps[0]].shape, np.int32)
+    for path, mask in masks.items():
         if mask.shape != labels.shape:
             raise InputError(
                 f"{path}: is {mask.shape[1]}x{mask.shape[0]} but {item.maps[0].name} is "
