@@ -6,6 +6,7 @@ renamed. Whatever cannot be written is an :class:`InputError` that names it and 
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -192,6 +193,19 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged: expected a JSON object, found {value!r:.40}")
     return value
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

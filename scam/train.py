@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scam import cli
 from scam.data import PairDataset
+from scam.data.split import Split
 from scam.errors import InputError, PeerExited
 from scam.lock import locked
 from scam.models import ModelConfig
@@ -16,16 +17,9 @@ from scam.training.flags import named_as_flags, train_parser
 from scam.training.job import Job
 from scam.training.loop import train
 from scam.training.options import TrainOptions
+from scam.training.resumed import Resumed, find_weights, resume_data, resume_folder
 from scam.training.run_folder import RunFolder
-from scam.training.settings import (
-    DATA,
-    MAY_CHANGE,
-    Sources,
-    asked_settings,
-    check_labels,
-    complete,
-    open_sources,
-)
+from scam.training.settings import DATA, asked_settings, check_labels, complete, open_sources
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, open or start the run folder, train, and say where the sheet lies."""
     args = train_parser(PROG).parse_args(argv)
     asked = {name: value for name, value in vars(args).items() if value is not None}
-    with named_as_flags(vars(args)):
+    # A run that is resumed has settings that nobody typed.
+    with named_as_flags(asked if args.resume else vars(args)):
         _train(asked, args.out)
 
 
@@ -45,10 +40,11 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
     device = cli.device(asked.pop("device", None))
     resume = asked.pop("resume")
     with join(device) as (world, device), ExitStack() as stack:
-        folder, sources = world.from_main(lambda: _prepare(asked, out, resume, stack))
+        folder, resumed = world.from_main(lambda: _prepare(asked, out, resume, stack))
         try:
-            job = _job(folder, sources, device, world)
-            sheet = train(job, resume=resume, heading=_heading(job))
+            job = _job(folder, resumed, device, world)
+            heading = "\n".join([_heading(job), *resumed.said])
+            sheet = train(job, resume=resume, heading=heading)
         except (InputError, PeerExited):
             if world.is_main and not resume and not folder.has_steps():
                 folder.discard()
@@ -59,7 +55,7 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
 
 def _prepare(
     asked: dict[str, Any], out: str | None, resume: bool, stack: ExitStack
-) -> tuple[RunFolder, Sources]:
+) -> tuple[RunFolder, Resumed]:
     """Check settings and data; open or start the run folder, locked until ``stack`` closes."""
     settings = asked_settings(asked)
     if resume:
@@ -67,26 +63,27 @@ def _prepare(
             raise InputError("--resume: name the run to continue with --out")
         if Path(out).is_dir():
             stack.enter_context(locked(out))
-        folder = RunFolder.resume(out, settings, MAY_CHANGE)
-        sources = open_sources(folder.config.get("data", {}))
-        check_labels(folder, sources[0])
-        return folder, sources
+        folder = resume_folder(out, settings)
+        resumed = resume_data(folder)
+        check_labels(folder, resumed.sources[0])
+        find_weights(folder)
+        return folder, resumed
     settings["data"] = {**DATA, **settings["data"]}
     sources = open_sources(settings["data"])
     settings = complete(settings, sources[0])
     path = Path(out) if out else _free_folder(Path("runs") / Path(settings["data"]["data"]).name)
     stack.enter_context(locked(path))
-    return RunFolder.start(path, settings), sources
+    return RunFolder.start(path, settings), Resumed(sources, Split.of(*sources), [])
 
 
-def _job(folder: RunFolder, sources: Sources, device: "torch.device", world: World) -> Job:
+def _job(folder: RunFolder, resumed: Resumed, device: "torch.device", world: World) -> Job:
     """Everything the run works on."""
     config = ModelConfig.from_dict(folder.config.get("model", {}))
     options = TrainOptions.from_dict(folder.config.get("training", {}))
-    train_source, val_source = sources
+    train_source, val_source = resumed.sources
     train_data = PairDataset(train_source, config.size, flip=options.flip)
     val_data = PairDataset(val_source, config.size)
-    return Job(folder, config, options, train_data, val_data, device, world)
+    return Job(folder, config, options, train_data, val_data, device, world, resumed.split)
 
 
 def _heading(job: Job) -> str:

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures with label maps: folders on disk, drawn mannequins, and batches of both."""
 
+from collections.abc import Set
 from pathlib import Path
 
 from scam.data.check import FolderReport, check_folder
 from scam.data.dataset import Batch, Item, PairDataset, batch_keys, batches
 from scam.data.folder import FolderPairs
-from scam.data.labels import LABEL_SETS, MERGES, LabelSet, Merge, find_label_set, read_merge
+from scam.data.labels import (
+    LABEL_SETS,
+    MERGES,
+    LabelSet,
+    Merge,
+    MergeSpec,
+    find_label_set,
+    read_merge,
+)
 from scam.data.mannequins import Mannequins
 from scam.data.picture import colorize, palette, read_image, read_label_png, save_label_png
 from scam.data.source import PairSource
@@ -24,6 +33,7 @@ __all__ = [
     "LabelValues",
     "Mannequins",
     "Merge",
+    "MergeSpec",
     "PairDataset",
     "PairSource",
     "batch_keys",
@@ -45,10 +55,11 @@ def open_source(
     split: str | None,
     *,
     labels: str = "labels",
-    merge: str | None = None,
+    merge: MergeSpec | None = None,
     ignore_label: int | None = None,
     label_set: str | None = None,
     holdout: int | None = None,
+    held_out: Set[str] | None = None,
 ) -> PairSource:
     """Open ``mannequins`` or a folder (see :class:`FolderPairs` for the arguments).
 
@@ -65,6 +76,7 @@ def open_source(
             ignore_label=ignore_label,
             label_set=label_set,
             holdout=holdout,
+            held_out=held_out,
         )
     for name, value, default in (
         ("labels", labels, "labels"),

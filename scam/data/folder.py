@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of photographs and label maps as a :class:`~scam.data.source.PairSource`."""
 
+from collections.abc import Set
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image as PIL_Image
 
-from scam.data.labels import LabelSet, Merge, find_label_set, read_label_names, read_merge
+from scam.data.labels import (
+    LabelSet,
+    Merge,
+    MergeSpec,
+    find_label_set,
+    read_label_names,
+    read_merge,
+)
 from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
 from scam.data.picture import read_label_png
 from scam.data.source import Image, LabelMap
@@ -26,8 +35,10 @@ class FolderPairs:
     root: the data set's folder. split: ``train``, ``val``, ``test`` or None for all pairs (train
     and val never read the folder test, so that it may lack label maps);
     without a val folder, val is a fixed hold-out of ``holdout`` of the other training pictures
-    (default a tenth, 1 to 60) chosen by a hash of the stem. labels: name of the label folder.
-    merge: ``idesigner``, ``body`` or a JSON file (see :func:`~scam.data.labels.read_merge`).
+    (default: see :func:`~scam.data.pairs.hold_out`) chosen by a hash of the stem, or those of the
+    stems ``held_out``. labels: name of the label folder.
+    merge: ``idesigner``, ``body``, a JSON file or what it holds (see
+    :func:`~scam.data.labels.read_merge`).
     ignore_label: the value of pixels without a label; they load as -1.
 
     The labels on disk are those of ``label_set`` (a name in ``LABEL_SETS``), else named by
@@ -43,11 +54,12 @@ class FolderPairs:
         *,
         split: str | None = None,
         labels: str = "labels",
-        merge: str | None = None,
+        merge: MergeSpec | None = None,
         ignore_label: int | None = None,
         label_set: str | None = None,
         num_labels: int | None = None,
         holdout: int | None = None,
+        held_out: Set[str] | None = None,
     ) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
@@ -64,7 +76,7 @@ class FolderPairs:
                 raise InputError(f"{name} is {value}, expected {bound}")
         self.ignore_label = ignore_label
         folders = self._listed(labels, split)
-        self.pairs = _choose(self.root, folders, split, holdout)
+        self.pairs = _choose(self.root, folders, split, holdout, held_out)
         named = named_labels(self.root, labels, label_set, ignore_label)
         if named is None and num_labels is None and merge in (None, "body"):
             # For any split those that training meets.
@@ -98,7 +110,7 @@ class FolderPairs:
     def _read_labels(
         self,
         named: LabelSet | None,
-        merge: str | None,
+        merge: MergeSpec | None,
         num_labels: int | None,
     ) -> tuple[LabelSet, Merge | None]:
         if named is not None:
@@ -108,7 +120,7 @@ class FolderPairs:
                 )
             num_labels = len(named)
         if num_labels is None:
-            num_labels = read_merge(str(merge)).num_source
+            num_labels = read_merge(cast(MergeSpec, merge)).num_source
         source = named or LabelSet.numbered(self.root.name, num_labels)
         return source, None if merge is None else read_merge(merge, num_labels)
 
@@ -148,13 +160,17 @@ def named_labels(
 
 
 def _choose(
-    root: Path, folders: dict[str | None, list[Pair]], split: str | None, holdout: int | None
+    root: Path,
+    folders: dict[str | None, list[Pair]],
+    split: str | None,
+    holdout: int | None,
+    held_out: Set[str] | None,
 ) -> list[Pair]:
     if "val" in folders and holdout is not None:
         raise InputError(f"holdout is {holdout}, but {root} has its own val folder")
     if split is None:
         return [pair for pairs in folders.values() for pair in pairs]
-    splits = assign_splits(folders, holdout)
+    splits = assign_splits(folders, holdout if held_out is None else held_out)
     if split not in splits:
         raise InputError(f"{root / split}: no such folder, though {split!r} is asked for")
     if not splits[split]:

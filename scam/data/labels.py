@@ -3,7 +3,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,10 +167,14 @@ class Merge:
 # The 20 -> 3 merge of SCAM's iDesigner experiments: hat, hair, sunglasses and face are the face.
 _IDESIGNER_FACE = (1, 2, 4, 13)
 MERGES = ("idesigner", "body")
+MergeSpec = str | Mapping[str, Sequence[int]]
+"""A built-in merge's name, a JSON file, or what such a file holds."""
 
 
-def read_merge(spec: str, num_source: int | None = None) -> Merge:
+def read_merge(spec: MergeSpec, num_source: int | None = None) -> Merge:
     """Return the merge called ``idesigner`` or ``body``, or the one written in a JSON file.
+
+    ``spec`` may also be what such a file holds.
 
     The file maps each new label, in the new order, to its old ids::
 
@@ -191,7 +195,20 @@ def read_merge(spec: str, num_source: int | None = None) -> Merge:
         if num_source is None or num_source < 2:
             raise InputError(f"merge 'body' needs 2 labels or more, found {num_source}")
         return Merge(LABEL_SETS["body"], ((0,), tuple(range(1, num_source))), num_source)
-    return _read_merge_file(Path(spec), num_source)
+    if isinstance(spec, str):
+        return _read_merge_file(Path(spec), num_source)
+    return _merge_of("of the run", {name: tuple(ids) for name, ids in spec.items()}, num_source)
+
+
+def merge_content(spec: MergeSpec | None) -> MergeSpec | None:
+    """``spec``, a JSON file replaced by what it holds: its identity, wherever it lies.
+
+    InputError for a file that cannot be used.
+    """
+    if spec is None or spec in MERGES or not isinstance(spec, str):
+        return spec
+    merge = read_merge(spec)
+    return dict(zip(merge.label_set.names, map(list, merge.groups), strict=True))
 
 
 def _read_merge_file(path: Path, num_source: int | None) -> Merge:
@@ -217,9 +234,13 @@ def _read_merge_file(path: Path, num_source: int | None) -> Merge:
         if not isinstance(ids, list) or not all(type(index) is int for index in ids):
             raise InputError(f"merge {path}: {name!r} is {ids!r}; {shape}")
         groups[name] = tuple(ids)
+    return _merge_of(str(path), groups, num_source)
+
+
+def _merge_of(name: str, groups: dict[str, tuple[int, ...]], num_source: int | None) -> Merge:
     if num_source is None:
         num_source = max((max(ids) for ids in groups.values() if ids), default=-1) + 1
-    return Merge(LabelSet.of(str(path), groups), tuple(groups.values()), num_source)
+    return Merge(LabelSet.of(name, groups), tuple(groups.values()), num_source)
 
 
 def read_label_names(path: Path, ignore_label: int | None = None) -> LabelSet:

@@ -3,7 +3,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,13 +142,16 @@ def expect_equal_sizes(
 
 
 def hold_out(stems: Iterable[str], count: int | None) -> set[str]:
-    """Choose ``count`` stems (default a tenth, 1 .. 60) by a hash of the stem alone.
+    """Choose ``count`` stems by a hash of the stem alone.
+
+    By default a tenth, 60 at most; of ten or more two at least, since an edit is measured on two
+    pictures; of fewer one.
 
     Adding files changes the choice only where a new stem takes an old one's place.
     """
     ranked = sorted(stems, key=lambda stem: hashlib.sha256(stem.encode()).digest())
     if count is None:
-        count = max(1, min(60, len(ranked) // 10))
+        count = max(1 if len(ranked) < 10 else 2, min(60, len(ranked) // 10))
     return set(ranked[:count])
 
 
@@ -167,17 +170,19 @@ def split_folders(root: Path) -> list[str | None]:
 
 
 def assign_splits(
-    folders: Mapping[str | None, list[Pair]], holdout: int | None = None
+    folders: Mapping[str | None, list[Pair]], holdout: int | Set[str] | None = None
 ) -> dict[str, list[Pair]]:
     """What train, val and test hold, given the pairs of the folders of :func:`split_folders`.
 
-    Without a folder of its own, val is held out of train (``holdout``: see :func:`hold_out`),
-    never taken from test.
+    Without a folder of its own, val is held out of train (``holdout``: stems, or as
+    :func:`hold_out` has it), never taken from test.
     """
     splits = {name: pairs for name, pairs in folders.items() if name is not None}
     whole = folders.get(None, splits.get("train"))
     if "val" not in splits and whole is not None:
-        held = hold_out((pair.stem for pair in whole), holdout)
+        held = holdout
+        if not isinstance(held, Set):
+            held = hold_out((pair.stem for pair in whole), held)
         splits["train"] = [pair for pair in whole if pair.stem not in held]
         splits["val"] = [pair for pair in whole if pair.stem in held]
     return splits

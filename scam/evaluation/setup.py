@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model under test, the pictures it is measured on, and the settings of both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from scam import cli
 from scam.checkpoint import Checkpoint, load_checkpoint, run_around
 from scam.data import PairDataset, PairSource, open_source
+from scam.data.split import has_val
 from scam.data.subset import at_most, evenly
 from scam.editing.naming import naming
 from scam.errors import InputError
@@ -24,9 +25,11 @@ from scam.evaluation.pictures import (
     device_name,
     read_pairs,
 )
+from scam.evaluation.unseen import MANNEQUINS, Memory
 from scam.files import read_json
 from scam.models.weights import CONFIG
 from scam.training.checkpoint import load_training
+from scam.training.flags import named_as_flags
 from scam.version import __version__
 
 NETWORK_FLAGS = (
@@ -75,24 +78,10 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
     checkpoint = load_checkpoint(options.checkpoint, device=cli.device(options.device))
     if options.last_weights:
         _take_last_weights(checkpoint)
-    data, own = _data_options(options, checkpoint.path)
+    given = [name for name in ("data", "split", *DATA_FLAGS) if getattr(options, name) is not None]
+    with named_as_flags(given):
+        data, split, test, train = _pictures(options, checkpoint)
     size = checkpoint.model.config.size
-    split = options.split or _usual_split(data["data"])
-    every = _opened(split, data, checkpoint)
-    if len(every) < 2:
-        raise InputError(
-            f"{data['data']}: {len(every)} {split} picture, expected 2 or more "
-            "(--data and --split choose others)"
-        )
-    test = at_most(every, options.max_pictures)
-
-    @cache
-    def train() -> PairDataset:
-        return PairDataset(_opened("train", data, checkpoint), size, cache_bytes=0)
-
-    if own and split == "val" and _is_held_out(data["data"]):
-        now = {"training pictures": len(train()), "held-out pictures": len(every)}
-        _expect_as_trained(data["data"], now, checkpoint.model.about.get("trained", {}))
     if options.pairs is None:
         donors = derangement(len(test), options.seed)
     else:
@@ -123,8 +112,39 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
     )
 
 
+def _pictures(
+    options: EvaluationOptions, checkpoint: Checkpoint
+) -> tuple[dict[str, Any], str, PairSource, Callable[[], PairDataset]]:
+    """The data and their split; of it what was not trained on, and how to open its train."""
+    memory = Memory.of(checkpoint.path, checkpoint.model.about.get("trained", {}))
+    data, own = _data_options(options, checkpoint.path, memory)
+    place = data["data"]
+    labels = data.get("labels", "labels")
+    split = options.split or _usual_split(place)
+    kept = memory.held_out(place, labels) if own and split == "val" else None
+
+    @cache
+    def train() -> PairDataset:
+        source = _opened("train", data, checkpoint, kept)
+        return PairDataset(source, checkpoint.model.config.size, cache_bytes=0)
+
+    every = _opened(split, data, checkpoint, kept)
+    if own and memory.digest is None and split == "val" and _is_held_out(place):
+        memory.expect_as_trained(place, train().source, every)
+    else:
+        whole = train().source if memory.split is None and split == "val" and own else None
+        memory.doubt(place, whole, every)
+    every = memory.left(every, place, labels if own and split == "val" else None)
+    if len(every) < 2:
+        raise InputError(
+            f"{place}: {len(every)} {split} picture, expected 2 or more "
+            "(--data and --split choose others; --holdout of scam.train holds out more)"
+        )
+    return data, split, at_most(every, options.max_pictures), train
+
+
 def _usual_split(data: str) -> str:
-    has_test = data != "mannequins" and Path(data, "test").is_dir()
+    has_test = data != MANNEQUINS and Path(data, "test").is_dir()
     return "test" if has_test else "val"
 
 
@@ -146,28 +166,43 @@ def _weights(options: EvaluationOptions, step_folder: Path) -> str:
     return "averaged (EMA)" if decay is None else f"averaged (EMA {decay})"
 
 
-def _data_options(asked: EvaluationOptions, step_folder: Path) -> tuple[dict[str, Any], bool]:
-    """The run's data, changed by flags, and whether it is still what the run was trained on.
+def _data_options(
+    asked: EvaluationOptions, step_folder: Path, memory: Memory
+) -> tuple[dict[str, Any], bool]:
+    """The run's data, changed by flags, and whether they hold what the run was trained on.
 
     InputError if pictures would be held out other than the run's, which it has seen, or if
     neither a run around the checkpoint nor --data names any.
     """
     run = run_around(step_folder)
     options = {} if run is None else read_json(run / CONFIG).get("data", {})
+    labels = asked.labels or options.get("labels", "labels")
     own = "data" in options and (asked.data is None or _same(asked.data, options["data"]))
-    if asked.data == "mannequins" and not own:
+    if asked.data == MANNEQUINS and not own:
         options = {"data": asked.data, "merge": options.get("merge")}
     elif asked.data is not None and not own:
-        options = {**options, "data": asked.data, "holdout": None}
+        own = memory.is_of(asked.data, labels)
+        options = {**options, "data": asked.data}
+        if not own:
+            options["holdout"] = None
     if "data" not in options:
         raise InputError(f"{step_folder}: its run folder is not around it, give --data")
-    kept = options.get("holdout")
-    if own and asked.holdout not in (None, kept) and _is_held_out(options["data"]):
+    place, held_out = options["data"], _is_held_out(options["data"])
+    if asked.data is None and place != MANNEQUINS and not Path(place).is_dir():
         raise InputError(
-            f"--holdout {asked.holdout}: this model was trained on {options['data']} but for "
-            f"{'a tenth (60 at most)' if kept is None else kept} of its pictures; "
-            "expected no other --holdout"
+            f"{run}: its pictures were in {place}, where no folder is now: give --data"
         )
+    if own and held_out:
+        kept = options.get("holdout")
+        if asked.holdout not in (None, kept, memory.trained.get("held-out pictures")):
+            raise InputError(
+                f"--holdout {asked.holdout}: this model was trained on {place} but for "
+                f"{memory.trained.get('held-out pictures', kept)} of its pictures; "
+                "expected no other --holdout"
+            )
+        if kept is None and memory.digest is None:
+            # Of few pictures, fewer were held out when the model was trained.
+            options = {**options, "holdout": memory.trained.get("held-out pictures")}
     given = {flag: getattr(asked, flag) for flag in DATA_FLAGS}
     return {**options, **{flag: value for flag, value in given.items() if value is not None}}, own
 
@@ -178,23 +213,14 @@ def _same(data: str, other: str) -> bool:
 
 def _is_held_out(data: str) -> bool:
     """Whether val is a part of train's folder."""
-    return data != "mannequins" and not Path(data, "val").is_dir()
+    return data != MANNEQUINS and not has_val(data)
 
 
-def _expect_as_trained(data: str, now: dict[str, int], then: dict[str, Any]) -> None:
-    """InputError if files came or went: the hold-out may hold pictures that were trained on."""
-    for what, count in now.items():
-        if then.get(what, count) != count:
-            raise InputError(
-                f"{data}: has {count} {what}, had {then[what]} when this model was trained, so "
-                "that some of val may have been trained on; expected the same files, or another "
-                "--data"
-            )
-
-
-def _opened(split: str, options: dict[str, Any], checkpoint: Checkpoint) -> PairSource:
+def _opened(
+    split: str, options: dict[str, Any], checkpoint: Checkpoint, held_out: Set[str] | None
+) -> PairSource:
     rest = {name: value for name, value in options.items() if name != "data"}
-    source = open_source(options["data"], split, **rest)
+    source = open_source(options["data"], split, **rest, held_out=held_out)
     found = source.label_set.names
     if found != checkpoint.label_names:
         raise InputError(

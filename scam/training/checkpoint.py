@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.data.split import Split, write_split
 from scam.errors import InputError
 from scam.files import folder_aside, sweep
 from scam.models.step_folders import TRAINING
@@ -24,6 +25,7 @@ def save(
     model_tensors: Mapping[str, Tensor],
     model_config: Mapping[str, Any],
     training_state: Mapping[str, Any],
+    split: Split | None = None,
 ) -> Path:
     """Write the step folder of ``step``, let ``latest`` name it, remove all but the last three.
 
@@ -37,6 +39,7 @@ def save(
         model_config: what builds the networks, as JSON can hold it.
         training_state: tensors, numbers, strings and containers of these, as
             ``torch.load(weights_only=True)`` accepts them.
+        split: the pictures that were trained on and those that were held out.
 
     Returns:
         The step folder.
@@ -49,6 +52,8 @@ def save(
     path = folder.step_folder(step)
     with folder_aside(path) as partial:
         write_weights(partial, model_tensors, model_config)
+        if split is not None:
+            write_split(partial, split)
         _save_training(partial / TRAINING, training_state)
     folder.point_latest(step)
     folder.keep_last(KEPT)

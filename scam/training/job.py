@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from scam.data import PairDataset
+from scam.data.split import Split
 from scam.models import ModelConfig
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.options import TrainOptions
@@ -14,7 +15,7 @@ from scam.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Job:
-    """Settings, pictures and place of a run."""
+    """Settings, pictures and place of a run; ``split``: which pictures, for its checkpoints."""
 
     folder: RunFolder
     config: ModelConfig
@@ -23,3 +24,4 @@ class Job:
     held_out: PairDataset
     device: torch.device
     world: World = SINGLE_PROCESS
+    split: Split | None = None

@@ -41,7 +41,7 @@ def train(
     with world.agreed():
         if options.batch_size % world.size:
             raise InputError(
-                f"--batch-size {options.batch_size}: expected a multiple of the {world.size} "
+                f"batch_size={options.batch_size}: expected a multiple of the {world.size} "
                 "processes, which share it"
             )
     trainer = _build(job)

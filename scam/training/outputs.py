@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from scam.checkpoint import describe
+from scam.data import MergeSpec
 from scam.files import write_aside
 from scam.models.card import model_card
 from scam.training import checkpoint
@@ -111,7 +112,7 @@ def evaluate_and_save(
     if due.save:
         description = {**describe(job.config, job.train.source), "trained": facts}
         state = {"step": step, "trainer": trainer.state_dict(), "watch": watch.state_dict()}
-        checkpoint.save(job.folder, step, tensors, description, state)
+        checkpoint.save(job.folder, step, tensors, description, state, job.split)
         if step == options.steps:
             with write_aside(job.folder.card) as file:
                 file.write(model_card(description).encode())
@@ -129,14 +130,19 @@ def _card_facts(job: Job, step: int) -> dict[str, Any]:
         "data": Path(data.get("data", "")).name,
         "training pictures": len(job.train),
         "held-out pictures": len(job.held_out),
+        **({} if job.split is None else {"split": job.split.digest}),
         "steps": step,
         "pictures per step": options.batch_size * options.accumulate,
         "fidelity": job.config.fidelity,
         "perceptual": options.perceptual,
         "discriminator": options.discriminator if adversarial else "none",
-        **({} if merge is None else {"labels merged by": Path(merge).name}),
+        **({} if merge is None else {"labels merged by": _merge_name(merge)}),
         **{name: value for name, value in changed.items() if value != DEFAULTS[name]},
         "weights": f"averaged, {options.ema}",
         "scam": __version__,
         "torch": torch.__version__,
     }
+
+
+def _merge_name(merge: MergeSpec) -> str:
+    return Path(merge).name if isinstance(merge, str) else f"a file, to {', '.join(merge)}"

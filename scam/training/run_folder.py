@@ -186,16 +186,17 @@ def _differences(
 ) -> Iterator[tuple[str, Any, Any]]:
     for key, new in asked.items():
         old = stored.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
+        if isinstance(old, dict) and isinstance(new, dict) and not prefix:  # a section
             yield from _differences(old, new, f"{prefix}{key}.")
         elif old != new:
             yield f"{prefix}{key}", old, new
 
 
 def _update(stored: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Sections are filled up, everything else is replaced."""
     merged = dict(stored)
     for key, new in asked.items():
         old = stored.get(key)
-        inner = isinstance(old, dict) and isinstance(new, dict)
-        merged[key] = _update(stored[key], new) if inner else new
+        section = isinstance(old, dict) and isinstance(new, dict)
+        merged[key] = {**stored[key], **new} if section else new
     return merged

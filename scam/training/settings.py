@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings of a run, as ``config.json`` keeps them: asked for, completed, checked."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 from scam.checkpoint import describe, describe_labels
 from scam.data import MERGES, PairSource, open_source
+from scam.data.labels import merge_content
 from scam.errors import InputError
+from scam.files import file_digest
 from scam.models import preset
 from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
@@ -27,8 +30,9 @@ MAY_CHANGE = [
 can save a run which diverged.
 """
 
+MANNEQUINS = "mannequins"
 DATA: dict[str, Any] = {
-    "data": "mannequins",
+    "data": MANNEQUINS,
     "labels": "labels",
     "merge": None,
     "ignore_label": None,
@@ -48,7 +52,7 @@ def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
     # A run may be resumed from another folder: files are remembered by their full path.
     asked = dict(asked)
     for name, built_in in (
-        ("data", {"mannequins"}),
+        ("data", {MANNEQUINS}),
         ("merge", MERGES),
         ("perceptual_weights", ()),
     ):
@@ -78,11 +82,13 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     if name in LATE_GAN:
         training.setdefault("gan_from", int(LATE_GAN[name] * training["steps"]))
     model = preset(name, num_labels=len(source.label_set.names), **settings["model"])
+    data = settings["data"]
     return {
         "preset": name,
-        "data": settings["data"],
+        "data": {**data, "merge": merge_content(data.get("merge"))},
         **describe(model, source),
         "training": TrainOptions(**training).as_dict(),
+        **({} if path is None else {"perceptual_digest": file_digest(path)}),
     }
 
 
@@ -96,11 +102,14 @@ def check_labels(folder: RunFolder, source: PairSource) -> None:
             )
 
 
-def open_sources(data: dict[str, Any]) -> Sources:
-    """Training and held-out pictures of the section ``data``."""
+def open_sources(data: dict[str, Any], held_out: Set[str] | None = None) -> Sources:
+    """Training and held-out pictures of the section ``data``; ``held_out``: names of the latter,
+    where no folder and no number says so.
+    """
     unknown = ", ".join(sorted(data.keys() - DATA.keys()))
     if unknown:
         raise InputError(f"config.json: data has no setting {unknown}")
     rest = {**DATA, **data}
-    name = rest.pop("data")
-    return open_source(name, "train", **rest), open_source(name, "val", **rest)
+    name, held_out = rest.pop("data"), None if held_out is None else frozenset(held_out)
+    train, val = (open_source(name, x, **rest, held_out=held_out) for x in ("train", "val"))
+    return train, val

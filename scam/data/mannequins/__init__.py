@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mannequins: drawn people in drawn places, with exact label maps and nothing to download."""
 
-from scam.data.labels import LABEL_SETS, LabelSet, read_merge
+from scam.data.labels import LABEL_SETS, LabelSet, MergeSpec, read_merge
 from scam.data.mannequins.canvas import Canvas
 from scam.data.mannequins.chance import Chance
 from scam.data.mannequins.figure import Figure
@@ -33,7 +33,7 @@ class Mannequins:
         length: int | None = None,
         seed: int = 0,
         *,
-        merge: str | None = None,
+        merge: MergeSpec | None = None,
     ) -> None:
         if split not in LENGTHS:
             raise InputError(f"split is {split!r}, expected 'train' or 'val'")

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which pictures a run trains on and which it holds out, known by name and by content."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from scam.data.folder import FolderPairs
+from scam.data.pairs import Pair, find_pairs, split_folders
+from scam.data.source import PairSource
+from scam.errors import InputError
+from scam.files import read_json
+
+SPLIT = "split.json"
+"""Beside the weights in a step folder."""
+Pictures = dict[str, str]
+"""Names and digests of files; of drawn pictures and unreadable files the digest is ""."""
+Side = Literal["training", "held_out"]
+Entry = tuple[str, str]
+
+_EDGE = 4096  # bytes
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures of a run, and those it had: entries (name, digest).
+
+    training, held_out: there when the run was last started or resumed. training_gone,
+    held_out_gone: there before, under this name and with this content.
+    """
+
+    training: tuple[Entry, ...]
+    held_out: tuple[Entry, ...]
+    training_gone: tuple[Entry, ...] = ()
+    held_out_gone: tuple[Entry, ...] = ()
+
+    @classmethod
+    def of(cls, train: PairSource, held_out: PairSource) -> "Split":
+        """The split of a run that begins."""
+        return cls(tuple(pictures_of(train).items()), tuple(pictures_of(held_out).items()))
+
+    def side(self, name: str, digest: str, by_name: bool = True) -> Side | None:
+        """Where a picture belongs; None: it is new.
+
+        Its content decides, and where that is new or ambiguous its name (if ``by_name``).
+        """
+        keys = ((name, digest), ("", digest), (name, ""))
+        for key, (training, held_out) in list(zip(keys, self._known, strict=True))[: 2 + by_name]:
+            if (key in training) != (key in held_out):
+                return "training" if key in training else "held_out"
+        return "training" if ("", digest) in self._known[1][0] else None
+
+    def continued(self, train: Pictures, held_out: Pictures) -> "Split":
+        """The split of a run that is resumed with these pictures."""
+        training, kept = tuple(train.items()), tuple(held_out.items())
+        now = {*training, *kept}
+        return Split(
+            training,
+            kept,
+            tuple(x for x in (*self.training_gone, *self.training) if x not in {*training}),
+            tuple(x for x in (*self.held_out_gone, *self.held_out) if x not in now),
+        )
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """Lines ``digest name`` for JSON."""
+        return {
+            field.name: [
+                f"{digest:16} {name}" for name, digest in sorted(getattr(self, field.name))
+            ]
+            for field in fields(self)
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that change with any name or content."""
+        return hashlib.sha256(json.dumps(self.as_dict()).encode()).hexdigest()[:16]
+
+    @cached_property
+    def names(self) -> set[str]:
+        """Of the pictures there when the run was last started or resumed."""
+        return {name for name, _ in (*self.training, *self.held_out)}
+
+    @cached_property
+    def _known(self) -> tuple[tuple[set[Entry], set[Entry]], ...]:
+        """Entries; digests alone; names alone: of training pictures, and of held-out ones."""
+        training = {*self.training, *self.training_gone}
+        held_out = {*self.held_out, *self.held_out_gone}
+        return (
+            (training, held_out),
+            (_contents(training), _contents(held_out)),
+            (_names(training), _names(held_out)),
+        )
+
+
+def _contents(entries: Iterable[Entry]) -> set[Entry]:
+    return {("", digest) for _, digest in entries if digest}
+
+
+def _names(entries: Iterable[Entry]) -> set[Entry]:
+    return {(name, "") for name, _ in entries}
+
+
+def pictures_of(source: PairSource) -> Pictures:
+    """Names and digests of a source's photographs."""
+    if isinstance(source, FolderPairs):
+        return _digests(source.pairs)
+    return {source.stem(index): "" for index in range(len(source))}
+
+
+def training_folder(root: Path, labels: str) -> Pictures:
+    """All pictures of ``root``, or of ``root/train``: those held out of training as well."""
+    name = "train" if "train" in split_folders(root) else ""
+    return _digests(find_pairs(root / name, labels))
+
+
+def val_folder(root: Path, labels: str) -> Pictures:
+    """All pictures of ``root/val``."""
+    return _digests(find_pairs(root / "val", labels))
+
+
+def has_val(data: str) -> bool:
+    """Whether a folder says itself what is held out."""
+    return Path(data, "val").is_dir()
+
+
+def write_split(folder: Path, split: Split) -> None:
+    """Write the file into ``folder``, which exists."""
+    (folder / SPLIT).write_text(json.dumps(split.as_dict(), indent=0) + "\n")
+
+
+def read_split(folder: Path, digest: str | None) -> Split | None:
+    """The split of the model in ``folder``, None where it is not with it.
+
+    digest: the split's, as the model's configuration has it; None: the model is older than that.
+    InputError for a damaged file, or that of another model.
+    """
+    path = folder / SPLIT
+    if digest is None or not path.is_file():
+        return None
+    try:
+        stored = {
+            key: tuple((line[17:], line[:16].strip()) for line in lines)
+            for key, lines in read_json(path).items()
+        }
+        split = Split(**stored)
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"{path} is damaged: expected lists of pictures ({error})") from error
+    if split.digest != digest:
+        raise InputError(
+            f"{path} is damaged or another model's: its digest is {split.digest}, "
+            f"expected {digest}"
+        )
+    return split
+
+
+def named(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    ordered = sorted(names)
+    more = len(ordered) - _NAMED
+    return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _digests(pairs: Iterable[Pair]) -> Pictures:
+    return {pair.stem: _digest(pair.image) for pair in pairs}
+
+
+def _digest(path: Path) -> str:
+    """16 hexadecimal digits of a file's size, first and last 4 KiB: 50 us a file.
+
+    The end of a PNG holds checksums of all pixels; compressed pictures that differ, but not in
+    size, nor at either end, have not been met.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            first = file.read(_EDGE)
+            file.seek(max(size - _EDGE, len(first)))
+            edges = first + file.read(_EDGE)
+    except OSError:
+        return ""  # who loads it says why
+    return hashlib.sha256(b"%d " % size + edges).hexdigest()[:16]
