@@ -28,10 +28,13 @@ from scam.training.settings import MANNEQUINS, MAY_CHANGE, Sources, open_sources
 
 
 class Resumed(NamedTuple):
-    """What a run goes on with; ``said``: one line on what came and went, or none."""
+    """What a run goes on with; ``said``: one line on what came and went, or none.
+
+    split: None where the pictures of an old checkpoint cannot be known.
+    """
 
     sources: Sources
-    split: Split
+    split: Split | None
     said: list[str]
 
 
@@ -67,7 +70,9 @@ def resume_data(folder: RunFolder) -> Resumed:
     data = folder.config.get("data", {})
     place, newest = data.get("data", MANNEQUINS), folder.newest()
     moved = place != read_json(folder.path / CONFIG).get("data", {}).get("data", place)
-    if place != MANNEQUINS and not moved and not Path(place).is_dir():
+    if place != MANNEQUINS and not Path(place).is_dir():
+        if moved:
+            raise InputError(f"data is {place!r}, expected {MANNEQUINS!r} or a folder")
         raise InputError(
             f"--resume: the pictures of this run were in {place}, where no folder is now: "
             "give --data, the folder where they are"
@@ -138,7 +143,6 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     if data.get("holdout") is None and held is not None and not has_val(place):
         data = {**data, "holdout": held}  # fewer were held out of few pictures then
     sources = open_sources(data)
-    split = Split.of(*sources)
     now = {"training pictures": len(sources[0]), "held-out pictures": len(sources[1])}
     for what, count in now.items():
         if trained.get(what, count) == count:
@@ -152,8 +156,8 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
             f"{place} has {count} {what}, the checkpoint {trained[what]}: it is of an earlier "
             "version and keeps no names, so held-out pictures may have been trained on"
         )
-        return Resumed(sources, split, [said])
-    return Resumed(sources, split, [])
+        return Resumed(sources, None, [said])
+    return Resumed(sources, Split.of(*sources), [])
 
 
 def _sorted_out(split: Split, place: str, labels: str) -> tuple[Pictures, Pictures]:

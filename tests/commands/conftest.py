@@ -30,6 +30,12 @@ def write_pairs(folder: Path, count: int, size: tuple[int, int] = (48, 40)) -> P
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_pairs() -> Callable[..., Path]:
+    """Pictures p0, p1, ...: FOLDER, how many, size; of another size they are others."""
+    return write_pairs
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return write_pairs(tmp_path / "photos", 4)
@@ -44,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return data, base / "run"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fast() -> Callable[..., list[str]]:
     """Arguments of a run of two small steps, and more."""
     return lambda *more: [*FAST, *map(str, more)]

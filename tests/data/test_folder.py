@@ -171,6 +171,9 @@ def test_hold_out_is_fixed_and_disjoint(root: Path) -> None:
     assert len(train) == 18
     assert not set(train) & set(val)
     assert len(FolderPairs(root, split="val", holdout=7)) == 7
+    named = {split: FolderPairs(root, split=split, held_out={"p03"}) for split in ("train", "val")}
+    assert stems(named["val"]) == ["p03"]
+    assert sorted(stems(named["train"]) + ["p03"]) == sorted(train + val)
 
 
 def test_hold_out_survives_new_files() -> None:
@@ -181,7 +184,13 @@ def test_hold_out_survives_new_files() -> None:
     assert len(held - more) <= 1
     assert hold_out(reversed(names), None) == held
     assert hold_out(names, 10) < held
-    assert len(hold_out(["only"], None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "held"), [(1, 1), (9, 1), (10, 2), (19, 2), (29, 2), (30, 3), (599, 59), (9999, 60)]
+)
+def test_two_of_ten_are_held_out_and_a_tenth_of_more(count: int, held: int) -> None:
+    assert len(hold_out(map(str, range(count)), None)) == held
 
 
 def test_val_is_held_out_of_train_and_never_of_test(tmp_path: Path) -> None:
