@@ -13,6 +13,7 @@ from typing import Literal
 from scam.data.folder import FolderPairs
 from scam.data.pairs import Pair, find_pairs, split_folders
 from scam.data.source import PairSource
+from scam.data.subset import Subset
 from scam.errors import InputError
 from scam.files import read_json
 
@@ -108,9 +109,14 @@ def _names(entries: Iterable[Entry]) -> set[Entry]:
 
 def pictures_of(source: PairSource) -> Pictures:
     """Names and digests of a source's photographs."""
-    if isinstance(source, FolderPairs):
-        return _digests(source.pairs)
-    return {source.stem(index): "" for index in range(len(source))}
+    return dict(_entry(source, index) for index in range(len(source)))
+
+
+def _entry(source: PairSource, index: int) -> Entry:
+    if isinstance(source, Subset):
+        return _entry(source.source, source.indices[index])
+    name = source.stem(index)
+    return name, _digest(source.pairs[index].image) if isinstance(source, FolderPairs) else ""
 
 
 def training_folder(root: Path, labels: str) -> Pictures:

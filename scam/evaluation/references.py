@@ -14,10 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from scam.data import FolderPairs, PairDataset, PairSource
+from scam.data import PairDataset
 from scam.data.convert import to_uint8
 from scam.data.dataset import in_order
-from scam.data.subset import Subset, evenly
+from scam.data.split import pictures_of
+from scam.data.subset import evenly
 from scam.editing.naming import naming
 from scam.errors import InputError
 from scam.evaluation import networks
@@ -111,8 +112,8 @@ class Extractor:
     def _key(self, name: str, dataset: PairDataset, probes: Tensor) -> str:
         """Data set, size and network, in a word and in a hash."""
         height, width = dataset.size
-        # What changes when the pictures do: names, sizes and times of files, and some pictures.
-        files = [_file_facts(dataset.source, index) for index in range(len(dataset))]
+        # What changes when the pictures do, wherever they lie and whenever they were written.
+        files = pictures_of(dataset.source)
         pixels = hashlib.sha256(to_uint8(probes).numpy().tobytes()).hexdigest()
         facts = [self._weights, self.name, [height, width], files, pixels]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
@@ -124,16 +125,6 @@ def default_cache() -> Path:
     """``scam/statistics`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "scam" / "statistics"
-
-
-def _file_facts(source: PairSource, index: int) -> list[object]:
-    if isinstance(source, Subset):
-        return _file_facts(source.source, source.indices[index])
-    facts: list[object] = [source.stem(index)]
-    if isinstance(source, FolderPairs):
-        status = source.pairs[index].image.stat()
-        facts += [status.st_size, status.st_mtime_ns]
-    return facts
 
 
 def _read(path: Path, probes: Tensor) -> FeatureStatistics | None:

@@ -50,6 +50,9 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
     data, old = asked.get("data", {}), stored.get("data", {})
     if MANNEQUINS not in (data.get("data"), old.get("data")):
         may_change.append("data.data")  # resume_data compares the pictures
+        place, labels = data.get("data", old.get("data")), old.get("labels")
+        if place and labels and not _label_folder(Path(place), labels).is_dir():
+            may_change.append("data.labels")  # renamed
     if data.get("merge") not in (None, *MERGES) and old.get("merge") not in (None, *MERGES):
         asked = {**asked, "data": {**data, "merge": merge_content(data["merge"])}}
         if _is_path(old["merge"]) and _same_merge(old["merge"], asked["data"]["merge"]):
@@ -69,7 +72,8 @@ def resume_data(folder: RunFolder) -> Resumed:
     """
     data = folder.config.get("data", {})
     place, newest = data.get("data", MANNEQUINS), folder.newest()
-    moved = place != read_json(folder.path / CONFIG).get("data", {}).get("data", place)
+    stored = read_json(folder.path / CONFIG).get("data", {})
+    moved = any(stored.get(name) != data.get(name) for name in ("data", "labels"))
     if place != MANNEQUINS and not Path(place).is_dir():
         if moved:
             raise InputError(f"data is {place!r}, expected {MANNEQUINS!r} or a folder")
@@ -121,6 +125,10 @@ def find_weights(folder: RunFolder) -> None:
         raise InputError(
             f"--resume: {path} holds other weights than this run's perceptual loss began with"
         )
+
+
+def _label_folder(root: Path, labels: str) -> Path:
+    return (root / "train" if (root / "train").is_dir() else root) / labels
 
 
 def _is_path(merge: object) -> bool:

@@ -234,7 +234,10 @@ def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
     assert names(run) == held
     assert json.loads((run / "config.json").read_text())["data"]["data"] == str(elsewhere)
     moved = run.rename(tmp_path / "moved run")
-    resume(moved, 4)
+    with pytest.raises(InputError, match="--labels is 'labels' there, 'masks' was asked"):
+        resume(moved, 4, "--labels", "masks")
+    (elsewhere / "labels").rename(elsewhere / "masks")
+    resume(moved, 4, "--labels", "masks")
     assert measured(moved, tmp_path / "two") == held
 
 

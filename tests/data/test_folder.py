@@ -173,7 +173,7 @@ def test_hold_out_is_fixed_and_disjoint(root: Path) -> None:
     assert len(FolderPairs(root, split="val", holdout=7)) == 7
     named = {split: FolderPairs(root, split=split, held_out={"p03"}) for split in ("train", "val")}
     assert stems(named["val"]) == ["p03"]
-    assert sorted(stems(named["train"]) + ["p03"]) == sorted(train + val)
+    assert sorted([*stems(named["train"]), "p03"]) == sorted(train + val)
 
 
 def test_hold_out_survives_new_files() -> None:

@@ -82,30 +82,36 @@ def test_another_network_set_or_size_is_computed_anew(
 
 @pytest.mark.parametrize("count", [12, 11])
 def test_a_changed_file_is_seen(make: Make, tmp_path: Path, count: int) -> None:
+    """By its content: neither time nor place matters."""
     source = Mannequins("train", 12)
+    pictures = tmp_path / "pictures"
     for folder in ("images", "labels"):
-        (tmp_path / folder).mkdir()
+        (pictures / folder).mkdir(parents=True)
     for index in range(12):
         image, labels = source.load(index, (24, 16))
-        Image.fromarray(image).save(tmp_path / "images" / f"{index:02d}.png")
-        save_label_png(tmp_path / "labels" / f"{index:02d}.png", labels)
+        Image.fromarray(image).save(pictures / "images" / f"{index:02d}.png")
+        save_label_png(pictures / "labels" / f"{index:02d}.png", labels)
     network = Corners()
 
-    def statistics() -> None:
-        folder = at_most(FolderPairs(tmp_path, num_labels=11), count)
+    def statistics(root: Path = pictures) -> None:
+        folder = at_most(FolderPairs(root, num_labels=11), count)
         make(network).statistics(Reference("train", lambda: PairDataset(folder, (24, 16))))
 
     statistics()
     statistics()
     assert network.seen == count + 2 * 8
-    changed = tmp_path / "images" / "05.png"
+    changed = pictures / "images" / "05.png"
+    before = changed.stat()
     Image.new("RGB", (16, 24), "red").save(changed)
-    os.utime(changed, ns=(1, 1))
+    changed.write_bytes(changed.read_bytes().ljust(before.st_size, b"\0"))
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
     statistics()
     assert network.seen == 2 * count + 3 * 8
     os.utime(changed, ns=(2, 2))
     statistics()
-    assert network.seen == 3 * count + 4 * 8
+    pictures.rename(tmp_path / "moved")
+    statistics(tmp_path / "moved")
+    assert network.seen == 2 * count + 5 * 8
 
 
 def test_a_network_whose_code_changed_is_computed_anew(make: Make) -> None:
