@@ -57,6 +57,18 @@ class Split:
                 return "training" if key in training else "held_out"
         return "training" if ("", digest) in self._known[1][0] else None
 
+    def kept_from_training(self, now: Pictures) -> tuple[set[str], set[str]]:
+        """Of a folder's pictures those held out, and further copies of them, on neither side."""
+        known = self._known[2][1]
+        away = {name for name, digest in now.items() if self.side(name, digest) == "held_out"}
+        copies, contents = set(), set()
+        for name in sorted(away, key=lambda name: ((name, "") not in known, name)):
+            if now[name] in contents and (name, "") not in known:
+                copies.add(name)
+            if now[name]:
+                contents.add(now[name])
+        return away - copies, copies
+
     def continued(self, train: Pictures, held_out: Pictures) -> "Split":
         """The split of a run that is resumed with these pictures."""
         training, kept = tuple(train.items()), tuple(held_out.items())

@@ -58,7 +58,7 @@ class Memory:
         if self.split is None or data == MANNEQUINS or has_val(data):
             return None
         now = training_folder(Path(data), labels)
-        names = frozenset(n for n, d in now.items() if self.split.side(n, d) == "held_out")
+        names = frozenset(self.split.kept_from_training(now)[0])
         if not names:
             count = len(self.split.held_out)
             raise InputError(

@@ -19,6 +19,7 @@ from scam.data.split import (
     training_folder,
     val_folder,
 )
+from scam.data.subset import Subset
 from scam.errors import InputError
 from scam.files import file_digest, read_json
 from scam.models.weights import CONFIG
@@ -98,7 +99,11 @@ def resume_data(folder: RunFolder) -> Resumed:
             f"--resume: {place} has none of the {len(split.held_out)} held-out pictures of this "
             f"run any more, for example {first}"
         )
-    sources = open_sources(data, held_out=None if has_val(place) else held_out.keys())
+    opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
+    stems = [opened.stem(index) for index in range(len(opened))]
+    if len(train) < len(stems):  # copies of held-out pictures are for neither side
+        opened = Subset(opened, [index for index, stem in enumerate(stems) if stem in train])
+    sources = opened, measured
     return Resumed(sources, split.continued(train, held_out), _changes(split, train, held_out))
 
 
@@ -172,8 +177,9 @@ def _sorted_out(split: Split, place: str, labels: str) -> tuple[Pictures, Pictur
     """Training and held-out pictures of the folder ``place``."""
     everything = training_folder(Path(place), labels)
     if not has_val(place):
-        held_out = {n: d for n, d in everything.items() if split.side(n, d) == "held_out"}
-        return {n: d for n, d in everything.items() if n not in held_out}, held_out
+        held, copies = split.kept_from_training(everything)
+        train = {n: d for n, d in everything.items() if n not in held | copies}
+        return train, {n: d for n, d in everything.items() if n in held}
     held_out = val_folder(Path(place), labels)
     wrong = [
         name
