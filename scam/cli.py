@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from scam.errors import InputError, PeerExited, Stopped
+from scam.errors import InputError, PeerExited, Stopped, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +29,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with status 2 after one line."""
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see --help)\n")
 
 
 def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
     """Call ``main`` and turn an :class:`InputError` into one line on stderr and status 2."""
-    warnings.formatwarning = lambda message, *_: f"{prog}: warning: {message}\n"
+    warnings.formatwarning = lambda message, *_: f"{prog}: warning: {one_line(message)}\n"
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # which scam/__init__.py set
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -43,11 +43,11 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
         print(f"{prog}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
-        print(f"{prog}: {stopped}", file=sys.stderr)
+        print(f"{prog}: {one_line(stopped)}", file=sys.stderr)
         sys.exit(143)
     except PeerExited as peer:
         if peer.cause:
-            print(f"{prog}: error: {peer.cause}", file=sys.stderr)
+            print(f"{prog}: error: {one_line(peer.cause)}", file=sys.stderr)
         sys.exit(peer.status)
     except BrokenPipeError:
         # `... | head` has read enough; without this Python complains once more while it exits.

@@ -26,7 +26,7 @@ from scam.data.pairs import (
 from scam.data.parallel import spread
 from scam.data.picture import read_image, read_label_png
 from scam.data.values import NUM_VALUES
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[B
             if split is None:
                 raise
             images = folder / "images"
-            named = images if str(error).startswith(f"{images}: ") else folder / labels
+            named = images if str(error).startswith(one_line(f"{images}: ")) else folder / labels
             bad.append(BadFile.of(error, named))
             folders[split] = []
             continue

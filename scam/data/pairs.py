@@ -12,7 +12,7 @@ from PIL import Image as PIL_Image
 from scam.data.picture import read_image
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -41,7 +41,7 @@ class BadFile:
     @classmethod
     def of(cls, error: InputError, file: Path) -> "BadFile":
         """What ``error`` says about ``file``, whose name need not be said twice."""
-        return cls(file, str(error).removeprefix(f"{file}: "))
+        return cls(file, str(error).removeprefix(one_line(f"{file}: ")))
 
 
 @dataclass(frozen=True)
