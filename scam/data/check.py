@@ -228,7 +228,7 @@ def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[B
             folders[split] = []
             continue
         folders[split] = listing.pairs
-        bad += listing.twice + listing.alone
+        bad += listing.bad
     return folders, bad
 
 
@@ -239,7 +239,7 @@ def _in_two_splits(splits: dict[str, list[Pair]], seen: dict[Pair, _Seen]) -> li
     for split in SPLITS:
         for pair in splits.get(split, []):
             # An unreadable photograph has no digest and is bad already.
-            digest = seen[pair].digest or str(pair.image).encode()
+            digest = seen[pair].digest or os.fsencode(pair.image)
             other, path = first.setdefault(digest, (split, pair.image))
             if other != split:
                 text = f"is in {split} and, as {path}, in {other}, expected in one of them"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of photographs and label maps as a :class:`~scam.data.source.PairSource`."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class FolderPairs:
         holdout: int | None = None,
     ) -> None:
         self.root = Path(root)
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):
             raise InputError(f"{self.root}: no such folder")
         if split not in (None, *SPLITS):
             raise InputError(f"split is {split!r}, expected 'train', 'val' or 'test'")
@@ -124,7 +125,7 @@ class FolderPairs:
         """How many labels the pairs of ``folders`` have."""
         maps = [pair.labels for pairs in folders.values() for pair in pairs]
         highest, path = _highest_label(
-            tuple((path, path.stat().st_mtime_ns) for path in maps), self.ignore_label
+            tuple((path, _modified(path)) for path in maps), self.ignore_label
         )
         if highest == NO_LABEL or highest >= MOST_SCANNED:
             raise InputError(
@@ -142,9 +143,9 @@ def named_labels(
     if label_set is not None:
         return find_label_set(label_set)
     file = root / f"{labels}.txt"
-    if not file.is_file() and not (root / "labels").is_dir():
+    if not os.path.isfile(file) and not os.path.isdir(root / "labels"):
         file = root / "labels.txt"
-    return read_label_names(file, ignore_label) if file.is_file() else None
+    return read_label_names(file, ignore_label) if os.path.isfile(file) else None
 
 
 def _choose(
@@ -164,6 +165,13 @@ def _choose(
             "held out"
         )
     return splits[split]
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # the reader says why
+        return 0
 
 
 @lru_cache(maxsize=8)
