@@ -3,7 +3,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
@@ -30,7 +30,7 @@ _ADVICE = f"; convert it to an index map first: {_CONVERT}"
 # Modes of png files that are no index maps.
 _COLOURS = {"RGB": "an RGB colour picture", "RGBA": "an RGBA colour picture"}
 # Pillow's decoders by name: Image.open would try forty more, some of which start programs.
-_DECODERS = {
+_DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
     "WEBP": WebPImageFile,
@@ -180,12 +180,17 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         mask = np.empty(picture.size[::-1], np.bool_)
         for box in blocks(*picture.size):
             part = picture.crop(box)
-            if part.has_transparency_data and part.convert("RGBA").getextrema()[3][0] < 255:
+            if part.has_transparency_data and _opacity(part) < 255:
                 raise InputError(
                     f"{path}: is partly transparent, expected a mask in black and white"
                 )
             mask[box[1] : box[3]] = np.asarray(part.convert("L")) > 0
         return mask
+
+
+def _opacity(picture: Image.Image) -> int:
+    """Of the most transparent pixel, 0 .. 255."""
+    return int(np.asarray(picture.convert("RGBA").getchannel("A")).min(initial=255))
 
 
 def read_label_png(path: Path) -> NDArray[np.int32]:
