@@ -39,7 +39,7 @@ class BadFile:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.text}"
+        return one_line(f"{self.file}: {self.text}")
 
     @classmethod
     def of(cls, error: InputError, file: Path) -> "BadFile":
