@@ -4,6 +4,7 @@
 from scam.data.check import FolderReport, LabelCount
 from scam.data.labels import LABEL_SETS
 from scam.data.picture import advise_once
+from scam.errors import printable
 from scam.words import counted
 
 _BAR = 30
@@ -85,7 +86,7 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
         return ["", "no bad file"]
     bad = report.bad_lines()
     shown, advice = advise_once(
-        f"  {file}: {text}" for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
+        printable(f"  {file}: {text}") for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
     )
     lines = ["", f"bad: {len(report.bad)}", *shown]
     if len(shown) < len(bad):
