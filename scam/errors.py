@@ -43,15 +43,25 @@ class PeerExited(Exception):  # noqa: N818  # what went wrong did so in another 
 
 
 def one_line(text: object) -> str:
-    """``str(text)`` as a line of moderate length that any terminal shows as it is.
+    """``text`` :func:`printable` and of moderate length: long words and lines lose their middle.
 
-    What does not print (line breaks, control characters, bidirectional overrides, halves of
-    surrogate pairs) becomes a backslash escape; very long words and lines lose their middle.
     A second call changes nothing.
     """
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown(text))
+    line = printable(text)
     line = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda word: _cut(word[0], _LONGEST_WORD), line)
     return _cut(line, _LONGEST_LINE)
+
+
+def printable(text: object) -> str:
+    """``str(text)`` as one line that any terminal shows as it is.
+
+    Line breaks, control characters, bidirectional overrides, halves of surrogate pairs and
+    whatever else does not print become backslash escapes.
+    """
+    line = shown(text)
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def shown(value: object) -> str:

@@ -4,7 +4,7 @@
 from scam.data.check import FolderReport, LabelCount
 from scam.data.labels import LABEL_SETS
 from scam.data.picture import advise_once
-from scam.errors import one_line
+from scam.errors import printable
 from scam.words import counted
 
 _BAR = 30
@@ -29,7 +29,7 @@ def _head(report: FolderReport) -> list[str]:
     usable = sum(report.splits.values())
     of = "" if usable == report.pairs else f" usable of {report.pairs} pairs"
     held = " (val held out of train)" if report.held_out else ""
-    lines = [one_line(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
+    lines = [printable(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
     if report.sizes:
         low, usual, high = (f"{h}x{w}" for h, w in report.sizes.values())
         if report.num_sizes == 1:
@@ -86,7 +86,7 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
         return ["", "no bad file"]
     bad = report.bad_lines()
     shown, advice = advise_once(
-        one_line(f"  {file}: {text}") for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
+        printable(f"  {file}: {text}") for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
     )
     lines = ["", f"bad: {len(report.bad)}", *shown]
     if len(shown) < len(bad):
