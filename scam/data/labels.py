@@ -2,7 +2,7 @@
 """What the numbers of a label map mean, which of them a flip exchanges, how to merge them."""
 
 import json
-import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scam.data.flips import left_right_pairs
 from scam.errors import InputError
 
 
@@ -57,23 +58,7 @@ class LabelSet:
 
 
 def _twice(names: Sequence[str]) -> str:
-    return next(name for name in names if names.count(name) > 1)
-
-
-def left_right_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Find the ids whose names differ only in ``left`` / ``right``, or in a first ``l`` / ``r``.
-
-    A lone ``l_`` is no side: CelebAMask-HQ's ``l_lip`` is the lower lip, beside ``u_lip``.
-    """
-    words = [tuple(re.findall(r"[a-z0-9]+", name.lower())) for name in names]
-    pairs = []
-    for left, split in enumerate(words):
-        mirrored = tuple("right" if word == "left" else word for word in split)
-        if split[:1] == ("l",):
-            mirrored = ("r", *split[1:])
-        if mirrored != split and mirrored in words:
-            pairs.append((left, words.index(mirrored)))
-    return tuple(pairs)
+    return next(name for name, count in Counter(names).items() if count > 1)
 
 
 _ADE20K = """

@@ -11,7 +11,6 @@ from scam.data.labels import (
     LabelSet,
     Merge,
     find_label_set,
-    left_right_pairs,
     read_label_names,
     read_merge,
 )
@@ -61,11 +60,6 @@ def test_swaps_of_named_sets(name: str, swaps: tuple[tuple[int, int], ...]) -> N
     assert (table[table] == np.arange(len(labels))).all()
     for left, right in swaps:
         assert table[left] == right
-
-
-def test_left_and_right_are_found_in_any_spelling() -> None:
-    names = ["Right-Arm", "left", "Left Arm", "arm left", "arm right", "l_x", "leftover"]
-    assert left_right_pairs(names) == ((2, 0), (3, 4))
 
 
 @pytest.mark.parametrize(
