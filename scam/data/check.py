@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.data.folder import MOST_SCANNED, NO_LABEL, named_labels
-from scam.data.labels import LabelSet
+from scam.data.folder import MOST_SCANNED, NO_LABEL
+from scam.data.labels import NUM_VALUES, LabelSet
+from scam.data.names import named_labels
 from scam.data.pairs import (
     SPLITS,
     BadFile,
@@ -25,7 +26,6 @@ from scam.data.pairs import (
 )
 from scam.data.parallel import spread
 from scam.data.picture import read_image, read_label_png
-from scam.data.values import NUM_VALUES
 from scam.errors import InputError
 
 

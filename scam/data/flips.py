@@ -15,7 +15,7 @@ Words = tuple[str, ...]
 
 
 def left_right_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Ids (left, right) whose names differ in ``left`` / ``right`` alone: ``left_arm``, ``Arm (R)``.
+    """Ids (left, right) whose names differ in ``left`` / ``right`` alone: ``left_arm``.
 
     Case, separators and compatibility forms do not matter (NFKC), every other character does. A
     first or last ``l`` / ``r`` is a side only where the other one is there: CelebAMask-HQ's

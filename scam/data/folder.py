@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PIL_Image
 
-from scam.data.labels import LabelSet, Merge, find_label_set, read_label_names, read_merge
+from scam.data.labels import NUM_VALUES, LabelSet, Merge, read_merge
+from scam.data.names import named_labels
 from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
 from scam.data.picture import read_label_png
 from scam.data.source import Image, LabelMap
-from scam.data.values import NUM_VALUES, LabelValues
+from scam.data.values import LabelValues
 from scam.errors import InputError
 
 # A scan that finds more labels than this has met instance ids or colours, not labels.
@@ -133,18 +134,6 @@ class FolderPairs:
                 "label, give it as the ignore label"
             )
         return highest + 1
-
-
-def named_labels(
-    root: Path, labels: str, label_set: str | None, ignore_label: int | None
-) -> LabelSet | None:
-    """What the labels in ``root/<labels>`` are called, if a name or a file says so."""
-    if label_set is not None:
-        return find_label_set(label_set)
-    file = root / f"{labels}.txt"
-    if not file.is_file() and not (root / "labels").is_dir():
-        file = root / "labels.txt"
-    return read_label_names(file, ignore_label) if file.is_file() else None
 
 
 def _choose(

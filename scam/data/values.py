@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.data.labels import Merge
+from scam.data.labels import NUM_VALUES, Merge
 from scam.data.picture import read_label_png
 from scam.errors import InputError
 
-NUM_VALUES = 1 << 16  # label files hold at most 16 bits
 _NO_LABEL = -2
 
 

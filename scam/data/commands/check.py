@@ -9,10 +9,9 @@ from pathlib import Path
 
 from scam import cli
 from scam.data.check import check_folder
-from scam.data.labels import LABEL_SETS
+from scam.data.labels import LABEL_SETS, NUM_VALUES
 from scam.data.parallel import default_workers
 from scam.data.report import report_text
-from scam.data.values import NUM_VALUES
 from scam.errors import InputError
 
 PROG = "python -m scam.data check"
