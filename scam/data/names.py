@@ -8,14 +8,13 @@ from pathlib import Path
 
 from scam.data.advice import prepare_command
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
-from scam.data.text import expect_name, read_text
+from scam.data.text import expect_name, read_lines
 from scam.errors import InputError
 
 # "3 left arm", "3<TAB>left arm", "3: left arm", "3,left arm", "3;left arm"
 _LINE = re.compile(r"([0-9]+)(?:[ ]*([\t,;:=])\s*|\s+)(\S.*)", re.DOTALL)
 _HEADER = re.compile(r"\W*(id|idx|index|label|value)\W+(name|label|class)\W*", re.IGNORECASE)
 _SHAPE = "expected 'id name'"
-_BREAKS = re.compile(r"\r\n|\r|\n")
 
 
 def named_labels(
@@ -73,7 +72,7 @@ def read_names(path: Path) -> dict[int, str]:
     lines: dict[int, tuple[int, str]] = {}
     owner: dict[str, int] = {}
     begun = False
-    for number, line in enumerate(_BREAKS.split(read_text(path)), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue

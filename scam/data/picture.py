@@ -2,7 +2,6 @@
 """Reading and writing single files: photographs, label maps, and colours for labels."""
 
 import struct
-from collections.abc import Iterable
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -11,15 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from scam.data.advice import no_index_map
 from scam.errors import InputError
 
-_CONVERT = (
-    "python -m scam.data prepare palette SRC DST (a png with one channel, grey of 8 or 16 bits or "
-    "palette, whose value is the label's id)"
-)
-_ADVICE = f"; convert it to an index map first: {_CONVERT}"
-# Modes of png files that are no index maps.
-_COLOURS = {"RGB": "an RGB colour picture", "RGBA": "an RGBA colour picture"}
 _UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 _ORIENTATION = 0x0112
 
@@ -78,25 +71,14 @@ def read_label_png(path: Path) -> NDArray[np.int32]:
     InputError naming the file if it is missing, truncated, or a colour picture.
     """
     picture, data = _open(path)
-    if picture.format != "PNG":
-        raise InputError(f"{path}: is a {picture.format} file, expected an index map{_ADVICE}")
-    if picture.mode not in ("1", "L", "P", "I", "I;16"):
-        found = _COLOURS.get(picture.mode, "a grey picture with alpha")
-        raise InputError(f"{path}: is {found}{_ADVICE}")
+    if picture.format != "PNG" or picture.mode not in ("1", "L", "P", "I", "I;16"):
+        raise InputError(f"{path}: {no_index_map(picture, str(picture.format))}")
     values = np.asarray(picture).astype(np.int32)
     # PIL stretches grey of 2 and 4 bits over 0 .. 255; the header's byte 24 holds the depth.
     depth = data[24]
     if picture.mode == "L" and depth < 8:
         values //= 255 // ((1 << depth) - 1)
     return values
-
-
-def advise_once(texts: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Texts without what :func:`read_label_png` advises, and it in one line if any had it."""
-    texts = list(texts)
-    short = [text.removesuffix(_ADVICE) for text in texts]
-    advice = f"convert such label pictures to index maps first: {_CONVERT}"
-    return short, [advice] if short != texts else []
 
 
 def save_label_png(

@@ -2,6 +2,7 @@
 """Text that people write: files of it, and names that fit into a line."""
 
 import codecs
+import re
 import unicodedata
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from scam.errors import InputError
 
 # Categories of characters that a line of text cannot hold: control, surrogates, breaks.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+_BREAKS = re.compile(r"\r\n|\r|\n")
 
 
 def expect_name(where: str, name: str) -> str:
@@ -22,6 +24,11 @@ def expect_name(where: str, name: str) -> str:
                 "expected plain text"
             )
     return name
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of :func:`read_text`, which end as editors end them."""
+    return _BREAKS.split(read_text(path))
 
 
 def read_text(path: Path) -> str:
