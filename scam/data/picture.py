@@ -3,7 +3,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
@@ -19,16 +19,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from scam import env
+from scam.data.advice import no_index_map
 from scam.data.container import Container, DamagedError, kind_of, take_apart
 from scam.errors import InputError
 
-_CONVERT = (
-    "python -m scam.data prepare palette SRC DST (a png with one channel, grey of 8 or 16 bits or "
-    "palette, whose value is the label's id)"
-)
-_ADVICE = f"; convert it to an index map first: {_CONVERT}"
-# Modes of png files that are no index maps.
-_COLOURS = {"RGB": "an RGB colour picture", "RGBA": "an RGBA colour picture"}
 # Pillow's decoders by name: Image.open would try forty more, some of which start programs.
 _DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {
     "PNG": PngImageFile,
@@ -199,25 +193,14 @@ def read_label_png(path: Path) -> NDArray[np.int32]:
     InputError naming the file if it is missing, truncated, or a colour picture.
     """
     with _opened(path) as (picture, file):
-        if file.kind != "PNG":
-            raise InputError(f"{path}: is a {file.kind} file, expected an index map{_ADVICE}")
-        if picture.mode not in ("1", "L", "P", "I", "I;16"):
-            found = _COLOURS.get(picture.mode, "a grey picture with alpha")
-            raise InputError(f"{path}: is {found}{_ADVICE}")
+        if file.kind != "PNG" or picture.mode not in ("1", "L", "P", "I", "I;16"):
+            raise InputError(f"{path}: {no_index_map(picture, file.kind)}")
         values = np.asarray(picture).astype(np.int32)
         # PIL stretches grey of 2 and 4 bits over 0 .. 255; the header's byte 24 holds the depth.
         depth = file.pixels[24]
         if picture.mode == "L" and depth < 8:
             values //= 255 // ((1 << depth) - 1)
         return values
-
-
-def advise_once(texts: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Texts without what :func:`read_label_png` advises, and it in one line if any had it."""
-    texts = list(texts)
-    short = [text.removesuffix(_ADVICE) for text in texts]
-    advice = f"convert such label pictures to index maps first: {_CONVERT}"
-    return short, [advice] if short != texts else []
 
 
 def save_label_png(

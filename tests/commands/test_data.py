@@ -168,7 +168,7 @@ def test_bad_files_are_listed_and_stop_prepare(
     for stem in ("p1", "p2"):
         Image.new("L", SIZE[::-1], 33).save(tmp_path / "photos" / "labels" / f"{stem}.png")
     words = ["prepare", "idesigner", str(tmp_path / "photos"), str(tmp_path / "out")]
-    with pytest.raises(InputError, match=r"photos: 2 bad files, .*p1\.png: holds the value 33"):
+    with pytest.raises(InputError, match=r"photos: 2 bad files, .*p1\.png: holds 33 .*"):
         main(words)
     listed = capsys.readouterr().err.splitlines()
     assert listed[0] == "bad files:"

@@ -105,8 +105,8 @@ def _turned(path: Path) -> None:
         (
             lambda r: write_pair(r, "p05", np.arange(2, 26, dtype=np.uint8).reshape(SIZE)),
             [
-                "labels/p05.png: holds 2 (1 pixels), 3 (1 pixels), 4 (1 pixels), 5 (1 pixels), "
-                "6 (1 pixels) and 19 more values, expected labels 0 .. 1"
+                "labels/p05.png: holds 2 (1 pixel), 3 (1 pixel), 4 (1 pixel), 5 (1 pixel), "
+                "6 (1 pixel) and 19 more values, expected labels 0 .. 1"
             ],
         ),
         (
@@ -154,25 +154,28 @@ def test_every_bad_file_is_named_with_its_value(
 
 
 def test_colour_maps_are_refused_with_the_command(root: Path) -> None:
-    Image.new("RGB", (4, 6)).save(root / "labels" / "p05.png")
-    (line,) = bad(check_folder(root))
+    Image.new("RGB", (4, 6), "red").save(root / "labels" / "p05.png")
+    report = check_folder(root)
+    (line,) = bad(report)
     assert line.startswith("labels/p05.png: is an RGB colour picture; convert it to an index map")
-    assert "python -m scam.data prepare palette SRC DST" in line
+    text = report_text(report)
+    assert f"python -m scam.data prepare palette {root} {root}_indexed (a png with" in text
 
 
 def test_values_that_are_no_labels_where_nothing_names_them(root: Path) -> None:
     write_pair(root, "p05", np.uint8(255))
     write_pair(root, "p06", np.uint16(26001))
-    found = bad(check_folder(root))
-    assert [line.split(",")[0] for line in found] == [
-        "labels/p05.png: holds 255 (24 pixels)",
-        "labels/p06.png: holds 26001 (24 pixels)",
+    report = check_folder(root)
+    assert bad(report) == [
+        "labels/p05.png: holds 255 (24 pixels), expected labels 0 .. 1",
+        "labels/p06.png: holds 26001 (24 pixels), expected labels 0 .. 1",
     ]
-    assert "--ignore-label" in found[0]
+    assert "--ignore-label 255" in report.advice[0]
     # Among higher ids 255 is a label like others.
-    (root / "labels" / "p06.png").unlink()
-    (root / "images" / "p06.png").unlink()
-    write_pair(root, "p07", np.uint16(300))
+    for path in root.rglob("*.png"):
+        path.unlink()
+    for i in range(3):
+        write_pair(root, f"p{i}", np.arange(301, dtype=np.uint16)[None], (2, 301))
     report = check_folder(root)
     assert report.bad == ()
     assert len(report.labels) == len(FolderPairs(root).label_set) == 301

@@ -2,6 +2,7 @@
 """Label pictures in colours, made index maps with a palette that is given or found."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scam.data.labels import LabelSet, find_label_set
+from scam.data.advice import prepare_command
+from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.pairs import IMAGE_SUFFIXES, BadFile
 from scam.data.parallel import spread
 from scam.data.picture import blocks, read_image
 from scam.data.prepare.plan import Item, Plan, folder_items
 from scam.data.source import LabelMap
+from scam.data.text import expect_name, read_lines
 from scam.errors import InputError
 from scam.words import counted
 
@@ -25,6 +28,7 @@ PALETTE = "palette.txt"
 """The file in a prepared folder that says which colour became which label."""
 
 _MOST_FOUND = 256
+_SHOWN = 4
 _MOST_BLENDS = 0.05
 _NONE = -1
 
@@ -52,19 +56,19 @@ def read_palette(path: Path) -> Palette:
     The name stands with the first colour of a label; ``- #rrggbb`` are pixels without label.
     InputError, naming the line, for anything else.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     ids: dict[int, int] = {}
     names: dict[int, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
         match = _LINE.fullmatch(line.strip())
         if match is None:
-            raise InputError(f"{where}: found {line.strip()!r}, expected {_SHAPE}")
+            raise InputError(f"{where}: found {line.strip()!r:.80}, expected {_SHAPE}")
+        if len(match[1]) > 6:
+            raise InputError(f"{where}: label {match[1]:.40}, expected 0 .. {NUM_VALUES - 1}")
+        if match[3]:
+            expect_name(where, match[3])
         colour, index = int(match[2], 16), _NONE if match[1] == "-" else int(match[1])
         if colour in ids:
             raise InputError(f"{where}: #{colour:06x} is given twice")
@@ -168,9 +172,9 @@ def plan(
     """``images`` with colour pictures ``<labels>``, or ``{train,val,test}`` with both.
 
     palette: a file (:func:`read_palette`), ``voc`` with ``names``, the name of a label set, or
-    None to find the colours: the label with the most pixels becomes 0 and so on. tolerance:
+    None to find the colours: they are numbered as :func:`find_palette` says. tolerance:
     largest difference of a channel, 0 .. 255, at which two colours count as one.
-    InputError for other arguments and for pictures that hold too many colours.
+    InputError for other arguments, for pictures that hold too many colours, or greys alone.
     """
     if not 0 <= tolerance <= 255:
         raise InputError(f"--tolerance {tolerance}: expected 0 to 255")
@@ -187,6 +191,12 @@ def plan(
         colours, unreadable = find_palette(items, tolerance, workers=workers)
         problems += unreadable
         bad = {problem.file for problem in unreadable}
+        if all(_is_grey(colour) for colour in colours.colours) and len(bad) < len(items):
+            raise InputError(
+                f"{src}: its label pictures hold no colours but greys ({_hex(colours.colours)}), "
+                f"which are ids: {prepare_command('indices', src, labels)} keeps them "
+                "(--palette FILE says which grey is which label, if they are none)"
+            )
         items = [item for item in items if item.maps[0] not in bad]
     return Plan(
         "palette",
@@ -201,10 +211,11 @@ def plan(
 def find_palette(
     items: list[Item], tolerance: int = 0, *, workers: int = 1
 ) -> tuple[Palette, list[BadFile]]:
-    """The colours of all label pictures, most pixels first, and the pictures without.
+    """The colours of all label pictures, numbered as #rrggbb sorts, and the pictures without.
 
-    A colour within ``tolerance`` of one with more pixels counts as that one. InputError if more
-    than 256 remain, naming a picture that has many.
+    Black is label 0 where it is there, and no area decides what a label is called. A colour within
+    ``tolerance`` of one with more pixels counts as that one. InputError if more than 256 remain,
+    naming a picture that has many.
     """
     count = np.zeros(1 << 24, np.int64)
     problems, worst, most = [], None, 0
@@ -230,8 +241,18 @@ def find_palette(
             "pictures; after jpeg or smoothing, count similar ones as one (--tolerance 60), or "
             "write down the true ones (--palette FILE)"
         )
+    chosen.sort()
     labels = LabelSet.numbered("palette", max(1, len(chosen)))
     return Palette(labels, tuple(chosen), tuple(range(len(chosen)))), problems
+
+
+def _is_grey(colour: int) -> bool:
+    return colour >> 16 == colour >> 8 & 255 == colour & 255
+
+
+def _hex(colours: Sequence[int]) -> str:
+    more = ", ..." if len(colours) > _SHOWN else ""
+    return ", ".join(f"#{colour:06x}" for colour in colours[:_SHOWN]) + more
 
 
 def _count(item: Item) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | BadFile:

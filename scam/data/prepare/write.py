@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from scam.data.advice import advise_once
 from scam.data.pairs import BadFile, expect_equal_sizes
 from scam.data.parallel import spread
-from scam.data.picture import advise_once, read_image, save_label_png
+from scam.data.picture import read_image, save_label_png
 from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
 from scam.data.source import LabelMap
