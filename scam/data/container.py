@@ -18,11 +18,11 @@ _KINDS = {
     b"\xff\xd8\xff": "JPEG",
     b"GIF8": "GIF",
     b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
 }
 # What pictures often are under another name, for a better word than "not a picture".
 _OTHERS = {
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
     b"\xff\x0a": "JPEG XL",
     b"\0\0\0\x0cJXL ": "JPEG XL",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
@@ -35,7 +35,8 @@ _OTHERS = {
     b"<html": "HTML",
     b"version https://git-lfs": "the pointer of a Git LFS file",
 }
-_EXPECTED = "expected png, jpeg or webp"
+EXPECTED = "expected png, jpeg or webp"
+"""What a file of another kind should have been."""
 _MOST_PARTS = 1 << 20
 # Progressive scans cost a pass over the picture each, however short they are; real files have 10.
 _MOST_SCANS = 500
@@ -56,7 +57,7 @@ class DamagedError(ValueError):
 
 @dataclass(frozen=True)
 class Container:
-    """kind: PNG, JPEG, WEBP, GIF or BMP; pixels: a file without metadata; orientation: 1 .. 8."""
+    """pixels: a file of this kind (PNG, JPEG, ...) without metadata. orientation: 1 .. 8."""
 
     kind: str
     pixels: bytes
@@ -73,10 +74,10 @@ def kind_of(start: bytes) -> str:
     if not start:
         raise DamagedError("the file is empty")
     if start[4:8] == b"ftyp":
-        raise DamagedError(f"holds {'AVIF' if start[8:11] == b'avi' else 'HEIC'}, {_EXPECTED}")
+        raise DamagedError(f"holds {'AVIF' if start[8:11] == b'avi' else 'HEIC'}, {EXPECTED}")
     for magic, other in _OTHERS.items():
         if start.startswith(magic):
-            raise DamagedError(f"holds {other}, {_EXPECTED}")
+            raise DamagedError(f"holds {other}, {EXPECTED}")
     raise DamagedError("not a picture")
 
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from scam.data.picture import read_label_png
+from scam.data.picture import opened, read_label_png
 from scam.errors import InputError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg", ".webp")
-_FORMATS = ("PNG", "TIFF", "BMP", "GIF", "JPEG", "WEBP")
 _DEPTH = 24  # place of a png's bits per channel, with its kind of colour behind it
 _GREY_ALPHA = 4
 
@@ -49,16 +48,8 @@ def read_values(path: Path) -> NDArray[np.int64]:
 
 
 def _decode(path: Path) -> tuple[Image.Image, bytes]:
-    try:
-        data = path.read_bytes()
-        picture = Image.open(BytesIO(data), formats=_FORMATS)
-        picture.load()
-    except Image.UnidentifiedImageError:
-        raise InputError(f"{path}: cannot be read (not a picture)") from None
-    except Exception as error:  # damaged files raise almost anything
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason})") from None
-    return picture, data
+    with opened(path, tiff=True) as (picture, file):
+        return picture, file.pixels
 
 
 def _low_bytes(mode: str, data: bytes) -> NDArray[np.int64]:

@@ -16,11 +16,12 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from scam import env
 from scam.data.advice import no_index_map
-from scam.data.container import Container, DamagedError, kind_of, take_apart
+from scam.data.container import EXPECTED, Container, DamagedError, kind_of, take_apart
 from scam.errors import InputError
 
 # Pillow's decoders by name: Image.open would try forty more, some of which start programs.
@@ -30,6 +31,7 @@ _DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {
     "WEBP": WebPImageFile,
     "GIF": GifImageFile,
     "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
 }
 # No file of that many pixels is larger, unless it is made of something else.
 _BYTES_PER_PIXEL = 4
@@ -110,10 +112,15 @@ def _limit() -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Image.Image, Container]]:
-    """A decoded picture of at most :func:`scam.env.max_pixels`; see :func:`_decoding`."""
+def opened(path: Path, *, tiff: bool = False) -> Iterator[tuple[Image.Image, Container]]:
+    """A decoded picture of at most :func:`scam.env.max_pixels`, and its file without metadata.
+
+    tiff: whether it may be a TIFF file. InputError naming the file for all that goes wrong.
+    """
     with _decoding(path):
         file = take_apart(read_file(path))
+        if file.kind == "TIFF" and not tiff:
+            raise DamagedError(f"holds TIFF, {EXPECTED}")
         limit = env.max_pixels()
         if Image.MAX_IMAGE_PIXELS is not None and limit > 2 * Image.MAX_IMAGE_PIXELS:
             Image.MAX_IMAGE_PIXELS = limit  # asked for: Pillow's decoders ask again
@@ -135,7 +142,7 @@ def read_image(path: Path) -> tuple[Image.Image, int]:
     Metadata that makes no sense is ignored. InputError naming the file if it is missing,
     truncated, no picture, or has more pixels than :func:`scam.env.max_pixels`.
     """
-    with _opened(path) as (picture, file):
+    with opened(path) as (picture, file):
         if file.orientation in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[file.orientation])
         return _as_rgb(picture), file.orientation
@@ -170,7 +177,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
     InputError naming the file if it is missing, truncated, no picture, or partly transparent.
     """
-    with _opened(path) as (picture, _):
+    with opened(path) as (picture, _):
         mask = np.empty(picture.size[::-1], np.bool_)
         for box in blocks(*picture.size):
             part = picture.crop(box)
@@ -192,7 +199,7 @@ def read_label_png(path: Path) -> NDArray[np.int32]:
 
     InputError naming the file if it is missing, truncated, or a colour picture.
     """
-    with _opened(path) as (picture, file):
+    with opened(path) as (picture, file):
         if file.kind != "PNG" or picture.mode not in ("1", "L", "P", "I", "I;16"):
             raise InputError(f"{path}: {no_index_map(picture, file.kind)}")
         values = np.asarray(picture).astype(np.int32)
