@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from scam.data.picture import read_label_png
 from scam.errors import InputError
@@ -53,7 +53,7 @@ def _decode(path: Path) -> tuple[Image.Image, bytes]:
         data = path.read_bytes()
         picture = Image.open(BytesIO(data), formats=_FORMATS)
         picture.load()
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise InputError(f"{path}: cannot be read (not a picture)") from None
     except Exception as error:  # damaged files raise almost anything
         reason = getattr(error, "strerror", None) or error
