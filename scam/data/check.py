@@ -34,7 +34,7 @@ from scam.data.pairs import (
 )
 from scam.data.parallel import spread
 from scam.data.picture import read_image, read_label_png
-from scam.data.values import LabelValues, count_values
+from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError, one_line
 
 
@@ -233,8 +233,7 @@ class _Meaning:
         merge: str | None,
         command: Command,
     ) -> "_Meaning":
-        pixels = _sum(found.pixels for found in seen)
-        pixels.pop(ignore, None)
+        pixels = without(_sum(found.pixels for found in seen), ignore)
         readable = any(found.pixels for found in seen)
         problems = [all_ignored(ignore)] if readable and not pixels else []
         advice = []
@@ -254,7 +253,7 @@ class _Meaning:
         if greys:
             for value, count in pixels.items():
                 greys[value] = greys.get(value, 0) + count
-            greys.pop(ignore, None)
+            greys = without(greys, ignore)
             scale = None if names and max(greys, default=0) < len(names) else scale_of(greys)
             said = f"label pictures of greys hold {scale.said}: " if scale else ""
             advice = [said + scale_advice(scale or Scale("", ""), command)]

@@ -16,7 +16,7 @@ from scam.data.names import named_labels
 from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
 from scam.data.picture import read_label_png
 from scam.data.source import Image, LabelMap
-from scam.data.values import LabelValues, count_values
+from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError
 from scam.words import counted
 
@@ -102,7 +102,7 @@ class FolderPairs:
     def _scan(self, maps: list[Path], labels: str) -> int:
         """How many labels the maps have."""
         pixels, where = _census(tuple((path, _modified(path)) for path in maps))
-        pixels = {value: pixels[value] for value in pixels if value != self.ignore_label}
+        pixels = without(pixels, self.ignore_label)
         if not pixels:
             raise InputError(f"{self.root}: {all_ignored(self.ignore_label)}")
         found = judge(pixels, partial(prepare_command, "indices", self.root, labels))

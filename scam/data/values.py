@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from scam.data.labels import NUM_VALUES, Merge
 from scam.data.picture import read_label_png
 from scam.errors import InputError
 from scam.words import counted
+
+T = TypeVar("T")
 
 _NO_LABEL = -2
 _SHOWN = 5
@@ -93,3 +95,8 @@ def values_text(pixels: Mapping[int, int]) -> str:
     shown = sorted(pixels.items())[:_SHOWN]
     more = f" and {len(pixels) - _SHOWN} more values" if len(pixels) > _SHOWN else ""
     return ", ".join(f"{value} ({counted(count, 'pixel')})" for value, count in shown) + more
+
+
+def without(values: Mapping[int, T], ignore: int | None) -> dict[int, T]:
+    """``values`` but for ``ignore``."""
+    return {value: found for value, found in values.items() if value != ignore}

@@ -302,3 +302,94 @@ def test_nothing_to_check(root: Path, spoil, arguments: dict, message: str) -> N
     with pytest.raises(InputError, match=message) as caught:
         check_folder(root, **arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments"),
+    [
+        (lambda r: write_pair(r, "p05", np.uint8(255)), {}),
+        (lambda r: write_pair(r, "p05", np.uint16(26001)), {}),
+        (lambda r: write_pair(r, "p05", np.uint8(40)), {}),
+        (lambda r: (r / "labels.txt").write_text("0 a\n2 b\n"), {}),
+        (lambda r: (r / "labels.txt").write_bytes(b"0 \xfc"), {}),
+        (lambda r: (r / "labels.txt").mkdir(), {}),
+        (lambda r: None, {"label_set": "lip21"}),
+        (lambda r: None, {"merge": "nobody"}),
+        (lambda r: None, {"merge": "idesigner", "label_set": "mannequins"}),
+        (lambda r: (r / "m.json").write_text('{"a": [0]}'), {"merge": "m.json"}),
+        (lambda r: (r / "m.json").write_text("{"), {"merge": "m.json"}),
+        (lambda r: None, {"holdout": 20}),
+        (lambda r: None, {"holdout": 0}),
+        (
+            lambda r: [write_pair(r, f"p{i:02d}", np.uint8(255)) for i in range(20)],
+            {"ignore_label": 255},
+        ),
+        (
+            lambda r: [
+                (r / "labels.txt").write_text("0 a\n1 b\n"),
+                *(write_pair(r, f"p{i:02d}", np.uint8(255)) for i in range(20)),
+            ],
+            {"ignore_label": 255},
+        ),
+        (lambda r: [p.unlink() for p in r.rglob("*.png") if p.stem != "p00"], {}),
+        (lambda r: (r / "labels" / "p05.png").write_bytes(b"no"), {}),
+        (lambda r: Image.new("RGB", (4, 6), "red").save(r / "labels" / "p05.png"), {}),
+        (lambda r: Image.new("RGB", (4, 6)).save(r / "labels" / "p05.png"), {}),
+        (lambda r: None, {"merge": "body"}),
+        (lambda r: None, {"ignore_label": 1}),
+        (lambda r: None, {"label_set": "lip20", "merge": "idesigner"}),
+        (lambda r: (r / "labels.txt").write_text("0 void\n1 b\n"), {"ignore_label": 0}),
+    ],
+)
+def test_check_and_training_refuse_the_same_in_the_same_words(
+    root: Path, spoil: Callable[[Path], object], arguments: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(root)
+    monkeypatch.chdir(root)
+    try:
+        report = check_folder(root, **arguments)
+        said = [str(problem) for problem in report.bad]
+    except InputError as error:
+        said = [str(error)]
+    try:
+        for split in ("train", "val"):
+            source = FolderPairs(root, split=split, **arguments)
+            for index in range(len(source)):
+                source.load(index, SIZE)
+    except InputError as error:
+        assert any(str(error).startswith(text) for text in said), (str(error), said)
+    else:
+        assert said == []
+
+
+def test_merged_labels_are_counted_as_training_sees_them(root: Path) -> None:
+    (root / "labels.txt").write_text("0 sky\n1 ground\n2 sea\n")
+    (root / "m.json").write_text('{"solid": [1], "other": [2, 0]}')
+    report = check_folder(root, merge=str(root / "m.json"))
+    assert [(label.name, label.pixels) for label in report.labels] == [
+        ("solid", 240),
+        ("other", 240),
+    ]
+
+
+def test_sides_without_partner_are_said(root: Path) -> None:
+    (root / "labels.txt").write_text("0 left_手\n1 right_脚\n")
+    report = check_folder(root)
+    assert report.unpaired == ("left_手", "right_脚")
+    assert "not exchanged in mirrored pictures" in report_text(report)
+    (root / "labels.txt").write_text("0 left_手\n1 right_手\n")
+    assert check_folder(root).unpaired == ()
+
+
+def test_the_labels_of_test_pictures_decide_nothing(tmp_path: Path) -> None:
+    """Training never reads them: check must count as it does."""
+    for i in range(4):
+        write_pair(tmp_path / "train", f"p{i}")
+    write_pair(tmp_path / "test", "t", np.uint8(7))
+    assert bad(check_folder(tmp_path)) == [
+        "test/labels/t.png: holds 7 (24 pixels), expected labels 0 .. 1"
+    ]
+    with pytest.raises(
+        InputError, match=r"t\.png: holds 7 \(24 pixels\), expected labels 0 \.\. 1"
+    ):
+        FolderPairs(tmp_path, split="test").load(0, SIZE)

@@ -353,11 +353,10 @@ def test_bad_pairs_are_named_when_loaded(root: Path, spoil, message: str) -> Non
 
 def test_ignore_label_is_named_among_the_expected(tmp_path: Path) -> None:
     write_pair(tmp_path, "a", np.full(SIZE, 9, np.uint8))
-    source = FolderPairs(tmp_path, num_labels=2, ignore_label=255)
     with pytest.raises(
         InputError, match=r"holds 9 .*, expected labels 0 \.\. 1 or 255 \(ignored\)"
     ):
-        source.load(0, SIZE)
+        FolderPairs(tmp_path, num_labels=2, ignore_label=255)
 
 
 def test_exif_turned_image_with_upright_labels(tmp_path: Path) -> None:

@@ -287,6 +287,7 @@ def test_indices_of_a_palette_are_ids_whatever_the_colours(tmp_path: Path) -> No
         ),
         (
             as_values([0, 10, 25]),
+            3,
             {"divide": 10},
             r"holds 25 \(\d+ pixels\), expected labels times",
         ),

@@ -154,11 +154,11 @@ KINDS = {
         "and white, RGB with equal channels, 16 bits, tiff), made index maps that keep their ids"
         f"{_BOTH}",
         """\
-  python -m scam.data prepare indices grey indexed
+  python -m scam.data prepare indices grey ids
       the same values, as png files with one channel
-  python -m scam.data prepare indices masks indexed2 --divide 255
+  python -m scam.data prepare indices masks ids2 --divide 255
       0 and 255 become 0 and 1; smoothed masks: --threshold 128
-  python -m scam.data prepare indices sparse indexed3 --dense
+  python -m scam.data prepare indices sparse ids3 --dense
       0, 13, 234 become 0, 1, 2; labels.txt keeps their names and says what they were""",
         _add_indices,
         _plan_indices,

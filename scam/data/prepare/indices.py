@@ -16,7 +16,7 @@ from scam.data.pairs import BadFile
 from scam.data.parallel import spread
 from scam.data.prepare.plan import Item, Plan, folder_items
 from scam.data.source import LabelMap
-from scam.data.values import count_values, values_text
+from scam.data.values import count_values, values_text, without
 from scam.errors import InputError
 
 
@@ -80,8 +80,7 @@ def plan(
     items, problems = folder_items(src, labels, SUFFIXES)
     items, pixels, unreadable = _census(items, workers)
     problems += unreadable
-    pixels.pop(ignore_label, None)
-    pixels = {value: count for value, count in pixels.items() if 0 <= value < NUM_VALUES}
+    pixels = {v: n for v, n in without(pixels, ignore_label).items() if 0 <= v < NUM_VALUES}
     if dense:
         rule, label_set = _dense(pixels, file, ignore_label)
     else:
@@ -162,8 +161,7 @@ def _dense(
     pixels: Mapping[int, int], file: Path | None, ignore_label: int | None
 ) -> tuple[_Rule, LabelSet]:
     """Values in a row, under the names that ``file`` gives to them."""
-    named = {} if file is None else read_names(file)
-    named.pop(ignore_label, None)
+    named = {} if file is None else without(read_names(file), ignore_label)
     values = sorted(named or pixels) or [0]
     if len(values) > MOST_SCANNED:
         raise InputError(f"--dense: found {len(values)} values, expected {MOST_SCANNED} at most")
