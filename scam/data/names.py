@@ -30,7 +30,7 @@ def named_labels(
 def names_file(root: Path, labels: str) -> Path | None:
     """The file that names the labels in ``root/<labels>``: anything of that name counts."""
     file = root / f"{labels}.txt"
-    if not os.path.lexists(file) and not (root / "labels").is_dir():
+    if not os.path.lexists(file) and not os.path.isdir(root / "labels"):
         file = root / "labels.txt"
     return file if os.path.lexists(file) else None
 

@@ -235,3 +235,12 @@ def test_what_may_not_be_read(root: Path, monkeypatch, what: str) -> None:
     expected = [f"{path}: cannot be read (Permission denied)" for path in paths]
     assert _checked(root) == expected
     assert _trained(root) in expected
+
+
+def test_a_folder_that_may_not_be_entered(root: Path, monkeypatch) -> None:
+    known = os.stat
+    monkeypatch.setattr(
+        os, "stat", lambda p, **k: (_denied if root in Path(str(p)).parents else known)(p, **k)
+    )
+    expected = f"{root}/images: cannot be read (Permission denied)"
+    assert (_checked(root), _trained(root)) == ([expected], expected)
