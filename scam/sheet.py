@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scam.data import colorize
 from scam.data.convert import to_uint8
+from scam.errors import printable
 from scam.files import write_aside
 
 Pixels = npt.NDArray[np.uint8]
@@ -45,6 +46,7 @@ def save_sheet(
     if not columns or any(0 in shape for shape in shapes.values()):
         raise ValueError(f"a sheet needs at least one picture, got shapes {shapes}")
     cells = {caption: _pixels(caption, column) for caption, column in columns.items()}
+    captions, rows = list(map(printable, columns)), list(map(printable, rows))
     if len({cell.shape for cell in cells.values()}) > 1:
         raise ValueError(f"the columns of a sheet must have one N, H and W, got shapes {shapes}")
     count, height, width, _ = next(iter(cells.values())).shape
@@ -53,7 +55,7 @@ def save_sheet(
     factor = max(1, -(-min_height // height))
     height, width = height * factor, width * factor
 
-    font = _font(list(cells), width)
+    font = _font(captions, width)
     margin = _GAP + max((int(font.getlength(text)) + _GAP for text in rows), default=0)
     size = (margin + len(cells) * (width + _GAP), _CAPTION + count * (height + _GAP))
     sheet = Image.new("RGB", size, _PAPER)
@@ -61,7 +63,7 @@ def save_sheet(
     for number, text in enumerate(rows):
         middle = (_GAP, _CAPTION + number * (height + _GAP) + height // 2)
         draw.text(middle, text, _INK, font, anchor="lm")
-    for column, (caption, cell) in enumerate(cells.items()):
+    for column, (caption, cell) in enumerate(zip(captions, cells.values(), strict=True)):
         left = margin + column * (width + _GAP)
         middle = (left + width // 2, _CAPTION // 2)
         draw.text(middle, _shortened(caption, font, width), _INK, font, anchor="mm")

@@ -115,3 +115,10 @@ def test_words_before_the_rows(tmp_path):
     assert cells.tobytes() == plain.tobytes()
     with pytest.raises(ValueError, match="rows has 1 words, expected one for each of 2 rows"):
         save_sheet(tmp_path / "bad.png", pictures, rows=["first"])
+
+
+@pytest.mark.parametrize("name", ["mu\udcf1oz", "two\nlines", "a\ttab", "\u202eright", "\0", ""])
+def test_any_name_can_be_a_caption(tmp_path, name):
+    columns = {name: torch.zeros(1, 3, 64, 64), f"{name}2": torch.zeros(1, 64, 64).long()}
+    save_sheet(tmp_path / "sheet.png", columns, rows=[name])
+    assert pixels(tmp_path / "sheet.png").shape[1] >= 2 * (64 + GAP)

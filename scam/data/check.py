@@ -4,16 +4,25 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from scam.data.folder import MOST_SCANNED, NO_LABEL, named_labels
+from scam.data.advice import prepare_command
+from scam.data.flips import unpaired
+from scam.data.folder import (
+    all_ignored,
+    counts_labels,
+    expect_arguments,
+    expect_pictures,
+    read_labels,
+)
+from scam.data.greys import read_values
+from scam.data.ids import MOST_SCANNED, Command, Scale, judge, scale_advice, scale_of
 from scam.data.labels import LabelSet
+from scam.data.names import named_labels
 from scam.data.pairs import (
     SPLITS,
     BadFile,
@@ -25,8 +34,8 @@ from scam.data.pairs import (
 )
 from scam.data.parallel import spread
 from scam.data.picture import read_image, read_label_png
-from scam.data.values import NUM_VALUES
-from scam.errors import InputError
+from scam.data.values import LabelValues, count_values, without
+from scam.errors import InputError, one_line
 
 
 @dataclass(frozen=True)
@@ -43,14 +52,16 @@ class LabelCount:
 class FolderReport:
     """What a folder of pairs holds.
 
-    pairs: photographs with a map, usable or not. splits: usable pairs of train, val and test;
-    held_out: val is a part of train's folder. named: whether the labels have names.
-    unlabelled: pixels with the ignore label. turned: photographs with an EXIF orientation other
-    than 1, which are turned upright. sizes: (height, width) of the smallest, the most
-    frequent and the largest pair, and how many different ones there are. bad: every problem.
+    folder: name of the label folder. pairs: photographs with a map, usable or not. splits: usable
+    pairs of train, val and test; held_out: val is a part of train's folder. named: whether the
+    labels have names. unlabelled: pixels with the ignore label. turned: photographs with an EXIF
+    orientation other than 1, which are turned upright. sizes: (height, width) of the smallest, the
+    most frequent and the largest pair, and how many different ones there are. unpaired: labels
+    whose names say left or right without a partner. bad: every problem. advice: what to do.
     """
 
     root: Path
+    folder: str
     pairs: int
     splits: dict[str, int]
     held_out: bool
@@ -60,7 +71,9 @@ class FolderReport:
     turned: int
     sizes: dict[str, tuple[int, int]]
     num_sizes: int
+    unpaired: tuple[str, ...]
     bad: tuple[BadFile, ...]
+    advice: tuple[str, ...]
 
     @property
     def pixels(self) -> int:
@@ -90,6 +103,8 @@ class FolderReport:
             "sizes": {name: list(size) for name, size in self.sizes.items()},
             "num_sizes": self.num_sizes,
             "bad": [{"file": file, "problem": text} for file, text in self.bad_lines()],
+            "unpaired_sides": list(self.unpaired),
+            "advice": list(self.advice),
         }
 
 
@@ -99,16 +114,15 @@ def check_folder(
     labels: str = "labels",
     label_set: str | None = None,
     ignore_label: int | None = None,
+    merge: str | None = None,
+    holdout: int | None = None,
     workers: int = 1,
 ) -> FolderReport:
     """Read every pair that training would read; the arguments are those of ``FolderPairs``.
 
     InputError if there is nothing to check: no folder, no pair, or unreadable label names.
     """
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder")
-    if ignore_label is not None and not 0 <= ignore_label < NUM_VALUES:
-        raise InputError(f"ignore_label is {ignore_label}, expected 0 .. {NUM_VALUES - 1}")
+    expect_arguments(root, ignore_label=ignore_label, holdout=holdout)
     names = named_labels(root, labels, label_set, ignore_label)
     folders, bad = _list(root, labels)
     pairs = [pair for found in folders.values() for pair in found]
@@ -117,16 +131,23 @@ def check_folder(
             f"{root}: no image and label map have equal stems"
             + (f"; the first problem: {bad[0]}" if bad else "")
         )
+    splits = assign_splits(folders, holdout)
     seen = dict(zip(pairs, spread(_look, pairs, workers=workers, what="check"), strict=True))
-    known = _Known.of(seen.values(), names, ignore_label)
-    wrong = {pair: [*found.problems, *known.problems(pair, found)] for pair, found in seen.items()}
+    # Training knows its own maps alone.
+    to_train = [pair for split in ("train", "val") for pair in splits.get(split, [])] or pairs
+    command = partial(prepare_command, "indices", root, labels)
+    meant = _Meaning.of([seen[pair] for pair in to_train], names, ignore_label, merge, command)
+    bad += [BadFile(root, text) for text in meant.problems]
+    wrong = {pair: [*found.problems, *meant.wrong(pair, found)] for pair, found in seen.items()}
     bad += [problem for problems in wrong.values() for problem in problems]
-    splits = assign_splits(folders)
+    if "val" in splits and "val" not in folders:
+        bad += _nothing_left(root, splits, "train")
     bad += _in_two_splits(splits, seen)
-    good = {pair: found for pair, found in seen.items() if not wrong[pair]}
+    good = {} if meant.problems else {p: found for p, found in seen.items() if not wrong[p]}
     sizes = Counter(found.size for found in good.values())
     return FolderReport(
         root=root,
+        folder=labels,
         pairs=len(pairs),
         splits={
             split: sum(pair in good for pair in splits[split])
@@ -135,24 +156,27 @@ def check_folder(
         },
         held_out="val" not in folders and "val" in splits,
         named=names is not None,
-        labels=_count(good.values(), names, ignore_label, root.name),
+        labels=meant.count(good.values()),
         unlabelled=0
         if ignore_label is None
         else sum(found.pixels.get(ignore_label, 0) for found in good.values()),
         turned=sum(found.turned for found in good.values()),
         sizes=_sizes(sizes),
         num_sizes=len(sizes),
+        unpaired=tuple(meant.label_set.names[index] for index in unpaired(meant.label_set.names)),
         bad=tuple(bad),
+        advice=tuple(meant.advice),
     )
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """One pair: pixels per value of its map, size (height, width), the photograph's digest, and
-    whether EXIF turns it.
+    """One pair: pixels per value of its map, or of a picture of greys in its place, size (height,
+    width), the photograph's digest, and whether EXIF turns it.
     """
 
     pixels: dict[int, int]
+    greys: dict[int, int]
     size: tuple[int, int]
     digest: bytes
     turned: bool
@@ -160,7 +184,8 @@ class _Seen:
 
 
 def _look(pair: Pair) -> _Seen:
-    problems, pixels, size, digest, orientation = [], {}, (0, 0), b"", 1
+    problems: list[BadFile] = []
+    pixels, size, digest, orientation = {}, (0, 0), b"", 1
     picture = None
     try:
         picture, orientation = read_image(pair.image)
@@ -169,47 +194,107 @@ def _look(pair: Pair) -> _Seen:
         problems.append(BadFile.of(error, pair.image))
     try:
         values = read_label_png(pair.labels)
-        size = values.shape[0], values.shape[1]
-        counts = np.bincount(values.ravel())
-        pixels = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    except InputError as error:
+        problems.append(BadFile.of(error, pair.labels))
+        return _Seen({}, _greys(pair.labels), size, digest, orientation > 1, tuple(problems))
+    pixels, size = count_values(values), (values.shape[0], values.shape[1])
+    try:
         if picture is not None:
             expect_equal_sizes(pair.image, picture, orientation, pair.labels, values)
     except InputError as error:
         problems.append(BadFile.of(error, pair.labels))
-    return _Seen(pixels, size, digest, orientation > 1, tuple(problems))
+    return _Seen(pixels, {}, size, digest, orientation > 1, tuple(problems))
+
+
+def _greys(path: Path) -> dict[int, int]:
+    """Pixels per value of a label picture that is no index map but may be made one."""
+    try:
+        found = count_values(read_values(path))
+    except InputError:
+        return {}
+    return found if len(found) <= MOST_SCANNED else {}
 
 
 @dataclass(frozen=True)
-class _Known:
-    """The values that are labels: those below ``limit`` but ``no_label``, and ``ignore``."""
+class _Meaning:
+    """What the values of all maps mean; problems of all together; advice about them."""
 
-    limit: int
-    no_label: int | None
-    ignore: int | None
-    expected: str
+    label_set: LabelSet
+    values: LabelValues
+    problems: list[str]
+    advice: list[str]
 
     @classmethod
-    def of(cls, seen: Iterable[_Seen], names: LabelSet | None, ignore: int | None) -> "_Known":
-        also = "" if ignore is None else f" or {ignore} (ignored)"
-        if names is not None:
-            return cls(len(names), None, ignore, f"labels 0 .. {len(names) - 1}{also}")
-        # Without names training counts the labels itself, up to what looks like none.
-        values = {value for found in seen for value in found.pixels} - {ignore}
-        highest = max((value for value in values if value < MOST_SCANNED), default=0)
-        expected = f"labels 0, 1, 2, ...{also}; name them in labels.txt, or give --ignore-label"
-        return cls(MOST_SCANNED, NO_LABEL if highest == NO_LABEL else None, ignore, expected)
+    def of(
+        cls,
+        seen: Sequence[_Seen],
+        names: LabelSet | None,
+        ignore: int | None,
+        merge: str | None,
+        command: Command,
+    ) -> "_Meaning":
+        pixels = without(_sum(found.pixels for found in seen), ignore)
+        readable = any(found.pixels for found in seen)
+        problems = [all_ignored(ignore)] if readable and not pixels else []
+        advice = []
+        num_labels = None
+        if names is None and counts_labels(merge):
+            found = judge(pixels, command)
+            num_labels = max(1, found.count)
+            problems += [found.problem] if found.problem else []
+            advice += [found.advice] if found.advice else []
+        label_set, values = read_labels(
+            "labels", names, None if problems else merge, ignore, num_labels
+        )
+        if names is not None and values.problem(pixels):
+            scale = scale_of(pixels)
+            advice += [scale_advice(scale, command)] if scale else []
+        greys = _sum(found.greys for found in seen)
+        if greys:
+            for value, count in pixels.items():
+                greys[value] = greys.get(value, 0) + count
+            greys = without(greys, ignore)
+            scale = None if names and max(greys, default=0) < len(names) else scale_of(greys)
+            said = f"label pictures of greys hold {scale.said}: " if scale else ""
+            advice = [said + scale_advice(scale or Scale("", ""), command)]
+        return cls(label_set, values, problems, advice)
 
-    def problems(self, pair: Pair, found: _Seen) -> list[BadFile]:
-        wrong = [
-            f"{value} ({count} pixels)"
-            for value, count in found.pixels.items()
-            if value != self.ignore and (value >= self.limit or value == self.no_label)
-        ]
-        if not wrong:
-            return []
-        more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
-        text = f"holds {', '.join(wrong[:5])}{more}, expected {self.expected}"
-        return [BadFile(pair.labels, text)]
+    def wrong(self, pair: Pair, found: _Seen) -> list[BadFile]:
+        """What is wrong with the values of one map, unless it is wrong with all together."""
+        text = None if self.problems else self.values.problem(found.pixels)
+        return [] if text is None else [BadFile(pair.labels, text)]
+
+    def count(self, good: Iterable[_Seen]) -> tuple[LabelCount, ...]:
+        """Pictures and pixels of each label."""
+        pixels = [0] * len(self.label_set)
+        pictures = [0] * len(self.label_set)
+        for found in good:
+            met = set()
+            for value, count in found.pixels.items():
+                if value != self.values.ignore:
+                    pixels[self.values.to_label[value]] += count
+                    met.add(self.values.to_label[value])
+            for label in met:
+                pictures[label] += 1
+        return tuple(
+            LabelCount(index, name, pictures[index], pixels[index])
+            for index, name in enumerate(self.label_set.names)
+        )
+
+
+def _sum(counts: Iterable[dict[int, int]]) -> dict[int, int]:
+    total: Counter[int] = Counter()
+    for found in counts:
+        total.update(found)
+    return dict(total)
+
+
+def _nothing_left(root: Path, splits: dict[str, list[Pair]], split: str) -> list[BadFile]:
+    try:
+        expect_pictures(root, splits, split)
+    except InputError as error:
+        return [BadFile.of(error, root)]
+    return []
 
 
 def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[BadFile]]:
@@ -223,12 +308,12 @@ def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[B
             if split is None:
                 raise
             images = folder / "images"
-            named = images if str(error).startswith(f"{images}: ") else folder / labels
+            named = images if str(error).startswith(one_line(f"{images}: ")) else folder / labels
             bad.append(BadFile.of(error, named))
             folders[split] = []
             continue
         folders[split] = listing.pairs
-        bad += listing.twice + listing.alone
+        bad += listing.bad
     return folders, bad
 
 
@@ -239,30 +324,12 @@ def _in_two_splits(splits: dict[str, list[Pair]], seen: dict[Pair, _Seen]) -> li
     for split in SPLITS:
         for pair in splits.get(split, []):
             # An unreadable photograph has no digest and is bad already.
-            digest = seen[pair].digest or str(pair.image).encode()
+            digest = seen[pair].digest or os.fsencode(pair.image)
             other, path = first.setdefault(digest, (split, pair.image))
             if other != split:
                 text = f"is in {split} and, as {path}, in {other}, expected in one of them"
                 problems.append(BadFile(pair.image, text))
     return problems
-
-
-def _count(
-    good: Iterable[_Seen], names: LabelSet | None, ignore: int | None, root: str
-) -> tuple[LabelCount, ...]:
-    pixels: NDArray[np.int64] = np.zeros(NUM_VALUES, np.int64)
-    pictures: NDArray[np.int64] = np.zeros(NUM_VALUES, np.int64)
-    for found in good:
-        for value, count in found.pixels.items():
-            if value != ignore:
-                pixels[value] += count
-                pictures[value] += 1
-    if names is None:
-        names = LabelSet.numbered(root, max(1, int(np.flatnonzero(pixels).max(initial=0)) + 1))
-    return tuple(
-        LabelCount(index, name, int(pictures[index]), int(pixels[index]))
-        for index, name in enumerate(names.names)
-    )
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> dict[str, tuple[int, int]]:

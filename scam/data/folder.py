@@ -1,32 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of photographs and label maps as a :class:`~scam.data.source.PairSource`."""
 
-from collections.abc import Set
-from functools import lru_cache
+import os
+from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from PIL import Image as PIL_Image
 
-from scam.data.labels import (
-    LabelSet,
-    Merge,
-    MergeSpec,
-    find_label_set,
-    read_label_names,
-    read_merge,
-)
+from scam.data.advice import prepare_command
+from scam.data.ids import judge
+from scam.data.labels import NUM_VALUES, LabelSet, MergeSpec, read_merge
+from scam.data.names import named_labels
 from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
 from scam.data.picture import read_label_png
 from scam.data.source import Image, LabelMap
-from scam.data.values import NUM_VALUES, LabelValues
+from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError
-
-# A scan that finds more labels than this has met instance ids or colours, not labels.
-MOST_SCANNED = 1024
-# What 255 means as the highest value of unnamed maps.
-NO_LABEL = 255
+from scam.words import counted
 
 
 class FolderPairs:
@@ -62,29 +54,24 @@ class FolderPairs:
         held_out: Set[str] | None = None,
     ) -> None:
         self.root = Path(root)
-        if not self.root.is_dir():
-            raise InputError(f"{self.root}: no such folder")
         if split not in (None, *SPLITS):
             raise InputError(f"split is {split!r}, expected 'train', 'val' or 'test'")
-        for name, value, low, high in (
-            ("ignore_label", ignore_label, 0, NUM_VALUES - 1),
-            ("num_labels", num_labels, 1, NUM_VALUES),
-            ("holdout", holdout, 1, None),
-        ):
-            if value is not None and (value < low or (high is not None and value > high)):
-                bound = f"{low} or more" if high is None else f"{low} .. {high}"
-                raise InputError(f"{name} is {value}, expected {bound}")
+        expect_arguments(
+            self.root, ignore_label=ignore_label, num_labels=num_labels, holdout=holdout
+        )
         self.ignore_label = ignore_label
         folders = self._listed(labels, split)
         self.pairs = _choose(self.root, folders, split, holdout, held_out)
         named = named_labels(self.root, labels, label_set, ignore_label)
-        if named is None and num_labels is None and merge in (None, "body"):
+        if named is None and num_labels is None and counts_labels(merge):
             # For any split those that training meets.
             met = self._listed(labels, "train") if split == "test" else folders
-            num_labels = self._scan(met or folders)
-        source, merged = self._read_labels(named, merge, num_labels)
-        self.label_set = source if merged is None else merged.label_set
-        self.label_values = LabelValues.build(len(source), merged, ignore_label)
+            num_labels = self._scan(_maps(met or folders), labels)
+        self.label_set, self.label_values = read_labels(
+            self.root.name, named, merge, ignore_label, num_labels
+        )
+        if ignore_label is not None and split != "test":
+            _expect_labelled(self.root, _maps(folders), self.label_values)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -107,23 +94,6 @@ class FolderPairs:
         small = PIL_Image.fromarray(labels).resize(box, PIL_Image.Resampling.NEAREST)
         return np.asarray(image), np.asarray(small)
 
-    def _read_labels(
-        self,
-        named: LabelSet | None,
-        merge: MergeSpec | None,
-        num_labels: int | None,
-    ) -> tuple[LabelSet, Merge | None]:
-        if named is not None:
-            if num_labels not in (None, len(named)):
-                raise InputError(
-                    f"num_labels is {num_labels} but {named.name!r} names {len(named)}"
-                )
-            num_labels = len(named)
-        if num_labels is None:
-            num_labels = read_merge(cast(MergeSpec, merge)).num_source
-        source = named or LabelSet.numbered(self.root.name, num_labels)
-        return source, None if merge is None else read_merge(merge, num_labels)
-
     def _listed(self, labels: str, split: str | None) -> dict[str | None, list[Pair]]:
         """The pairs of the folders that ``split`` takes its own from."""
         return {
@@ -132,31 +102,81 @@ class FolderPairs:
             if split is None or (name == "test") == (split == "test")
         }
 
-    def _scan(self, folders: dict[str | None, list[Pair]]) -> int:
-        """How many labels the pairs of ``folders`` have."""
-        maps = [pair.labels for pairs in folders.values() for pair in pairs]
-        highest, path = _highest_label(
-            tuple((path, path.stat().st_mtime_ns) for path in maps), self.ignore_label
-        )
-        if highest == NO_LABEL or highest >= MOST_SCANNED:
-            raise InputError(
-                f"{path}: holds the value {highest}; expected labels 0, 1, 2, ... - say how many "
-                "there are in labels.txt (lines 'id name'), or, if pixels of this value have no "
-                "label, give it as the ignore label"
-            )
-        return highest + 1
+    def _scan(self, maps: list[Path], labels: str) -> int:
+        """How many labels the maps have."""
+        pixels, where = _census(tuple((path, _modified(path)) for path in maps))
+        pixels = without(pixels, self.ignore_label)
+        if not pixels:
+            raise InputError(f"{self.root}: {all_ignored(self.ignore_label)}")
+        found = judge(pixels, partial(prepare_command, "indices", self.root, labels))
+        if found.problem is not None:
+            raise InputError(f"{self.root}: {found.problem}; {found.advice}")
+        if found.strange:
+            path = where[min(found.strange)]
+            known = LabelValues.build(found.count, None, self.ignore_label)
+            text = known.problem(count_values(read_label_png(path)))
+            raise InputError(f"{path}: {text}; {found.advice}")
+        return found.count
 
 
-def named_labels(
-    root: Path, labels: str, label_set: str | None, ignore_label: int | None
-) -> LabelSet | None:
-    """What the labels in ``root/<labels>`` are called, if a name or a file says so."""
-    if label_set is not None:
-        return find_label_set(label_set)
-    file = root / f"{labels}.txt"
-    if not file.is_file() and not (root / "labels").is_dir():
-        file = root / "labels.txt"
-    return read_label_names(file, ignore_label) if file.is_file() else None
+def expect_arguments(
+    root: Path,
+    *,
+    ignore_label: int | None = None,
+    num_labels: int | None = None,
+    holdout: int | None = None,
+) -> None:
+    """InputError unless there is such a folder and the numbers are in range."""
+    if not os.path.isdir(root):
+        raise InputError(f"{root}: no such folder")
+    for name, value, low, high in (
+        ("ignore_label", ignore_label, 0, NUM_VALUES - 1),
+        ("num_labels", num_labels, 1, NUM_VALUES),
+        ("holdout", holdout, 1, None),
+    ):
+        if value is not None and (value < low or (high is not None and value > high)):
+            bound = f"{low} or more" if high is None else f"{low} .. {high}"
+            raise InputError(f"{name} is {value}, expected {bound}")
+
+
+def _maps(folders: Mapping[str | None, list[Pair]]) -> list[Path]:
+    return [pair.labels for pairs in folders.values() for pair in pairs]
+
+
+def counts_labels(merge: MergeSpec | None) -> bool:
+    """Whether unnamed labels are as many as the maps hold: no merge says how many it joins."""
+    return merge in (None, "body")
+
+
+def read_labels(
+    name: str,
+    named: LabelSet | None,
+    merge: MergeSpec | None,
+    ignore_label: int | None,
+    num_labels: int | None,
+) -> tuple[LabelSet, LabelValues]:
+    """What the labels mean and how values become them; arguments as ``FolderPairs`` has them.
+
+    num_labels: how many there are on disk where neither names nor a merge say it.
+    """
+    if named is not None and num_labels not in (None, len(named)):
+        raise InputError(f"num_labels is {num_labels} but {named.name!r} names {len(named)}")
+    if named is None and num_labels is None and merge is not None:
+        num_labels = read_merge(merge).num_source
+    source = named or LabelSet.numbered(name, num_labels or 1)
+    merged = None if merge is None else read_merge(merge, len(source))
+    values = LabelValues.build(len(source), merged, ignore_label)
+    return source if merged is None else merged.label_set, values
+
+
+def all_ignored(ignore_label: int | None) -> str:
+    """What is wrong with a folder that says nothing."""
+    return f"every pixel of its label maps is {ignore_label} (ignored), expected labels too"
+
+
+def _expect_labelled(root: Path, maps: list[Path], values: LabelValues) -> None:
+    if not any((values.read(path) >= 0).any() for path in maps):
+        raise InputError(f"{root}: {all_ignored(values.ignore)}")
 
 
 def _choose(
@@ -173,26 +193,34 @@ def _choose(
     splits = assign_splits(folders, holdout if held_out is None else held_out)
     if split not in splits:
         raise InputError(f"{root / split}: no such folder, though {split!r} is asked for")
-    if not splits[split]:
-        count = len(splits["train"]) + len(splits["val"])
-        raise InputError(
-            f"{root}: nothing is left for {split!r}: of {count} pictures {len(splits['val'])} are "
-            "held out"
-        )
+    expect_pictures(root, splits, split)
     return splits[split]
 
 
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # the reader says why
+        return 0
+
+
+def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str) -> None:
+    """InputError if holding out left none for ``split``."""
+    if not splits[split]:
+        count = len(splits["train"]) + len(splits["val"])
+        raise InputError(
+            f"{root}: nothing is left for {split!r}: of {counted(count, 'picture')} "
+            f"{len(splits['val'])} are held out"
+        )
+
+
 @lru_cache(maxsize=8)
-def _highest_label(
-    maps: tuple[tuple[Path, int], ...], ignore_label: int | None
-) -> tuple[int, Path]:
-    """Largest id in all maps and a map that has it; cached: train and val both ask."""
-    highest, where = 0, maps[0][0]
+def _census(maps: tuple[tuple[Path, int], ...]) -> tuple[dict[int, int], dict[int, Path]]:
+    """Pixels of each value in all maps, and a map that holds it; cached: train and val ask."""
+    pixels: dict[int, int] = {}
+    where: dict[int, Path] = {}
     for path, _ in maps:
-        values = read_label_png(path)
-        if ignore_label is not None:
-            values = values[values != ignore_label]
-        top = int(values.max(initial=0))
-        if top > highest:
-            highest, where = top, path
-    return highest, where
+        for value, count in count_values(read_label_png(path)).items():
+            pixels[value] = pixels.get(value, 0) + count
+            where.setdefault(value, path)
+    return pixels, where

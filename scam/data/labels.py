@@ -2,7 +2,8 @@
 """What the numbers of a label map mean, which of them a flip exchanges, how to merge them."""
 
 import json
-import re
+import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scam.data.flips import left_right_pairs
+from scam.data.text import expect_name, read_text
 from scam.errors import InputError
+
+NUM_VALUES = 1 << 16  # label files hold at most 16 bits
 
 
 @dataclass(frozen=True)
@@ -57,23 +62,7 @@ class LabelSet:
 
 
 def _twice(names: Sequence[str]) -> str:
-    return next(name for name in names if names.count(name) > 1)
-
-
-def left_right_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Find the ids whose names differ only in ``left`` / ``right``, or in a first ``l`` / ``r``.
-
-    A lone ``l_`` is no side: CelebAMask-HQ's ``l_lip`` is the lower lip, beside ``u_lip``.
-    """
-    words = [tuple(re.findall(r"[a-z0-9]+", name.lower())) for name in names]
-    pairs = []
-    for left, split in enumerate(words):
-        mirrored = tuple("right" if word == "left" else word for word in split)
-        if split[:1] == ("l",):
-            mirrored = ("r", *split[1:])
-        if mirrored != split and mirrored in words:
-            pairs.append((left, words.index(mirrored)))
-    return tuple(pairs)
+    return next(name for name, count in Counter(names).items() if count > 1)
 
 
 _ADE20K = """
@@ -169,6 +158,7 @@ _IDESIGNER_FACE = (1, 2, 4, 13)
 MERGES = ("idesigner", "body")
 MergeSpec = str | Mapping[str, Sequence[int]]
 """A built-in merge's name, a JSON file, or what such a file holds."""
+_SHAPE = 'expected {"new label": [old ids], ...}'
 
 
 def read_merge(spec: MergeSpec, num_source: int | None = None) -> Merge:
@@ -197,7 +187,7 @@ def read_merge(spec: MergeSpec, num_source: int | None = None) -> Merge:
         return Merge(LABEL_SETS["body"], ((0,), tuple(range(1, num_source))), num_source)
     if isinstance(spec, str):
         return _read_merge_file(Path(spec), num_source)
-    return _merge_of("of the run", {name: tuple(ids) for name, ids in spec.items()}, num_source)
+    return _merge_of("of the run", list(spec.items()), num_source)
 
 
 def merge_content(spec: MergeSpec | None) -> MergeSpec | None:
@@ -212,67 +202,41 @@ def merge_content(spec: MergeSpec | None) -> MergeSpec | None:
 
 
 def _read_merge_file(path: Path, num_source: int | None) -> Merge:
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise InputError(
             f"merge {str(path)!r} is neither a file nor one of {', '.join(map(repr, MERGES))}"
         )
-    shape = 'expected {"new label": [old ids], ...}'
+    where = f"merge {path}"
     try:
         # Pairs, so that a label written twice is seen instead of lost.
-        pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
-    except (OSError, ValueError) as error:
-        raise InputError(f"merge {path}: cannot be read as JSON ({error}); {shape}") from None
+        pairs = json.loads(read_text(path), object_pairs_hook=list)
+    except InputError as error:
+        raise InputError(f"merge {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: cannot be read as JSON ({error}); {_SHAPE}") from None
+    return _merge_of(str(path), pairs, num_source)
+
+
+def _merge_of(name: str, pairs: object, num_source: int | None) -> Merge:
+    """The merge whose groups are ``pairs`` of a new label and its old ids, as JSON has them."""
+    where, shape = f"merge {name}", _SHAPE
     if not isinstance(pairs, list) or not pairs:
-        raise InputError(f"merge {path}: holds no groups; {shape}")
+        raise InputError(f"{where}: holds no groups; {shape}")
     groups: dict[str, tuple[int, ...]] = {}
     for pair in pairs:
         if not isinstance(pair, tuple):
-            raise InputError(f"merge {path}: is a list; {shape}")
-        name, ids = pair
-        if name in groups:
-            raise InputError(f"merge {path}: names {name!r} twice; {shape}")
+            raise InputError(f"{where}: is a list; {shape}")
+        label, ids = expect_name(where, pair[0]), pair[1]
+        if label in groups:
+            raise InputError(f"{where}: names {label!r} twice; {shape}")
         if not isinstance(ids, list) or not all(type(index) is int for index in ids):
-            raise InputError(f"merge {path}: {name!r} is {ids!r}; {shape}")
-        groups[name] = tuple(ids)
-    return _merge_of(str(path), groups, num_source)
-
-
-def _merge_of(name: str, groups: dict[str, tuple[int, ...]], num_source: int | None) -> Merge:
+            raise InputError(f"{where}: {label!r} is {ids!r:.60}; {shape}")
+        for index in ids:
+            if not 0 <= index < NUM_VALUES:
+                raise InputError(
+                    f"{where}: {label!r} holds label {index}, expected 0 .. {NUM_VALUES - 1}"
+                )
+        groups[label] = tuple(ids)
     if num_source is None:
         num_source = max((max(ids) for ids in groups.values() if ids), default=-1) + 1
     return Merge(LabelSet.of(name, groups), tuple(groups.values()), num_source)
-
-
-def read_label_names(path: Path, ignore_label: int | None = None) -> LabelSet:
-    """Read lines ``id name``: the ids 0 .. n - 1, each once, in any order.
-
-    Blank lines, those that begin with ``#`` and the line of ``ignore_label`` are skipped.
-    InputError for anything else.
-    """
-    found: dict[int, str] = {}
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        first, _, name = line.strip().partition(" ")
-        if not first.isdecimal() or not name.strip():
-            raise InputError(f"{path}, line {number}: found {line!r}, expected 'id name'")
-        if int(first) in found:
-            raise InputError(f"{path}, line {number}: id {int(first)} is given twice")
-        if int(first) != ignore_label:
-            found[int(first)] = name.strip()
-    if not found:
-        raise InputError(f"{path}: holds no labels, expected lines 'id name'")
-    for index in range(len(found)):
-        if index not in found:
-            raise InputError(
-                f"{path}: id {index} is missing while {max(found)} is there; expected 0, 1, 2, "
-                "... (the value of pixels to leave out is given as the ignore label)"
-            )
-    names = tuple(found[index] for index in range(len(found)))
-    if len(set(names)) < len(names):
-        raise InputError(f"{path}: names two labels {_twice(names)!r}, expected different names")
-    return LabelSet.of(path.stem, names)

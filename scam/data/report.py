@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A :class:`~scam.data.check.FolderReport` as text: counts, labels with bars, bad files."""
 
+from scam.data.advice import advise_once
 from scam.data.check import FolderReport, LabelCount
 from scam.data.labels import LABEL_SETS
-from scam.data.picture import advise_once
+from scam.errors import printable
 from scam.words import counted
 
 _BAR = 30
@@ -28,7 +29,7 @@ def _head(report: FolderReport) -> list[str]:
     usable = sum(report.splits.values())
     of = "" if usable == report.pairs else f" usable of {report.pairs} pairs"
     held = " (val held out of train)" if report.held_out else ""
-    lines = [f"{report.root}: {splits_text(report.splits)}{of}{held}"]
+    lines = [printable(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
     if report.sizes:
         low, usual, high = (f"{h}x{w}" for h, w in report.sizes.values())
         if report.num_sizes == 1:
@@ -43,7 +44,16 @@ def _head(report: FolderReport) -> list[str]:
             f"turned upright by their EXIF orientation: {counted(report.turned, 'photograph')}; "
             "their label maps must be upright too"
         )
-    return [*lines, f"{len(report.labels)} labels" + ("" if report.named else _unnamed(report))]
+    if usable:
+        lines.append(f"{len(report.labels)} labels" + ("" if report.named else _unnamed(report)))
+    if report.unpaired:
+        names = ", ".join(report.unpaired[:_NAMED_ABSENT])
+        more = ", ..." if len(report.unpaired) > _NAMED_ABSENT else ""
+        lines.append(
+            f"not exchanged in mirrored pictures, for want of one label that differs in left and "
+            f"right alone: {names}{more}"
+        )
+    return lines
 
 
 def _unnamed(report: FolderReport) -> str:
@@ -84,10 +94,14 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
     if not report.bad:
         return ["", "no bad file"]
     bad = report.bad_lines()
-    shown, advice = advise_once(
-        f"  {file}: {text}" for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
+    texts = (
+        printable(f"  {file}: {text}") for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
     )
+    shown, advice = advise_once(texts, report.root, report.folder)
     lines = ["", f"bad: {len(report.bad)}", *shown]
     if len(shown) < len(bad):
         lines.append(f"  ... and {len(bad) - len(shown)} more (--all shows them)")
-    return lines + advice
+    # Of greys the values of all maps tell more than one picture does.
+    if report.advice:
+        advice = [line for line in advice if " indices " not in line]
+    return [*lines, *report.advice, *advice]

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the values in a label file to the labels a model knows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.data.labels import Merge
+from scam.data.labels import NUM_VALUES, Merge
 from scam.data.picture import read_label_png
 from scam.errors import InputError
+from scam.words import counted
 
-NUM_VALUES = 1 << 16  # label files hold at most 16 bits
+T = TypeVar("T")
+
 _NO_LABEL = -2
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,20 @@ class LabelValues:
         values = read_label_png(path)
         labels = self._table[values]
         if labels.min(initial=0) == _NO_LABEL:
-            bad = int(values[labels == _NO_LABEL][0])
-            raise InputError(
-                f"{path}: holds the value {bad}, expected labels 0 .. {len(self.to_label) - 1}"
-                + ("" if self.ignore is None else f" or {self.ignore} (ignored)")
-            )
+            raise InputError(f"{path}: {self.problem(count_values(values))}")
         return labels
+
+    def problem(self, pixels: Mapping[int, int]) -> str | None:
+        """What is wrong with a map of these values, with pixels each; None if all are labels."""
+        wrong = {
+            value: count
+            for value, count in pixels.items()
+            if value != self.ignore and not 0 <= value < len(self.to_label)
+        }
+        if not wrong:
+            return None
+        also = "" if self.ignore is None else f" or {self.ignore} (ignored)"
+        return f"holds {values_text(wrong)}, expected labels 0 .. {len(self.to_label) - 1}{also}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -70,3 +82,21 @@ class LabelValues:
         if self.ignore is not None:
             table[self.ignore] = -1
         return table
+
+
+def count_values(values: NDArray[np.integer]) -> dict[int, int]:
+    """Pixels of each value."""
+    found, counts = np.unique(values, return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+
+def values_text(pixels: Mapping[int, int]) -> str:
+    """``9 (12 pixels), 12 (6 pixels) and 3 more values``."""
+    shown = sorted(pixels.items())[:_SHOWN]
+    more = f" and {len(pixels) - _SHOWN} more values" if len(pixels) > _SHOWN else ""
+    return ", ".join(f"{value} ({counted(count, 'pixel')})" for value, count in shown) + more
+
+
+def without(values: Mapping[int, T], ignore: int | None) -> dict[int, T]:
+    """``values`` but for ``ignore``."""
+    return {value: found for value, found in values.items() if value != ignore}

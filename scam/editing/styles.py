@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from scam.data.picture import read_image
 from scam.editing.paste import Pixels
 from scam.editing.pictures import resized
-from scam.errors import InputError
+from scam.errors import InputError, printable
 from scam.files import write_aside
 from scam.models import Scam
 from scam.models.latents import Latents
@@ -103,7 +103,7 @@ def save_style(
         "label_names": json.dumps(list(label_names)),
         "latents_per_label": str(config.latents_per_label),
         "background_latents": str(config.background_latents),
-        "source": source,
+        "source": printable(source),
         "scam": __version__,
     }
     if thumbnail is not None:
@@ -117,9 +117,11 @@ def read_style(path: str | Path) -> Style:
     """Read a style of any model, on the CPU. InputError if the file is none or is damaged."""
     path = Path(path)
     try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # safe_open opens no path that is not UTF-8.
+        data = path.read_bytes()
+        tensors = load(data)
+        header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+        about = json.loads(header).get("__metadata__", {})
     except FileNotFoundError as error:
         raise InputError(f"{path}: cannot be read (no such file)") from error
     except OSError as error:

@@ -248,7 +248,7 @@ def test_bad_arguments(
         ),
         (
             lambda d: Image.new("L", (40, 48), 77).save(d / "labels" / "p1.png"),
-            r"p1\.png: holds the value 77, expected labels 0 \.\. 10",
+            r"p1\.png: holds 77 .*, expected labels 0 \.\. 10",
         ),
         (
             lambda d: Image.new("RGB", (40, 48)).save(d / "labels" / "p1.png"),

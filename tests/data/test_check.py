@@ -105,8 +105,8 @@ def _turned(path: Path) -> None:
         (
             lambda r: write_pair(r, "p05", np.arange(2, 26, dtype=np.uint8).reshape(SIZE)),
             [
-                "labels/p05.png: holds 2 (1 pixels), 3 (1 pixels), 4 (1 pixels), 5 (1 pixels), "
-                "6 (1 pixels) and 19 more values, expected labels 0 .. 1"
+                "labels/p05.png: holds 2 (1 pixel), 3 (1 pixel), 4 (1 pixel), 5 (1 pixel), "
+                "6 (1 pixel) and 19 more values, expected labels 0 .. 1"
             ],
         ),
         (
@@ -154,25 +154,28 @@ def test_every_bad_file_is_named_with_its_value(
 
 
 def test_colour_maps_are_refused_with_the_command(root: Path) -> None:
-    Image.new("RGB", (4, 6)).save(root / "labels" / "p05.png")
-    (line,) = bad(check_folder(root))
+    Image.new("RGB", (4, 6), "red").save(root / "labels" / "p05.png")
+    report = check_folder(root)
+    (line,) = bad(report)
     assert line.startswith("labels/p05.png: is an RGB colour picture; convert it to an index map")
-    assert "python -m scam.data prepare palette SRC DST" in line
+    text = report_text(report)
+    assert f"python -m scam.data prepare palette {root} {root}_indexed (a png with" in text
 
 
 def test_values_that_are_no_labels_where_nothing_names_them(root: Path) -> None:
     write_pair(root, "p05", np.uint8(255))
     write_pair(root, "p06", np.uint16(26001))
-    found = bad(check_folder(root))
-    assert [line.split(",")[0] for line in found] == [
-        "labels/p05.png: holds 255 (24 pixels)",
-        "labels/p06.png: holds 26001 (24 pixels)",
+    report = check_folder(root)
+    assert bad(report) == [
+        "labels/p05.png: holds 255 (24 pixels), expected labels 0 .. 1",
+        "labels/p06.png: holds 26001 (24 pixels), expected labels 0 .. 1",
     ]
-    assert "--ignore-label" in found[0]
+    assert "--ignore-label 255" in report.advice[0]
     # Among higher ids 255 is a label like others.
-    (root / "labels" / "p06.png").unlink()
-    (root / "images" / "p06.png").unlink()
-    write_pair(root, "p07", np.uint16(300))
+    for path in root.rglob("*.png"):
+        path.unlink()
+    for i in range(3):
+        write_pair(root, f"p{i}", np.arange(301, dtype=np.uint16)[None], (2, 301))
     report = check_folder(root)
     assert report.bad == ()
     assert len(report.labels) == len(FolderPairs(root).label_set) == 301
@@ -299,3 +302,94 @@ def test_nothing_to_check(root: Path, spoil, arguments: dict, message: str) -> N
     with pytest.raises(InputError, match=message) as caught:
         check_folder(root, **arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments"),
+    [
+        (lambda r: write_pair(r, "p05", np.uint8(255)), {}),
+        (lambda r: write_pair(r, "p05", np.uint16(26001)), {}),
+        (lambda r: write_pair(r, "p05", np.uint8(40)), {}),
+        (lambda r: (r / "labels.txt").write_text("0 a\n2 b\n"), {}),
+        (lambda r: (r / "labels.txt").write_bytes(b"0 \xfc"), {}),
+        (lambda r: (r / "labels.txt").mkdir(), {}),
+        (lambda r: None, {"label_set": "lip21"}),
+        (lambda r: None, {"merge": "nobody"}),
+        (lambda r: None, {"merge": "idesigner", "label_set": "mannequins"}),
+        (lambda r: (r / "m.json").write_text('{"a": [0]}'), {"merge": "m.json"}),
+        (lambda r: (r / "m.json").write_text("{"), {"merge": "m.json"}),
+        (lambda r: None, {"holdout": 20}),
+        (lambda r: None, {"holdout": 0}),
+        (
+            lambda r: [write_pair(r, f"p{i:02d}", np.uint8(255)) for i in range(20)],
+            {"ignore_label": 255},
+        ),
+        (
+            lambda r: [
+                (r / "labels.txt").write_text("0 a\n1 b\n"),
+                *(write_pair(r, f"p{i:02d}", np.uint8(255)) for i in range(20)),
+            ],
+            {"ignore_label": 255},
+        ),
+        (lambda r: [p.unlink() for p in r.rglob("*.png") if p.stem != "p00"], {}),
+        (lambda r: (r / "labels" / "p05.png").write_bytes(b"no"), {}),
+        (lambda r: Image.new("RGB", (4, 6), "red").save(r / "labels" / "p05.png"), {}),
+        (lambda r: Image.new("RGB", (4, 6)).save(r / "labels" / "p05.png"), {}),
+        (lambda r: None, {"merge": "body"}),
+        (lambda r: None, {"ignore_label": 1}),
+        (lambda r: None, {"label_set": "lip20", "merge": "idesigner"}),
+        (lambda r: (r / "labels.txt").write_text("0 void\n1 b\n"), {"ignore_label": 0}),
+    ],
+)
+def test_check_and_training_refuse_the_same_in_the_same_words(
+    root: Path, spoil: Callable[[Path], object], arguments: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(root)
+    monkeypatch.chdir(root)
+    try:
+        report = check_folder(root, **arguments)
+        said = [str(problem) for problem in report.bad]
+    except InputError as error:
+        said = [str(error)]
+    try:
+        for split in ("train", "val"):
+            source = FolderPairs(root, split=split, **arguments)
+            for index in range(len(source)):
+                source.load(index, SIZE)
+    except InputError as error:
+        assert any(str(error).startswith(text) for text in said), (str(error), said)
+    else:
+        assert said == []
+
+
+def test_merged_labels_are_counted_as_training_sees_them(root: Path) -> None:
+    (root / "labels.txt").write_text("0 sky\n1 ground\n2 sea\n")
+    (root / "m.json").write_text('{"solid": [1], "other": [2, 0]}')
+    report = check_folder(root, merge=str(root / "m.json"))
+    assert [(label.name, label.pixels) for label in report.labels] == [
+        ("solid", 240),
+        ("other", 240),
+    ]
+
+
+def test_sides_without_partner_are_said(root: Path) -> None:
+    (root / "labels.txt").write_text("0 left_手\n1 right_脚\n")
+    report = check_folder(root)
+    assert report.unpaired == ("left_手", "right_脚")
+    assert "not exchanged in mirrored pictures" in report_text(report)
+    (root / "labels.txt").write_text("0 left_手\n1 right_手\n")
+    assert check_folder(root).unpaired == ()
+
+
+def test_the_labels_of_test_pictures_decide_nothing(tmp_path: Path) -> None:
+    """Training never reads them: check must count as it does."""
+    for i in range(4):
+        write_pair(tmp_path / "train", f"p{i}")
+    write_pair(tmp_path / "test", "t", np.uint8(7))
+    assert bad(check_folder(tmp_path)) == [
+        "test/labels/t.png: holds 7 (24 pixels), expected labels 0 .. 1"
+    ]
+    with pytest.raises(
+        InputError, match=r"t\.png: holds 7 \(24 pixels\), expected labels 0 \.\. 1"
+    ):
+        FolderPairs(tmp_path, split="test").load(0, SIZE)

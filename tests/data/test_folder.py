@@ -299,12 +299,12 @@ def _all_splits(root: Path) -> None:
         (
             lambda r: write_pair(r, "p05", np.full(SIZE, 255, np.uint8)),
             {},
-            r"p05\.png: holds the value 255; .*ignore label",
+            r"p05\.png: holds 255 \(24 pixels\), expected labels 0 \.\. 1; .*--ignore-label 255",
         ),
         (
             lambda r: write_pair(r, "p05", np.full(SIZE, 26001, np.uint16)),
             {},
-            r"p05\.png: holds the value 26001",
+            r"p05\.png: holds 26001 \(24 pixels\)",
         ),
         (
             lambda r: (r / "labels" / "p05.png").write_bytes(b"no"),
@@ -331,7 +331,7 @@ def _turned(root: Path) -> None:
     [
         (
             lambda r: write_pair(r, "p05", np.full(SIZE, 9, np.uint8)),
-            r"labels/p05\.png: holds the value 9, expected labels 0 \.\. 1",
+            r"labels/p05\.png: holds 9 \(24 pixels\), expected labels 0 \.\. 1",
         ),
         (
             lambda r: Image.new("RGB", (4, 7)).save(r / "images" / "p05.png"),
@@ -339,7 +339,7 @@ def _turned(root: Path) -> None:
         ),
         (_turned, r"is 4x6 but .* is 6x4 after its EXIF orientation 6"),
         (
-            lambda r: Image.new("RGB", (4, 6)).save(r / "labels" / "p05.png"),
+            lambda r: Image.new("RGB", (4, 6), "red").save(r / "labels" / "p05.png"),
             r"labels/p05\.png: is an RGB colour picture; convert it to an index map first",
         ),
         (
@@ -362,9 +362,10 @@ def test_bad_pairs_are_named_when_loaded(root: Path, spoil, message: str) -> Non
 
 def test_ignore_label_is_named_among_the_expected(tmp_path: Path) -> None:
     write_pair(tmp_path, "a", np.full(SIZE, 9, np.uint8))
-    source = FolderPairs(tmp_path, num_labels=2, ignore_label=255)
-    with pytest.raises(InputError, match=r"value 9, expected labels 0 \.\. 1 or 255 \(ignored\)"):
-        source.load(0, SIZE)
+    with pytest.raises(
+        InputError, match=r"holds 9 .*, expected labels 0 \.\. 1 or 255 \(ignored\)"
+    ):
+        FolderPairs(tmp_path, num_labels=2, ignore_label=255)
 
 
 def test_exif_turned_image_with_upright_labels(tmp_path: Path) -> None:

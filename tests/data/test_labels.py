@@ -11,8 +11,6 @@ from scam.data.labels import (
     LabelSet,
     Merge,
     find_label_set,
-    left_right_pairs,
-    read_label_names,
     read_merge,
 )
 from scam.errors import InputError
@@ -61,11 +59,6 @@ def test_swaps_of_named_sets(name: str, swaps: tuple[tuple[int, int], ...]) -> N
     assert (table[table] == np.arange(len(labels))).all()
     for left, right in swaps:
         assert table[left] == right
-
-
-def test_left_and_right_are_found_in_any_spelling() -> None:
-    names = ["Right-Arm", "left", "Left Arm", "arm left", "arm right", "l_x", "leftover"]
-    assert left_right_pairs(names) == ((2, 0), (3, 4))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +110,16 @@ def test_merge_file_keeps_its_order(tmp_path) -> None:
         ("{}", None, "holds no groups"),
         ("7", None, "holds no groups"),
         ('{"a": [0]', None, "cannot be read as JSON"),
+        ("[" * 100_000, None, "cannot be read as JSON"),
+        (
+            '{"a": [0, 1000000000000]}',
+            None,
+            r"'a' holds label 1000000000000, exp.* 0 \.\. 65535",
+        ),
+        ('{"a": [' + "[0]," * 900 + "1]}", None, r"'a' is \[\[0\],.{55}; expected"),
+        ('{"a\\nb": [0]}', None, r"the name 'a\\nb' holds the character '\\n'"),
+        ('{"\\ud800": [0]}', None, r"holds the character '\\ud800'"),
+        ('{"": [0]}', None, "found an empty name"),
     ],
 )
 def test_bad_merge_files(tmp_path, text: str, count: int | None, message: str) -> None:
@@ -126,6 +129,25 @@ def test_bad_merge_files(tmp_path, text: str, count: int | None, message: str) -
         read_merge(str(file), count)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_merge_files_of_other_editors(tmp_path, encoding: str) -> None:
+    (tmp_path / "merge.json").write_text('{"tête": [0],\t"b": [1]}', encoding=encoding)
+    assert read_merge(str(tmp_path / "merge.json")).label_set.names == ("tête", "b")
+
+
+def test_merge_files_that_are_no_text(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"^merge .*: is a folder, expected a text file"):
+        read_merge(str(tmp_path))
+    (tmp_path / "merge.json").write_bytes(b'{"a":\n"\xfc"}')
+    with pytest.raises(InputError, match=r"merge\.json, line 2: the byte 0xfc is not UTF-8 text"):
+        read_merge(str(tmp_path / "merge.json"))
+
+
+def test_a_merge_whose_names_hold_one_side_twice(tmp_path) -> None:
+    (tmp_path / "merge.json").write_text('{"left arm": [0], "Left_Arm": [1], "right arm": [2]}')
+    assert read_merge(str(tmp_path / "merge.json")).label_set.swaps == ()
 
 
 @pytest.mark.parametrize(
@@ -164,32 +186,3 @@ def test_any_partition_merges_as_written(owners: list[int], shuffle) -> None:
 def test_merge_checks_itself() -> None:
     with pytest.raises(InputError, match="label 1 is in no group"):
         Merge(LabelSet("x", ("a",)), ((0,),), 2)
-
-
-def test_label_names_file(tmp_path) -> None:
-    file = tmp_path / "labels.txt"
-    file.write_bytes(
-        "\ufeff# id name\n1 left arm\n\n0  back ground\r\n2 right arm\n255 void\n".encode()
-    )
-    labels = read_label_names(file, ignore_label=255)
-    assert labels.names == ("back ground", "left arm", "right arm")
-    assert labels.swaps == ((1, 2),)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("0 a\nb 1\n", "line 2: found 'b 1', expected 'id name'"),
-        ("0\n", "line 1: found '0'"),
-        ("0 a\n0 b\n", "line 2: id 0 is given twice"),
-        ("0 a\n2 b\n", "id 1 is missing while 2 is there"),
-        ("0 a\n1 a\n", "two labels 'a'"),
-        ("\n", "holds no labels"),
-    ],
-)
-def test_bad_label_names_files(tmp_path, text: str, message: str) -> None:
-    file = tmp_path / "labels.txt"
-    file.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        read_label_names(file)
-    assert str(file) in str(caught.value)

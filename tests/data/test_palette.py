@@ -51,7 +51,7 @@ def labels(out: Path, stem: str) -> np.ndarray:
     return read_label_png(out / "labels" / f"{stem}.png")
 
 
-def test_colours_are_found_most_pixels_first(painted: Path, tmp_path: Path) -> None:
+def test_colours_are_numbered_as_they_sort(painted: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_plan(plan(painted), painted, out)
     assert (labels(out, "a") == TRUE).all()
@@ -65,6 +65,27 @@ def test_colours_are_found_most_pixels_first(painted: Path, tmp_path: Path) -> N
         "2 #fafafa label_2",
     ]
     assert FolderPairs(out).label_set.names == ("label_0", "label_1", "label_2")
+
+
+def test_no_area_decides_what_a_label_is_called(tmp_path: Path) -> None:
+    for name, ground, figure in (("small", "black", "red"), ("large", "red", "black")):
+        picture = Image.new("RGB", (8, 8), ground)
+        picture.paste(figure, (0, 0, 3, 3))
+        paint(tmp_path / name, "a", picture)
+        made = plan(tmp_path / name)
+        assert made.texts["palette.txt"] == "0 #000000 label_0\n1 #ff0000 label_1\n"
+
+
+@pytest.mark.parametrize("save", ["L", "RGB", "1", "LA"])
+def test_greys_are_ids_and_no_colours(tmp_path: Path, save: str) -> None:
+    picture = Image.new("L", (8, 8), 255)
+    picture.paste(0, (0, 0, 3, 3))
+    paint(tmp_path / "masks", "a", picture.convert(save))
+    root = tmp_path / "masks"
+    with pytest.raises(InputError, match=rf"greys .* prepare indices {root} {root}_indexed keeps"):
+        plan(root)
+    (tmp_path / "mine.txt").write_text("1 #ffffff person\n0 #000000 rest\n")
+    assert plan(root, palette=str(tmp_path / "mine.txt")).label_set.names == ("rest", "person")
 
 
 def test_a_found_palette_can_be_named_and_used_again(painted: Path, tmp_path: Path) -> None:
@@ -214,6 +235,8 @@ def test_splits_and_unreadable_pictures(painted: Path, tmp_path: Path) -> None:
         ("0 #ff0000 box\n1 #00ff00", r"label 1 has no name, expected lines"),
         ("0 #ff0000", r"label 0 has no name"),
         ("- #ff0000", r"txt: no labels in the file, expected lines 'id #rrggbb name'"),
+        ("9" * 5000 + " #ff0000 a", r"line 1: label 9{40}, expected 0 \.\. 65535"),
+        ("0 #ff0000 a\x07", r"line 1: the name 'a\\x07' holds the character"),
         ("", r"txt: no colours in the file, expected lines 'id #rrggbb name'"),
         ("0 #ff0000 box\n1 #00ff00 box", r"two labels have the same name"),
     ],
@@ -235,7 +258,7 @@ def test_bad_palettes(tmp_path: Path, text: str, message: str) -> None:
             {"names": "lip20", "palette": "a.txt"},
             r"^--label-set lip20: expected --palette voc with it$",
         ),
-        ({"palette": "none.txt"}, r"none\.txt: cannot be read as UTF-8 text"),
+        ({"palette": "none.txt"}, r"none\.txt: cannot be read \(No such file"),
         ({"palette": "voc", "names": "lip21"}, r"label set 'lip21' is unknown"),
         ({"labels": "maps"}, r"maps: no such folder"),
     ],

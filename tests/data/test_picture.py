@@ -82,23 +82,27 @@ def test_palette_png_reads_as_indices(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "found"),
+    ("mode", "colour", "found", "kind"),
     [
-        ("RGB", "an RGB colour picture"),
-        ("RGBA", "an RGBA colour picture"),
-        ("LA", "a grey picture with alpha"),
+        ("RGB", "red", "an RGB colour picture", "palette"),
+        ("RGBA", "red", "an RGBA colour picture", "palette"),
+        ("RGB", "grey", "an RGB picture of greys", "indices"),
+        ("RGBA", "grey", "an RGBA picture of greys", "indices"),
+        ("LA", "grey", "a grey picture with alpha", "indices"),
     ],
 )
-def test_colour_labels_are_refused(tmp_path, mode: str, found: str) -> None:
-    Image.new(mode, (4, 4)).save(tmp_path / "a.png")
-    message = rf"a\.png: is {found}; convert .*: python -m scam\.data prepare palette"
+def test_colour_labels_are_refused(
+    tmp_path, mode: str, colour: str, found: str, kind: str
+) -> None:
+    Image.new(mode, (4, 4), colour).save(tmp_path / "a.png")
+    message = rf"a\.png: is {found}; convert .*: python -m scam\.data prepare {kind} SRC DST"
     with pytest.raises(InputError, match=message):
         read_label_png(tmp_path / "a.png")
 
 
 def test_jpeg_labels_are_refused(tmp_path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "a.png", format="JPEG")
-    with pytest.raises(InputError, match="is a JPEG file, expected an index map"):
+    with pytest.raises(InputError, match="is a JPEG file of greys, expected an index map"):
         read_label_png(tmp_path / "a.png")
 
 

@@ -254,7 +254,7 @@ def test_scenes(scenes: Path, tmp_path: Path) -> None:
 def test_scenes_with_a_label_that_is_none(scenes: Path, tmp_path: Path) -> None:
     path = scenes / "annotations" / "training" / "ADE_train_00000003.png"
     Image.new("L", (12, 13), 151).save(path)
-    with pytest.raises(InputError, match=r"00000003\.png: holds the value 151, expected .* 150"):
+    with pytest.raises(InputError, match=r"00000003\.png: holds 151 .*, expected .* 150"):
         write_plan(ade20k.plan(scenes), scenes, tmp_path / "out")
 
 
@@ -296,7 +296,7 @@ def test_people_have_three_labels(people: Path, tmp_path: Path) -> None:
 def test_pixels_without_label_become_255(people: Path, tmp_path: Path) -> None:
     path = people / "train" / "parsed" / "train.1.png"
     Image.new("L", (20, 30), 77).save(path)
-    with pytest.raises(InputError, match=r"train\.1\.png: holds the value 77"):
+    with pytest.raises(InputError, match=r"train\.1\.png: holds 77 .*"):
         write_plan(idesigner.plan(people, "parsed"), people, tmp_path / "out")
     done = write_plan(idesigner.plan(people, "parsed", 77), people, tmp_path / "out")
     assert done.ignore_label == 255

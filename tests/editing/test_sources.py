@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,25 @@ def test_without_a_run_there_is_no_library() -> None:
     finder = Finder(checkpoint(("background", "body")))
     with pytest.raises(InputError, match="its run folder is not around it, give --library"):
         finder.open("--donor", ["lib:anna"])
+
+
+def test_label_maps_are_found_as_in_data_folders(tmp_path: Path) -> None:
+    image = write(tmp_path, "a")
+    (tmp_path / "labels" / "a.png").rename(tmp_path / "labels" / "a.PNG")
+    known = checkpoint(LABEL_SETS["mannequins"].names)
+    assert isinstance(Finder(known).open("--subject", [str(image)]), Picture)
+    (tmp_path / "labels" / "a.PNG").rename(tmp_path / "labels" / "a.jpg")
+    write(tmp_path, "b")
+    with pytest.raises(InputError, match=r"no label map .*but a\.jpg is there; read are \.png"):
+        Finder(known).open("--subject", [str(image)])
+
+
+def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+    image = write(tmp_path, "a")
+    known = checkpoint(LABEL_SETS["mannequins"].names)
+    other = image.rename(image.with_suffix(".tif"))
+    with pytest.raises(InputError, match=r"a\.tif: is no picture that is read, expected \.png, "):
+        Finder(known, data="mannequins").open("--subject", [str(other)])
+    os.mkfifo(image)
+    with pytest.raises(InputError, match=r"a\.png: is a pipe, expected a file"):
+        Finder(known).open("--subject", [str(image)])

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from scam.editing import fingerprint, load_style, read_style, save_style
-from scam.errors import InputError
+from scam.errors import InputError, printable
 from scam.models import ModelConfig, Scam
 from scam.models.latents import Latents
 
@@ -104,3 +105,13 @@ def test_what_cannot_be_saved(model: Scam, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"shape \(2, 7, 8\), expected \(1, 7, 8\)"):
         save_style(tmp_path / "a.safetensors", model, two, NAMES, "anna.jpg")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow fewer names")
+@pytest.mark.parametrize("name", ["mu\udcf1oz", "two\nlines", "%s {0}"])
+def test_any_name_of_a_style_and_its_picture(name: str, model: Scam, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.safetensors"
+    save_style(path, model, latents(), NAMES, f"{name}.jpg")
+    style = load_style(path, model)
+    assert style.name == name
+    assert style.source == printable(f"{name}.jpg")

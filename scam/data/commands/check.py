@@ -9,10 +9,9 @@ from pathlib import Path
 
 from scam import cli
 from scam.data.check import check_folder
-from scam.data.labels import LABEL_SETS
+from scam.data.labels import LABEL_SETS, NUM_VALUES
 from scam.data.parallel import default_workers
 from scam.data.report import report_text
-from scam.data.values import NUM_VALUES
 from scam.errors import InputError
 
 PROG = "python -m scam.data check"
@@ -36,6 +35,8 @@ def main(argv: Sequence[str]) -> None:
         labels=args.labels,
         label_set=args.label_set,
         ignore_label=ignore_label(args.ignore_label),
+        merge=args.merge,
+        holdout=None if args.holdout is None else positive("--holdout", args.holdout),
         workers=positive("--workers", args.workers),
     )
     if args.json:
@@ -82,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--ignore-label", type=int, metavar="N", help="label value that means: no label"
+    )
+    parser.add_argument(
+        "--merge", metavar="NAME", help="merge labels as training does: idesigner, body or a file"
+    )
+    parser.add_argument(
+        "--holdout", type=int, metavar="N", help="pictures held out where there is no val folder"
     )
     parser.add_argument("--all", action="store_true", help="list every bad file, not only 20")
     parser.add_argument("--json", action="store_true", help="everything as JSON on stdout")

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scam import cli
+from scam.console import say
+from scam.data.advice import advise_once
 from scam.data.commands.check import add_workers, ignore_label, positive
 from scam.data.labels import LABEL_SETS
 from scam.data.pairs import BadFile
-from scam.data.picture import advise_once
-from scam.data.prepare import Plan, ade20k, celebamask_hq, idesigner, palette
+from scam.data.prepare import Plan, ade20k, celebamask_hq, idesigner, indices, palette
 from scam.data.prepare.palette import PALETTE
 from scam.data.prepare.write import BadFilesError, Prepared, expect_new, write_plan
 from scam.data.report import splits_text
@@ -73,6 +74,46 @@ def _add_palette(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_indices(parser: argparse.ArgumentParser) -> None:
+    _add_labels(parser)
+    parser.add_argument(
+        "--divide",
+        type=int,
+        metavar="N",
+        help="ids are the values divided by N, such as 10 or 255",
+    )
+    parser.add_argument(
+        "--dense",
+        action="store_true",
+        help="the values that labels.txt in SRC names, or else those that are there, become ids "
+        "0, 1, 2, ... in their order",
+    )
+    parser.add_argument(
+        "--threshold", type=int, metavar="N", help="label 1 from value N on, label 0 below"
+    )
+    parser.add_argument(
+        "--ignore-label", type=int, metavar="N", help="value of SRC that means: no label"
+    )
+    parser.add_argument(
+        "--label-set",
+        metavar="NAME",
+        help=f"what the ids are called (default: labels.txt in SRC): {', '.join(LABEL_SETS)}",
+    )
+
+
+def _plan_indices(args: argparse.Namespace, src: Path, workers: int) -> Plan:
+    return indices.plan(
+        src,
+        args.labels,
+        divide=args.divide,
+        dense=args.dense,
+        threshold=args.threshold,
+        ignore_label=args.ignore_label,
+        names=args.label_set,
+        workers=workers,
+    )
+
+
 def _plan_palette(args: argparse.Namespace, src: Path, workers: int) -> Plan:
     return palette.plan(
         src,
@@ -108,11 +149,25 @@ KINDS = {
         _add_idesigner,
         lambda args, src, _: idesigner.plan(src, args.labels, ignore_label(args.ignore_label)),
     ),
+    "indices": _Kind(
+        "images/ and labels/ whose label pictures are greys that stand for ids (masks in black "
+        "and white, RGB with equal channels, 16 bits, tiff), made index maps that keep their ids"
+        f"{_BOTH}",
+        """\
+  python -m scam.data prepare indices grey ids
+      the same values, as png files with one channel
+  python -m scam.data prepare indices masks ids2 --divide 255
+      0 and 255 become 0 and 1; smoothed masks: --threshold 128
+  python -m scam.data prepare indices sparse ids3 --dense
+      0, 13, 234 become 0, 1, 2; labels.txt keeps their names and says what they were""",
+        _add_indices,
+        _plan_indices,
+    ),
     "palette": _Kind(
         f"images/ and labels/ whose label pictures are colours, made index maps{_BOTH}",
         """\
   python -m scam.data prepare palette painted indexed
-      the label with the most pixels becomes 0, and so on; indexed/palette.txt says which is which
+      labels are numbered as colours sort, #000000 first; indexed/palette.txt says which is which
   python -m scam.data prepare palette painted indexed2 --palette indexed/palette.txt --tolerance 60
       the same colours with names you gave them, in pictures saved as jpeg
   python -m scam.data prepare palette parsed indexed3 --palette voc --label-set lip20
@@ -155,12 +210,12 @@ def main(argv: Sequence[str]) -> None:
     except BadFilesError as error:
         if len(error.bad) > 1:
             lines, _ = _bad_lines(error.bad, "  ")  # the error itself advises
-            print("bad files:", *lines, sep="\n", file=sys.stderr)
+            say("bad files:", *lines, file=sys.stderr)
         raise
     if prepared.bad:
         lines, advice = _bad_lines(prepared.bad, "left out: ")
-        print(*lines, *advice, sep="\n", file=sys.stderr)
-    print("\n".join(_summary(kind, dst, prepared, args.size)))
+        say(*lines, *advice, file=sys.stderr)
+    say(*_summary(kind, dst, prepared, args.size))
 
 
 def _summary(kind: str, dst: Path, prepared: Prepared, size: Sequence[int] | None) -> list[str]:
@@ -170,13 +225,18 @@ def _summary(kind: str, dst: Path, prepared: Prepared, size: Sequence[int] | Non
     held = "" if "val" in prepared.splits else "; training holds its val pictures out of them"
     if held and "train" in prepared.splits:
         held = "; training holds its val pictures out of train"
-    colours = [f"colours and their labels: {dst / PALETTE}"] if kind == "palette" else []
+    tables = {
+        "palette": [
+            f"colours and their labels: {dst / PALETTE} (black first, then as colours sort)"
+        ],
+        "indices": [f"labels and what they were: {dst / 'labels.txt'}"],
+    }
     return [
         f"{dst}: {splits_text(prepared.splits)}{held}",
-        *colours,
+        *tables.get(kind, []),
         f"next: python -m scam.data check {folder}{flags}",
         f"      python -m scam.train --amp --fused-sca --data {folder}{flags} "
-        f"--preset {'tiny' if kind == 'palette' else kind}"
+        f"--preset {'tiny' if kind in tables else kind}"
         + (f" --size {size[0]} {size[1]}" if size else ""),
     ]
 

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of labels as people write them into files."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from scam.data.advice import prepare_command
+from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
+from scam.data.text import expect_name, read_lines
+from scam.errors import InputError
+
+# "3 left arm", "3<TAB>left arm", "3: left arm", "3,left arm", "3;left arm"
+_LINE = re.compile(r"([0-9]+)(?:[ ]*([\t,;:=])\s*|\s+)(\S.*)", re.DOTALL)
+_HEADER = re.compile(r"\W*(id|idx|index|label|value)\W+(name|label|class)\W*", re.IGNORECASE)
+_SHAPE = "expected 'id name'"
+
+
+def named_labels(
+    root: Path, labels: str, label_set: str | None, ignore_label: int | None
+) -> LabelSet | None:
+    """What the labels in ``root/<labels>`` are called, if a name or a file says so."""
+    if label_set is not None:
+        return find_label_set(label_set)
+    file = names_file(root, labels)
+    return None if file is None else read_label_names(file, ignore_label, labels)
+
+
+def names_file(root: Path, labels: str) -> Path | None:
+    """The file that names the labels in ``root/<labels>``: anything of that name counts."""
+    file = root / f"{labels}.txt"
+    if not os.path.lexists(file) and not os.path.isdir(root / "labels"):
+        file = root / "labels.txt"
+    return file if os.path.lexists(file) else None
+
+
+def read_label_names(
+    path: Path, ignore_label: int | None = None, labels: str = "labels"
+) -> LabelSet:
+    """Read lines ``id name`` (:func:`read_names`): the ids 0 .. n - 1, each once, in any order.
+
+    ``ignore_label`` may be named or not; above the other ids it is no label. labels: the folder
+    of the maps, for advice. InputError for gaps, and for what :func:`read_names` refuses.
+    """
+    found = read_names(path)
+    top = max((index for index in found if index != ignore_label), default=None)
+    if top is None:
+        raise InputError(f"{path}: names {ignore_label} alone, which is ignored; {_SHAPE}")
+    if ignore_label is not None:
+        if ignore_label > top:
+            found.pop(ignore_label, None)
+        else:
+            found.setdefault(ignore_label, f"label_{ignore_label}")
+    for index in range(len(found)):
+        if index not in found:
+            raise InputError(
+                f"{path}: id {index} is missing while {top} is there; expected 0, 1, 2, ...: "
+                f"name the others too, or number the ids anew and keep their names: "
+                f"{prepare_command('indices', path.parent, labels, '--dense')} "
+                "(--ignore-label N, here and there, if one of them means: no label)"
+            )
+    return LabelSet.of(path.stem, (found[index] for index in range(len(found))))
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """Names by id from lines ``id name``; a tab, a comma, a colon may stand between.
+
+    Blank lines, those that begin with ``#`` and a first line ``id,name`` are skipped. InputError
+    naming file and line for anything else: ids outside 0 .. 65535, an id or a name given twice.
+    """
+    lines: dict[int, tuple[int, str]] = {}
+    owner: dict[str, int] = {}
+    begun = False
+    for number, line in enumerate(read_lines(path), start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        header, begun = not begun and _HEADER.fullmatch(text), True
+        if header:
+            continue
+        where = f"{path}, line {number}"
+        index, name = _parse(where, text)
+        if index in lines:
+            first, other = lines[index]
+            raise InputError(
+                f"{where}: id {index} is given twice, for {name!r:.60} and for {other!r:.60} in "
+                f"line {first}; expected each id once"
+            )
+        if name in owner:
+            raise InputError(
+                f"{where}: names two labels {name!r:.60}, {index} and {owner[name]}; "
+                "expected different names"
+            )
+        lines[index], owner[name] = (number, name), index
+    if not lines:
+        raise InputError(f"{path}: holds no labels, expected lines 'id name'")
+    return {index: name for index, (_, name) in lines.items()}
+
+
+def _parse(where: str, text: str) -> tuple[int, str]:
+    match = _LINE.fullmatch(text)
+    if match is None:
+        raise InputError(f"{where}: found {text!r:.80}, {_SHAPE}")
+    digits, mark, name = match.groups()
+    if len(digits) > 6 or int(digits) >= NUM_VALUES:
+        raise InputError(f"{where}: id {digits:.40}, expected 0 .. {NUM_VALUES - 1}")
+    quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "\"'"
+    if quoted:
+        name = name[1:-1].strip()
+    elif mark in ("\t", ",", ";") and mark in name:
+        raise InputError(f"{where}: found {text!r:.80}, {_SHAPE} in two columns")
+    return int(digits), expect_name(where, name)
+
+
+def names_text(names: Mapping[int, str]) -> str:
+    """The lines that :func:`read_names` reads."""
+    return "".join(f"{index} {name}\n" for index, name in sorted(names.items()))
