@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from scam.console import open_descriptors
 from scam.version import __version__
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if sys.argv[:1] == ["-m"]:
     # Ctrl-C while torch is imported ends the command at once; `scam.cli.run` answers it later.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    open_descriptors()
 
 __all__ = ["Scam", "__version__", "data", "editing", "load", "models", "nn", "ops"]
 

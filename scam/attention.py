@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scam import cli
 from scam.checkpoint import Checkpoint, load_checkpoint
+from scam.console import say
 from scam.editing.naming import naming
 from scam.editing.sources import Finder
 from scam.editing.styles import Style
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
     model = checkpoint.model
     if args.list_layers:
-        print("\n".join(attention_layers(model)))
+        say(*attention_layers(model))
         return
     for flag, name, suffix in (("--out", args.out, ".png"), ("--npz", args.npz, ".npz")):
         if name is None:
@@ -76,10 +77,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"--only {name}: not in the label map of {picture.name}")
     maps = attention_maps(model, image, labels, layers)
     _draw(args.out, image, labels, maps, only, checkpoint)
-    print(f"sheet: {args.out}")
+    say(f"sheet: {args.out}")
     if args.npz is not None:
         _save(args.npz, maps, checkpoint)
-        print(f"numbers: {args.npz}")
+        say(f"numbers: {args.npz}")
 
 
 def _last_modulation(checkpoint: Checkpoint) -> str:

@@ -2,14 +2,14 @@
 """What every ``python -m scam.*`` command shares: its parser, and its way to say no."""
 
 import argparse
-import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from scam.errors import InputError, PeerExited, Stopped
+from scam.console import degrading
+from scam.errors import InputError, PeerExited, Stopped, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -29,33 +29,52 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with status 2 after one line."""
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see --help)\n")
 
 
 def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
-    """Call ``main`` and turn an :class:`InputError` into one line on stderr and status 2."""
-    warnings.formatwarning = lambda message, *_: f"{prog}: warning: {message}\n"
+    """Call ``main`` and turn an :class:`InputError` into one line on stderr and status 2.
+
+    It runs to its end whatever becomes of stdout and stderr; where something that it printed on
+    stdout was lost, the status says so.
+    """
+    warnings.formatwarning = lambda message, *_: f"{prog}: warning: {one_line(message)}\n"
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # which scam/__init__.py set
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    status: int | str | None
+    with degrading() as stdout:
+        try:
+            status = _call(main, prog)
+        except SystemExit as end:
+            status = end.code
+        stdout.flush()
+        if isinstance(stdout.lost, BrokenPipeError):  # `... | head` has read enough
+            status = status or 141
+        elif stdout.lost is not None:
+            reason = getattr(stdout.lost, "strerror", None) or stdout.lost
+            print(f"{prog}: error: stdout: cannot be written: {reason}", file=sys.stderr)
+            status = status or 2
+    sys.exit(status)
+
+
+def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
+    """The status to leave with."""
     try:
         main(None)
     except InputError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except Stopped as stopped:
-        print(f"{prog}: {stopped}", file=sys.stderr)
-        sys.exit(143)
+        print(f"{prog}: {one_line(stopped)}", file=sys.stderr)
+        return 143
     except PeerExited as peer:
         if peer.cause:
-            print(f"{prog}: error: {peer.cause}", file=sys.stderr)
-        sys.exit(peer.status)
-    except BrokenPipeError:
-        # `... | head` has read enough; without this Python complains once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+            print(f"{prog}: error: {one_line(peer.cause)}", file=sys.stderr)
+        return peer.status
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
-        sys.exit(130)
+        return 130
+    return 0
 
 
 def device(name: str | None) -> "torch.device":

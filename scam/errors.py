@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exceptions that mean "your input" or "you said stop", never "our bug"."""
 
+import math
+import re
+
+_LONGEST_WORD = 500
+_LONGEST_LINE = 4000
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
-    The message is one line that names the argument or file, the value found and what was
-    expected. Commands print it and leave with status 2; in Python it is an ordinary ValueError.
+    The message names the argument or file, the value found and what was expected; it is
+    :func:`one_line`, whatever these hold. Commands print it and leave with status 2; in Python it
+    is an ordinary ValueError.
     """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(one_line(message))
 
 
 class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for
@@ -30,3 +40,42 @@ class PeerExited(Exception):  # noqa: N818  # what went wrong did so in another 
         )
         self.status = status
         self.cause = cause
+
+
+def one_line(text: object) -> str:
+    """``text`` :func:`printable` and of moderate length: long words and lines lose their middle.
+
+    A second call changes nothing.
+    """
+    line = printable(text)
+    line = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda word: _cut(word[0], _LONGEST_WORD), line)
+    return _cut(line, _LONGEST_LINE)
+
+
+def printable(text: object) -> str:
+    """``str(text)`` as one line that any terminal shows as it is.
+
+    Line breaks, control characters, bidirectional overrides, halves of surrogate pairs and
+    whatever else does not print become backslash escapes.
+    """
+    line = shown(text)
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def shown(value: object) -> str:
+    """``str(value)``, or words for it where Python refuses: integers of over 4300 digits."""
+    try:
+        return str(value)
+    except ValueError:
+        if isinstance(value, int):
+            return f"a number of {int(value.bit_length() * math.log10(2)) + 1} digits or so"
+        return f"a {type(value).__name__} that cannot be written"
+
+
+def _cut(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    half = longest // 2 - 20
+    return f"{text[:half]} ... ({len(text) - 2 * half} characters) ... {text[-half:]}"

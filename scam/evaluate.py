@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scam import cli
+from scam.console import say
 from scam.data import LABEL_SETS
 from scam.evaluation import networks
 from scam.evaluation.measure import build_meters, measure
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if out is not None:
         expect_unused(out)
     expect_writable((out or base) / REPORT)
-    print(_heading(setup.facts))
+    say(*_heading(setup.facts))
     rows = measure(setup, *build_meters(setup))
     # Files at the end, the report first: who is interrupted leaves none.
     if out is None:
@@ -54,17 +55,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_pairs(out, setup.stems, setup.donors)
     write_sheet(out, setup.some(_SHEET_ROWS))
     print(render(rows))
-    print(f"sheet: {out / SHEET}\nreport: {out / REPORT}")
+    say(f"sheet: {out / SHEET}", f"report: {out / REPORT}")
 
 
-def _heading(facts: dict[str, Any]) -> str:
+def _heading(facts: dict[str, Any]) -> list[str]:
     height, width = facts["size"]
-    return (
-        f"{facts['checkpoint']}, weights {facts['weights']}\n"
+    return [
+        f"{facts['checkpoint']}, weights {facts['weights']}",
         f"{facts['pictures']} {facts['split']} pictures of {facts['data']['data']} "
         f"at {height}x{width}, seed {facts['seed']}; "
-        f"background: {', '.join(facts['background_labels'])}"
-    )
+        f"background: {', '.join(facts['background_labels'])}",
+    ]
 
 
 def _options(args: argparse.Namespace) -> EvaluationOptions:

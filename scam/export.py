@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scam import cli
+from scam.console import say
 from scam.errors import InputError
 from scam.files import expect_writable, folder_aside
 
@@ -48,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             torch.export.save(program, folder / f"{name}.pt2")
         description = json.dumps(model.description(), indent=2) + "\n"
         (folder / "config.json").write_text(description)
-    print(
+    say(
         f"{args.out}/encoder.pt2: image (B, 3, {height}, {width}), labels (B, {height}, {width}) "
-        f"int32 -> tokens (B, {model.config.num_tokens}, {model.config.token_dim}), present\n"
-        f"{args.out}/generator.pt2: labels, tokens -> image; B from 1 to {MOST_PICTURES}\n"
-        f"one picture through both differs from the model's by at most {apart:.1e}"
+        f"int32 -> tokens (B, {model.config.num_tokens}, {model.config.token_dim}), present",
+        f"{args.out}/generator.pt2: labels, tokens -> image; B from 1 to {MOST_PICTURES}",
+        f"one picture through both differs from the model's by at most {apart:.1e}",
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scam import cli
+from scam.console import say
 from scam.errors import InputError
 from scam.files import write_aside, write_json
 from scam.models import PRESETS, ModelConfig, preset
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out:
         path = Path(args.out) / "profile.json"
         write_json(path, {**facts, "variants": found})
-        print(f"profile: {path}")
+        say(f"profile: {path}")
 
 
 def _measure(

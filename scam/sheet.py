@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scam.data import colorize
 from scam.data.convert import to_uint8
+from scam.errors import one_line
 from scam.files import write_aside
 
 Pixels = npt.NDArray[np.uint8]
@@ -44,7 +45,8 @@ def save_sheet(
     shapes = {caption: tuple(column.shape) for caption, column in columns.items()}
     if not columns or any(0 in shape for shape in shapes.values()):
         raise ValueError(f"a sheet needs at least one picture, got shapes {shapes}")
-    cells = {caption: _pixels(caption, column) for caption, column in columns.items()}
+    cells = {one_line(caption): _pixels(caption, column) for caption, column in columns.items()}
+    rows = [one_line(text) for text in rows]
     if len({cell.shape for cell in cells.values()}) > 1:
         raise ValueError(f"the columns of a sheet must have one N, H and W, got shapes {shapes}")
     count, height, width, _ = next(iter(cells.values())).shape

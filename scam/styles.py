@@ -11,6 +11,7 @@ from PIL import Image
 
 from scam import cli
 from scam.checkpoint import Checkpoint, load_checkpoint
+from scam.console import say
 from scam.data.subset import evenly
 from scam.editing.latents import mean
 from scam.editing.naming import naming
@@ -99,17 +100,17 @@ def show(words: Sequence[str]) -> None:
     checkpoint, finder = _open(args, None)
     ours = fingerprint(checkpoint.model)
     paths = sorted(finder.library.glob(f"*{SUFFIX}"))
-    print(f"{finder.library}: {counted(len(paths), 'style')}, model {ours}")
+    say(f"{finder.library}: {counted(len(paths), 'style')}, model {ours}")
     for path in paths:
         try:
             style = read_style(path)
         except InputError as error:
-            print(f"  {path.stem}: {error}")
+            say(f"  {path.stem}: {error}")
             continue
         fits = "" if style.model == ours else f" (of another model, {style.model})"
         more = len(style.labels) - _MOST_NAMES
         names = style.labels[:_MOST_NAMES] + ([f"{more} more"] if more > 0 else [])
-        print(f"  {style.name}{fits}: {style.source}; {', '.join(names)}")
+        say(f"  {style.name}{fits}: {style.source}; {', '.join(names)}")
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"add": add, "mean": average, "list": show}
@@ -138,7 +139,7 @@ def _save(
 ) -> None:
     save_style(path, checkpoint.model, latents, checkpoint.label_names, source, shown)
     held = int(latents.present.sum())
-    print(f"{path}: {held} of {len(checkpoint.label_names)} labels, from {source}")
+    say(f"{path}: {held} of {len(checkpoint.label_names)} labels, from {source}")
 
 
 def _open(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scam import cli
+from scam.console import say
 from scam.data import PairDataset
-from scam.errors import InputError, PeerExited
+from scam.errors import InputError, PeerExited, printable
 from scam.lock import locked
 from scam.models import ModelConfig
 from scam.training.distributed import World, join
@@ -54,7 +55,7 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
                 folder.discard()
             raise
         if world.is_main:
-            print(f"sheet: {sheet}\ncheckpoint: {folder.newest()}")
+            say(f"sheet: {sheet}", f"checkpoint: {folder.newest()}")
 
 
 def _prepare(
@@ -106,7 +107,7 @@ def _heading(job: Job) -> str:
             "the labels have no names, so flips cannot exchange left and right ones: "
             "name them (--label-set, labels.txt) or give --no-flip"
         )
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _free_folder(base: Path) -> Path:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scam import cli
 from scam.checkpoint import load_checkpoint
+from scam.console import say
 from scam.editing import batch, fingerprint
 from scam.editing.donors import Donor, parse_donor
 from scam.editing.edit import Edited, Settings
@@ -92,12 +93,12 @@ def _edit_picture(
     edited = editor(background, subject, others)
     if args.sheet is not None:
         _save_sheet(args.sheet, editor, subject, background, others, edited)
-        print(f"sheet: {args.sheet}")
+        say(f"sheet: {args.sheet}")
     with write_aside(out) as file:
         Image.fromarray(edited.pixels).save(file, format=FORMATS[out.suffix.lower()])
     _print_notes(edited.notes)
     given = [*(args.subject or [])[:1], *args.donor]
-    print(f"{out}: {', '.join(given)} in {args.background[0]}, {_pose_words(args)}")
+    say(f"{out}: {', '.join(given)} in {args.background[0]}, {_pose_words(args)}")
 
 
 def _save_sheet(
@@ -154,12 +155,11 @@ def _edit_folder(
     _print_notes(notes)
     there = len(plan.names) - count
     were = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
-    print(f"{out}: {counted(count, 'picture')}{were}")
+    say(f"{out}: {counted(count, 'picture')}{were}")
 
 
 def _print_notes(notes: Sequence[str]) -> None:
-    for note in notes[:_MOST_NOTES]:
-        print(note)
+    say(*notes[:_MOST_NOTES])
     if len(notes) > _MOST_NOTES:
         print(f"... and {len(notes) - _MOST_NOTES} more lines like these")
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures with label maps: folders on disk, drawn mannequins, and batches of both."""
 
+import os
 from pathlib import Path
 
 from scam.data.check import FolderReport, check_folder
@@ -55,7 +56,7 @@ def open_source(
     InputError if ``data`` is neither, or if an argument means nothing for mannequins.
     """
     if str(data) != "mannequins":
-        if not Path(data).is_dir():
+        if not os.path.isdir(data):
             raise InputError(f"data is {str(data)!r}, expected 'mannequins' or a folder")
         return FolderPairs(
             data,

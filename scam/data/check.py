@@ -35,7 +35,7 @@ from scam.data.pairs import (
 from scam.data.parallel import spread
 from scam.data.picture import read_image, read_label_png
 from scam.data.values import LabelValues, count_values, without
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 
 
 @dataclass(frozen=True)
@@ -308,12 +308,12 @@ def _list(root: Path, labels: str) -> tuple[dict[str | None, list[Pair]], list[B
             if split is None:
                 raise
             images = folder / "images"
-            named = images if str(error).startswith(f"{images}: ") else folder / labels
+            named = images if str(error).startswith(one_line(f"{images}: ")) else folder / labels
             bad.append(BadFile.of(error, named))
             folders[split] = []
             continue
         folders[split] = listing.pairs
-        bad += listing.twice + listing.alone
+        bad += listing.bad
     return folders, bad
 
 
@@ -324,7 +324,7 @@ def _in_two_splits(splits: dict[str, list[Pair]], seen: dict[Pair, _Seen]) -> li
     for split in SPLITS:
         for pair in splits.get(split, []):
             # An unreadable photograph has no digest and is bad already.
-            digest = seen[pair].digest or str(pair.image).encode()
+            digest = seen[pair].digest or os.fsencode(pair.image)
             other, path = first.setdefault(digest, (split, pair.image))
             if other != split:
                 text = f"is in {split} and, as {path}, in {other}, expected in one of them"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of photographs and label maps as a :class:`~scam.data.source.PairSource`."""
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -100,7 +101,7 @@ class FolderPairs:
 
     def _scan(self, maps: list[Path], labels: str) -> int:
         """How many labels the maps have."""
-        pixels, where = _census(tuple((path, path.stat().st_mtime_ns) for path in maps))
+        pixels, where = _census(tuple((path, _modified(path)) for path in maps))
         pixels = without(pixels, self.ignore_label)
         if not pixels:
             raise InputError(f"{self.root}: {all_ignored(self.ignore_label)}")
@@ -123,7 +124,7 @@ def expect_arguments(
     holdout: int | None = None,
 ) -> None:
     """InputError unless there is such a folder and the numbers are in range."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise InputError(f"{root}: no such folder")
     for name, value, low, high in (
         ("ignore_label", ignore_label, 0, NUM_VALUES - 1),
@@ -187,6 +188,13 @@ def _choose(
         raise InputError(f"{root / split}: no such folder, though {split!r} is asked for")
     expect_pictures(root, splits, split)
     return splits[split]
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # the reader says why
+        return 0
 
 
 def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str) -> None:

@@ -2,17 +2,20 @@
 """Photographs and label maps that belong together, found by name and read side by side."""
 
 import hashlib
+import os
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image as PIL_Image
 
-from scam.data.picture import read_image
+from scam.data.picture import expect_file, read_image
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -36,21 +39,30 @@ class BadFile:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.text}"
+        return one_line(f"{self.file}: {self.text}")
 
     @classmethod
     def of(cls, error: InputError, file: Path) -> "BadFile":
         """What ``error`` says about ``file``, whose name need not be said twice."""
-        return cls(file, str(error).removeprefix(f"{file}: "))
+        return cls(file, str(error).removeprefix(one_line(f"{file}: ")))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of an image and a label folder: pairs, files alone, and stems met twice."""
+    """The files of an image and a label folder: pairs, and what cannot be paired.
+
+    alone: files without a partner, which training leaves out; unusable: entries that are no
+    files, stems met twice, and photographs that are their own label map.
+    """
 
     pairs: list[Pair]
     alone: list[BadFile]
-    twice: list[BadFile]
+    unusable: list[BadFile]
+
+    @property
+    def bad(self) -> list[BadFile]:
+        """Every problem."""
+        return self.unusable + self.alone
 
 
 def list_pairs(
@@ -58,59 +70,153 @@ def list_pairs(
 ) -> Listing:
     """Pair the files of two folders by stem, sorted by stem.
 
-    InputError if a folder is missing or holds no such files.
+    InputError if a folder is missing, cannot be read or holds no such files, or both are one.
     """
-    photos, photos_twice = _by_stem(images, IMAGE_SUFFIXES)
-    maps, maps_twice = _by_stem(labels, label_suffixes)
-    pairs = [Pair(stem, photos[stem], maps[stem]) for stem in sorted(photos.keys() & maps.keys())]
-    alone = [
-        BadFile(found[stem], f"has no partner {other / stem}{suffix}")
-        for found, partners, other, suffix in (
-            (photos, maps, labels, label_suffixes[0]),
-            (maps, photos, images, ".*"),
-        )
-        for stem in sorted(found.keys() - partners.keys())
+    photos = _Folder.read(images, IMAGE_SUFFIXES)
+    maps = _Folder.read(labels, label_suffixes)
+    if images.samefile(labels):
+        raise InputError(f"{labels}: is the folder of photographs, expected one of label maps")
+    both = sorted(photos.files.keys() & maps.files.keys())
+    same = {stem for stem in both if photos.identity[stem] == maps.identity[stem] is not None}
+    unusable = photos.unusable + maps.unusable
+    unusable += [
+        BadFile(maps.files[stem], f"is the same file as {photos.files[stem]}, expected its labels")
+        for stem in sorted(same)
     ]
-    return Listing(pairs, alone, photos_twice + maps_twice)
+    left_out = same | photos.broken | maps.broken
+    pairs = [Pair(s, photos.files[s], maps.files[s]) for s in both if s not in left_out]
+    alone = [
+        BadFile(mine.files[stem], other.missing(stem))
+        for mine, other in ((photos, maps), (maps, photos))
+        for stem in sorted(mine.files.keys() - other.files.keys() - mine.broken)
+    ]
+    return Listing(pairs, alone, unusable)
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> tuple[dict[str, Path], list[BadFile]]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder, expected one with {'/'.join(suffixes)} files")
-    found: dict[str, Path] = {}
-    twice = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in suffixes:
-            continue
-        first = found.setdefault(path.stem, path)
+@dataclass
+class _Folder:
+    """What a folder of pictures holds.
+
+    files: the first of each stem; broken: stems of those that are no files; identity: what two
+    names of one file have in common; others: names that are not read, by :func:`_alike`.
+    """
+
+    path: Path
+    suffixes: Sequence[str]
+    files: dict[str, Path] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    identity: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+    unusable: list[BadFile] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path, suffixes: Sequence[str]) -> "_Folder":
+        """List the folder, without a call per file where the system names their kinds."""
+        expected = f"expected one with {'/'.join(suffixes)} files"
+        folder = cls(path, suffixes)
+        try:
+            device = os.stat(path).st_dev
+            with os.scandir(path) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    folder._add(entry, device)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such folder, {expected}") from None
+        except NotADirectoryError:
+            raise InputError(f"{path}: is a file, expected a folder") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        if not folder.files:
+            there = sorted(set(Path(name).suffix for name in folder.others.values()))
+            but = f", but {'/'.join(there)} files" if there else ""
+            raise InputError(f"{path}: holds no {'/'.join(suffixes)} files{but:.200}")
+        return folder
+
+    def missing(self, stem: str, what: str = "partner") -> str:
+        """That no file has this stem, and what looks as if it were the one."""
+        suffix = self.suffixes[0] if len(self.suffixes) == 1 else ".*"
+        text = f"has no {what} {self.path / stem}{suffix}"
+        alike = _alike(stem)
+        if alike in self.others:
+            text += f", but {self.others[alike]} is there; read are {', '.join(self.suffixes)}"
+        elif alike in self._near:
+            text += (
+                f", but {self._near[alike]} is there; expected equal names, "
+                "also in case, spaces and Unicode form"
+            )
+        return text
+
+    @cached_property
+    def _near(self) -> dict[str, str]:
+        return {_alike(stem): file.name for stem, file in self.files.items()}
+
+    def _add(self, entry: "os.DirEntry[str]", device: int) -> None:
+        path = self.path / entry.name
+        if entry.name.startswith("."):
+            return
+        if path.suffix.lower() not in self.suffixes:
+            if path.suffix:
+                self.others.setdefault(_alike(path.stem), entry.name)
+            return
+        first = self.files.setdefault(path.stem, path)
         if first is not path:
             text = f"has the same stem as {first.name}, expected one file for each"
-            twice.append(BadFile(path, text))
-    if not found:
-        raise InputError(f"{folder}: holds no {'/'.join(suffixes)} files")
-    return found, twice
+            self.unusable.append(BadFile(path, text))
+            return
+        identity: tuple[int, int] | None = (device, entry.inode())
+        if not entry.is_file(follow_symlinks=False):
+            try:
+                expect_file(path)
+                status = os.stat(path)
+                identity = (status.st_dev, status.st_ino)
+            except InputError as error:
+                self.unusable.append(BadFile.of(error, path))
+                self.broken.add(path.stem)
+                identity = None
+        self.identity[path.stem] = identity
+
+
+def _alike(stem: str) -> str:
+    """What stems have in common that look the same, or nearly so."""
+    return unicodedata.normalize("NFKC", stem).casefold().strip()
+
+
+def find_label_map(image: Path, labels: Path) -> Path:
+    """The label map of one photograph in the folder ``labels``, as :func:`find_pairs` finds it.
+
+    InputError if there is none, or none that can be used.
+    """
+    if not os.path.isdir(labels):
+        raise InputError(f"{image}: has no label map {labels / image.stem}{LABEL_SUFFIXES[0]}")
+    maps = _Folder.read(labels, LABEL_SUFFIXES)
+    for problem in maps.unusable:
+        if problem.file.stem == image.stem:
+            raise InputError(str(problem))
+    if image.stem not in maps.files:
+        raise InputError(f"{image}: {maps.missing(image.stem, 'label map')}")
+    return maps.files[image.stem]
 
 
 def find_pairs(folder: Path, labels: str = "labels") -> list[Pair]:
     """Pair ``folder/images`` with ``folder/<labels>`` by stem, sorted by stem.
 
-    InputError if a folder is missing, a stem occurs twice, or no stem is in both. Files without
-    a partner are left out with one warning.
+    InputError if a folder is missing, an entry is no file, a stem occurs twice, or no stem is in
+    both. Files without a partner are left out with one warning.
     """
-    listing = list_pairs(folder / "images", folder / labels)
-    for problem in listing.twice:
+    images, maps = folder / "images", folder / labels
+    listing = list_pairs(images, maps)
+    for problem in listing.unusable:
         raise InputError(str(problem))
-    alone = [problem.file for problem in listing.alone]
     if not listing.pairs:
-        first = {path.parent.name: path for path in reversed(alone)}
+        first = {problem.file.parent: problem for problem in reversed(listing.alone)}
         raise InputError(
             f"{folder}: no image and label map have equal stems, for example "
-            f"'images/{first['images'].name}' and '{labels}/{first[labels].name}'"
+            f"'images/{first[images].file.name}' and '{labels}/{first[maps].file.name}' "
+            f"({first[images]})"
         )
-    if alone:
+    if listing.alone:
         warnings.warn(
-            f"{folder}: {len(alone)} files have no partner of equal stem and are left out, "
-            f"for example {alone[0].parent.name}/{alone[0].name}",
+            f"{folder}: {len(listing.alone)} files have no partner of equal stem and are left "
+            f"out, the first: {listing.alone[0]}",
             stacklevel=2,
         )
     return listing.pairs
@@ -146,10 +252,15 @@ def hold_out(stems: Iterable[str], count: int | None) -> set[str]:
 
     Adding files changes the choice only where a new stem takes an old one's place.
     """
-    ranked = sorted(stems, key=lambda stem: hashlib.sha256(stem.encode()).digest())
+    ranked = sorted(stems, key=lambda stem: _hash(stem))
     if count is None:
         count = max(1, min(60, len(ranked) // 10))
     return set(ranked[:count])
+
+
+def _hash(stem: str) -> bytes:
+    # Names that are no UTF-8 hold halves of surrogate pairs.
+    return hashlib.sha256(stem.encode("utf-8", "surrogatepass")).digest()
 
 
 def split_folders(root: Path) -> list[str | None]:
@@ -157,8 +268,8 @@ def split_folders(root: Path) -> list[str | None]:
 
     InputError if both are there: pictures beside the split folders would be read by nobody.
     """
-    splits = [split for split in SPLITS if (root / split).is_dir()]
-    if splits and (root / "images").is_dir():
+    splits = [split for split in SPLITS if os.path.isdir(root / split)]
+    if splits and os.path.isdir(root / "images"):
         raise InputError(
             f"{root / 'images'}: lies beside {', '.join(f'{split}/' for split in splits)}, "
             f"expected it in {splits[0]}/ or no such folders"

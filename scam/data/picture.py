@@ -1,55 +1,168 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading and writing single files: photographs, label maps, and colours for labels."""
 
-import struct
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
+from scam import env
 from scam.data.advice import no_index_map
+from scam.data.container import Container, DamagedError, kind_of, take_apart
 from scam.errors import InputError
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-_ORIENTATION = 0x0112
+# Pillow's decoders by name: Image.open would try forty more, some of which start programs.
+_DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {
+    "PNG": PngImageFile,
+    "JPEG": JpegImageFile,
+    "WEBP": WebPImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+}
+# No file of that many pixels is larger, unless it is made of something else.
+_BYTES_PER_PIXEL = 4
+_LEAST_BYTES = 1 << 26
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Pixels that are converted at once: what is made in between must not grow with the picture.
+_BLOCK = 1 << 22
 
 
-def _open(path: Path) -> tuple[Image.Image, bytes]:
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in the block is an InputError about the file: decoders of damaged
+    files raise almost anything.
+    """
     try:
-        data = path.read_bytes()
-        picture = Image.open(BytesIO(data))
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        text = " ".join((reason or str(error)).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be read ({text})") from None
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of what may be a picture.
+
+    InputError naming the file if it is missing, no regular file, no picture by its first bytes,
+    or larger than any picture that is read.
+    """
+    with _decoding(path):
+        expect_file(path)
+        with path.open("rb") as file:
+            start = file.read(32)
+            kind_of(start)
+            size, largest = os.fstat(file.fileno()).st_size, _BYTES_PER_PIXEL * env.max_pixels()
+            if size > max(largest, _LEAST_BYTES):
+                raise DamagedError(f"{size} bytes, {_limit()}")
+            return start + file.read()
+
+
+def expect_file(path: Path) -> None:
+    """InputError unless there is a regular file at ``path``, or a link to one."""
+    with _decoding(path):
+        try:
+            mode = os.stat(path).st_mode
+        except FileNotFoundError:
+            if not path.is_symlink():
+                raise
+            raise DamagedError(f"a link to {os.readlink(path)}, which is not there") from None
+    if not stat.S_ISREG(mode):
+        found = next((name for is_one, name in _NO_FILES if is_one(mode)), "no file")
+        raise InputError(f"{path}: is {found}, expected a file")
+
+
+_NO_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def _limit() -> str:
+    return (
+        f"expected {env.max_pixels()} pixels at most: scale it down, or set the environment "
+        "variable SCAM_MAX_PIXELS"
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Image.Image, Container]]:
+    """A decoded picture of at most :func:`scam.env.max_pixels`; see :func:`_decoding`."""
+    with _decoding(path):
+        file = take_apart(read_file(path))
+        limit = env.max_pixels()
+        if Image.MAX_IMAGE_PIXELS is not None and limit > 2 * Image.MAX_IMAGE_PIXELS:
+            Image.MAX_IMAGE_PIXELS = limit  # asked for: Pillow's decoders ask again
+        try:
+            picture = _DECODERS[file.kind](BytesIO(file.pixels))
+        except Image.DecompressionBombError:
+            raise InputError(f"{path}: has over {limit} pixels, {_limit()}") from None
+        width, height = picture.size
+        if width * height > limit:
+            raise InputError(f"{path}: has {width}x{height} = {width * height} pixels, {_limit()}")
         picture.load()
-    except _UNREADABLE as error:
-        # PIL's own words may show an object's address instead of the file.
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else error
-        raise InputError(f"{path}: cannot be read ({reason})") from None
-    return picture, data
+        yield picture, file
 
 
 def read_image(path: Path) -> tuple[Image.Image, int]:
     """Read a photograph as 8-bit RGB, upright, with the EXIF orientation (1 .. 8) it had.
 
     Grey, palette and CMYK pictures become RGB, 16 bits become 8, transparency lies on white.
-    InputError naming the file if it is missing, truncated or no picture.
+    Metadata that makes no sense is ignored. InputError naming the file if it is missing,
+    truncated, no picture, or has more pixels than :func:`scam.env.max_pixels`.
     """
-    picture, _ = _open(path)
-    orientation = picture.getexif().get(_ORIENTATION, 1)
-    try:
-        picture = ImageOps.exif_transpose(picture)
-    except _UNREADABLE as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-    if picture.mode.startswith("I"):
-        # PIL clips 16-bit grey to 255 instead of scaling it.
-        grey = np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8
-        picture = Image.fromarray(grey.astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture)
-    return picture.convert("RGB"), orientation
+    with _opened(path) as (picture, file):
+        if file.orientation in _UPRIGHT:
+            picture = picture.transpose(_UPRIGHT[file.orientation])
+        return _as_rgb(picture), file.orientation
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and not picture.has_transparency_data:
+        return picture
+    rgb = Image.new("RGB", picture.size)
+    for box in blocks(*picture.size):
+        part = picture.crop(box)
+        if part.mode.startswith("I"):
+            # PIL clips 16-bit grey to 255 instead of scaling it.
+            grey = np.asarray(part).clip(0, 65535) >> 8
+            part = Image.fromarray(grey.astype(np.uint8))
+        elif picture.has_transparency_data:
+            part = part.convert("RGBA")
+            part = Image.alpha_composite(Image.new("RGBA", part.size, "white"), part)
+        rgb.paste(part.convert("RGB"), box)
+    return rgb
+
+
+def blocks(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes (left, upper, right, lower) that cover a picture from above, of some rows each."""
+    rows = max(1, _BLOCK // width)
+    for top in range(0, height, rows):
+        yield 0, top, width, min(height, top + rows)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -57,12 +170,21 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
     InputError naming the file if it is missing, truncated, no picture, or partly transparent.
     """
-    picture, _ = _open(path)
-    if picture.has_transparency_data:
-        opacity = np.asarray(picture.convert("RGBA"))[..., 3]
-        if opacity.min(initial=255) < 255:
-            raise InputError(f"{path}: is partly transparent, expected a mask in black and white")
-    return np.asarray(picture.convert("L")) > 0
+    with _opened(path) as (picture, _):
+        mask = np.empty(picture.size[::-1], np.bool_)
+        for box in blocks(*picture.size):
+            part = picture.crop(box)
+            if part.has_transparency_data and _opacity(part) < 255:
+                raise InputError(
+                    f"{path}: is partly transparent, expected a mask in black and white"
+                )
+            mask[box[1] : box[3]] = np.asarray(part.convert("L")) > 0
+        return mask
+
+
+def _opacity(picture: Image.Image) -> int:
+    """Of the most transparent pixel, 0 .. 255."""
+    return int(np.asarray(picture.convert("RGBA").getchannel("A")).min(initial=255))
 
 
 def read_label_png(path: Path) -> NDArray[np.int32]:
@@ -70,15 +192,15 @@ def read_label_png(path: Path) -> NDArray[np.int32]:
 
     InputError naming the file if it is missing, truncated, or a colour picture.
     """
-    picture, data = _open(path)
-    if picture.format != "PNG" or picture.mode not in ("1", "L", "P", "I", "I;16"):
-        raise InputError(f"{path}: {no_index_map(picture, str(picture.format))}")
-    values = np.asarray(picture).astype(np.int32)
-    # PIL stretches grey of 2 and 4 bits over 0 .. 255; the header's byte 24 holds the depth.
-    depth = data[24]
-    if picture.mode == "L" and depth < 8:
-        values //= 255 // ((1 << depth) - 1)
-    return values
+    with _opened(path) as (picture, file):
+        if file.kind != "PNG" or picture.mode not in ("1", "L", "P", "I", "I;16"):
+            raise InputError(f"{path}: {no_index_map(picture, file.kind)}")
+        values = np.asarray(picture).astype(np.int32)
+        # PIL stretches grey of 2 and 4 bits over 0 .. 255; the header's byte 24 holds the depth.
+        depth = file.pixels[24]
+        if picture.mode == "L" and depth < 8:
+            values //= 255 // ((1 << depth) - 1)
+        return values
 
 
 def save_label_png(
@@ -91,18 +213,19 @@ def save_label_png(
     """
     if labels.ndim != 2:
         raise ValueError(f"labels have shape {labels.shape}, expected (H, W)")
-    values = labels.astype(np.int64)
-    unlabelled = values < 0
+    highest = int(labels.max(initial=0))
+    unlabelled = labels < 0
     if unlabelled.any():
         if ignore_label is None:
             raise ValueError("labels hold negative values: give the ignore_label to write")
-        if (values == ignore_label).any():
+        if (labels == ignore_label).any():
             raise ValueError(f"ignore_label {ignore_label} is also the id of a label")
-        values[unlabelled] = ignore_label
-    if values.size and not 0 <= values.min() <= values.max() <= 65535:
-        raise ValueError(f"labels run to {values.max()}, expected 0 .. 65535")
-    small = not values.size or values.max() <= 255
-    Image.fromarray(values.astype(np.uint8 if small else np.uint16)).save(path, format="PNG")
+        highest = max(highest, ignore_label)
+    if highest > 65535:
+        raise ValueError(f"labels run to {highest}, expected 0 .. 65535")
+    values = labels.astype(np.uint8 if highest <= 255 else np.uint16)
+    values[unlabelled] = ignore_label or 0
+    Image.fromarray(values).save(path, format="PNG")
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@
 from scam.data.advice import advise_once
 from scam.data.check import FolderReport, LabelCount
 from scam.data.labels import LABEL_SETS
+from scam.errors import printable
 from scam.words import counted
 
 _BAR = 30
@@ -28,7 +29,7 @@ def _head(report: FolderReport) -> list[str]:
     usable = sum(report.splits.values())
     of = "" if usable == report.pairs else f" usable of {report.pairs} pairs"
     held = " (val held out of train)" if report.held_out else ""
-    lines = [f"{report.root}: {splits_text(report.splits)}{of}{held}"]
+    lines = [printable(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
     if report.sizes:
         low, usual, high = (f"{h}x{w}" for h, w in report.sizes.values())
         if report.num_sizes == 1:
@@ -93,7 +94,9 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
     if not report.bad:
         return ["", "no bad file"]
     bad = report.bad_lines()
-    texts = (f"  {file}: {text}" for file, text in (bad if every_bad else bad[:_BAD_SHOWN]))
+    texts = (
+        printable(f"  {file}: {text}") for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
+    )
     shown, advice = advise_once(texts, report.root, report.folder)
     lines = ["", f"bad: {len(report.bad)}", *shown]
     if len(shown) < len(bad):

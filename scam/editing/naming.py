@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 
 
 @contextmanager
@@ -19,5 +19,5 @@ def naming(argument: str) -> Iterator[None]:
         text = str(error)
         if text.startswith("--"):
             raise
-        value = argument.partition(" ")[2]
+        value = one_line(argument.partition(" ")[2])
         raise InputError(f"{argument}: {text.removeprefix(f'{value}: ')}") from error

@@ -2,6 +2,7 @@
 """What a command line may call a picture: files, a name in a data set, a kept style, a folder."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from scam.checkpoint import Checkpoint, run_around
 from scam.data import FolderPairs, open_source
-from scam.data.pairs import IMAGE_SUFFIXES, find_pairs, read_pair
+from scam.data.pairs import IMAGE_SUFFIXES, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
 from scam.editing.naming import naming
 from scam.editing.pictures import Picture
@@ -83,7 +84,7 @@ class Finder:
         path = Path(word)
         if path.suffix == SUFFIX:
             return load_style(path, self.checkpoint.model)
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        if path.suffix.lower() in IMAGE_SUFFIXES and os.path.lexists(path):
             return self._read(path, self._map_of(path))
         if "," in word:
             image, _, labels = word.partition(",")
@@ -144,13 +145,13 @@ class Finder:
         beside = image.with_name(f"{image.stem}_labels.png")
         if beside.is_file():
             return beside
-        if image.parent.name == "images":
-            self._used.add("labels")
-            in_folder = image.parent.parent / self._label_folder / f"{image.stem}.png"
-            if in_folder.is_file():
-                return in_folder
-            beside = in_folder
-        raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS")
+        if image.parent.name != "images":
+            raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS")
+        self._used.add("labels")
+        try:
+            return find_label_map(image, image.parent.parent / self._label_folder)
+        except InputError as error:
+            raise InputError(f"{error}; expected IMAGE,LABELS") from error
 
     @cached_property
     def _run_options(self) -> dict[str, Any]:
@@ -187,6 +188,9 @@ class Finder:
             for index in range(len(source)):
                 if source.stem(index) == stem:
                     return _load(self.checkpoint, source, index)
+        if Path(stem).is_file():
+            kinds = ", ".join(IMAGE_SUFFIXES)
+            raise InputError(f"{stem}: is no picture that is read, expected {kinds}")
         example = self._sources[0].stem(0)
         raise InputError(
             f"{stem}: no such picture; expected a name like {example}, or IMAGE,LABELS"

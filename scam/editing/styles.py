@@ -15,7 +15,7 @@ from torch import Tensor
 from scam.data.picture import read_image
 from scam.editing.paste import Pixels
 from scam.editing.pictures import resized
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 from scam.files import write_aside
 from scam.models import Scam
 from scam.models.latents import Latents
@@ -103,7 +103,7 @@ def save_style(
         "label_names": json.dumps(list(label_names)),
         "latents_per_label": str(config.latents_per_label),
         "background_latents": str(config.background_latents),
-        "source": source,
+        "source": one_line(source),
         "scam": __version__,
     }
     if thumbnail is not None:

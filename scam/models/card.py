@@ -4,6 +4,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from scam.errors import one_line
+
 CARD = "README.md"
 """The name under which the Hub shows it."""
 _HEAD = """\
@@ -72,4 +74,4 @@ def _trained(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _words(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(value)

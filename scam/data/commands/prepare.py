@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scam import cli
+from scam.console import say
 from scam.data.advice import advise_once
 from scam.data.commands.check import add_workers, ignore_label, positive
 from scam.data.labels import LABEL_SETS
@@ -209,12 +210,12 @@ def main(argv: Sequence[str]) -> None:
     except BadFilesError as error:
         if len(error.bad) > 1:
             lines, _ = _bad_lines(error.bad, "  ")  # the error itself advises
-            print("bad files:", *lines, sep="\n", file=sys.stderr)
+            say("bad files:", *lines, file=sys.stderr)
         raise
     if prepared.bad:
         lines, advice = _bad_lines(prepared.bad, "left out: ")
-        print(*lines, *advice, sep="\n", file=sys.stderr)
-    print("\n".join(_summary(kind, dst, prepared, args.size)))
+        say(*lines, *advice, file=sys.stderr)
+    say(*_summary(kind, dst, prepared, args.size))
 
 
 def _summary(kind: str, dst: Path, prepared: Prepared, size: Sequence[int] | None) -> list[str]:

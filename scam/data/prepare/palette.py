@@ -5,15 +5,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from scam.data.advice import prepare_command
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.pairs import IMAGE_SUFFIXES, BadFile
 from scam.data.parallel import spread
-from scam.data.picture import read_image
+from scam.data.picture import blocks, read_image
 from scam.data.prepare.plan import Item, Plan, folder_items
 from scam.data.source import LabelMap
 from scam.data.text import expect_name, read_lines
@@ -122,25 +124,40 @@ class ColourMaps:
 
     def __call__(self, item: Item) -> LabelMap:
         """The labels, int32 (H, W). InputError for a colour outside the palette."""
-        packed = _read_packed(item.maps[0])
-        colours, where = np.unique(packed, return_inverse=True)
-        where = where.reshape(packed.shape)
-        place, distance = _nearest(colours, np.array(self.palette.colours))
-        strange = distance > self.tolerance
-        outside = strange[where]
-        share = float(outside.mean())
-        if share > (_MOST_BLENDS if self.tolerance else 0):
-            others = int(strange.sum()) - 1
-            also = f" and {counted(others, 'other colour')}" if others else ""
-            raise InputError(
-                f"{item.maps[0]}: holds #{colours[strange][0]:06x}{also} outside the palette "
-                f"({100 * share:.3g} % of the pixels), expected the palette's "
-                f"{counted(len(self.palette.colours), 'colour')} to within {self.tolerance} per "
-                "channel (--tolerance allows more)"
-            )
-        labels = np.array(self.palette.ids, np.int32)[place][where]
+        path = item.maps[0]
+        picture, _ = read_image(path)
+        width, height = picture.size
+        known, ids = np.array(self.palette.colours), np.array(self.palette.ids, np.int32)
+        labels = np.empty((height, width), np.int32)
+        outside = np.zeros((height, width), np.bool_)
+        most = (_MOST_BLENDS if self.tolerance else 0) * width * height
+        strange, count = np.zeros(0, np.uint32), 0
+        for box in blocks(width, height):
+            packed = _packed(picture.crop(box))
+            colours, where = np.unique(packed, return_inverse=True)
+            where = where.reshape(packed.shape)
+            place, distance = _nearest(colours, known)
+            far = distance > self.tolerance
+            labels[box[1] : box[3]] = ids[place][where]
+            outside[box[1] : box[3]] = far[where]
+            strange = np.union1d(strange, colours[far])
+            count += int(np.count_nonzero(outside[box[1] : box[3]]))
+            if count > most and box[3] < height:
+                self._refuse(path, strange, f"at least {100 * count / labels.size:.3g}")
+        if count > most:
+            self._refuse(path, strange, f"{100 * count / labels.size:.3g}")
         _grow(labels, outside)
         return labels
+
+    def _refuse(self, path: Path, strange: NDArray[np.uint32], percent: str) -> NoReturn:
+        others = len(strange) - 1
+        also = f" and {counted(others, 'other colour')}" if others else ""
+        raise InputError(
+            f"{path}: holds #{strange[0]:06x}{also} outside the palette "
+            f"({percent} % of the pixels), expected the palette's "
+            f"{counted(len(self.palette.colours), 'colour')} to within {self.tolerance} per "
+            "channel (--tolerance allows more)"
+        )
 
 
 def plan(
@@ -208,12 +225,12 @@ def find_palette(
         if isinstance(found, BadFile):
             problems.append(found)
             continue
-        colours, pixels = found
-        count[colours] += pixels
-        if len(colours) > most:
-            worst, most = item.maps[0], len(colours)
+        here, pixels = found
+        count[here] += pixels
+        if len(here) > most:
+            worst, most = item.maps[0], len(here)
     colours = np.flatnonzero(count)
-    left = colours[np.lexsort((colours, -count[colours]))]
+    left = colours[np.lexsort((colours, -count[colours]))].astype(np.uint32)
     chosen: list[int] = []
     while left.size and len(chosen) <= _MOST_FOUND:
         chosen.append(int(left[0]))
@@ -238,17 +255,29 @@ def _hex(colours: Sequence[int]) -> str:
     return ", ".join(f"#{colour:06x}" for colour in colours[:_SHOWN]) + more
 
 
-def _count(item: Item) -> tuple[NDArray[np.int64], NDArray[np.int64]] | BadFile:
+def _count(item: Item) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | BadFile:
+    """The colours of a label picture, ascending, and how many pixels each has."""
     try:
-        return np.unique(_read_packed(item.maps[0]), return_counts=True)
+        picture, _ = read_image(item.maps[0])
     except InputError as error:
         return BadFile.of(error, item.maps[0])
+    parts = [picture.crop(box) for box in blocks(*picture.size)]
+    if len(parts) == 1:
+        return np.unique(_packed(parts[0]), return_counts=True)
+    count = np.zeros(1 << 24, np.int64)
+    for part in parts:
+        colours, pixels = np.unique(_packed(part), return_counts=True)
+        count[colours] += pixels
+    found = np.flatnonzero(count)
+    return found.astype(np.uint32), count[found]
 
 
-def _read_packed(path: Path) -> NDArray[np.int64]:
-    """Colours (H, W) as 0xRRGGBB."""
-    channels = np.asarray(read_image(path)[0]).astype(np.int64)
-    return channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+def _packed(picture: Image.Image) -> NDArray[np.uint32]:
+    """Colours (H, W) of an RGB picture as 0xRRGGBB."""
+    # PIL keeps four bytes for a pixel itself; blue, green, red, 0 is 0x00RRGGBB, little-endian.
+    data = np.frombuffer(picture.tobytes("raw", "BGRX"), "<u4")
+    packed: NDArray[np.uint32] = data.reshape(picture.height, picture.width) & np.uint32(0xFFFFFF)
+    return packed
 
 
 def _grow(labels: LabelMap, unknown: NDArray[np.bool_]) -> None:
@@ -267,18 +296,21 @@ def _grow(labels: LabelMap, unknown: NDArray[np.bool_]) -> None:
             unknown[here] &= ~new
 
 
-def _distance(colours: NDArray[np.int64], colour: int) -> NDArray[np.int64]:
+def _distance(colours: NDArray[np.integer], colour: int) -> NDArray[np.int16]:
     """Largest difference of a channel."""
-    gaps = [np.abs((colours >> shift & 255) - (colour >> shift & 255)) for shift in (16, 8, 0)]
+    gaps = [
+        np.abs((colours >> shift & 255).astype(np.int16) - (colour >> shift & 255))
+        for shift in (16, 8, 0)
+    ]
     return np.maximum(np.maximum(gaps[0], gaps[1]), gaps[2])
 
 
 def _nearest(
-    colours: NDArray[np.int64], known: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    colours: NDArray[np.uint32], known: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
     """Index of the nearest known colour, the first of equals, and its distance."""
     place = np.zeros(colours.shape, np.int64)
-    distance = np.full(colours.shape, 256)
+    distance = np.full(colours.shape, 256, np.int16)
     for index, colour in enumerate(known):
         gap = _distance(colours, int(colour))
         closer = gap < distance

@@ -80,7 +80,7 @@ def add_listing(
 ) -> None:
     """Append what ``listing`` found."""
     items += [Item(split, pair.stem, pair.image, (pair.labels,)) for pair in listing.pairs]
-    problems += listing.twice + listing.alone
+    problems += listing.bad
 
 
 def expect_items(items: list[Item], problems: list[BadFile], root: Path) -> None:

@@ -17,7 +17,7 @@ from scam.data.picture import read_image, save_label_png
 from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
 from scam.data.source import LabelMap
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 from scam.files import folder_aside
 from scam.version import __version__
 from scam.words import counted
@@ -184,7 +184,7 @@ def _in_proportion(labels: LabelMap, box: tuple[int, int]) -> LabelMap:
 
 def _problem(error: InputError, item: Item) -> BadFile:
     for file in (item.image, *item.maps):
-        if str(error).startswith(f"{file}: "):
+        if str(error).startswith(one_line(f"{file}: ")):
             return BadFile.of(error, file)
     return BadFile(item.image, str(error))
 

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Output that ends no command: what stdout or stderr cannot take is lost, the work is not."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from scam.errors import printable
+
+_PLAIN = {"\N{UPWARDS ARROW}": "^", "\N{DOWNWARDS ARROW}": "v"}
+
+
+def say(*lines: object, file: TextIO | None = None) -> None:
+    """Print each of ``lines`` as one, whatever names it holds; to stdout, unless ``file`` is."""
+    for line in lines:
+        print(printable(line), file=file)
+
+
+def open_descriptors() -> None:
+    """Let nothing opened later become the 0, 1 or 2 that whoever started this process closed.
+
+    A library's messages would go into that file.
+    """
+    for standard in (0, 1, 2):
+        try:
+            os.fstat(standard)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+class Degrading:
+    """A text stream whose ``write`` and ``flush`` never raise.
+
+    Characters that its encoding lacks become escapes, and so do control characters unless it is
+    ``raw``, as progress bars need it. Once it is closed or full, all that follows is dropped.
+
+    lost: why something was dropped, None if nothing was.
+    """
+
+    def __init__(self, stream: TextIO | None, *, raw: bool = False) -> None:
+        self._stream, self._raw = stream, raw
+        self.lost: Exception | None = None
+
+    def write(self, text: str) -> int:
+        """Write what the stream takes of ``text``; returns its length, as if that were all."""
+        if self._stream is None:
+            self.lost = OSError("is closed")
+        if self._stream is not None and self.lost is None:
+            shown = text if self._raw else "\n".join(map(printable, text.split("\n")))
+            try:
+                self._stream.write(_encodable(shown, self._stream.encoding))
+            except (OSError, ValueError) as error:
+                self._lose(self._stream, error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits, as far as it can be."""
+        if self._stream is not None and self.lost is None:
+            try:
+                self._stream.flush()
+            except (OSError, ValueError) as error:
+                self._lose(self._stream, error)
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        try:
+            return self._stream is not None and self._stream.isatty()
+        except ValueError:  # closed
+            return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _lose(self, stream: TextIO, error: Exception) -> None:
+        self.lost = error
+        # What waits in buffers goes nowhere too: Python would complain about it while it exits.
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def degrading() -> Iterator[Degrading]:
+    """Make stdout and stderr :class:`Degrading` within the block; gives stdout."""
+    before = sys.stdout, sys.stderr
+    found = Degrading(sys.stdout)
+    sys.stdout, sys.stderr = found, Degrading(sys.stderr, raw=True)
+    try:
+        yield found
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    """``text``, with something plainer for every character that ``encoding`` lacks."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        if len(text) > 1:
+            return "".join(_encodable(character, encoding) for character in text)
+        return _PLAIN.get(text) or text.encode("ascii", "backslashreplace").decode()
+    return text
