@@ -201,7 +201,7 @@ def test_void_beside_ids_may_be_ignored_or_numbered(tmp_path: Path) -> None:
     assert re.match(
         r"255 is \d\d % of the pixels: if they have no label, give --ignore-label", advice
     )
-    with pytest.raises(InputError, match="expected labels 0 .. 18; ") as refused:
+    with pytest.raises(InputError, match=r"expected labels 0 \.\. 18; ") as refused:
         FolderPairs(root, split="train")
     assert str(refused.value).endswith(advice)
     main([*shlex.split(advice[advice.index("python") :])[3:], "--workers", "1"])
