@@ -2,6 +2,7 @@
 """What every ``python -m scam.*`` command shares: its parser, and its way to say no."""
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from scam import env
 from scam.console import degrading
 from scam.errors import InputError, PeerExited, Stopped, one_line
 
@@ -88,9 +90,16 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
 def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
     """The status to leave with."""
     try:
+        env.expect_valid()
         main(None)
     except InputError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        reason = one_line(f"{os.fsdecode(error.filename)}: {error.strerror}")
+        print(f"{prog}: error: {reason}", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"{prog}: {one_line(stopped)}", file=sys.stderr)
