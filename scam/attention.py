@@ -17,7 +17,7 @@ from scam.editing.naming import naming
 from scam.editing.sources import Finder
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import expect_writable, write_aside
+from scam.files import expect_outputs, write_aside
 from scam.models.attention_maps import AttentionMap, attention_layers, attention_maps
 from scam.sheet import save_sheet
 
@@ -46,13 +46,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.list_layers:
         say(*attention_layers(model))
         return
+    outputs = []
     for flag, name, suffix in (("--out", args.out, ".png"), ("--npz", args.npz, ".npz")):
         if name is None:
             continue
         if name.suffix.lower() != suffix:
             raise InputError(f"{flag} {name}: expected a {suffix} file")
-        with naming(f"{flag} {name}"):
-            expect_writable(name)
+        outputs.append((f"{flag} {name}", name))
+    expect_outputs(outputs, checkpoint.files, overwrite=args.overwrite)
     if args.out is None or args.picture is None:
         raise InputError("--picture, --out: expected both (or --list-layers)")
     with naming("--only"):
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if isinstance(picture, Style):
         raise InputError(f"--picture {args.picture[0]}: is a style, expected a picture")
     finder.expect_used()
+    expect_outputs(outputs, finder.inputs, overwrite=args.overwrite)
     image, labels = picture.tensors(model.config.size, model.token_labels.device)
     lacking = [label for label in only if not (labels == label).any()]
     if lacking:
@@ -175,6 +177,7 @@ def _parser() -> cli.Parser:
         help="one row each, or all (default: the encoder's first and the generator's last)",
     )  # fmt: skip
     parser.add_argument("--npz", type=Path, metavar="FILE", help="also the numbers, for NumPy")
+    parser.add_overwrite()
     parser.add_argument("--list-layers", action="store_true", help="print their names and leave")
     parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
     parser.add_argument("--labels", help="its folder of label maps (default: the model's own)")

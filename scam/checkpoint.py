@@ -24,6 +24,12 @@ class Checkpoint:
     label_names: tuple[str, ...]
     label_values: LabelValues
 
+    @property
+    def files(self) -> list[Path]:
+        """Where it lies: what its step folder holds, and the settings of the run around that."""
+        run = run_around(self.path)
+        return [*self.path.iterdir(), *([] if run is None else [run / CONFIG])]
+
     def label(self, word: str) -> int:
         """The number of a label given by name or number; InputError lists the names."""
         if word in self.label_names:

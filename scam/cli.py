@@ -2,12 +2,16 @@
 """What every ``python -m scam.*`` command shares: its parser, and its way to say no."""
 
 import argparse
+import os
+import re
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from os.path import expanduser
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from scam import env
 from scam.console import degrading
 from scam.errors import InputError, PeerExited, Stopped, one_line
 
@@ -27,9 +31,35 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, with ``~`` expanded where shells do not (``--out=~/a``), and no
+        empty argument: as a path it would mean the working folder, as a name nothing.
+        """
+        words = [expand_home(word) for word in (sys.argv[1:] if args is None else args)]
+        for before, word in zip(["", *words], words, strict=False):
+            flag, equals, value = word.partition("=")
+            if not word or (equals and not value and flag.startswith("--")):
+                name = flag or (before if before.startswith("--") else "")
+                raise InputError(f"{name} '': expected a value".strip())
+        return super().parse_known_args(words, namespace)
+
+    def add_overwrite(self, *more: str) -> None:
+        """The flag for :func:`scam.files.expect_outputs`, also called what ``more`` says."""
+        self.add_argument(
+            "--overwrite",
+            *more,
+            action="store_true",
+            help="replace files that are there already, never one that is read",
+        )
+
     def error(self, message: str) -> NoReturn:
         """Leave with status 2 after one line."""
         self.exit(2, f"{self.prog}: error: {one_line(message)} (see --help)\n")
+
+
+def expand_home(word: str) -> str:
+    """``word`` with the home folder for a ``~`` that begins a path: ``hair=~/anna.jpg`` too."""
+    return re.sub(r"(?:(?<=[=,])|^)~[^/=,:]*(?=/|$)", lambda tilde: expanduser(tilde[0]), word)
 
 
 def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
@@ -60,9 +90,16 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
 def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
     """The status to leave with."""
     try:
+        env.expect_valid()
         main(None)
     except InputError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        reason = one_line(f"{os.fsdecode(error.filename)}: {error.strerror}")
+        print(f"{prog}: error: {reason}", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"{prog}: {one_line(stopped)}", file=sys.stderr)

@@ -33,6 +33,12 @@ def check() -> bool:
     return _choice("SCAM_CHECK", ("0", "1"), "0") == "1"
 
 
+def expect_valid() -> None:
+    """InputError if a variable that commands obey has a value that it cannot have."""
+    check()
+    cpu_isa()
+
+
 @cache
 def cpu_isa() -> str:
     """The instruction set forced by ``SCAM_CPU_ISA``, or ``"auto"``."""

@@ -43,9 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     setup = open_setup(options)
     out: Path | None = args.out
     base = Path("evaluation") if setup.run is None else setup.run / "evaluation"
-    if out is not None:
-        expect_unused(out)
-    expect_writable((out or base) / REPORT)
+    if out is None:
+        expect_writable(base / REPORT)
+    else:
+        expect_unused(out, setup.inputs, overwrite=args.overwrite)
     say(*_heading(setup.facts))
     rows = measure(setup, *build_meters(setup))
     # Files at the end, the report first: who is interrupted leaves none.
@@ -69,14 +70,14 @@ def _heading(facts: dict[str, Any]) -> list[str]:
 
 
 def _options(args: argparse.Namespace) -> EvaluationOptions:
-    """What was typed; ``--out`` is the command's own."""
-    given = {name: value for name, value in vars(args).items() if name != "out"}
+    """What was typed; ``--out`` and ``--overwrite`` are the command's own."""
+    given = {name: value for name, value in vars(args).items() if name not in ("out", "overwrite")}
     given["metrics"] = tuple(name.strip() for name in args.metrics.split(","))
     given["background_labels"] = tuple(args.background_labels)
     return EvaluationOptions(**given)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> cli.Parser:
     listed = "\n".join(f"  {name:<9} {what}" for name, what in METRICS.items())
     parser = cli.Parser(PROG, "Measure a trained model.", f"{EXAMPLES}\n\nmetrics:\n{listed}")
     parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="folder for report.json, pairs.json and sheet.png"
         " (default: a new one in the run's folder evaluation/)",
     )  # fmt: skip
+    parser.add_overwrite()
     parser.add_argument("--seed", type=int, default=0, help="of pairs and edits (default: 0)")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="an earlier pairs.json")
     parser.add_argument("--batch-size", type=int, default=8, help="default: 8")

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from scam import cli
 from scam.console import say
 from scam.errors import InputError
-from scam.files import expect_writable, folder_aside
+from scam.files import expect_outputs, files_aside
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -24,27 +25,31 @@ EXAMPLES = """\
   python -m scam.export runs/mannequins --no-fused-sca --out exported
       slower programs that need nothing but PyTorch"""
 
+FILES = ("encoder.pt2", "generator.pt2", "config.json")
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Load, export both networks, compare them with the model, write the folder."""
     args = _parser().parse_args(argv)
     out = Path(args.out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise InputError(f"--out {out} exists: expected a new or empty folder")
-    if not out.exists():
-        expect_writable(out)
+    outputs = [(f"--out {out}", out / name) for name in FILES]
+    if os.path.isdir(out) and os.listdir(out) and not args.overwrite:
+        raise InputError(f"--out {out} exists: expected a new or empty folder, or --overwrite")
+    expect_outputs(outputs, overwrite=args.overwrite)
     import torch
 
     from scam.checkpoint import load_checkpoint
     from scam.models.export import MOST_PICTURES, export_encoder, export_generator
 
     device = cli.device(args.device)
-    model = load_checkpoint(args.checkpoint, device=device, fused=args.fused_sca).model
+    checkpoint = load_checkpoint(args.checkpoint, device=device, fused=args.fused_sca)
+    expect_outputs(outputs, checkpoint.files, overwrite=args.overwrite)
+    model = checkpoint.model
     programs = {"encoder": export_encoder(model), "generator": export_generator(model)}
     height, width = model.config.size
     with torch.no_grad():
         apart = _difference(model, programs)
-    with folder_aside(out) as folder:
+    with files_aside(out, FILES) as folder:
         for name, program in programs.items():
             torch.export.save(program, folder / f"{name}.pt2")
         description = json.dumps(model.description(), indent=2) + "\n"
@@ -77,7 +82,8 @@ def _parser() -> cli.Parser:
         PROG, "Export encoder and generator of a trained model with torch.export.", EXAMPLES
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a run's OUT or a step folder")
-    parser.add_argument("--out", required=True, metavar="DIR", help="must not exist or be empty")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write them into")
+    parser.add_overwrite()
     parser.add_argument("--device", help="where the programs will run; default: a GPU if any")
     parser.add_argument(
         "--fused-sca",

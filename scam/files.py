@@ -12,13 +12,15 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 
+_LONGEST_NAME = 255  # bytes, of all common file systems
 _ASIDE = re.compile(r"\.(?P<name>.+?)(\.(?P<process>\d+))?\.(partial|old)")
 
 
@@ -34,8 +36,7 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     partial = _aside(path, "partial")
-    with _naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _naming(path), _parents(path):
         try:
             with partial.open("wb") as file:
                 yield file
@@ -93,12 +94,54 @@ def expect_writable(path: str | os.PathLike[str]) -> None:
     Changes nothing, and cannot foresee everything, such as a disk that fills up.
     """
     path = Path(path)
-    reason = _obstacle(path) or ("is a folder, expected a file" if path.is_dir() else None)
-    above = next((folder for folder in path.parents if folder.is_dir()), Path())
+    reason = _obstacle(path) or _no_place(path)
+    above = next((folder for folder in path.parents if os.path.isdir(folder)), Path())
     if reason is None and not os.access(above, os.W_OK | os.X_OK):
         reason = f"{above}: Permission denied"
     if reason is not None:
         raise InputError(f"{path}: cannot be written: {reason}")
+
+
+def expect_outputs(
+    outputs: Iterable[tuple[str, Path]],
+    inputs: Iterable[Path] = (),
+    *,
+    overwrite: bool = False,
+) -> None:
+    """InputError unless writing ``outputs`` loses nothing of the user's: asked before long work.
+
+    None of them, by whatever link or spelling, may be one of the files ``inputs`` or lie in a
+    folder among these, and no two may be one file. Files that are there already are replaced
+    with ``overwrite`` only. outputs: the argument that errors name, and the file.
+    """
+    inputs = list(inputs)
+    taken: dict[object, str] = {}
+    for argument, path in outputs:
+        there = _identity(path)
+        same = {there or _place(path), _place(path)}
+        other = next((taken[key] for key in same if key in taken), None)
+        reason = None if other is None else f"is also {other}"
+        if _real(path) in map(_real, inputs) or (there and there in map(_identity, inputs)):
+            reason = "is one of the files to read"
+        elif os.path.lexists(path) and not overwrite:
+            reason = "is there already; expected another, or --overwrite"
+        what = argument if argument.endswith(f" {path}") else f"{argument}: {path}"
+        if reason is not None:
+            raise InputError(f"{what}: {reason}")
+        expect_outside(what, path, inputs)
+        try:
+            expect_writable(path)
+        except InputError as error:
+            raise InputError(f"{what}: {str(error).removeprefix(one_line(f'{path}: '))}") from None
+        taken |= dict.fromkeys(same, argument.partition(" ")[0])
+
+
+def expect_outside(argument: str, path: Path, inputs: Iterable[Path]) -> None:
+    """InputError if ``path`` lies in one of ``inputs`` that is a folder of pictures to read."""
+    folders = {_identity(read): read for read in inputs if os.path.isdir(read)}
+    for above in Path(_real(path)).parents:
+        if (inside := folders.get(_identity(above))) is not None:
+            raise InputError(f"{argument}: is in {inside}, which is read; expected it elsewhere")
 
 
 def free_folder(base: Path) -> Path:
@@ -214,9 +257,32 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         file.write(json.dumps(value, indent=2).encode() + b"\n")
 
 
+@contextmanager
+def _parents(path: Path) -> Iterator[None]:
+    """Make the missing folders above ``path``; if the block raises they go again."""
+    missing = [folder for folder in path.parents if not os.path.lexists(folder)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        remove_empty(missing)
+        raise
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of ``folders``, the inner ones first, that hold nothing."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
 def _aside(path: Path, kind: str) -> Path:
     """Where this process keeps ``path`` meanwhile: no two write the same file."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+    name = f".{path.name}.{os.getpid()}.{kind}"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        short = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+        name = f".{short}.{os.getpid()}.{kind}"
+    return path.with_name(name)
 
 
 @contextmanager
@@ -227,12 +293,13 @@ def _filled_aside(path: Path) -> Iterator[Path]:
         if name == path.name:
             _discard(stale)
     _discard(partial)  # of an earlier process with our number
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with _parents(partial):
+        partial.mkdir()
+        try:
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def _put_in_place(partial: Path, path: Path) -> None:
@@ -274,6 +341,8 @@ def _naming(path: Path, verb: str = "write") -> Iterator[None]:
     except Exception as error:
         cause = _disk_error(error)
         if cause is None:
+            if isinstance(error, ValueError) and "\0" in str(path):
+                raise InputError(f"cannot {verb} {path}: holds a NUL character") from error
             raise
         reason = cause.strerror or cause
         if isinstance(cause, FileExistsError | NotADirectoryError):
@@ -281,11 +350,46 @@ def _naming(path: Path, verb: str = "write") -> Iterator[None]:
         raise InputError(f"cannot {verb} {path}: {reason}") from error
 
 
+def _real(path: Path) -> str:
+    with contextlib.suppress(ValueError):  # a NUL character
+        return os.path.realpath(path)
+    return str(path)
+
+
+def _place(path: Path) -> str:
+    """Equal for paths that lead to one place, were the disk blind to case as many are."""
+    return unicodedata.normalize("NFC", _real(path)).casefold()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Equal for all names of one file or folder; None if there is nothing."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _no_place(path: Path) -> str | None:
+    """Why the name ``path`` itself takes no file, in words."""
+    if "\0" in str(path):
+        return "holds a NUL character"
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        return (
+            f"its name has {len(os.fsencode(path.name))} bytes, expected {_LONGEST_NAME} at most"
+        )
+    if os.path.isdir(path):
+        return "is a folder, expected a file"
+    if os.path.exists(path) and not os.path.isfile(path):
+        return "is a device or pipe, expected a file"
+    return None
+
+
 def _obstacle(path: Path) -> str | None:
     """Which of the folders above ``path`` is none, in words."""
     for above in path.parents:
         if os.path.exists(above):
-            return None if above.is_dir() else f"{above} is a file, expected a folder"
+            return None if os.path.isdir(above) else f"{above} is a file, expected a folder"
     return None
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One process at a time may write a folder."""
 
-import contextlib
 import os
 import socket
 import sys
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scam.errors import InputError
+from scam.files import remove_empty
 
 if sys.platform != "win32":  # which has no such thing
     import fcntl
@@ -22,14 +22,14 @@ _NAME = ".lock"
 def locked(out: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other processes from locking the run folder ``out`` within the block.
 
-    The folder is made if missing, and goes again if it is still empty at the end. Whatever kills
+    Missing folders are made, and go again if they are still empty at the end. Whatever kills
     this process, the lock goes with it. Where the file system has no locks a warning says so.
 
     Raises:
         InputError: another process holds the lock; ``out`` is a file, or not writable.
     """
     out = Path(out)
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise InputError(f"--out {out} is a file, expected a folder")
     with locked_by(out / _NAME, f"--out {out}", "training there", ", or give another --out"):
         yield
@@ -39,23 +39,23 @@ def locked(out: str | os.PathLike[str]) -> Iterator[None]:
 def locked_by(file: Path, what: str, doing: str, instead: str = "") -> Iterator[None]:
     """Keep other processes from locking ``file``, which is there only within the block.
 
-    Its folder is made if missing, and goes again if it is still empty at the end. Errors call
-    the place ``what``, and say what its holder is ``doing`` and what else to do ``instead``.
+    Missing folders are made, and go again if they are still empty at the end. Errors call the
+    place ``what``, and say what its holder is ``doing`` and what else to do ``instead``.
 
     Raises:
         InputError: another process holds the lock; the place is not writable.
     """
-    made = not file.parent.exists()
-    descriptor = _acquire(file, what, f"{doing}; wait for its end{instead}")
+    made = [folder for folder in file.parents if not os.path.lexists(folder)]
     try:
-        yield
+        descriptor = _acquire(file, what, f"{doing}; wait for its end{instead}")
+        try:
+            yield
+        finally:
+            # The name goes first: whoever opened it before finds that it leads elsewhere by now.
+            file.unlink(missing_ok=True)
+            os.close(descriptor)
     finally:
-        # The name goes first: whoever opened it before finds that it leads elsewhere by now.
-        file.unlink(missing_ok=True)
-        os.close(descriptor)
-        if made:
-            with contextlib.suppress(OSError):
-                file.parent.rmdir()
+        remove_empty(made)
 
 
 def is_lock(name: str) -> bool:
@@ -70,8 +70,11 @@ def _acquire(file: Path, what: str, doing: str) -> int:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise InputError(f"cannot write {what}: {error.strerror}") from error
+        except ValueError as error:
+            raise InputError(f"cannot write {what}: holds a NUL character") from error
         try:
             _lock(descriptor, what, doing)
+            _expect_ours(descriptor, file)
             named = os.path.exists(file) and os.path.samestat(os.stat(file), os.fstat(descriptor))
         except BaseException:
             os.close(descriptor)
@@ -81,6 +84,14 @@ def _acquire(file: Path, what: str, doing: str) -> int:
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
             return descriptor
         os.close(descriptor)  # its holder has just taken the name away
+
+
+def _expect_ours(descriptor: int, file: Path) -> None:
+    """InputError for a file that merely has a lock's name: taking it would empty it."""
+    begins = os.read(descriptor, 8)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    if begins not in (b"", b"process "):
+        raise InputError(f"{file}: is no lock of ours, expected no such file")
 
 
 def _lock(descriptor: int, what: str, doing: str) -> None:

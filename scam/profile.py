@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scam import cli
 from scam.console import say
 from scam.errors import InputError
-from scam.files import write_aside, write_json
+from scam.files import expect_outputs, write_aside, write_json
 from scam.models import PRESETS, ModelConfig, preset
 from scam.profiling import table
 from scam.progress import progress
@@ -32,6 +32,8 @@ EXAMPLES = """\
   python -m scam.profile --preset ade20k --batch-size 8 --device cuda --amp --out profile
       writes profile/profile.json and one Chrome trace per variant (open in ui.perfetto.dev)"""
 
+REPORT = "profile.json"
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure each variant, print one table, write JSON and traces if asked to."""
@@ -41,18 +43,21 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(
                 f"--{name.replace('_', '-')} {getattr(args, name)}: expected >= {least}"
             )
+    variants = {"fused": ["fused"], "dense": ["dense"], "both": ["fused", "dense"]}[args.variants]
+    out: Path | None = args.out
+    if out is not None:
+        files = [out / REPORT, *(out / _trace(name) for name in variants)]
+        expect_outputs([(f"--out {out}", file) for file in files], overwrite=args.overwrite)
     device = cli.device(args.device)
     changes: dict[str, Any] = {"fidelity": args.fidelity}
     if args.size:
         changes["size"] = tuple(args.size)
     config = preset(args.preset, **changes)
-    variants = {"fused": [True], "dense": [False], "both": [True, False]}[args.variants]
     found = {}
     with progress("profiling", len(variants) * (args.steps + 3), unit="steps") as bar:
-        for fused in variants:
-            name = "fused" if fused else "dense"
-            trace = Path(args.out) / f"trace_{name}.json" if args.out else None
-            found[name] = _measure(config, device, fused, args, trace, bar)
+        for name in variants:
+            trace = None if out is None else out / _trace(name)
+            found[name] = _measure(config, device, name == "fused", args, trace, bar)
     facts = {
         "preset": args.preset,
         "model": config.as_dict(),
@@ -62,10 +67,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     print(table.header(facts))
     print(table.render(found))
-    if args.out:
-        path = Path(args.out) / "profile.json"
-        write_json(path, {**facts, "variants": found})
-        say(f"profile: {path}")
+    if out is not None:
+        write_json(out / REPORT, {**facts, "variants": found})
+        say(f"profile: {out / REPORT}")
+
+
+def _trace(variant: str) -> str:
+    return f"trace_{variant}.json"
 
 
 def _measure(
@@ -166,7 +174,10 @@ def _parser() -> cli.Parser:
     parser.add_argument("--steps", type=int, default=3, metavar="N", help="timed steps, default 3")
     parser.add_argument("--depth", type=int, default=3, metavar="N", help="of the tree, default 3")
     parser.add_argument("--amp", action="store_true", help="16-bit floats, as in scam.train")
-    parser.add_argument("--out", metavar="DIR", help="folder for profile.json and Chrome traces")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for profile.json and Chrome traces"
+    )
+    parser.add_overwrite()
     return parser
 
 

@@ -14,13 +14,12 @@ from scam.checkpoint import Checkpoint, load_checkpoint
 from scam.console import say
 from scam.data.subset import evenly
 from scam.editing.latents import mean
-from scam.editing.naming import naming
 from scam.editing.paste import Pixels
 from scam.editing.pictures import Picture, label_tensor, resized, to_pixels
 from scam.editing.sources import Finder, Folder, encode
 from scam.editing.styles import SUFFIX, Style, fingerprint, read_style, save_style
 from scam.errors import InputError
-from scam.files import expect_writable, sweep
+from scam.files import expect_outputs, sweep
 from scam.models.latents import Latents
 from scam.progress import progress
 from scam.words import counted
@@ -34,7 +33,7 @@ EXAMPLES = """\
   python -m scam.styles list runs/mannequins
       what is kept, and whether these weights can still use it
   python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
-      --donor hair=lib:anna --out mixed.png
+      --donor hair=lib:anna --out borrowed.png
       give it to somebody"""
 
 _MOST_NAMES = 20
@@ -156,11 +155,9 @@ def _free_path(args: argparse.Namespace, finder: Finder, name: str) -> Path:
             f"--name {found}: expected a file name without folder, colon or leading dot"
         )
     path: Path = finder.library / f"{name}{SUFFIX}"
+    outputs = [(f"--name {name}", file) for file in (path, path.with_suffix(".png"))]
+    expect_outputs(outputs, finder.inputs, overwrite=args.overwrite)
     sweep(finder.library)
-    if path.exists() and not args.replace:
-        raise InputError(f"--name {name}: {path} is there already; expected another or --replace")
-    with naming(f"--name {name}"):
-        expect_writable(path)
     return path
 
 
@@ -172,7 +169,7 @@ def _parser(command: str, what: str) -> cli.Parser:
     )
     if command != "list":
         parser.add_argument("--labels", help="name of the data's folder of label maps")
-        parser.add_argument("--replace", action="store_true", help="a style of that name")
+        parser.add_overwrite("--replace")
     parser.set_defaults(labels=None)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     return parser

@@ -23,7 +23,7 @@ from scam.editing.pictures import Picture, label_tensor, resized, to_image
 from scam.editing.sources import Finder, Folder, digest
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import expect_writable, write_aside
+from scam.files import write_aside
 from scam.sheet import save_sheet
 from scam.words import counted
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_flags(args)
     checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
     donors = [parse_donor(text, checkpoint) for text in args.donor]
-    check_paths(args, donors)
+    check_paths(args, donors, checkpoint.files)
     with naming("--background-labels"):
         scene = tuple(checkpoint.label(word) for word in args.background_labels)
     settings = Settings(
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     background = _open(finder, "--background", args.background)
     others = [_open_donor(finder, donor) for donor in donors]
     finder.expect_used()
+    check_paths(args, donors, finder.inputs)
     if isinstance(background, Style):
         raise InputError(f"--background {args.background[0]}: is a style, expected a picture")
     pose = args.pose if args.pose_labels is None else Path(args.pose_labels)
@@ -86,10 +87,6 @@ def _edit_picture(
         raise InputError(f"--out {out}: expected a {', '.join(FORMATS)} file")
     if args.pairs is not None:
         raise InputError(f"--pairs {args.pairs}: expected --background and another to be folders")
-    for flag, path in (("--out", out), ("--sheet", args.sheet)):
-        if path is not None:
-            with naming(f"{flag} {path}"):
-                expect_writable(path)
     edited = editor(background, subject, others)
     if args.sheet is not None:
         _save_sheet(args.sheet, editor, subject, background, others, edited)
@@ -138,6 +135,8 @@ def _edit_folder(
     out = Path(args.out)
     if out.suffix.lower() in FORMATS:
         raise InputError(f"--out {out}: expected a folder, since a folder of pictures is given")
+    if args.overwrite:
+        raise InputError("--overwrite: expected single pictures; a folder of results is resumed")
     if args.sheet is not None:
         raise InputError(f"--sheet {args.sheet}: expected single pictures, not a folder of them")
     given = others if subject is None else [subject, *others]
@@ -176,7 +175,7 @@ def _record(
 
     Pictures in folders are known by their names, whatever else was read by what it held.
     """
-    free = ("checkpoint", "out", "device", "sheet")
+    free = ("checkpoint", "out", "device", "sheet", "overwrite")
     record: dict[str, Any] = {"model": fingerprint(editor.checkpoint.model)}
     for name, value in vars(args).items():
         if name not in free:

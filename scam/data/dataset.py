@@ -2,6 +2,7 @@
 """From pairs to training batches that depend on a seed and a step, and on nothing else."""
 
 import itertools
+import multiprocessing
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
-from scam.data.parallel import usable_cpus
+from scam.data.parallel import end_with_owner, usable_cpus
 from scam.data.source import Image, LabelMap, PairSource
 from scam.errors import InputError
 
@@ -187,7 +188,7 @@ def _load_batches(
             num_workers=min(workers, usable_cpus()),  # more would only wait for each other
             pin_memory=pin,
             generator=torch.Generator(),
-            worker_init_fn=_obey_parent_only,
+            worker_init_fn=_obey_owner_only,
         )
     for batch in found:
         if isinstance(batch, InputError):
@@ -215,18 +216,20 @@ def _pinned(batch: Batch) -> Batch:
     return {"image": image, "labels": labels, "stem": batch["stem"]}
 
 
-def _obey_parent_only(worker: int) -> None:
-    """Let a worker end by its parent's SIGTERM, and by no other.
+def _obey_owner_only(worker: int) -> None:
+    """Let a worker end by the SIGTERM of the process it works for, or with it, and by no other.
 
     A cluster sends SIGTERM to every process of a job, and the main process, which saves before it
     leaves, needs its workers until then. Without sigwaitinfo (macOS) nothing changes.
     """
-    if hasattr(signal, "sigwaitinfo"):
+    end_with_owner()
+    owner = multiprocessing.parent_process()  # os.getppid() may be a fork server
+    if owner is not None and hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_await_parent, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_await_sigterm, args=(owner.pid,), daemon=True).start()
 
 
-def _await_parent(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+def _await_sigterm(owner: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != owner:
         pass
     os._exit(0)

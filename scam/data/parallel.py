@@ -81,14 +81,22 @@ def _start(function: Callable[[Any], Any]) -> None:
     # Ctrl-C reaches every process of a terminal; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_owner()
 
 
-def _end_with_parent() -> None:
-    """A parent killed by SIGKILL tells nobody; its workers would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
+def end_with_owner() -> None:
+    """Let this worker end when the process that asked for it does.
+
+    One killed by SIGKILL tells nobody; its workers would wait for work for ever. It need not be
+    the parent, which may be a fork server that lives on.
+    """
+    owner = multiprocessing.parent_process()
+    if owner is not None:
+        threading.Thread(target=_await_end, args=(owner.sentinel,), daemon=True).start()
+
+
+def _await_end(sentinel: int) -> None:
+    wait([sentinel])
     os._exit(1)
 
 

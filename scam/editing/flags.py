@@ -2,12 +2,14 @@
 """The flags of ``python -m scam.transfer``, and what of them can be checked before any file."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from scam.cli import Parser
 from scam.editing.donors import FORM, Donor
 from scam.errors import InputError
+from scam.files import expect_outputs, expect_outside
 
 EXAMPLES = """\
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
@@ -35,7 +37,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _MOST_STEPS = 256
 
 
-def transfer_parser(prog: str) -> argparse.ArgumentParser:
+def transfer_parser(prog: str) -> Parser:
     """See ``--help``."""
     parser = Parser(prog, "Paint the subject of one photograph into another.", EXAMPLES)
     parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
@@ -108,6 +110,7 @@ def transfer_parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--feather", type=int, help=f"pixels of edge (default: {FEATHER})")
     parser.add_argument("--sheet", metavar="FILE", help="also a sheet of all pictures and result")
+    parser.add_overwrite()
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     return parser
 
@@ -129,13 +132,20 @@ def check_flags(args: argparse.Namespace) -> None:
         )
 
 
-def check_paths(args: argparse.Namespace, donors: Sequence[Donor]) -> None:
-    """InputError if a result would be written over a picture that is read."""
+def check_paths(args: argparse.Namespace, donors: Sequence[Donor], inputs: Sequence[Path]) -> None:
+    """InputError if a result would replace what is there, or change what is read.
+
+    inputs: files and folders that are read beside those which the flags name.
+    """
     of_donors = [word for donor in donors for word in (donor.picture, *donor.picture.split(","))]
-    named = [args.pose_labels, *(args.subject or []), *args.background, *of_donors]
-    inputs = {Path(name).resolve() for name in named if name is not None}
-    for flag, name in (("--out", args.out), ("--sheet", args.sheet)):
-        if name is not None and Path(name).resolve() in inputs:
-            raise InputError(f"{flag} {name}: is one of the pictures to read")
-    if args.sheet is not None and Path(args.sheet).resolve() == Path(args.out).resolve():
-        raise InputError(f"--sheet {args.sheet}: is also --out")
+    named = [args.pose_labels, args.pairs, *(args.subject or []), *args.background, *of_donors]
+    files = [Path(name) for name in named if name is not None and not os.path.isdir(name)]
+    inputs = [*inputs, *files]
+    out, outputs = Path(args.out), []
+    if out.suffix.lower() in FORMATS:
+        outputs.append((f"--out {out}", out))
+    else:
+        expect_outside(f"--out {out}", out, inputs)
+    if args.sheet is not None:
+        outputs.append((f"--sheet {args.sheet}", Path(args.sheet)))
+    expect_outputs(outputs, inputs, overwrite=args.overwrite)

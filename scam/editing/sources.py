@@ -3,7 +3,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scam.checkpoint import Checkpoint, run_around
 from scam.data import FolderPairs, open_source
-from scam.data.pairs import IMAGE_SUFFIXES, find_label_map, find_pairs, read_pair
+from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
 from scam.editing.naming import naming
 from scam.editing.pictures import Picture
@@ -62,6 +62,7 @@ class Finder:
         self.checkpoint = checkpoint
         self._data, self._labels, self._library = data, labels, library
         self._used: set[str] = set()
+        self._read_from: list[Path] = []
 
     def open(self, flag: str, words: Sequence[str]) -> Picture | Style:
         """One picture or style; errors name ``flag``, or as it is a flag with its value.
@@ -79,10 +80,9 @@ class Finder:
         if len(words) == 2:
             return self._read(Path(words[0]), Path(words[1]))
         word = words[0]
-        if word.startswith(_STORED):
-            return load_style(self._stored(word), self.checkpoint.model)
-        path = Path(word)
+        path = self._stored(word) if word.startswith(_STORED) else Path(word)
         if path.suffix == SUFFIX:
+            self._read_from += [path, path.with_suffix(".png")]
             return load_style(path, self.checkpoint.model)
         if path.suffix.lower() in IMAGE_SUFFIXES and os.path.lexists(path):
             return self._read(path, self._map_of(path))
@@ -103,6 +103,7 @@ class Finder:
         self._used.add("labels")
         with naming(_argument(flag, words)):
             pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._label_folder)}
+        self._read_from += _folders(pairs.values())
 
         def load(stem: str) -> Picture:
             return self._read(pairs[stem].image, pairs[stem].labels)
@@ -120,6 +121,11 @@ class Finder:
                 f"{self.checkpoint.path}: its run folder is not around it, give --library"
             )
         return run / LIBRARY
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Whatever was read so far: the model's files, pictures, and folders full of them."""
+        return [*self.checkpoint.files, *self._read_from]
 
     def expect_used(self) -> None:
         """InputError if a data set was named and no picture by name."""
@@ -149,9 +155,11 @@ class Finder:
             raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS")
         self._used.add("labels")
         try:
-            return find_label_map(image, image.parent.parent / self._label_folder)
+            labels = find_label_map(image, image.parent.parent / self._label_folder)
         except InputError as error:
             raise InputError(f"{error}; expected IMAGE,LABELS") from error
+        self._read_from += [image.parent, labels.parent]
+        return labels
 
     @cached_property
     def _run_options(self) -> dict[str, Any]:
@@ -187,6 +195,8 @@ class Finder:
         for source in self._sources:
             for index in range(len(source)):
                 if source.stem(index) == stem:
+                    if isinstance(source, FolderPairs):
+                        self._read_from += _folders([source.pairs[index]])
                     return _load(self.checkpoint, source, index)
         if Path(stem).is_file():
             kinds = ", ".join(IMAGE_SUFFIXES)
@@ -197,6 +207,7 @@ class Finder:
         )
 
     def _read(self, image: Path, labels: Path) -> Picture:
+        self._read_from += [image, labels]
         return _read(self.checkpoint, image, labels)
 
 
@@ -222,6 +233,10 @@ def digest(content: Picture | Style | LabelMap) -> str:
         hashed.update(f"{array.dtype} {array.shape}".encode())
         hashed.update(array.tobytes())
     return hashed.hexdigest()[:16]
+
+
+def _folders(pairs: Iterable[Pair]) -> set[Path]:
+    return {file.parent for pair in pairs for file in (pair.image, pair.labels)}
 
 
 def _argument(flag: str, words: Sequence[str]) -> str:

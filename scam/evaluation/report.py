@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files an evaluation leaves: ``report.json``, ``pairs.json`` and ``sheet.png``."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,26 @@ import torch
 from scam.errors import InputError
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row
-from scam.files import write_json
+from scam.files import expect_outputs, write_json
 from scam.sheet import save_sheet
 
 REPORT, PAIRS, SHEET = "report.json", "pairs.json", "sheet.png"
 
 
-def expect_unused(out: Path) -> None:
-    """InputError if ``out`` holds a report already, or is a file."""
-    if out.exists() and not out.is_dir():
+def expect_unused(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """InputError if ``out`` is a file, or holds what would be written there, unless ``overwrite``.
+
+    inputs: files, and folders of pictures, that are read and not to be changed in any case.
+    """
+    if os.path.exists(out) and not os.path.isdir(out):
         raise InputError(f"--out {out} is a file, expected a folder")
-    if (out / REPORT).exists():
-        raise InputError(f"--out {out} holds a {REPORT} already: give another --out")
+    files = [out / name for name in (REPORT, PAIRS, SHEET)]
+    for file in files:
+        if os.path.lexists(file) and not overwrite:
+            raise InputError(
+                f"--out {out} holds a {file.name} already: give another --out, or --overwrite"
+            )
+    expect_outputs([(f"--out {out}", file) for file in files], inputs, overwrite=overwrite)
 
 
 def write_pairs(folder: Path, stems: Sequence[str], donors: Sequence[int]) -> None:

@@ -12,6 +12,7 @@ import torch
 from scam import cli
 from scam.checkpoint import Checkpoint, load_checkpoint, run_around
 from scam.data import PairDataset, PairSource, open_source
+from scam.data.pairs import SPLITS
 from scam.data.split import has_val
 from scam.data.subset import at_most, evenly
 from scam.editing.naming import naming
@@ -63,6 +64,18 @@ class EvaluationSetup:
     def some(self, count: int) -> Pictures:
         """At most ``count`` of the test pictures, spread evenly, with their donors."""
         return batch(self.painter, self.test, self.donors, evenly(len(self.test), count))
+
+    @property
+    def inputs(self) -> list[Path]:
+        """What is read: the model's files, folders of pictures and label maps, named files."""
+        data = self.facts["data"]
+        folders = [
+            Path(data["data"], split, name)
+            for split in ("", *SPLITS)
+            for name in ("images", data.get("labels", "labels"))
+        ]
+        files = [getattr(self.options, name) for name in ("pairs", *NETWORK_FLAGS)]
+        return [*self.checkpoint.files, *folders, *(x for x in files if isinstance(x, Path))]
 
     @property
     def run(self) -> Path | None:

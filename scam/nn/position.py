@@ -3,9 +3,13 @@
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
+
+# Whatever the defaults are when a code is first asked for: it is kept for others.
+_PLAIN: Any = {"dtype": torch.float32, "device": "cpu"}
 
 
 def position_code(
@@ -41,8 +45,8 @@ def _position_code(channels: int, height: int, width: int, released: bool, devic
         raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
     count = channels // 4
     if released:
-        x_frequencies = y_frequencies = 10000.0 ** (-2 * torch.arange(count) / (channels // 2))
-        x, y = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)
+        x_frequencies = y_frequencies = 10000.0 ** (-2 * _arange(count) / (channels // 2))
+        x, y = (torch.linspace(-1, 1, size, **_PLAIN) for size in (width, height))
     else:
         x, y = _centres(width), _centres(height)
         x_frequencies, y_frequencies = _frequencies(count, width), _frequencies(count, height)
@@ -56,10 +60,14 @@ def _position_code(channels: int, height: int, width: int, released: bool, devic
 
 def _centres(size: int) -> Tensor:
     """Pixel centres in [-1, 1]."""
-    return (torch.arange(size) + 0.5) * (2.0 / size) - 1.0
+    return (_arange(size) + 0.5) * (2.0 / size) - 1.0
 
 
 def _frequencies(count: int, size: int) -> Tensor:
     """Geometric from pi/2 (half a period across the map) to pi*size/4 (four pixels a period)."""
     top = max(math.pi * size / 4, math.pi / 2)
-    return torch.logspace(math.log10(math.pi / 2), math.log10(top), count)
+    return torch.logspace(math.log10(math.pi / 2), math.log10(top), count, **_PLAIN)
+
+
+def _arange(count: int) -> Tensor:
+    return torch.arange(count, **_PLAIN)

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import warnings
 from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from scam.ops.problem import MODULATION, Problem
 REFERENCE = "reference"
 ORDER: tuple[str, ...] = ("triton", "cuda", "cpu", REFERENCE)
 
-_forced: str | None = None
+_forced: ContextVar[str | None] = ContextVar("forced backend", default=None)
 _warned: set[str] = set()
 
 
@@ -83,7 +84,7 @@ def choose(problem: Problem, backend: str | None = None) -> str:
     Raises:
         ValueError: the forced backend is unknown or refuses.
     """
-    wanted = _forced if backend is None else backend
+    wanted = forced() if backend is None else backend
     facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty, problem.op)
     return _choose(wanted, *facts, problem.aligned, problem.width_limit, problem.capability)
 
@@ -128,18 +129,24 @@ def _warn_once(message: str) -> None:
         warnings.warn(message, RuntimeWarning, stacklevel=5)
 
 
+def forced() -> str | None:
+    """The backend of the innermost :func:`use_backend` around this, if there is one."""
+    return _forced.get()
+
+
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Force a backend for every call inside that does not name one itself. Process wide.
+    """Force a backend for every call inside that does not name one itself, in this thread alone.
+
+    Backward passes take the backend of their forward pass, whatever thread they run in.
 
     Raises:
         ValueError: the name is unknown.
     """
-    global _forced
     if name not in ORDER:
         raise ValueError(f"backend: expected one of {', '.join(ORDER)}, got {name!r}")
-    before, _forced = _forced, name
+    before = _forced.set(name)
     try:
         yield
     finally:
-        _forced = before
+        _forced.reset(before)

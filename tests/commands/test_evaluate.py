@@ -127,7 +127,7 @@ def test_python_measures_what_the_command_does(run: Path, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="--metrics 'mse': expected some of psnr,ssim"):
         EvaluationOptions(run, ("mse",))
     fields = {field.name for field in dataclasses.fields(EvaluationOptions)}
-    assert fields | {"out"} == set(vars(evaluate._parser().parse_args([str(run)])))
+    assert fields | {"out", "overwrite"} == set(vars(evaluate._parser().parse_args([str(run)])))
 
 
 def test_psnr_is_what_training_measures(run: Path, tmp_path: Path) -> None:

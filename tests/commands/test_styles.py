@@ -41,7 +41,7 @@ def test_a_style_gives_what_its_picture_gives(
     assert {path.name for path in library.iterdir()} == {"anna.safetensors", "anna.png"}
     assert pixels(library / "anna.png").shape == (32, 32, 3)
     out = tmp_path / "out.png"
-    common = [str(trained[1]), "--background", "p2", "--out", str(out)]
+    common = [str(trained[1]), "--background", "p2", "--overwrite", "--out", str(out)]
     results = []
     for donor in ("p1", "lib:anna", f"{library / 'anna.safetensors'}"):
         transfer.main([*common, "--library", str(library), "--donor", f"hair,face={donor}:0.5"])
@@ -124,7 +124,7 @@ def test_the_library_is_in_the_run_folder(trained: Trained, tmp_path: Path) -> N
             ["add", "--picture", "p1", "--name", "a:b"],
             "--name a:b: expected .* without folder, colon",
         ),
-        (["add", "--picture", "p1", "--name", ""], "--name '': expected a file name without"),
+        (["add", "--picture", "p1", "--name", ""], "--name '': expected a value"),
         (["add", "--picture", "p1", "--data", "nowhere"], "^--data nowhere: data is 'nowhere'"),
         (["mean", "--data", "nowhere"], "--data nowhere: expected a data folder, or mannequins"),
         (["mean", "--data", "mannequins", "--max-pictures", "0"], "--max-pictures 0: expected 1"),

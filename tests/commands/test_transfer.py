@@ -54,6 +54,7 @@ def test_the_pose_is_a_choice(trained: tuple[Path, Path], tmp_path: Path) -> Non
             *pose,
             "--absent",
             "mean",
+            "--overwrite",
             "--out",
             tmp_path / "o.png",
         )
@@ -113,18 +114,18 @@ def test_absent_labels(
     labels = read_label_png(data / "labels" / "p1.png")
     bald = tmp_path / "bald.png"
     save_label_png(bald, np.where(labels == 1, 1, 0))
-    subject = ["--subject", data / "images" / "p1.png", bald]
+    subject = ["--overwrite", "--subject", data / "images" / "p1.png", bald]
     results = {}
     for policy in ("background", "mean"):
         run(trained, *subject, "--background", "p2", "--absent", policy, "--out", out)
         results[policy] = out.read_bytes()
         then = "the mean" if policy == "mean" else "the background picture's"
-        note = f"--subject {subject[1]}: no face in its picture, {then} is taken"
+        note = f"--subject {subject[2]}: no face in its picture, {then} is taken"
         assert note in capsys.readouterr().out
     assert results["background"] != results["mean"]
     with pytest.raises(InputError, match="the subject's picture lacks label 2, 3") as caught:
         run(trained, *subject, "--background", "p2", "--absent", "error", "--out", out)
-    assert str(caught.value).startswith(f"--subject {subject[1]}: ")
+    assert str(caught.value).startswith(f"--subject {subject[2]}: ")
     assert "(face, " in str(caught.value)
     assert out.read_bytes() == results["mean"]
 
@@ -132,7 +133,7 @@ def test_absent_labels(
 def test_a_step_folder_away_from_its_run(trained: tuple[Path, Path], tmp_path: Path) -> None:
     data, run_folder = trained
     step = shutil.copytree(run_folder / "checkpoints" / "step_0000002", tmp_path / "alone")
-    out = ["--out", str(tmp_path / "out.png")]
+    out = ["--overwrite", "--out", str(tmp_path / "out.png")]
     files = ["--subject", *pair(data, "p1"), "--background", *pair(data, "p2")]
     transfer.main([str(step), *files, *out])
     with pytest.raises(InputError, match="alone: its run folder is not around it"):
@@ -173,7 +174,7 @@ def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -
         ({"--feather": ["3"]}, "--feather 3: expected 0 to 256, together with --paste-back"),
         ({"--sheet": ["sheet.jpg"]}, r"--sheet sheet\.jpg: expected a \.png"),
         ({"--sheet": ["out.png"]}, r"--sheet out\.png: is also --out"),
-        ({"--subject": ["out.png", "b.png"]}, r"--out out\.png: is one of the pictures to read"),
+        ({"--subject": ["out.png", "b.png"]}, r"--out out\.png: is one of the files to read"),
         ({"--background-labels": ["tail"]}, "label 'tail': expected one of background, hair"),
         ({"--background-labels": ["11"]}, "label '11': expected one of background, hair"),
         ({"--data": ["nowhere"]}, "data is 'nowhere'"),

@@ -24,7 +24,7 @@ def run(trained: Trained, *arguments: object) -> None:
 
 def painted(trained: Trained, folder: Path, *arguments: object) -> np.ndarray:
     out = folder / "out.png"
-    run(trained, *arguments, "--out", out)
+    run(trained, *arguments, "--overwrite", "--out", out)
     return np.asarray(Image.open(out))
 
 
@@ -183,7 +183,7 @@ def test_the_sheet_shows_every_donor(trained: Trained, tmp_path: Path) -> None:
         ),
         (["--donor", "hair=a.png,b.png"], r"^--donor hair=a\.png,b\.png: a\.png: cannot be read"),
         (["--donor", "hair=p9"], "--donor hair=p9: p9: no such picture; expected a name like p"),
-        (["--donor", "hair=out.png"], r"--out out\.png: is one of the pictures to read"),
+        (["--donor", "hair=out.png"], r"--out out\.png: is one of the files to read"),
         (["--donor", "hair=p1", "--interpolate", "1"], "--interpolate 1: expected 2 to 256"),
         (["--donor", "hair=p1", "--pose", "subject"], "--pose subject: expected a picture as"),
         (["--donor", "hair=p1", "--pairs", "x.json"], r"--pairs x\.json: expected --background"),

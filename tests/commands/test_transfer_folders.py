@@ -57,7 +57,7 @@ def test_folders_meet_by_name_or_by_a_file(trained: Trained, tmp_path: Path) -> 
     pairs.write_text(json.dumps({"donors": {"p3": "p1", "p0": "p3"}}))
     run(trained, *common, "--pairs", pairs, "--out", tmp_path / "paired")
     assert names(tmp_path / "paired") == ["p0.png", "p3.png", "transfer.json"]
-    run(trained, "--background", "p3", "--donor", "face=p1", "--out", single)
+    run(trained, "--background", "p3", "--donor", "face=p1", "--out", single, "--overwrite")
     assert np.array_equal(pixels(tmp_path / "paired" / "p3.png"), pixels(single))
 
 

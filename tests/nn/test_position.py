@@ -77,3 +77,19 @@ def test_fake_and_real_codes_are_never_mixed(fake_first: bool) -> None:
 
 def _forget() -> None:
     position._position_code.cache_clear()
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_defaults_of_the_process_do_not_matter(released: bool) -> None:
+    """What is made under other defaults is kept, for callers who never set them."""
+    expected = position_code(8, 5, 7, released=released).clone()
+    position._position_code.cache_clear()
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.device("meta"):
+            found = position_code(8, 5, 7, released=released)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        position._position_code.cache_clear()
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)

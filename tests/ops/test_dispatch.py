@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import threading
 import types
 import warnings
 
 import pytest
 import torch
 
+from scam.nn.gradient_checkpointing import checkpointed
 from scam.ops import (
     attention_library,
     backend_names,
@@ -146,13 +148,13 @@ def test_use_backend_nests_and_yields_to_the_argument(toy: str) -> None:
             assert dispatch.choose(FP32) == "reference"
             assert dispatch.choose(FP32, "toy") == "toy"
         assert dispatch.choose(FP32) == "toy"
-    assert dispatch._forced is None
+    assert dispatch.forced() is None
 
 
 def test_use_backend_ends_with_an_error(toy: str) -> None:
     with pytest.raises(KeyError), use_backend("toy"):
         raise KeyError
-    assert dispatch._forced is None
+    assert dispatch.forced() is None
 
 
 def test_built_backends_are_preferred() -> None:
@@ -160,3 +162,46 @@ def test_built_backends_are_preferred() -> None:
     if why:
         pytest.skip(f"cpu: {', '.join(why)}")
     assert dispatch.choose(FP32) == "cpu"
+
+
+def test_use_backend_is_of_its_thread(toy: str) -> None:
+    """Two blocks that overlap, each left before the other, leave nothing forced."""
+    entered, left = threading.Event(), threading.Event()
+    seen = []
+
+    def other() -> None:
+        with use_backend(toy):
+            entered.set()
+            left.wait(10)
+            seen.append(dispatch.forced())
+        seen.append(dispatch.forced())
+
+    thread = threading.Thread(target=other)
+    with use_backend("reference"):
+        thread.start()
+        entered.wait(10)
+        assert dispatch.forced() == "reference"
+    left.set()
+    thread.join(10)
+    assert seen == [toy, None]
+    assert dispatch.forced() is None
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_checkpointed_block_is_computed_again_by_its_backend(toy: str, elsewhere: bool) -> None:
+    seen = []
+
+    def block(x: torch.Tensor) -> torch.Tensor:
+        seen.append(dispatch.forced())
+        return x.sin()
+
+    x = torch.ones(3, requires_grad=True)
+    with use_backend(toy):
+        loss = checkpointed(block, x, on=True).sum()
+    if elsewhere:
+        thread = threading.Thread(target=loss.backward)
+        thread.start()
+        thread.join(10)
+    else:
+        loss.backward()
+    assert seen == [toy, toy]
