@@ -84,7 +84,8 @@ def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
     torch.ops.scam_cpu.forward(
         call.query, call.key, call.value, *_labels_and_options(call), *results
     )
-    results[2].zero_()
+    if call.wide_queries:  # their backward pass makes the softmax again
+        results[2].zero_()
     return results
 
 
@@ -112,11 +113,10 @@ def _labels_and_options(call: AttentionCall) -> tuple[Tensor, Tensor, float, boo
 
 def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Modulate; see :class:`scam.ops.backends.ModulationBackend`."""
-    y, statistics = torch.empty_like(call.x), call.empty_statistics()
+    y, (lse, lse_rest, mean, rstd) = torch.empty_like(call.x), call.empty_statistics()
     options = (call.eps, call.negative_slope)
-    torch.ops.scam_cpu.modulation_forward(*_tensors(call), *options, y, *statistics)
-    statistics[1].zero_()
-    return y, *statistics
+    torch.ops.scam_cpu.modulation_forward(*_tensors(call), *options, y, mean, rstd)
+    return y, lse.zero_(), lse_rest.zero_(), mean, rstd  # backward makes the softmax again
 
 
 def modulation_backward(
@@ -131,7 +131,7 @@ def modulation_backward(
     gradients = call.empty_gradients()
     options = (call.eps, call.negative_slope)
     torch.ops.scam_cpu.modulation_backward(
-        grad_y, *_tensors(call), lse, lse_rest, mean, rstd, *options, *gradients
+        grad_y, *_tensors(call), mean, rstd, *options, *gradients
     )
     return gradients
 
