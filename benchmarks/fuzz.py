@@ -27,6 +27,8 @@ EXAMPLES = """\
 
 OPS = ("attention", "modulation")
 WIDTHS = (1, 2, 3, 5, 8, 16, 31, 43, 64, 96, 128, 256, 300)
+REACHES = (None, None, None, 60.0, 600.0, 6e3, 1e5)
+"""Largest logits; None: as they come, a few."""
 _REFUSED = "cannot serve this call"
 
 
@@ -162,8 +164,11 @@ def _attention(chance: random.Random, device: str) -> tuple[dict[str, Any], dict
         "value_width": None if shared else chance.choice((None, None, *WIDTHS)),
         "shared_value": shared,
         "memory": chance.choice(MEMORY),
+        "reach": chance.choice(REACHES),
+        "offset": chance.choice((0.0, 0.0, 30.0)),
     }
     options = {
+        "grad_memory": chance.choice([memory for memory in MEMORY if memory != "expanded"]),
         "empty": chance.choice(("zero", "zero", "uniform")),
         "scale": chance.choice((None, None, 1.0, 0.05)),
         "layouts": chance.random() < 0.3,
@@ -181,6 +186,8 @@ def _modulation(chance: random.Random, device: str) -> tuple[dict[str, Any], dic
         "tokens": _count(chance, 40, 300),
         "memory": chance.choice(MAPS),
         "extras": chance.random() < 0.7,
+        "reach": chance.choice(REACHES),
+        "offset": chance.choice((0.5, 0.5, 30.0)),
     }
     options = {"negative_slope": chance.choice((0.2, 0.2, 1.0, 0.0)), "eps": 1e-5}
     return problem, options

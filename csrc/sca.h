@@ -3,6 +3,10 @@
 //
 // Query i sees key j exactly if their labels are equal and not negative.
 //   out_i = sum_j softmax_j(scale * q_i . k_j) v_j      lse_i = log sum_j exp(scale * q_i . k_j)
+// lse_rest_i is what rounding left out of lse_i: lse = fl(top + log_sum), where top is the largest
+// score, and lse_rest the error of that addition, 0 where nothing is seen. A weight rebuilt from
+// both, exp(min((score - lse) - lse_rest, 0)), is as exact as one divided by its sum: the first
+// difference is of numbers close to each other, so exact. NaN stays NaN.
 // Head h reads kv head h / (heads / kv_heads). A query that sees nothing gets out 0 and lse -inf;
 // with `uniform`, the mean of all values and log(keys). Memory of outputs need not be initialised.
 #ifndef SCAM_SCA_H
@@ -49,11 +53,11 @@ typedef struct ScaLabels {
 typedef struct ScaParams {
   int64_t batch, heads, kv_heads, queries, keys, dim, value_dim;
   double scale;
-  int32_t dtype;    // of every tensor but lse and grad_lse: fp64 for fp64, else fp32
+  int32_t dtype;    // of every tensor but those of lse: fp64 for fp64, else fp32
   int32_t uniform;  // what a query that sees nothing gets
   ScaLabels query_labels, key_labels;
   ScaTensor query, key, value;  // value absent: the values are the keys
-  ScaTensor out, lse;           // lse has no channel; written by forward, read by backward
+  ScaTensor out, lse, lse_rest;  // lse has no channel; written by forward, read by backward
   // backward only; grad_lse may be absent, grad_value is absent exactly if value is
   ScaTensor grad_out, grad_lse, grad_query, grad_key, grad_value;
 } ScaParams;

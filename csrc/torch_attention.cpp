@@ -37,20 +37,22 @@ int32_t wide_dtype(const ScaParams& p) {
 
 void forward(const Tensor& query, const Tensor& key, const MaybeTensor& value,
              const Tensor& query_labels, const Tensor& key_labels, double scale, bool uniform,
-             Tensor out, Tensor lse) {
+             Tensor out, Tensor lse, Tensor lse_rest) {
   ScaParams p = parameters(query, key, value, query_labels, key_labels, scale, uniform);
   p.out = tensor(out, "out", p.dtype, {p.batch, p.heads, p.queries, p.value_dim});
   p.lse = tensor(lse, "lse", wide_dtype(p), {p.batch, p.heads, p.queries});
+  p.lse_rest = tensor(lse_rest, "lse_rest", wide_dtype(p), {p.batch, p.heads, p.queries});
   check(sca_cpu_forward(&p, parallel_for));
 }
 
 void backward(const Tensor& grad_out, const MaybeTensor& grad_lse, const Tensor& query,
               const Tensor& key, const MaybeTensor& value, const Tensor& out, const Tensor& lse,
-              const Tensor& query_labels, const Tensor& key_labels, double scale, bool uniform,
-              Tensor grad_query, Tensor grad_key, MaybeTensor grad_value) {
+              const Tensor& lse_rest, const Tensor& query_labels, const Tensor& key_labels,
+              double scale, bool uniform, Tensor grad_query, Tensor grad_key, MaybeTensor grad_value) {
   ScaParams p = parameters(query, key, value, query_labels, key_labels, scale, uniform);
   p.out = tensor(out, "out", p.dtype, {p.batch, p.heads, p.queries, p.value_dim});
   p.lse = tensor(lse, "lse", wide_dtype(p), {p.batch, p.heads, p.queries});
+  p.lse_rest = tensor(lse_rest, "lse_rest", wide_dtype(p), {p.batch, p.heads, p.queries});
   p.grad_out = tensor(grad_out, "grad_out", p.dtype, {p.batch, p.heads, p.queries, p.value_dim});
   p.grad_lse = tensor(grad_lse, "grad_lse", wide_dtype(p), {p.batch, p.heads, p.queries});
   p.grad_query = tensor(grad_query, "grad_query", p.dtype, {p.batch, p.heads, p.queries, p.dim});
@@ -74,11 +76,11 @@ std::string isa() {
 STABLE_TORCH_LIBRARY(scam_cpu, m) {
   m.def(
       "forward(Tensor query, Tensor key, Tensor? value, Tensor query_labels, Tensor key_labels, "
-      "float scale, bool uniform, Tensor(a!) out, Tensor(b!) lse) -> ()");
+      "float scale, bool uniform, Tensor(a!) out, Tensor(b!) lse, Tensor(c!) lse_rest) -> ()");
   m.def(
       "backward(Tensor grad_out, Tensor? grad_lse, Tensor query, Tensor key, Tensor? value, "
-      "Tensor out, Tensor lse, Tensor query_labels, Tensor key_labels, float scale, bool uniform, "
-      "Tensor(a!) grad_query, Tensor(b!) grad_key, Tensor(c!)? grad_value) -> ()");
+      "Tensor out, Tensor lse, Tensor lse_rest, Tensor query_labels, Tensor key_labels, "
+      "float scale, bool uniform, Tensor(a!) grad_query, Tensor(b!) grad_key, Tensor(c!)? grad_value) -> ()");
   m.def("isa() -> str");
 }
 

@@ -12,8 +12,8 @@ struct Inputs {
   const MaybeTensor &position, &default_gamma, &default_beta, &noise, &noise_scale;
 };
 
-ModulationParams parameters(const Inputs& in, const Tensor& lse, const Tensor& mean,
-                            const Tensor& rstd, double eps, double negative_slope) {
+ModulationParams parameters(const Inputs& in, const Tensor& mean, const Tensor& rstd, double eps,
+                            double negative_slope) {
   STD_TORCH_CHECK(in.x.dim() == 3 && in.keys.dim() == 4, "x must have 3, keys 4 dimensions");
   ModulationParams p = {};
   p.batch = in.x.size(0), p.channels = in.x.size(1), p.pixels = in.x.size(2);
@@ -37,7 +37,6 @@ ModulationParams parameters(const Inputs& in, const Tensor& lse, const Tensor& m
   p.default_beta = tensor(in.default_beta, "default_beta", dtype, {B, C});
   p.noise = tensor(in.noise, "noise", dtype, {B, N});
   p.noise_scale = tensor(in.noise_scale, "noise_scale", dtype, {C});
-  p.lse = tensor(lse, "lse", wide, {B, H, N});
   p.mean = tensor(mean, "mean", wide, {B, C});
   p.rstd = tensor(rstd, "rstd", wide, {B, C});
   return p;
@@ -48,10 +47,10 @@ void forward(const Tensor& x, const Tensor& labels, const Tensor& keys, const Te
              const MaybeTensor& position, const MaybeTensor& default_gamma,
              const MaybeTensor& default_beta, const MaybeTensor& noise,
              const MaybeTensor& noise_scale, double eps, double negative_slope, Tensor y,
-             Tensor lse, Tensor mean, Tensor rstd) {
+             Tensor mean, Tensor rstd) {
   const Inputs inputs = {x,        labels,        keys,         key_bias, gamma,      beta,
                          token_labels, position, default_gamma, default_beta, noise, noise_scale};
-  ModulationParams p = parameters(inputs, lse, mean, rstd, eps, negative_slope);
+  ModulationParams p = parameters(inputs, mean, rstd, eps, negative_slope);
   p.y = tensor(y, "y", p.dtype, {p.batch, p.channels, p.pixels});
   check(modulation_cpu_forward(&p, parallel_for));
 }
@@ -60,14 +59,14 @@ void backward(const Tensor& grad_y, const Tensor& x, const Tensor& labels, const
               const Tensor& key_bias, const Tensor& gamma, const Tensor& beta,
               const Tensor& token_labels, const MaybeTensor& position,
               const MaybeTensor& default_gamma, const MaybeTensor& default_beta,
-              const MaybeTensor& noise, const MaybeTensor& noise_scale, const Tensor& lse,
-              const Tensor& mean, const Tensor& rstd, double eps, double negative_slope,
+              const MaybeTensor& noise, const MaybeTensor& noise_scale, const Tensor& mean, const Tensor& rstd, double eps,
+              double negative_slope,
               Tensor grad_x, Tensor grad_keys, Tensor grad_key_bias, Tensor grad_gamma,
               Tensor grad_beta, MaybeTensor grad_default_gamma, MaybeTensor grad_default_beta,
               MaybeTensor grad_noise_scale) {
   const Inputs inputs = {x,        labels,        keys,         key_bias, gamma,      beta,
                          token_labels, position, default_gamma, default_beta, noise, noise_scale};
-  ModulationParams p = parameters(inputs, lse, mean, rstd, eps, negative_slope);
+  ModulationParams p = parameters(inputs, mean, rstd, eps, negative_slope);
   const int64_t B = p.batch, H = p.heads, C = p.channels, N = p.pixels, m = p.tokens;
   p.grad_y = tensor(grad_y, "grad_y", p.dtype, {B, C, N});
   p.grad_x = tensor(grad_x, "grad_x", p.dtype, {B, C, N});
@@ -90,10 +89,9 @@ void backward(const Tensor& grad_y, const Tensor& x, const Tensor& labels, const
 
 STABLE_TORCH_LIBRARY_FRAGMENT(scam_cpu, m) {
   m.def("modulation_forward(" SCAM_MODULATION_INPUTS
-        "float eps, float negative_slope, Tensor(a!) y, Tensor(b!) lse, Tensor(c!) mean, "
-        "Tensor(d!) rstd) -> ()");
+        "float eps, float negative_slope, Tensor(a!) y, Tensor(b!) mean, Tensor(c!) rstd) -> ()");
   m.def("modulation_backward(Tensor grad_y, " SCAM_MODULATION_INPUTS
-        "Tensor lse, Tensor mean, Tensor rstd, float eps, float negative_slope, "
+        "Tensor mean, Tensor rstd, float eps, float negative_slope, "
         "Tensor(a!) grad_x, Tensor(b!) grad_keys, Tensor(c!) grad_key_bias, "
         "Tensor(d!) grad_gamma, Tensor(e!) grad_beta, Tensor(f!)? grad_default_gamma, "
         "Tensor(g!)? grad_default_beta, Tensor(h!)? grad_noise_scale) -> ()");

@@ -118,6 +118,14 @@ SCAM_INLINE Vec<A> max(const Vec<A>& a, const Vec<A>& b) {
   return a > b ? a : b;
 }
 
+// a + b and what rounding left out of it (Knuth's TwoSum).
+template <class A>
+SCAM_INLINE A two_sum(A a, A b, A* rest) {
+  const A sum = a + b, of_b = sum - a;
+  *rest = (a - (sum - of_b)) + (b - of_b);
+  return sum;
+}
+
 template <class A>
 struct ExpConstants;
 template <>

@@ -100,7 +100,7 @@ def semantic_cross_attention(
         call = AttentionCall(*inputs, layout, scale, empty)
         out, lse = reference.attend(call, with_lse=return_lse)
     else:
-        out, lse = attention_library.sca_fwd(*inputs, *layout, scale, empty, chosen)
+        out, lse, _ = attention_library.sca_fwd(*inputs, *layout, scale, empty, chosen)
     return (out, cast(Tensor, lse)) if return_lse else out
 
 

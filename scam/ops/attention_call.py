@@ -81,14 +81,15 @@ class AttentionCall:
         keys = self.key.shape[2]
         return math.log(keys) if self.empty == "uniform" and keys else -math.inf
 
-    def empty_results(self) -> tuple[Tensor, Tensor]:
-        """Uninitialised out, laid out as ``empty_output``, and lse (B, H, Nq).
+    def empty_results(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Uninitialised out, laid out as ``empty_output``, lse and lse_rest, both (B, H, Nq).
 
-        lse is contiguous and fp32, fp64 for fp64.
+        The latter two are contiguous and fp32, fp64 for fp64.
         """
         wide = torch.promote_types(self.query.dtype, torch.float32)
         out = empty_output(self.query, self.widths[1])
-        return out, self.query.new_empty(self.query.shape[:-1], dtype=wide)
+        lse = self.query.new_empty(self.query.shape[:-1], dtype=wide)
+        return out, lse, torch.empty_like(lse)
 
     def empty_gradients(self) -> Gradients:
         """Uninitialised, laid out as ``empty_like`` of query, key and value."""

@@ -24,12 +24,13 @@ _LABELS = (
     "Tensor? key_order, Tensor? key_offsets, float scale, str empty, str backend"
 )
 _NUM_OTHERS = 9  # of _LABELS, none of which gets a gradient
+_STATISTICS = "Tensor lse, Tensor lse_rest"
 _FORWARD = (
-    f"sca_fwd(Tensor query, Tensor key, Tensor? value, {_LABELS}) -> (Tensor out, Tensor lse)"
+    f"sca_fwd(Tensor query, Tensor key, Tensor? value, {_LABELS}) -> (Tensor out, {_STATISTICS})"
 )
 _BACKWARD = (
     "sca_bwd(Tensor grad_out, Tensor? grad_lse, Tensor query, Tensor key, Tensor? value, "
-    f"Tensor out, Tensor lse, {_LABELS}) "
+    f"Tensor out, {_STATISTICS}, {_LABELS}) "
     "-> (Tensor grad_query, Tensor grad_key, Tensor grad_value)"
 )
 
@@ -65,14 +66,15 @@ def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -
 
 
 def _backward(*args: Any) -> tuple[Tensor, ...]:
-    grad_out, grad_lse, query, key, value, out, lse, *rest = args
+    grad_out, grad_lse, query, key, value, out, lse, lse_rest, *rest = args
     call, name = _call(query, key, value, *rest)
     with torch.cuda.device_of(query):
-        return returnable(_serving(name, call).backward(call, grad_out, grad_lse, out, lse))
+        backend = _serving(name, call)
+        return returnable(backend.backward(call, grad_out, grad_lse, out, lse, lse_rest))
 
 
 def _backward_fake(*args: Any) -> tuple[Tensor, ...]:
-    _, _, query, key, value, _, _, *rest = args
+    _, _, query, key, value, _, _, _, *rest = args
     call, _ = _call(query, key, value, *rest)
     return returnable(call.empty_gradients())
 
@@ -83,17 +85,20 @@ sca_bwd = define(_BACKWARD, _backward, _backward_fake, as_saved)
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
         *tensors, ctx.scale, ctx.empty, ctx.backend = inputs
         with torch._C._AutoDispatchBelowAutograd():
-            out, lse = sca_fwd(*inputs)
-        ctx.save_for_backward(*tensors, out, lse)
+            out, lse, lse_rest = sca_fwd(*inputs)
+        ctx.save_for_backward(*tensors, out, lse, lse_rest)
+        ctx.mark_non_differentiable(lse_rest)
         ctx.set_materialize_grads(False)
-        return out, lse
+        return out, lse, lse_rest
 
     @staticmethod
-    def backward(ctx: Any, grad_out: Tensor | None, grad_lse: Tensor | None) -> tuple[Any, ...]:
-        query, key, value, *labels, out, lse = ctx.saved_tensors
+    def backward(
+        ctx: Any, grad_out: Tensor | None, grad_lse: Tensor | None, _: None
+    ) -> tuple[Any, ...]:
+        query, key, value, *labels, out, lse, lse_rest = ctx.saved_tensors
         others = (None,) * _NUM_OTHERS
         if grad_out is None and grad_lse is None:
             return None, None, None, *others
@@ -101,7 +106,7 @@ class _Attend(torch.autograd.Function):
             grad_out = torch.zeros_like(out)
         options = (ctx.scale, ctx.empty, ctx.backend)
         grad_query, grad_key, grad_value = sca_bwd(
-            grad_out, grad_lse, query, key, value, out, lse, *labels, *options
+            grad_out, grad_lse, query, key, value, out, lse, lse_rest, *labels, *options
         )
         return grad_query, grad_key, None if value is None else grad_value, *others
 

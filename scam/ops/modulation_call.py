@@ -58,13 +58,16 @@ class ModulationCall:
         """The pixels and the tokens."""
         return (self.labels, self.layout[:2]), (self.token_labels, self.layout[2:])
 
-    def empty_statistics(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Uninitialised lse (B, heads, N), mean and rstd (B, C): fp32, fp64 for fp64."""
+    def empty_statistics(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Uninitialised lse and lse_rest (B, heads, N), mean and rstd (B, C).
+
+        fp32, fp64 for fp64.
+        """
         batch, channels, pixels = self.x.shape
         wide = torch.promote_types(self.x.dtype, torch.float32)
         mean = self.x.new_empty((batch, channels), dtype=wide)
         lse = mean.new_empty((batch, self.keys.shape[1], pixels))
-        return lse, mean, torch.empty_like(mean)
+        return lse, torch.empty_like(lse), mean, torch.empty_like(mean)
 
     def empty_gradients(self) -> tuple[Tensor, *tuple[Tensor | None, ...]]:
         """Uninitialised gradients, in the order of ``ModulationBackend.modulation_backward``.

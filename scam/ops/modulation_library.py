@@ -30,7 +30,7 @@ _OPTIONS = (
     "Tensor? pixel_order, Tensor? pixel_offsets, Tensor? token_order, Tensor? token_offsets, "
     "float eps, float negative_slope, str backend"
 )
-_STATISTICS = "Tensor lse, Tensor mean, Tensor rstd"
+_STATISTICS = "Tensor lse, Tensor lse_rest, Tensor mean, Tensor rstd"
 _FORWARD = f"modulation_fwd({_INPUTS}, {_OPTIONS}) -> (Tensor y, {_STATISTICS})"
 _BACKWARD = (
     f"modulation_bwd(Tensor grad_y, {_INPUTS}, {_STATISTICS}, {_OPTIONS}) "
@@ -106,13 +106,13 @@ class _Modulate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor | None, *_: None) -> tuple[Any, ...]:
-        *tensors, lse, mean, rstd = ctx.saved_tensors
+        *tensors, lse, lse_rest, mean, rstd = ctx.saved_tensors
         inputs, layout = tensors[:_NUM_INPUTS], tensors[_NUM_INPUTS:]
         wanted: list[Tensor | None] = [None] * (_NUM_INPUTS + _NUM_OPTIONS)
         if grad_y is None:
             return tuple(wanted)
         options = (ctx.eps, ctx.negative_slope, ctx.backend)
-        gradients = modulation_bwd(grad_y, *inputs, lse, mean, rstd, *layout, *options)
+        gradients = modulation_bwd(grad_y, *inputs, lse, lse_rest, mean, rstd, *layout, *options)
         for place, gradient in zip(_DIFFERENTIABLE, gradients, strict=True):
             wanted[place] = None if inputs[place] is None else gradient
         return tuple(wanted)

@@ -3,8 +3,8 @@
 
 Dense: every query meets every key, as in the paper's equation. Any floating dtype, any device,
 any order of gradient. Finite numbers in keys and values of other labels change nothing, bit for
-bit; nor do infinities and NaN in keys that *no* query sees and queries that see no key. But a
-non-finite number that one query sees reaches all of them through the dense product (0 * NaN).
+bit; nor do infinities and NaN in keys that *no* query sees, in queries that see no key and in the
+gradients that arrive at them. But a non-finite number that one query sees reaches all of them through the dense product (0 * NaN).
 """
 
 import torch
@@ -47,12 +47,24 @@ def attend(call: AttentionCall, *, with_lse: bool = True) -> tuple[Tensor, Tenso
         logits = (q @ k.mT * call.scale).masked_fill(~visible, -torch.inf).masked_fill(~sees, 0)
         # Zero already, but for empty rows; said again so that no gradient passes: 0 * inf is NaN.
         weights = logits.softmax(-1).masked_fill(~visible if zero else ~visible & sees, 0)
-        out = (weights @ v).to(query.dtype)
+        out = weights @ v
+        if zero:  # as it is; said again so that NaN in its gradient reaches no value
+            out = out.masked_fill(~sees, 0)
+        out = out.to(query.dtype)
         out = _as_laid_out(out, empty_output(query, out.shape[-1]).stride())
         if not with_lse:
             return out, None
-        lse = logits.logsumexp(-1)
+        lse = _logsumexp(logits)
         return out, lse.masked_fill(~sees.squeeze(-1), -torch.inf) if zero else lse
+
+
+def _logsumexp(logits: Tensor) -> Tensor:
+    """Over the last axis, less the largest: torch's gradient reads weights off the result, and off
+    a large one they are inexact."""
+    if logits.shape[-1] == 0:
+        return logits.logsumexp(-1)
+    top = logits.detach().amax(-1, keepdim=True)
+    return (logits - top).logsumexp(-1) + top.squeeze(-1)
 
 
 def _as_laid_out(out: Tensor, strides: tuple[int, ...]) -> Tensor:
@@ -117,7 +129,8 @@ def _scale_and_shift(
     mixed = []
     for tokens, default, constant in ((gamma, default_gamma, 1.0), (beta, default_beta, 0.0)):
         read = (weights @ tokens).sum(1)  # (B, N, C)
-        if default is not None:
-            read = torch.where(sees.squeeze(1), read, default.to(x.dtype).unsqueeze(1))
+        others = x.new_zeros(1) if default is None else default.to(x.dtype).unsqueeze(1)
+        # Zeros where nothing is seen are said again: 0 * NaN in a gradient is NaN.
+        read = torch.where(sees.squeeze(1), read, others)
         mixed.append((read + constant).mT)
     return mixed[0], mixed[1]

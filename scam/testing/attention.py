@@ -53,6 +53,8 @@ def make_inputs(
     num_labels: int = 5,
     shared_value: bool = False,
     memory: str = "contiguous",
+    reach: float | None = None,
+    offset: float = 0.0,
     label_dtype: torch.dtype = torch.int64,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
@@ -62,13 +64,16 @@ def make_inputs(
 
     ``memory`` lays out query, key and value (B, H, N, D): ``contiguous``; ``channels_first`` and
     ``channels_last`` as views of (B, H * D, N) and (B, N, H * D); ``sliced`` out of wider rows;
-    ``expanded`` over the batch (stride 0).
+    ``expanded`` over the batch (stride 0). ``reach`` is about the largest logit at the default
+    scale, reached by queries and keys alike; ``offset`` is added to all keys.
     """
     random = torch.Generator().manual_seed(seed)
     key_heads = heads if key_heads is None else key_heads
 
     def draw(heads: int, count: int, width: int) -> Tensor:
-        flat = torch.randn(batch, heads, count, width, generator=random, dtype=torch.float64)
+        return torch.randn(batch, heads, count, width, generator=random, dtype=torch.float64)
+
+    def laid(flat: Tensor) -> Tensor:
         return lay_out(flat.to(device, dtype), memory)
 
     def labels(count: int, up_to: int) -> Tensor:
@@ -76,10 +81,15 @@ def make_inputs(
         drawn = torch.randint(lowest, max(1, up_to), (batch, count), generator=random)
         return drawn.to(device, label_dtype)
 
+    query, key = draw(heads, queries, width), draw(key_heads, keys, width) + offset
+    if reach is not None and query.numel() and key.numel():
+        logits = query @ key.repeat_interleave(heads // key_heads, 1).mT * width**-0.5
+        factor = (reach / float(logits.abs().max())) ** 0.5
+        query, key = query * factor, key * factor
     return Inputs(
-        query=draw(heads, queries, width),
-        key=draw(key_heads, keys, width),
-        value=None if shared_value else draw(key_heads, keys, value_width or width),
+        query=laid(query),
+        key=laid(key),
+        value=None if shared_value else laid(draw(key_heads, keys, value_width or width)),
         query_labels=labels(queries, num_labels),
         key_labels=labels(keys, num_labels - 1),
     )
@@ -109,12 +119,14 @@ def outcome(
     empty: Empty = "zero",
     scale: float | None = None,
     rounded_to: torch.dtype | None = None,
+    grad_memory: str = "contiguous",
     seed: int = 1,
 ) -> dict[str, Tensor]:
     """Run forward and backward; return out, lse, grad_query, grad_key and grad_value (if any).
 
     The output's gradients are drawn from ``seed`` in fp64 and rounded to ``rounded_to`` (default:
     the inputs' dtype), lse's to at least fp32, so that runs in two dtypes can share them.
+    ``grad_memory``, one of ``MEMORY``, lays out that of out.
     """
     leaves = inputs.leaves()
     out, lse = semantic_cross_attention(
@@ -124,8 +136,8 @@ def outcome(
         return_lse=True,
         backend=backend,
     )
-    gradients = drawn_gradients(out, lse, dtype=rounded_to or inputs.query.dtype, seed=seed)
-    torch.autograd.backward((out, lse), gradients)
+    given = drawn_gradients(out, lse, dtype=rounded_to or inputs.query.dtype, seed=seed)
+    torch.autograd.backward((out, lse), (lay_out(given[0], grad_memory), given[1]))
     named = {"grad_query": leaves.query.grad, "grad_key": leaves.key.grad}
     if leaves.value is not None:
         named["grad_value"] = leaves.value.grad

@@ -9,7 +9,7 @@ from torch import Tensor
 from scam.ops import Labels
 from scam.ops.layout import plain_labels
 from scam.ops.reference import visibility
-from scam.testing.attention import Inputs, drawn_gradients, outcome
+from scam.testing.attention import Inputs, drawn_gradients, lay_out, outcome
 from scam.testing.budget import assert_within_bound
 from scam.testing.modulation import (
     ModulationInputs,
@@ -25,7 +25,7 @@ def assert_attention_within_bounds(inputs: Inputs, *, backend: str, **options: A
 
     Unlike :func:`scam.testing.assert_matches_oracle` no error of eager code is a yardstick: among
     thousands of small problems it is 0 now and then, and gradients cancel. ``options``: empty,
-    scale.
+    scale, grad_memory.
 
     Returns:
         The largest part of its budget that an error takes.
@@ -63,7 +63,11 @@ def _largest_part(
 
 
 def attention_bounds(
-    inputs: Inputs, *, empty: str = "zero", scale: float | None = None
+    inputs: Inputs,
+    *,
+    empty: str = "zero",
+    scale: float | None = None,
+    grad_memory: str = "contiguous",
 ) -> dict[str, Rounded]:
     """What :func:`scam.testing.outcome` returns, with the error one rounding a step may cause.
 
@@ -89,7 +93,7 @@ def attention_bounds(
     weights = weights.stored(own)
     out = (weights @ v).stored(own)
     given = drawn_gradients(out.value, lse.value.squeeze(-1), dtype=own)
-    grad_out = Rounded.exact(given[0], dtype)
+    grad_out = Rounded.exact(lay_out(given[0], grad_memory), dtype)
     grad_lse = Rounded.exact(given[1].unsqueeze(-1), dtype)
     mean = (grad_out * out).sum(-1, keepdim=True) - grad_lse
     slope = through_softmax(weights, grad_out @ v.mT, mean).where(sees).stored(own)

@@ -72,6 +72,8 @@ def make_modulation_inputs(
     num_labels: int = 5,
     memory: str = "channels_first",
     extras: bool = True,
+    reach: float | None = None,
+    offset: float = 0.5,
     label_dtype: torch.dtype = torch.int64,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
@@ -81,6 +83,7 @@ def make_modulation_inputs(
 
     ``memory`` lays out x: ``channels_first``, ``channels_last``, or ``sliced`` out of a wider map
     whose other numbers are NaN. ``extras``: whether position, defaults and noise are given.
+    ``reach`` is about the largest score that x and the keys give, ``offset`` the mean of x.
     """
     random = torch.Generator().manual_seed(seed)
     height, width = size
@@ -94,9 +97,13 @@ def make_modulation_inputs(
         drawn = torch.randint(lowest, max(1, up_to), shape, generator=random)
         return drawn.to(device, label_dtype)
 
-    x = draw(batch, channels, height, width) + 0.5
+    x = draw(batch, channels, height, width) + offset
     spread = channels**-0.5  # keeps the softmax from choosing one token
-    keys = (draw(batch, heads, tokens, channels).double() * spread).to(dtype)
+    keys = draw(batch, heads, tokens, channels).double() * spread
+    if reach is not None and x.numel() and keys.numel():
+        scores = keys @ x.flatten(2).double().unsqueeze(1)
+        keys = keys * (reach / float(scores.abs().max()))
+    keys = keys.to(dtype)
     optional: dict[str, Tensor] = {}
     if extras:
         optional = {

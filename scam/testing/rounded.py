@@ -17,7 +17,7 @@ def rounding(magnitude: Tensor, dtype: torch.dtype, terms: int = 1) -> Tensor:
     limits = torch.finfo(dtype)
     # fp16 is stored with all its small numbers; wider arithmetic may flush them.
     least = limits.smallest_normal if dtype != torch.float16 else 2.0**-24
-    return limits.eps * magnitude + terms * least * (magnitude > 0)
+    return limits.eps * magnitude + terms * least * (magnitude > 0).to(magnitude.dtype)
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,9 @@ class Rounded:
 def softmax(logits: Rounded, visible: Tensor) -> tuple[Rounded, Rounded]:
     """Probabilities (..., n) among the visible, and logsumexp (..., 1); both 0 if there are none.
 
-    By way of logsumexp, as kernels do that recompute probabilities: its rounding makes them sum to
-    less or more than 1. Errors of the logits do not, and move a winner but little.
+    Errors that the logits share change no probability, and a winner but little. The rounding of
+    logsumexp, which grows with the logits, is its own: a kernel that recomputes probabilities
+    from it keeps what rounding left out. Errors of logits beyond 1 may turn any weight into 1.
     """
     unit = torch.finfo(logits.dtype).eps
     masked = logits.value.masked_fill(~visible, -torch.inf)
@@ -119,11 +120,18 @@ def softmax(logits: Rounded, visible: Tensor) -> tuple[Rounded, Rounded]:
     below = (masked - value).masked_fill(~visible, 0)
     weights = below.exp().masked_fill(~visible, 0)
     carried = (weights * logits.error).sum(-1, keepdim=True)
-    # Of exp, of the differences before it, and of logsumexp itself.
-    rounded = unit * ((weights * below.abs()).sum(-1, keepdim=True) + value.abs() + 1)
+    # Of exp and of the differences before it.
+    rounded = unit * ((weights * below.abs()).sum(-1, keepdim=True) + 1)
     apart = logits.error * (1 - weights) + (carried - weights * logits.error)
-    error = weights * (apart + rounded + unit * below.abs()) + rounding(weights, logits.dtype)
-    lse = Rounded(value, carried + rounded, logits.dtype).where(visible.any(-1, keepdim=True))
+    relative = apart + rounded + unit * below.abs()
+    most = torch.maximum((below + relative).clamp(max=0).exp(), weights)
+    error = torch.where(relative < 1, weights * relative.clamp(max=1).expm1(), most)
+    # Where the analysis itself finds 0, a small number may have been.
+    lost = visible & (weights == 0)
+    least = torch.finfo(logits.dtype).smallest_normal
+    error = error + rounding(weights, logits.dtype) + least * lost.to(weights.dtype)
+    of_lse = carried + rounded + unit * value.abs()
+    lse = Rounded(value, of_lse, logits.dtype).where(visible.any(-1, keepdim=True))
     return Rounded(weights, error, logits.dtype), lse
 
 

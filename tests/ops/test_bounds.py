@@ -261,9 +261,9 @@ def test_a_softmax_of_one_is_exact_but_for_logsumexp() -> None:
     logits = replace(logits, error=torch.ones(1, 2).double())
     weights, lse = softmax(logits, torch.tensor([[False, True]]))
     assert weights.value.tolist() == [[0.0, 1.0]]
-    assert weights.error.tolist()[0] == pytest.approx([0, 7 * EPS])  # of lse 5 + 1, of exp 1
+    assert weights.error.tolist()[0] == pytest.approx([0, 2 * EPS])  # of exp and of the sum
     assert float(lse.value) == 5
-    assert float(lse.error) == pytest.approx(1)
+    assert float(lse.error) == pytest.approx(1 + 6 * EPS, abs=EPS / 2)  # of lse 5, of the sum 1
 
 
 def test_numbers_too_small_for_a_dtype_may_be_lost() -> None:

@@ -106,9 +106,9 @@ def asked(*arguments: Any, scale: float = 1.0, empty: str = "zero") -> Attention
 
 
 def forward_and_backward(call: AttentionCall, grad_out: Tensor) -> tuple[Tensor, ...]:
-    out, lse = cpu.forward(call)
-    grads = cpu.backward(call, grad_out, None, out, lse)
-    return out, lse, *(grad for grad in grads if grad is not None)
+    out, *statistics = cpu.forward(call)
+    grads = cpu.backward(call, grad_out, None, out, *statistics)
+    return out, *statistics, *(grad for grad in grads if grad is not None)
 
 
 def oracle(
@@ -134,13 +134,13 @@ def oracle(
 def run(case: Case) -> dict[str, Tensor]:
     """The kernels' results, with poison where they must write."""
     call = asked(*case.tensors(), scale=case.width**-0.5, empty=case.empty)
-    out, lse = cpu.forward(call)
+    out, lse, lse_rest = cpu.forward(call)
     random = torch.Generator().manual_seed(case.seed + 1)
     grad_out = torch.empty_like(out).copy_(torch.randn(out.shape, generator=random))
     if case.run == 1:
         grad_out = grad_out.contiguous()
     grad_lse = torch.randn(lse.shape, generator=random).to(lse.dtype) if case.grad_lse else None
-    grads = cpu.backward(call, grad_out, grad_lse, out, lse)
+    grads = cpu.backward(call, grad_out, grad_lse, out, lse, lse_rest)
     names = ("out", "lse", "grad_query", "grad_key", "grad_value")
     found = dict(zip(names, (out, lse, *grads), strict=True))
     found |= {"given_out": grad_out, "given_lse": grad_lse}
@@ -253,7 +253,7 @@ def test_garbage_on_the_other_side_of_a_border_changes_no_bit(isa: str, garbage:
     ):  # fmt: skip
         tensor.masked_fill_(((its == 1) | (its == -1))[:, None, :, None], garbage)
     dirty = results()
-    sides = (labels, labels, labels, key_labels, key_labels)
+    sides = (labels, labels, labels, labels, key_labels, key_labels)
     for before, after, its in zip(clean, dirty, sides, strict=True):
         rows = (its != 1)[:, None].expand(before.shape[:3])
         assert torch.equal(before[rows], after[rows])
@@ -267,7 +267,7 @@ def test_one_key_of_a_label_shows_a_query_that_is_not_finite(isa: str) -> None:
         query = draw(torch.Generator().manual_seed(0), (1, 1, 60, 16), memory).float()
         query[0, 0, 5, 3] = math.nan
         query[0, 0, 45, 3] = math.inf
-        out, _ = cpu.forward(asked(query, key, None, labels, torch.arange(3)[None]))
+        out, *_ = cpu.forward(asked(query, key, None, labels, torch.arange(3)[None]))
         bad = out.isnan().all(-1)[0, 0]
         assert bad.nonzero().flatten().tolist() == [5, 45]
         assert torch.equal(out[0, 0, ~bad], key[0, 0, labels[0, ~bad]])
@@ -300,7 +300,7 @@ def test_large_scores_do_not_overflow(isa: str) -> None:
     key = 300 * torch.randn(1, 1, 150, 16)
     for a, b in ((query, key), (key, query)):
         labels = [torch.arange(t.shape[2])[None] % 2 for t in (a, b)]
-        out, lse = cpu.forward(asked(a, b, None, *labels))
+        out, lse, _ = cpu.forward(asked(a, b, None, *labels))
         want, want_lse = oracle(a.double(), b.double(), None, *labels, 1.0, "zero")
         torch.testing.assert_close(lse.double(), want_lse, rtol=1e-6, atol=0.0)
         assert out.isfinite().all()
@@ -318,7 +318,7 @@ def test_one_key_per_label_is_a_gather(isa: str) -> None:
     query, key, value = (torch.randn(2, 1, n, 24) for n in (100, 7, 7))
     labels = torch.randint(0, 7, (2, 100))
     key_labels = torch.arange(7).expand(2, 7)
-    out, lse = cpu.forward(asked(query, key, value, labels, key_labels, scale=0.3))
+    out, lse, _ = cpu.forward(asked(query, key, value, labels, key_labels, scale=0.3))
     index = labels[:, None, :, None].expand(-1, -1, -1, 24)
     assert torch.equal(out, value.gather(2, index))
     torch.testing.assert_close(lse, 0.3 * (query * key.gather(2, index)).sum(-1))
@@ -352,7 +352,7 @@ def test_garbage_of_other_labels_changes_no_bit(
     grad_out.masked_fill_((labels == 1)[:, None, :, None], garbage)
     dirty = results()
     for before, after, its in zip(
-        clean, dirty, (labels, labels, labels, key_labels, key_labels), strict=True
+        clean, dirty, (labels, labels, labels, labels, key_labels, key_labels), strict=True
     ):
         rows = (its != 1)[:, None].expand(before.shape[:3])
         assert torch.equal(before[rows], after[rows])

@@ -146,7 +146,7 @@ def test_an_outlier_costs_no_digits_of_the_variance(isa: str) -> None:
         x.flatten(2), inputs.labels.flatten(1), inputs.keys, inputs.key_bias, inputs.gamma,
         inputs.beta, inputs.token_labels, None, None, None, None, None, (None,) * 4, 1e-5, 0.2,
     )  # fmt: skip
-    _, _, mean, rstd = cpu.modulation_forward(call)
+    _, _, _, mean, rstd = cpu.modulation_forward(call)
     wide = x.double().flatten(2)
     torch.testing.assert_close(mean.double(), wide.mean(-1), rtol=1e-5, atol=0.0)
     wanted = (wide.var(-1, correction=0) + 1e-5).rsqrt()

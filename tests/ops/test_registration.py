@@ -48,9 +48,9 @@ def test_opcheck(
     arguments = op_arguments(inputs.leaves() if grad else inputs, fused, empty, layouts)
     torch.library.opcheck(attention_library.sca_fwd, arguments)
 
-    out, lse = attention_library.sca_fwd(*op_arguments(inputs, fused, empty, layouts))
-    grads = (torch.randn_like(out), torch.randn_like(lse))
-    of_backward = (*grads, *arguments[:3], out, lse, *arguments[3:])
+    out, *statistics = attention_library.sca_fwd(*op_arguments(inputs, fused, empty, layouts))
+    grads = (torch.randn_like(out), torch.randn_like(statistics[0]))
+    of_backward = (*grads, *arguments[:3], out, *statistics, *arguments[3:])
     # With gradients the last utility differentiates the backward op, which refuses on purpose.
     torch.library.opcheck(
         attention_library.sca_bwd, of_backward, test_utils=UTILITIES[:3] if grad else UTILITIES
@@ -69,5 +69,6 @@ def test_the_schema() -> None:
     assert str(attention_library.sca_fwd._schema) == (
         "scam::sca_fwd(Tensor query, Tensor key, Tensor? value, Tensor query_labels, "
         "Tensor key_labels, Tensor? query_order, Tensor? query_offsets, Tensor? key_order, "
-        "Tensor? key_offsets, float scale, str empty, str backend) -> (Tensor out, Tensor lse)"
+        "Tensor? key_offsets, float scale, str empty, str backend) "
+        "-> (Tensor out, Tensor lse, Tensor lse_rest)"
     )

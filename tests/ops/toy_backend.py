@@ -21,13 +21,12 @@ def _wide(tensor: Tensor, group: int) -> Tensor:
 
 def forward(call):
     assert len(call.layout) == 4
-    return tuple(
-        mine.copy_(found)
-        for mine, found in zip(call.empty_results(), reference.attend(call), strict=True)
-    )
+    out, lse, lse_rest = call.empty_results()
+    found = reference.attend(call)
+    return out.copy_(found[0]), lse.copy_(found[1]), lse_rest.zero_()
 
 
-def backward(call, grad_out, grad_lse, out, lse):
+def backward(call, grad_out, grad_lse, out, lse, lse_rest):
     group, scale = call.group, call.scale
     q, k, v = _wide(call.query, 1), _wide(call.key, group), _wide(call.values, group)
     visible = reference.visibility(call.query_labels, call.key_labels)

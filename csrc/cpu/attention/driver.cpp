@@ -271,8 +271,7 @@ int Pass::backward() {
   make_plans();
   reserve(&job_.rows_a, pairs() * job_.rows() * padded(p.dim));
   reserve(&job_.rows_b, pairs() * job_.rows() * padded(p.value_dim));
-  reserve(&job_.row_lse, pairs() * job_.rows());
-  reserve(&job_.row_delta, pairs() * job_.rows());
+  if (!job_.wide_queries) reserve(&job_.row_statistics, 4 * pairs() * job_.rows());
   reserve(&job_.rest, pairs() * p.value_dim);
   reserve(&job_.partial_rest, pairs() * job_.chunks * p.value_dim);
   allocate();

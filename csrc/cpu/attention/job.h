@@ -51,13 +51,20 @@ struct Job {
   // Narrow operands, group by group and head-major inside a group.
   void* rows_a;        // (batch, kv_heads, rows(), padded(dim)): keys or queries, times scale
   void* rows_b;        // (..., padded(value_dim)): values, or with wide keys grad_out
-  void* row_lse;       // (batch, kv_heads, rows()); wide keys, backward
-  void* row_delta;     // the same: sum(out * grad_out) - grad_lse
+  void* row_statistics;  // RowStatistics (batch, kv_heads, rows()); wide keys, backward
   void* rest;          // (batch, kv_heads, value_dim); see Kernels::prepare
   void* partial;       // rows of partial_width
   void* partial_rest;  // (batch, kv_heads, chunks, value_dim): values or grad_out to average
 
   int64_t rows() const { return narrow_heads * narrow; }
+};
+
+// What a narrow query brings to the backward pass of wide keys.
+template <class A>
+struct RowStatistics {
+  A lse, lse_rest;
+  A mean;  // of the gradients of its weights: sum(out * grad_out)
+  A grad_lse;
 };
 
 // A stage handles the items [begin, end) of its own numbering and returns a ScaStatus.

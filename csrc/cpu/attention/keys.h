@@ -50,8 +50,7 @@ struct RowAttention {
 
   struct Gradients {
     const A* grad_out;   // rows of padded value_dim
-    const A* lse;        // by row
-    const A* delta;
+    const RowStatistics<A>* row;
     A* weight_gradient;  // (ROW_BLOCK, stride): workspace
     A* const* key;       // lanes
     A* const* value;     // lanes; may be `key`, which then gets both
@@ -67,12 +66,15 @@ struct RowAttention {
       const A* gradients = to.grad_out + r * value_dim;
       scores(queries + r * dim, n, dim, key, count, s, stride);
       scores(gradients, n, value_dim, value, count, ds, stride);
-      for (int64_t j = 0; j < n; ++j)
+      for (int64_t j = 0; j < n; ++j) {
+        const RowStatistics<A>& row = to.row[r + j];
         for (int64_t p = 0; p < count; p += lanes) {
           A *weight = s + j * stride + p, *gradient = ds + j * stride + p;
-          store(weight, exp<A>(load(weight) - to.lse[r + j]));
-          store(gradient, load(weight) * (load(gradient) - to.delta[r + j]));
+          const Vec<A> below = (load(weight) - row.lse) - row.lse_rest;
+          store(weight, exp<A>(below > A(0) ? Vec<A>{} : below));  // NaN stays
+          store(gradient, load(weight) * ((load(gradient) - row.mean) + row.grad_lse));
         }
+      }
       mix(queries + r * dim, n, dim, ds, stride, count, to.key, r > 0);
       mix(gradients, n, value_dim, s, stride, count, to.value, r > 0 || to.value == to.key);
       reduce(ds, n, stride, key, count, dim, to.query + r * to.row_stride, to.row_stride);
@@ -175,11 +177,9 @@ int backward_keys(const Job& job, int64_t begin, int64_t end) {
           const RowAttention<A> attention{view.rows_a(b, kv, group),
                                           group.count * job.narrow_heads, padded(p.dim),
                                           padded(p.value_dim), s, stride};
-          const int64_t row = view.row(b, kv, group);
           attention.backward(key.lanes() + g.begin, value.lanes() + g.begin, g.end - g.begin,
-                             {view.rows_b(b, kv, group), View<T>::at(job.row_lse, row),
-                              View<T>::at(job.row_delta, row), ds, grad_key.lanes() + g.begin,
-                              grad_value.lanes() + g.begin,
+                             {view.rows_b(b, kv, group), view.row_statistics(b, kv, group), ds,
+                              grad_key.lanes() + g.begin, grad_value.lanes() + g.begin,
                               view.partial(b, kv, chunk, g.group), job.partial_width});
         }
       }

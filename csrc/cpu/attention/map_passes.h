@@ -45,19 +45,21 @@ int forward_maps(const Job& job, int64_t begin, int64_t end) {
   return SCA_OK;
 }
 
-// Turns scores into weights, and gradients of weights into gradients of scores; zeros in the lanes
-// of other labels, whatever those hold.
+// Turns scores into weights, as the forward pass did, and gradients of weights into gradients of
+// scores; zeros in the lanes of other labels, whatever those hold.
 template <class A>
-inline void softmax_backward(const Piece<A>& piece, int64_t rows, const Vec<A>& lse,
-                             Vec<A> delta) {
+inline void softmax_backward(const Piece<A>& piece, int64_t rows, const Vec<A>& grad_lse) {
   constexpr int lanes = VecOf<A>::lanes;
+  softmax<A>(piece.s, rows, lanes);
+  Vec<A> mean{};  // of the gradients of weights
   for (int64_t j = 0; j < rows; ++j) {
-    const Vec<A> weight = exp<A>(load(piece.s + j * lanes) - lse);
+    const Vec<A> weight = load(piece.s + j * lanes);
     store(piece.s + j * lanes, piece.mask ? weight : Vec<A>{});
-    delta += weight * load(piece.ds + j * lanes);
+    mean += weight * load(piece.ds + j * lanes);
   }
   for (int64_t j = 0; j < rows; ++j) {
-    const Vec<A> ds = load(piece.s + j * lanes) * (load(piece.ds + j * lanes) - delta);
+    const Vec<A> apart = (load(piece.ds + j * lanes) - mean) + grad_lse;
+    const Vec<A> ds = load(piece.s + j * lanes) * apart;
     store(piece.ds + j * lanes, piece.mask ? ds : Vec<A>{});
   }
 }
@@ -71,15 +73,14 @@ int backward_maps(const Job& job, int64_t begin, int64_t end) {
   const int64_t room = job.window * job.group_rows * lanes, heads = p.heads / p.kv_heads;
   Workspace space(2 * MapWindow<T>::bytes(job, p.dim) + MapWindow<T>::bytes(job, p.value_dim) +
                   Pieces<A>::bytes(job.window) +
-                  2 * sizeof(A) * (room + job.window + lanes) + 256);
+                  sizeof(A) * (2 * room + job.window + lanes) + 256);
   if (!space.ok()) return SCA_OUT_OF_MEMORY;
   MapWindow<T> query(&space, job, p.dim), grad_query(&space, job, p.dim);
   MapWindow<T> grad_out(&space, job, p.value_dim);
   Pieces<A> pieces(&space, job.window);
   A* s = space.take<A>(room);
   A* ds = space.take<A>(room);
-  A* lse = space.take<A>(job.window + lanes);
-  A* delta = space.take<A>(job.window + lanes);
+  A* grad_lse = space.take<A>(job.window + lanes);
 
   for (int64_t i = begin; i < end; ++i) {
     const int64_t b = i / (p.kv_heads * job.chunks), kv = i / job.chunks % p.kv_heads;
@@ -99,7 +100,7 @@ int backward_maps(const Job& job, int64_t begin, int64_t end) {
         query.read(Items<T>::of(p.query, b, h), first, count);
         grad_out.read(Items<T>::of(p.grad_out, b, h), first, count);
         grad_query.place(Items<T>::of(p.grad_query, b, h), first, count);
-        read_statistics<T>(job, b, h, Consecutive{first}, count, lse, delta);
+        read_grad_lse<T>(job, b, h, Consecutive{first}, count, grad_lse);
         pieces.find(plan, first, count, s, ds);
         const MapAttention<T> attention{pieces, &plan};
         attention.scores(keys, query, p.dim, &Piece<A>::s);
@@ -107,8 +108,7 @@ int backward_maps(const Job& job, int64_t begin, int64_t end) {
         for (int64_t k = 0; k < pieces.count; ++k) {
           const Piece<A>& piece = pieces.by_label[k];
           if (piece.group >= 0)
-            softmax_backward<A>(piece, plan.groups[piece.group].count, load(lse + piece.at),
-                                load(delta + piece.at));
+            softmax_backward<A>(piece, plan.groups[piece.group].count, load(grad_lse + piece.at));
           else if (rest)
             attention.add_lanes(grad_out, piece, p.value_dim, rest);
         }

@@ -96,17 +96,16 @@ struct PrepareBackward {
     const View<T> view{job};
     narrow.gather(p.query, g, p.dim, A(p.scale), view.rows_a(narrow.b, narrow.kv, g));
     narrow.gather(p.grad_out, g, p.value_dim, A(1), view.rows_b(narrow.b, narrow.kv, g));
-    A* lse = View<T>::at(job.row_lse, view.row(narrow.b, narrow.kv, g));
-    A* delta = View<T>::at(job.row_delta, view.row(narrow.b, narrow.kv, g));
-    for (int64_t r = 0; r < g.count * job.narrow_heads; ++r) {
+    // Where one weight is 1, out is that value, and the mean must be that weight's gradient to the
+    // bit, for the gradient of its score to be 0: hence dot().
+    const A* grad = view.rows_b(narrow.b, narrow.kv, g);
+    RowStatistics<A>* row = view.row_statistics(narrow.b, narrow.kv, g);
+    for (int64_t r = 0; r < g.count * job.narrow_heads; ++r, grad += padded(p.value_dim)) {
       const int64_t h = narrow.head(r, g), i = narrow.item(r, g);
       const Items<T> out = Items<T>::of(p.out, narrow.b, h);
-      const Items<T> grad = Items<T>::of(p.grad_out, narrow.b, h);
-      A sum = p.grad_lse.data ? -narrow.scalar(p.grad_lse, h, i) : A(0);
-      for (int64_t d = 0; d < p.value_dim; ++d)
-        sum += widen(out.at(i)[d * out.channel]) * widen(grad.at(i)[d * grad.channel]);
-      lse[r] = narrow.scalar(p.lse, h, i);
-      delta[r] = sum;
+      row[r] = {narrow.scalar(p.lse, h, i), narrow.scalar(p.lse_rest, h, i),
+                dot(out.at(i), out.channel, grad, p.value_dim),
+                p.grad_lse.data ? narrow.scalar(p.grad_lse, h, i) : A(0)};
     }
   }
 
@@ -229,20 +228,21 @@ int finish_forward_keys(const Job& job, int64_t begin, int64_t end) {
     for (int64_t hl = 0; hl < job.narrow_heads; ++hl) {
       const int64_t h = kv * job.narrow_heads + hl;
       memset(row, 0, sizeof(A) * p.value_dim);
-      A lse = A(-__builtin_inf());
+      A lse = A(-__builtin_inf()), lse_rest = A(0);
       if (at.group >= 0) {
         A top = lse, total = 0;
         at.for_partials(hl, TopOf<A>{&top, padded(p.value_dim)});
         const A base = top == A(-__builtin_inf()) ? A(0) : top;
         at.for_partials(hl, MergeRow<A>{row, &total, base, p.value_dim});
         for (int64_t d = 0; d < p.value_dim; ++d) row[d] /= total;
-        lse = top + A(__builtin_log(total));
+        lse = two_sum(top, A(__builtin_log(total)), &lse_rest);
       } else if (p.uniform) {
         add_rest<T>(job, b, kv, row);
         lse = A(__builtin_log(double(p.keys)));
       }
       write_row(Items<T>::of(p.out, b, h), at.item, p.value_dim, row);
       at.narrow.scalar(p.lse, h, at.item) = lse;
+      at.narrow.scalar(p.lse_rest, h, at.item) = lse_rest;
     }
   }
   return SCA_OK;

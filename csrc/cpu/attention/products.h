@@ -78,6 +78,19 @@ inline void scores(const A* rows, int64_t n, int64_t depth, const A* const* x, i
   scores_from<A, 1>(r, rows, n, depth, x, count, s, s_stride);
 }
 
+// sum_d a[d * step] b[d], added up as scores() does, so equal to the bit; b is padded.
+template <class T, class A>
+inline A dot(const T* a, int64_t step, const A* b, int64_t depth) {
+  constexpr int lanes = VecOf<A>::lanes;
+  Vec<A> sum[lanes] = {};
+  for (int64_t d = 0; d < depth; d += lanes) {
+    Vec<A> item{};
+    for (int64_t l = 0; l < lanes && d + l < depth; ++l) item[l] = widen(a[(d + l) * step]);
+    sum[0] += item * load(b + d);
+  }
+  return sum_each<A>(sum)[0];
+}
+
 // o[p][d] = sum_j s[j][p] rows[j][d] for P items and J rows, added to what is there if ADD.
 template <class A, int P, int J, bool ADD>
 SCAM_INLINE void mix_block(const A* rows, int64_t depth, const A* s, int64_t s_stride,

@@ -95,55 +95,64 @@ struct LaneAttention {
     int64_t row_stride;
   };
 
-  // `delta`: grad_lse, negative.
-  void backward(const A* const* q, const A* const* grad_out, const A* lse, const A* delta,
-                int64_t count, const Gradients& to) const {
+  // The softmax is made again, not read off lse: a weight is then exact to its last digits however
+  // large the scores are, and where one key has all the weight, gradients of scores are 0.
+  void backward(const A* const* q, const A* const* grad_out, const A* grad_lse, int64_t count,
+                const Gradients& to) const {
     for (int64_t p = 0; p < count; p += NEAR) {
       Gradients near = to;
       near.query += p;
-      backward_near(q + p, grad_out + p, lse + p, delta + p,
-                    count - p < NEAR ? count - p : NEAR, near);
+      backward_near(q + p, grad_out + p, grad_lse + p, count - p < NEAR ? count - p : NEAR, near);
     }
   }
 
-  inline void backward_near(const A* const* q, const A* const* grad_out, const A* lse,
-                            const A* grad_lse, int64_t count, const Gradients& to) const {
-    A delta[NEAR + lanes];  // sum(weight * weight gradient) - grad_lse
-    memcpy(delta, grad_lse, sizeof delta);
+  inline void backward_near(const A* const* q, const A* const* grad_out, const A* grad_lse,
+                            int64_t count, const Gradients& to) const {
+    A top[NEAR + lanes], sum[NEAR + lanes], mean[NEAR + lanes];  // mean: of weight gradients
     A* ds = to.weight_gradient;
     for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
-      const int64_t n = weights(r, q, grad_out, lse, count, ds);
+      const int64_t n = scores_of_block(r, q, grad_out, count, ds);
       for (int64_t p = 0; p < count; p += lanes) {
-        Vec<A> sum = load(delta + p);
+        softmax_block(n, p, r == 0, top, sum);
+        Vec<A> total = r == 0 ? Vec<A>{} : load(shrink + p) * load(mean + p);
         for (int64_t j = 0; j < n; ++j)
-          sum += load(s + j * stride + p) * load(ds + j * stride + p);
-        store(delta + p, sum);
+          total += load(s + j * stride + p) * load(ds + j * stride + p);
+        store(mean + p, total);
       }
     }
+    for (int64_t p = 0; p < count; p += lanes) {
+      const Vec<A> share = fill(A(1)) / load(sum + p);
+      store(sum + p, share);
+      store(mean + p, share * load(mean + p));
+    }
     for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
-      const int64_t n = rows <= ROW_BLOCK ? rows : weights(r, q, grad_out, lse, count, ds);
-      reduce(s, n, stride, grad_out, count, value_dim, to.value + r * to.row_stride,
-             to.row_stride);
+      int64_t n = rows;
+      if (rows > ROW_BLOCK) {
+        n = scores_of_block(r, q, grad_out, count, ds);
+        for (int64_t j = 0; j < n; ++j)
+          for (int64_t p = 0; p < count; p += lanes) {
+            A* at = s + j * stride + p;
+            store(at, exp<A>(load(at) - load(top + p)));
+          }
+      }
       for (int64_t j = 0; j < n; ++j)
         for (int64_t p = 0; p < count; p += lanes) {
-          A* at = ds + j * stride + p;
-          store(at, load(s + j * stride + p) * (load(at) - load(delta + p)));
+          A *weight = s + j * stride + p, *gradient = ds + j * stride + p;
+          store(weight, load(sum + p) * load(weight));
+          store(gradient, load(weight) * ((load(gradient) - load(mean + p)) + load(grad_lse + p)));
         }
+      reduce(s, n, stride, grad_out, count, value_dim, to.value + r * to.row_stride,
+             to.row_stride);
       reduce(ds, n, stride, q, count, dim, to.key + r * to.row_stride, to.row_stride);
       mix(keys + r * dim, n, dim, ds, stride, count, to.query, r > 0);
     }
   }
 
-  // Weights into s and their gradients into `gradient`, for the block of rows at r.
-  inline int64_t weights(int64_t r, const A* const* q, const A* const* grad_out, const A* lse,
-                         int64_t count, A* gradient) const {
+  // Scores into s and gradients of weights into `gradient`, for the block of rows at r.
+  inline int64_t scores_of_block(int64_t r, const A* const* q, const A* const* grad_out,
+                                 int64_t count, A* gradient) const {
     const int64_t n = rows - r < ROW_BLOCK ? rows - r : ROW_BLOCK;
     scores(keys + r * dim, n, dim, q, count, s, stride);
-    for (int64_t j = 0; j < n; ++j)
-      for (int64_t p = 0; p < count; p += lanes) {
-        A* at = s + j * stride + p;
-        store(at, exp<A>(load(at) - load(lse + p)));
-      }
     scores(values + r * value_dim, n, value_dim, grad_out, count, gradient, stride);
     return n;
   }
@@ -193,19 +202,14 @@ int forward_queries(const Job& job, int64_t begin, int64_t end) {
   return SCA_OK;
 }
 
-// lse and -grad_lse (or zeros) of the items named by items[0 .. count).
+// grad_lse (or zeros) of the items named by items[0 .. count).
 template <class T, class Numbers>
-inline void read_statistics(const Job& job, int64_t b, int64_t h, const Numbers& items,
-                            int64_t count, typename Accumulate<T>::type* lse,
-                            typename Accumulate<T>::type* delta) {
+inline void read_grad_lse(const Job& job, int64_t b, int64_t h, const Numbers& items,
+                          int64_t count, typename Accumulate<T>::type* to) {
   typedef typename Accumulate<T>::type A;
-  const ScaTensor &from = job.p.lse, &grad = job.p.grad_lse;
-  const A* lse_from = View<T>::at(from.data, b * from.stride[0] + h * from.stride[1]);
-  const A* grad_from = View<T>::at(grad.data, b * grad.stride[0] + h * grad.stride[1]);
-  for (int64_t l = 0; l < count; ++l) {
-    lse[l] = lse_from[items[l] * from.stride[2]];
-    delta[l] = grad.data ? -grad_from[items[l] * grad.stride[2]] : A(0);
-  }
+  const ScaTensor& grad = job.p.grad_lse;
+  const A* from = View<T>::at(grad.data, b * grad.stride[0] + h * grad.stride[1]);
+  for (int64_t l = 0; l < count; ++l) to[l] = grad.data ? from[items[l] * grad.stride[2]] : A(0);
 }
 
 // Zeros the partial sums of a chunk; returns the one for queries that see nothing, if wanted.
@@ -237,8 +241,8 @@ int backward_queries(const Job& job, int64_t begin, int64_t end) {
   Tile<T> grad_out(&space, job.window, p.value_dim);
   A* s = space.take<A>(ROW_BLOCK * stride);
   A* ds = space.take<A>(ROW_BLOCK * stride);
-  A* lse = space.take<A>(stride);
-  A* delta = space.take<A>(stride + NEAR);
+  A* shrink = space.take<A>(stride);
+  A* grad_lse = space.take<A>(stride + NEAR);
 
   for (int64_t i = begin; i < end; ++i) {
     const int64_t b = i / (p.kv_heads * job.chunks), kv = i / job.chunks % p.kv_heads;
@@ -254,7 +258,7 @@ int backward_queries(const Job& job, int64_t begin, int64_t end) {
         query.read(Items<T>::of(p.query, b, h), window);
         grad_out.read(Items<T>::of(p.grad_out, b, h), window);
         grad_query.place(Items<T>::of(p.grad_query, b, h), window);
-        read_statistics<T>(job, b, h, window.items, window.count, lse, delta);
+        read_grad_lse<T>(job, b, h, window.items, window.count, grad_lse);
         for (Segment g{0, 0, 0}; g.end < window.count;) {
           g = next_segment(plan.wide_group + first, g.end, window.count);
           if (g.group < 0) {
@@ -265,10 +269,10 @@ int backward_queries(const Job& job, int64_t begin, int64_t end) {
           const Group& group = plan.groups[g.group];
           const LaneAttention<A> attention{view.rows_a(b, kv, group), view.rows_b(b, kv, group),
                                            group.count, padded(p.dim), padded(p.value_dim),
-                                           s, nullptr, stride};
+                                           s, shrink, stride};
           A* partial = view.partial(b, kv, chunk, g.group);
-          attention.backward(query.lanes() + g.begin, grad_out.lanes() + g.begin, lse + g.begin,
-                             delta + g.begin, g.end - g.begin,
+          attention.backward(query.lanes() + g.begin, grad_out.lanes() + g.begin,
+                             grad_lse + g.begin, g.end - g.begin,
                              {ds, grad_query.lanes() + g.begin, partial,
                               partial + padded(p.dim), job.partial_width});
         }

@@ -25,6 +25,9 @@ struct View {  // typed access to a job
   int64_t row(int64_t b, int64_t kv, const Group& g) const {
     return pair(b, kv) * job.rows() + g.first * job.narrow_heads;
   }
+  RowStatistics<A>* row_statistics(int64_t b, int64_t kv, const Group& g) const {
+    return static_cast<RowStatistics<A>*>(job.row_statistics) + row(b, kv, g);
+  }
   A* rest(int64_t b, int64_t kv) const { return at(job.rest, pair(b, kv) * job.p.value_dim); }
   A* partial_rest(int64_t b, int64_t kv, int64_t chunk) const {
     return at(job.partial_rest, (pair(b, kv) * job.chunks + chunk) * job.p.value_dim);

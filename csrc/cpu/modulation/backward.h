@@ -32,11 +32,9 @@ struct BackwardSlots : Slots<T> {
     const Window<lanes>& w = this->window;
     Slots<T>::load_window(job, b, index);
     move_in(rows_of<const T>(params.grad_y, b, params.channels), w, g);
-    move_in(rows_of<const A>(params.lse, b, params.heads), w, this->lse);
     clear_padding(w, params.channels, this->x);
     if (this->scored != this->x) clear_padding(w, params.channels, this->scored);
     clear_padding(w, params.channels, g);
-    clear_padding(w, params.heads, this->lse);
     clear_padding(w, 1, this->noise);
     A* const maps[] = {this->x, this->scored, g};
     for (A* slots : maps)
@@ -45,21 +43,21 @@ struct BackwardSlots : Slots<T> {
   }
 };
 
-// Scores to probabilities by lse for one vector of slots; lanes beyond `valid` get 0.
+// Scores to the probabilities of the forward pass, to the bit, for one vector of slots; lanes
+// beyond `valid` get 0.
 template <class A>
-inline void exponentiate(const TokenGroup& group, int64_t heads, const A* lse, int64_t stride,
-                         int64_t valid, A* p, int64_t p_stride) {
+inline void through_softmax(const TokenGroup& group, int64_t heads, int64_t valid, A* p,
+                            int64_t p_stride) {
   const IntVec<A> real = first_lanes<A>(valid);
   if (group.count == 0) {
     store(p, real ? fill(A(1)) : Vec<A>{});
     return;
   }
-  for (int64_t h = 0, row = 0; h < heads; ++h) {
-    const Vec<A> total = load(lse + h * stride);
-    for (int64_t j = 0; j < group.count; ++j, ++row) {
-      A* at = p + row * p_stride;
-      store(at, real ? exp<A>(load(at) - total) : Vec<A>{});
-    }
+  for (int64_t h = 0; h < heads; ++h)
+    softmax<A>(p + h * group.count * p_stride, p_stride, group.count);
+  for (int64_t row = 0; row < group.rows; ++row) {
+    A* at = p + row * p_stride;
+    store(at, real ? load(at) : Vec<A>{});
   }
   for (int64_t row = group.rows; row < group.padded_rows(); ++row)
     store(p + row * p_stride, Vec<A>{});
@@ -67,7 +65,7 @@ inline void exponentiate(const TokenGroup& group, int64_t heads, const A* lse, i
 
 // ds = p (dp - sum p dp), over dp, one vector of slots.
 template <class A>
-inline void through_softmax(const TokenGroup& group, int64_t heads, const A* p, A* ds,
+inline void softmax_backward(const TokenGroup& group, int64_t heads, const A* p, A* ds,
                             int64_t stride, int64_t valid) {
   const IntVec<A> real = first_lanes<A>(valid);
   if (group.count == 0) return store(ds, Vec<A>{});
@@ -98,14 +96,14 @@ inline void backward_piece(const Job& job, const TokenGroup& group, const Tokens
   A *p = slots->p, *ds = slots->ds;
   if (group.count) score_slots<A, R>(t, scored, stride, count, p, count);
   for (int64_t i = 0; i < count; i += lanes) {
-    exponentiate<A>(group, heads, slots->lse + first + i, stride, valid - i, p + i, count);
+    through_softmax<A>(group, heads, valid - i, p + i, count);
     const A* noise = slots->noise + first + i;
     if (t.blocks == 1) {
       differentiate<A, R, true>(t, p + i, count, noise, x + i, g + i, stride, ds + i, count);
     } else {
       differentiate<A, R, false>(t, p + i, count, noise, x + i, g + i, stride, ds + i, count);
     }
-    through_softmax<A>(group, heads, p + i, ds + i, count, valid - i);
+    softmax_backward<A>(group, heads, p + i, ds + i, count, valid - i);
   }
   A* of_keys = sums + 2 * group.padded_rows() * t.padded;
   for (int64_t k = 0; k < t.blocks; ++k) {

@@ -112,13 +112,13 @@ struct Slots {
   static constexpr int lanes = VecOf<A>::lanes;
   Window<lanes> window;
   int64_t most;
-  A *x, *scored, *noise, *lse;  // scored: x + position, or x itself
+  A *x, *scored, *noise;  // scored: x + position, or x itself
 
   static size_t bytes(const Job& job) {
     const ModulationParams& p = job.p;
     const int64_t most = Window<lanes>::most_slots(job), padded = padded_channels(p.channels);
     return Window<lanes>::bytes(job) +
-           Workspace::bytes_of<A>(most * (padded * (p.position.data ? 2 : 1) + 1 + p.heads));
+           Workspace::bytes_of<A>(most * (padded * (p.position.data ? 2 : 1) + 1));
   }
   Slots(const Job& job, Workspace* workspace) : window(job, workspace) {
     most = Window<lanes>::most_slots(job);
@@ -126,7 +126,6 @@ struct Slots {
     x = workspace->take<A>(most * padded);
     scored = job.p.position.data ? workspace->take<A>(most * padded) : x;
     noise = workspace->take<A>(most);
-    lse = workspace->take<A>(most * job.p.heads);
     memset(noise, 0, sizeof(A) * most);
   }
 
@@ -154,7 +153,7 @@ struct Slots {
 
 template <class A, int R, int U>
 inline void forward_unit(const Tokens<A>& t, const TokenGroup& group, int64_t heads, A* p,
-                         const A* scored, const A* noise, A* x, int64_t stride, A* lse) {
+                         const A* scored, const A* noise, A* x, int64_t stride) {
   constexpr int lanes = VecOf<A>::lanes;
   constexpr int64_t width = U * lanes;
   if (group.count) {
@@ -163,13 +162,10 @@ inline void forward_unit(const Tokens<A>& t, const TokenGroup& group, int64_t he
                            p + k * R * width, width);
     for (int64_t h = 0; h < heads; ++h)
       for (int u = 0; u < U; ++u)
-        store(lse + h * stride + u * lanes,
-              softmax<A>(p + h * group.count * width + u * lanes, width, group.count));
+        softmax<A>(p + h * group.count * width + u * lanes, width, group.count);
     for (int64_t i = group.rows * width; i < t.blocks * R * width; ++i) p[i] = 0;
   } else {
     for (int64_t i = 0; i < width; ++i) p[i] = 1;
-    for (int64_t h = 0; h < heads; ++h)
-      for (int64_t i = 0; i < width; ++i) lse[h * stride + i] = -A(__builtin_inf());
   }
   if (t.blocks == 1) {
     modulate<A, R, U, true>(t, p, width, noise, x, stride);
@@ -189,11 +185,11 @@ inline void forward_segment(const Job& job, int64_t b, const Segment& segment, S
   int64_t i = segment.slot;
   for (; i + UNIT * lanes <= segment.end; i += UNIT * lanes)
     forward_unit<A, R, UNIT>(tokens, group, job.p.heads, p, slots->scored + i, slots->noise + i,
-                             slots->x + i, stride, slots->lse + i);
+                             slots->x + i, stride);
   if constexpr (UNIT > 1)
     for (; i < segment.end; i += lanes)
       forward_unit<A, R, 1>(tokens, group, job.p.heads, p, slots->scored + i, slots->noise + i,
-                            slots->x + i, stride, slots->lse + i);
+                            slots->x + i, stride);
 }
 
 template <class T>
@@ -217,7 +213,6 @@ int forward(const Job& job, int64_t begin, int64_t end) {
       }
     }
     move_out(slots.x, slots.window, rows_of<T>(job.p.y, b, job.p.channels));
-    move_out(slots.lse, slots.window, rows_of<A>(job.p.lse, b, job.p.heads));
   }
   return SCA_OK;
 }

@@ -26,9 +26,9 @@ inline void score_block(const A* keys, const A* bias, const A* x, int64_t stride
     for (int u = 0; u < U; ++u) store(p + j * p_stride + u * lanes, sum[j][u]);
 }
 
-// Scores of `count` rows to probabilities, one vector of slots; returns logsumexp.
+// Scores of `count` rows to probabilities, one vector of slots.
 template <class A>
-SCAM_INLINE Vec<A> softmax(A* p, int64_t p_stride, int64_t count) {
+SCAM_INLINE void softmax(A* p, int64_t p_stride, int64_t count) {
   Vec<A> top = load(p);
   for (int64_t j = 1; j < count; ++j) top = max<A>(load(p + j * p_stride), top);
   Vec<A> sum = Vec<A>{};
@@ -39,7 +39,6 @@ SCAM_INLINE Vec<A> softmax(A* p, int64_t p_stride, int64_t count) {
   }
   const Vec<A> inverse = A(1) / sum;
   for (int64_t j = 0; j < count; ++j) store(p + j * p_stride, load(p + j * p_stride) * inverse);
-  return top + log<A>(sum);
 }
 
 // Scale and shift of one channel, added to what they hold. tokens: gamma and beta, [2][row].

@@ -14,6 +14,15 @@ class Backend(Protocol):
     """What a file in ``scam/ops/backends`` provides.
 
     It is called with the tensors' device as the current one.
+
+    Statistics of a softmax: lse, the logarithm of its denominator, and lse_rest, what rounding
+    left out of lse. Scores are differences of large numbers before they are weights, so with lse
+    alone a weight would be wrong by the rounding of lse, a part in 2000 where scores are 10^4.
+    Where ``top`` is the largest score, ``lse = top + log_sum`` rounded and lse_rest is the error
+    of that one addition (Knuth's TwoSum); 0 where nothing is seen. A backward pass that rebuilds
+    weights from them computes ``exp(min((score - lse) - lse_rest, 0))``, in which the first
+    difference is exact where it matters and NaN stays NaN; its scores must be those of the
+    forward pass to the bit. A backend that rebuilds them without returns zeros.
     """
 
     name: str
@@ -21,8 +30,8 @@ class Backend(Protocol):
     def refusals(self, problem: Problem) -> list[str]:
         """Why this backend cannot serve the problem, in words; [] when it can."""
 
-    def forward(self, call: AttentionCall) -> tuple[Tensor, Tensor]:
-        """Return out and lse; shapes, dtypes and strides as ``call.empty_results``."""
+    def forward(self, call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
+        """Return out, lse and lse_rest; shapes, dtypes and strides as ``call.empty_results``."""
 
     def backward(
         self,
@@ -31,6 +40,7 @@ class Backend(Protocol):
         grad_lse: Tensor | None,
         out: Tensor,
         lse: Tensor,
+        lse_rest: Tensor,
     ) -> Gradients:
         """Return the gradients of query, key and value, as ``call.empty_gradients``."""
 
@@ -38,15 +48,23 @@ class Backend(Protocol):
 class ModulationBackend(Backend, Protocol):
     """What a file provides that serves :func:`scam.ops.semantic_modulation` too.
 
-    y and its gradient are like x, (B, C, N), with any strides; the statistics are lse
-    (B, heads, N), mean and rstd (B, C), fp32 (fp64 for fp64).
+    y and its gradient are like x, (B, C, N), with any strides; the statistics are lse and
+    lse_rest (B, heads, N), mean and rstd (B, C), fp32 (fp64 for fp64).
     """
 
-    def modulation_forward(self, call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return y, laid out as ``empty_like`` of x, lse, mean and rstd."""
+    def modulation_forward(
+        self, call: ModulationCall
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return y, laid out as ``empty_like`` of x, lse, lse_rest, mean and rstd."""
 
     def modulation_backward(
-        self, call: ModulationCall, grad_y: Tensor, lse: Tensor, mean: Tensor, rstd: Tensor
+        self,
+        call: ModulationCall,
+        grad_y: Tensor,
+        lse: Tensor,
+        lse_rest: Tensor,
+        mean: Tensor,
+        rstd: Tensor,
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, laid out as ``empty_like`` of x, keys, key_bias, gamma, beta,
         default_gamma, default_beta and noise_scale; None for each of the last three not given.

@@ -78,22 +78,29 @@ def refusals(problem: Problem) -> list[str]:
     return reasons
 
 
-def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
+def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
     """Attend; see :class:`scam.ops.backends.Backend`."""
     results = call.empty_results()
     torch.ops.scam_cpu.forward(
         call.query, call.key, call.value, *_labels_and_options(call), *results
     )
+    if call.wide_queries:  # their backward pass makes the softmax again
+        results[2].zero_()
     return results
 
 
 def backward(
-    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+    call: AttentionCall,
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    out: Tensor,
+    lse: Tensor,
+    lse_rest: Tensor,
 ) -> Gradients:
     """Return all gradients; see :class:`scam.ops.backends.Backend`."""
     gradients = call.empty_gradients()
     torch.ops.scam_cpu.backward(
-        grad_out, grad_lse, call.query, call.key, call.value, out, lse,
+        grad_out, grad_lse, call.query, call.key, call.value, out, lse, lse_rest,
         *_labels_and_options(call), *gradients,
     )  # fmt: skip
     return gradients
@@ -104,22 +111,27 @@ def _labels_and_options(call: AttentionCall) -> tuple[Tensor, Tensor, float, boo
     return call.query_labels, call.key_labels, call.scale, call.empty == "uniform"
 
 
-def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Modulate; see :class:`scam.ops.backends.ModulationBackend`."""
-    y, statistics = torch.empty_like(call.x), call.empty_statistics()
+    y, (lse, lse_rest, mean, rstd) = torch.empty_like(call.x), call.empty_statistics()
     options = (call.eps, call.negative_slope)
-    torch.ops.scam_cpu.modulation_forward(*_tensors(call), *options, y, *statistics)
-    return y, *statistics
+    torch.ops.scam_cpu.modulation_forward(*_tensors(call), *options, y, mean, rstd)
+    return y, lse.zero_(), lse_rest.zero_(), mean, rstd  # backward makes the softmax again
 
 
 def modulation_backward(
-    call: ModulationCall, grad_y: Tensor, lse: Tensor, mean: Tensor, rstd: Tensor
+    call: ModulationCall,
+    grad_y: Tensor,
+    lse: Tensor,
+    lse_rest: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
 ) -> tuple[Tensor | None, ...]:
     """Return all gradients; see :class:`scam.ops.backends.ModulationBackend`."""
     gradients = call.empty_gradients()
     options = (call.eps, call.negative_slope)
     torch.ops.scam_cpu.modulation_backward(
-        grad_y, *_tensors(call), lse, mean, rstd, *options, *gradients
+        grad_y, *_tensors(call), mean, rstd, *options, *gradients
     )
     return gradients
 

@@ -99,15 +99,16 @@ def _kernels(call: AttentionCall, x: Tensor, last: bool, packed: Packed) -> Any:
     return kernels
 
 
-def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
+def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
     """Attend; see :class:`scam.ops.backends.Backend`."""
-    out, lse = call.empty_results()
+    out, lse, lse_rest = call.empty_results()
+    lse_rest.zero_()
     width, value_width = call.widths
     if not lse.numel():
-        return out, lse
+        return out, lse, lse_rest
     if value_width != width:
-        wide, lse = forward(_in_one_width(call))
-        return out.copy_(wide[..., :value_width]), lse
+        wide, lse, lse_rest = forward(_in_one_width(call))
+        return out.copy_(wide[..., :value_width]), lse, lse_rest
     stream = stream_of(call.query)
     if call.wide_queries:
         x, last = readable(call.query)
@@ -116,7 +117,7 @@ def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
         result = Result(out, last)
         kernels.pixel_out, kernels.lse = view(result.written, "bhic"), lse.data_ptr()
         load().pixels_read_forward(kernels, stream)
-        return result.final(), lse
+        return result.final(), lse, lse_rest
     x, last = readable(call.key)
     packed = Packed(call.sides[1][0], (call.query,), (None, None))
     kernels = _kernels(call, x, last, packed)
@@ -126,11 +127,16 @@ def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
     kernels.plan, memory = pieces_of(*call.sides, call.query.shape[1], width + 2)
     kernels.partials = memory[-1].data_ptr()
     load().latents_read_forward(kernels, stream)
-    return out, lse
+    return out, lse, lse_rest
 
 
 def backward(
-    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+    call: AttentionCall,
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    out: Tensor,
+    lse: Tensor,
+    lse_rest: Tensor,
 ) -> Gradients:
     """Return all gradients; see :class:`scam.ops.backends.Backend`."""
     grad_query, grad_key, grad_value = gradients = call.empty_gradients()
@@ -143,8 +149,9 @@ def backward(
     if value_width != width:
         most = max(width, value_width)
         found = backward(
-            _in_one_width(call), _widened(grad_out, most), grad_lse, _widened(out, most), lse
-        )
+            _in_one_width(call), _widened(grad_out, most), grad_lse,
+            _widened(out, most), lse, lse_rest,
+        )  # fmt: skip
         for grad, wide in zip(given, found, strict=True):
             assert wide is not None
             grad.copy_(wide[..., : grad.shape[-1]])

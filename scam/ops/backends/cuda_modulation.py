@@ -59,24 +59,29 @@ class _Modulation:
         self.call.rstd = rstd.data_ptr()
 
 
-def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return y, laid out as ``empty_like`` of x, lse, mean and rstd."""
+def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return y, laid out as ``empty_like`` of x, lse, lse_rest, mean and rstd."""
     made, x = _Modulation(call), call.x
-    statistics = call.empty_statistics()
+    lse, lse_rest, mean, rstd = call.empty_statistics()
     y = Result(torch.empty_like(x).mT, made.last)
     if x.numel():
         kernels, (batch, channels, pixels) = made.call, x.shape
         kernels.strips = _strips(batch, pixels)
-        moments = statistics[0].new_empty((batch, kernels.strips, channels, 2))
+        moments = lse.new_empty((batch, kernels.strips, channels, 2))
         kernels.moments, kernels.pixel_out = moments.data_ptr(), view(y.written, "bic")
-        made.set_statistics(*statistics)
+        made.set_statistics(lse, mean, rstd)
         load().modulation_statistics(kernels, made.stream)
         load().modulation_forward(kernels, made.stream)
-    return y.final().mT, *statistics
+    return y.final().mT, lse, lse_rest.zero_(), mean, rstd
 
 
 def modulation_backward(
-    call: ModulationCall, grad_y: Tensor, lse: Tensor, mean: Tensor, rstd: Tensor
+    call: ModulationCall,
+    grad_y: Tensor,
+    lse: Tensor,
+    lse_rest: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of x, keys, key_bias, gamma, beta, the defaults and noise_scale."""
     made, x = _Modulation(call), call.x

@@ -80,11 +80,11 @@ def _setup(call: AttentionCall, kernel: str) -> tuple[TileTables, dict[str, Any]
     return TileTables(*call.sides, chosen.tile), shared
 
 
-def forward(call: AttentionCall) -> tuple[Tensor, Tensor]:
+def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
     """Attend; see :class:`scam.ops.backends.Backend`."""
-    results = call.empty_results()
-    (_forward_queries if call.wide_queries else _forward_keys)(call, *results)
-    return results
+    out, lse, lse_rest = call.empty_results()
+    (_forward_queries if call.wide_queries else _forward_keys)(call, out, lse)
+    return out, lse, lse_rest.zero_()
 
 
 def _forward_queries(call: AttentionCall, out: Tensor, lse: Tensor) -> None:
@@ -133,7 +133,12 @@ def _forward_keys(call: AttentionCall, out: Tensor, lse: Tensor) -> None:
 
 
 def backward(
-    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+    call: AttentionCall,
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    out: Tensor,
+    lse: Tensor,
+    lse_rest: Tensor,
 ) -> Gradients:
     """Return all gradients; see :class:`scam.ops.backends.Backend`."""
     grad_lse = None if grad_lse is None else grad_lse.contiguous()

@@ -107,10 +107,10 @@ def _channels(tensor: Tensor | None) -> tuple[Any, ...] | None:
     return None if tensor is None else (tensor, *tensor.stride())
 
 
-def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """As :meth:`scam.ops.backends.ModulationBackend.modulation_forward`."""
     x, y = call.x, torch.empty_like(call.x)
-    lse, mean, rstd = call.empty_statistics()
+    lse, lse_rest, mean, rstd = call.empty_statistics()
     if x.numel():
         taken = _Call(call)
         _measure(x, mean, rstd, call.eps, taken.wide)
@@ -119,7 +119,7 @@ def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Te
         made = taken.plan(shared["TILE"])
         for many in taken.passes(shared):
             _modulate(taken, y, statistics, None, made, many, shared)
-    return y, lse, mean, rstd
+    return y, lse, lse_rest.zero_(), mean, rstd
 
 
 def _measure(x: Tensor, mean: Tensor, rstd: Tensor, eps: float, wide: bool) -> None:
@@ -163,7 +163,12 @@ def _modulate(
 
 
 def modulation_backward(
-    call: ModulationCall, grad_y: Tensor, lse: Tensor, mean: Tensor, rstd: Tensor
+    call: ModulationCall,
+    grad_y: Tensor,
+    lse: Tensor,
+    lse_rest: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
 ) -> tuple[Tensor | None, ...]:
     """As :meth:`scam.ops.backends.ModulationBackend.modulation_backward`."""
     gradients = call.empty_gradients()
