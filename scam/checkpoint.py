@@ -34,7 +34,7 @@ class Checkpoint:
         """The number of a label given by name or number; InputError lists the names."""
         if word in self.label_names:
             return self.label_names.index(word)
-        if word.isdecimal() and int(word) < len(self.label_names):
+        if word.isdecimal() and len(word) < 10 and int(word) < len(self.label_names):
             return int(word)
         names, last = ", ".join(self.label_names), len(self.label_names) - 1
         raise InputError(f"label {word!r}: expected one of {names}, or 0 to {last}")

@@ -39,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure each variant, print one table, write JSON and traces if asked to."""
     args = _parser().parse_args(argv)
     for name, least in (("batch_size", 1), ("steps", 1), ("depth", 1)):
-        if getattr(args, name) < least:
-            raise InputError(
-                f"--{name.replace('_', '-')} {getattr(args, name)}: expected >= {least}"
-            )
+        value = getattr(args, name)
+        if not least <= value < 2**31:
+            bound = f">= {least}" if value < least else "< 2**31"
+            raise InputError(f"--{name.replace('_', '-')} {value}: expected {bound}")
     variants = {"fused": ["fused"], "dense": ["dense"], "both": ["fused", "dense"]}[args.variants]
     out: Path | None = args.out
     if out is not None:

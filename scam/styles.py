@@ -2,8 +2,10 @@
 """``python -m scam.styles``: keep the latents of pictures, for scam.transfer to give again."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
@@ -98,7 +100,8 @@ def show(words: Sequence[str]) -> None:
     args = parser.parse_args(words)
     checkpoint, finder = _open(args, None)
     ours = fingerprint(checkpoint.model)
-    paths = sorted(finder.library.glob(f"*{SUFFIX}"))
+    names = os.listdir(finder.library) if os.path.lexists(finder.library) else []
+    paths = [finder.library / name for name in sorted(names) if fnmatch(name, f"[!.]*{SUFFIX}")]
     say(f"{finder.library}: {counted(len(paths), 'style')}, model {ours}")
     for path in paths:
         try:

@@ -141,7 +141,6 @@ def _edit_folder(
         raise InputError(f"--sheet {args.sheet}: expected single pictures, not a folder of them")
     given = others if subject is None else [subject, *others]
     plan = batch.make_plan(background, given, args.pairs)
-    batch.open_out(out, _record(args, editor, background, subject, others, plan))
 
     def make(name: str) -> Edited:
         return editor(
@@ -150,7 +149,8 @@ def _edit_folder(
             [plan.other(other, name) for other in others],
         )
 
-    count, notes = batch.run(out, plan.names, make)
+    with batch.opened(out, _record(args, editor, background, subject, others, plan)):
+        count, notes = batch.run(out, plan.names, make)
     _print_notes(notes)
     there = len(plan.names) - count
     were = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""

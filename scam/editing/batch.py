@@ -3,7 +3,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import read_json, sweep, write_aside, write_json
+from scam.files import read_json, remove_empty, sweep, write_aside, write_json
 from scam.progress import progress
 
 RECORD = "transfer.json"
@@ -78,6 +80,21 @@ def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) ->
             if stem not in folder.stems:
                 raise InputError(f"--pairs {path}: {stem!r} is no picture of {folder.name}")
     return Plan(tuple(donors), donors)
+
+
+@contextmanager
+def opened(out: Path, settings: dict[str, Any]) -> Iterator[None]:
+    """:func:`open_out` for the block; a folder that it began and left without a result goes."""
+    new = not os.path.lexists(out / RECORD)
+    missing = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
+    open_out(out, settings)
+    try:
+        yield
+    except BaseException:
+        if new and os.listdir(out) == [RECORD]:
+            (out / RECORD).unlink()
+            remove_empty(missing)
+        raise
 
 
 def open_out(out: Path, settings: dict[str, Any]) -> None:

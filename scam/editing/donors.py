@@ -52,7 +52,7 @@ def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
 
 def _part(word: str, checkpoint: Checkpoint) -> tuple[int, int | None]:
     label, dot, latent = word.rpartition(".")
-    if dot and latent.isdecimal() and word not in checkpoint.label_names:
+    if dot and latent.isdecimal() and len(latent) < 10 and word not in checkpoint.label_names:
         return checkpoint.label(label), int(latent)
     return checkpoint.label(word), None
 

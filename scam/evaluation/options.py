@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scam.errors import InputError
+from scam.errors import InputError, shown
 
 METRICS = {
     "psnr": "PSNR of reconstructions: pooled, per picture, per label, and of flat colours",
@@ -30,6 +30,8 @@ _LEAST = {
     "max_pictures": 2,
     "reference_pictures": 2,
 }
+
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ class EvaluationOptions:
                 raise InputError(f"--metrics {name!r}: expected some of {','.join(METRICS)}")
         for field, least in _LEAST.items():
             value = getattr(self, field)
-            if value is not None and value < least:
-                flag = f"--{field.replace('_', '-')}"
-                raise InputError(f"{flag} {value}: expected {least} or more")
+            if value is not None and not least <= value <= _MOST:
+                flag, found = f"--{field.replace('_', '-')}", shown(value)
+                bound = f"{least} or more" if value < least else f"{_MOST} at most"
+                raise InputError(f"{flag} {found}: expected {bound}")
         if self.extractor is not None and self.dinov2_weights is not None:
             raise InputError("--extractor, --dinov2-weights: give one of the two")

@@ -173,3 +173,12 @@ def test_refusals(
         run(trained, "--subject", data, "--background", data, *words)
     assert "\n" not in str(caught.value)
     assert names(tmp_path) == before
+
+
+def test_a_first_picture_that_fails_leaves_no_folder(trained: Trained, tmp_path: Path) -> None:
+    words = ["--background", trained[0], "--donor", "hair=p1", "--out", tmp_path / "new" / "out"]
+    wrong = tmp_path / "wrong.png"
+    Image.new("L", (3, 3)).save(wrong)
+    with pytest.raises(InputError, match="wrong"):
+        run(trained, *words, "--paste-back", "--pose-labels", wrong)
+    assert names(tmp_path) == ["wrong.png"]

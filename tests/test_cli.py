@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments that every command reads the same way."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scam import cli, env, evaluate, profile
+from scam.cli import Parser, expand_home
+from scam.errors import InputError
+from scam.files import expect_outputs, expect_writable, write_aside
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", ""], "^--out '': expected a value$"),
+        (["--out="], "^--out '': expected a value$"),
+        (["a", ""], "^'': expected a value$"),
+        ([""], "^'': expected a value$"),
+    ],
+)
+def test_nothing_is_no_value(words: list[str], message: str) -> None:
+    parser = Parser("prog", "", "")
+    parser.add_argument("--out")
+    parser.add_argument("names", nargs="*")
+    with pytest.raises(InputError, match=message):
+        parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("word", "expanded"),
+    [
+        ("~", "/home/me"),
+        ("~/a", "/home/me/a"),
+        ("--out=~/a", "--out=/home/me/a"),
+        ("hair=~/a.png:0.7", "hair=/home/me/a.png:0.7"),
+        ("~/a.png,~/b.png", "/home/me/a.png,/home/me/b.png"),
+        ("~nobody-of-that-name/a", "~nobody-of-that-name/a"),
+        ("~backup.png", "~backup.png"),
+        ("a~", "a~"),
+        ("a/~/b", "a/~/b"),
+    ],
+)
+def test_home(word: str, expanded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expand_home(word) == expanded
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        (command, [flag, number])
+        for command, names in ((evaluate, ("--seed", "--batch-size", "--max-pictures")),
+                               (profile, ("--steps", "--batch-size", "--depth")))
+        for flag in names
+        for number in ("-1", str(2**31), str(2**63), "9" * 5000, "nan", "1e400")
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range(
+    command: object, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["nowhere", *flags] if command is evaluate else flags
+    with pytest.raises(SystemExit) as end:
+        cli.run(lambda _: command.main(words), "prog")  # type: ignore[attr-defined]
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert len(said) < 2000
+    assert flags[0] in said
+
+
+@pytest.mark.parametrize(("name", "value"), [("SCAM_CPU_ISA", "sse\n"), ("SCAM_CHECK", "yes")])
+def test_variables_are_checked_before_work(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    for variable in (env.check, env.cpu_isa):
+        variable.cache_clear()
+    done: list[object] = []
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli.run(done.append, "prog")
+    finally:
+        for variable in (env.check, env.cpu_isa):
+            variable.cache_clear()
+    assert end.value.code == 2
+    assert not done
+    said = capsys.readouterr().err
+    assert said.startswith(f"prog: error: environment variable {name}=")
+    assert said.count("\n") == 1
+
+
+def test_an_os_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.run(lambda _: os.listdir("/no/such\nfolder"), "prog")  # type: ignore[arg-type]
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said == "prog: error: /no/such\\nfolder: No such file or directory\n"
+
+
+def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 251 + ".png")
+    expect_writable(path)
+    with write_aside(path) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole"
+    for name, reason in (("é" * 128, "its name has 256 bytes"), ("a\0b", "holds a NUL")):
+        with pytest.raises(InputError, match=reason):
+            expect_writable(tmp_path / name)
+        with pytest.raises(InputError), write_aside(tmp_path / "new" / name):
+            pass
+        assert os.listdir(tmp_path) == [path.name]
+
+
+def test_devices_and_pipes_are_no_files(tmp_path: Path) -> None:
+    pipe, device = tmp_path / "pipe.png", tmp_path / "device.png"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/full")
+    for path in (pipe, device):
+        with pytest.raises(InputError, match="is a device or pipe, expected a file"):
+            expect_outputs([(f"--out {path}", path)], overwrite=True)
