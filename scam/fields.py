@@ -8,7 +8,6 @@ import math
 import numbers
 import types
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -119,9 +118,14 @@ class _UnusableError(Exception):
     """A value that is not what the message says."""
 
 
-@cache
+_HINTS: dict[str, dict[str, Any]] = {}
+
+
 def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if name not in _HINTS:
+        _HINTS[name] = get_type_hints(cls)
+    return _HINTS[name]
 
 
 def _checked(value: Any, kind: Any, bounds: Bounds) -> Any:

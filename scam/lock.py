@@ -51,7 +51,8 @@ def locked_by(file: Path, what: str, doing: str, instead: str = "") -> Iterator[
         yield
     finally:
         # The name goes first: whoever opened it before finds that it leads elsewhere by now.
-        file.unlink(missing_ok=True)
+        if _names(file, descriptor):  # the folder may be another one by now, with its own lock
+            file.unlink(missing_ok=True)
         os.close(descriptor)
         if made:
             with contextlib.suppress(OSError):
@@ -72,7 +73,7 @@ def _acquire(file: Path, what: str, doing: str) -> int:
             raise InputError(f"cannot write {what}: {error.strerror}") from error
         try:
             _lock(descriptor, what, doing)
-            named = os.path.exists(file) and os.path.samestat(os.stat(file), os.fstat(descriptor))
+            named = _names(file, descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -81,6 +82,10 @@ def _acquire(file: Path, what: str, doing: str) -> int:
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
             return descriptor
         os.close(descriptor)  # its holder has just taken the name away
+
+
+def _names(file: Path, descriptor: int) -> bool:
+    return os.path.exists(file) and os.path.samestat(os.stat(file), os.fstat(descriptor))
 
 
 def _lock(descriptor: int, what: str, doing: str) -> None:

@@ -11,6 +11,7 @@ from scam.data import PairDataset
 from scam.errors import InputError, PeerExited
 from scam.lock import locked
 from scam.models import ModelConfig
+from scam.models.weights import CONFIG
 from scam.training.distributed import World, join
 from scam.training.flags import named_as_flags, train_parser
 from scam.training.job import Job
@@ -23,6 +24,7 @@ from scam.training.settings import (
     Sources,
     asked_settings,
     check_labels,
+    check_stored,
     complete,
     open_sources,
 )
@@ -67,6 +69,8 @@ def _prepare(
             raise InputError("--resume: name the run to continue with --out")
         if Path(out).is_dir():
             stack.enter_context(locked(out))
+        if (Path(out) / CONFIG).is_file():
+            check_stored(Path(out))
         folder = RunFolder.resume(out, settings, MAY_CHANGE)
         sources = open_sources(folder.config.get("data", {}))
         check_labels(folder, sources[0])

@@ -12,7 +12,8 @@ import scam
 ROOT = Path(scam.__file__).parent
 ORDER = (
     ("errors", "version", "words", "kernels"),
-    ("env", "fields", "files"),
+    ("env", "fields"),
+    ("files",),
     ("progress", "lock", "metrics"),
     ("data",),
     ("ops",),

@@ -6,8 +6,12 @@ from typing import Any
 
 from scam.checkpoint import describe, describe_labels
 from scam.data import MERGES, PairSource, open_source
+from scam.data.options import DataOptions
 from scam.errors import InputError
-from scam.models import preset
+from scam.files import read_json
+from scam.models import ModelConfig, preset
+from scam.models.hub import expect_labels
+from scam.models.weights import CONFIG
 from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
@@ -27,14 +31,7 @@ MAY_CHANGE = [
 can save a run which diverged.
 """
 
-DATA: dict[str, Any] = {
-    "data": "mannequins",
-    "labels": "labels",
-    "merge": None,
-    "ignore_label": None,
-    "label_set": None,
-    "holdout": None,
-}
+DATA: dict[str, Any] = DataOptions().as_dict()
 MODEL = (
     "width", "levels", "latents_per_label", "background_latents", "token_dim", "attention_dim",
     "heads", "pyramid", "self_attention", "duplex", "fidelity", "size",
@@ -59,6 +56,7 @@ def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
         "model": {name: asked[name] for name in MODEL if name in asked},
         "training": {name: asked[name] for name in NAMES if name in asked},
     }
+    DataOptions(**settings["data"])
     if "preset" in asked:
         preset(asked["preset"])
         settings["preset"] = asked["preset"]
@@ -86,6 +84,20 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     }
 
 
+def check_stored(run: Path) -> None:
+    """Raise InputError, naming ``config.json``, if a setting that a run stored is unusable."""
+    config = read_json(run / CONFIG)
+    try:
+        for section in ("data", "model", "training"):
+            if section not in config:
+                raise InputError(f"no entry {section!r}")
+        DataOptions.from_dict(config["data"])
+        TrainOptions.from_dict(config["training"])
+        expect_labels(config, ModelConfig.from_dict(config["model"]).num_labels)
+    except InputError as error:
+        raise InputError(f"{run / CONFIG}: {error}") from error
+
+
 def check_labels(folder: RunFolder, source: PairSource) -> None:
     """Raise InputError if the labels of the data are no longer those the run began with."""
     for name, found in describe_labels(source).items():
@@ -98,9 +110,6 @@ def check_labels(folder: RunFolder, source: PairSource) -> None:
 
 def open_sources(data: dict[str, Any]) -> Sources:
     """Training and held-out pictures of the section ``data``."""
-    unknown = ", ".join(sorted(data.keys() - DATA.keys()))
-    if unknown:
-        raise InputError(f"config.json: data has no setting {unknown}")
-    rest = {**DATA, **data}
+    rest = DataOptions.from_dict(data).as_dict()
     name = rest.pop("data")
     return open_source(name, "train", **rest), open_source(name, "val", **rest)
