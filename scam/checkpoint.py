@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 from scam.data import LabelValues, PairSource
+from scam.data.options import DataOptions
 from scam.errors import InputError
+from scam.files import read_json
 from scam.models import ModelConfig, Scam
 from scam.models.hub import describe_model
 from scam.models.step_folders import CHECKPOINTS, resolve_checkpoint
@@ -63,11 +65,11 @@ def load_checkpoint(
     folder = resolve_checkpoint(path)
     model = Scam.open(folder, fused=fused)
     about = model.about
-    try:
-        names, values = tuple(about["label_names"]), LabelValues.from_dict(about["label_values"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / CONFIG}: no entry {error}") from error
-    return Checkpoint(folder, model.to(device).eval(), names, values)
+    for name in ("label_names", "label_values"):
+        if about.get(name) is None:
+            raise InputError(f"{folder / CONFIG}: no entry {name!r}")
+    values = LabelValues.from_dict(about["label_values"])
+    return Checkpoint(folder, model.to(device), tuple(about["label_names"]), values)
 
 
 def load(path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True) -> Scam:
@@ -84,3 +86,19 @@ def run_around(step_folder: Path) -> Path | None:
     run = step_folder.parent.parent
     inside = step_folder.parent.name == CHECKPOINTS and (run / CONFIG).is_file()
     return run if inside else None
+
+
+def stored_data(step_folder: Path) -> dict[str, Any]:
+    """The section ``data`` of the run around a step folder; empty where there is no run.
+
+    InputError if one of its settings is unusable.
+    """
+    run = run_around(step_folder)
+    if run is None:
+        return {}
+    data = read_json(run / CONFIG).get("data", {})
+    try:
+        DataOptions.from_dict(data)
+    except InputError as error:
+        raise InputError(f"{run / CONFIG}: {error}") from error
+    return dict(data)

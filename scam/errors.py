@@ -74,6 +74,15 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__} that cannot be written"
 
 
+def quoted(value: object) -> str:
+    """``repr(value)``, a tuple as JSON's list, cut short where that is long."""
+    try:
+        text = repr(list(value) if isinstance(value, tuple) else value)
+    except (ValueError, RecursionError):
+        return shown(value)
+    return text if len(text) <= 200 else f"{text[:160]}...{text[-20:]}"
+
+
 def _cut(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text

@@ -23,6 +23,7 @@ from scam.evaluation.report import (
 from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
 from scam.files import expect_writable, free_folder
+from scam.training.flags import named_as_flags
 
 PROG = "python -m scam.evaluate"
 EXAMPLES = """\
@@ -74,7 +75,8 @@ def _options(args: argparse.Namespace) -> EvaluationOptions:
     given = {name: value for name, value in vars(args).items() if name not in ("out", "overwrite")}
     given["metrics"] = tuple(name.strip() for name in args.metrics.split(","))
     given["background_labels"] = tuple(args.background_labels)
-    return EvaluationOptions(**given)
+    with named_as_flags(given):
+        return EvaluationOptions(**given)
 
 
 def _parser() -> cli.Parser:

@@ -8,6 +8,7 @@ renamed. Whatever cannot be written is an :class:`InputError` that names it and 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from scam.errors import InputError, one_line
+from scam.errors import InputError, one_line, quoted
 
 _LONGEST_NAME = 255  # bytes, of all common file systems
 _ASIDE = re.compile(r"\.(?P<name>.+?)(\.(?P<process>\d+))?\.(partial|old)")
@@ -228,13 +229,46 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: no such file, or something else is in it.
     """
     try:
-        value = json.loads(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: not JSON ({error})") from error
+    value = parse_json(content, f"{path} is damaged")
     if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: expected a JSON object, found {value!r:.40}")
+        raise InputError(f"{path} is damaged: expected a JSON object, found {quoted(value):.40}")
+    return value
+
+
+def parse_json(text: str | bytes, what: str) -> Any:
+    """What JSON means, by the letter: no name twice, no number that is not finite.
+
+    Raises:
+        InputError: it is none, in a line that begins with ``what``.
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_without_twins,
+            parse_constant=_finite,
+            parse_float=lambda digits: _finite(digits, float(digits)),
+        )
+    except RecursionError:
+        raise InputError(f"{what}: nested too deeply") from None
+    except ValueError as error:
+        raise InputError(f"{what}: not JSON ({error})") from error
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{quoted(twice)} is there twice")
+    return found
+
+
+def _finite(digits: str, value: float = math.nan) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{digits:.40} is no finite number")
     return value
 
 

@@ -52,7 +52,8 @@ def locked_by(file: Path, what: str, doing: str, instead: str = "") -> Iterator[
             yield
         finally:
             # The name goes first: whoever opened it before finds that it leads elsewhere by now.
-            file.unlink(missing_ok=True)
+            if _names(file, descriptor):  # the folder may be another one by now, with its own lock
+                file.unlink(missing_ok=True)
             os.close(descriptor)
     finally:
         remove_empty(made)
@@ -75,7 +76,7 @@ def _acquire(file: Path, what: str, doing: str) -> int:
         try:
             _lock(descriptor, what, doing)
             _expect_ours(descriptor, file)
-            named = os.path.exists(file) and os.path.samestat(os.stat(file), os.fstat(descriptor))
+            named = _names(file, descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -84,6 +85,10 @@ def _acquire(file: Path, what: str, doing: str) -> int:
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
             return descriptor
         os.close(descriptor)  # its holder has just taken the name away
+
+
+def _names(file: Path, descriptor: int) -> bool:
+    return os.path.exists(file) and os.path.samestat(os.stat(file), os.fstat(descriptor))
 
 
 def _expect_ours(descriptor: int, file: Path) -> None:

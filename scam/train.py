@@ -13,6 +13,7 @@ from scam.data.split import Split
 from scam.errors import InputError, PeerExited, printable
 from scam.lock import locked
 from scam.models import ModelConfig
+from scam.models.weights import CONFIG
 from scam.training.distributed import World, join
 from scam.training.flags import named_as_flags, train_parser
 from scam.training.job import Job
@@ -20,7 +21,14 @@ from scam.training.loop import train
 from scam.training.options import TrainOptions
 from scam.training.resumed import Resumed, find_weights, resume_data, resume_folder
 from scam.training.run_folder import RunFolder
-from scam.training.settings import DATA, asked_settings, check_labels, complete, open_sources
+from scam.training.settings import (
+    DATA,
+    asked_settings,
+    check_labels,
+    check_stored,
+    complete,
+    open_sources,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +72,8 @@ def _prepare(
             raise InputError("--resume: name the run to continue with --out")
         if Path(out).is_dir():
             stack.enter_context(locked(out))
+        if (Path(out) / CONFIG).is_file():
+            check_stored(Path(out))
         folder = resume_folder(out, settings)
         resumed = resume_data(folder)
         check_labels(folder, resumed.sources[0])

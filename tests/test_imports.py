@@ -12,7 +12,7 @@ import scam
 ROOT = Path(scam.__file__).parent
 ORDER = (
     ("errors", "version", "words", "kernels"),
-    ("console", "env", "files"),
+    ("console", "env", "fields", "files"),
     ("progress", "lock", "metrics"),
     ("data",),
     ("ops",),

@@ -187,7 +187,8 @@ def read_merge(spec: MergeSpec, num_source: int | None = None) -> Merge:
         return Merge(LABEL_SETS["body"], ((0,), tuple(range(1, num_source))), num_source)
     if isinstance(spec, str):
         return _read_merge_file(Path(spec), num_source)
-    return _merge_of("of the run", list(spec.items()), num_source)
+    groups = [(name, list(ids)) for name, ids in spec.items()]
+    return _merge_of("of the run", groups, num_source)
 
 
 def merge_content(spec: MergeSpec | None) -> MergeSpec | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scam.data.labels import NUM_VALUES, Merge
 from scam.data.picture import read_label_png
 from scam.errors import InputError
+from scam.fields import Checked, bounded
 from scam.words import counted
 
 T = TypeVar("T")
@@ -22,16 +23,19 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class LabelValues:
+class LabelValues(Checked):
     """Value v of a file is label ``to_label[v]``; value ``ignore`` has none and becomes -1.
 
     InputError if ``ignore`` is not None and outside 0 .. 65535.
     """
 
-    to_label: tuple[int, ...]
+    to_label: tuple[int, ...] = bounded(least=0, below=NUM_VALUES)
     ignore: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.to_label) > NUM_VALUES:
+            raise InputError(f"to_label has {len(self.to_label)} entries, expected 65536 or fewer")
         if self.ignore is not None and not 0 <= self.ignore < NUM_VALUES:
             raise InputError(f"ignore_label is {self.ignore}, expected 0 .. 65535")
 
@@ -71,9 +75,10 @@ class LabelValues:
         return {"to_label": list(self.to_label), "ignore": self.ignore}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "LabelValues":
-        """Inverse of :meth:`as_dict`."""
-        return cls(tuple(values["to_label"]), values["ignore"])
+    def from_dict(cls, values: Mapping[str, Any]) -> "LabelValues":
+        """Inverse of :meth:`as_dict`; an unknown key or unusable value raises InputError."""
+        found: LabelValues = super().from_dict(values)
+        return found
 
     @cached_property
     def _table(self) -> NDArray[np.int32]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scam.checkpoint import Checkpoint, run_around
+from scam.checkpoint import Checkpoint, run_around, stored_data
 from scam.data import FolderPairs, open_source
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
@@ -21,9 +21,7 @@ from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError
-from scam.files import read_json
 from scam.models.latents import Latents
-from scam.models.weights import CONFIG
 
 LIBRARY = "styles"
 MANNEQUINS = "mannequins"
@@ -163,9 +161,7 @@ class Finder:
 
     @cached_property
     def _run_options(self) -> dict[str, Any]:
-        run = run_around(self.checkpoint.path)
-        options: dict[str, Any] = {} if run is None else read_json(run / CONFIG).get("data", {})
-        return options
+        return stored_data(self.checkpoint.path)
 
     @property
     def _label_folder(self) -> str:

@@ -137,7 +137,11 @@ def read_style(path: str | Path) -> Style:
         style = Style(latents, names, about["source"], about["model"], path)
         if latents.tokens.dim() != 3 or latents.present.shape != (1, len(names)):
             raise ValueError(f"tensors of shapes {[tuple(x.shape) for x in tensors.values()]}")
-    except (KeyError, ValueError, TypeError) as error:
+        if not tensors["tokens"].is_floating_point() or not latents.tokens.isfinite().all():
+            raise ValueError("tokens that are not finite")
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("label_names that are no names")
+    except (KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
         raise InputError(f"{path}: is a damaged style ({error})") from error
     return style
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scam.errors import InputError, shown
+from scam.data.labels import NUM_VALUES
+from scam.errors import InputError
+from scam.fields import Checked, bounded
 
 METRICS = {
     "psnr": "PSNR of reconstructions: pooled, per picture, per label, and of flat colours",
@@ -22,20 +24,10 @@ METRICS = {
     "maps": "reconstruction with label maps that are a bit off",
     "cost": "milliseconds and memory of one edit",
 }
-_LEAST = {
-    "batch_size": 1,
-    "workers": 0,
-    "seed": 0,
-    "holdout": 1,
-    "max_pictures": 2,
-    "reference_pictures": 2,
-}
-
-_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
+class EvaluationOptions(Checked):
     """One field for each argument of ``python -m scam.evaluate``, which explains them.
 
     None is what that command does without the flag: the run's data, a GPU if there is one,
@@ -47,10 +39,10 @@ class EvaluationOptions:
 
     checkpoint: str | Path
     metrics: tuple[str, ...] = tuple(METRICS)
-    seed: int = 0
+    seed: int = bounded(0, least=0, below=1 << 31)
     pairs: Path | None = None
-    batch_size: int = 8
-    workers: int = 4
+    batch_size: int = bounded(8, least=1, most=1 << 16)
+    workers: int = bounded(4, least=0, most=1 << 12)
     device: str | None = None
     last_weights: bool = False
     background_labels: tuple[str, ...] = ("0",)
@@ -59,11 +51,11 @@ class EvaluationOptions:
     split: Literal["test", "val"] | None = None
     labels: str | None = None
     merge: str | None = None
-    ignore_label: int | None = None
+    ignore_label: int | None = bounded(None, least=0, below=NUM_VALUES)
     label_set: str | None = None
-    holdout: int | None = None
-    max_pictures: int | None = None
-    reference_pictures: int | None = None
+    holdout: int | None = bounded(None, least=1)
+    max_pictures: int | None = bounded(None, least=2)
+    reference_pictures: int | None = bounded(None, least=2)
 
     inception_weights: Path | None = None
     lpips_trunk: Literal["alex", "vgg"] = "alex"
@@ -74,14 +66,9 @@ class EvaluationOptions:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in self.metrics:
             if name not in METRICS:
                 raise InputError(f"--metrics {name!r}: expected some of {','.join(METRICS)}")
-        for field, least in _LEAST.items():
-            value = getattr(self, field)
-            if value is not None and not least <= value <= _MOST:
-                flag, found = f"--{field.replace('_', '-')}", shown(value)
-                bound = f"{least} or more" if value < least else f"{_MOST} at most"
-                raise InputError(f"{flag} {found}: expected {bound}")
         if self.extractor is not None and self.dinov2_weights is not None:
             raise InputError("--extractor, --dinov2-weights: give one of the two")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from scam import cli
-from scam.checkpoint import Checkpoint, load_checkpoint, run_around
+from scam.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.data import PairDataset, PairSource, open_source
 from scam.data.pairs import SPLITS
 from scam.data.split import has_val
@@ -28,7 +28,8 @@ from scam.evaluation.pictures import (
 )
 from scam.evaluation.unseen import MANNEQUINS, Memory
 from scam.files import read_json
-from scam.models.weights import CONFIG
+from scam.models.step_folders import TRAINING
+from scam.models.weights import CONFIG, expect_tensors
 from scam.training.checkpoint import load_training
 from scam.training.flags import named_as_flags
 from scam.version import __version__
@@ -163,19 +164,19 @@ def _usual_split(data: str) -> str:
 
 def _take_last_weights(checkpoint: Checkpoint) -> None:
     state = load_training(checkpoint.path)
-    try:
-        checkpoint.model.load_state_dict(state["trainer"]["model"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{checkpoint.path}: no weights of the last step ({reason})") from error
+    trainer = state.get("trainer")
+    weights: Any = trainer.get("model") if isinstance(trainer, dict) else None
+    what = f"{checkpoint.path / TRAINING}: weights of the last step"
+    expect_tensors(weights, checkpoint.model.state_dict(), what)
+    checkpoint.model.load_state_dict(weights)
 
 
 def _weights(options: EvaluationOptions, step_folder: Path) -> str:
     if options.last_weights:
         return "of the last step (no EMA)"
     run = run_around(step_folder)
-    training = {} if run is None else read_json(run / CONFIG).get("training", {})
-    decay = training.get("ema")
+    training = None if run is None else read_json(run / CONFIG).get("training")
+    decay = training.get("ema") if isinstance(training, dict) else None
     return "averaged (EMA)" if decay is None else f"averaged (EMA {decay})"
 
 
@@ -187,8 +188,7 @@ def _data_options(
     InputError if pictures would be held out other than the run's, which it has seen, or if
     neither a run around the checkpoint nor --data names any.
     """
-    run = run_around(step_folder)
-    options = {} if run is None else read_json(run / CONFIG).get("data", {})
+    run, options = run_around(step_folder), stored_data(step_folder)
     labels = asked.labels or options.get("labels", "labels")
     own = "data" in options and (asked.data is None or _same(asked.data, options["data"]))
     if asked.data == MANNEQUINS and not own:

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model is: the numbers that fix its parameters, and the named presets."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 from scam.errors import InputError
+from scam.fields import Checked, bounded
 
 Fidelity = Literal["default", "released"]
 
+MOST_LABELS = 1 << 16
+"""Label files hold at most 16 bits."""
+MOST_PARAMETERS = 1 << 32
+"""16 GiB in fp32; the largest network of the paper has a hundredth of them."""
+
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """Shapes and variant of one SCAM model.
 
     Attributes:
@@ -29,34 +37,22 @@ class ModelConfig:
         duplex: False keeps tokens from reading the generator's pixels ("simplex").
     """
 
-    num_labels: int
-    size: tuple[int, int] = (256, 256)
-    width: int = 64
-    levels: int = 6
-    latents_per_label: int = 8
-    background_latents: int = 8
-    token_dim: int = 256
-    attention_dim: int = 256
-    heads: int = 1
+    num_labels: int = bounded(least=1, most=MOST_LABELS)
+    size: tuple[int, int] = bounded((256, 256), most=1 << 14)
+    width: int = bounded(64, least=16, most=1 << 14, step=16)
+    levels: int = bounded(6, least=4, most=13)
+    latents_per_label: int = bounded(8, least=1, most=1 << 12)
+    background_latents: int = bounded(8, least=1, most=1 << 12)
+    token_dim: int = bounded(256, least=1, most=1 << 16)
+    attention_dim: int = bounded(256, least=1, most=1 << 16)
+    heads: int = bounded(1, least=1, most=1 << 10)
     fidelity: Fidelity = "default"
     pyramid: bool = True
     self_attention: bool = True
     duplex: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(self.size))
-        if len(self.size) != 2:
-            raise InputError(f"size={list(self.size)}: expected height and width")
-        counts = ("num_labels", "latents_per_label", "background_latents", "heads")
-        for name in (*counts, "token_dim", "attention_dim"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: expected at least 1")
-        if self.width < 16 or self.width % 16:
-            raise InputError(f"width={self.width}: expected a multiple of 16")
-        if self.levels < 4:
-            raise InputError(f"levels={self.levels}: expected at least 4")
-        if self.fidelity not in ("default", "released"):
-            raise InputError(f"fidelity={self.fidelity!r}: expected 'default' or 'released'")
+        super().__post_init__()
         smallest = 2 << self.levels if self.fidelity == "released" else 16
         if min(self.size) < smallest:
             raise InputError(
@@ -71,11 +67,45 @@ class ModelConfig:
             )
         if self.attention_dim % self.heads:
             raise InputError(f"heads={self.heads}: expected a divisor of {self.attention_dim}")
+        self._expect_room()
+
+    def _expect_room(self) -> None:
+        """InputError for networks or pictures that no machine holds: before they are made."""
+        shapes = "width", "levels", "num_labels", "latents_per_label", "token_dim"
+        written = ", ".join(f"{name}={getattr(self, name)}" for name in shapes)
+        for count, what in (
+            (self.least_parameters, "parameters"),
+            (self.least_numbers, "numbers for one picture"),
+        ):
+            if count > MOST_PARAMETERS:
+                raise InputError(
+                    f"{written}, size={self.size[0]}x{self.size[1]}: need {count:.1e} {what} or "
+                    f"more, expected at most {MOST_PARAMETERS:.1e}"
+                )
 
     @property
     def released(self) -> bool:
         """Whether the published networks are reproduced, quirks included."""
         return self.fidelity == "released"
+
+    @property
+    def least_parameters(self) -> int:
+        """Those of convolutions, tokens and two projections an attention: never too many."""
+        widest = self.width * 16
+        painted = [widest] * (self.levels - 3) + [self.width * f for f in (8, 4, 2, 1)]
+        read = [self.width // 4 << level for level in range(1, self.levels + 1)]
+        convolutions = sum(9 * a * b for a, b in pairwise(read) if self.pyramid)
+        convolutions += sum(9 * min(a, b) * (a + b) for a, b in pairwise(painted))
+        projections = 2 * self.levels * self.token_dim * self.attention_dim
+        tokens = 2 * self.num_tokens * self.token_dim
+        return convolutions + projections + 9 * self.num_labels * widest + tokens
+
+    @property
+    def least_numbers(self) -> int:
+        """Of one picture: features and label planes at full resolution, tokens, their keys."""
+        pixels = self.size[0] * self.size[1]
+        tokens = self.num_tokens * (self.token_dim + 16 * self.width)
+        return pixels * (self.width + self.num_labels) + tokens
 
     @property
     def num_tokens(self) -> int:
@@ -92,16 +122,15 @@ class ModelConfig:
         return {**asdict(self), "size": list(self.size)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+    def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
         """Inverse of :meth:`as_dict`; an unknown or missing key raises InputError."""
-        known = {field.name for field in fields(cls)}
-        for key in values:
-            if key not in known:
-                raise InputError(f"model config: {key!r} is not one of {', '.join(sorted(known))}")
         try:
-            return cls(**{**values, "size": tuple(values["size"])})
-        except (KeyError, TypeError) as error:
-            raise InputError(f"model config: not usable ({error})") from error
+            config: ModelConfig = super().from_dict(values)
+            if "size" not in values:  # no weight's shape would tell
+                raise InputError("size is missing")
+        except InputError as error:
+            raise InputError(f"model config: {error}") from error
+        return config
 
 
 PRESETS: dict[str, ModelConfig] = {

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models as folders to keep, copy and upload: what huggingface_hub calls a pretrained model."""
 
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from huggingface_hub.errors import (
     HFValidationError,
@@ -14,12 +17,18 @@ from huggingface_hub.errors import (
 )
 from torch import nn
 
-from scam.errors import InputError
-from scam.files import files_aside
+from scam.data.values import LabelValues
+from scam.errors import InputError, quoted
+from scam.files import files_aside, read_json
 from scam.models.card import CARD, model_card
 from scam.models.config import ModelConfig
-from scam.models.step_folders import resolve_checkpoint
-from scam.models.weights import CONFIG, MODEL, read_weights, write_weights
+from scam.models.step_folders import (
+    CHECKPOINTS,
+    TRAINING,
+    offering_older,
+    resolve_checkpoint,
+)
+from scam.models.weights import CONFIG, MODEL, expect_tensors, read_weights, write_weights
 
 
 def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +42,70 @@ def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, A
         "label_values": {"to_label": list(labels), "ignore": None},
     }
     return {"model": config.as_dict(), **unnamed, **about}
+
+
+def expect_labels(about: Mapping[str, Any], num_labels: int) -> None:
+    """InputError if ``about`` names or numbers labels other than 0 to ``num_labels`` - 1."""
+    names = about.get("label_names")
+    if names is not None:
+        if not isinstance(names, list | tuple) or not all(isinstance(x, str) for x in names):
+            raise InputError(f"label_names={quoted(names)}: expected a list of names")
+        if len(names) != num_labels or len(set(names)) < num_labels:
+            raise InputError(
+                f"label_names={quoted(names)}: expected {num_labels} different names, one a label"
+            )
+    if about.get("label_values") is not None:
+        try:
+            to_label = LabelValues.from_dict(about["label_values"]).to_label
+        except InputError as error:
+            raise InputError(f"label_values: {error}") from error
+        if max(to_label, default=0) >= num_labels:
+            raise InputError(
+                f"label_values: to_label holds {max(to_label)}, expected 0 to {num_labels - 1}"
+            )
+
+
+def _arguments(of: Callable[..., Any], *without: str) -> frozenset[str]:
+    return frozenset(inspect.signature(of).parameters) - {"self", *without}
+
+
+_DOWNLOADS = _arguments(
+    snapshot_download, "repo_id", "repo_type", "allow_patterns", "ignore_patterns", "local_dir",
+    "dry_run", "library_name", "library_version",
+)  # fmt: skip
+_UPLOADS = _arguments(ModelHubMixin.push_to_hub, "repo_id", "config")
+
+
+def _expect_known(method: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+    """InputError for an argument that ``method`` has not."""
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"{method}: has no argument {name!r}, expected some of {', '.join(sorted(known))}"
+            )
+
+
+def _expect_free(folder: Path, overwrite: bool) -> None:
+    """InputError if files in ``folder`` are a training run's, or somebody else's."""
+    there = folder.resolve()
+    above = next((x.parent for x in (there, there.parent) if x.name == CHECKPOINTS), None)
+    in_run = above is not None and (above / CONFIG).exists()
+    if in_run or (there / CHECKPOINTS).is_dir() or (there / TRAINING).exists():
+        raise InputError(f"save_pretrained: {folder} is a training run's: expected another folder")
+    names = [name for name in (MODEL, CARD, CONFIG) if (there / name).exists()]
+    if not names or overwrite:
+        return
+    try:
+        config = read_json(there / CONFIG)
+    except InputError:
+        config = {}
+    if "training" in config and "data" in config:  # a run that has not saved yet
+        raise InputError(f"save_pretrained: {folder} is a training run's: expected another folder")
+    if not isinstance(config.get("model"), dict) or "label_names" not in config:
+        raise InputError(
+            f"save_pretrained: {folder} holds a {names[0]} of something else: expected another "
+            "folder, or overwrite=True"
+        )
 
 
 class HubModel(nn.Module, ModelHubMixin):
@@ -62,8 +135,15 @@ class HubModel(nn.Module, ModelHubMixin):
         local_files_only and others of ``huggingface_hub.snapshot_download``.
 
         Raises InputError when there is neither, or files are missing, damaged or of another
-        model; the errors of ``huggingface_hub`` where a download breaks off.
+        model, or for an argument it does not have; the errors of ``huggingface_hub`` where a
+        download breaks off.
         """
+        if not isinstance(source, str | os.PathLike) or not isinstance(fused, bool):
+            raise InputError(
+                f"from_pretrained: source={quoted(source)}, fused={quoted(fused)}: "
+                "expected a folder or repository, and true or false"
+            )
+        _expect_known("from_pretrained", hub, _DOWNLOADS)
         folder = Path(source)
         if not folder.is_dir():
             wanted = [MODEL, CONFIG]
@@ -81,26 +161,39 @@ class HubModel(nn.Module, ModelHubMixin):
         """The model that ``folder`` holds, in evaluation mode, on the CPU.
 
         Raises InputError when a file is missing or damaged, or weights and configuration do not
-        belong together.
+        belong together; of a run it then names the newest step folder before it that is whole.
         """
+        with offering_older(folder, partial(cls._open, fused=fused)):
+            return cls._open(folder, fused=fused)
+
+    @classmethod
+    def _open(cls, folder: Path, *, fused: bool) -> Self:
         tensors, config = read_weights(folder)
+        about = {key: value for key, value in config.items() if key != "model"}
         try:
-            shapes = config["model"]
-        except KeyError as error:
-            raise InputError(f"{folder / CONFIG}: no entry {error}") from error
-        model = cls(ModelConfig.from_dict(shapes), fused=fused)
-        model.about = {key: value for key, value in config.items() if key != "model"}
-        if "training" in model.about:  # its name at first
-            model.about.setdefault("trained", model.about.pop("training"))
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise InputError(f"{folder}: weights of another model ({reason})") from error
+            if "model" not in config:
+                raise InputError("no entry 'model'")
+            shapes = ModelConfig.from_dict(config["model"])
+            expect_labels(about, shapes.num_labels)
+            if "training" in about:  # its name at first
+                about.setdefault("trained", about.pop("training"))
+            if not isinstance(about.get("trained", {}), dict):
+                raise InputError(f"trained={quoted(about['trained'])}: expected facts by name")
+        except InputError as error:
+            raise InputError(f"{folder / CONFIG}: {error}") from error
+        # On no device: shapes are compared before anything is allocated.
+        with torch.device("meta"):
+            like = cls(shapes).state_dict()
+        expect_tensors(tensors, like, f"{folder / MODEL}: weights", same_dtype=False)
+        model = cls(shapes, fused=fused)
+        model.about = about
+        model.load_state_dict(tensors)
         return model.eval()
 
     def generate_model_card(self, *args: Any, card: str | None = None, **kwargs: Any) -> ModelCard:
         """``card``, or one that says what the model paints, how it was trained and its scores."""
+        if args or kwargs or not isinstance(card, str | None):
+            raise InputError(f"model_card_kwargs={quoted(kwargs)}: expected {{'card': markdown}}")
         return ModelCard(model_card(self.description()) if card is None else card)
 
     def save_pretrained(
@@ -108,6 +201,8 @@ class HubModel(nn.Module, ModelHubMixin):
         save_directory: str | os.PathLike[str],
         *,
         repo_id: str | None = None,
+        config: Any = None,
+        overwrite: bool = False,
         push_to_hub: bool = False,
         model_card_kwargs: dict[str, Any] | None = None,
         **hub: Any,
@@ -117,16 +212,33 @@ class HubModel(nn.Module, ModelHubMixin):
         A kill leaves each file as it was or as it shall be. The card is written anew, from
         ``model_card_kwargs={"card": markdown}`` where that is given. ``hub``: commit_message,
         private, token and others of ``ModelHubMixin.push_to_hub``, which returns an address.
+        overwrite: replace files of these names that are no model's of ours. ``config`` is the
+        model's own.
 
-        Raises InputError when a file is in the way or the disk refuses.
+        Raises InputError when a file is in the way or the disk refuses, for an argument it does
+        not have, and for the folder of a training run, which could not be resumed any more.
         """
+        if config is not None:
+            raise InputError("save_pretrained: config: expected none, the model has its own")
+        _expect_known("save_pretrained", hub, _UPLOADS)
         folder = Path(save_directory)
+        _expect_free(folder, overwrite)
         with files_aside(folder, (MODEL, CARD, CONFIG)) as partial:
             super().save_pretrained(partial, model_card_kwargs=model_card_kwargs)
         if not push_to_hub:
             return None
         name = folder.name if repo_id is None else repo_id
         url: str = self.push_to_hub(name, model_card_kwargs=model_card_kwargs, **hub)
+        return url
+
+    def push_to_hub(self, repo_id: str, **hub: Any) -> str:
+        """Upload as ``repo_id``; ``hub``: see ``ModelHubMixin.push_to_hub``.
+
+        Raises InputError for an argument that it does not have, before anything is made there.
+        """
+        _expect_known("push_to_hub", hub, _UPLOADS)
+        self.generate_model_card(**(hub.get("model_card_kwargs") or {}))
+        url: str = super().push_to_hub(repo_id, **hub)
         return url
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -12,6 +12,15 @@ from scam.models.config import ModelConfig
 from scam.models.encoder import SatEncoder
 from scam.models.generator import ScamGenerator
 from scam.models.hub import HubModel
+from scam.models.inputs import (
+    checked_image,
+    checked_labels,
+    checked_latents,
+    checked_numbers,
+    checked_pair,
+    expect_equal_batch,
+    expect_noise,
+)
 from scam.models.latents import Latents, select_tokens
 from scam.models.noise import Noise, draw_noise
 from scam.nn.attention import SemanticCrossAttention
@@ -106,7 +115,9 @@ class Scam(HubModel):
         if isinstance(labels, LabelPyramid):
             pyramid = labels
         else:
-            image, labels = self._batched(image, labels)
+            image, labels = self._image(image), self._labels(labels)
+            expect_equal_batch(image, labels, ("image", "labels"))
+            expect_noise(noise)
             pyramid = self.pyramid(labels)
         chosen = self._needed_tokens(pyramid)
         of = self._labels_of(chosen)
@@ -168,7 +179,11 @@ class Scam(HubModel):
 
         Raises ValueError when a size differs from ``config.size``.
         """
-        image, labels = self._batched(image, labels)
+        return self._encode(image, labels, ("image", "labels"))
+
+    def _encode(self, image: Tensor, labels: Tensor, names: tuple[str, str]) -> Latents:
+        image, labels = self._image(image, names[0]), self._labels(labels, names[1])
+        expect_equal_batch(image, labels, names)
         pyramid = self.pyramid(labels)
         groups = grouped(self.token_labels, self.config.num_labels)
         return Latents(self.encoder(image, pyramid, groups), pyramid.present)
@@ -186,8 +201,9 @@ class Scam(HubModel):
         from torch's global stream, as published, unlike :meth:`forward` and :meth:`paint`. Give
         them :meth:`fixed_noise` to paint the same each time.
         """
-        labels = labels if labels.dim() == 3 else labels.unsqueeze(0)
-        self._check_size("labels", labels)
+        labels = self._labels(labels)
+        checked_latents(latents, self.config, self.encoder.tokens, len(labels))
+        expect_noise(noise)
         if noise is None and self.config.released:
             seed = int(torch.randint(2**63 - 1, ()))  # from torch's own stream: manual_seed counts
             noise = torch.Generator(labels.device).manual_seed(seed)
@@ -212,11 +228,13 @@ class Scam(HubModel):
 
         Returns (B, 3, H, W) in [-1, 1]. Raises InputError where ``absent`` cannot be followed.
         """
+        subject = checked_pair(subject, "subject")
+        background = checked_pair(background, "background")
         labels = background[1] if labels is None else labels
-        labels = labels if labels.dim() == 3 else labels.unsqueeze(0)
+        labels = self._labels(labels, "labels")
         mixed = self.mix(
-            self.encode(*subject),
-            self.encode(*background),
+            self._encode(*subject, ("the subject's image", "the subject's labels")),
+            self._encode(*background, ("the background's image", "the background's labels")),
             self.pyramid(labels).present,
             background_labels=background_labels,
             absent=absent,
@@ -236,12 +254,12 @@ class Scam(HubModel):
         if absent not in ("background", "mean", "error"):
             raise InputError(f"absent={absent!r}: expected background, mean or error")
         scene = torch.zeros(self.config.num_labels, dtype=torch.bool, device=wanted.device)
-        for label in background_labels:
-            if not 0 <= label < self.config.num_labels:
-                raise InputError(
-                    f"background label {label}: expected 0 to {self.config.num_labels - 1}"
-                )
-            scene[label] = True
+        scene[checked_numbers(background_labels, self.config.num_labels, "background_labels")] = (
+            True
+        )
+        weight, batch = self.encoder.tokens, len(wanted)
+        checked_latents(subject, self.config, weight, batch, "subject")
+        checked_latents(background, self.config, weight, batch, "background")
         missing = wanted & ~scene & ~subject.present
         if absent == "error" and missing.any():
             raise InputError(f"the subject's picture lacks label {_numbers(missing)}")
@@ -261,24 +279,11 @@ class Scam(HubModel):
             )
         return select_tokens(subject, background, ~scene & ~missing, self.token_labels)
 
-    def _batched(self, image: Tensor, labels: Tensor) -> ImageAndLabels:
-        if image.dim() == 3 and labels.dim() == 2:
-            image, labels = image.unsqueeze(0), labels.unsqueeze(0)
-        if image.dim() != 4 or labels.dim() != 3 or len(image) != len(labels):
-            raise ValueError(
-                f"image has shape {tuple(image.shape)} and labels {tuple(labels.shape)}: "
-                "expected (B, 3, H, W) and (B, H, W), or both without B"
-            )
-        self._check_size("image", image)
-        self._check_size("labels", labels)
-        return image, labels
+    def _image(self, image: Tensor, name: str = "image") -> Tensor:
+        return checked_image(image, self.config, self.encoder.tokens, name)
 
-    def _check_size(self, name: str, x: Tensor) -> None:
-        if tuple(x.shape[-2:]) != self.config.size:
-            height, width = self.config.size
-            raise ValueError(
-                f"{name} is {x.shape[-2]}x{x.shape[-1]}: this model paints {height}x{width}"
-            )
+    def _labels(self, labels: Tensor, name: str = "labels") -> Tensor:
+        return checked_labels(labels, self.config, self.encoder.tokens, name)
 
 
 def released_generator_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:

@@ -3,7 +3,8 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from scam.errors import InputError
@@ -66,3 +67,34 @@ def newest_step_folder(checkpoints: Path) -> Path | None:
     if _STEP.fullmatch(name) and is_complete(checkpoints / name):
         return checkpoints / name
     return next(filter(is_complete, step_folders(checkpoints)), None)
+
+
+@contextmanager
+def offering_older(
+    step_folder: Path, opens: Callable[[Path], object], how: str = "{older} is whole"
+) -> Iterator[None]:
+    """Let an InputError of the block also say which older step folder could be opened, and how.
+
+    opens: raises InputError for a folder that is damaged too. how: with ``{older}`` in it.
+    """
+    try:
+        yield
+    except InputError as error:
+        older = _newest_whole(step_folder, opens)
+        if older is None:
+            raise
+        raise InputError(f"{error}; {how.format(older=older)}") from error
+
+
+def _newest_whole(step_folder: Path, opens: Callable[[Path], object]) -> Path | None:
+    own = _STEP.fullmatch(step_folder.name)
+    if own is None:
+        return None
+    for folder in step_folders(step_folder.parent):
+        if int(folder.name.removeprefix("step_")) < int(own[1]) and is_complete(folder):
+            try:
+                opens(folder)
+            except InputError:
+                continue
+            return folder
+    return None

@@ -1,32 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder with a model in it: ``model.safetensors``, and ``config.json`` that says what it is."""
+"""A folder with a model in it: ``model.safetensors``, and ``config.json`` that says what it is.
+
+A run's step folders also have ``manifest.json``: sizes and digests of the other files.
+"""
 
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
-from scam.errors import InputError
+from scam.errors import InputError, quoted
 from scam.files import read_json
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"
+MANIFEST = "manifest.json"
 
 
 def write_weights(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Write both files into ``folder``, which exists. Tensors: any device, layout and sharing."""
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
     _save(folder / MODEL, tensors)
-    # safetensors makes its file readable by its owner alone.
-    shutil.copymode(folder / CONFIG, folder / MODEL)
 
 
 def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
@@ -43,16 +44,92 @@ def read_weights(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dic
     """Read the weights, on the CPU, and the configuration of the networks they belong to.
 
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: a file is missing or damaged, or a weight is not finite.
     """
     path = Path(folder) / MODEL
-    config = read_json(Path(folder) / CONFIG)
+    verify(path.with_name(CONFIG))
+    config = read_json(path.with_name(CONFIG))
+    verify(path)
     try:
-        return load_file(path), config
+        tensors = load(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or cut short: {error}") from error
+    return tensors, config
+
+
+def expect_tensors(
+    tensors: Any, like: Mapping[str, Tensor], what: str, *, same_dtype: bool = True
+) -> None:
+    """InputError, in a line that begins with ``what``, unless ``tensors`` could replace ``like``.
+
+    They have the names, shapes and dtypes of those, and are finite. Without ``same_dtype`` any
+    floating one will do where that is expected.
+    """
+    if not isinstance(tensors, Mapping):
+        raise InputError(f"{what}: found {quoted(tensors):.40}, expected tensors by name")
+    if other := sorted(map(str, tensors.keys() ^ like.keys())):
+        only = "extra" if other[0] in tensors else "missing"
+        raise InputError(f"{what} of another model ({other[0]} is {only})")
+    for name, own in like.items():
+        found = tensors[name]
+        if not isinstance(found, Tensor):
+            raise InputError(f"{what}: {name} is {quoted(found):.40}, expected a tensor")
+        if found.shape != own.shape:
+            raise InputError(
+                f"{what} of another model ({name} has shape {tuple(found.shape)}, "
+                f"expected {tuple(own.shape)})"
+            )
+        both_floating = found.is_floating_point() and own.is_floating_point()
+        if found.dtype != own.dtype and (same_dtype or not both_floating):
+            raise InputError(f"{what}: {name} is {found.dtype}, expected {own.dtype}")
+        expect_finite(found, f"{what}: {name}")
+
+
+def expect_finite(tensor: Tensor, what: str) -> None:
+    """InputError, in a line that begins with ``what``, if ``tensor`` holds nan or inf."""
+    if not bool(tensor.isfinite().all()):
+        count = int((~tensor.isfinite()).sum())
+        raise InputError(f"{what}: {count} of {tensor.numel()} values are not finite")
+
+
+def write_manifest(folder: Path, names: Sequence[str]) -> None:
+    """Write sizes and digests of the files ``names`` of ``folder``."""
+    files = {
+        name: {"size": (folder / name).stat().st_size, "sha256": _sha256(folder / name)}
+        for name in names
+    }
+    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n")
+
+
+def verify(path: Path) -> None:
+    """InputError if ``path`` is not the file that the manifest beside it describes.
+
+    Folders without a manifest, as earlier versions wrote them, pass.
+    """
+    manifest = path.with_name(MANIFEST)
+    if not manifest.exists():
+        return
+    files = read_json(manifest).get("files")
+    entry = files.get(path.name) if isinstance(files, dict) else None
+    if not isinstance(entry, dict) or entry.keys() != {"size", "sha256"}:
+        raise InputError(f"{manifest} is damaged: no size and digest of {path.name}")
+    try:
+        size, digest = path.stat().st_size, _sha256(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    if size != entry["size"]:
+        raise InputError(
+            f"{path} is damaged or cut short: has {size} bytes, {MANIFEST} says {entry['size']!r}"
+        )
+    if digest != entry["sha256"]:
+        raise InputError(f"{path} is damaged: its digest is not the one in {MANIFEST}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -64,7 +141,5 @@ def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
         storage = tensor.untyped_storage().data_ptr()
         plain[name] = tensor.clone() if storage in storages else tensor
         storages.add(storage)
-    try:
-        save_file(plain, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
+    # Through Python, since safetensors writes no path that is not UTF-8.
+    path.write_bytes(save(plain, metadata={"format": "pt"}))

@@ -13,7 +13,7 @@ from scam.data.split import Split, write_split
 from scam.errors import InputError
 from scam.files import folder_aside, sweep
 from scam.models.step_folders import TRAINING
-from scam.models.weights import write_weights
+from scam.models.weights import CONFIG, MODEL, verify, write_manifest, write_weights
 from scam.training.run_folder import RunFolder
 
 KEPT = 3
@@ -55,6 +55,7 @@ def save(
         if split is not None:
             write_split(partial, split)
         _save_training(partial / TRAINING, training_state)
+        write_manifest(partial, (MODEL, CONFIG, TRAINING))
     folder.point_latest(step)
     folder.keep_last(KEPT)
     return path
@@ -67,8 +68,9 @@ def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: the file is missing or damaged.
     """
     path = Path(step_folder) / TRAINING
+    verify(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _load(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # reading a damaged archive can end in any exception
@@ -79,13 +81,19 @@ def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _save_training(path: Path, state: Mapping[str, Any]) -> None:
-    # Through a Python file, since torch.save to a path hides why the disk refused.
+    # Through Python files, since torch.save to a path hides why the disk refused, and neither
+    # writes nor reads a path that is not UTF-8.
     with path.open("wb") as file:
         torch.save(dict(state), file)
     try:
-        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        _load(path)
     except Exception as error:
         raise TypeError(f"training_state cannot be loaded again: {_first_line(error)}") from error
+
+
+def _load(path: Path) -> Any:
+    with path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _first_line(error: Exception) -> str:

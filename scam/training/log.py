@@ -186,9 +186,9 @@ def _entries(path: Path) -> list[tuple[dict[str, Any], bytes]]:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    whole = isinstance(entry, dict) and isinstance(entry.get("step"), int)
+    whole = isinstance(entry, dict) and type(entry.get("step")) is int
     return entry if whole else None
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop: build or resume, step, log, save."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from torch import nn
 from scam.data import batches
 from scam.errors import InputError, Stopped
 from scam.models import Scam
+from scam.models.step_folders import TRAINING, offering_older
 from scam.training import checkpoint
 from scam.training.adversary import build_discriminator
 from scam.training.held_out import colour_floors
-from scam.training.job import Job
+from scam.training.job import Job, expect_room
 from scam.training.outputs import Due, evaluate_and_save, open_outputs
 from scam.training.perceptual import build_perceptual
 from scam.training.precision import resolve_precision
-from scam.training.run_folder import RunFolder
+from scam.training.restore import expect_trainable, restore
 from scam.training.trainer import Trainer
 from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, StopSignal
 
@@ -44,6 +46,7 @@ def train(
                 f"batch_size={options.batch_size}: expected a multiple of the {world.size} "
                 "processes, which share it"
             )
+        expect_room(job)
     trainer = _build(job)
     watch = SkipWatch(job.folder, SCALED_LIMIT if trainer.precision.scaled else LIMIT)
     done = _restore(job, trainer, watch) if resume else 0
@@ -80,6 +83,8 @@ def train(
             asked = world.any(stop.asked)
             due = Due.at(step, options, stopping=asked)
             if due.log:
+                with world.agreed():
+                    world.from_main(job.folder.expect_there)
                 losses, skipped = _means(recent)
                 too_many = watch.add(skipped)
                 counted = {"skipped": float(watch.total)} if watch.total else {}
@@ -116,21 +121,26 @@ def _build(job: Job) -> Trainer:
 
 def _restore(job: Job, trainer: Trainer, watch: SkipWatch) -> int:
     """Take up the newest checkpoint, which the main process alone has; returns its step, or 0."""
-    source, state = job.world.from_main(lambda: _newest(job.folder))
-    if state is None:
+    newest = job.world.from_main(job.folder.newest)
+    if newest is None:
         return 0
-    try:
-        trainer.load_state_dict(state["trainer"])
-        watch.load_state_dict(state["watch"])
-        return int(state["step"])
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{source}: not a checkpoint of this configuration ({reason})") from error
 
+    def take_up(step_folder: Path) -> dict[str, Any]:
+        state = checkpoint.load_training(step_folder)
+        restore(state, step_folder, trainer, watch)
+        try:
+            expect_trainable(job, trainer)
+        except InputError as error:
+            raise InputError(f"{step_folder / TRAINING}: cannot be trained on: {error}") from error
+        return state
 
-def _newest(folder: RunFolder) -> tuple[Path | None, dict[str, Any] | None]:
-    newest = folder.newest()
-    return newest, None if newest is None else checkpoint.load_training(newest)
+    def checked() -> dict[str, Any]:
+        how = f"remove that step (rm -r {shlex.quote(str(newest))}) to resume from {{older.name}}"
+        with offering_older(newest, take_up, how):
+            return take_up(newest)
+
+    state = job.world.from_main(checked)
+    return restore(state, newest, trainer, watch)
 
 
 def _means(recent: list[dict[str, torch.Tensor]]) -> tuple[dict[str, float], list[float]]:

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every setting of a training run apart from the model's shapes and the data's place."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from scam.errors import InputError
+from scam.fields import Checked, bounded
 from scam.training.augment import parse_policy
-from scam.training.perceptual import PERCEPTUAL, Perceptual
+from scam.training.perceptual import Perceptual
+
+MOST_STEPS = 1 << 40
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(Checked):
     """How to train.
 
     The defaults are the paper's, plus flips, warm-up, weight averaging and gradient clipping.
@@ -59,73 +62,49 @@ class TrainOptions:
         eval_every, sample_every, save_every, log_every: intervals in steps.
     """
 
-    steps: int = 50_000
-    batch_size: int = 8
-    accumulate: int = 1
-    lr: float = 1e-4
-    lr_discriminator: float = 4e-4
-    warmup: int = 100
-    max_grad_norm: float = 1.0
-    weight_decay: float = 0.01
-    gan: float = 1.0
-    gan_from: int = 0
-    discriminator: str = "scam"
+    steps: int = bounded(50_000, least=1, most=MOST_STEPS)
+    batch_size: int = bounded(8, least=1, most=1 << 16)
+    accumulate: int = bounded(1, least=1, most=1 << 16)
+    lr: float = bounded(1e-4, above=0, most=1e6)
+    lr_discriminator: float = bounded(4e-4, above=0, most=1e6)
+    warmup: int = bounded(100, least=0, most=MOST_STEPS)
+    max_grad_norm: float = bounded(1.0, least=0)
+    weight_decay: float = bounded(0.01, least=0)
+    gan: float = bounded(1.0, least=0)
+    gan_from: int = bounded(0, least=0, most=MOST_STEPS)
+    discriminator: Literal["scam", "oasis"] = "scam"
     gradient_norm: bool = True
-    gan_loss: str = "hinge"
-    r1: float = 0.0
-    r2: float = 0.0
-    lecam: float = 0.0
-    labelmix: float = 0.0
+    gan_loss: Literal["hinge", "relativistic"] = "hinge"
+    r1: float = bounded(0.0, least=0)
+    r2: float = bounded(0.0, least=0)
+    lecam: float = bounded(0.0, least=0)
+    labelmix: float = bounded(0.0, least=0)
     diffaugment: str = ""
     augment_perceptual: str = ""
-    style_dropout: float = 0.0
-    perceptual_weight: float = 10.0
-    l1: float = 10.0
+    style_dropout: float = bounded(0.0, least=0, below=1)
+    perceptual_weight: float = bounded(10.0, least=0)
+    l1: float = bounded(10.0, least=0)
     perceptual: Perceptual = "pyramid"
     perceptual_weights: str | None = None
-    ema: float = 0.999
-    seed: int = 0
+    ema: float = bounded(0.999, least=0, below=1)
+    seed: int = bounded(0, least=0, below=1 << 31)
     amp: bool = False
     fused_sca: bool = True
     gradient_checkpointing: bool = False
     channels_last: bool = False
     compile: bool = False
     flip: bool = True
-    workers: int = 4
+    workers: int = bounded(4, least=0, most=1 << 12)
     wandb: str | None = None
-    eval_every: int = 1000
-    sample_every: int = 1000
-    save_every: int = 1000
-    log_every: int = 10
+    eval_every: int = bounded(1000, least=1, most=MOST_STEPS)
+    sample_every: int = bounded(1000, least=1, most=MOST_STEPS)
+    save_every: int = bounded(1000, least=1, most=MOST_STEPS)
+    log_every: int = bounded(10, least=1, most=MOST_STEPS)
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("steps", 1), ("batch_size", 1), ("accumulate", 1), ("workers", 0), ("seed", 0),
-            ("eval_every", 1), ("sample_every", 1), ("save_every", 1), ("log_every", 1),
-            ("gan", 0), ("gan_from", 0), ("perceptual_weight", 0), ("l1", 0),
-            ("warmup", 0), ("weight_decay", 0), ("max_grad_norm", 0),
-            ("r1", 0), ("r2", 0), ("lecam", 0), ("labelmix", 0),
-        ):  # fmt: skip
-            if not least <= getattr(self, name) < math.inf:
-                raise InputError(f"{name}={getattr(self, name)}: expected at least {least}")
-        if self.seed >= 1 << 31:
-            raise InputError(f"seed={self.seed}: expected below 2**31")
-        for name in ("lr", "lr_discriminator"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name}={getattr(self, name)}: expected above 0")
+        super().__post_init__()
         if self.gan == self.l1 == 0 and (self.perceptual == "none" or not self.perceptual_weight):
             raise InputError("gan=0, l1=0 and no perceptual loss: nothing is left to learn from")
-        for name in ("ema", "style_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: expected at least 0 and below 1")
-        for name, choices in (
-            ("discriminator", ("scam", "oasis")),
-            ("gan_loss", ("hinge", "relativistic")),
-            ("perceptual", PERCEPTUAL),
-        ):
-            if getattr(self, name) not in choices:
-                expected = " or ".join((", ".join(choices[:-1]), choices[-1]))
-                raise InputError(f"{name}={getattr(self, name)!r}: expected {expected}")
         parse_policy("diffaugment", self.diffaugment)
         parse_policy("augment_perceptual", self.augment_perceptual)
         if self.augment_perceptual and (self.perceptual == "none" or not self.perceptual_weight):
@@ -161,12 +140,13 @@ class TrainOptions:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "TrainOptions":
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainOptions":
         """Inverse of :meth:`as_dict`; an unknown key or unusable value raises InputError."""
         try:
-            return cls(**values)
-        except TypeError as error:
-            raise InputError(f"training options: not usable ({error})") from error
+            options: TrainOptions = super().from_dict(values)
+        except InputError as error:
+            raise InputError(f"training options: {error}") from error
+        return options
 
 
 NAMES = tuple(field.name for field in fields(TrainOptions))

@@ -11,6 +11,7 @@ import torch
 
 from scam.checkpoint import describe
 from scam.data import MergeSpec
+from scam.errors import InputError
 from scam.files import write_aside
 from scam.models.card import model_card
 from scam.training import checkpoint
@@ -18,6 +19,7 @@ from scam.training.held_out import learn_mean_tokens, paint_sheet, reconstructio
 from scam.training.job import Job
 from scam.training.log import MetricsLog, NullLog, Progress
 from scam.training.options import DEFAULTS, TrainOptions
+from scam.training.restore import expect_finite_state, expect_trainable
 from scam.training.trackers import open_trackers
 from scam.training.trainer import Trainer
 from scam.training.watch import SkipWatch
@@ -91,6 +93,8 @@ def evaluate_and_save(
             job.world.check_equal(trainer.model.parameters())
     if not (due.evaluate or due.sample or due.save) or not job.world.is_main:
         return
+    job.folder.expect_there()
+    _expect_healthy(job, trainer, watch, step)
     facts = _card_facts(job, step)
     # Compiling for batches of other sizes and without gradients would not pay here.
     eager = torch.compiler.set_stance("force_eager") if options.compile else nullcontext()
@@ -116,6 +120,20 @@ def evaluate_and_save(
         if step == options.steps:
             with write_aside(job.folder.card) as file:
                 file.write(model_card(description).encode())
+
+
+def _expect_healthy(job: Job, trainer: Trainer, watch: SkipWatch, step: int) -> None:
+    """InputError once the run has diverged: what is drawn, measured or saved could be trained on.
+
+    So the checkpoints there are stay the ones to resume from.
+    """
+    try:
+        expect_finite_state(trainer)
+        expect_trainable(job, trainer)
+        with trainer.ema.applied():
+            expect_trainable(job, trainer)
+    except InputError as error:
+        raise watch.diverged(step, str(error)) from error
 
 
 def _card_facts(job: Job, step: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@
     OUT/metrics.jsonl                    one line per logged step
     OUT/samples/step_0000100.png         picture sheets
     OUT/checkpoints/step_0000100/        model.safetensors, config.json, training.pt
+    OUT/checkpoints/step_0000100/manifest.json   sizes and digests of these files
     OUT/checkpoints/latest               the name of the newest step folder
 """
 
@@ -16,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class RunFolder:
 
     path: Path
     config: dict[str, Any]
+    identity: tuple[int, int] | None = None
+    """Device and inode of the folder that was opened."""
 
     @classmethod
     def start(cls, out: str | os.PathLike[str], config: Mapping[str, Any]) -> "RunFolder":
@@ -53,7 +56,7 @@ class RunFolder:
         run = cls(path, _as_json(config))
         run._sweep()
         run.store()
-        return run
+        return replace(run, identity=_identity(path))
 
     @classmethod
     def resume(
@@ -76,13 +79,24 @@ class RunFolder:
         """
         path = _expect_folder(out)
         settings = _merge(path / CONFIG, _stored_config(path), _as_json(asked), may_change)
-        run = cls(path, settings)
+        run = cls(path, settings, _identity(path))
         run._sweep()
         return run
 
     def _sweep(self) -> None:
         for folder in (self.path, self.checkpoints, self.path / SAMPLES):
             sweep(folder, locked=True)
+
+    def expect_there(self) -> None:
+        """InputError if the folder was removed, renamed or replaced: nothing may be written."""
+        if self.identity is None:
+            return
+        if _identity(self.path) != self.identity or not (self.path / CONFIG).is_file():
+            raise InputError(
+                f"--out {self.path} was removed, renamed or replaced while the run went on: "
+                "nothing more was written, expected it to stay; its checkpoints, where it was "
+                "renamed, can be resumed"
+            )
 
     def store(self) -> None:
         """Write the settings."""
@@ -95,6 +109,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what a run that failed to start has written, and the folder if empty."""
+        if self.identity is not None and _identity(self.path) != self.identity:
+            return
         for name in (CONFIG, self.metrics.name):
             (self.path / name).unlink(missing_ok=True)
         for name in (SAMPLES, CHECKPOINTS, TENSORBOARD, WANDB):
@@ -140,6 +156,14 @@ class RunFolder:
         for folder in list(filter(is_complete, step_folders(self.checkpoints)))[count:]:
             if folder != newest:
                 remove_folder(folder)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _expect_folder(out: str | os.PathLike[str]) -> Path:

@@ -8,9 +8,12 @@ from typing import Any
 from scam.checkpoint import describe, describe_labels
 from scam.data import MERGES, PairSource, open_source
 from scam.data.labels import merge_content
+from scam.data.options import DataOptions
 from scam.errors import InputError
-from scam.files import file_digest
-from scam.models import preset
+from scam.files import file_digest, read_json
+from scam.models import ModelConfig, preset
+from scam.models.hub import expect_labels
+from scam.models.weights import CONFIG
 from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
@@ -30,15 +33,8 @@ MAY_CHANGE = [
 can save a run which diverged.
 """
 
-MANNEQUINS = "mannequins"
-DATA: dict[str, Any] = {
-    "data": MANNEQUINS,
-    "labels": "labels",
-    "merge": None,
-    "ignore_label": None,
-    "label_set": None,
-    "holdout": None,
-}
+DATA: dict[str, Any] = DataOptions().as_dict()
+MANNEQUINS = DATA["data"]
 MODEL = (
     "width", "levels", "latents_per_label", "background_latents", "token_dim", "attention_dim",
     "heads", "pyramid", "self_attention", "duplex", "fidelity", "size",
@@ -63,6 +59,7 @@ def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
         "model": {name: asked[name] for name in MODEL if name in asked},
         "training": {name: asked[name] for name in NAMES if name in asked},
     }
+    DataOptions(**settings["data"])
     if "preset" in asked:
         preset(asked["preset"])
         settings["preset"] = asked["preset"]
@@ -92,6 +89,20 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     }
 
 
+def check_stored(run: Path) -> None:
+    """Raise InputError, naming ``config.json``, if a setting that a run stored is unusable."""
+    config = read_json(run / CONFIG)
+    try:
+        for section in ("data", "model", "training"):
+            if section not in config:
+                raise InputError(f"no entry {section!r}")
+        DataOptions.from_dict(config["data"])
+        TrainOptions.from_dict(config["training"])
+        expect_labels(config, ModelConfig.from_dict(config["model"]).num_labels)
+    except InputError as error:
+        raise InputError(f"{run / CONFIG}: {error}") from error
+
+
 def check_labels(folder: RunFolder, source: PairSource) -> None:
     """Raise InputError if the labels of the data are no longer those the run began with."""
     for name, found in describe_labels(source).items():
@@ -106,10 +117,7 @@ def open_sources(data: dict[str, Any], held_out: Set[str] | None = None) -> Sour
     """Training and held-out pictures of the section ``data``; ``held_out``: names of the latter,
     where no folder and no number says so.
     """
-    unknown = ", ".join(sorted(data.keys() - DATA.keys()))
-    if unknown:
-        raise InputError(f"config.json: data has no setting {unknown}")
-    rest = {**DATA, **data}
+    rest = DataOptions.from_dict(data).as_dict()
     name, held_out = rest.pop("data"), None if held_out is None else frozenset(held_out)
     train, val = (open_source(name, x, **rest, held_out=held_out) for x in ("train", "val"))
     return train, val

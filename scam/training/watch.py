@@ -35,16 +35,18 @@ class SkipWatch:
 
     def verdict(self, step: int) -> InputError:
         """What to raise once they were: the weights will not recover."""
+        return self.diverged(step, f"the gradients of {self.limit} steps in a row were not finite")
+
+    def diverged(self, step: int, why: str) -> InputError:
+        """What to raise of a run that has diverged, and which checkpoint to resume from."""
         newest = self.folder.newest()
         remedy = "there is no checkpoint yet: start again with a lower --lr"
         if newest is not None:
             remedy = (
-                f"go on from {newest.name} with --resume --out {self.folder.path} and a lower "
+                f"resume from {newest.name} with --resume --out {self.folder.path} and a lower "
                 "--lr, --lr-discriminator or --max-grad-norm"
             )
-        return InputError(
-            f"step {step}: the gradients of {self.limit} steps in a row were not finite; {remedy}"
-        )
+        return InputError(f"step {step}: the run has diverged: {why}; {remedy}")
 
     def state_dict(self) -> dict[str, int]:
         """Everything :meth:`load_state_dict` needs."""

@@ -289,11 +289,6 @@ def test_other_data(run: Path, make_pairs: Any, tmp_path: Path) -> None:
     ("flags", "message"),
     [
         (["--metrics", "psnr,mse"], "--metrics 'mse': expected some of psnr,ssim"),
-        (["--batch-size", "0"], "--batch-size 0: expected 1 or more"),
-        (["--max-pictures", "1"], "--max-pictures 1: expected 2 or more"),
-        (["--seed", "-1"], "--seed -1: expected 0 or more"),
-        (["--data", "nowhere"], "^--data is 'nowhere'"),
-        (["--holdout", "0"], "--holdout 0: expected 1 or more"),
         (
             ["--data", "mannequins", "--holdout", "5"],
             "^--holdout is 5, but mannequins have no files",
@@ -303,8 +298,13 @@ def test_other_data(run: Path, make_pairs: Any, tmp_path: Path) -> None:
             "^--label-set is 'lip20', but mannequins",
         ),
         (["--data", "mannequins", "--split", "test"], "^--split is 'test', expected 'train' or"),
+        (["--batch-size", "0"], "--batch-size 0: expected at least 1"),
+        (["--max-pictures", "1"], "--max-pictures 1: expected at least 2"),
+        (["--seed", "-1"], "--seed -1: expected at least 0"),
+        (["--data", "nowhere"], "^--data is 'nowhere'"),
+        (["--holdout", "0"], "--holdout 0: expected at least 1"),
         (["--holdout", "1"], r"--holdout 1: this model was trained on \S+ but for 3 of its pict"),
-        (["--workers", "-1"], "--workers -1: expected 0 or more"),
+        (["--workers", "-1"], "--workers -1: expected at least 0"),
         (
             ["--background-labels", "tail"],
             "--background-labels: label 'tail': expected one of background",

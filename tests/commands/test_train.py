@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -136,7 +137,7 @@ def test_a_run_that_diverges_goes_on_from_its_checkpoint(
     with monkeypatch.context() as patch:
         spoil(patch)
         with pytest.raises(
-            InputError, match=r"go on from step_0000002 with --resume --out .*run "
+            InputError, match=r"resume from step_0000002 with --resume --out .*run "
         ):
             train.main(["--resume", "--out", str(out), "--steps", "9"])
     lower = ["--lr", "1e-5", "--lr-discriminator", "1e-5", "--max-grad-norm", "0.5"]
@@ -187,12 +188,20 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--ema", "1"], r"^--ema 1\.0: expected at least 0 and below 1"),
         (["--seed", "-1"], "^--seed -1: expected at least 0"),
         (["--width", "24"], "^--width 24: expected a multiple of 16"),
-        (["--seed", "2147483648"], r"^--seed 2147483648: expected below 2\*\*31"),
+        (["--seed", "2147483648"], r"^--seed 2147483648: expected at least 0 and below 2\*\*31"),
+        (["--width", "2147483648"], "^--width 2147483648: expected a multiple of 16, at least 16"),
+        (["--width", "16384"], "^--width 16384, .*: need .* parameters or more, expected at most"),
+        (["--levels", str(2**63 - 1)], r"^--levels \d+: expected at least 4 and at most 13"),
+        (["--size", "2147483648", "64"], r"^--size \[2147483648, 64\]: expected each at most"),
+        (["--batch-size", "2147483648"], "^--batch-size 2147483648: expected at least 1 and at"),
+        (["--workers", str(10**20)], r"^--workers 10+: expected at least 0 and at most 4096"),
+        (["--steps", str(10**20)], r"^--steps 10+: expected at least 1 and at most 2\*\*40"),
+        (["--holdout", "-1"], "^--holdout -1: expected at least 1"),
         (["--size", "16", "16"], "^--levels 4: halves 16x16 down to one pixel"),
         (["--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
-        (["--holdout", "0"], "^--holdout is 0, but mannequins have no files"),
+        (["--holdout", "0"], "^--holdout 0: expected at least 1"),
         (["--size", "8", "8"], "^--size 8x8: expected at least 16 pixels a side"),
-        (["--fidelity", "exact"], "^--fidelity 'exact': expected 'default' or 'released'"),
+        (["--fidelity", "exact"], "^--fidelity 'exact': expected default or released"),
         (["--perceptual", "vgg16"], "^--perceptual 'vgg16': expected vgg19"),
         (["--perceptual", "vgg19", "--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
         (["--device", "quantum"], "^--device quantum: expected cpu, cuda or cuda:N$"),
@@ -355,13 +364,46 @@ def test_a_hold_out_that_leaves_nothing(
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
 
 
-def test_a_damaged_config(trained: tuple[Path, Path], tmp_path: Path) -> None:
+DAMAGE: dict[str, tuple[dict[str, object] | bytes, str]] = {
+    "unknown": ({"training": {"colour": 1}}, "training options: 'colour' is not one of"),
+    "merge": ({"data": {"merge": {}}}, r"data: --merge \{\}: expected text"),
+    "labels": ({"data": {"labels": 5}}, "data: --labels 5: expected text"),
+    "holdout": ({"data": {"holdout": True}}, "data: --holdout"),
+    "accumulate": ({"training": {"accumulate": 1.5}}, r"--accumulate 1\.5: expected an integer"),
+    "huge": ({"training": {"steps": 10**20}}, "--steps 1"),
+    "width": ({"model": {"width": 16.0}}, r"--width 16\.0: expected an integer"),
+    "pyramid": ({"model": {"pyramid": "no"}}, "--pyramid 'no': expected true or false"),
+    "two names": ({"label_names": ["a", "b"]}, "expected 11 different names"),
+    "sections": ({"training": 3}, "training options: found 3"),
+    "deep": (b"[" * 100_000, "nested too deeply"),
+    "twice": (b'{"model": {}, "model": {}}', "'model' is there twice"),
+    "nan": (b'{"training": {"lr": NaN}}', "NaN is no finite number"),
+    "1e999": (b'{"training": {"lr": 1e999}}', "1e999 is no finite number"),
+    "digits": (b'{"training": {"steps": ' + b"9" * 5000 + b"}}", "not JSON"),
+    "list": (b"[1]", "expected a JSON object"),
+    "bytes": (b"\xff\xfe\x00", "not JSON"),
+    "empty": (b"", "not JSON"),
+    "nothing": (b"{}", "no entry 'data'"),
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_config(
+    trained: tuple[Path, Path], tmp_path: Path, damage: Any, words: str
+) -> None:
     shutil.copytree(trained[1], tmp_path / "run")
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    config["training"]["colour"] = 1
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"training options: not usable .*colour"):
+    path = tmp_path / "run" / "config.json"
+    if isinstance(damage, dict):
+        config = json.loads(path.read_text())
+        for name, value in damage.items():
+            both = isinstance(value, dict)
+            config[name] = {**config[name], **value} if both else value
+        damage = json.dumps(config).encode()
+    path.write_bytes(damage)
+    with pytest.raises(InputError, match=words) as caught:
         train.main(["--resume", "--out", str(tmp_path / "run"), "--steps", "3"])
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_as_a_command(tmp_path: Path) -> None:

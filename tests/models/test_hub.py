@@ -227,3 +227,97 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot write .*model: .*expected a folder"):
         Scam(SMALL).save_pretrained(tmp_path / "model")
     assert (tmp_path / "model").read_text() == "do not lose me"
+
+
+@pytest.mark.parametrize(
+    "argument", ["torch_dtype", "dtype", "device_map", "strict", "map_location", "allow_patterns"]
+)
+def test_an_argument_that_there_is_not_is_named(saved: tuple[Scam, Path], argument: str) -> None:
+    model, folder = saved
+    for call in (Scam.from_pretrained, model.save_pretrained, model.push_to_hub):
+        known = argument == "allow_patterns" and call != Scam.from_pretrained
+        if not known:
+            with pytest.raises(InputError, match=f"has no argument '{argument}'"):
+                call(str(folder), **{argument: None})
+
+
+@pytest.mark.parametrize("made", ["run", "checkpoints", "checkpoints/step_0000001", "copy"])
+def test_a_training_run_is_never_saved_over(
+    saved: tuple[Scam, Path], tmp_path: Path, made: str
+) -> None:
+    model, _ = saved
+    run = tmp_path / "run"
+    step = run / "checkpoints" / "step_0000001"
+    step.mkdir(parents=True)
+    (run / "config.json").write_text('{"data": {}, "model": {}, "training": {}, "label_names": 0}')
+    (step / "model.safetensors").write_text("weights")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "training.pt").write_text("moments")
+    target = {"run": run, "copy": tmp_path / "copy"}.get(made, run / made)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="is a training run's: expected another folder"):
+            model.save_pretrained(target, overwrite=overwrite)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_another_s_files_are_replaced_only_if_asked_for(
+    saved: tuple[Scam, Path], tmp_path: Path
+) -> None:
+    model, _ = saved
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("mine")
+    with pytest.raises(InputError, match=r"holds a README\.md of something else"):
+        model.save_pretrained(tmp_path / "project")
+    assert os.listdir(tmp_path / "project") == ["README.md"]
+    model.save_pretrained(tmp_path / "project", overwrite=True)
+    assert Scam.from_pretrained(tmp_path / "project").config == model.config
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label_names": 5}, "label_names=5: expected a list of names"),
+        ({"label_names": ["a", "b"]}, "expected 3 different names"),
+        ({"label_names": ["a", "b", "b"]}, "expected 3 different names"),
+        (
+            {"label_values": {"to_label": [0, 1, 7], "ignore": None}},
+            "to_label holds 7, expected 0",
+        ),
+        ({"label_values": {"to_label": 5, "ignore": None}}, "to_label=5: expected a list"),
+        ({"label_values": {"ignore": None}}, "label_values: to_label is missing"),
+        ({"label_values": []}, "label_values: found"),
+        ({"trained": 7}, "trained=7: expected facts by name"),
+        ({"model": 3}, "model config: found 3, expected settings by name"),
+        (
+            {"model": {"num_labels": 3, "size": [32, 32], "width": 16.0}},
+            r"width=16\.0: expected an",
+        ),
+        (
+            {"model": {"num_labels": 3, "size": [32, 32], "pyramid": "no"}},
+            "pyramid='no': expected",
+        ),
+    ],
+)
+def test_a_config_that_is_well_formed_and_wrong_is_named(
+    saved: tuple[Scam, Path], changes: dict[str, object], words: str
+) -> None:
+    path = saved[1] / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    for opens in (Scam.from_pretrained, load_checkpoint):
+        with pytest.raises(InputError, match=words) as caught:
+            opens(saved[1])
+        assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(
+    saved: tuple[Scam, Path], tmp_path: Path, value: float
+) -> None:
+    model, _ = saved
+    with torch.no_grad():
+        model.encoder.tokens[1, 2] = value
+    model.save_pretrained(tmp_path / "broken")
+    with pytest.raises(InputError, match=r"encoder\.tokens: 1 of 512 values are not finite") as no:
+        Scam.from_pretrained(tmp_path / "broken")
+    assert str(tmp_path / "broken" / "model.safetensors") in str(no.value)

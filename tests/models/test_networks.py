@@ -301,7 +301,7 @@ class TestConfig:
             ({"fidelity": "exact"}, "fidelity='exact'"),
             ({"size": (8, 64)}, "size=8x64"),
             ({"size": (16, 16)}, "levels=4: halves 16x16 down to one pixel"),
-            ({"size": (64,)}, r"size=\[64\]: expected height and width"),
+            ({"size": (64,)}, r"size=\[64\]: expected a list of 2"),
             ({"token_dim": 0}, "token_dim=0"),
             ({"fidelity": "released", "size": (16, 64)}, "at least 32 pixels"),
             ({"heads": 3}, "heads=3: expected a divisor of 16"),
@@ -319,8 +319,11 @@ class TestConfig:
         with pytest.raises(InputError, match="'colour' is not one of"):
             ModelConfig.from_dict({**TINY.as_dict(), "colour": 1})
         without = {k: v for k, v in TINY.as_dict().items() if k != "size"}
-        for broken in (without, {**TINY.as_dict(), "width": "wide"}):
-            with pytest.raises(InputError, match="model config: not usable"):
+        for broken, words in (
+            (without, "size is missing"),
+            ({**TINY.as_dict(), "width": "wide"}, "width='wide': expected an integer"),
+        ):
+            with pytest.raises(InputError, match=f"model config: {words}"):
                 ModelConfig.from_dict(broken)
         with pytest.raises(InputError, match="preset 'huge': expected one of tiny"):
             preset("huge")

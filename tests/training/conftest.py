@@ -47,31 +47,37 @@ def make_trainer() -> Callable[..., Trainer]:
     return make
 
 
+def _make_job(
+    out: Path, *, resume: bool = False, fidelity: str = "default", **options: object
+) -> Job:
+    model = replace(SMALL, fidelity=fidelity)
+    settings = TrainOptions(
+        **{
+            "steps": 4,
+            "batch_size": 2,
+            "workers": 0,
+            "log_every": 1,
+            "save_every": 2,
+            **options,
+        }
+    )
+    folder = RunFolder.resume(out, {}) if resume else RunFolder.start(out, {"any": 1})
+    learn, held_out = Mannequins("train", 12), Mannequins("val", 3)
+    return Job(
+        folder,
+        model,
+        settings,
+        PairDataset(learn, SMALL.size, flip=True),
+        PairDataset(held_out, SMALL.size),
+        CPU,
+    )
+
+
 @pytest.fixture
 def make_job() -> Callable[..., Job]:
-    def make(
-        out: Path, *, resume: bool = False, fidelity: str = "default", **options: object
-    ) -> Job:
-        model = replace(SMALL, fidelity=fidelity)
-        settings = TrainOptions(
-            **{
-                "steps": 4,
-                "batch_size": 2,
-                "workers": 0,
-                "log_every": 1,
-                "save_every": 2,
-                **options,
-            }
-        )
-        folder = RunFolder.resume(out, {}) if resume else RunFolder.start(out, {"any": 1})
-        learn, held_out = Mannequins("train", 12), Mannequins("val", 3)
-        return Job(
-            folder,
-            model,
-            settings,
-            PairDataset(learn, SMALL.size, flip=True),
-            PairDataset(held_out, SMALL.size),
-            CPU,
-        )
+    return _make_job
 
-    return make
+
+@pytest.fixture(scope="module")
+def make_module_job() -> Callable[..., Job]:
+    return _make_job

@@ -108,6 +108,12 @@ def test_files_are_as_readable_as_any_other(run, tmp_path):
         assert (folder / name).stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+def test_a_path_that_is_not_utf8(tmp_path):
+    run = RunFolder.start(tmp_path / os.fsdecode(b"run_\xff\xfe"), {})
+    save(run, 1)
+    assert_whole(run, 1)
+
+
 def test_the_last_three_are_kept(run):
     for step in range(1, 6):
         save(run, step)
@@ -147,9 +153,9 @@ def refusal(run, step):
     return None
 
 
-@pytest.mark.parametrize(("name", "calls"), [("fsync", 7), ("replace", 2)])
+@pytest.mark.parametrize(("name", "calls"), [("fsync", 8), ("replace", 2)])
 def test_the_previous_one_survives_an_error_at_any_call(run, monkeypatch, name, calls):
-    """``calls``: of os.fsync (three files, folder, parent; latest, parent), of os.replace."""
+    """``calls``: of os.fsync (four files, folder, parent; latest, parent), of os.replace."""
     save(run, 1)
     real = getattr(os, name)
     for failing in range(1, calls + 1):

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What :class:`scam.Scam` is handed, checked by the argument's name before it computes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scam.errors import InputError, quoted
+from scam.models.config import ModelConfig
+from scam.models.latents import Latents
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_LARGEST = 10.0
+"""Resampling overshoots [-1, 1] a little, noise more; pictures in [0, 255] far more."""
+
+
+def checked_image(image: Any, config: ModelConfig, weight: Tensor, name: str = "image") -> Tensor:
+    """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such picture."""
+    expected = "a floating tensor (B, 3, H, W) or (3, H, W) in [-1, 1]"
+    image = _tensor(image, name, expected, weight)
+    if not image.is_floating_point():
+        hint = ": x / 127.5 - 1 makes one of 0 to 255" if image.dtype == torch.uint8 else ""
+        raise InputError(f"{name} has dtype {image.dtype}: expected {expected}{hint}")
+    cast = torch.is_autocast_enabled(weight.device.type)
+    if image.dtype != weight.dtype and (not cast or image.dtype == torch.float64):
+        raise InputError(f"{name} has dtype {image.dtype}: expected the model's, {weight.dtype}")
+    image = image.unsqueeze(0) if image.dim() == 3 else image
+    if image.dim() != 4 or image.shape[1] != 3:
+        channels = " (a picture with alpha? take its first three)" if 4 in image.shape[-3:] else ""
+        raise InputError(
+            f"{name} has shape {tuple(image.shape)}: expected (B, 3, H, W) or (3, H, W){channels}"
+        )
+    _expect_size(name, image, config)
+    if _values_can_be_asked():
+        largest = float(image.detach().abs().amax())
+        if not largest <= _LARGEST:
+            raise InputError(f"{name} holds values up to {largest:g}: expected [-1, 1]")
+    return image
+
+
+def checked_labels(
+    labels: Any, config: ModelConfig, weight: Tensor, name: str = "labels"
+) -> Tensor:
+    """``labels`` (B, H, W) or (H, W) as the former. InputError if they are no such label map."""
+    expected = "an integer tensor (B, H, W) or (H, W)"
+    labels = _tensor(labels, name, expected, weight)
+    if labels.dtype not in _INTEGERS:
+        raise InputError(f"{name} has dtype {labels.dtype}: expected {expected}")
+    labels = labels.unsqueeze(0) if labels.dim() == 2 else labels
+    if labels.dim() != 3:
+        raise InputError(f"{name} has shape {tuple(labels.shape)}: expected (B, H, W) or (H, W)")
+    _expect_size(name, labels, config)
+    if _values_can_be_asked():
+        highest = int(labels.amax())
+        if highest >= config.num_labels:
+            raise InputError(
+                f"{name} holds {highest}: expected 0 to {config.num_labels - 1}, "
+                "or below 0 for none"
+            )
+    return labels
+
+
+def checked_latents(
+    latents: Any, config: ModelConfig, weight: Tensor, batch: int, name: str = "latents"
+) -> Latents:
+    """``latents``. InputError unless they are this model's, of ``batch`` pictures or of one."""
+    if not isinstance(latents, Latents):
+        raise InputError(f"{name} is {_kind(latents)}: expected Latents, as encode returns them")
+    tokens = _tensor(latents.tokens, f"{name}.tokens", "a tensor", weight)
+    present = _tensor(latents.present, f"{name}.present", "a tensor", weight)
+    for what, found, shape in (
+        ("tokens", tokens, (config.num_tokens, config.token_dim)),
+        ("present", present, (config.num_labels,)),
+    ):
+        if found.dim() != 1 + len(shape) or found.shape[1:] != shape:
+            raise InputError(
+                f"{name}.{what} has shape {tuple(found.shape)}: expected (B, "
+                f"{', '.join(map(str, shape))}), this model's"
+            )
+    if len(tokens) not in (1, batch) or len(present) != len(tokens):
+        raise InputError(f"{name} is of {len(tokens)} pictures: expected {batch}, one a label map")
+    if not tokens.is_floating_point():
+        raise InputError(f"{name}.tokens has dtype {tokens.dtype}: expected a floating one")
+    if present.dtype != torch.bool:
+        raise InputError(f"{name}.present has dtype {present.dtype}: expected torch.bool")
+    return latents
+
+
+def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) -> None:
+    """InputError unless as many pictures as label maps are given."""
+    if len(image) != len(labels):
+        raise InputError(
+            f"{names[0]} is of {len(image)} pictures and {names[1]} of {len(labels)}: "
+            "expected as many"
+        )
+
+
+def checked_pair(pair: Any, name: str) -> tuple[Any, Any]:
+    """Image and labels. InputError unless ``pair`` is two things."""
+    if isinstance(pair, Tensor) or not isinstance(pair, Sequence) or len(pair) != 2:
+        raise InputError(f"{name} is {_kind(pair)}: expected a pair (image, labels)")
+    return pair[0], pair[1]
+
+
+def checked_numbers(labels: Any, num_labels: int, name: str) -> list[int]:
+    """Label numbers. InputError for what is no number of a label."""
+    if isinstance(labels, str) or not hasattr(labels, "__iter__"):
+        raise InputError(f"{name} is {quoted(labels)}: expected label numbers, such as (0,)")
+    numbers = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+    for number in numbers:
+        whole = hasattr(number, "__index__") and not isinstance(number, bool)
+        if not whole or not 0 <= number < num_labels:
+            raise InputError(
+                f"{name.removesuffix('s').replace('_', ' ')} {quoted(number)}: "
+                f"expected 0 to {num_labels - 1}"
+            )
+    return [int(number) for number in numbers]
+
+
+def expect_noise(noise: Any) -> None:
+    """InputError unless ``noise`` is None, a generator or a sequence of generators."""
+    each = [noise] if isinstance(noise, torch.Generator) or noise is None else noise
+    one_each = isinstance(each, Sequence) and not isinstance(each, str)
+    if not one_each or not all(x is None or isinstance(x, torch.Generator) for x in each):
+        raise InputError(f"noise is {_kind(noise)}: expected a torch.Generator, or one a picture")
+
+
+def _tensor(value: Any, name: str, expected: str, weight: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise InputError(f"{name} is {_kind(value)}: expected {expected}")
+    if value.layout != torch.strided:
+        raise InputError(f"{name} is sparse: expected {expected}")
+    if value.device != weight.device:
+        raise InputError(
+            f"{name} is on {value.device}: expected {weight.device}, where the model is"
+        )
+    if value.dim() and not value.numel():
+        raise InputError(f"{name} is empty, of shape {tuple(value.shape)}: expected {expected}")
+    return value
+
+
+def _expect_size(name: str, x: Tensor, config: ModelConfig) -> None:
+    if tuple(x.shape[-2:]) != config.size:
+        height, width = config.size
+        raise InputError(
+            f"{name} is {x.shape[-2]}x{x.shape[-1]}: this model generates {height}x{width}"
+        )
+
+
+def _values_can_be_asked() -> bool:
+    """Not while a graph is recorded, which cannot depend on them."""
+    if torch.compiler.is_compiling():
+        return False
+    return not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
+    return f"a {module}{kind.__name__}"

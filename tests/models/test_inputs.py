@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the model's methods are handed is refused by the argument's name."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scam import Scam
+from scam.errors import InputError
+from scam.models import Latents, preset
+
+CONFIG = preset("tiny", size=(32, 32), latents_per_label=2, background_latents=2)
+IMAGE = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
+LABELS = (torch.arange(2 * 32 * 32) // 100 % 3).reshape(2, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def model() -> Scam:
+    torch.manual_seed(0)
+    return Scam(CONFIG).eval()
+
+
+BAD_IMAGES: dict[str, tuple[Any, str]] = {
+    "array": (IMAGE.numpy(), "is a numpy ndarray: expected a floating tensor"),
+    "PIL": (Image.new("RGB", (32, 32)), "is a PIL Image: expected a floating tensor"),
+    "None": (None, "is a NoneType: expected"),
+    "uint8": (
+        torch.zeros(2, 3, 32, 32, dtype=torch.uint8),
+        "has dtype torch.uint8: .*x / 127.5 - 1",
+    ),
+    "double": (IMAGE.double(), "has dtype torch.float64: expected the model's, torch.float32"),
+    "half": (IMAGE.half(), "has dtype torch.float16: expected the model's"),
+    "complex": (IMAGE.to(torch.complex64), "has dtype torch.complex64"),
+    "RGBA": (torch.zeros(2, 4, 32, 32), r"has shape \(2, 4, 32, 32\): .*alpha"),
+    "grey": (torch.zeros(2, 1, 32, 32), r"has shape \(2, 1, 32, 32\): expected"),
+    "HWC": (torch.zeros(32, 32, 3), r"has shape \(1, 32, 32, 3\): expected"),
+    "empty": (torch.zeros(0, 3, 32, 32), "is empty"),
+    "large": (IMAGE * 127.5 + 127.5, "holds values up to 255: expected"),
+    "nan": (IMAGE * math.nan, "holds values up to nan"),
+    "size": (torch.zeros(2, 3, 32, 16), "is 32x16: this model generates 32x32"),
+    "meta": (IMAGE.to("meta"), "is on meta: expected cpu"),
+    "sparse": (IMAGE.to_sparse(), "is sparse"),
+    "batch": (IMAGE[:1], "is of 1 pictures and .* of 2"),
+}
+BAD_LABELS: dict[str, tuple[Any, str]] = {
+    "float": (LABELS.float(), "has dtype torch.float32: expected an integer tensor"),
+    "bool": (LABELS > 0, "has dtype torch.bool: expected an integer tensor"),
+    "array": (LABELS.numpy(), "is a numpy ndarray: expected an integer tensor"),
+    "high": (LABELS + 1, "holds 3: expected 0 to 2"),
+    "255": (torch.full((2, 32, 32), 255, dtype=torch.uint8), "holds 255: expected 0 to 2"),
+    "one-hot": (torch.zeros(2, 3, 32, 32, dtype=torch.int64), "has shape"),
+    "empty": (LABELS[:0], "is empty"),
+    "size": (LABELS[:, :16], "is 16x32"),
+    "list": (LABELS.tolist(), "is a list"),
+}
+
+
+@pytest.mark.parametrize(("image", "words"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_images(model: Scam, image: Any, words: str) -> None:
+    for name, call in (
+        ("image", lambda: model.encode(image, LABELS)),
+        ("image", lambda: model(image, LABELS)),
+        ("the subject's image", lambda: model.transfer((image, LABELS), (IMAGE, LABELS))),
+        ("the background's image", lambda: model.transfer((IMAGE, LABELS), (image, LABELS))),
+    ):
+        with pytest.raises(InputError, match=f"^{name} {words}"):
+            call()
+
+
+@pytest.mark.parametrize(("labels", "words"), BAD_LABELS.values(), ids=BAD_LABELS)
+def test_labels(model: Scam, labels: Any, words: str) -> None:
+    latents = model.encode(IMAGE, LABELS)
+    pair = (IMAGE, LABELS)
+    for name, call in (
+        ("labels", lambda: model.encode(IMAGE, labels)),
+        ("labels", lambda: model(IMAGE, labels)),
+        ("labels", lambda: model.generate(labels, latents)),
+        ("labels", lambda: model.transfer(pair, pair, labels=labels)),
+        ("the subject's labels", lambda: model.transfer((IMAGE, labels), pair)),
+    ):
+        with pytest.raises(InputError, match=f"^{name} {words}"):
+            call()
+
+
+def test_latents_and_the_rest(model: Scam) -> None:
+    latents = model.encode(IMAGE, LABELS)
+    tokens, present = latents.tokens, latents.present
+    pair = (IMAGE, LABELS)
+    for words, call in (
+        ("latents is a torch Tensor", lambda: model.generate(LABELS, tokens)),
+        ("latents.tokens has shape", lambda: model.generate(LABELS, Latents(tokens[0], present))),
+        (
+            "latents.tokens has shape",
+            lambda: model.generate(LABELS, Latents(tokens[:, :3], present)),
+        ),
+        (
+            "latents.present has dtype",
+            lambda: model.generate(LABELS, Latents(tokens, present.int())),
+        ),
+        ("latents is of 3 pictures", lambda: model.generate(LABELS, latents[[0, 0, 1]])),
+        ("noise is a int", lambda: model.generate(LABELS, latents, 3)),
+        ("subject is a torch Tensor", lambda: model.transfer(IMAGE, pair)),
+        ("background is a tuple", lambda: model.transfer(pair, (*pair, 1))),
+        ("background label 3", lambda: model.transfer(pair, pair, background_labels=[3])),
+        ("background label 0.0", lambda: model.transfer(pair, pair, background_labels=[0.0])),
+        ("background label True", lambda: model.transfer(pair, pair, background_labels=[True])),
+        ("background_labels is '0'", lambda: model.transfer(pair, pair, background_labels="0")),
+        ("absent='never'", lambda: model.transfer(pair, pair, absent="never")),
+    ):
+        with pytest.raises(InputError, match=f"^{words}"):
+            call()
+
+
+@torch.no_grad()
+def test_what_fits_is_taken_in_any_layout(model: Scam) -> None:
+    expected = model.encode(IMAGE, LABELS).tokens
+    strided = IMAGE.permute(2, 3, 0, 1).contiguous().permute(2, 3, 0, 1)
+    for image in (strided, IMAGE.to(memory_format=torch.channels_last), IMAGE.requires_grad_()):
+        for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
+            found = model.encode(image, LABELS.to(dtype).mT.contiguous().mT).tokens
+            assert torch.allclose(found, expected, atol=1e-5)
+    IMAGE.requires_grad_(False)
+    one = model.encode(IMAGE[0], torch.from_numpy(np.full((32, 32), -1)))
+    assert not one.present.any()
