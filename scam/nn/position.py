@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from scam.ops.registration import define_constant
+
 
 def position_code(
     channels: int,
@@ -24,6 +26,12 @@ def position_code(
 
     Raises ValueError unless ``channels`` is a multiple of 4 (sine and cosine, two axes).
     """
+    if channels % 4:
+        raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
+    if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+        # Traced, it would be computed in every pass.
+        code: Tensor = _operator(channels, height, width, released, torch.device(device))
+        return code
     make = _position_code.__wrapped__ if _is_tracing() else _position_code
     # A tensor made in inference mode could not be used in training later on.
     with torch.inference_mode(False):
@@ -37,8 +45,6 @@ def _is_tracing() -> bool:
 
 @lru_cache(maxsize=256)
 def _position_code(channels: int, height: int, width: int, released: bool, device: str) -> Tensor:
-    if channels % 4:
-        raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
     count = channels // 4
     if released:
         x_frequencies = y_frequencies = 10000.0 ** (-2 * torch.arange(count) / (channels // 2))
@@ -63,3 +69,20 @@ def _frequencies(count: int, size: int) -> Tensor:
     """Geometric from pi/2 (half a period across the map) to pi*size/4 (four pixels a period)."""
     top = max(math.pi * size / 4, math.pi / 2)
     return torch.logspace(math.log10(math.pi / 2), math.log10(top), count)
+
+
+def _copy(channels: int, height: int, width: int, released: bool, device: torch.device) -> Tensor:
+    """The code, in memory that a compiled graph may write to."""
+    return position_code(channels, height, width, released=released, device=device).clone()
+
+
+def _fake(channels: int, height: int, width: int, _released: bool, device: torch.device) -> Tensor:
+    return torch.empty(channels, height, width, device=device)
+
+
+_operator = define_constant(
+    "position_code(int channels, SymInt height, SymInt width, bool released, Device device)"
+    " -> Tensor",
+    _copy,
+    _fake,
+)
