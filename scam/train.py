@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scam import cli
 from scam.data import PairDataset
-from scam.errors import InputError, PeerExited
+from scam.errors import InputError
 from scam.lock import locked
 from scam.models import ModelConfig
 from scam.training.distributed import World, join
@@ -49,7 +49,7 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
         try:
             job = _job(folder, sources, device, world)
             sheet = train(job, resume=resume, heading=_heading(job))
-        except (InputError, PeerExited):
+        except BaseException:
             if world.is_main and not resume and not folder.has_steps():
                 folder.discard()
             raise
