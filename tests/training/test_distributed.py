@@ -28,7 +28,7 @@ def torchrun(*args: object, processes: int = 2, status: int = 0) -> str:
         [sys.executable, *(launcher if processes > 1 else []), *map(str, args)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
