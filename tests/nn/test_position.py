@@ -77,3 +77,16 @@ def test_fake_and_real_codes_are_never_mixed(fake_first: bool) -> None:
 
 def _forget() -> None:
     position._position_code.cache_clear()
+
+
+def test_compiled_graphs_hold_several_codes_and_may_write_to_them() -> None:
+    def both(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return position_code(8, 6, 5).mul_(x), position_code(12, 6, 5) + y
+
+    torch._dynamo.reset()
+    x, y = torch.rand(8, 6, 5), torch.rand(12, 6, 5)
+    compiled = torch.compile(both, fullgraph=True)
+    for _ in range(2):
+        first, second = compiled(x, y)
+        assert torch.equal(first, position_code(8, 6, 5) * x)
+        assert torch.equal(second, position_code(12, 6, 5) + y)
