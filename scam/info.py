@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from scam import env
+from scam import env, versions
 from scam.cli import Parser, run
 from scam.ops import dispatch
 from scam.ops.problem import ATTENTION, MODULATION, Problem, capability_of
@@ -32,6 +32,7 @@ def report() -> str:
         f"cpu       {torch.backends.cpu.get_cpu_capability()} (PyTorch's choice)",
         f"settings  SCAM_CHECK={int(env.check())} SCAM_CPU_ISA={env.cpu_isa()}",
     ]
+    lines += [f"untested  {line}" for line in versions.outside()]
     built = build_info() or {"built": "no: pure Python, see README.md"}
     lines += ["build"] + [f"  {name}: {value}" for name, value in built.items()]
     for op in (ATTENTION, MODULATION):

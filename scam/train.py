@@ -10,7 +10,7 @@ from scam import cli
 from scam.console import say
 from scam.data import PairDataset
 from scam.data.split import Split
-from scam.errors import InputError, PeerExited, printable
+from scam.errors import InputError, printable
 from scam.lock import locked
 from scam.models import ModelConfig
 from scam.models.weights import CONFIG
@@ -54,7 +54,7 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
             job = _job(folder, resumed, device, world)
             heading = "\n".join([_heading(job), *resumed.said])
             sheet = train(job, resume=resume, heading=heading)
-        except (InputError, PeerExited):
+        except BaseException:
             if world.is_main and not resume and not folder.has_steps():
                 folder.discard()
             raise

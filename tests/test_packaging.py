@@ -43,7 +43,7 @@ def build(tree: Path, call: str, switch: str) -> subprocess.CompletedProcess[str
         env={**os.environ, "SCAM_BUILD_CPU": switch, "SCAM_BUILD_CUDA": "0"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -24,7 +24,6 @@ from scam.models.inputs import (
 from scam.models.latents import Latents, select_tokens
 from scam.models.noise import Noise, draw_noise
 from scam.nn.attention import SemanticCrossAttention
-from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid, grouped, pyramid_sizes
 from scam.ops import Labels
 
@@ -79,9 +78,6 @@ class Scam(HubModel):
         whenever a shape is new: in training mode the tokens of absent labels are computed too,
         since their number would change from batch to batch.
         """
-        # A compiled network would compute it in every pass. Not said where it is defined, since
-        # saying it imports the compiler.
-        torch.compiler.assume_constant_result(position_code)
         for network in (self.encoder, self.generator):
             network.compile(dynamic=False)
         self.compiled = True

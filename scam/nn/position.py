@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.ops.registration import define_constant
+
 # Whatever the defaults are when a code is first asked for: it is kept for others.
 _PLAIN: Any = {"dtype": torch.float32, "device": "cpu"}
 
@@ -28,6 +30,12 @@ def position_code(
 
     Raises ValueError unless ``channels`` is a multiple of 4 (sine and cosine, two axes).
     """
+    if channels % 4:
+        raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
+    if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+        # Traced, it would be computed in every pass.
+        code: Tensor = _operator(channels, height, width, released, torch.device(device))
+        return code
     make = _position_code.__wrapped__ if _is_tracing() else _position_code
     # A tensor made in inference mode could not be used in training later on.
     with torch.inference_mode(False):
@@ -41,8 +49,6 @@ def _is_tracing() -> bool:
 
 @lru_cache(maxsize=256)
 def _position_code(channels: int, height: int, width: int, released: bool, device: str) -> Tensor:
-    if channels % 4:
-        raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
     count = channels // 4
     if released:
         x_frequencies = y_frequencies = 10000.0 ** (-2 * _arange(count) / (channels // 2))
@@ -71,3 +77,20 @@ def _frequencies(count: int, size: int) -> Tensor:
 
 def _arange(count: int) -> Tensor:
     return torch.arange(count, **_PLAIN)
+
+
+def _copy(channels: int, height: int, width: int, released: bool, device: torch.device) -> Tensor:
+    """The code, in memory that a compiled graph may write to."""
+    return position_code(channels, height, width, released=released, device=device).clone()
+
+
+def _fake(channels: int, height: int, width: int, _released: bool, device: torch.device) -> Tensor:
+    return torch.empty(channels, height, width, device=device)
+
+
+_operator = define_constant(
+    "position_code(int channels, SymInt height, SymInt width, bool released, Device device)"
+    " -> Tensor",
+    _copy,
+    _fake,
+)

@@ -10,11 +10,19 @@ from torch import Tensor
 
 def active_dtype(device_type: str) -> torch.dtype | None:
     """The dtype autocast asks for on this kind of device, or None when it is off."""
-    if not torch.amp.is_autocast_available(device_type):
+    if not _available(device_type):
         return None
     if not torch.is_autocast_enabled(device_type):
         return None
     return torch.get_autocast_dtype(device_type)
+
+
+def _available(device_type: str) -> bool:
+    return torch.amp.is_autocast_available(device_type)
+
+
+# Run, not traced, by torch.compile (see dispatch._choose): that of torch 2.10 cannot trace it.
+_available._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def cast_dtype(dtype: torch.dtype, wanted: torch.dtype | None) -> torch.dtype:

@@ -38,6 +38,18 @@ def define(schema: str, kernel: Kernel, fake: Kernel, cast_inputs: Kernel) -> An
     return op
 
 
+def define_constant(schema: str, kernel: Kernel, fake: Kernel) -> Any:
+    """Register ``scam::<schema>``, which is given no tensor, and return the operator.
+
+    A compiled graph calls it where tracing ``kernel`` would put its work into every pass.
+    """
+    _library.define(schema, tags=torch.Tag.pt2_compliant_tag)
+    name = schema.partition("(")[0]
+    _library.impl(name, kernel, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"scam::{name}", fake, lib=_library)
+    return getattr(torch.ops.scam, name).default
+
+
 def as_saved(*args: Any) -> tuple[Any, ...]:
     """The ``cast_inputs`` of a backward operator: nothing to cast."""
     return args

@@ -15,6 +15,7 @@ from scam.models import Scam
 from scam.models.step_folders import TRAINING, offering_older
 from scam.training import checkpoint
 from scam.training.adversary import build_discriminator
+from scam.training.compiling import compiler_failures_named
 from scam.training.held_out import colour_floors
 from scam.training.job import Job, expect_room
 from scam.training.outputs import Due, evaluate_and_save, open_outputs
@@ -79,7 +80,8 @@ def train(
             progress.say(_floor_line(floors, len(job.held_out)))
         for step in range(done + 1, options.steps + 1):
             batch = next(stream)
-            recent.append(trainer.step(batch["image"], batch["labels"], step))
+            with compiler_failures_named(options.compile):
+                recent.append(trainer.step(batch["image"], batch["labels"], step))
             asked = world.any(stop.asked)
             due = Due.at(step, options, stopping=asked)
             if due.log:
@@ -116,7 +118,8 @@ def _build(job: Job) -> Trainer:
     if options.perceptual != "none":
         weights = None if options.perceptual_weights is None else Path(options.perceptual_weights)
         perceptual = build_perceptual(options.perceptual, weights, released=job.config.released)
-    return Trainer(model, discriminator, perceptual, options, precision, job.device, job.world)
+    with compiler_failures_named(options.compile):
+        return Trainer(model, discriminator, perceptual, options, precision, job.device, job.world)
 
 
 def _restore(job: Job, trainer: Trainer, watch: SkipWatch) -> int:

@@ -299,7 +299,7 @@ def in_the_middle(tmp_path: Path) -> "subprocess.Popen[str]":
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: int, status: int) -> None:
     process = in_the_middle(tmp_path)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == status
     assert said.count("\n") == 1
     assert os.listdir(tmp_path) == ["photos"]
@@ -319,7 +319,7 @@ def test_one_run_at_a_time_and_its_workers_die_with_it(
     assert process.poll() is None
     process.kill()
     # Ends when the last worker closes what it inherited.
-    process.communicate(timeout=20)
+    process.communicate(timeout=600)
     main(again)
     assert "out: 3 pictures" in capsys.readouterr().out
     assert sorted(os.listdir()) == ["few", "out", "photos"]

@@ -28,7 +28,7 @@ def _run(folder: Path, *words: str, **settings: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != BOUND}
     environment |= {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])} | settings
     done = subprocess.run(
-        [sys.executable, *words], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, *words], env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -119,7 +119,7 @@ def test_mistakes_are_one_line() -> None:
         [sys.executable, "-m", "scam.profile", "--size", "8", "8"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -77,7 +77,7 @@ def test_killed_twenty_times_a_run_ends_as_if_it_had_not_been(
         return command(*(("--resume", "--out", out) if begun else fresh))
 
     def saved() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while RunFolder(out, {}).newest() is None and time.monotonic() < deadline:
             time.sleep(0.01)
 

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.slow  # tracing takes its time
 
 Exported = tuple[Scam, ExportedProgram, ExportedProgram]
 CONFIG = preset("tiny", size=(33, 32), num_labels=5, latents_per_label=3)
+# Two orders of float32 sums through some twenty layers: 2^-24 of about 1, grown a hundredfold.
+ROUND_OFF = {"atol": 1e-5, "rtol": 1e-5}
 
 
 def pictures(batch: int) -> tuple[Tensor, Tensor]:
@@ -47,8 +49,8 @@ def test_programs_paint_what_the_model_paints_at_any_batch(exported: Exported) -
             painted = generator(labels[:count], tokens)
             again = model.generate(labels[:count], expected)
         assert torch.equal(present, expected.present)
-        torch.testing.assert_close(tokens, expected.tokens, atol=1e-6, rtol=1e-6)
-        torch.testing.assert_close(painted, again, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(tokens, expected.tokens, **ROUND_OFF)
+        torch.testing.assert_close(painted, again, **ROUND_OFF)
 
 
 def test_a_program_runs_in_a_new_process(exported: Exported, tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_a_program_runs_in_a_new_process(exported: Exported, tmp_path: Path) -> 
         "program = torch.export.load('generator.pt2').module()\n"
         "torch.testing.assert_close(program(labels, tokens), expected, atol=1e-5, rtol=1e-5)\n"
     )
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=600)
 
 
 def test_no_program_names_the_library_of_one_backend(exported: Exported) -> None:

@@ -93,3 +93,16 @@ def test_defaults_of_the_process_do_not_matter(released: bool) -> None:
         position._position_code.cache_clear()
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)
+
+
+def test_compiled_graphs_hold_several_codes_and_may_write_to_them() -> None:
+    def both(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return position_code(8, 6, 5).mul_(x), position_code(12, 6, 5) + y
+
+    torch._dynamo.reset()
+    x, y = torch.rand(8, 6, 5), torch.rand(12, 6, 5)
+    compiled = torch.compile(both, fullgraph=True)
+    for _ in range(2):
+        first, second = compiled(x, y)
+        assert torch.equal(first, position_code(8, 6, 5) * x)
+        assert torch.equal(second, position_code(12, 6, 5) + y)

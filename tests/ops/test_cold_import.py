@@ -19,4 +19,4 @@ assert set(torch.ops.loaded_libraries) == libraries
 
 
 def test_importing_loads_no_kernels() -> None:
-    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=600)

@@ -33,7 +33,7 @@ def test_what_the_build_wrote_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_the_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scam.info", "--what"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "scam.info", "--what"], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 2
     assert (

@@ -234,7 +234,7 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
                 while True:
                     step += 1
                     save(run, step)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 600
             while run.newest() == run.step_folder(step) and time.monotonic() < deadline:
                 time.sleep(0.001)
             time.sleep(0.0137 * kill)
@@ -262,7 +262,7 @@ def python(script):
         [sys.executable, "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -143,12 +143,26 @@ def check_compiled(
     assert not counted["graph_break"]
 
 
-@pytest.mark.parametrize("compiler", ["eager"], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", ["aot_eager"], indirect=True)
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        (SIMPLE, {}),
+        (SIMPLE, {"gradient_checkpointing": True, "channels_last": True}),
+        ({**SIMPLE, "fidelity": "released"}, {}),
+        (SIMPLE, {"fused_sca": False}),
+    ],
+)
 def test_networks_are_traced_whole_and_once(
-    compiler: str, make_trainer: MakeTrainer, small: ModelConfig
+    compiler: str,
+    make_trainer: MakeTrainer,
+    small: ModelConfig,
+    changes: dict[str, object],
+    options: dict[str, object],
 ) -> None:
-    """Dynamo alone, which compiles nothing: what it sees is what the compiler will get."""
-    check_compiled(make_trainer, small, SIMPLE, gan=0.0)
+    """Everything that the default compiler does but the minutes of code generation."""
+    check_compiled(make_trainer, small, changes, gan=0.0, **options)
 
 
 @pytest.mark.exhaustive
