@@ -8,7 +8,8 @@
 // both, exp(min((score - lse) - lse_rest, 0)), is as exact as one divided by its sum: the first
 // difference is of numbers close to each other, so exact. NaN stays NaN.
 // Head h reads kv head h / (heads / kv_heads). A query that sees nothing gets out 0 and lse -inf;
-// with `uniform`, the mean of all values and log(keys). Memory of outputs need not be initialised.
+// with `uniform`, the mean of all values and log(keys). Where something is seen lse is never -inf:
+// NaN if all scores are -inf. Memory of outputs need not be initialised.
 #ifndef SCAM_SCA_H
 #define SCAM_SCA_H
 

@@ -95,19 +95,21 @@ class SemanticCrossAttention(nn.Module):
 
         Entry j of a key is the weight that the j-th query of its label gives to it.
         """
-        q, k = (self._split_heads(x) for x in (self.to_query(queries), self.to_key(keys)))
+        projected = (self.to_query(queries), self.to_key(keys))
+        q, k = (self._split_heads(_at_least_float(x)) for x in projected)
         q = q * self.scale
         _, lse = semantic_cross_attention(
             q, k, k[..., :1], query_labels, key_labels, scale=1.0, return_lse=True
         )
         # A channel more makes each score the logarithm of the weight; then keys ask queries.
-        q = torch.cat([q, -lse.where(lse.isfinite(), 0.0).unsqueeze(-1).to(q.dtype)], dim=-1)
+        less = -lse.masked_fill(lse == -torch.inf, 0.0).unsqueeze(-1)
+        q = torch.cat([q, less.to(q.dtype)], dim=-1)
         k = torch.cat([k, torch.ones_like(k[..., :1])], dim=-1)
         share = semantic_attention_map(k, q, key_labels, query_labels, max_keys=most, scale=1.0)
         _, total = semantic_cross_attention(
             k, q, q[..., :1], key_labels, query_labels, scale=1.0, return_lse=True
         )
-        return share * total.exp().unsqueeze(-1)
+        return (share * total.exp().unsqueeze(-1)).clamp(max=1.0)  # above by rounding alone
 
     def cost(self, queries: int, keys: int, head_dim: int = 0) -> dict[Form, int]:
         """Multiply-adds of every form, for numbers of queries and keys in one image."""
@@ -186,7 +188,7 @@ class SemanticCrossAttention(nn.Module):
             weight = self.to_value.weight.unflatten(0, (self.heads, -1)).to(mixed.dtype)
             bias = self.to_value.bias.unflatten(0, (self.heads, 1, -1)).to(mixed.dtype)
             mixed = mixed @ weight.transpose(1, 2) + bias
-        return mixed, (lse[:, 0] > -torch.inf).unsqueeze(-1)
+        return mixed, (lse[:, 0] != -torch.inf).unsqueeze(-1)  # NaN is seen
 
     def _attend_dense(
         self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels

@@ -51,6 +51,8 @@ def _serving(name: str, call: AttentionCall) -> Backend:
 
 def _forward(*args: Any) -> tuple[Tensor, ...]:
     call, name = _call(*args)
+    if not call.query.numel():  # nothing to do, however many images there are
+        return call.empty_results()
     with torch.cuda.device_of(call.query):
         return _serving(name, call).forward(call)
 
@@ -68,6 +70,9 @@ def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -
 def _backward(*args: Any) -> tuple[Tensor, ...]:
     grad_out, grad_lse, query, key, value, out, lse, lse_rest, *rest = args
     call, name = _call(query, key, value, *rest)
+    if not query.numel() or not key.numel():
+        gradients = call.empty_gradients()
+        return returnable(tuple(None if grad is None else grad.zero_() for grad in gradients))
     with torch.cuda.device_of(query):
         backend = _serving(name, call)
         return returnable(backend.backward(call, grad_out, grad_lse, out, lse, lse_rest))

@@ -58,15 +58,19 @@ def semantic_attention_map(
     q, k = to_autocast_dtype(query), to_autocast_dtype(key)
     q = q.to(lse.dtype) * (query.shape[-1] ** -0.5 if scale is None else scale)
     q = q.unflatten(1, (key.shape[1], -1))  # (B, Hkv, H // Hkv, Nq, D)
-    lse = lse.masked_fill(lse.isinf(), 0)
     columns = []
-    for slot in range(max_keys):
-        held = (begin + slot < end)[:, None]
+    for slot in range(min(max_keys, key.shape[2])):
         chosen = order.gather(1, (begin + slot).clamp(max=key.shape[2] - 1))[:, None, :, None]
         mine = k.gather(2, chosen.expand(-1, k.shape[1], -1, k.shape[3]))  # (B, Hkv, Nq, D)
-        logits = (q * mine.unsqueeze(2)).sum(-1).flatten(1, 2)
-        columns.append((logits - lse).masked_fill(~held, -torch.inf).exp())
-    return torch.stack(columns, dim=-1)
+        columns.append((q * mine.unsqueeze(2)).sum(-1).flatten(1, 2))
+    counts = (end - begin)[:, None, :, None]  # (B, 1, Nq, 1)
+    held = torch.arange(len(columns), device=counts.device) < counts
+    logits = torch.stack(columns, dim=-1).masked_fill(~held, -torch.inf)
+    # Logarithms of sums serve labels that are cut alone: scores add up in another order there.
+    share = (logits.logsumexp(-1) - lse).clamp(max=0).exp().unsqueeze(-1)
+    weights = logits.softmax(-1) * torch.where(counts > max_keys, share, 1.0)
+    weights = weights.masked_fill(~held, 0)
+    return torch.nn.functional.pad(weights, (0, max_keys - len(columns)))
 
 
 def _check_cut(counts: Tensor, max_keys: int) -> None:

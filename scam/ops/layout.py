@@ -9,6 +9,8 @@ from torch import Tensor
 from scam import env
 from scam.ops.problem import LABEL_DTYPES, check_labels
 
+_LARGEST = 2**31 - 1  # elements and labels are numbered in int32
+
 Layouts = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 """query order (B, Nq), query offsets (B, s + 1), key order (B, Nk), key offsets (B, s + 1);
 None where labels came without a layout. Of a modulation: pixels and tokens."""
@@ -41,11 +43,12 @@ class SemanticLayout:
         Args:
             labels: (B, N), (N,) or a map (B, H, W), flattened row by row; uint8, int8, int16,
                 int32 or int64. Values outside ``0 .. num_labels - 1`` become ignored (-1).
-            num_labels: s, at least 1.
+            num_labels: s, at least 1, below 2^31 - 1.
 
         Raises:
             TypeError: labels of another dtype.
-            ValueError: another number of axes; ``num_labels`` below 1; under ``SCAM_CHECK=1`` a
+            ValueError: another number of axes; 2^31 elements or more; ``num_labels`` out of
+                range; under ``SCAM_CHECK=1`` a
                 label >= ``num_labels``.
         """
         labels = _flattened(labels, num_labels)
@@ -124,8 +127,12 @@ def _flattened(labels: Tensor, num_labels: int) -> Tensor:
         raise ValueError(
             f"labels: expected shape (B, N), (N,) or (B, H, W), got {tuple(labels.shape)}"
         )
-    if num_labels < 1:
-        raise ValueError(f"num_labels: expected at least 1, got {num_labels}")
+    if not 1 <= num_labels < _LARGEST:
+        raise ValueError(f"num_labels: expected 1 to {_LARGEST - 1}, got {num_labels}")
+    if labels.shape[-1] * (labels.shape[1] if labels.dim() == 3 else 1) > _LARGEST:
+        raise ValueError(
+            f"labels: expected at most {_LARGEST} elements each, got shape {tuple(labels.shape)}"
+        )
     if not torch.compiler.is_compiling() and env.check() and labels.numel():
         highest = int(labels.max())
         if highest >= num_labels:

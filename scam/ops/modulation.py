@@ -13,6 +13,7 @@ from scam.ops.problem import (
     Problem,
     check_labels,
     check_number,
+    check_size,
     check_tensors,
     modulation_problem,
 )
@@ -173,6 +174,9 @@ def _check(given: dict[str, Tensor]) -> Problem:
     if x.dim() != 4 or x.shape[1] < 1:
         raise ValueError(f"x: expected shape (B, C, H, W) with C >= 1, got {tuple(x.shape)}")
     _check_shapes(given)
+    (batch, channels, height, width), (_, heads, tokens, _) = x.shape, given["keys"].shape
+    sizes = {"x": x, "keys": given["keys"]}
+    check_size(sizes, batch, heads, (height * width, tokens), (channels,))
     for name in ("position", "noise"):
         if name in given and given[name].requires_grad:
             raise ValueError(f"{name}: a constant that gets no gradient; detach it")

@@ -56,6 +56,8 @@ def _serving(name: str, x: Tensor) -> ModulationBackend:
 
 def _forward(*args: Any) -> tuple[Tensor, ...]:
     call, name = _call(args[:_NUM_INPUTS], args[_NUM_INPUTS:])
+    if not call.x.numel():  # nothing to do, however many images there are
+        return torch.empty_like(call.x), *(t.zero_() for t in call.empty_statistics())
     with torch.cuda.device_of(call.x):
         return _serving(name, call.x).modulation_forward(call)
 
@@ -80,6 +82,9 @@ def _backward(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
         args[-_NUM_OPTIONS:],
     )
     call, name = _call(inputs, options)
+    if not call.x.numel():
+        gradients = call.empty_gradients()
+        return returnable(tuple(None if grad is None else grad.zero_() for grad in gradients))
     with torch.cuda.device_of(call.x):
         return returnable(_serving(name, call.x).modulation_backward(call, grad_y, *statistics))
 

@@ -2,6 +2,7 @@
 """Input checks of the ops, in words, and the facts a backend decides on."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -20,6 +21,8 @@ Empty = Literal["zero", "uniform"]
 EMPTY: tuple[Empty, ...] = get_args(Empty)
 WIDTH_LIMITS = (256, 672, 1024)
 """Widths up to which some backend serves."""
+LARGEST = 2**48
+"""Numbers of a tensor, which kernels multiply by a few more: then offsets in bytes fit 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def check_problem(
         if tensor.dim() != 4:
             raise ValueError(f"{name}: expected shape (B, H, N, D), got {tuple(tensor.shape)}")
     _check_shapes(query, key, value)
+    widths = (query.shape[3], *(() if value is None else value.shape[3:]))
+    check_size(given, query.shape[0], query.shape[1], query.shape[2:3] + key.shape[2:3], widths)
     if scale is not None:
         check_number("scale", scale)
     if empty not in EMPTY:
@@ -134,6 +139,27 @@ def check_tensors(given: dict[str, Tensor]) -> torch.dtype:
             found = given[first].dtype
             raise TypeError(f"{name} is {tensor.dtype}, {first} {found}: expected one dtype")
     return dtype
+
+
+def check_size(
+    given: dict[str, Tensor], batch: int, heads: int, items: Sequence[int], widths: Sequence[int]
+) -> None:
+    """Check that no tensor of the call, given or made, has ``LARGEST`` numbers or more.
+
+    Views of stride 0 may: nothing else would stop them. A size of 0 counts as 1.
+
+    Raises:
+        ValueError: naming the shapes.
+    """
+    if torch.compiler.is_compiling():  # a graph must not be bound to sizes
+        return
+    sizes = (batch, heads, max(items), max(widths))
+    if math.prod(max(1, size) for size in sizes) >= LARGEST:
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in given.items())
+        raise ValueError(
+            f"expected batch * heads * items * channels below 2^{LARGEST.bit_length() - 1}, "
+            f"got {shapes}"
+        )
 
 
 def dtype_name(dtype: torch.dtype) -> str:

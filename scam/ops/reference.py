@@ -4,7 +4,8 @@
 Dense: every query meets every key, as in the paper's equation. Any floating dtype, any device,
 any order of gradient. Finite numbers in keys and values of other labels change nothing, bit for
 bit; nor do infinities and NaN in keys that *no* query sees, in queries that see no key and in the
-gradients that arrive at them. But a non-finite number that one query sees reaches all of them through the dense product (0 * NaN).
+gradients that arrive at them. But a non-finite number that one query sees reaches all of them
+through the dense product (0 * NaN).
 """
 
 import torch

@@ -32,6 +32,8 @@ def backward(call, grad_out, grad_lse, out, lse, lse_rest):
     visible = reference.visibility(call.query_labels, call.key_labels)
     sees = visible.any(-1, keepdim=True)
     logits = (q @ k.mT * scale).masked_fill(~visible, -torch.inf)
+    if call.empty == "zero":
+        grad_out = grad_out.masked_fill(~sees, 0)
     weights = (logits - lse.unsqueeze(-1)).exp()
     delta = (grad_out * out).sum(-1, keepdim=True)
     if grad_lse is not None:

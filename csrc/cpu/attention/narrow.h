@@ -236,6 +236,7 @@ int finish_forward_keys(const Job& job, int64_t begin, int64_t end) {
         at.for_partials(hl, MergeRow<A>{row, &total, base, p.value_dim});
         for (int64_t d = 0; d < p.value_dim; ++d) row[d] /= total;
         lse = two_sum(top, A(__builtin_log(total)), &lse_rest);
+        if (!(total > A(0))) lse = total / total;  // NaN; -inf where nothing is seen
       } else if (p.uniform) {
         add_rest<T>(job, b, kv, row);
         lse = A(__builtin_log(double(p.keys)));

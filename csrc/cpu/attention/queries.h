@@ -7,15 +7,14 @@ template <class A>
 SCAM_INLINE Vec<A> softmax(A* column, int64_t rows, int64_t stride) {
   Vec<A> best = load(column);
   if (rows == 1) {  // a gather: the weight is 1, lse the score; 0 * score: NaN stays visible
-    store(column, best * A(0) + A(1));
-    return best;
+    const Vec<A> weight = best * A(0) + A(1);
+    store(column, weight);
+    return best * weight;
   }
   for (int64_t j = 1; j < rows; ++j) best = max<A>(load(column + j * stride), best);
-  // scores of -inf weigh 0, not NaN
-  const Vec<A> base = best == A(-__builtin_inf()) ? Vec<A>{} : best;
   Vec<A> total{};
   for (int64_t j = 0; j < rows; ++j) {
-    const Vec<A> weight = exp<A>(load(column + j * stride) - base);
+    const Vec<A> weight = exp<A>(load(column + j * stride) - best);
     store(column + j * stride, weight);
     total += weight;
   }
@@ -58,8 +57,10 @@ struct LaneAttention {
     }
     for (int64_t p = 0; p < count; p += lanes) {
       const Vec<A> total = load(sum + p);
-      store(lse + p, load(lse + p) + log<A>(total));
-      store(sum + p, fill(A(1)) / total);
+      const Vec<A> share = fill(A(1)) / total;
+      // NaN, as of the plain form, where all scores are -inf: lse is -inf where nothing is seen
+      store(lse + p, total > A(0) ? load(lse + p) + log<A>(total) : total * share);
+      store(sum + p, share);
     }
     scale_items(out, count, value_dim, sum);
   }
@@ -71,6 +72,7 @@ struct LaneAttention {
     Vec<A> best = load(column);
     for (int64_t j = 1; j < n; ++j) best = max<A>(load(column + j * stride), best);
     if (!first) best = max<A>(load(top + p), best);
+    // a block's scores of -inf weigh 0, not NaN
     const Vec<A> base = best == A(-__builtin_inf()) ? Vec<A>{} : best;
     Vec<A> total{};
     for (int64_t j = 0; j < n; ++j) {
