@@ -6,7 +6,8 @@
 // lse_rest_i is what rounding left out of lse_i: lse = fl(top + log_sum), where top is the largest
 // score, and lse_rest the error of that addition, 0 where nothing is seen. A weight rebuilt from
 // both, exp(min((score - lse) - lse_rest, 0)), is as exact as one divided by its sum: the first
-// difference is of numbers close to each other, so exact. NaN stays NaN.
+// difference is of numbers close to each other, so exact. NaN stays NaN. Scores of any finite
+// size are served; the relative error of a weight is about eps times the size of its score.
 // Head h reads kv head h / (heads / kv_heads). A query that sees nothing gets out 0 and lse -inf;
 // with `uniform`, the mean of all values and log(keys). Where something is seen lse is never -inf:
 // NaN if all scores are -inf. Memory of outputs need not be initialised.

@@ -64,6 +64,11 @@ def semantic_cross_attention(
     paper adds a large negative number. Costs what the visible pairs cost, not Nq * Nk, except
     with ``backend="reference"``.
 
+    Logits may be of any size that is finite in fp32 (fp64 for fp64): a weight is at most 1 and has
+    a relative error of about eps times the largest product that its logit adds up, forward and
+    backward alike, as in plain PyTorch. With 16-bit values, where keys outnumber queries,
+    gradients also carry the rounding of ``out``. NaN that a query sees makes its row NaN.
+
     Args:
         query: (B, H, Nq, D), any floating dtype and any strides.
         key: (B, Hkv, Nk, D), Hkv a divisor of H; dtype of the query (autocast excepted).
@@ -82,7 +87,7 @@ def semantic_cross_attention(
 
     Returns:
         out (B, H, Nq, Dv), in the query's order of axes when Dv == D, else contiguous; with
-        ``return_lse`` also lse (B, H, Nq), fp32 (fp64 for fp64).
+        ``return_lse`` also lse (B, H, Nq), fp32 (fp64 for fp64), -inf only where nothing is seen.
 
     Raises:
         TypeError: an argument that is no tensor, or of a dtype that does not fit.

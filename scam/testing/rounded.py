@@ -126,6 +126,7 @@ def softmax(logits: Rounded, visible: Tensor) -> tuple[Rounded, Rounded]:
     relative = apart + rounded + unit * below.abs()
     most = torch.maximum((below + relative).clamp(max=0).exp(), weights)
     error = torch.where(relative < 1, weights * relative.clamp(max=1).expm1(), most)
+    error = error.masked_fill(~visible, 0)
     # Where the analysis itself finds 0, a small number may have been.
     lost = visible & (weights == 0)
     least = torch.finfo(logits.dtype).smallest_normal

@@ -45,6 +45,37 @@ def test_fused_equals_dense(direction: str, heads: int, empty: str) -> None:
         torch.testing.assert_close(fused_value, dense_value, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", ["queries", "keys", "to_query", "to_key", "to_value", "to_out"])
+@pytest.mark.parametrize("direction", ["pixels read latents", "latents read pixels", "few pixels"])
+def test_what_is_not_finite_shows_fused_as_dense(direction: str, name: str, number: float) -> None:
+    """Not only in the dense form: in the fused one NaN once passed for "sees nothing"."""
+    torch.manual_seed(0)
+    x, z, x_labels, z_labels = (t.detach() for t in problem(5 if "few" in direction else 90, 16))
+    down = direction == "latents read pixels"
+    module = SemanticCrossAttention(*((20, 12) if down else (12, 20)), attention_dim=16).double()
+    arguments = (z, x, z_labels, x_labels) if down else (x, z, x_labels, z_labels)
+    found = []
+    with torch.no_grad():
+        if name in ("queries", "keys"):
+            arguments[name == "keys"][0, 0] = number
+        else:
+            getattr(module, name).weight[0, 0] = number
+        for module.fused in (True, False):
+            found.append(module(*arguments).isfinite())
+    fused, dense = found
+    labels = (z_labels.expand(2, -1) if down else x_labels)[..., None].expand_as(fused)
+    seeing = dense.new_zeros(labels.shape)
+    for label in (0, 1, 2):  # of both sides
+        seeing |= labels == label
+    if name in ("to_query", "to_key", "to_value", "to_out"):
+        assert not fused[seeing].all()
+    if torch.isnan(torch.tensor(number)):
+        # Dense products carry NaN of one key to other labels too; the fused form does not.
+        assert torch.equal(fused & seeing, dense & seeing) or name == "keys"
+        assert (dense <= fused).all()
+
+
 @pytest.mark.parametrize("released", [False, True])
 @pytest.mark.parametrize("heads", [1, 4])
 @pytest.mark.parametrize("duplex", [False, True])
