@@ -57,9 +57,8 @@ struct Visibility {
   }
 
   SCA_DEVICE Logs logs_at(int r, int head) const {
-    if (own[r] < 0) return {infinity(), 0};  // weights of 0
-    const int64_t at = (row + head - first_head) * pixels + own[r];
-    return {lse[at], lse_rest[at]};
+    const int64_t at = (row + head - first_head) * pixels + (own[r] < 0 ? 0 : own[r]);
+    return {own[r] < 0 ? infinity() : lse[at], lse_rest[at]};  // infinite: weights of 0
   }
 
   SCA_DEVICE void set_logs_at(int r, int head, const Logs& logs) const {
