@@ -116,6 +116,12 @@ void check(const AttentionParams& p) {
   check_labels("labels", p.labels);
 }
 
+template <class Params>
+void check_logs(const Params& p) {
+  check_there("lse", p.lse);
+  check_there("lse_rest", p.lse_rest);
+}
+
 // Sums of latents stay in registers.
 void check_wide(const AttentionParams& p) {
   check_between("channels", p.channels, 16, 256);
@@ -219,6 +225,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("grad_beta", &M::grad_beta);
   address(modulation, "noise_scale", &M::noise_scale);
   address(modulation, "lse", &M::lse);
+  address(modulation, "lse_rest", &M::lse_rest);
   address(modulation, "mean", &M::mean);
   address(modulation, "rstd", &M::rstd);
   address(modulation, "moments", &M::moments);
@@ -249,6 +256,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("plan", &A::plan);
   list(attention, "token_out", &A::token_out);
   address(attention, "lse", &A::lse);
+  address(attention, "lse_rest", &A::lse_rest);
   address(attention, "partials", &A::partials);
 
   m.def("pack", checked<PackParams>(pack));
@@ -258,11 +266,11 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
         }));
   m.def("modulation_forward", checked<M>(modulation_forward, [](const M& p) {
           check_there("pixel_out", p.pixel_out.data);
-          check_there("lse", p.lse);
+          check_logs(p);
         }));
   m.def("modulation_token_gradients", checked<M>(modulation_token_gradients, [](const M& p) {
           check_there("grad_y", p.grad_y.data);
-          check_there("lse", p.lse);
+          check_logs(p);
           check_plan(p.plan);
           check_there("piece_partials", p.piece_partials);
           check_there("means", p.means);
@@ -270,19 +278,20 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   m.def("modulation_pixel_gradient", checked<M>(modulation_pixel_gradient, [](const M& p) {
           check_there("grad_y", p.grad_y.data);
           check_there("pixel_out", p.pixel_out.data);
-          check_there("lse", p.lse);
+          check_logs(p);
           check_there("means", p.means);
         }));
   m.def("pixels_read_forward", checked<A>(pixels_read_forward, [](const A& p) {
           check_there("pixel_out", p.pixel_out.data);
-          check_there("lse", p.lse);
+          check_logs(p);
         }));
   m.def("latents_read_forward", checked<A>(latents_read_forward, [](const A& p) {
           check_wide(p);
-          check_there("lse", p.lse);
+          check_logs(p);
         }));
   m.def("attention_backward", checked<A>(attention_backward, [](const A& p) {
           check_wide(p);
           check_there("pixel_out", p.pixel_out.data);
+          if (p.pixels_read) check_logs(p);
         }));
 }

@@ -39,7 +39,7 @@ WITNESSES = tl.constexpr(16)
 @triton.jit
 def tile_gradients(
     x_first, x_own, x, grad_y, grad_inner, key_first, gammas, betas, keys, key_bias, gamma, beta,
-    position, noise, noise_scale, lse, mean, rstd, delta, b, item, inside, head, of_head, token,
+    position, noise, noise_scale, logs, mean, rstd, delta, b, item, inside, head, of_head, token,
     seen, heads, pixels, chunk, channels, negative_slope,
     FEW: tl.constexpr, HEADS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -57,10 +57,11 @@ def tile_gradients(
     )  # fmt: skip
     COLUMNS: tl.constexpr = logits.shape[1]
     if FEW:
-        weights, _ = softmax(logits, HEADS)
+        weights, _, _ = softmax(logits, heads, HEADS)
     else:
-        total = load_of_heads(lse, head, heads, pixels, item, inside, 1)
-        weights = weights_of(logits, total, inside, seen)
+        lse = load_of_heads(logs[0], head, heads, pixels, item, inside, 1)
+        lse_rest = load_of_heads(logs[1], head, heads, pixels, item, inside, 1)
+        weights = weights_of(logits, lse, lse_rest, inside, seen)
     hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
     if FEW and CHUNKS == 1:
         scale = tl.full(hat.shape, 1.0, tl.float32)
@@ -113,7 +114,7 @@ def inner_gradient(
 @triton.jit(do_not_specialize=VARYING)
 def token_gradients(
     x, grad_y, grad_inner, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
-    noise, noise_scale, lse, mean, rstd, delta, partial_tokens, partial_bias, partial_channels,
+    noise, noise_scale, logs, mean, rstd, delta, partial_tokens, partial_bias, partial_channels,
     order, order_stride, narrow_order, narrow_stride, pieces, piece_rows, partial_rows,
     heads, pixels, channels: tl.constexpr, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
@@ -136,7 +137,7 @@ def token_gradients(
         return
     order += b * order_stride
     narrow_order += b * narrow_stride
-    lse += b * heads * pixels
+    logs = logs[0] + b * heads * pixels, logs[1] + b * heads * pixels
     witnessed = tl.zeros((WITNESSES, CHUNK), tl.float32)
     witnessed_hat = tl.zeros((WITNESSES, CHUNK), tl.float32)
     through_scale = tl.zeros((CHUNK,), tl.float32)
@@ -146,7 +147,7 @@ def token_gradients(
             for block in range(first, last, COLUMNS):
                 witnessed, witnessed_hat, plain, hat = _sweep(
                     x, grad_y, grad_inner, keys, key_bias, gamma, beta, position, noise,
-                    noise_scale, lse, mean, rstd, delta, partial_tokens, partial_bias, order,
+                    noise_scale, logs, mean, rstd, delta, partial_tokens, partial_bias, order,
                     narrow_order, begin, end, block, last, h, partial, partial_rows, b,
                     heads, pixels, chunk, channels, negative_slope,
                     TILE, False, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
@@ -170,7 +171,7 @@ def token_gradients(
     else:
         witnessed, witnessed_hat, through_scale, through_scale_hat = _sweep(
             x, grad_y, grad_inner, keys, key_bias, gamma, beta, position, noise, noise_scale,
-            lse, mean, rstd, delta, partial_tokens, partial_bias, order, narrow_order,
+            logs, mean, rstd, delta, partial_tokens, partial_bias, order, narrow_order,
             begin, end, first, last, 0, partial, partial_rows, b,
             heads, pixels, chunk, channels, negative_slope,
             TILE, True, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
@@ -202,7 +203,7 @@ def _witnesses(noise, b, item, inside, pixels):
 @triton.jit
 def _sweep(
     x, grad_y, grad_inner, keys, key_bias, gamma, beta, position, noise, noise_scale,
-    lse, mean, rstd, delta, partial_tokens, partial_bias, order, narrow_order,
+    logs, mean, rstd, delta, partial_tokens, partial_bias, order, narrow_order,
     begin, end, first, last, head, partial, partial_rows, b, heads, pixels,
     chunk, channels, negative_slope,
     TILE: tl.constexpr, FEW: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr,
@@ -233,7 +234,7 @@ def _sweep(
             x_own = load_rows(x, b, 0, item, inside, chunk, channels, CHUNK)
         weights, grad_logits, _, _, grad_hat, rounded = tile_gradients(
             x_first, x_own, x, grad_y, grad_inner, key_first, gammas, betas, keys, key_bias,
-            gamma, beta, position, noise, noise_scale, lse, mean, rstd, delta, b, item, inside,
+            gamma, beta, position, noise, noise_scale, logs, mean, rstd, delta, b, item, inside,
             head, of_head, token, seen, heads, pixels, chunk, channels, negative_slope,
             FEW, HEADS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
@@ -353,7 +354,7 @@ def add_channels(
 @triton.jit(do_not_specialize=VARYING)
 def input_gradient(
     x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position, default_gamma,
-    default_beta, noise, noise_scale, lse, mean, rstd, delta, mean_plain, mean_hat,
+    default_beta, noise, noise_scale, logs, mean, rstd, delta, mean_plain, mean_hat,
     order, order_stride, narrow_order, narrow_stride, tiles, tile_rows,
     heads, pixels, channels: tl.constexpr, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
@@ -367,7 +368,7 @@ def input_gradient(
         return
     item, inside = load_run(order + b * order_stride, begin, end, TILE, WIDE)
     narrow_order += b * narrow_stride
-    lse += b * heads * pixels
+    logs = logs[0] + b * heads * pixels, logs[1] + b * heads * pixels
     scale = tl.full((TILE, CHUNK), 1.0, tl.float32)
     through_scores = tl.zeros((TILE, CHUNK), tl.float32)
     if MANY:
@@ -377,7 +378,7 @@ def input_gradient(
             for block in range(first, last, COLUMNS):
                 hat, grad, scale, through_scores = _pixels_against(
                     scale, through_scores, x, grad_y, grad_inner, keys, key_bias, gamma, beta,
-                    position, noise, noise_scale, lse, mean, rstd, delta, b, item, inside,
+                    position, noise, noise_scale, logs, mean, rstd, delta, b, item, inside,
                     narrow_order, block, last, h, heads, pixels, chunk, channels,
                     negative_slope, False, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
                 )  # fmt: skip
@@ -395,7 +396,7 @@ def input_gradient(
     else:
         hat, grad, scale, through_scores = _pixels_against(
             scale, through_scores, x, grad_y, grad_inner, keys, key_bias, gamma, beta, position,
-            noise, noise_scale, lse, mean, rstd, delta, b, item, inside, narrow_order,
+            noise, noise_scale, logs, mean, rstd, delta, b, item, inside, narrow_order,
             first, last, 0, heads, pixels, chunk, channels, negative_slope,
             True, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
@@ -408,7 +409,7 @@ def input_gradient(
 @triton.jit
 def _pixels_against(
     scale, through_scores, x, grad_y, grad_inner, keys, key_bias, gamma, beta, position,
-    noise, noise_scale, lse, mean, rstd, delta, b, item, inside, narrow_order, first, last, head,
+    noise, noise_scale, logs, mean, rstd, delta, b, item, inside, narrow_order, first, last, head,
     heads, pixels, chunk, channels, negative_slope,
     FEW: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
@@ -426,7 +427,7 @@ def _pixels_against(
         key_own = load_rows(keys, b, of_head, token, seen, chunk, channels, CHUNK)
     weights, grad_logits, hat, grad, _, _ = tile_gradients(
         x_first, x_own, x, grad_y, grad_inner, key_first, gammas, betas, keys, key_bias,
-        gamma, beta, position, noise, noise_scale, lse, mean, rstd, delta, b, item, inside,
+        gamma, beta, position, noise, noise_scale, logs, mean, rstd, delta, b, item, inside,
         head, of_head, token, seen, heads, pixels, chunk, channels, negative_slope,
         FEW, HEADS, CHUNK, CHUNKS, PRECISION,
     )  # fmt: skip

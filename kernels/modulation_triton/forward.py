@@ -13,7 +13,6 @@ from scam.kernels.modulation_triton.tokens import (
     defaults,
     grad_of_weights,
     is_many,
-    load_of_heads,
     mixed,
     normalised,
     scores_from,
@@ -21,23 +20,25 @@ from scam.kernels.modulation_triton.tokens import (
     weights_of,
 )
 from scam.kernels.sca_triton.rows import VARYING, load_ranges, own_place
+from scam.kernels.sca_triton.softmax import log_of_sum, store_logs
 
 
 @triton.jit(do_not_specialize=VARYING)
 def modulate(
     x, y, grad_y, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
-    noise, noise_scale, lse, mean, rstd, delta, order, order_stride, narrow_order, narrow_stride,
+    noise, noise_scale, logs, mean, rstd, delta, order, order_stride, narrow_order, narrow_stride,
     tiles, tile_rows, heads, pixels, channels: tl.constexpr, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
     HEADS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Write y and lse. With ``grad_y``: into ``y`` the gradient before the activation.
+    """Write y and ``logs``: lse and its rest. With ``grad_y``: into ``y`` the gradient before the
+    activation.
 
     Backward wants that gradient of all channels, where a program knows but its own chunk, and of
     mixtures of all tokens, where columns hold but a few. Tiles of many tokens also get ``delta``
     (B, CHUNKS, heads, pixels), this chunk's share of the sum over tokens of a weight times its
-    gradient.
+    gradient, and ``logs`` of scores as backward's tiles make them.
     """
     chunk, b, place = own_place(tile_rows, CHUNKS)
     begin, end, first, last = load_ranges(tiles + (b * tile_rows + place) * 4)
@@ -45,13 +46,13 @@ def modulate(
         return
     item, inside = load_run(order + b * order_stride, begin, end, TILE, WIDE)
     narrow_order += b * narrow_stride
-    lse += b * heads * pixels
+    logs = logs[0] + b * heads * pixels, logs[1] + b * heads * pixels
     x_first = load_rows(x, b, 0, item, inside, 0, channels, CHUNK)
     if MANY:
         scale, shift = _mix_many(
-            x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
+            x_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
             narrow_order, first, last, heads, pixels, chunk, channels,
-            grad_y is None, WIDE, COLUMNS, CHUNK, CHUNKS, PRECISION,
+            WIDE, COLUMNS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
     elif first == last:
         scale, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
@@ -60,10 +61,11 @@ def modulate(
         if grad_y is None and chunk == 0:
             for h in range(0, heads):
                 nothing = tl.full((TILE,), float("-inf"), tl.float32)
-                tl.store(lse + tl.cast(h, item.dtype) * pixels + item, nothing, mask=inside)
+                at = tl.cast(h, item.dtype) * pixels + item
+                store_logs(logs, at, nothing, tl.zeros_like(nothing), inside)
     else:
         scale, shift = _mix_few(
-            x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
+            x_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
             narrow_order, first, last, heads, pixels, chunk, channels,
             grad_y is None, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
@@ -81,7 +83,7 @@ def modulate(
         out = tl.where(sums > 0.0, out, out * negative_slope)
         if MANY:
             _store_delta(
-                out, hat, x_first, x, position, keys, key_bias, gamma, beta, lse,
+                out, hat, x_first, x, position, keys, key_bias, gamma, beta,
                 delta + (b * CHUNKS + chunk) * heads * pixels, b, item, inside,
                 narrow_order, first, last, heads, pixels, chunk, channels,
                 WIDE, COLUMNS, CHUNK, CHUNKS, PRECISION,
@@ -91,21 +93,22 @@ def modulate(
 
 @triton.jit
 def _mix_few(
-    x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
+    x_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
     narrow_order, first, last, heads, pixels, chunk, channels,
     STORE: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Scale and shift where all heads' tokens fit into the columns; STORE: lse too."""
+    """Scale and shift where all heads' tokens fit into the columns; STORE: ``logs`` too."""
     logits, of_head, token, seen = scores_from(
         x_first, x, position, keys, key_bias, b, item, inside, narrow_order, first, last, 0,
         heads, channels, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
     )  # fmt: skip
-    weights, total = softmax(logits, HEADS)
+    weights, lse, lse_rest = softmax(logits, heads, HEADS)
     if STORE and chunk == 0:
         h = tl.arange(0, HEADS)
         known = inside[:, None] & (h < heads)[None, :]
-        tl.store(lse + h.to(item.dtype)[None, :] * pixels + item[:, None], total, mask=known)
+        at = h.to(item.dtype)[None, :] * pixels + item[:, None]
+        store_logs(logs, at, lse, lse_rest, known)
     gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
     betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
     one = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
@@ -114,39 +117,35 @@ def _mix_few(
 
 @triton.jit
 def _mix_many(
-    x_first, x, position, keys, key_bias, gamma, beta, lse, b, item, inside,
+    x_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
     narrow_order, first, last, heads, pixels, chunk, channels,
-    STORE: tl.constexpr, WIDE: tl.constexpr, COLUMNS: tl.constexpr,
+    WIDE: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Scale and shift of any number of tokens; STORE: find and store lse, else it is known."""
+    """Scale and shift of any number of tokens; ``logs`` are found and stored."""
     scale = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
     shift = tl.zeros((item.shape[0], CHUNK), tl.float32)
     for h in range(0, heads):
-        at = lse + tl.cast(h, item.dtype) * pixels + item
-        if STORE:
-            highest = tl.full((item.shape[0],), float("-inf"), tl.float32)
-            raised = tl.zeros((item.shape[0],), tl.float32)
-            for block in range(first, last, COLUMNS):
-                logits, _, _, _ = scores_from(
-                    x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block,
-                    last, h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
-                )  # fmt: skip
-                before = highest
-                highest = tl.maximum(highest, tl.max(logits, 1))
-                raised = raised * tl.exp(before - highest)
-                raised += tl.sum(tl.exp(logits - highest[:, None]), 1)
-            total = highest + tl.log(raised)
-            if chunk == 0:
-                tl.store(at, total, mask=inside)
-        else:
-            total = tl.load(at, mask=inside, other=0.0)
+        highest = tl.full((item.shape[0],), float("-inf"), tl.float32)
+        total = tl.zeros((item.shape[0],), tl.float32)
+        for block in range(first, last, COLUMNS):
+            logits, _, _, _ = scores_from(
+                x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block,
+                last, h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
+            )  # fmt: skip
+            before = highest
+            highest = tl.maximum(highest, tl.max(logits, 1))
+            total = total * tl.exp(before - highest)
+            total += tl.sum(tl.exp(logits - highest[:, None]), 1)
+        lse, lse_rest = log_of_sum(highest, total)
+        if chunk == 0:
+            store_logs(logs, tl.cast(h, item.dtype) * pixels + item, lse, lse_rest, inside)
         for block in range(first, last, COLUMNS):
             logits, of_head, token, seen = scores_from(
                 x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block, last,
                 h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
-            weights = weights_of(logits, total[:, None], inside, seen)
+            weights = weights_of(logits, lse[:, None], lse_rest[:, None], inside, seen)
             gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
             betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
             scale, shift = mixed(scale, shift, weights, gammas, betas, PRECISION)
@@ -155,25 +154,29 @@ def _mix_many(
 
 @triton.jit
 def _store_delta(
-    grad, hat, x_first, x, position, keys, key_bias, gamma, beta, lse, delta, b, item, inside,
+    grad, hat, x_first, x, position, keys, key_bias, gamma, beta, delta, b, item, inside,
     narrow_order, first, last, heads, pixels, chunk, channels, WIDE: tl.constexpr,
     COLUMNS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """This chunk's share of the sum over a head's tokens of a weight times its gradient."""
     grad_hat, grad = (grad * hat).to(x_first.dtype), grad.to(x_first.dtype)
     for h in range(0, heads):
+        highest = tl.full((item.shape[0],), float("-inf"), tl.float32)
+        total = tl.zeros((item.shape[0],), tl.float32)
         share = tl.zeros((item.shape[0],), tl.float32)
-        total = load_of_heads(lse, h, heads, pixels, item, inside, 1)
         for block in range(first, last, COLUMNS):
             logits, of_head, token, seen = scores_from(
                 x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block, last,
                 h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
-            weights = weights_of(logits, total, inside, seen)
             gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
             betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
             zeros = tl.zeros((item.shape[0], COLUMNS), tl.float32)
-            share += tl.sum(
-                weights * grad_of_weights(zeros, grad, grad_hat, gammas, betas, PRECISION), 1
-            )
-        tl.store(delta + tl.cast(h, item.dtype) * pixels + item, share, mask=inside)
+            slopes = grad_of_weights(zeros, grad, grad_hat, gammas, betas, PRECISION)
+            before = highest
+            highest = tl.maximum(highest, tl.max(logits, 1))
+            shrink = tl.exp(before - highest)
+            weights = tl.exp(logits - highest[:, None])
+            total = total * shrink + tl.sum(weights, 1)
+            share = share * shrink + tl.sum(weights * slopes, 1)
+        tl.store(delta + tl.cast(h, item.dtype) * pixels + item, share / total, mask=inside)

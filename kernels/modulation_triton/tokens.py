@@ -13,6 +13,7 @@ one chunk; other chunks are read when they are needed.
 import triton
 import triton.language as tl
 from scam.kernels.modulation_triton.maps import load_channels, load_items, load_rows
+from scam.kernels.sca_triton.softmax import log_of_sum, parts_of, weights_from
 
 
 @triton.jit
@@ -78,23 +79,26 @@ def scores_from(
 
 
 @triton.jit
-def softmax(logits, HEADS: tl.constexpr):
-    """Weights (pixels, COLUMNS) and lse (pixels, HEADS); 0 and -inf in heads without tokens."""
+def softmax(logits, heads, HEADS: tl.constexpr):
+    """Weights (pixels, COLUMNS), 0 where no token stands, and lse and its rest (pixels, HEADS),
+    finite where there is no head."""
     TILE: tl.constexpr = logits.shape[0]
     COLUMNS: tl.constexpr = logits.shape[1]
     logits = tl.reshape(logits, (TILE, HEADS, COLUMNS // HEADS))
-    highest = tl.max(logits, 2)
-    raised = tl.exp(logits - tl.where(highest == float("-inf"), 0.0, highest)[:, :, None])
-    total = tl.sum(raised, 2)
-    weights = raised / tl.where(total == 0.0, 1.0, total)[:, :, None]
-    return tl.reshape(weights, (TILE, COLUMNS)), highest + tl.log(total)
+    there = tl.arange(0, HEADS)[None, :] < heads
+    highest = tl.where(there, tl.max(logits, 2), 0.0)
+    raised = tl.exp(logits - highest[:, :, None])
+    total = tl.where(there, tl.sum(raised, 2), 1.0)
+    weights = tl.reshape(parts_of(raised, total[:, :, None]), (TILE, COLUMNS))
+    lse, lse_rest = log_of_sum(highest, total)
+    return weights, lse, lse_rest
 
 
 @triton.jit
-def weights_of(logits, total, inside, seen):
-    """Weights of logits whose lse (pixels, COLUMNS or 1) is known; zeros where nothing is."""
+def weights_of(logits, lse, lse_rest, inside, seen):
+    """Weights of logits whose lse and its rest (pixels, 1) are known; zeros where nothing is."""
     there = inside[:, None] & seen[None, :]
-    return tl.where(there, tl.exp(tl.where(there, logits - total, 0.0)), 0.0)
+    return tl.where(there, weights_from(logits, lse, lse_rest), 0.0)
 
 
 @triton.jit

@@ -39,6 +39,7 @@ struct AttentionGradients {
       visible.recompute(weights, unit);
     } else {
       const Pair lse = scalars_of(p.tokens, batch, unit, 0);
+      const Pair rest = scalars_of(p.tokens, batch, unit, 1);
       const Rows<T> rows(p.tokens, batch, unit, 0, p.channels);
 #pragma unroll
       for (int i = 0; i < 4; ++i) weights[i] = 0;
@@ -48,8 +49,8 @@ struct AttentionGradients {
       for (int i = 0; i < 4; ++i) {
         const int pixel = slots.pixel[16 * warp + 8 * (i >> 1) + (lane >> 2)];
         const bool there = pixel >= 0 && token + (i & 1) < unit.count;
-        const float score = (weights[i] * p.scale - (i & 1 ? lse.high : lse.low)) * LOG2E;
-        weights[i] = there ? exp2(score) : 0.0f;
+        const Logs logs = i & 1 ? Logs{lse.high, rest.high} : Logs{lse.low, rest.low};
+        weights[i] = there ? weight_of(product(weights[i], p.scale), logs) : 0.0f;
       }
     }
     const Rows<T> rows(p.tokens, batch, unit, 1, p.channels);
@@ -64,7 +65,7 @@ struct AttentionGradients {
     const Tile<T, last> x = tile(stage, 0), z = tile(stage, 1);
     Visibility<T, last> visible(p.tokens, p.channels, p.scale, x, x, false, batch, 16 * warp,
                                 unit.head, unit.head + 1);
-    visible.set_lse(p.lse + (batch * p.heads + head) * p.pixels, 0, slots.pixel);
+    visible.set_logs(p, batch * p.heads + head, slots.pixel);
     if constexpr (pixels_read) {
       float sum[2] = {0, 0};
       for_each_unit(unit.head, first, end_token, [&](const Unit& other) {
@@ -93,7 +94,7 @@ struct AttentionGradients {
       for (int i = 0; i < 4; ++i) d[i] = w[i] * (d[i] - sum[i >> 1]) * p.scale;
     } else {
       weigh(visible, slots, z, unit, w, d);
-      const Pair offset = scalars_of(p.tokens, batch, unit, 1);
+      const Pair offset = scalars_of(p.tokens, batch, unit, 2);
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         d[i] = w[i] * (d[i] + (i & 1 ? offset.high : offset.low)) * p.scale;

@@ -75,7 +75,7 @@ SCA_KERNEL(128, 4) latents_read(SCA_PARAMS(GatherParams<AttentionParams>) g) {
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             const bool there = slots.pixel[16 * warp + 8 * (i >> 1) + (lane >> 2)] >= 0;
-            s[i] = there ? s[i] * p.scale * LOG2E : -infinity();
+            s[i] = there ? product(s[i], p.scale) : -infinity();
           }
         }
         float highest[2];
@@ -97,13 +97,13 @@ SCA_KERNEL(128, 4) latents_read(SCA_PARAMS(GatherParams<AttentionParams>) g) {
             const float of_warp = extras.of_warps[other][2 * (lane & 3) + i];
             now = now > of_warp ? now : of_warp;
           }
-          factor[i] = exp2(top[i] - now);
+          factor[i] = exp(top[i] - now);
           top[i] = now;
           sum[i] *= factor[i];
         }
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          s[i] = exp2(s[i] - top[i & 1]);
+          s[i] = exp(s[i] - top[i & 1]);
           sum[i & 1] += s[i];
         }
         if (16 * warp < g.pixels) share_weights(extras.weights, warp, s);
@@ -177,18 +177,21 @@ SCA_KERNEL(128, 1) combine_latents(SCA_PARAMS(AttentionParams) p) {
     top = top > other ? top : other;
   }
   for (int k = 0; k < span[2]; ++k)
-    weight += rows[k * step + p.channels + 1] * exp2(rows[k * step + p.channels] - top);
+    weight += rows[k * step + p.channels + 1] * exp(rows[k * step + p.channels] - top);
   const View& view = p.token_out[0];
   T* to = origin<T>(view, batch, head) + token * view.stride[2];
   for (int channel = thread(); channel < p.channels; channel += threads()) {
     float sum = 0;
     for (int k = 0; k < span[2]; ++k)
-      sum += rows[k * step + channel] * exp2(rows[k * step + p.channels] - top);
+      sum += rows[k * step + channel] * exp(rows[k * step + p.channels] - top);
     to[channel * view.stride[3]] = from_float<T>(span[2] ? sum / weight : 0.0f);
   }
-  if (thread() == 0)
-    p.lse[(batch * p.tokens.heads + head) * p.tokens.count + token] =
-        span[2] ? (top + log2(weight)) * LN2 : -infinity();
+  if (thread() == 0) {
+    const int64_t at = (batch * p.tokens.heads + head) * p.tokens.count + token;
+    const Logs logs = span[2] ? log_of_sum(top, weight) : no_logs();
+    p.lse[at] = logs.lse;
+    p.lse_rest[at] = logs.rest;
+  }
 }
 
 }  // namespace sca

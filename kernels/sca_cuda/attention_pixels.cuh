@@ -22,7 +22,7 @@ SCA_KERNEL(128, 4) pixels_read(SCA_PARAMS(AttentionParams) p) {
   if (mine < p.pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
   Visibility<T, last> visible(p.tokens, p.channels, p.scale, x, x, false, batch, 16 * warp,
                               token_head, token_head + 1);
-  visible.set_lse(p.lse + (batch * p.heads + head) * p.pixels, 0, warp_first, p.pixels);
+  visible.set_logs(p, batch * p.heads + head, warp_first);
   visible.set_range(range);
   wait_copies<0>();
   visible.single = !any_of_block(!visible.single);

@@ -57,6 +57,8 @@ SCA_DEVICE float exp2(float x) {  // ex2.approx: 2 ulp, exact at 0, 0 at -inf
   return y;
 }
 SCA_DEVICE float log2(float x) { return __log2f(x); }
+SCA_DEVICE float product(float a, float b) { return __fmul_rn(a, b); }  // fused with no sum
+SCA_DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 SCA_DEVICE float root_inverse(float x) { return 1.0f / sqrtf(x); }
 SCA_DEVICE float infinity() { return __int_as_float(0x7f800000); }
 

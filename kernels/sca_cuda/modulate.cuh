@@ -98,7 +98,7 @@ SCA_KERNEL(128, 4) modulate(SCA_PARAMS(ModulationParams) p) {
   if (mine < p.pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
   Visibility<T, last> visible(p.tokens, p.channels, 1.0f, x, position, p.position.data, batch,
                               16 * warp, 0, p.tokens.heads);
-  visible.set_lse(p.lse + batch * p.tokens.heads * p.pixels, p.pixels, warp_first, p.pixels);
+  visible.set_logs(p, batch * p.tokens.heads, warp_first);
   Lane<T, last> lane;
   lane.set_pixels(p, batch, warp_first);
   visible.set_range(range);

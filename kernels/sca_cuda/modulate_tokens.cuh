@@ -52,7 +52,7 @@ struct TokenGradients {
     const Tile<T, last> gradient = tile(stage, 1);
     Visibility<T, last> visible(p.tokens, p.channels, 1.0f, tile(stage, 0), tile(stage, 2),
                                 p.position.data, batch, 16 * warp, 0, p.tokens.heads);
-    visible.set_lse(p.lse + batch * p.tokens.heads * p.pixels, p.pixels, slots.pixel);
+    visible.set_logs(p, batch * p.tokens.heads, slots.pixel);
     const bool there = slots.pixel[16 * warp + (lane & 15)] >= 0;
     visible.set_range(there ? Range{first, end_token} : Range{0, 0});
     visible.single = p.tokens.heads == 1 && end_token - first <= 8;
@@ -69,8 +69,8 @@ struct TokenGradients {
       products_of_head(sum, w, d, p, visible, gradient, unit, first, end_token);
       score_gradients(d, w, sum);
     } else if ((lane & 3) == 0) {  // pixels that see nothing: as one token that all of them see
-      w[0] = visible.lse_rows[0] ? 1.0f : 0.0f;
-      w[2] = visible.lse_rows[1] ? 1.0f : 0.0f;
+      w[0] = visible.own[0] < 0 ? 0.0f : 1.0f;
+      w[2] = visible.own[1] < 0 ? 0.0f : 1.0f;
     }
     const Weights weights = split_weights<T>(w);
 #pragma unroll
@@ -211,7 +211,7 @@ struct TokenGradients {
 template <class T, bool last>
 SCA_KERNEL(128, 3) modulation_gradient_of_tokens(SCA_PARAMS(GatherParams<ModulationParams>) g) {
   const ModulationParams& p = g.params;
-  const int32_t* piece = p.plan.pieces + (block_y() * p.plan.count + block_x()) * 5;
+  const int32_t* piece = p.plan.pieces + (static_cast<int64_t>(block_y()) * p.plan.count + block_x()) * 5;
   if (piece[0] >= piece[1]) return;
   const int tiles = 2 + (p.position.data != nullptr);
   char* extras = shared_memory() + g.stages * tiles * Tile<T, last>::bytes(g.pixels, p.channels);

@@ -22,12 +22,14 @@ struct Labels {
   int32_t dtype;      // Integer
 };
 
+constexpr int SCALARS = 3;  // of a token and head
+
 // Tokens sorted by label (stable, ignored ones last), each with its rows (keys, values, ...) side
 // by side in the order in which a warp reads them; see tokens.cuh.
 struct Tokens {
   int32_t heads, count, roles;
   void* rows;        // (B, heads, count, roles, C)
-  float* scalars;    // (B, heads, count, 2)
+  float* scalars;    // (B, heads, count, SCALARS)
   int64_t* labels;   // (B, count), ascending as unsigned numbers
   int32_t* ends;     // (B, count), where the tokens of the same label end
   int32_t* sources;  // (B, count), which token it was
@@ -38,9 +40,9 @@ struct PackParams {
   Tokens tokens;
   Labels labels;
   View rows[3];
-  // Scalar 0 and 1 of a token; `dot` adds -<rows[1], dot> to scalar 1. No channel axis.
-  View scalars[2];
-  int32_t scalar_dtype[2];  // -1: fp32
+  // Scalars of a token; `dot` adds -<rows[1], dot> to the last. No channel axis.
+  View scalars[SCALARS];
+  int32_t scalar_dtype[SCALARS];  // -1: fp32
   View dot;
 };
 
@@ -65,7 +67,7 @@ struct ModulationParams {
   const void* noise_scale;  // (C,)
   Labels labels;
   Tokens tokens;  // roles: keys, gamma, beta; scalar 0: key_bias
-  float *lse, *mean, *rstd;  // (B, heads, N), (B, C), (B, C)
+  float *lse, *lse_rest, *mean, *rstd;  // (B, heads, N) twice, (B, C) twice
   Plan plan;
   float* moments;         // (B, strips, C, 2), scratch of the statistics
   int32_t strips;
@@ -89,8 +91,8 @@ struct AttentionParams {
   View grad_lse;  // of pixels
   Labels labels;
   Tokens tokens;  // pixels read: keys, values.  latents read: queries, grad_out;
-                  // scalars: lse, grad_lse - <out, grad_out>
-  float* lse;     // of pixels (B, heads, N) or of latents (B, token heads, M)
+                  // scalars: lse, lse_rest, grad_lse - <out, grad_out>
+  float *lse, *lse_rest;  // of pixels (B, heads, N) or of latents (B, token heads, M)
   Plan plan;
   float* partials;  // (B, token heads, rows, ...)
   View token_out[2];  // latents' out; or gradients of the token rows

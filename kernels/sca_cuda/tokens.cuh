@@ -66,9 +66,9 @@ struct Rows {
 // Scalar `which` of the two tokens in a lane's columns of C.
 SCA_DEVICE Pair scalars_of(const Tokens& tokens, int64_t batch, const Unit& unit, int which) {
   const int token = 2 * (thread() & 3);
-  const float* base = tokens.scalars + place_of(tokens, batch, unit.head, unit.first) * 2 + which;
-  return {token < unit.count ? load(base + 2 * token) : 0.0f,
-          token + 1 < unit.count ? load(base + 2 * token + 2) : 0.0f};
+  const float* base = tokens.scalars + place_of(tokens, batch, unit.head, unit.first) * SCALARS + which;
+  return {token < unit.count ? load(base + SCALARS * token) : 0.0f,
+          token + 1 < unit.count ? load(base + SCALARS * (token + 1)) : 0.0f};
 }
 
 SCA_DEVICE float scalar_from(const void* data, int32_t dtype, int64_t at) {
@@ -129,15 +129,15 @@ SCA_KERNEL(128, 1) pack_tokens(SCA_PARAMS(PackParams) p) {
       }
     }
     dot = warp_sum(dot);
-    if (lane < 2) {
-      float scalar = lane == 1 ? -dot : 0.0f;
+    if (lane < SCALARS) {
+      float scalar = lane == SCALARS - 1 ? -dot : 0.0f;
       const View& view = p.scalars[lane];
       if (view.data) {
         const int64_t from =
             batch * view.stride[0] + head * view.stride[1] + token * view.stride[2];
         scalar += scalar_from(view.data, p.scalar_dtype[lane], from);
       }
-      p.tokens.scalars[at * 2 + lane] = scalar;
+      p.tokens.scalars[at * SCALARS + lane] = scalar;
     }
   }
 }

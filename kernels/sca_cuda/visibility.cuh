@@ -16,8 +16,9 @@ struct Visibility {
   int64_t batch;
   int tile_pixel;            // of the warp's first pixel, in the tile
   int first_head, end_head;  // of the tokens
-  float* lse_rows[2];        // of pixels group and group + 8 for first_head; null: there is none
-  int64_t lse_step;          // to the next head
+  float *lse, *lse_rest;     // (rows, pixels)
+  int64_t row;               // of first_head
+  int pixels, own[2];        // of a row; pixels group and group + 8, -1: none
   Range range;               // of pixel lane % 16
   uint32_t blind;            // pixels that see nothing
   bool single;               // all see one unit at most: `weights` are its probabilities
@@ -30,22 +31,41 @@ struct Visibility {
         positioned(positioned), batch(batch), tile_pixel(tile_pixel), first_head(first_head),
         end_head(end_head) {}
 
-  // Of pixels that lie side by side, from `first` on.
-  SCA_DEVICE void set_lse(float* lse, int64_t step, int first, int count) {
-    lse_step = step;
+  // Of pixels that lie side by side, from `first` on; `row`: of first_head, among all heads.
+  template <class Params>
+  SCA_DEVICE void set_logs(const Params& p, int64_t row, int first) {
     for (int r = 0; r < 2; ++r) {
       const int pixel = first + 8 * r + ((thread() & 31) >> 2);
-      lse_rows[r] = pixel < count ? lse + pixel : nullptr;
+      own[r] = pixel < p.pixels ? pixel : -1;
     }
+    set_logs(p, row);
   }
 
   // Of a warp's pixels in a table.
-  SCA_DEVICE void set_lse(float* lse, int64_t step, const int (&pixels)[64]) {
-    lse_step = step;
-    for (int r = 0; r < 2; ++r) {
-      const int pixel = pixels[tile_pixel + 8 * r + ((thread() & 31) >> 2)];
-      lse_rows[r] = pixel < 0 ? nullptr : lse + pixel;
-    }
+  template <class Params>
+  SCA_DEVICE void set_logs(const Params& p, int64_t row, const int (&pixels)[64]) {
+    for (int r = 0; r < 2; ++r) own[r] = pixels[tile_pixel + 8 * r + ((thread() & 31) >> 2)];
+    set_logs(p, row);
+  }
+
+  template <class Params>
+  SCA_DEVICE void set_logs(const Params& p, int64_t of_first_head) {
+    lse = p.lse;
+    lse_rest = p.lse_rest;
+    pixels = p.pixels;
+    row = of_first_head;
+  }
+
+  SCA_DEVICE Logs logs_at(int r, int head) const {
+    const int64_t at = (row + head - first_head) * pixels + (own[r] < 0 ? 0 : own[r]);
+    return {own[r] < 0 ? infinity() : lse[at], lse_rest[at]};  // infinite: weights of 0
+  }
+
+  SCA_DEVICE void set_logs_at(int r, int head, const Logs& logs) const {
+    if (own[r] < 0 || (thread() & 3) != 0) return;
+    const int64_t at = (row + head - first_head) * pixels + own[r];
+    lse[at] = logs.lse;
+    lse_rest[at] = logs.rest;
   }
 
   SCA_DEVICE void set_range(const Range& mine) {
@@ -68,7 +88,7 @@ struct Visibility {
     finish_scores(s, unit, scale, scalars_of(tokens, batch, unit, 0));
   }
 
-  // Probabilities of a unit from the logarithm of the sums that the forward pass left.
+  // Probabilities of a unit from the logs that the forward pass left.
   SCA_DEVICE void probabilities(float (&w)[4], const Unit& unit) const {
     if (single) {
 #pragma unroll
@@ -82,10 +102,9 @@ struct Visibility {
     score(w, unit);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const float lse =
-          lse_rows[r] ? lse_rows[r][(unit.head - first_head) * lse_step] * LOG2E : infinity();
-      w[2 * r] = exp2(w[2 * r] - lse);
-      w[2 * r + 1] = exp2(w[2 * r + 1] - lse);
+      const Logs logs = logs_at(r, unit.head);
+      w[2 * r] = weight_of(w[2 * r], logs);
+      w[2 * r + 1] = weight_of(w[2 * r + 1], logs);
     }
   }
 
@@ -113,9 +132,8 @@ struct Visibility {
     });
   }
 
-  // The forward pass: the logarithm of the sums, and probabilities where they are few.
+  // The forward pass: the logs of the sums, and probabilities where they are few.
   SCA_DEVICE void attend() {
-    const bool writes = (thread() & 3) == 0;
     for_each_range(range, [&](int first, int end, uint32_t members) {
       for (int head = first_head; head < end_head; ++head) {
         float top[2] = {-infinity(), -infinity()}, sum[2] = {0, 0}, s[4];
@@ -126,17 +144,16 @@ struct Visibility {
             const float highest = quad_max(s[2 * r] > s[2 * r + 1] ? s[2 * r] : s[2 * r + 1]);
             const float before = top[r];
             top[r] = before > highest ? before : highest;
-            sum[r] = sum[r] * exp2(before - top[r]) +
-                     quad_sum(exp2(s[2 * r] - top[r]) + exp2(s[2 * r + 1] - top[r]));
+            sum[r] = sum[r] * exp(before - top[r]) +
+                     quad_sum(exp(s[2 * r] - top[r]) + exp(s[2 * r + 1] - top[r]));
           }
         });
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-          const float lse = top[r] + log2(sum[r]);
-          s[2 * r] = exp2(s[2 * r] - lse);
-          s[2 * r + 1] = exp2(s[2 * r + 1] - lse);
-          if (writes && row_in(members, r) && lse_rows[r])
-            lse_rows[r][(head - first_head) * lse_step] = lse * LN2;
+          const Logs logs = log_of_sum(top[r], sum[r]);
+          s[2 * r] = weight_of(s[2 * r], logs);
+          s[2 * r + 1] = weight_of(s[2 * r + 1], logs);
+          if (row_in(members, r)) set_logs_at(r, head, logs);
         }
         if (single) remember(s, members);
       }
@@ -144,8 +161,7 @@ struct Visibility {
     for (int head = first_head; head < end_head; ++head)
 #pragma unroll
       for (int r = 0; r < 2; ++r)
-        if (writes && row_in(blind, r) && lse_rows[r])
-          lse_rows[r][(head - first_head) * lse_step] = -infinity();
+        if (row_in(blind, r)) set_logs_at(r, head, no_logs());
     sync_warp();
   }
 };

@@ -12,6 +12,28 @@ constexpr float LOG2E = 1.4426950408889634f;
 constexpr float LN2 = 0.6931471805599453f;
 constexpr uint32_t ALL = 0xffffu;  // 16 pixels
 
+SCA_DEVICE float exp(float x) { return exp2(x * LOG2E); }
+SCA_DEVICE float log(float x) { return product(log2(x), LN2); }
+
+// The logarithm of a softmax's denominator, sum exp(top), and what rounding leaves of it.
+struct Logs {
+  float lse, rest;
+};
+
+SCA_DEVICE Logs no_logs() { return {-infinity(), 0}; }
+
+SCA_DEVICE Logs log_of_sum(float top, float sum) {
+  const float log_sum = log(sum), lse = top + log_sum, of_sum = lse - top;
+  const float rest = (top - (lse - of_sum)) + (log_sum - of_sum);  // Knuth's TwoSum
+  return {lse, lse == -infinity() ? 0.0f : rest};
+}
+
+// At most 1; NaN of NaN. The score is rounded as where its logs came from.
+SCA_DEVICE float weight_of(float score, const Logs& logs) {
+  const float log_weight = (score - logs.lse) - logs.rest;
+  return exp(log_weight > 0 ? 0.0f : log_weight);
+}
+
 SCA_DEVICE float quad_max(float x) {
   const float other = shuffle_xor(x, 1);
   x = x > other ? x : other;
@@ -59,12 +81,12 @@ SCA_DEVICE void multiply_rows(float (&s)[4], const Tile<T, last>& tile, int p, c
   }
 }
 
-// Products to scores in units of log 2, -inf where the unit has no token.
+// Products to scores, -inf where the unit has no token.
 SCA_DEVICE void finish_scores(float (&s)[4], const Unit& unit, float scale, const Pair& bias) {
   const int token = 2 * (thread() & 3);
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const float score = (s[i] * scale + (i & 1 ? bias.high : bias.low)) * LOG2E;
+    const float score = fused(s[i], scale, i & 1 ? bias.high : bias.low);
     s[i] = token + (i & 1) < unit.count ? score : -infinity();
   }
 }

@@ -21,17 +21,24 @@ from scam.kernels.sca_triton.rows import (
     row_of,
     store_rows,
 )
-from scam.kernels.sca_triton.softmax import LN2, attend, weights_again
+from scam.kernels.sca_triton.softmax import (
+    attend,
+    load_logs,
+    log_of_sum,
+    store_logs,
+    weights_again,
+)
 
 
 @triton.jit(do_not_specialize=VARYING)
 def forward(
-    query, key, value, partial_out, partial_lse, order, order_stride, narrow_order, narrow_stride,
+    query, key, value, partial_out, partial_sums, order, order_stride, narrow_order, narrow_stride,
     pieces, piece_rows, partial_rows, heads, group, channels, value_channels, scale,
     TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Attention of a label's rows to one piece of its keys: out, and lse to the base 2."""
+    """Attention of a label's rows to one piece of its keys: sums of exp(score - maximum) times
+    values, and in ``partial_sums`` the maxima and the sums without values."""
     chunk, pair, place = own_place(piece_rows, VALUE_CHUNKS)
     key_heads = heads // group
     b, kv = pair // key_heads, pair % key_heads
@@ -57,16 +64,16 @@ def forward(
                 inside, chunk, channels, value_channels, scale, CHUNK, CHUNKS, SHARED, PRECISION,
             )  # fmt: skip
         row_out = row_of(partial_out, b, head, partial + position)
-        mixed = mixed / total[:, None]
         store_rows(partial_out, row_out, known, chunk, value_channels, mixed, CHUNK)
-        row_lse = (b * heads + head) * partial_rows + partial + position
         if chunk == 0:
-            tl.store(partial_lse + row_lse, highest + tl.log2(total), known)
+            at = (b * heads + head) * partial_rows + partial + position
+            tl.store(partial_sums[0] + at, highest, known)
+            tl.store(partial_sums[1] + at, total, known)
 
 
 @triton.jit(do_not_specialize=VARYING)
 def combine(
-    partial_out, partial_lse, out, lse, rest, spans, narrow_order, narrow_stride,
+    partial_out, partial_sums, out, logs, rest, spans, narrow_order, narrow_stride,
     positions, partial_rows, heads, group, value_channels, empty_lse,
     BLOCK: tl.constexpr, CHUNK: tl.constexpr, VALUE_CHUNKS: tl.constexpr,
 ):  # fmt: skip
@@ -85,34 +92,36 @@ def combine(
             mean = load_numbers(of_head, chunk, value_channels, CHUNK)
         store_rows(out, out_row, one == 0, chunk, value_channels, mean[None, :], CHUNK)
         if chunk == 0:
-            tl.store(lse + pair * positions + item, empty_lse)
+            store_logs(logs, pair * positions + item, empty_lse, 0.0, None)
         return
     highest = tl.full((), float("-inf"), tl.float32)
     for block in range(0, count, BLOCK):
         part = block + tl.arange(0, BLOCK)
         row = pair * partial_rows + start + part * step
-        logs = tl.load(partial_lse + row, mask=part < count, other=float("-inf"))
-        highest = tl.maximum(highest, tl.max(logs, 0))
+        tops = tl.load(partial_sums[0] + row, mask=part < count, other=float("-inf"))
+        highest = tl.maximum(highest, tl.max(tops, 0))
     total = tl.zeros((), tl.float32)
     mixed = tl.zeros((CHUNK,), tl.float32)
     for block in range(0, count, BLOCK):
         part = block + tl.arange(0, BLOCK)
         row = pair * partial_rows + start + part * step
-        logs = tl.load(partial_lse + row, mask=part < count, other=float("-inf"))
-        weights = tl.exp2(logs - highest)
+        tops = tl.load(partial_sums[0] + row, mask=part < count, other=float("-inf"))
+        sums = tl.load(partial_sums[1] + row, mask=part < count, other=0.0)
+        weights = tl.exp(tops - highest)
         row = row_of(partial_out, b, h, start + part * step)
         rows = load_rows(partial_out, row, part < count, chunk, value_channels, CHUNK)
-        total += tl.sum(weights, 0)
+        total += tl.sum(weights * sums, 0)
         mixed += tl.sum(weights[:, None] * rows, 0)
     mixed = mixed[None, :] / total
     store_rows(out, out_row, one == 0, chunk, value_channels, mixed, CHUNK)
     if chunk == 0:
-        tl.store(lse + pair * positions + item, (highest + tl.log2(total)) * LN2)
+        lse, lse_rest = log_of_sum(highest, total)
+        store_logs(logs, pair * positions + item, lse, lse_rest, None)
 
 
 @triton.jit(do_not_specialize=VARYING)
 def backward(
-    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value, partial_query,
+    grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value, partial_query,
     order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,
     heads, group, queries, channels, value_channels, scale,
     TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
@@ -139,14 +148,14 @@ def backward(
         if count * group > ROWS:
             for block in range(0, count * group, ROWS):
                 _sweep_keys(
-                    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value,
+                    grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value,
                     partial_query, order, narrow_order, begin, end, block, count, partial, b, kv,
                     heads, group, chunk, queries, channels, value_channels, scale,
                     TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, False,
                 )  # fmt: skip
             for start in range(begin, end, TILE):
                 _key_tile(
-                    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value,
+                    grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value,
                     order, narrow_order, start, end, count, b, kv, heads, group,
                     chunk, queries, channels, value_channels, scale,
                     TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
@@ -161,7 +170,7 @@ def backward(
             )  # fmt: skip
     elif count * group <= ROWS:
         _sweep_keys(
-            grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value,
+            grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value,
             partial_query, order, narrow_order, begin, end, 0, count, partial, b, kv, heads, group,
             chunk, queries, channels, value_channels, scale,
             TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, True,
@@ -170,7 +179,7 @@ def backward(
 
 @triton.jit
 def _sweep_keys(
-    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value, partial_query,
+    grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value, partial_query,
     order, narrow_order, begin, end, block, count, partial, b, kv, heads, group,
     chunk, queries, channels, value_channels, scale,
     TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
@@ -178,9 +187,9 @@ def _sweep_keys(
     ALL_ROWS: tl.constexpr,
 ):  # fmt: skip
     """Query gradients of a block of rows; with ALL_ROWS in it, key and value gradients too."""
-    known, head, position, query_row, grad_row, q, g, row_lse, delta = _load_narrow(
-        grad_out, grad_lse, query, out, lse, narrow_order, block, count, b, kv, heads, group,
-        queries, channels, value_channels, ROWS, CHUNK, VALUE_CHUNKS,
+    known, head, position, query_row, grad_row, q, g, row_logs, delta = _load_narrow(
+        grad_out, grad_lse, query, out, logs, narrow_order, block, count, b, kv, heads, group,
+        queries, channels, value_channels, ROWS, CHUNK, VALUE_CHUNKS, PRECISION,
     )  # fmt: skip
     q_own = own_chunk(q, query, query_row, known, chunk, channels, CHUNK, CHUNKS)
     g_own = own_chunk(g, grad_out, grad_row, known, chunk, value_channels, CHUNK, VALUE_CHUNKS)
@@ -194,7 +203,7 @@ def _sweep_keys(
             q, query, query_row, known, k, key, key_row, inside, channels, CHUNK, CHUNKS, PRECISION
         )
         weights, grad_weights = weights_again(
-            logits, row_lse, g, grad_out, grad_row, known, v, value, value_row, inside,
+            logits, row_logs, g, grad_out, grad_row, known, v, value, value_row, inside,
             value_channels, scale, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
         grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)
@@ -213,7 +222,7 @@ def _sweep_keys(
 
 @triton.jit
 def _key_tile(
-    grad_out, grad_lse, query, key, value, out, lse, rest, grad_key, grad_value,
+    grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value,
     order, narrow_order, start, end, count, b, kv, heads, group,
     chunk, queries, channels, value_channels, scale,
     TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
@@ -227,15 +236,15 @@ def _key_tile(
     grad_k = tl.zeros((TILE, CHUNK), tl.float32)
     grad_v = tl.zeros((TILE, CHUNK), tl.float32)
     for block in range(0, count * group, ROWS):
-        known, _, _, query_row, grad_row, q, g, row_lse, delta = _load_narrow(
-            grad_out, grad_lse, query, out, lse, narrow_order, block, count, b, kv, heads, group,
-            queries, channels, value_channels, ROWS, CHUNK, VALUE_CHUNKS,
+        known, _, _, query_row, grad_row, q, g, row_logs, delta = _load_narrow(
+            grad_out, grad_lse, query, out, logs, narrow_order, block, count, b, kv, heads, group,
+            queries, channels, value_channels, ROWS, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
         logits = products(
             q, query, query_row, known, k, key, key_row, inside, channels, CHUNK, CHUNKS, PRECISION
         )
         weights, grad_weights = weights_again(
-            logits, row_lse, g, grad_out, grad_row, known, v, value, value_row, inside,
+            logits, row_logs, g, grad_out, grad_row, known, v, value, value_row, inside,
             value_channels, scale, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
         grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)
@@ -252,9 +261,9 @@ def _key_tile(
 
 @triton.jit
 def _load_narrow(
-    grad_out, grad_lse, query, out, lse, narrow_order, block, count, b, kv, heads, group,
+    grad_out, grad_lse, query, out, logs, narrow_order, block, count, b, kv, heads, group,
     queries, channels, value_channels,
-    ROWS: tl.constexpr, CHUNK: tl.constexpr, VALUE_CHUNKS: tl.constexpr,
+    ROWS: tl.constexpr, CHUNK: tl.constexpr, VALUE_CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """ROWS rows from ``block`` on: which exist, where they are, and what is constant over keys."""
     r = block + tl.arange(0, ROWS)
@@ -265,12 +274,12 @@ def _load_narrow(
     lse_row = (b * heads + head) * queries + narrow
     q = load_rows(query, query_row, known, 0, channels, CHUNK)
     g = load_rows(grad_out, grad_row, known, 0, value_channels, CHUNK)
-    row_lse = tl.load(lse + lse_row, mask=known, other=0.0)
+    row_logs = load_logs(logs, lse_row, known)
     delta = row_delta(
-        out, row_of(out, b, head, narrow), grad_out, grad_row, known, grad_lse, lse_row,
-        value_channels, CHUNK, VALUE_CHUNKS,
+        out, row_of(out, b, head, narrow), g, grad_out, grad_row, known, grad_lse, lse_row,
+        value_channels, CHUNK, VALUE_CHUNKS, PRECISION,
     )  # fmt: skip
-    return known, head, position, query_row, grad_row, q, g, row_lse, delta
+    return known, head, position, query_row, grad_row, q, g, row_logs, delta
 
 
 @triton.jit

@@ -21,12 +21,18 @@ from scam.kernels.sca_triton.rows import (
     row_of,
     store_rows,
 )
-from scam.kernels.sca_triton.softmax import LN2, attend, weights_again
+from scam.kernels.sca_triton.softmax import (
+    attend,
+    load_logs,
+    log_of_sum,
+    store_logs,
+    weights_again,
+)
 
 
 @triton.jit(do_not_specialize=VARYING)
 def forward(
-    query, key, value, out, lse, rest, order, order_stride, narrow_order, narrow_stride, tiles,
+    query, key, value, out, logs, rest, order, order_stride, narrow_order, narrow_stride, tiles,
     tile_rows, heads, group, queries, channels, value_channels, scale, empty_lse,
     TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
@@ -48,7 +54,8 @@ def forward(
         mean = tl.broadcast_to(mean[None, :], (TILE, CHUNK))
         store_rows(out, out_row, inside, chunk, value_channels, mean, CHUNK)
         if chunk == 0:
-            tl.store(lse + lse_row, tl.zeros((TILE,), tl.float32) + empty_lse, inside)
+            zeros = tl.zeros((TILE,), tl.float32)
+            store_logs(logs, lse_row, zeros + empty_lse, zeros, inside)
         return
     query_row = row_of(query, b, h, item)
     q = load_rows(query, query_row, inside, 0, channels, CHUNK)
@@ -65,12 +72,13 @@ def forward(
         )  # fmt: skip
     store_rows(out, out_row, inside, chunk, value_channels, mixed / total[:, None], CHUNK)
     if chunk == 0:
-        tl.store(lse + lse_row, (highest + tl.log2(total)) * LN2, inside)
+        lse, lse_rest = log_of_sum(highest, total)
+        store_logs(logs, lse_row, lse, lse_rest, inside)
 
 
 @triton.jit(do_not_specialize=VARYING)
 def backward(
-    grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key, partial_value,
+    grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key, partial_value,
     order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,
     heads, group, queries, channels, value_channels, scale,
     TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
@@ -90,21 +98,21 @@ def backward(
     partial = tl.load(row + 4) - first
     order += b * order_stride
     narrow_order += b * narrow_stride
-    lse += pair * queries
+    logs = logs[0] + pair * queries, logs[1] + pair * queries
     if grad_lse is not None:
         grad_lse += pair * queries
     if MANY:
         if last - first > KEYS:
             for block in range(first, last, KEYS):
                 _sweep_queries(
-                    grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key,
+                    grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key,
                     partial_value, order, narrow_order, begin, end, block, last, partial, b, h,
                     group, chunk, channels, value_channels, scale,
                     TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, False,
                 )  # fmt: skip
             for start in range(begin, end, TILE):
                 _query_tile(
-                    grad_out, grad_lse, query, key, value, out, lse, grad_query, order,
+                    grad_out, grad_lse, query, key, value, out, logs, grad_query, order,
                     narrow_order, start, end, first, last, b, h, group, chunk, channels,
                     value_channels, scale,
                     TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
@@ -117,7 +125,7 @@ def backward(
             store_rows(grad_query, grad_row, inside, chunk, channels, zeros, CHUNK)
     elif last - first <= KEYS:
         _sweep_queries(
-            grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key,
+            grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key,
             partial_value, order, narrow_order, begin, end, first, last, partial, b, h, group,
             chunk, channels, value_channels, scale,
             TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, True,
@@ -126,7 +134,7 @@ def backward(
 
 @triton.jit
 def _sweep_queries(
-    grad_out, grad_lse, query, key, value, out, lse, grad_query, partial_key, partial_value,
+    grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key, partial_value,
     order, narrow_order, begin, end, block, last, partial, b, h, group,
     chunk, channels, value_channels, scale,
     TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
@@ -151,17 +159,17 @@ def _sweep_queries(
         logits = products(
             q, query, query_row, inside, k, key, key_row, seen, channels, CHUNK, CHUNKS, PRECISION
         )
-        row_lse = tl.load(lse + item, mask=inside, other=0.0)
+        row_logs = None if ALL_KEYS else load_logs(logs, item, inside)
         weights, grad_weights = weights_again(
-            logits, row_lse, g, grad_out, grad_row, inside, v, value, value_row, seen,
+            logits, row_logs, g, grad_out, grad_row, inside, v, value, value_row, seen,
             value_channels, scale, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
         if ALL_KEYS:
             delta = tl.sum(weights * grad_weights, 1) + minus_grad_lse(grad_lse, item, inside)
         else:
             delta = row_delta(
-                out, row_of(out, b, h, item), grad_out, grad_row, inside, grad_lse, item,
-                value_channels, CHUNK, VALUE_CHUNKS,
+                out, row_of(out, b, h, item), g, grad_out, grad_row, inside, grad_lse, item,
+                value_channels, CHUNK, VALUE_CHUNKS, PRECISION,
             )  # fmt: skip
         grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)
         q_own = own_chunk(q, query, query_row, inside, chunk, channels, CHUNK, CHUNKS)
@@ -187,7 +195,7 @@ def _sweep_queries(
 
 @triton.jit
 def _query_tile(
-    grad_out, grad_lse, query, key, value, out, lse, grad_query, order, narrow_order,
+    grad_out, grad_lse, query, key, value, out, logs, grad_query, order, narrow_order,
     start, end, first, last, b, h, group, chunk, channels, value_channels, scale,
     TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
@@ -197,10 +205,10 @@ def _query_tile(
     query_row, grad_row = row_of(query, b, h, item), row_of(grad_out, b, h, item)
     q = load_rows(query, query_row, inside, 0, channels, CHUNK)
     g = load_rows(grad_out, grad_row, inside, 0, value_channels, CHUNK)
-    row_lse = tl.load(lse + item, mask=inside, other=0.0)
+    row_logs = load_logs(logs, item, inside)
     delta = row_delta(
-        out, row_of(out, b, h, item), grad_out, grad_row, inside, grad_lse, item,
-        value_channels, CHUNK, VALUE_CHUNKS,
+        out, row_of(out, b, h, item), g, grad_out, grad_row, inside, grad_lse, item,
+        value_channels, CHUNK, VALUE_CHUNKS, PRECISION,
     )  # fmt: skip
     grad_q = tl.zeros((TILE, CHUNK), tl.float32)
     for block in range(first, last, KEYS):
@@ -213,7 +221,7 @@ def _query_tile(
             q, query, query_row, inside, k, key, key_row, seen, channels, CHUNK, CHUNKS, PRECISION
         )
         weights, grad_weights = weights_again(
-            logits, row_lse, g, grad_out, grad_row, inside, v, value, value_row, seen,
+            logits, row_logs, g, grad_out, grad_row, inside, v, value, value_row, seen,
             value_channels, scale, CHUNK, VALUE_CHUNKS, PRECISION,
         )  # fmt: skip
         grad_logits = (weights * (grad_weights - delta[:, None])).to(q.dtype)

@@ -60,8 +60,8 @@ def load_numbers(source, chunk, channels, CHUNK: tl.constexpr):
 
 @triton.jit
 def row_of(tensor, b, h, item):
-    """Offset of an item's first channel."""
-    return b * tensor[1] + h * tensor[2] + item * tensor[3]
+    """Offset of an item's first channel, 64-bit whatever the item."""
+    return b * tensor[1] + h * tensor[2] + item.to(tl.int64) * tensor[3]
 
 
 @triton.jit
@@ -123,15 +123,27 @@ def products(
 
 @triton.jit
 def row_delta(
-    out, out_row, grad_out, grad_row, inside, grad_lse, lse_row, channels,
-    CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    out, out_row, g, grad_out, grad_row, inside, grad_lse, lse_row, channels,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """sum(out * grad_out) - grad_lse of each row, fp32."""
+    """sum(out * grad_out) - grad_lse of each row, fp32; ``g`` is chunk 0 of the latter.
+
+    In one chunk made as the gradients of weights are, by a product of matrices, of which the
+    diagonal counts: where one key has all the weight, out is its value and both are equal to the
+    bit. In several chunks that would spill.
+    """
     delta = minus_grad_lse(grad_lse, lse_row, inside)
-    for chunk in range(0, CHUNKS):
-        result = load_rows(out, out_row, inside, chunk, channels, CHUNK).to(tl.float32)
-        grad = load_rows(grad_out, grad_row, inside, chunk, channels, CHUNK).to(tl.float32)
-        delta += tl.sum(result * grad, 1)
+    o = load_rows(out, out_row, inside, 0, channels, CHUNK)
+    if CHUNKS == 1:
+        sums = tl.dot(g, tl.trans(o), input_precision=PRECISION)
+        row = tl.arange(0, inside.shape[0])
+        delta += tl.sum(tl.where(row[:, None] == row[None, :], sums, 0.0), 1)
+    else:
+        delta += tl.sum(o.to(tl.float32) * g.to(tl.float32), 1)
+        for chunk in range(1, CHUNKS):
+            o = load_rows(out, out_row, inside, chunk, channels, CHUNK)
+            g = load_rows(grad_out, grad_row, inside, chunk, channels, CHUNK)
+            delta += tl.sum(o.to(tl.float32) * g.to(tl.float32), 1)
     return delta
 
 

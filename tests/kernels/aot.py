@@ -21,6 +21,10 @@ SHARED_LIMITS = {
 }
 
 
+REGISTERS = 65536
+"""Of a multiprocessor, on every architecture from sm_80 on."""
+
+
 @dataclass(frozen=True)
 class Compiled:
     """One compiled variant of a kernel."""
@@ -38,6 +42,15 @@ class Compiled:
     def products(self) -> int:
         """Tensor core instructions in the code."""
         return len(re.findall(r"\b(?:mma\.sync|wgmma\.mma_async|tcgen05\.mma)", self.ptx))
+
+    @property
+    def programs(self) -> int:
+        """How many the registers of a multiprocessor are enough for; a thread gets multiples of 8.
+
+        This is what a limit of registers protects, and what it may be said in: the numbers of
+        registers differ between versions of Triton by a third.
+        """
+        return REGISTERS // (-(-self.registers // 8) * 8 * 32 * self.warps)
 
     @property
     def traps(self) -> int:

@@ -9,6 +9,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import large_scores
 import pytest
 import torch
 from torch import Tensor
@@ -172,6 +173,24 @@ def test_repeats_and_split_batches_are_bit_equal(side: dict[str, int]) -> None:
         assert torch.equal(whole[name], again[name]), name
     parts = [outcome(select(inputs, b), backend="triton")["out"] for b in range(2)]
     assert torch.equal(whole["out"], torch.cat(parts))
+
+
+@pytest.mark.parametrize("sizes", large_scores.FEW_AND_MANY, ids=str)
+@pytest.mark.parametrize("score", large_scores.SCORES)
+@pytest.mark.parametrize("spread", [True, False])
+def test_large_scores(score: float, sizes: tuple[int, int, int], spread: bool) -> None:
+    large_scores.check_attention(score, sizes, spread, FP32, "triton")
+
+
+def test_large_scores_in_several_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "PIECES", 4)
+    for score in large_scores.SCORES[2:]:
+        large_scores.check_attention(score, (9, 300, 2), False, FP32, "triton")
+
+
+def test_what_is_not_a_number() -> None:
+    large_scores.check_bad_gradients_of_blind_pixels(FP32, "triton")
+    large_scores.check_bad_scores(torch.nan, FP32, "triton")
 
 
 def select(inputs: Inputs, b: int) -> Inputs:

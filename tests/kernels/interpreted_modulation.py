@@ -9,6 +9,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import large_scores
 import pytest
 import torch
 from interpreted_attention import _patch_once  # noqa: F401  (a fixture)
@@ -167,6 +168,12 @@ def test_other_labels_change_nothing(inputs: dict[str, Any]) -> None:
     actual = modulation_outcome(replace(plain, **bad), backend="triton")
     for name in expected:
         assert torch.equal(actual[name], expected[name]), name
+
+
+@pytest.mark.parametrize("which", large_scores.SATURATED)
+@pytest.mark.parametrize("offset", [0, 30])
+def test_sharp_choices(which: str, offset: float) -> None:
+    large_scores.check_modulation(which, offset, torch.float32, "triton")
 
 
 def test_repeats_to_the_bit() -> None:

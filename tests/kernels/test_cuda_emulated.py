@@ -19,8 +19,10 @@ from scam.testing.modulation import (
     modulation_outcome,
 )
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "emulator"))
 import harness
+import large_scores
 
 BF16, FP16 = torch.bfloat16, torch.float16
 
@@ -293,3 +295,21 @@ def test_statistics_of_a_far_mean() -> None:
     inputs = make_modulation_inputs(size=(16, 32), dtype=FP16, extras=False)
     far = replace(inputs, x=inputs.x * 0.5 + 15, keys=inputs.keys * 0.1)
     check_modulation(far)
+
+
+@pytest.mark.parametrize("score", large_scores.SCORES)
+def test_large_scores(score: float) -> None:
+    for sizes in large_scores.FEW_AND_MANY:
+        for spread in (True, False):
+            large_scores.check_attention(score, sizes, spread, BF16, "cuda")
+
+
+@pytest.mark.parametrize("which", large_scores.SATURATED)
+@pytest.mark.parametrize("offset", [0, 30])
+def test_sharp_choices(which: str, offset: float) -> None:
+    large_scores.check_modulation(which, offset, BF16, "cuda")
+
+
+def test_what_is_not_a_number() -> None:
+    large_scores.check_bad_gradients_of_blind_pixels(BF16, "cuda")
+    large_scores.check_bad_scores(torch.nan, BF16, "cuda")

@@ -28,25 +28,28 @@ import aot  # noqa: E402
 
 
 class Limit(NamedTuple):
-    """The most registers of a thread, and kilobytes of shared memory of a program."""
+    """Programs per multiprocessor that registers allow, and kilobytes of shared memory of one.
 
-    registers: int
+    Seen to hold with Triton 3.6, 3.8 and 3.9. No spills, no traps, tensor cores and the memory
+    that a GPU has are no numbers of one compiler: they hold for every version.
+    """
+
+    programs: int
     shared: int
 
 
 LIMITS = {
-    "queries.forward": Limit(240, 66),
-    "queries.backward": Limit(255, 80),
-    "keys.forward": Limit(255, 80),
-    "keys.backward": Limit(255, 80),
-    "keys.combine": Limit(96, 4),
-    "sums.add_pieces": Limit(96, 4),
-    "sums.add_tiles": Limit(128, 16),
-    "plan.cut": Limit(128, 16),
-    "plan.split": Limit(128, 16),
+    "queries.forward": Limit(1, 66),
+    "queries.backward": Limit(1, 80),
+    "keys.forward": Limit(1, 80),
+    "keys.backward": Limit(1, 80),
+    "keys.combine": Limit(4, 4),
+    "sums.add_pieces": Limit(4, 4),
+    "sums.add_tiles": Limit(4, 16),
+    "plan.cut": Limit(4, 16),
+    "plan.split": Limit(4, 16),
 }
-WIDE = LIMITS | {"keys.backward": Limit(255, 81)}
-CHANNELS_FIRST = LIMITS | {name: Limit(255, 80) for name in LIMITS if name.endswith("ward")}
+WIDE = LIMITS | {"keys.backward": Limit(1, 99)}  # one program, whether of 81 KB or of 99
 FEW_BYTES = 64  # of stack
 RARE = {"sums.add_tiles", "plan.cut", "plan.split"}
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -136,7 +139,7 @@ def test_maps_with_channels_first_compile_within_limits(
     target: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels = compiled(target, "bf16", width, monkeypatch, channels_first=True)
-    check(kernels, target, "bf16", CHANNELS_FIRST, stack=384 if width > 128 else FEW_BYTES)
+    check(kernels, target, "bf16", stack=384 if width > 128 else FEW_BYTES)
 
 
 def test_batches_of_other_sizes_compile_nothing_anew() -> None:
@@ -159,7 +162,7 @@ def test_plans_of_many_labels_spill_nothing(labels: int) -> None:
         triton_plan.TileTables(sides[0], sides[1], 64).split(100, 100)
     (made,) = found
     assert made.stack == made.local == made.traps == 0
-    assert made.registers <= 168
+    assert made.programs >= 2  # one works while the other waits for its loads
 
 
 @pytest.mark.exhaustive
@@ -187,7 +190,7 @@ def check(
         fine = (
             made.stack <= stack
             and made.local == made.traps == 0
-            and made.registers <= limit.registers
+            and made.programs >= limit.programs
             and made.shared <= min(limit.shared * 1024, aot.SHARED_LIMITS[target])
             and (made.products > 0) == (multiplies and dtype == "bf16")
         )

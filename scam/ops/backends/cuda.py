@@ -102,7 +102,6 @@ def _kernels(call: AttentionCall, x: Tensor, last: bool, packed: Packed) -> Any:
 def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
     """Attend; see :class:`scam.ops.backends.Backend`."""
     out, lse, lse_rest = call.empty_results()
-    lse_rest.zero_()
     width, value_width = call.widths
     if not lse.numel():
         return out, lse, lse_rest
@@ -112,17 +111,19 @@ def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
     stream = stream_of(call.query)
     if call.wide_queries:
         x, last = readable(call.query)
-        packed = Packed(call.sides[1][0], (call.key, call.values), (None, None))
+        packed = Packed(call.sides[1][0], (call.key, call.values))
         kernels = _kernels(call, x, last, packed)
         result = Result(out, last)
-        kernels.pixel_out, kernels.lse = view(result.written, "bhic"), lse.data_ptr()
+        kernels.pixel_out = view(result.written, "bhic")
+        kernels.lse, kernels.lse_rest = lse.data_ptr(), lse_rest.data_ptr()
         load().pixels_read_forward(kernels, stream)
         return result.final(), lse, lse_rest
     x, last = readable(call.key)
-    packed = Packed(call.sides[1][0], (call.query,), (None, None))
+    packed = Packed(call.sides[1][0], (call.query,))
     kernels = _kernels(call, x, last, packed)
     z = None if call.value is None else in_order(call.value, last)
-    kernels.z, kernels.lse = view(z, "bhic"), lse.data_ptr()
+    kernels.z = view(z, "bhic")
+    kernels.lse, kernels.lse_rest = lse.data_ptr(), lse_rest.data_ptr()
     kernels.token_out = [view(out, "bhic")]
     kernels.plan, memory = pieces_of(*call.sides, call.query.shape[1], width + 2)
     kernels.partials = memory[-1].data_ptr()
@@ -156,10 +157,10 @@ def backward(
             assert wide is not None
             grad.copy_(wide[..., : grad.shape[-1]])
         return gradients
-    lse = lse.contiguous()
+    lse, lse_rest = lse.contiguous(), lse_rest.contiguous()
     if call.wide_queries:
         x, last = readable(call.query)
-        packed = Packed(call.sides[1][0], (call.key, call.values), (None, None))
+        packed = Packed(call.sides[1][0], (call.key, call.values))
         kernels = _kernels(call, x, last, packed)
         z: Tensor | None = in_order(grad_out, last)
         results = [Result(grad_query, last)]
@@ -168,7 +169,7 @@ def backward(
         row = 2 * width
     else:
         x, last = readable(call.key)
-        packed = Packed(call.sides[1][0], (call.query, grad_out), (lse, grad_lse), out)
+        packed = Packed(call.sides[1][0], (call.query, grad_out), (lse, lse_rest, grad_lse), out)
         kernels = _kernels(call, x, last, packed)
         z = None if call.value is None else in_order(call.value, last)
         results = [Result(grad, last) for grad in given[1:]]
@@ -176,7 +177,8 @@ def backward(
         if grad_value is not None:
             kernels.grad_z = view(results[1].written, "bhic")
         row = width
-    kernels.z, kernels.lse = view(z, "bhic"), lse.data_ptr()
+    kernels.z = view(z, "bhic")
+    kernels.lse, kernels.lse_rest = lse.data_ptr(), lse_rest.data_ptr()
     kernels.pixel_out = view(results[0].written, "bhic")
     kernels.plan, memory = pieces_of(*call.sides, call.query.shape[1], row)
     kernels.partials = memory[-1].data_ptr()

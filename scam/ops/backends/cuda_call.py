@@ -107,13 +107,13 @@ class Packed:
         self,
         labels: Tensor,
         rows: tuple[Tensor, ...],
-        scalars: tuple[Tensor | None, Tensor | None],
+        scalars: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None),
         dot: Tensor | None = None,
     ) -> None:
         batch, heads, count, channels = rows[0].shape
         new = rows[0].new_empty
         self.rows = new((batch, heads, count, len(rows), channels))
-        self.scalars = new((batch, heads, count, 2), dtype=torch.float32)
+        self.scalars = new((batch, heads, count, len(scalars)), dtype=torch.float32)
         self.labels = new((batch, count), dtype=torch.int64)
         self.ends, self.sources = (new((batch, count), dtype=torch.int32) for _ in range(2))
         tokens = load().Tokens()

@@ -30,7 +30,7 @@ class _Modulation:
     def __init__(self, given: ModulationCall) -> None:
         self.x, self.last = readable(given.x.mT)
         keys, key_bias, gamma, beta = given.tokens
-        self.packed = Packed(given.token_labels, (keys, gamma, beta), (key_bias, None))
+        self.packed = Packed(given.token_labels, (keys, gamma, beta), (key_bias, None, None))
         self.keep: list[Tensor] = []
         call = load().Modulation()
         call.batch, call.pixels, call.channels = self.x.shape
@@ -53,26 +53,27 @@ class _Modulation:
         self.keep.append(tensor)
         return tensor
 
-    def set_statistics(self, lse: Tensor, mean: Tensor, rstd: Tensor) -> None:
-        """lse (B, heads, N), mean and rstd (B, C), contiguous fp32."""
-        self.call.lse, self.call.mean = lse.data_ptr(), mean.data_ptr()
-        self.call.rstd = rstd.data_ptr()
+    def set_statistics(self, *statistics: Tensor) -> None:
+        """lse and lse_rest (B, heads, N), mean and rstd (B, C), contiguous fp32."""
+        names = ("lse", "lse_rest", "mean", "rstd")
+        for name, tensor in zip(names, statistics, strict=True):
+            setattr(self.call, name, tensor.data_ptr())
 
 
 def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return y, laid out as ``empty_like`` of x, lse, lse_rest, mean and rstd."""
     made, x = _Modulation(call), call.x
-    lse, lse_rest, mean, rstd = call.empty_statistics()
+    statistics = call.empty_statistics()
     y = Result(torch.empty_like(x).mT, made.last)
     if x.numel():
         kernels, (batch, channels, pixels) = made.call, x.shape
         kernels.strips = _strips(batch, pixels)
-        moments = lse.new_empty((batch, kernels.strips, channels, 2))
+        moments = statistics[0].new_empty((batch, kernels.strips, channels, 2))
         kernels.moments, kernels.pixel_out = moments.data_ptr(), view(y.written, "bic")
-        made.set_statistics(lse, mean, rstd)
+        made.set_statistics(*statistics)
         load().modulation_statistics(kernels, made.stream)
         load().modulation_forward(kernels, made.stream)
-    return y.final().mT, lse, lse_rest.zero_(), mean, rstd
+    return y.final().mT, *statistics
 
 
 def modulation_backward(
@@ -96,7 +97,8 @@ def modulation_backward(
     means = lse.new_empty((batch, 2, channels))
     kernels.partials, kernels.means = memory[-1].data_ptr(), means.data_ptr()
     kernels.piece_partials = piece_partials.data_ptr()
-    made.set_statistics(*(made.held(tensor.contiguous()) for tensor in (lse, mean, rstd)))
+    statistics = (made.held(tensor.contiguous()) for tensor in (lse, lse_rest, mean, rstd))
+    made.set_statistics(*statistics)
     kernels.grad_y = view(made.held(in_order(grad_y.mT, made.last)), "bic")
     grad_keys, grad_key_bias, grad_gamma, grad_beta, *per_channel = gradients
     kernels.grad_keys, kernels.grad_gamma, kernels.grad_beta = (

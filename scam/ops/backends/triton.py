@@ -82,12 +82,12 @@ def _setup(call: AttentionCall, kernel: str) -> tuple[TileTables, dict[str, Any]
 
 def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
     """Attend; see :class:`scam.ops.backends.Backend`."""
-    out, lse, lse_rest = call.empty_results()
-    (_forward_queries if call.wide_queries else _forward_keys)(call, out, lse)
-    return out, lse, lse_rest.zero_()
+    out, *logs = results = call.empty_results()
+    (_forward_queries if call.wide_queries else _forward_keys)(call, out, tuple(logs))
+    return results
 
 
-def _forward_queries(call: AttentionCall, out: Tensor, lse: Tensor) -> None:
+def _forward_queries(call: AttentionCall, out: Tensor, logs: tuple[Tensor, ...]) -> None:
     from scam.kernels.sca_triton import queries
 
     made, shared = _setup(call, "queries_forward")
@@ -97,25 +97,25 @@ def _forward_queries(call: AttentionCall, out: Tensor, lse: Tensor) -> None:
     tile_rows = made.tiles.shape[1]
     launch(
         queries.forward, _pairs(call) * tile_rows * shared["VALUE_CHUNKS"],
-        rows(call.query), rows(call.key), rows(call.values), rows(out), lse, rest,
+        rows(call.query), rows(call.key), rows(call.values), rows(out), logs, rest,
         *made.orders, made.tiles, tile_rows, call.query.shape[1], call.group, call.query.shape[2],
         *call.widths, call.scale, call.empty_lse, **shared,
     )  # fmt: skip
 
 
-def _forward_keys(call: AttentionCall, out: Tensor, lse: Tensor) -> None:
+def _forward_keys(call: AttentionCall, out: Tensor, logs: tuple[Tensor, ...]) -> None:
     from scam.kernels.sca_triton import keys
     from scam.kernels.sca_triton.configs import PARTS
 
     made, shared = _setup(call, "keys_forward")
-    parts = _split(call, made, call.widths[1] + 1)
-    batch, heads, positions = lse.shape
-    partial = lse.new_empty(batch, heads, parts.rows, call.widths[1])
-    partial_lse = lse.new_empty(batch, heads, parts.rows)
+    parts = _split(call, made, call.widths[1] + 2)
+    batch, heads, positions = logs[0].shape
+    partial = logs[0].new_empty(batch, heads, parts.rows, call.widths[1])
+    partial_sums = tuple(logs[0].new_empty(batch, heads, parts.rows) for _ in range(2))
     piece_rows = parts.pieces.shape[1]
     launch(
         keys.forward, _pairs(call) // call.group * piece_rows * shared["VALUE_CHUNKS"],
-        rows(call.query), rows(call.key), rows(call.values), rows(partial), partial_lse,
+        rows(call.query), rows(call.key), rows(call.values), rows(partial), partial_sums,
         *made.orders, parts.pieces, piece_rows, parts.rows,
         heads, call.group, *call.widths, call.scale, **shared,
     )  # fmt: skip
@@ -126,7 +126,7 @@ def _forward_keys(call: AttentionCall, out: Tensor, lse: Tensor) -> None:
     chunks = {name: shared[name] for name in ("CHUNK", "VALUE_CHUNKS")}
     launch(
         keys.combine, _pairs(call) * positions * shared["VALUE_CHUNKS"],
-        rows(partial), partial_lse, rows(out), lse, rest, parts.spans, *made.orders[2:],
+        rows(partial), partial_sums, rows(out), logs, rest, parts.spans, *made.orders[2:],
         positions, parts.rows, heads, call.group, call.widths[1], call.empty_lse,
         BLOCK=PARTS, **chunks, warps=4, stages=1,
     )  # fmt: skip
@@ -143,11 +143,15 @@ def backward(
     """Return all gradients; see :class:`scam.ops.backends.Backend`."""
     grad_lse = None if grad_lse is None else grad_lse.contiguous()
     step = _backward_queries if call.wide_queries else _backward_keys
-    return step(call, grad_out, grad_lse, out, lse.contiguous())
+    return step(call, grad_out, grad_lse, out, (lse.contiguous(), lse_rest.contiguous()))
 
 
 def _backward_queries(
-    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+    call: AttentionCall,
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    out: Tensor,
+    logs: tuple[Tensor, Tensor],
 ) -> Gradients:
     from scam.kernels.sca_triton import queries
 
@@ -156,13 +160,13 @@ def _backward_queries(
     channels, value_channels = call.widths
     separate = 0 if call.value is None else value_channels
     parts = _split(call, made, channels + separate)
-    batch, heads, count = lse.shape
-    partial_key = lse.new_empty(batch, heads, parts.rows, channels)
-    partial_value = lse.new_empty(batch, heads, parts.rows, separate)
+    batch, heads, count = logs[0].shape
+    partial_key = logs[0].new_empty(batch, heads, parts.rows, channels)
+    partial_value = logs[0].new_empty(batch, heads, parts.rows, separate)
     piece_rows = parts.pieces.shape[1]
     arguments = (
         rows(grad_out), grad_lse, rows(call.query), rows(call.key), rows(call.values), rows(out),
-        lse, rows(grad_query), rows(partial_key), rows(partial_value),
+        logs, rows(grad_query), rows(partial_key), rows(partial_value),
         *made.orders, parts.pieces, piece_rows, heads, call.group, count, *call.widths, call.scale,
     )  # fmt: skip
     programs = _pairs(call) * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
@@ -178,7 +182,11 @@ def _backward_queries(
 
 
 def _backward_keys(
-    call: AttentionCall, grad_out: Tensor, grad_lse: Tensor | None, out: Tensor, lse: Tensor
+    call: AttentionCall,
+    grad_out: Tensor,
+    grad_lse: Tensor | None,
+    out: Tensor,
+    logs: tuple[Tensor, Tensor],
 ) -> Gradients:
     from scam.kernels.sca_triton import keys
 
@@ -186,8 +194,8 @@ def _backward_keys(
     grad_query, grad_key, grad_value = gradients = call.empty_gradients()
     channels = call.widths[0]
     parts = _split(call, made, channels)
-    batch, heads, count = lse.shape
-    partial = lse.new_empty(batch, heads, parts.rows, channels)
+    batch, heads, count = logs[0].shape
+    partial = logs[0].new_empty(batch, heads, parts.rows, channels)
     rest = None
     if call.empty == "uniform":
         unmet = torch.zeros_like(made.narrow_order, dtype=torch.bool).scatter(
@@ -198,7 +206,7 @@ def _backward_keys(
     piece_rows = parts.pieces.shape[1]
     arguments = (
         rows(grad_out), grad_lse, rows(call.query), rows(call.key), rows(call.values), rows(out),
-        lse, rest, rows(grad_key), rows(grad_key if grad_value is None else grad_value),
+        logs, rest, rows(grad_key), rows(grad_key if grad_value is None else grad_value),
         rows(partial), *made.orders, parts.pieces, piece_rows, heads, call.group, count,
         *call.widths, call.scale,
     )  # fmt: skip

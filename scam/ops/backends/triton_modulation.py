@@ -115,11 +115,11 @@ def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Te
         taken = _Call(call)
         _measure(x, mean, rstd, call.eps, taken.wide)
         shared = taken.config("forward")
-        statistics = lse, _channels(mean), _channels(rstd)
+        statistics = (lse, lse_rest), _channels(mean), _channels(rstd)
         made = taken.plan(shared["TILE"])
         for many in taken.passes(shared):
             _modulate(taken, y, statistics, None, made, many, shared)
-    return y, lse, lse_rest.zero_(), mean, rstd
+    return y, lse, lse_rest, mean, rstd
 
 
 def _measure(x: Tensor, mean: Tensor, rstd: Tensor, eps: float, wide: bool) -> None:
@@ -170,19 +170,22 @@ def modulation_backward(
     mean: Tensor,
     rstd: Tensor,
 ) -> tuple[Tensor | None, ...]:
-    """As :meth:`scam.ops.backends.ModulationBackend.modulation_backward`."""
+    """As :meth:`scam.ops.backends.ModulationBackend.modulation_backward`.
+
+    lse and its rest are not read: scores in tiles of other sizes may differ in their last bits,
+    so that weights would not add up to 1.
+    """
     gradients = call.empty_gradients()
     grad_x, *small = gradients
     if call.x.numel():
-        statistics = lse.contiguous(), _channels(mean), _channels(rstd)
-        _backward(_Call(call, grad_y), statistics, grad_x, small)
+        _backward(_Call(call, grad_y), (_channels(mean), _channels(rstd)), grad_x, small)
         return gradients
     return tuple(None if gradient is None else gradient.zero_() for gradient in gradients)
 
 
 def _backward(
     call: _Call,
-    statistics: tuple[Any, ...],
+    norm: tuple[Any, ...],
     grad_x: Tensor,
     small: list[Tensor | None],
 ) -> None:
@@ -191,7 +194,7 @@ def _backward(
     shared = call.config("backward")
     made = call.plan(shared["TILE"])
     parts = call.split(made)
-    grad_inner, delta = _inner(call, statistics, grad_x, made, shared)
+    grad_inner, statistics, delta = _inner(call, norm, grad_x, made, shared)
     batch, heads, _, channels = call.given.keys.shape
     workspace = delta.new_empty
     partial_tokens = workspace(batch, heads, parts.rows, 3, channels)
@@ -221,12 +224,13 @@ def _backward(
 
 def _inner(
     call: _Call,
-    statistics: tuple[Any, ...],
+    norm: tuple[Any, ...],
     grad_x: Tensor,
     made: TileTables,
     shared: dict[str, Any],
-) -> tuple[Tensor, Tensor]:
-    """The gradient before the activation and ``delta`` where kernels cannot do without.
+) -> tuple[Tensor, tuple[Any, ...], Tensor]:
+    """The gradient before the activation, lse with its rest before ``norm``, and ``delta``, where
+    kernels cannot do without.
 
     With one chunk of channels the former may lie in ``grad_x``: each tile reads it before it
     writes there.
@@ -234,12 +238,15 @@ def _inner(
     x, (heads, pixels, *_), chunks = call.given.x, call.sizes, shared["CHUNKS"]
     grad_inner = grad_x if chunks == 1 else torch.empty_like(x)
     passes = call.passes(shared)
-    count = x.shape[0] * chunks * heads * pixels if True in passes else 0
-    delta = x.new_empty(count, dtype=torch.float32)
+    count = x.shape[0] * heads * pixels if True in passes else 0
+    lse, lse_rest, delta = (
+        x.new_empty(wanted * count, dtype=torch.float32) for wanted in (1, 1, chunks)
+    )
+    statistics = (lse, lse_rest), *norm
     for many in passes:
         if many or chunks > 1:
             _modulate(call, grad_inner, statistics, delta, made, many, shared)
-    return grad_inner, delta
+    return grad_inner, statistics, delta
 
 
 def _add(

@@ -84,6 +84,8 @@ V shuffle_xor(V value, int mask) {
 
 inline float exp2(float x) { return std::exp2(x); }
 inline float log2(float x) { return std::log2(x); }
+inline float product(float a, float b) { return a * b; }
+inline float fused(float a, float b, float c) { return std::fma(a, b, c); }
 inline float root_inverse(float x) { return 1.0f / std::sqrt(x); }
 inline float infinity() { return std::numeric_limits<float>::infinity(); }
 
