@@ -133,7 +133,9 @@ def _read(path: Path, probes: Tensor) -> FeatureStatistics | None:
         tensors = load(path.read_bytes())
         stored = tensors["probes"]
         largest = float(probes.abs().max())
-        near = stored.shape == probes.shape and (stored - probes).abs().max() <= _ROUNDING * largest
+        near = (
+            stored.shape == probes.shape and (stored - probes).abs().max() <= _ROUNDING * largest
+        )
         if not near:  # nor where one of them is NaN
             return None
         return FeatureStatistics(
