@@ -67,7 +67,7 @@ def _attend(inputs: Inputs, backend: str) -> dict[str, Tensor]:
 def check_modulation(which: str, offset: float, dtype: torch.dtype, backend: str) -> None:
     """Tokens that choose sharply, of x far from 0."""
     drawn = make_modulation_inputs(batch=1, size=(6, 8), extras=False, **SATURATED[which])
-    inputs = replace(drawn, x=drawn.x + offset, keys=drawn.keys * (100 if offset == 0 else 8))
+    inputs = replace(drawn, x=drawn.x + offset, keys=drawn.keys * 100)
     inputs = inputs.to(dtype)
     runs = []
     for given, name in ((inputs, backend), (inputs.to(torch.float64), "reference"),
@@ -80,8 +80,7 @@ def check_modulation(which: str, offset: float, dtype: torch.dtype, backend: str
         runs.append({"y": y.detach()} | leaves.gradients())
     for name in runs[0]:
         parts = (run[name] for run in runs)
-        of_scores = name in ("grad_keys", "grad_key_bias")  # rounded before they are summed
-        _assert_as_eager(name, *parts, dtype if of_scores else torch.float32)
+        _assert_as_eager(name, *parts, torch.float32)
 
 
 def _assert_as_eager(
@@ -91,9 +90,9 @@ def _assert_as_eager(
     before it is summed; where the sum is nearly 0, as gradients of certain choices are, that is
     what is left."""
     error, allowed = ((t.double() - exact).norm() for t in (actual, eager))
-    rounding = torch.finfo(actual.dtype).eps * exact.norm()
+    rounding = 4 * torch.finfo(actual.dtype).eps * exact.norm()
     terms = 8 * torch.finfo(rounded).eps * exact.numel() ** 0.5 * size
-    bound = 3 * allowed + 2 * rounding + terms
+    bound = 3 * allowed + rounding + terms
     assert error <= bound, f"{name}: {float(error):.2e} > {float(bound):.2e}"
 
 
