@@ -50,7 +50,7 @@ TABLE: Table = {
     ("queries_forward", 4, 256): Config(16, 256, 8, 1),
     ("queries_backward", 4, 64): Config(32, 64, 4, 1),
     ("queries_backward", 4, 256): Config(32, 32, 4, 1),
-    # Equal chunks: backward reads weights off forward's statistics, so scores must be the same sums.
+    # Equal chunks: backward takes weights from statistics of forward, so scores are the same sums.
     ("keys_forward", 4, 256): Config(32, 32, 4, 1),
     ("keys_backward", 4, 256): Config(32, 32, 4, 1),
 }
