@@ -9,7 +9,7 @@ import torch
 
 from scam.data import LabelValues, PairSource
 from scam.data.options import DataOptions
-from scam.errors import InputError
+from scam.errors import InputError, quoted
 from scam.files import read_json
 from scam.models import ModelConfig, Scam
 from scam.models.hub import describe_model
@@ -60,8 +60,15 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Open a run folder or one of its step folders: averaged weights, evaluation mode.
 
-    Raises InputError when nothing complete is there or the weights are of another model.
+    Raises InputError when nothing complete is there or the weights are of another model, and for
+    a device or a ``fused`` that is none.
     """
+    if not isinstance(fused, bool):
+        raise InputError(f"fused={quoted(fused)}: expected true or false")
+    try:
+        device = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"device={quoted(device)}: expected cpu, cuda or cuda:N") from error
     folder = resolve_checkpoint(path)
     model = Scam.open(folder, fused=fused)
     about = model.about

@@ -192,5 +192,5 @@ def _number(value: Any, kind: type, bounds: Bounds) -> Number:
     except OverflowError:
         finite = False
     if not finite:
-        raise _UnusableError(str(bounds) if bounds != Bounds() else "a finite number")
+        raise _UnusableError(f"a finite number, {bounds}".removesuffix(", "))
     return number

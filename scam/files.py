@@ -272,17 +272,24 @@ def _finite(digits: str, value: float = math.nan) -> float:
     return value
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Let an OSError of the block, such as one of permissions, be an InputError that names it."""
+    try:
+        yield
+    except OSError as error:
+        where = path if error.filename is None else os.fsdecode(error.filename)
+        raise InputError(f"cannot read {where}: {error.strerror or error}") from error
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits.
 
     Raises:
         InputError: it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    with reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ class Example(Checked):
     even: int = bounded(2, step=2)
     share: float = bounded(0.5, above=0, below=1)
     anything: float = 0.0
+    least: float = bounded(0.0, least=0)
     kind: Literal["one", "two", "three"] = "one"
     size: tuple[int, int] = bounded((1, 1), least=1)
     names: tuple[str, ...] = ()
@@ -52,7 +53,7 @@ class Example(Checked):
         ("count", 0, "0: expected at least 1 and at most 10"),
         ("count", HUGE, "an? .*: expected at least 1"),
         ("even", 3, "3: expected a multiple of 2"),
-        ("share", math.nan, "nan: expected above 0 and below 1"),
+        ("share", math.nan, "nan: expected a finite number, above 0 and below 1"),
         ("share", False, "False: expected a number"),
         ("anything", math.inf, "inf: expected a finite number"),
         ("anything", HUGE, "an? .*: expected a finite number"),
@@ -64,6 +65,7 @@ class Example(Checked):
         ("size", "12", "'12': expected a list of 2"),
         ("names", "ab", "'ab': expected a list"),
         ("names", ["a", 1], r"\['a', 1\]: expected each text"),
+        ("least", math.inf, "inf: expected a finite number, at least 0"),
         ("maybe", -1, "-1: expected at least 0"),
         ("maybe", "1", "'1': expected an integer"),
         ("place", 1, "1: expected text or a path"),

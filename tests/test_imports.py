@@ -11,7 +11,7 @@ import scam
 
 ROOT = Path(scam.__file__).parent
 ORDER = (
-    ("errors", "version", "words", "kernels"),
+    ("errors", "version", "versions", "words", "kernels"),
     ("console", "env", "fields", "files"),
     ("progress", "lock", "metrics"),
     ("data",),

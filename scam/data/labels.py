@@ -191,6 +191,11 @@ def read_merge(spec: MergeSpec, num_source: int | None = None) -> Merge:
     return _merge_of("of the run", groups, num_source)
 
 
+def is_lost(spec: object) -> bool:
+    """Whether ``spec`` is a merge's file that is no more; so early runs remember their merge."""
+    return isinstance(spec, str) and spec not in MERGES and not os.path.lexists(spec)
+
+
 def merge_content(spec: MergeSpec | None) -> MergeSpec | None:
     """``spec``, a JSON file replaced by what it holds: its identity, wherever it lies.
 

@@ -16,6 +16,7 @@ from scam.data.picture import expect_file, read_image
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError, one_line
+from scam.words import counted
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -215,8 +216,8 @@ def find_pairs(folder: Path, labels: str = "labels") -> list[Pair]:
         )
     if listing.alone:
         warnings.warn(
-            f"{folder}: {len(listing.alone)} files have no partner of equal stem and are left "
-            f"out, the first: {listing.alone[0]}",
+            f"{folder}: left out {counted(len(listing.alone), 'file')} without a partner of equal "
+            f"stem, the first: {listing.alone[0]}",
             stacklevel=2,
         )
     return listing.pairs

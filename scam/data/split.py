@@ -161,20 +161,25 @@ def read_split(folder: Path, digest: str | None) -> Split | None:
     path = folder / SPLIT
     if digest is None or not path.is_file():
         return None
-    try:
-        stored = {
-            key: tuple((line[17:], line[:16].strip()) for line in lines)
-            for key, lines in read_json(path).items()
-        }
-        split = Split(**stored)
-    except (AttributeError, TypeError) as error:
-        raise InputError(f"{path} is damaged: expected lists of pictures ({error})") from error
+    stored = read_json(path)
+    names = [field.name for field in fields(Split)]
+    if stored.keys() != {*names} or not all(map(_is_list_of_words, stored.values())):
+        raise InputError(f"{path} is damaged: expected lists of pictures, {', '.join(names)}")
+    entries = {
+        side: tuple((line[17:], line[:16].strip()) for line in lines)
+        for side, lines in stored.items()
+    }
+    split = Split(**entries)
     if split.digest != digest:
         raise InputError(
             f"{path} is damaged or another model's: its digest is {split.digest}, "
             f"expected {digest}"
         )
     return split
+
+
+def _is_list_of_words(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def named(names: Iterable[str]) -> str:

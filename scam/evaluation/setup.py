@@ -12,6 +12,7 @@ import torch
 from scam import cli
 from scam.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.data import PairDataset, PairSource, open_source
+from scam.data.labels import is_lost
 from scam.data.pairs import SPLITS
 from scam.data.split import has_val
 from scam.data.subset import at_most, evenly
@@ -33,6 +34,7 @@ from scam.models.weights import CONFIG, expect_tensors
 from scam.training.checkpoint import load_training
 from scam.training.flags import named_as_flags
 from scam.version import __version__
+from scam.words import counted
 
 NETWORK_FLAGS = (
     "inception_weights", "lpips_trunk", "lpips_weights", "dinov2_weights", "extractor",
@@ -151,7 +153,7 @@ def _pictures(
     every = memory.left(every, place, labels if own and split == "val" else None)
     if len(every) < 2:
         raise InputError(
-            f"{place}: {len(every)} {split} picture, expected 2 or more "
+            f"{place}: {counted(len(every), f'{split} picture')}, expected 2 or more "
             "(--data and --split choose others; --holdout of scam.train holds out more)"
         )
     return data, split, at_most(every, options.max_pictures), train
@@ -205,6 +207,8 @@ def _data_options(
         raise InputError(
             f"{run}: its pictures were in {place}, where no folder is now: give --data"
         )
+    if asked.merge is None and is_lost(merge := options.get("merge")):
+        raise InputError(f"{run}: its merge was in {merge}, where no file is now: give --merge")
     if own and held_out:
         kept = options.get("holdout")
         if asked.holdout not in (None, kept, memory.trained.get("held-out pictures")):

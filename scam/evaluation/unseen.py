@@ -20,6 +20,7 @@ from scam.data.split import (
 )
 from scam.data.subset import Subset
 from scam.errors import InputError
+from scam.words import counted
 
 MANNEQUINS = "mannequins"
 
@@ -62,12 +63,12 @@ class Memory:
         if not names:
             count = len(self.split.held_out)
             raise InputError(
-                f"{data}: none of the {count} pictures that were held out when this model was "
-                "trained is there; expected them, or another --data"
+                f"{data}: has none of this model's {counted(count, 'held-out picture')}; "
+                "expected them, or another --data"
             )
         gone = {name for name, _ in self.split.held_out} - names
         if gone and len(names) < len(self.split.held_out):
-            _say(f"{data}: {len(gone)} held-out pictures are gone ({named(gone)})")
+            _say(f"{data}: {counted(len(gone), 'held-out picture')} gone ({named(gone)})")
         return names
 
     def left(self, source: PairSource, data: str, labels: str | None) -> PairSource:
@@ -89,7 +90,7 @@ class Memory:
         }
         if not seen:
             return source
-        _say(f"{data}: left out {len(seen)} pictures that were trained on ({named(seen)})")
+        _say(f"{data}: left out {counted(len(seen), 'picture')} trained on ({named(seen)})")
         stems = (source.stem(index) for index in range(len(source)))
         return Subset(source, [index for index, stem in enumerate(stems) if stem not in seen])
 

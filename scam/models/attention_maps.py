@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from scam.errors import InputError
+from scam.errors import InputError, quoted
 from scam.models.encoder import SatEncoder
 from scam.models.generator import GeneratorBlock
 from scam.models.latents import Latents
@@ -53,7 +53,11 @@ def attention_maps(
     :func:`attention_layers`, by default all. latents: to paint in place of the picture's own.
     InputError for a layer that this model has not.
     """
+    if not isinstance(model, Scam):
+        raise InputError(f"model is a {type(model).__name__}: expected a Scam")
     known = attention_layers(model)
+    if isinstance(layers, str) or not isinstance(layers, Collection | None):
+        raise InputError(f"layers={quoted(layers)}: expected a list, some of {', '.join(known)}")
     for layer in layers or ():
         if layer not in known:
             raise InputError(f"layer {layer!r}: expected some of {', '.join(known)}")

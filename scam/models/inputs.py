@@ -10,6 +10,8 @@ from torch import Tensor
 from scam.errors import InputError, quoted
 from scam.models.config import ModelConfig
 from scam.models.latents import Latents
+from scam.nn.pyramid import LabelPyramid
+from scam.words import counted
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _LARGEST = 10.0
@@ -41,9 +43,12 @@ def checked_image(image: Any, config: ModelConfig, weight: Tensor, name: str = "
 
 
 def checked_labels(
-    labels: Any, config: ModelConfig, weight: Tensor, name: str = "labels"
+    labels: Any, config: ModelConfig, weight: Tensor, name: str = "labels", *, values: bool = True
 ) -> Tensor:
-    """``labels`` (B, H, W) or (H, W) as the former. InputError if they are no such label map."""
+    """``labels`` (B, H, W) or (H, W) as the former. InputError if they are no such label map.
+
+    Without ``values`` a GPU is not waited for, and labels may be too high.
+    """
     expected = "an integer tensor (B, H, W) or (H, W)"
     labels = _tensor(labels, name, expected, weight)
     if labels.dtype not in _INTEGERS:
@@ -52,7 +57,7 @@ def checked_labels(
     if labels.dim() != 3:
         raise InputError(f"{name} has shape {tuple(labels.shape)}: expected (B, H, W) or (H, W)")
     _expect_size(name, labels, config)
-    if _values_can_be_asked():
+    if values and _values_can_be_asked():
         highest = int(labels.amax())
         if highest >= config.num_labels:
             raise InputError(
@@ -80,7 +85,9 @@ def checked_latents(
                 f"{', '.join(map(str, shape))}), this model's"
             )
     if len(tokens) not in (1, batch) or len(present) != len(tokens):
-        raise InputError(f"{name} is of {len(tokens)} pictures: expected {batch}, one a label map")
+        raise InputError(
+            f"{name} is of {counted(len(tokens), 'picture')}: expected {batch}, one a label map"
+        )
     if not tokens.is_floating_point():
         raise InputError(f"{name}.tokens has dtype {tokens.dtype}: expected a floating one")
     if present.dtype != torch.bool:
@@ -88,11 +95,38 @@ def checked_latents(
     return latents
 
 
+def checked_choice(choice: Any, num_labels: int, weight: Tensor, name: str) -> Tensor:
+    """Labels that are chosen, (B, L) bool. InputError for anything else."""
+    choice = _tensor(choice, name, "a tensor (B, L) of torch.bool", weight)
+    if choice.dtype != torch.bool:
+        raise InputError(f"{name} has dtype {choice.dtype}: expected torch.bool")
+    if choice.dim() != 2 or choice.shape[1] != num_labels:
+        raise InputError(
+            f"{name} has shape {tuple(choice.shape)}: expected (B, {num_labels}), one a label"
+        )
+    return choice
+
+
+def checked_pyramid(
+    pyramid: Any, sizes: list[tuple[int, int]], num_labels: int, weight: Tensor, name: str
+) -> LabelPyramid:
+    """``pyramid``. InputError unless it is a model's with levels of ``sizes``."""
+    if not isinstance(pyramid, LabelPyramid):
+        raise InputError(f"{name} is {_kind(pyramid)}: expected what the model's pyramid returns")
+    checked_choice(pyramid.present, num_labels, weight, f"{name}.present")
+    found = [tuple(labels.shape[-2:]) for labels in pyramid.maps]
+    if found != sizes:
+        raise InputError(
+            f"{name} has levels of {_sizes(found)}: expected {_sizes(sizes)}, this model's"
+        )
+    return pyramid
+
+
 def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) -> None:
     """InputError unless as many pictures as label maps are given."""
     if len(image) != len(labels):
         raise InputError(
-            f"{names[0]} is of {len(image)} pictures and {names[1]} of {len(labels)}: "
+            f"{names[0]} is of {counted(len(image), 'picture')} and {names[1]} of {len(labels)}: "
             "expected as many"
         )
 
@@ -139,6 +173,10 @@ def _tensor(value: Any, name: str, expected: str, weight: Tensor) -> Tensor:
     if value.dim() and not value.numel():
         raise InputError(f"{name} is empty, of shape {tuple(value.shape)}: expected {expected}")
     return value
+
+
+def _sizes(sizes: list[tuple[int, ...]] | list[tuple[int, int]]) -> str:
+    return ", ".join("x".join(map(str, size)) for size in sizes)
 
 
 def _expect_size(name: str, x: Tensor, config: ModelConfig) -> None:

@@ -13,11 +13,13 @@ from scam.models.encoder import SatEncoder
 from scam.models.generator import ScamGenerator
 from scam.models.hub import HubModel
 from scam.models.inputs import (
+    checked_choice,
     checked_image,
     checked_labels,
     checked_latents,
     checked_numbers,
     checked_pair,
+    checked_pyramid,
     expect_equal_batch,
     expect_noise,
 )
@@ -87,8 +89,9 @@ class Scam(HubModel):
         """Label maps (B, H, W) at the encoder's sizes, which the default generator shares.
 
         ``occurring``: the labels they may hold, where that is known; on a GPU it saves computing
-        the tokens of the others.
+        the tokens of the others. Values that are no label count as none.
         """
+        labels = checked_labels(labels, self.config, self.encoder.tokens, values=False)
         levels = self.config.levels
         if self.config.released:
             sizes = pyramid_sizes(*self.config.size, levels)
@@ -109,7 +112,7 @@ class Scam(HubModel):
         ``kept`` (B, L) bool does not keep are painted from latents of zero.
         """
         if isinstance(labels, LabelPyramid):
-            pyramid = labels
+            pyramid = self._pyramid(labels, "labels")
         else:
             image, labels = self._image(image), self._labels(labels)
             expect_equal_batch(image, labels, ("image", "labels"))
@@ -120,6 +123,7 @@ class Scam(HubModel):
         groups = grouped(of, self.config.num_labels)
         tokens = self.encoder(image, pyramid, groups, chosen)
         if kept is not None:
+            kept = checked_choice(kept, self.config.num_labels, tokens, "kept")
             tokens = torch.where(kept[:, of].unsqueeze(-1), tokens, 0)
         return self._generate(pyramid, tokens, groups, chosen, noise)
 
@@ -128,6 +132,9 @@ class Scam(HubModel):
 
         Without ``noise`` none is added.
         """
+        pyramid = self._pyramid(pyramid, "pyramid")
+        checked_latents(latents, self.config, self.encoder.tokens, len(pyramid.present))
+        expect_noise(noise)
         chosen = self._needed_tokens(pyramid)
         tokens = latents.tokens if chosen is None else latents.tokens[:, chosen]
         groups = grouped(self._labels_of(chosen), self.config.num_labels)
@@ -198,8 +205,6 @@ class Scam(HubModel):
         them :meth:`fixed_noise` to paint the same each time.
         """
         labels = self._labels(labels)
-        checked_latents(latents, self.config, self.encoder.tokens, len(labels))
-        expect_noise(noise)
         if noise is None and self.config.released:
             seed = int(torch.randint(2**63 - 1, ()))  # from torch's own stream: manual_seed counts
             noise = torch.Generator(labels.device).manual_seed(seed)
@@ -249,11 +254,13 @@ class Scam(HubModel):
         """The latents of :meth:`transfer`; wanted (B, L) bool: the labels that will be painted."""
         if absent not in ("background", "mean", "error"):
             raise InputError(f"absent={absent!r}: expected background, mean or error")
+        weight = self.encoder.tokens
+        wanted = checked_choice(wanted, self.config.num_labels, weight, "wanted")
         scene = torch.zeros(self.config.num_labels, dtype=torch.bool, device=wanted.device)
         scene[checked_numbers(background_labels, self.config.num_labels, "background_labels")] = (
             True
         )
-        weight, batch = self.encoder.tokens, len(wanted)
+        batch = len(wanted)
         checked_latents(subject, self.config, weight, batch, "subject")
         checked_latents(background, self.config, weight, batch, "background")
         missing = wanted & ~scene & ~subject.present
@@ -277,6 +284,10 @@ class Scam(HubModel):
 
     def _image(self, image: Tensor, name: str = "image") -> Tensor:
         return checked_image(image, self.config, self.encoder.tokens, name)
+
+    def _pyramid(self, pyramid: LabelPyramid, name: str) -> LabelPyramid:
+        sizes = pyramid_sizes(*self.config.size, self.config.levels)
+        return checked_pyramid(pyramid, sizes, self.config.num_labels, self.encoder.tokens, name)
 
     def _labels(self, labels: Tensor, name: str = "labels") -> Tensor:
         return checked_labels(labels, self.config, self.encoder.tokens, name)

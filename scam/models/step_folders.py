@@ -3,11 +3,13 @@
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scam.errors import InputError
+from scam.errors import InputError, quoted
+from scam.files import reading
 from scam.models.weights import CONFIG, MODEL
 
 CHECKPOINTS = "checkpoints"
@@ -21,17 +23,25 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: there is no such folder, or it holds no complete checkpoint.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"checkpoint {quoted(path)}: expected a path")
     path = Path(path)
     wanted = "give a training run's --out folder or one of its checkpoints/step_* folders"
-    if not path.is_dir():
-        found = "is a file" if path.exists() else "does not exist"
-        raise InputError(f"checkpoint {path} {found}: {wanted}")
-    if (path / CHECKPOINTS).is_dir():
-        newest = newest_step_folder(path / CHECKPOINTS)
-        if newest is None:
-            raise InputError(f"checkpoint {path} holds no complete step folder yet")
-        return newest
-    missing = [name for name in (MODEL, CONFIG) if not (path / name).is_file()]
+    with reading(path):
+        if not path.is_dir():
+            found = "is a file" if path.exists() else "does not exist"
+            raise InputError(f"checkpoint {path} {found}: {wanted}")
+        checkpoints = path / CHECKPOINTS
+        if checkpoints.is_dir():
+            newest = newest_step_folder(checkpoints)
+            passed_over = incomplete_after(newest, checkpoints)
+            if newest is None:
+                why = f": {passed_over}" if passed_over else " yet"
+                raise InputError(f"checkpoint {path} holds no complete step folder{why}")
+            if passed_over:
+                warnings.warn(f"{passed_over}; {newest.name} is used", stacklevel=2)
+            return newest
+        missing = [name for name in (MODEL, CONFIG) if not (path / name).is_file()]
     if not missing:
         return path
     if MODEL not in missing or _STEP.fullmatch(path.name):
@@ -44,18 +54,35 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
 def step_folders(checkpoints: Path) -> Iterator[Path]:
     """``step_*`` folders of a run's ``checkpoints``, newest first, complete or not."""
     found = {}
-    if checkpoints.is_dir():
-        for folder in checkpoints.iterdir():
-            match = _STEP.fullmatch(folder.name)
-            if match and folder.is_dir():
-                found[int(match[1])] = folder
+    with reading(checkpoints):
+        if os.path.lexists(checkpoints):
+            for folder in checkpoints.iterdir():
+                match = _STEP.fullmatch(folder.name)
+                if match and folder.is_dir():
+                    found[int(match[1])] = folder
     for step in sorted(found, reverse=True):
         yield found[step]
 
 
 def is_complete(folder: Path) -> bool:
     """Whether a step folder holds all that a run writes."""
-    return all((folder / name).is_file() for name in (MODEL, CONFIG, TRAINING))
+    return not _missing(folder)
+
+
+def incomplete_after(newest: Path | None, checkpoints: Path) -> str | None:
+    """That the step folder after ``newest`` is incomplete, in words; None where it is not.
+
+    No kill leaves such a folder: somebody removed its files, or copied a part of them.
+    """
+    later = next(step_folders(checkpoints), None)
+    if later is None or later == newest or not (missing := _missing(later)):
+        return None
+    return f"{later} is incomplete: no {' and no '.join(missing)} in it"
+
+
+def _missing(folder: Path) -> list[str]:
+    with reading(folder):
+        return [name for name in (MODEL, CONFIG, TRAINING) if not (folder / name).is_file()]
 
 
 def newest_step_folder(checkpoints: Path) -> Path | None:

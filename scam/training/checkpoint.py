@@ -45,9 +45,11 @@ def save(
         The step folder.
 
     Raises:
-        InputError: it cannot be written, for instance because the disk is full.
+        InputError: it cannot be written, for instance because the disk is full, or the run folder
+            was removed or renamed.
         TypeError: ``training_state`` holds something that could not be loaded again.
     """
+    folder.expect_there()
     sweep(folder.checkpoints, locked=True)
     path = folder.step_folder(step)
     with folder_aside(path) as partial:

@@ -10,6 +10,7 @@ from scam.cli import Parser
 from scam.data import LABEL_SETS
 from scam.errors import InputError
 from scam.models import PRESETS
+from scam.models.weights import CONFIG
 
 EXAMPLES = """\
   python -m scam.train --amp --fused-sca
@@ -44,10 +45,15 @@ def train_parser(prog: str) -> argparse.ArgumentParser:
 
 @contextmanager
 def named_as_flags(settings: Collection[str]) -> Iterator[None]:
-    """Let an InputError of the block name ``settings`` as the flags that the user typed."""
+    """Let an InputError of the block name ``settings`` as the flags that the user typed.
+
+    One about the fields of a ``config.json`` stays as it is.
+    """
     try:
         yield
     except InputError as error:
+        if f"{CONFIG}: " in str(error):
+            raise
         raise InputError(_as_flags(str(error), settings)) from error
 
 

@@ -109,6 +109,7 @@ def evaluate_and_save(
                 f"{psnr.per_image:.2f} dB per picture"
             )
         if due.sample:
+            job.folder.expect_there()  # measuring took its time
             paint_sheet(trainer.model, job.held_out, job.folder.sample(step))
         if due.save:
             learn_mean_tokens(trainer.model, job.train, options.batch_size)

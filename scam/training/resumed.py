@@ -4,13 +4,14 @@
 Each is known by what it holds. Where it lies may change, and pictures may come and go.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from scam.data import MERGES
-from scam.data.labels import merge_content
+from scam.data.labels import is_lost, merge_content
 from scam.data.split import (
+    SPLIT,
     Pictures,
     Split,
     has_val,
@@ -22,14 +23,16 @@ from scam.data.split import (
 from scam.data.subset import Subset
 from scam.errors import InputError
 from scam.files import file_digest, read_json
+from scam.models.step_folders import incomplete_after
 from scam.models.weights import CONFIG
 from scam.training.perceptual import WEIGHT_FILES, default_weights
 from scam.training.run_folder import RunFolder
 from scam.training.settings import MANNEQUINS, MAY_CHANGE, Sources, open_sources
+from scam.words import counted
 
 
 class Resumed(NamedTuple):
-    """What a run goes on with; ``said``: one line on what came and went, or none.
+    """What a run goes on with; ``said``: lines on what came, went and was passed over.
 
     split: None where the pictures of an old checkpoint cannot be known.
     """
@@ -69,10 +72,24 @@ def resume_data(folder: RunFolder) -> Resumed:
     Who was held out stays held out; new pictures join the training.
 
     InputError if the data are not there, or are others; if nothing is left to measure on; if a
-    val folder holds pictures that were trained on.
+    val folder holds pictures that were trained on; if no checkpoint is complete, but one was.
     """
+    newest = folder.newest()
+    passed_over = incomplete_after(newest, folder.checkpoints)
+    if passed_over and newest is None:
+        raise InputError(
+            f"--resume: {passed_over}, nor is an older one whole; expected the file back, or no "
+            "step folder at all to begin again"
+        )
+    found = _open_data(folder, newest)
+    if passed_over and newest is not None:
+        found.said.append(f"{passed_over}; the run goes on from {newest.name}")
+    return found
+
+
+def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     data = folder.config.get("data", {})
-    place, newest = data.get("data", MANNEQUINS), folder.newest()
+    place = data.get("data", MANNEQUINS)
     stored = read_json(folder.path / CONFIG).get("data", {})
     moved = any(stored.get(name) != data.get(name) for name in ("data", "labels"))
     if place != MANNEQUINS and not Path(place).is_dir():
@@ -81,6 +98,11 @@ def resume_data(folder: RunFolder) -> Resumed:
         raise InputError(
             f"--resume: the pictures of this run were in {place}, where no folder is now: "
             "give --data, the folder where they are"
+        )
+    if is_lost(merge := data.get("merge")) and merge == stored.get("merge"):
+        raise InputError(
+            f"--resume: the merge of this run was in {merge}, where no file is now: "
+            "give --merge, the file where it is"
         )
     about = {} if newest is None else read_json(newest / CONFIG)
     trained = about.get("trained", {})
@@ -96,8 +118,8 @@ def resume_data(folder: RunFolder) -> Resumed:
     if not held_out:
         first = min(name for name, _ in split.held_out)
         raise InputError(
-            f"--resume: {place} has none of the {len(split.held_out)} held-out pictures of this "
-            f"run any more, for example {first}"
+            f"--resume: {place} has none of this run's "
+            f"{counted(len(split.held_out), 'held-out picture')} any more, for example {first}"
         )
     opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
     stems = [opened.stem(index) for index in range(len(opened))]
@@ -151,26 +173,34 @@ def _same_merge(stored: str, content: object) -> bool:
 
 
 def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Resumed:
-    """For checkpoints of earlier versions, which keep no names."""
+    """For checkpoints that came without names: those of earlier versions, or split.json is gone.
+
+    The digest of the split, or else the numbers of pictures must be the same.
+    """
     place, held = data["data"], trained.get("held-out pictures")
     if data.get("holdout") is None and held is not None and not has_val(place):
         data = {**data, "holdout": held}  # fewer were held out of few pictures then
     sources = open_sources(data)
-    now = {"training pictures": len(sources[0]), "held-out pictures": len(sources[1])}
-    for what, count in now.items():
-        if trained.get(what, count) == count:
-            continue
-        if moved:
-            raise InputError(
-                f"--data {place}: has {count} {what}, this run {trained[what]}; "
-                "expected the same pictures"
-            )
-        said = (
-            f"{place} has {count} {what}, the checkpoint {trained[what]}: it is of an earlier "
-            "version and keeps no names, so held-out pictures may have been trained on"
+    split, digest = Split.of(*sources), trained.get("split")
+    counts = {"training picture": len(sources[0]), "held-out picture": len(sources[1])}
+    others = [what for what, count in counts.items() if trained.get(f"{what}s", count) != count]
+    if digest == split.digest or (digest is None and not others):
+        return Resumed(sources, split, [])
+    if others and moved:
+        what = others[0]
+        raise InputError(
+            f"--data {place}: has {counted(counts[what], what)}, this run {trained[f'{what}s']}; "
+            "expected the same pictures"
         )
-        return Resumed(sources, None, [said])
-    return Resumed(sources, Split.of(*sources), [])
+    differs = [
+        f"{counted(counts[what], what)}, the checkpoint {trained[f'{what}s']}" for what in others
+    ]
+    why = "is of an earlier version and" if digest is None else f"has lost its {SPLIT} and"
+    said = (
+        f"{place} has {(differs or ['other pictures than the checkpoint'])[0]}: it {why} keeps no "
+        "names, so held-out pictures may have been trained on"
+    )
+    return Resumed(sources, None, [said])
 
 
 def _sorted_out(split: Split, place: str, labels: str) -> tuple[Pictures, Pictures]:
@@ -207,30 +237,39 @@ def _expect_same_names(place: str, then: Collection[str], now: Collection[str]) 
 
 
 def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
-    """What differs from the pictures of the checkpoint, in one line."""
-    was = {"training": dict(split.training), "held_out": dict(split.held_out)}
-    now = {"training": train, "held_out": held_out}
-    contents = {digest for side in now.values() for digest in side.values() if digest}
-    known = {digest for side in was.values() for digest in side.values() if digest}
-    parts = []
-    for side, word, verb in (
-        ("training", "training", "join the training"),
-        ("held_out", "held-out", "join the held-out ones"),
+    """What became of the checkpoint's pictures, in one line."""
+    training, kept = dict(split.training), dict(split.held_out)
+    known = {*training.values(), *kept.values()} - {""}
+    there = {*train.values(), *held_out.values()} - {""}
+    changes: dict[tuple[str, str], list[str]] = {}
+    for side, then, now, other in (
+        ("training", training, train, kept),
+        ("held-out", kept, held_out, training),
     ):
-        before, after = was[side], now[side]
-        other = was["held_out" if side == "training" else "training"]
-        new = [n for n, d in after.items() if n not in before and d not in known]
-        moved = [n for n, d in after.items() if n in other and other[n] == d and n not in before]
-        gone = [n for n, d in before.items() if n not in after and d not in contents]
-        edited = [n for n, d in after.items() if n in before and d not in known]
-        renamed = [n for n, d in after.items() if before.get(n) != d and d in known]
-        for names, text in (
-            (new, f"new pictures {verb}"),
-            (moved, f"pictures from the other side {verb}"),
-            (gone, f"{word} pictures are gone"),
-            (edited, f"{word} pictures have other content"),
-            ([n for n in renamed if n not in moved], f"{word} pictures have other names"),
-        ):
-            if names:
-                parts.append(f"{len(names)} {text} ({named(names)})")
-    return [f"since the checkpoint {'; '.join(parts)}"] if parts else []
+        for name, digest in now.items():
+            if what := _change(name, digest, then, other, known):
+                changes.setdefault((side, what), []).append(name)
+        gone = [name for name, digest in then.items() if name not in now and digest not in there]
+        if gone:
+            changes[side, "gone"] = gone
+    parts = [
+        f"{counted(len(names), f'{side} picture')} {what} ({named(names)})"
+        for (side, what), names in changes.items()
+    ]
+    return [f"since the checkpoint: {'; '.join(parts)}"] if parts else []
+
+
+def _change(
+    name: str, digest: str, then: Pictures, other: Pictures, known: Set[str]
+) -> str | None:
+    """What became of a picture of a side; None: nothing.
+
+    then: the side at the checkpoint; other: the other one; known: contents of both.
+    """
+    if then.get(name) == digest:
+        return None
+    if name not in then and other.get(name) == digest:
+        return "moved from the other side"
+    if digest in known:
+        return "renamed"
+    return "edited" if name in then else "added"

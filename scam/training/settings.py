@@ -7,7 +7,7 @@ from typing import Any
 
 from scam.checkpoint import describe, describe_labels
 from scam.data import MERGES, PairSource, open_source
-from scam.data.labels import merge_content
+from scam.data.labels import merge_content, read_merge
 from scam.data.options import DataOptions
 from scam.errors import InputError
 from scam.files import file_digest, read_json
@@ -96,7 +96,9 @@ def check_stored(run: Path) -> None:
         for section in ("data", "model", "training"):
             if section not in config:
                 raise InputError(f"no entry {section!r}")
-        DataOptions.from_dict(config["data"])
+        merge = DataOptions.from_dict(config["data"]).merge
+        if isinstance(merge, dict):
+            read_merge({name: list(ids) for name, ids in merge.items()})
         TrainOptions.from_dict(config["training"])
         expect_labels(config, ModelConfig.from_dict(config["model"]).num_labels)
     except InputError as error:

@@ -41,6 +41,11 @@ class SkipWatch:
         """What to raise of a run that has diverged, and which checkpoint to resume from."""
         newest = self.folder.newest()
         remedy = "there is no checkpoint yet: start again with a lower --lr"
+        if self.folder.has_steps():  # else the folder goes with a run that fails
+            remedy = (
+                "there is no checkpoint yet: start again with "
+                f"--resume --out {self.folder.path} and a lower --lr"
+            )
         if newest is not None:
             remedy = (
                 f"resume from {newest.name} with --resume --out {self.folder.path} and a lower "

@@ -10,10 +10,16 @@ from typing import Any
 import pytest
 
 import scam
-from scam import evaluate, train
+from scam import Scam, evaluate, train
+from scam.checkpoint import describe
 from scam.data.split import SPLIT
 from scam.errors import InputError
+from scam.evaluation.setup import open_setup
 from scam.files import file_digest
+from scam.models.weights import MANIFEST
+from scam.training import checkpoint
+from scam.training.job import Job
+from scam.training.outputs import _card_facts
 from scam.training.resumed import find_weights
 from scam.training.run_folder import RunFolder
 
@@ -34,20 +40,42 @@ def names(run: Path, side: str = "held_out") -> set[str]:
     return {line[17:] for line in json.loads((step / SPLIT).read_text())[side]}
 
 
+def without_steps(job: Job, *, resume: bool, heading: str) -> Path:
+    """As the training loop, but the checkpoint of the last step has new networks."""
+    print(heading)
+    job.folder.store()
+    step = job.options.steps
+    facts = _card_facts(job, step)
+    about = {**describe(job.config, job.train.source), "trained": facts}
+    return checkpoint.save(job.folder, step, Scam(job.config).state_dict(), about, {}, job.split)
+
+
+@pytest.fixture
+def no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here happens before the first step and in the checkpoint."""
+    monkeypatch.setattr(train, "train", without_steps)
+
+
 def resume(run: Path, steps: int, *more: object) -> None:
     train.main(["--resume", "--out", str(run), "--steps", str(steps), *map(str, more)])
 
 
-def measured(run: Path, out: Path, *more: object) -> set[str]:
-    flags = ["--metrics", "psnr", "--workers", "0", "--out", str(out), *map(str, more)]
-    evaluate.main([str(run), *flags])
+def measured(run: Path, out: Path) -> set[str]:
+    evaluate.main([str(run), "--metrics", "psnr", "--workers", "0", "--out", str(out)])
     return set(json.loads((out / "pairs.json").read_text())["donors"])
+
+
+def to_measure(run: Path, *more: object) -> set[str]:
+    """What ``scam.evaluate`` would measure."""
+    args = evaluate._parser().parse_args([str(run), "--metrics", "psnr", *map(str, more)])
+    return set(open_setup(evaluate._options(args)).stems)
 
 
 def forget_names(run: Path) -> None:
     """As versions before split.json left a run."""
     for step in (run / "checkpoints").glob("step_*"):
-        (step / SPLIT).unlink(missing_ok=True)
+        for name in (SPLIT, MANIFEST):
+            (step / name).unlink(missing_ok=True)
         about = json.loads((step / "config.json").read_text())
         about["trained"].pop("split", None)
         (step / "config.json").write_text(json.dumps(about))
@@ -96,7 +124,7 @@ def test_new_pictures_join_the_training_and_who_was_held_out_stays_so(
     resume(run, 3)
     said = capsys.readouterr().out
     assert "10 training and 2 held-out pictures" in said
-    assert "since the checkpoint 2 new pictures join the training (p10, p11)\n" in said
+    assert "since the checkpoint: 2 training pictures added (p10, p11)\n" in said
     assert names(run) == held
     assert names(run, "training") == {f"p{i}" for i in range(12)} - held
     assert measured(run, tmp_path / "after") == held
@@ -104,43 +132,46 @@ def test_new_pictures_join_the_training_and_who_was_held_out_stays_so(
     assert "since the checkpoint" not in capsys.readouterr().out
 
 
-def test_unchanged_pictures_resume_to_the_bit(data: Path, tmp_path: Path, fast: Fast) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for out, steps in ((whole, 3), (broken, 2)):
-        train.main(fast("--data", data, "--out", out, *SMALL, "--steps", steps))
-    data = data.rename(tmp_path / "elsewhere")
-    resume(broken, 3, "--data", data)
+def test_unchanged_pictures_resume_to_the_bit(
+    run: Path, data: Path, tmp_path: Path, fast: Fast
+) -> None:
+    whole = tmp_path / "whole"
+    train.main(fast("--data", data, "--out", whole, *SMALL, "--steps", 3))
+    resume(run, 3, "--data", data.rename(tmp_path / "elsewhere"))
     name = "checkpoints/step_0000003"
     for file in ("model.safetensors", SPLIT):
-        assert (whole / name / file).read_bytes() == (broken / name / file).read_bytes()
+        assert (whole / name / file).read_bytes() == (run / name / file).read_bytes()
 
 
+@pytest.mark.usefixtures("no_steps")
 @pytest.mark.parametrize("renamed", ["0", "zebra ü"])
 def test_renamed_pictures_stay_on_their_side(
     run: Path, data: Path, tmp_path: Path, renamed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held, trained = sorted(names(run)), sorted(names(run, "training"))
     move(data, trained[0], data, renamed)
-    assert measured(run, tmp_path / "one") == {*held}
+    assert to_measure(run) == {*held}
     move(data, held[0], data, f"{renamed} too")
     wanted = {f"{renamed} too", held[1]}
-    assert measured(run, tmp_path / "two") == wanted
+    assert to_measure(run) == wanted
     resume(run, 3)
-    assert "1 training pictures have other names" in capsys.readouterr().out
+    assert "1 training picture renamed" in capsys.readouterr().out
     assert names(run) == wanted
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_names_that_were_exchanged(run: Path, data: Path, tmp_path: Path) -> None:
     """As after counting the files anew: what was held out has another name."""
     held, trained = sorted(names(run))[0], sorted(names(run, "training"))[0]
     for name, other in ((held, "between"), (trained, held), ("between", trained)):
         move(data, name, data, other)
     wanted = names(run) - {held} | {trained}
-    assert measured(run, tmp_path / "out") == wanted
+    assert to_measure(run) == wanted
     resume(run, 3)
     assert names(run) == wanted
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_pictures_that_went(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,12 +179,10 @@ def test_pictures_that_went(
     for name in (held, trained):
         move(data, name, tmp_path / "away")
     with pytest.raises(InputError, match=r"photos: 1 val picture, expected 2 or more"):
-        measured(run, tmp_path / "no")
+        to_measure(run)
     resume(run, 3)
     said = capsys.readouterr().out
-    assert (
-        f"1 training pictures are gone ({trained}); 1 held-out pictures are gone ({held})" in said
-    )
+    assert f"1 training picture gone ({trained}); 1 held-out picture gone ({held})" in said
     assert (names(run), names(run, "held_out_gone")) == ({kept}, {held})
     for name in (held, trained):
         move(tmp_path / "away", name, data)
@@ -161,10 +190,11 @@ def test_pictures_that_went(
     assert names(run) == {held, kept}
     for name in (held, kept):
         move(data, name, tmp_path / "away")
-    with pytest.raises(InputError, match="has none of the 2 held-out pictures of this run any"):
+    with pytest.raises(InputError, match="has none of this run's 2 held-out pictures any"):
         resume(run, 5)
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_edited_pictures_are_known_by_name(
     run: Path, data: Path, tmp_path: Path, make_pairs: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,15 +202,15 @@ def test_edited_pictures_are_known_by_name(
     make_pairs(tmp_path / "edited", 10, (40, 32))
     for i in range(10):
         move(tmp_path / "edited", f"p{i}", data)
-    assert measured(run, tmp_path / "out") == held
+    assert to_measure(run) == held
     resume(run, 3)
-    assert "8 training pictures have other content" in capsys.readouterr().out
+    assert "8 training pictures edited" in capsys.readouterr().out
     assert names(run) == held
     assert len(names(run, "training_gone")) == 8
 
 
 @pytest.fixture
-def sorted_run(data: Path, tmp_path: Path, fast: Fast) -> tuple[Path, Path]:
+def sorted_run(data: Path, tmp_path: Path, fast: Fast, no_steps: None) -> tuple[Path, Path]:
     """Pictures in train/ and val/, and a run on them."""
     root = tmp_path / "sorted"
     for i in range(10):
@@ -190,26 +220,28 @@ def sorted_run(data: Path, tmp_path: Path, fast: Fast) -> tuple[Path, Path]:
     return root, tmp_path / "sorted run"
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_a_val_folder_with_trained_pictures(
     sorted_run: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, run = sorted_run
     move(root / "train", "p5", root / "val")
-    with pytest.warns(UserWarning, match=r"left out 1 pictures that were trained on \(p5\)"):
-        assert measured(run, tmp_path / "one") == {"p0", "p1", "p2"}
+    with pytest.warns(UserWarning, match=r"left out 1 picture trained on \(p5\)"):
+        assert to_measure(run) == {"p0", "p1", "p2"}
     with pytest.raises(InputError, match="val holds pictures that this run was trained on: p5;"):
         resume(run, 3)
     move(root / "val", "p5", root / "train")
     move(root / "val", "p0", root / "train")
     move(tmp_path / "new", "p10", root / "val", "p7")  # names of two folders may clash
     resume(run, 3)
-    assert "1 pictures from the other side join the training (p0)" in capsys.readouterr().out
+    assert "1 training picture moved from the other side (p0)" in capsys.readouterr().out
     assert names(run) == {"p1", "p2", "p7"}
     move(root / "train", "p0", root / "val", "disguised")
     with pytest.warns(UserWarning, match=r"trained on \(disguised\)"):
-        assert measured(run, tmp_path / "two") == {"p1", "p2", "p7"}
+        assert to_measure(run) == {"p1", "p2", "p7"}
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_a_test_folder_with_trained_pictures(
     sorted_run: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -218,10 +250,11 @@ def test_a_test_folder_with_trained_pictures(
         move(root / "train", name, root / "test", f"t{name}")
     move(tmp_path / "new", "p10", root / "test", "p7")
     move(tmp_path / "new", "p11", root / "test")
-    with pytest.warns(UserWarning, match=r"left out 2 pictures that were trained on \(tp5, tp6\)"):
-        assert measured(run, tmp_path / "out") == {"p7", "p11"}
+    with pytest.warns(UserWarning, match=r"left out 2 pictures trained on \(tp5, tp6\)"):
+        assert to_measure(run) == {"p7", "p11"}
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
     held = names(run)
     elsewhere = data.rename(tmp_path / "elsewhere")
@@ -229,8 +262,8 @@ def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^--resume: the pictures of this run {gone}"):
         resume(run, 3)
     with pytest.raises(InputError, match=f"its pictures {gone}"):
-        measured(run, tmp_path / "no")
-    assert measured(run, tmp_path / "one", "--data", elsewhere) == held
+        to_measure(run)
+    assert to_measure(run, "--data", elsewhere) == held
     (tmp_path / "link").symlink_to(elsewhere)
     resume(run, 3, "--data", tmp_path / "link")
     assert names(run) == held
@@ -240,9 +273,10 @@ def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
         resume(moved, 4, "--labels", "masks")
     (elsewhere / "labels").rename(elsewhere / "masks")
     resume(moved, 4, "--labels", "masks")
-    assert measured(moved, tmp_path / "two") == held
+    assert to_measure(moved) == held
 
 
+@pytest.mark.usefixtures("no_steps")
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -280,34 +314,36 @@ def test_other_pictures_are_no_moved_ones(
         resume(run, 3, "--data", "mannequins")
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_a_model_away_from_its_run(run: Path, data: Path, tmp_path: Path) -> None:
     held = names(run)
     step = shutil.copytree(run / "checkpoints" / "step_0000002", tmp_path / "alone")
-    assert measured(step, tmp_path / "one", "--data", data) == held
+    assert to_measure(step, "--data", data) == held
     (step / SPLIT).unlink()
-    assert measured(step, tmp_path / "two", "--data", data) == held
+    assert to_measure(step, "--data", data) == held
     scam.load(run).save_pretrained(tmp_path / "saved")
     assert not (tmp_path / "saved" / SPLIT).exists()
     move(tmp_path / "new", "p10", data)
     for folder in (step, tmp_path / "saved"):
         with pytest.warns(UserWarning, match="came without the names of its training pictures"):
-            measured(folder, tmp_path / f"of {folder.name}", "--data", data)
+            to_measure(folder, "--data", data)
     shutil.copy(run / "checkpoints" / "step_0000002" / SPLIT, step)
     (step / SPLIT).write_text((step / SPLIT).read_text().replace("p3", "p33"))
     with pytest.raises(InputError, match=r"split\.json is damaged or another model's"):
-        measured(step, tmp_path / "no", "--data", data)
+        to_measure(step, "--data", data)
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_a_checkpoint_that_keeps_no_names(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Counts are compared, and as many are held out as then."""
     held = names(run)
     forget_names(run)
-    assert measured(run, tmp_path / "same") == held
+    assert to_measure(run) == held
     move(tmp_path / "new", "p10", data)
     with pytest.raises(InputError, match="has 9 training pictures, had 8 when this model was"):
-        measured(run, tmp_path / "no")
+        to_measure(run)
     resume(run, 3)
     assert "of an earlier version and keeps no names" in capsys.readouterr().out
     assert not list(run.glob(f"checkpoints/step_0000003/{SPLIT}"))
@@ -321,16 +357,18 @@ def test_a_checkpoint_that_keeps_no_names(
         resume(run, 5, "--data", shutil.copytree(elsewhere, tmp_path / "elsewhere still"))
 
 
+@pytest.mark.usefixtures("no_steps")
 def test_a_merge_is_known_by_what_it_holds(data: Path, tmp_path: Path, fast: Fast) -> None:
     out, merge = tmp_path / "merged", tmp_path / "merge.json"
     content = {"scene": [0], "head": [1, 2], "rest": list(range(3, 11))}
     merge.write_text(json.dumps(content))
     train.main(fast("--data", data, "--out", out, *SMALL, "--merge", merge))
     assert json.loads((out / "config.json").read_text())["data"]["merge"] == content
+    shutil.copy(merge, tmp_path / "same.json")
     moved = merge.rename(tmp_path / "moved.json")
     resume(out, 3)
     resume(out, 4, "--merge", moved)
-    assert len(measured(out, tmp_path / "out")) == 2
+    assert len(to_measure(out)) == 2
     others = {"scene": [0], "head": [1], "rest": list(range(2, 11))}
     for other, message in (
         (others, r"--merge is \{"),
@@ -342,6 +380,11 @@ def test_a_merge_is_known_by_what_it_holds(data: Path, tmp_path: Path, fast: Fas
     config = json.loads((out / "config.json").read_text())
     config["data"]["merge"] = str(merge)  # as earlier versions stored it
     (out / "config.json").write_text(json.dumps(config))
+    gone = rf"{merge}, where no file is now: give --merge"
+    for use in (lambda: resume(out, 5), lambda: to_measure(out)):
+        with pytest.raises(InputError, match=gone):
+            use()
+    assert len(to_measure(out, "--merge", tmp_path / "same.json")) == 2
     moved.write_text(json.dumps(content))
     resume(out, 5, "--merge", moved)
 
@@ -384,4 +427,79 @@ def test_only_flags_that_were_typed_are_named(
         shutil.rmtree(step)
     with pytest.raises(InputError) as caught:
         resume(run, 3, *flags)
-    assert f"--{setting}" not in str(caught.value)
+    assert f"--{setting} {value}" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "value"),
+    [("training", "accumulate", 1.5), ("data", "holdout", 0), ("model", "width", 17)],
+)
+def test_fields_of_a_config_are_no_flags_though_these_were_typed(
+    run: Path, section: str, setting: str, value: object
+) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config[section][setting] = value
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=rf"config\.json: .*: {setting}={value}: expected"):
+        resume(run, 3, "--accumulate", 1, "--holdout", 2, "--width", 16)
+
+
+def test_a_merge_in_a_config_that_merges_nothing(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["merge"] = {"a": [0, 0]}
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"config\.json: merge .*: label 0 is in 'a' and in 'a'"):
+        resume(run, 3)
+
+
+@pytest.mark.usefixtures("no_steps")
+def test_a_checkpoint_whose_split_is_gone(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its digest in config.json tells whether the pictures are the same."""
+    split = next(run.glob(f"checkpoints/*/{SPLIT}"))
+    content = split.read_bytes()
+    split.unlink()
+    resume(run, 3)
+    assert (run / "checkpoints" / "step_0000003" / SPLIT).read_bytes() == content
+    assert "held-out pictures may" not in capsys.readouterr().out
+    (run / "checkpoints" / "step_0000003" / SPLIT).unlink()
+    move(data, "p3", data, "renamed")  # as many as before
+    resume(run, 4)
+    assert "other pictures than the checkpoint: it has lost its split" in capsys.readouterr().out
+    assert not (run / "checkpoints" / "step_0000004" / SPLIT).exists()
+
+
+@pytest.mark.usefixtures("no_steps")
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "training.pt"])
+def test_an_incomplete_newest_checkpoint_is_named(
+    run: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resume(run, 3)
+    newest = run / "checkpoints" / "step_0000003"
+    (newest / name).unlink()
+    capsys.readouterr()
+    with pytest.warns(UserWarning, match=f"{newest} is incomplete: no {name} in it; step_0000002"):
+        assert len(to_measure(run)) == 2
+    resume(run, 4)
+    said = capsys.readouterr().out
+    assert f"{newest} is incomplete: no {name} in it; the run goes on from step_0000002" in said
+    for step in run.glob("checkpoints/step_*"):
+        (step / name).unlink(missing_ok=True)
+    logged = (run / "metrics.jsonl").read_bytes()
+    with pytest.raises(InputError, match=f"step_0000004 is incomplete: no {name} in it, nor is"):
+        resume(run, 5)
+    assert (run / "metrics.jsonl").read_bytes() == logged
+    with pytest.raises(InputError, match=f"complete step folder: .*4 is incomplete: no {name}"):
+        to_measure(run)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"a": []}', '{"training": []}', "[]", "", '{"training": [1], "held_out": []}', "[" * 99999],
+)
+def test_a_damaged_split(run: Path, content: str) -> None:
+    next(run.glob(f"checkpoints/*/{SPLIT}")).write_text(content)
+    for use in (lambda: resume(run, 3), lambda: to_measure(run)):
+        with pytest.raises(InputError, match=r"split\.json is damaged: (?!.*__init__)"):
+            use()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import scam
 from scam import attention, cli, evaluate, export, styles, train, transfer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
@@ -68,6 +69,26 @@ CASES = {
     "a style": (transfer, "run --background p0 --donor hair=lib:a --library shut --out o.png"),
     "a new style": (styles, "add run --picture p0 --library shut"),
     "a resumed run": (train, "--resume --out shut/run"),
+    "a step folder": (evaluate, "shut_step --out e"),
+    "weights": (evaluate, "shut_weights --out e"),
+    "weights of a step": (evaluate, "shut_weights/checkpoints/step_0000002 --out e"),
+}
+
+
+class Load:
+    """``scam.load``, which raises InputError where Python would raise OSError."""
+
+    @staticmethod
+    def main(words: list[str]) -> None:
+        try:
+            scam.load(words[0])
+        except OSError as error:
+            raise AssertionError("expected InputError") from error
+
+
+CASES |= {
+    f"load {path}": (Load, path)
+    for path in ("shut/run", "shut_run", "shut_step", "shut_step/checkpoints/step_0000002")
 }
 
 
@@ -80,10 +101,13 @@ def test_one_line(
     if not (place / "p").exists():
         shutil.copytree(trained[0], "p")
         shutil.copytree(trained[1], "run")
-        shutil.copytree(trained[1], "shut_run")
+        for name in ("shut_run", "shut_step", "shut_weights"):
+            shutil.copytree(trained[1], name)
         config = (place / "run" / "config.json").read_text()
         (place / "run" / "config.json").write_text(config.replace(str(trained[0]), "p"))
         Path("shut_run/checkpoints").chmod(0)
+        Path("shut_step/checkpoints/step_0000002").chmod(0)
+        Path("shut_weights/checkpoints/step_0000002/model.safetensors").chmod(0)
         Path("shut").mkdir()
         Path("shut").chmod(0)
     status, said = as_nobody(command, line.split())

@@ -30,7 +30,7 @@ def test_a_folder_of_photographs(
     out = tmp_path / "run"
     train.main(fast("--data", photos, "--out", out, "--amp", "--fused-sca"))
     said = capsys.readouterr().out
-    assert "3 training and 1 held-out pictures, 11 labels, 32x32 px" in said
+    assert "3 training and 1 held-out picture, 11 labels, 32x32 px" in said
     assert f"sheet: {out}/samples/step_0000002.png" in said
     assert (out / "samples" / "step_0000002.png").is_file()
     config = json.loads((out / "config.json").read_text())
@@ -117,7 +117,8 @@ def test_a_run_that_diverges_before_its_first_checkpoint_stays_and_begins_again(
     with monkeypatch.context() as patch:
         spoil(patch)
         steps = ("--steps", 9, "--log-every", log_every)
-        with pytest.raises(InputError, match="in a row were not finite; there is no checkpoint"):
+        remedy = f"there is no checkpoint yet: start again with --resume --out {out} and a lower"
+        with pytest.raises(InputError, match=f"in a row were not finite; {remedy}"):
             train.main(fast("--data", photos, "--out", out, *steps))
     logged = [json.loads(line) for line in (out / "metrics.jsonl").open()]
     assert (logged[-1]["step"], logged[-1]["skipped"]) == (5, 5)
@@ -181,7 +182,7 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--steps", "0"], "^--steps 0: expected at least 1"),
         (["--batch-size", "0"], "^--batch-size 0: expected at least 1"),
         (["--lr", "inf"], "^--lr inf: expected above 0"),
-        (["--l1", "nan"], "^--l1 nan: expected at least 0"),
+        (["--l1", "nan"], "^--l1 nan: expected a finite number, at least 0"),
         (["--l1", "0", "--gan", "0", "--perceptual", "none"], "nothing is left to learn from"),
         (["--device", "meta"], "^--device meta: expected cpu, cuda or cuda:N$"),
         (["--lr", "0"], r"^--lr 0\.0: expected above 0"),
@@ -261,7 +262,7 @@ def test_bad_arguments(
         ),
         (
             lambda d: Image.new("RGB", (40, 48)).save(d / "labels" / "p1.png"),
-            r"p1\.png: is an RGB colour picture; convert it to an index map first",
+            r"p1\.png: is an RGB picture of greys; convert it to an index map first",
         ),
         (
             lambda d: [p.rename(p.with_name(f"x_{p.name}")) for p in (d / "images").iterdir()],
@@ -366,13 +367,13 @@ def test_a_hold_out_that_leaves_nothing(
 
 DAMAGE: dict[str, tuple[dict[str, object] | bytes, str]] = {
     "unknown": ({"training": {"colour": 1}}, "training options: 'colour' is not one of"),
-    "merge": ({"data": {"merge": {}}}, r"data: --merge \{\}: expected text"),
-    "labels": ({"data": {"labels": 5}}, "data: --labels 5: expected text"),
-    "holdout": ({"data": {"holdout": True}}, "data: --holdout"),
-    "accumulate": ({"training": {"accumulate": 1.5}}, r"--accumulate 1\.5: expected an integer"),
-    "huge": ({"training": {"steps": 10**20}}, "--steps 1"),
-    "width": ({"model": {"width": 16.0}}, r"--width 16\.0: expected an integer"),
-    "pyramid": ({"model": {"pyramid": "no"}}, "--pyramid 'no': expected true or false"),
+    "merge": ({"data": {"merge": {}}}, "merge of the run: holds no groups"),
+    "labels": ({"data": {"labels": 5}}, "data: labels=5: expected text"),
+    "holdout": ({"data": {"holdout": True}}, "data: holdout=True"),
+    "accumulate": ({"training": {"accumulate": 1.5}}, r"accumulate=1\.5: expected an integer"),
+    "huge": ({"training": {"steps": 10**20}}, "steps=1"),
+    "width": ({"model": {"width": 16.0}}, r"width=16\.0: expected an integer"),
+    "pyramid": ({"model": {"pyramid": "no"}}, "pyramid='no': expected true or false"),
     "two names": ({"label_names": ["a", "b"]}, "expected 11 different names"),
     "sections": ({"training": 3}, "training options: found 3"),
     "deep": (b"[" * 100_000, "nested too deeply"),

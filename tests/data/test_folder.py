@@ -222,7 +222,7 @@ def test_a_test_folder_without_maps_stops_no_training(tmp_path: Path) -> None:
 
 def test_files_without_partner_are_left_out_aloud(root: Path) -> None:
     Image.new("RGB", (4, 6)).save(root / "images" / "alone.png")
-    with pytest.warns(UserWarning, match=r"1 files have no partner.*images/alone\.png"):
+    with pytest.warns(UserWarning, match=r"left out 1 file without a partner.*images/alone\.png"):
         assert len(FolderPairs(root)) == 20
 
 

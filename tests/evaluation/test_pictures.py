@@ -75,18 +75,22 @@ class TestStoredPairs:
             ({"a": "b", "b": "x"}, "b has 'x' as donor, expected another"),
             ({"a": "b"}, "pairs other pictures than these 2, for example b"),
             ({"a": "b", "b": "a", "c": "a"}, "pairs other pictures than these 2, for example c"),
-            (["b", "a"], "pairs other pictures than these 2"),
+            (["b", "a"], "holds no donors, expected a pairs.json"),
+            ({"a": ["b"], "b": "a"}, r"a has \['b'\] as donor, expected another"),
+            ({"a": None, "b": "a"}, "a has None as donor, expected another"),
         ],
     )
     def test_pairs_of_other_pictures(self, tmp_path: Path, donors: object, message: str) -> None:
         with pytest.raises(InputError, match=message):
             read_pairs(self.write(tmp_path, donors), ["a", "b"])
 
-    @pytest.mark.parametrize("text", ["", "[1]", "{}"])
+    @pytest.mark.parametrize(
+        "text", ["", "[1]", "{}", "[" * 99999, '{"donors": {"a": "b", "a": "b", "b": "a"}}']
+    )
     def test_another_file(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "pairs.json"
         path.write_text(text)
-        with pytest.raises(InputError, match=r"--pairs .*pairs\.json: cannot be used"):
+        with pytest.raises(InputError, match=r"--pairs .*expected a pairs\.json$"):
             read_pairs(path, ["a", "b"])
         with pytest.raises(InputError, match="No such file"):
             read_pairs(tmp_path / "nothing.json", ["a", "b"])

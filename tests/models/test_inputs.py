@@ -12,6 +12,8 @@ from PIL import Image
 from scam import Scam
 from scam.errors import InputError
 from scam.models import Latents, preset
+from scam.models.attention_maps import attention_maps
+from scam.nn.pyramid import LabelPyramid
 
 CONFIG = preset("tiny", size=(32, 32), latents_per_label=2, background_latents=2)
 IMAGE = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
@@ -44,7 +46,7 @@ BAD_IMAGES: dict[str, tuple[Any, str]] = {
     "size": (torch.zeros(2, 3, 32, 16), "is 32x16: this model generates 32x32"),
     "meta": (IMAGE.to("meta"), "is on meta: expected cpu"),
     "sparse": (IMAGE.to_sparse(), "is sparse"),
-    "batch": (IMAGE[:1], "is of 1 pictures and .* of 2"),
+    "batch": (IMAGE[:1], "is of 1 picture and .* of 2"),
 }
 BAD_LABELS: dict[str, tuple[Any, str]] = {
     "float": (LABELS.float(), "has dtype torch.float32: expected an integer tensor"),
@@ -90,6 +92,7 @@ def test_latents_and_the_rest(model: Scam) -> None:
     latents = model.encode(IMAGE, LABELS)
     tokens, present = latents.tokens, latents.present
     pair = (IMAGE, LABELS)
+    small = LabelPyramid.build(LABELS[:, :16], CONFIG.num_labels, CONFIG.levels)
     for words, call in (
         ("latents is a torch Tensor", lambda: model.generate(LABELS, tokens)),
         ("latents.tokens has shape", lambda: model.generate(LABELS, Latents(tokens[0], present))),
@@ -109,6 +112,30 @@ def test_latents_and_the_rest(model: Scam) -> None:
         ("background label 0.0", lambda: model.transfer(pair, pair, background_labels=[0.0])),
         ("background label True", lambda: model.transfer(pair, pair, background_labels=[True])),
         ("background_labels is '0'", lambda: model.transfer(pair, pair, background_labels="0")),
+        ("wanted is a list", lambda: model.mix(latents, latents, [[True] * 3] * 2)),
+        ("wanted has dtype", lambda: model.mix(latents, latents, present.int())),
+        (r"wanted has shape \(2, 2\)", lambda: model.mix(latents, latents, present[:, :2])),
+        (r"wanted has shape \(3,\)", lambda: model.mix(latents, latents, present[0])),
+        ("subject is of 2 pictures", lambda: model.mix(latents, latents, present[[0, 0, 1]])),
+        ("pyramid is a torch Tensor", lambda: model.paint(LABELS, latents)),
+        (
+            "pyramid has levels of 16x32",
+            lambda: model.paint(small, latents),
+        ),
+        ("latents is a torch Tensor", lambda: model.paint(model.pyramid(LABELS), tokens)),
+        (
+            "latents is of 3 pictures",
+            lambda: model.paint(model.pyramid(LABELS), latents[[0, 0, 1]]),
+        ),
+        ("noise is a int", lambda: model.paint(model.pyramid(LABELS), latents, 3)),
+        ("labels has levels", lambda: model(IMAGE, small)),
+        ("kept has dtype", lambda: model(IMAGE, LABELS, None, present.int())),
+        ("labels has dtype", lambda: model.pyramid(LABELS.float())),
+        ("labels is a list", lambda: model.pyramid(LABELS.tolist())),
+        ("labels is 16x32", lambda: model.pyramid(LABELS[:, :16])),
+        ("layers='encoder.0': expected a list", lambda: attention_maps(model, *pair, "encoder.0")),
+        ("layers=3: expected a list", lambda: attention_maps(model, *pair, 3)),
+        ("model is a int", lambda: attention_maps(3, *pair)),
         ("absent='never'", lambda: model.transfer(pair, pair, absent="never")),
     ):
         with pytest.raises(InputError, match=f"^{words}"):

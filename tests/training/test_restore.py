@@ -3,6 +3,7 @@
 
 import json
 import math
+import pkgutil
 import re
 import shutil
 from collections.abc import Callable
@@ -247,14 +248,17 @@ def test_nothing_infinite_is_saved(finished: Path, make_module_job: MakeJob, par
         expect_finite_state(trainer)
 
 
+@pytest.mark.parametrize(
+    "during", ["scam.training.trainer.Trainer.step", "scam.training.outputs.reconstruction_psnr"]
+)
 @pytest.mark.parametrize("what", ["removed", "renamed", "replaced"])
 def test_a_run_folder_that_goes_away_ends_the_run_and_nothing_is_written(
-    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, what: str
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, what: str, during: str
 ) -> None:
     out = tmp_path / "run"
-    original = Trainer.step
+    original = pkgutil.resolve_name(during)
 
-    def step(self: Trainer, *arguments: Any) -> Any:
+    def spoilt(*arguments: Any) -> Any:
         if what == "removed":
             shutil.rmtree(out)
         else:
@@ -262,11 +266,12 @@ def test_a_run_folder_that_goes_away_ends_the_run_and_nothing_is_written(
         if what == "replaced":
             out.mkdir()
             (out / CONFIG).write_text("{}")
-        return original(self, *arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(during, spoilt)
+    job = make_job(out, gan=0.0, perceptual="none", eval_every=1, save_every=1)
     with pytest.raises(InputError, match="was removed, renamed or replaced"):
-        run_job(make_job(out, gan=0.0, perceptual="none"), say=lambda _: None)
+        run_job(job, say=lambda _: None)
     left = [str(path.relative_to(out)) for path in out.rglob("*")]
     assert left == ([CONFIG] if what == "replaced" else [])
     assert (tmp_path / "elsewhere").exists() == (what != "removed")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
+import shutil
 
 import pytest
 
@@ -142,7 +143,21 @@ def test_a_broken_latest_gives_the_newest_complete_step(run, latest):
             latest if isinstance(latest, bytes) else latest.encode()
         )
     assert run.newest() == run.step_folder(10)
-    assert resolve_checkpoint(run.path) == run.step_folder(10)
+    with pytest.warns(
+        UserWarning, match=r"step_0000020 is incomplete: no training\.pt in it; step"
+    ):
+        assert resolve_checkpoint(run.path) == run.step_folder(10)
+
+
+def test_checkpoints_that_are_a_file(run):
+    shutil.rmtree(run.checkpoints)
+    run.checkpoints.touch()
+    assert error(run.newest) == f"cannot read {run.checkpoints}: Not a directory"
+
+
+@pytest.mark.parametrize("path", [None, 3, b"run", ["run"]])
+def test_a_checkpoint_that_is_no_path(path):
+    assert error(resolve_checkpoint, path) == f"checkpoint {path!r}: expected a path"
 
 
 def test_latest_wins_over_a_higher_step(run):
@@ -173,8 +188,10 @@ def test_checkpoints_that_are_none(run, tmp_path):
     file.unlink()
     message = error(resolve_checkpoint, run.step_folder(10))
     assert re.search(r"is incomplete: no model.safetensors and no config.json in it$", message)
-    yet = f"checkpoint {run.path} holds no complete step folder yet"
-    assert error(resolve_checkpoint, run.path) == yet
+    none = (
+        rf"^checkpoint {run.path} holds no complete step folder: .*/step_0000010 is incomplete: "
+    )
+    assert re.search(none, error(resolve_checkpoint, run.path))
     fresh = RunFolder.start(tmp_path / "fresh", {})
     assert "holds no complete step folder yet" in error(resolve_checkpoint, fresh.path)
 
