@@ -9,7 +9,7 @@ import torch
 
 from scam.data import LabelValues, PairSource
 from scam.data.options import DataOptions
-from scam.errors import InputError
+from scam.errors import InputError, quoted
 from scam.files import read_json
 from scam.models import ModelConfig, Scam
 from scam.models.hub import describe_model
@@ -60,7 +60,8 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Open a run folder or one of its step folders: averaged weights, evaluation mode.
 
-    Raises InputError when nothing complete is there or the weights are of another model.
+    Raises InputError when nothing complete is there, the weights are of another model, or the
+    device cannot be used.
     """
     folder = resolve_checkpoint(path)
     model = Scam.open(folder, fused=fused)
@@ -69,7 +70,12 @@ def load_checkpoint(
         if about.get(name) is None:
             raise InputError(f"{folder / CONFIG}: no entry {name!r}")
     values = LabelValues.from_dict(about["label_values"])
-    return Checkpoint(folder, model.to(device), tuple(about["label_names"]), values)
+    try:
+        model = model.to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device={quoted(device)}: cannot be used here ({reason})") from error
+    return Checkpoint(folder, model, tuple(about["label_names"]), values)
 
 
 def load(path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True) -> Scam:

@@ -10,6 +10,7 @@ from torch import Tensor
 from scam.errors import InputError, quoted
 from scam.models.config import ModelConfig
 from scam.models.latents import Latents
+from scam.models.weights import expect_finite
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _LARGEST = 10.0
@@ -69,23 +70,29 @@ def checked_latents(
     if not isinstance(latents, Latents):
         raise InputError(f"{name} is {_kind(latents)}: expected Latents, as encode returns them")
     tokens = _tensor(latents.tokens, f"{name}.tokens", "a tensor", weight)
-    present = _tensor(latents.present, f"{name}.present", "a tensor", weight)
-    for what, found, shape in (
-        ("tokens", tokens, (config.num_tokens, config.token_dim)),
-        ("present", present, (config.num_labels,)),
-    ):
-        if found.dim() != 1 + len(shape) or found.shape[1:] != shape:
-            raise InputError(
-                f"{name}.{what} has shape {tuple(found.shape)}: expected (B, "
-                f"{', '.join(map(str, shape))}), this model's"
-            )
+    present = checked_present(latents.present, config, weight, f"{name}.present")
+    _expect_rows(f"{name}.tokens", tokens, (config.num_tokens, config.token_dim))
     if len(tokens) not in (1, batch) or len(present) != len(tokens):
         raise InputError(f"{name} is of {len(tokens)} pictures: expected {batch}, one a label map")
     if not tokens.is_floating_point():
         raise InputError(f"{name}.tokens has dtype {tokens.dtype}: expected a floating one")
-    if present.dtype != torch.bool:
-        raise InputError(f"{name}.present has dtype {present.dtype}: expected torch.bool")
+    if (tokens.dtype == torch.float64) != (weight.dtype == torch.float64):
+        raise InputError(
+            f"{name}.tokens has dtype {tokens.dtype}: expected the model's, {weight.dtype}"
+        )
+    if _values_can_be_asked():
+        expect_finite(tokens.detach(), f"{name}.tokens")
     return latents
+
+
+def checked_present(present: Any, config: ModelConfig, weight: Tensor, name: str) -> Tensor:
+    """``present`` (B, L) bool. InputError if it says of other labels whether they are there."""
+    expected = "a bool tensor (B, L), one column a label"
+    present = _tensor(present, name, expected, weight)
+    if present.dtype != torch.bool:
+        raise InputError(f"{name} has dtype {present.dtype}: expected {expected}")
+    _expect_rows(name, present, (config.num_labels,))
+    return present
 
 
 def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) -> None:
@@ -106,7 +113,8 @@ def checked_pair(pair: Any, name: str) -> tuple[Any, Any]:
 
 def checked_numbers(labels: Any, num_labels: int, name: str) -> list[int]:
     """Label numbers. InputError for what is no number of a label."""
-    if isinstance(labels, str) or not hasattr(labels, "__iter__"):
+    single = isinstance(labels, Tensor) and not labels.dim()
+    if single or isinstance(labels, str) or not hasattr(labels, "__iter__"):
         raise InputError(f"{name} is {quoted(labels)}: expected label numbers, such as (0,)")
     numbers = labels.tolist() if isinstance(labels, Tensor) else list(labels)
     for number in numbers:
@@ -139,6 +147,14 @@ def _tensor(value: Any, name: str, expected: str, weight: Tensor) -> Tensor:
     if value.dim() and not value.numel():
         raise InputError(f"{name} is empty, of shape {tuple(value.shape)}: expected {expected}")
     return value
+
+
+def _expect_rows(name: str, x: Tensor, shape: tuple[int, ...]) -> None:
+    if x.dim() != 1 + len(shape) or x.shape[1:] != shape:
+        raise InputError(
+            f"{name} has shape {tuple(x.shape)}: expected (B, {', '.join(map(str, shape))}), "
+            "this model's"
+        )
 
 
 def _expect_size(name: str, x: Tensor, config: ModelConfig) -> None:

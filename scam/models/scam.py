@@ -18,6 +18,7 @@ from scam.models.inputs import (
     checked_latents,
     checked_numbers,
     checked_pair,
+    checked_present,
     expect_equal_batch,
     expect_noise,
 )
@@ -145,7 +146,9 @@ class Scam(HubModel):
             return None
         if len(occurring) in (0, self.config.num_labels):
             return None
-        read = torch.tensor([label in occurring for label in self.config.token_labels()])
+        read = torch.tensor(
+            [label in occurring for label in self.config.token_labels()], device="cpu"
+        )
         return read.nonzero().flatten().to(pyramid.present.device, non_blocking=True)
 
     def _labels_of(self, chosen: Tensor | None) -> Tensor:
@@ -249,6 +252,7 @@ class Scam(HubModel):
         """The latents of :meth:`transfer`; wanted (B, L) bool: the labels that will be painted."""
         if absent not in ("background", "mean", "error"):
             raise InputError(f"absent={absent!r}: expected background, mean or error")
+        wanted = checked_present(wanted, self.config, self.encoder.tokens, "wanted")
         scene = torch.zeros(self.config.num_labels, dtype=torch.bool, device=wanted.device)
         scene[checked_numbers(background_labels, self.config.num_labels, "background_labels")] = (
             True

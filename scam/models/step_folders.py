@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scam.errors import InputError
+from scam.files import checked_path
 from scam.models.weights import CONFIG, MODEL
 
 CHECKPOINTS = "checkpoints"
@@ -21,7 +22,7 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: there is no such folder, or it holds no complete checkpoint.
     """
-    path = Path(path)
+    path = checked_path(path, "checkpoint")
     wanted = "give a training run's --out folder or one of its checkpoints/step_* folders"
     if not path.is_dir():
         found = "is a file" if path.exists() else "does not exist"
