@@ -78,10 +78,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         name = checkpoint.label_names[lacking[0]]
         raise InputError(f"--only {name}: not in the label map of {picture.name}")
     maps = attention_maps(model, image, labels, layers)
-    _draw(args.out, image, labels, maps, only, checkpoint)
+    save_sheet(
+        args.out,
+        _columns(image, labels, maps, only, checkpoint),
+        min_height=_MIN_HEIGHT,
+        overwrite=args.overwrite,
+        rows=list(maps),
+    )
     say(f"sheet: {args.out}")
     if args.npz is not None:
-        _save(args.npz, maps, checkpoint)
+        _save(args.npz, maps, checkpoint, args.overwrite)
         say(f"numbers: {args.npz}")
 
 
@@ -90,14 +96,13 @@ def _last_modulation(checkpoint: Checkpoint) -> str:
     return last[-1]
 
 
-def _draw(
-    path: Path,
+def _columns(
     image: Tensor,
     labels: Tensor,
     maps: Mapping[str, AttentionMap],
     only: Sequence[int],
     checkpoint: Checkpoint,
-) -> None:
+) -> dict[str, Tensor]:
     """A row per layer: picture, labels, the strongest latent, a heat map for each latent."""
     size = checkpoint.model.config.size
     grey = image.mean(1, keepdim=True).expand_as(image) * _DIM - (1 - _DIM)
@@ -123,7 +128,7 @@ def _draw(
     }
     for number, column in enumerate(torch.stack(heat, dim=1)):
         columns[f"latent {number}"] = column
-    save_sheet(path, columns, min_height=_MIN_HEIGHT, rows=list(maps))
+    return columns
 
 
 def _relative(weights: Tensor, labels: Tensor) -> Tensor:
@@ -149,19 +154,21 @@ def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="nearest")
 
 
-def _save(path: Path, maps: Mapping[str, AttentionMap], checkpoint: Checkpoint) -> None:
+def _save(
+    path: Path, maps: Mapping[str, AttentionMap], checkpoint: Checkpoint, overwrite: bool
+) -> None:
     """``LAYER.labels`` (h, w), ``LAYER.weights`` (h, w, k), and ``label_names``."""
     arrays: dict[str, Any] = {"label_names": np.array(checkpoint.label_names)}
     for layer, found in maps.items():
         arrays[f"{layer}.labels"] = found.labels[0].cpu().numpy()
         arrays[f"{layer}.weights"] = found.weights[0].cpu().numpy()
-    with write_aside(path) as file:
+    with write_aside(path, overwrite=overwrite) as file:
         np.savez_compressed(file, **arrays)
 
 
 def _parser() -> cli.Parser:
     parser = cli.Parser(PROG, "Draw what attends to what in one picture.", EXAMPLES)
-    parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
+    parser.add_checkpoint()
     parser.add_argument(
         "--picture", nargs="+", metavar="FILE",
         help="image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of"

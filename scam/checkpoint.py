@@ -60,8 +60,8 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Open a run folder or one of its step folders: averaged weights, evaluation mode.
 
-    Raises InputError when nothing complete is there or the weights are of another model, and for
-    a device or a ``fused`` that is none.
+    Raises InputError when nothing complete is there, the weights are of another model, or the
+    device cannot be used.
     """
     if not isinstance(fused, bool):
         raise InputError(f"fused={quoted(fused)}: expected true or false")
@@ -76,7 +76,12 @@ def load_checkpoint(
         if about.get(name) is None:
             raise InputError(f"{folder / CONFIG}: no entry {name!r}")
     values = LabelValues.from_dict(about["label_values"])
-    return Checkpoint(folder, model.to(device), tuple(about["label_names"]), values)
+    try:
+        model = model.to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device={quoted(device)}: cannot be used here ({reason})") from error
+    return Checkpoint(folder, model, tuple(about["label_names"]), values)
 
 
 def load(path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True) -> Scam:

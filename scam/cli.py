@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 
+class _Terminated(BaseException):
+    """SIGTERM came: no ``except Exception`` of a library shall keep the command from ending."""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with worked examples under ``--help`` and without a usage dump on errors."""
 
@@ -42,6 +46,13 @@ class Parser(argparse.ArgumentParser):
                 name = flag or (before if before.startswith("--") else "")
                 raise InputError(f"{name} '': expected a value".strip())
         return super().parse_known_args(words, namespace)
+
+    def add_checkpoint(self) -> None:
+        """The argument that :func:`scam.checkpoint.load_checkpoint` opens."""
+        self.add_argument(
+            "checkpoint",
+            help="a training run's folder, one of its step folders, or what save_pretrained wrote",
+        )
 
     def add_overwrite(self, *more: str) -> None:
         """The flag for :func:`scam.files.expect_outputs`, also called what ``more`` says."""
@@ -71,6 +82,8 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
     warnings.formatwarning = lambda message, *_: f"{prog}: warning: {one_line(message)}\n"
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # which scam/__init__.py set
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     status: int | str | None
     with degrading() as stdout:
         try:
@@ -87,6 +100,10 @@ def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
     sys.exit(status)
 
 
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
+
+
 def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
     """The status to leave with."""
     try:
@@ -98,11 +115,18 @@ def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        reason = one_line(f"{os.fsdecode(error.filename)}: {error.strerror}")
+        path = os.fsdecode(error.filename)
+        named = next(
+            (f" (from ${name})" for name, value in os.environ.items() if value == path), ""
+        )
+        reason = one_line(f"{path}: {error.strerror}{named}")
         print(f"{prog}: error: {reason}", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"{prog}: {one_line(stopped)}", file=sys.stderr)
+        return 143
+    except _Terminated:
+        print(f"{prog}: stopped, and nothing half-written is left", file=sys.stderr)
         return 143
     except PeerExited as peer:
         if peer.cause:

@@ -16,8 +16,16 @@ SCAM_BUILD_CUDA    auto (default), 1, 0 likewise the CUDA kernels
 
 import os
 from functools import cache
+from pathlib import Path
 
 from scam.errors import InputError
+
+_AVX2 = frozenset({"avx2", "fma"})
+_NEEDS = {
+    "avx2": _AVX2,
+    "avx512": _AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl"},
+}
+"""What the kernels of an instruction set need, as ``csrc/cpu/attention/driver.cpp`` asks."""
 
 
 def _choice(name: str, allowed: tuple[str, ...], default: str) -> str:
@@ -41,8 +49,25 @@ def expect_valid() -> None:
 
 @cache
 def cpu_isa() -> str:
-    """The instruction set forced by ``SCAM_CPU_ISA``, or ``"auto"``."""
-    return _choice("SCAM_CPU_ISA", ("auto", "plain", "avx2", "avx512"), "auto")
+    """The instruction set forced by ``SCAM_CPU_ISA``, or ``"auto"``. InputError without it."""
+    isa = _choice("SCAM_CPU_ISA", ("auto", "plain", "avx2", "avx512"), "auto")
+    has = cpu_flags()
+    if lacking := has and _NEEDS.get(isa, frozenset()) - has:
+        raise InputError(
+            f"environment variable SCAM_CPU_ISA={isa!r}: this CPU lacks "
+            f"{', '.join(sorted(lacking))}; expected auto or plain"
+        )
+    return isa
+
+
+def cpu_flags() -> frozenset[str]:
+    """What Linux says that the CPU can, such as ``"avx2"``; nothing where that is not known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(flags.partition(":")[2].split())
 
 
 @cache

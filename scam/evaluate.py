@@ -3,6 +3,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     say(*_heading(setup.facts))
     rows = measure(setup, *build_meters(setup))
     # Files at the end, the report first: who is interrupted leaves none.
-    if out is None:
-        out = free_folder(base / setup.checkpoint.path.name)
-    write_report(out, setup.facts, rows)
-    write_pairs(out, setup.stems, setup.donors)
-    write_sheet(out, setup.some(_SHEET_ROWS))
+    folder = nullcontext(out) if out else free_folder(base / setup.checkpoint.path.name)
+    with folder as out:
+        write_report(out, setup.facts, rows, overwrite=args.overwrite)
+        write_pairs(out, setup.stems, setup.donors, overwrite=args.overwrite)
+        write_sheet(out, setup.some(_SHEET_ROWS), overwrite=args.overwrite)
     print(render(rows))
     say(f"sheet: {out / SHEET}", f"report: {out / REPORT}")
 
@@ -82,7 +83,7 @@ def _options(args: argparse.Namespace) -> EvaluationOptions:
 def _parser() -> cli.Parser:
     listed = "\n".join(f"  {name:<9} {what}" for name, what in METRICS.items())
     parser = cli.Parser(PROG, "Measure a trained model.", f"{EXAMPLES}\n\nmetrics:\n{listed}")
-    parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
+    parser.add_checkpoint()
     parser.add_argument(
         "--metrics",
         metavar="NAME,...",

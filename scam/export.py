@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     height, width = model.config.size
     with torch.no_grad():
         apart = _difference(model, programs)
-    with files_aside(out, FILES) as folder:
+    with files_aside(out, FILES, overwrite=args.overwrite) as folder:
         for name, program in programs.items():
             torch.export.save(program, folder / f"{name}.pt2")
         description = json.dumps(model.description(), indent=2) + "\n"
@@ -81,8 +81,10 @@ def _parser() -> cli.Parser:
     parser = cli.Parser(
         PROG, "Export encoder and generator of a trained model with torch.export.", EXAMPLES
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a run's OUT or a step folder")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write them into")
+    parser.add_checkpoint()
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="new or empty folder to write to"
+    )
     parser.add_overwrite()
     parser.add_argument("--device", help="where the programs will run; default: a GPU if any")
     parser.add_argument(

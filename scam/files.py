@@ -2,7 +2,8 @@
 """Files and folders that are either whole or absent, whatever kills the process meanwhile.
 
 Everything is written beside its target as ``.NAME.PROCESS.partial``, forced to the disk and then
-renamed. Whatever cannot be written is an :class:`InputError` that names it and the cause.
+renamed; ``-THREAD`` follows the process where that is not its main one. Whatever cannot be written
+is an :class:`InputError` that names it and the cause.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,18 +24,19 @@ from typing import Any, BinaryIO
 from scam.errors import InputError, one_line, quoted
 
 _LONGEST_NAME = 255  # bytes, of all common file systems
-_ASIDE = re.compile(r"\.(?P<name>.+?)(\.(?P<process>\d+))?\.(partial|old)")
+_ASIDE = re.compile(r"\.(?P<name>.+?)(\.(?P<process>\d+)(-\d+)?)?\.(partial|old)")
 
 
 @contextmanager
-def write_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def write_aside(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Open a file for binary writing that appears at ``path`` only when the block succeeds.
 
     Missing parent folders are made. An existing file is replaced in one step, or kept as it was
-    if the block raises.
+    if the block raises, and in any case without ``overwrite``.
 
     Raises:
-        InputError: the disk refuses (full, read-only, no permission, a file in the way).
+        InputError: the disk refuses (full, read-only, no permission, a file in the way); without
+            ``overwrite``, something is there by the end of the block.
     """
     path = Path(path)
     partial = _aside(path, "partial")
@@ -43,7 +46,7 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, path)
+            _rename(partial, path, overwrite)
             _sync(path.parent)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -68,14 +71,16 @@ def folder_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def files_aside(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
+def files_aside(
+    folder: str | os.PathLike[str], names: Sequence[str], *, overwrite: bool = True
+) -> Iterator[Path]:
     """Give an empty folder to fill; its files ``names`` move to ``folder`` if the block succeeds.
 
-    They do so in that order, each replacing an earlier one in one step; other files that
-    ``folder`` holds stay. Missing parent folders are made.
+    They do so in that order, each replacing an earlier one in one step if ``overwrite``; other
+    files that ``folder`` holds stay. Missing parent folders are made.
 
     Raises:
-        InputError: the disk refuses (full, read-only, no permission, a file in the way).
+        InputError: as :func:`write_aside`.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -84,9 +89,21 @@ def files_aside(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterato
         yield partial
         _sync_files(partial)
         for name in names:
-            os.replace(partial / name, folder / name)
+            _rename(partial / name, folder / name, overwrite)
         partial.rmdir()
         _sync(folder)
+
+
+def checked_path(path: Any, name: str) -> Path:
+    """``path`` with the home folder for a ``~`` that begins it. InputError if it cannot be one.
+
+    An empty one would mean the working folder. Errors call it ``name``.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise InputError(f"{name} {quoted(path)}: expected a path")
+    if not os.fspath(path) or "\0" in os.fspath(path):
+        raise InputError(f"{name} {quoted(path)}: expected a path, not empty and without NUL")
+    return Path(os.path.expanduser(path))
 
 
 def expect_writable(path: str | os.PathLike[str]) -> None:
@@ -145,22 +162,29 @@ def expect_outside(argument: str, path: Path, inputs: Iterable[Path]) -> None:
             raise InputError(f"{argument}: is in {inside}, which is read; expected it elsewhere")
 
 
-def free_folder(base: Path) -> Path:
+@contextmanager
+def free_folder(base: Path) -> Iterator[Path]:
     """Make the first of base, base-2, base-3, ... that is not there yet: this process's alone.
+
+    If the block raises and leaves it empty, it goes again.
 
     Raises:
         InputError: the disk refuses.
     """
     candidate, number = base, 1
-    with _naming(base):
-        base.parent.mkdir(parents=True, exist_ok=True)
+    with _naming(base), _parents(base):
         while True:
             try:
                 candidate.mkdir()
-                return candidate
+                break
             except FileExistsError:
                 number += 1
                 candidate = base.with_name(f"{base.name}-{number}")
+        try:
+            yield candidate
+        except BaseException:
+            remove_empty([candidate])
+            raise
 
 
 def remove_folder(path: Path) -> None:
@@ -292,9 +316,9 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object for people to read, all of it or nothing."""
-    with write_aside(path) as file:
+def write_json(path: Path, value: Mapping[str, Any], *, overwrite: bool = True) -> None:
+    """Write a JSON object for people to read, all of it or nothing; see :func:`write_aside`."""
+    with write_aside(path, overwrite=overwrite) as file:
         file.write(json.dumps(value, indent=2).encode() + b"\n")
 
 
@@ -317,12 +341,32 @@ def remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
+def _rename(partial: Path, path: Path, overwrite: bool) -> None:
+    """Let the file ``partial`` be ``path``; what appeared there since it was asked for stays."""
+    if overwrite:
+        os.replace(partial, path)
+        return
+    try:
+        os.link(partial, path)  # which replaces nothing
+    except OSError:  # perhaps a file system without hard links
+        if os.path.lexists(path):
+            raise InputError(
+                f"{path}: is there by now; expected another, or --overwrite"
+            ) from None
+        os.replace(partial, path)
+    else:
+        partial.unlink()
+
+
 def _aside(path: Path, kind: str) -> Path:
-    """Where this process keeps ``path`` meanwhile: no two write the same file."""
-    name = f".{path.name}.{os.getpid()}.{kind}"
+    """Where this thread keeps ``path`` meanwhile: no two write the same file."""
+    us = str(os.getpid())
+    if threading.current_thread() is not threading.main_thread():
+        us += f"-{threading.get_native_id()}"
+    name = f".{path.name}.{us}.{kind}"
     if len(os.fsencode(name)) > _LONGEST_NAME:
         short = hashlib.sha256(os.fsencode(path.name)).hexdigest()
-        name = f".{short}.{os.getpid()}.{kind}"
+        name = f".{short}.{us}.{kind}"
     return path.with_name(name)
 
 
@@ -429,8 +473,9 @@ def _no_place(path: Path) -> str | None:
 def _obstacle(path: Path) -> str | None:
     """Which of the folders above ``path`` is none, in words."""
     for above in path.parents:
-        if os.path.exists(above):
-            return None if os.path.isdir(above) else f"{above} is a file, expected a folder"
+        if os.path.lexists(above):
+            found = "a file" if os.path.exists(above) else "a link to nothing"
+            return None if os.path.isdir(above) else f"{above} is {found}, expected a folder"
     return None
 
 

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the report."""
     parser = Parser(
         prog="python -m scam.info",
-        description=__doc__ or "",
+        description="Versions, how scam was built, which backends work and why not.",
         examples="  python -m scam.info        # paste this into a bug report",
     )
     parser.parse_args(argv)

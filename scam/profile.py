@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(table.header(facts))
     print(table.render(found))
     if out is not None:
-        write_json(out / REPORT, {**facts, "variants": found})
+        write_json(out / REPORT, {**facts, "variants": found}, overwrite=args.overwrite)
         say(f"profile: {out / REPORT}")
 
 
@@ -115,7 +115,7 @@ def _measure(
         step()
         times.append(time.perf_counter() - start)
     with profiling.Scopes(modules) as scopes:
-        own = _profiled(step, scopes, device, trace)
+        own = _profiled(step, scopes, device, trace, args.overwrite)
     for path, count in saved.items():
         own.setdefault(path, profiling.ModuleCost()).saved_bytes = count
     totals = summed_up(own, [*modules, OPTIMIZERS, REST])
@@ -130,13 +130,17 @@ def _measure(
 
 
 def _profiled(
-    step: Callable[[], None], scopes: "Scopes", device: "torch.device", trace: Path | None
+    step: Callable[[], None],
+    scopes: "Scopes",
+    device: "torch.device",
+    trace: Path | None,
+    overwrite: bool,
 ) -> "dict[str, ModuleCost]":
     from scam.profiling import module_times
 
     if trace is None:
         return module_times(step, scopes, device)
-    with write_aside(trace) as file:
+    with write_aside(trace, overwrite=overwrite) as file:
         return module_times(step, scopes, device, file.name)
 
 
@@ -160,7 +164,12 @@ def _parser() -> cli.Parser:
     parser.add_argument(
         "--size", nargs=2, type=int, metavar=("H", "W"), help="the preset's if absent"
     )
-    parser.add_argument("--fidelity", choices=("default", "released"), default="default")
+    parser.add_argument(
+        "--fidelity",
+        choices=("default", "released"),
+        default="default",
+        help="released: the published networks",
+    )
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
     which = parser.add_mutually_exclusive_group()
@@ -171,8 +180,12 @@ def _parser() -> cli.Parser:
     ):
         which.add_argument(flag, dest="variants", action="store_const", const=value, help=text)
     parser.set_defaults(variants="both")
-    parser.add_argument("--steps", type=int, default=3, metavar="N", help="timed steps, default 3")
-    parser.add_argument("--depth", type=int, default=3, metavar="N", help="of the tree, default 3")
+    parser.add_argument(
+        "--steps", type=int, default=3, metavar="N", help="timed steps (default: 3)"
+    )
+    parser.add_argument(
+        "--depth", type=int, default=3, metavar="N", help="levels of modules to list (default: 3)"
+    )
     parser.add_argument("--amp", action="store_true", help="16-bit floats, as in scam.train")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for profile.json and Chrome traces"

@@ -68,7 +68,8 @@ def add(words: Sequence[str]) -> None:
     path = _free_path(args, finder, Path(picture.name).stem if args.name is None else args.name)
     size = checkpoint.model.config.size
     small = resized(picture.photo, size, Image.Resampling.BILINEAR)
-    _save(path, checkpoint, encode(picture, checkpoint), picture.name, small)
+    latents = encode(picture, checkpoint)
+    _save(path, checkpoint, latents, picture.name, small, args.overwrite)
 
 
 def average(words: Sequence[str]) -> None:
@@ -91,7 +92,7 @@ def average(words: Sequence[str]) -> None:
     latents = latents.to(checkpoint.model.token_labels.device)
     shown = _paint_first(folder.load(stems[0]), latents, checkpoint)
     source = f"mean of {counted(len(stems), 'picture')} of {folder.name}"
-    _save(path, checkpoint, latents, source, shown)
+    _save(path, checkpoint, latents, source, shown, args.overwrite)
 
 
 def show(words: Sequence[str]) -> None:
@@ -138,10 +139,12 @@ def _save(
     latents: Latents,
     source: str,
     shown: Pixels,
+    overwrite: bool,
 ) -> None:
-    save_style(path, checkpoint.model, latents, checkpoint.label_names, source, shown)
+    names = checkpoint.label_names
+    save_style(path, checkpoint.model, latents, names, source, shown, overwrite=overwrite)
     held = int(latents.present.sum())
-    say(f"{path}: {held} of {len(checkpoint.label_names)} labels, from {source}")
+    say(f"{path}: {held} of {len(names)} labels, from {source}")
 
 
 def _open(
@@ -166,7 +169,7 @@ def _free_path(args: argparse.Namespace, finder: Finder, name: str) -> Path:
 
 def _parser(command: str, what: str) -> cli.Parser:
     parser = cli.Parser(f"{PROG} {command}", what, EXAMPLES)
-    parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
+    parser.add_checkpoint()
     parser.add_argument(
         "--library", type=Path, metavar="DIR", help="folder of styles (default: the run's styles/)"
     )

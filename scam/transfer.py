@@ -89,9 +89,9 @@ def _edit_picture(
         raise InputError(f"--pairs {args.pairs}: expected --background and another to be folders")
     edited = editor(background, subject, others)
     if args.sheet is not None:
-        _save_sheet(args.sheet, editor, subject, background, others, edited)
+        _save_sheet(args, editor, subject, background, others, edited)
         say(f"sheet: {args.sheet}")
-    with write_aside(out) as file:
+    with write_aside(out, overwrite=args.overwrite) as file:
         Image.fromarray(edited.pixels).save(file, format=FORMATS[out.suffix.lower()])
     _print_notes(edited.notes)
     given = [*(args.subject or [])[:1], *args.donor]
@@ -99,7 +99,7 @@ def _edit_picture(
 
 
 def _save_sheet(
-    path: str,
+    args: argparse.Namespace,
     editor: Editor,
     subject: Picture | Style | None,
     background: Picture,
@@ -122,7 +122,7 @@ def _save_sheet(
     steps = editor.settings.steps
     caption = "transfer" if steps is None else f"step {steps} of {steps}"
     columns[caption] = to_image(resized(edited.last, size, Image.Resampling.BILINEAR))
-    save_sheet(path, columns, min_height=384)
+    save_sheet(args.sheet, columns, min_height=384, overwrite=args.overwrite)
 
 
 def _edit_folder(

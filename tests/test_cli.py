@@ -2,6 +2,7 @@
 """Arguments that every command reads the same way."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,55 @@ def test_devices_and_pipes_are_no_files(tmp_path: Path) -> None:
     for path in (pipe, device):
         with pytest.raises(InputError, match="is a device or pipe, expected a file"):
             expect_outputs([(f"--out {path}", path)], overwrite=True)
+
+
+def test_an_instruction_set_that_the_cpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(env, "cpu_flags", lambda: frozenset({"sse2", "avx2", "fma", "avx512f"}))
+    try:
+        for isa, lacks in (("plain", None), ("avx2", None), ("avx512", "avx512bw, avx512dq")):
+            monkeypatch.setenv("SCAM_CPU_ISA", isa)
+            env.cpu_isa.cache_clear()
+            if lacks is None:
+                assert env.cpu_isa() == isa
+            else:
+                with pytest.raises(InputError, match=f"'avx512': this CPU lacks {lacks}"):
+                    env.expect_valid()
+    finally:
+        env.cpu_isa.cache_clear()
+
+
+def test_a_variable_behind_a_path_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/proc/no")
+    with pytest.raises(SystemExit):
+        cli.run(lambda _: os.makedirs("/proc/no"), "prog")
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "prog: error: /proc/no: No such file or directory (from $TORCHINDUCTOR_CACHE_DIR)\n"
+    )
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_nothing_half_written(
+    number: int, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(_: object) -> None:
+        with write_aside(tmp_path / "new" / "a") as file:
+            file.write(b"half")
+            try:
+                signal.raise_signal(number)
+            except Exception as error:  # as libraries do
+                raise AssertionError from error
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with pytest.raises(SystemExit) as end:
+            cli.run(main, "prog")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert end.value.code == status
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -3,11 +3,15 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 
 import pytest
 
 from scam.errors import InputError
 from scam.files import (
+    checked_path,
     expect_writable,
     files_aside,
     folder_aside,
@@ -210,11 +214,86 @@ def test_files_move_in_the_order_given_and_spare_others(tmp_path, monkeypatch):
 
 def test_a_free_folder_is_somebody_s_at_once(tmp_path):
     base = tmp_path / "runs" / "step"
-    assert [free_folder(base).name for _ in range(3)] == ["step", "step-2", "step-3"]
+    for name in ("step", "step-2", "step-3"):
+        with free_folder(base) as folder:
+            assert folder.name == name
     assert names(base.parent) == ["step", "step-2", "step-3"]
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=rf"write .*: {tmp_path}/file is a file, expected a fol"):
-        free_folder(tmp_path / "file" / "x")
+    with (
+        pytest.raises(InputError, match=rf"write .*: {tmp_path}/file is a file, expected a fol"),
+        free_folder(tmp_path / "file" / "x"),
+    ):
+        pass
+
+
+def test_a_free_folder_without_a_file_goes_again(tmp_path):
+    for name in ("empty", "full"):
+        with suppress(KeyboardInterrupt), free_folder(tmp_path / "new" / name) as folder:
+            if name == "full":
+                (folder / "report").touch()
+            raise KeyboardInterrupt
+        assert (tmp_path / "new").exists() == (name == "full")
+    assert names(tmp_path / "new" / "full") == ["report"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", refuse(errno.EOPNOTSUPP))
+    path = tmp_path / "a"
+    for appears in (False, True):
+        path.unlink(missing_ok=True)
+        refused = pytest.raises(InputError, match="is there by now") if appears else nullcontext()
+        with refused, write_aside(path, overwrite=False) as file:
+            file.write(b"ours")
+            if appears:
+                path.write_bytes(b"theirs")
+        assert path.read_bytes() == (b"theirs" if appears else b"ours")
+        assert names(tmp_path) == ["a"]
+    with (
+        pytest.raises(InputError, match="a: is there by now; expected another, or --overwrite"),
+        files_aside(tmp_path, ["a"], overwrite=False) as partial,
+    ):
+        (partial / "a").touch()
+    assert path.read_bytes() == b"theirs"
+    assert names(tmp_path) == ["a"]
+
+
+def test_threads_of_a_process_write_one_file_one_by_one(tmp_path):
+    path = tmp_path / "a"
+
+    def write(number):
+        with write_aside(path) as file:
+            file.write(bytes([number]) * 10)
+            file.flush()
+            everybody.wait(10)
+            file.write(bytes([number]) * 10)
+
+    everybody = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert len(path.read_bytes()) == 20
+    assert len(set(path.read_bytes())) == 1
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_link_to_nothing_in_the_way_is_named(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    for ask in (expect_writable, lambda path: write_aside(path).__enter__()):
+        with pytest.raises(InputError, match="link is a link to nothing, expected a folder"):
+            ask(tmp_path / "link" / "x")
+
+
+@pytest.mark.parametrize("path", ["", None, b"a", 3, "a\0b"])
+def test_what_is_no_path(path):
+    with pytest.raises(InputError, match=r"^model .*: expected a path") as caught:
+        checked_path(path, "model")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_may_begin_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert str(checked_path("~/runs", "model")) == "/home/me/runs"
 
 
 def test_a_removed_folder_is_never_half_there(tmp_path, monkeypatch):

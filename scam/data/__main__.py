@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m scam.data``: prepare downloaded data sets, and check folders before training."""
 
-import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from scam import cli
 from scam.data.commands import check, prepare
-from scam.errors import Stopped
 
 PROG = "python -m scam.data"
 COMMANDS = {"check": check, "prepare": prepare}
@@ -29,10 +26,5 @@ def main(argv: Sequence[str] | None) -> None:
     COMMANDS[parser.parse_args(words[:1]).command].main(words[1:])
 
 
-def _stop(*_: object) -> NoReturn:
-    raise Stopped("stopped, and nothing half-written is left")
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
     cli.run(main, PROG)

@@ -40,7 +40,7 @@ _MOST_STEPS = 256
 def transfer_parser(prog: str) -> Parser:
     """See ``--help``."""
     parser = Parser(prog, "Paint the subject of one photograph into another.", EXAMPLES)
-    parser.add_argument("checkpoint", help="a training run's folder, or one of its step folders")
+    parser.add_checkpoint()
     given = (
         "image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of a "
         "picture in --data, lib:NAME or a .safetensors style (not as background), a data folder"
@@ -67,7 +67,7 @@ def transfer_parser(prog: str) -> Parser:
         "--out",
         required=True,
         help="picture to write, of the model's size; with --paste-back of the background's; "
-        "a folder where a folder of pictures is given",
+        "a folder where a folder of pictures is given, which the same command again resumes",
     )
     parser.add_argument(
         "--pairs",

@@ -7,11 +7,12 @@ its latents, so they are never mixed into anything.
 """
 
 from collections.abc import Collection, Iterable
+from typing import SupportsFloat
 
 import torch
 from torch import Tensor
 
-from scam.errors import InputError
+from scam.errors import InputError, quoted
 from scam.models.latents import Latents, RunningMean
 
 
@@ -23,11 +24,12 @@ def shares(
     Returns (m,), zero elsewhere. Add several up to edit several labels. InputError for a weight
     outside 0 .. 1, a label without tokens, or a latent that the label has not.
     """
-    if not 0 <= weight <= 1:
-        raise InputError(f"weight {weight:g}: expected 0 to 1")
+    if not isinstance(weight, SupportsFloat) or not 0 <= weight <= 1:
+        raise InputError(f"weight {quoted(weight)}: expected 0 to 1")
+    known = hasattr(label, "__index__") and bool((token_labels == label).any())
+    if not known:
+        raise InputError(f"label {quoted(label)}: expected 0 to {int(token_labels.max())}")
     tokens = (token_labels == label).nonzero().flatten()
-    if not len(tokens):
-        raise InputError(f"label {label}: expected 0 to {int(token_labels.max())}")
     if latent is not None:
         if not 0 <= latent < len(tokens):
             raise InputError(f"latent {latent} of label {label}: expected 0 to {len(tokens) - 1}")
@@ -41,8 +43,14 @@ def blend(host: Latents, donor: Latents, share: Tensor, token_labels: Tensor) ->
     """Move each token from ``host`` towards ``donor`` by its ``share`` (m,) or (B, m), 0 .. 1.
 
     What the donor lacks stays the host's. A label that the host lacks and the donor gives
-    something of is taken whole.
+    something of is taken whole. InputError for a share of another shape or outside 0 .. 1.
     """
+    if share.shape not in ((len(token_labels),), (len(host), len(token_labels))):
+        raise InputError(
+            f"share has shape {tuple(share.shape)}: expected ({len(token_labels)},), one a token"
+        )
+    if not bool(((share >= 0) & (share <= 1)).all()):
+        raise InputError("share: expected values from 0 to 1, as shares() makes them")
     share = share.expand(len(host), -1)
     tokens_wanted = share.new_zeros(host.present.shape).index_add_(
         1, token_labels, (share > 0).to(share.dtype)
@@ -72,10 +80,14 @@ def interpolate(first: Latents, last: Latents, count: int, token_labels: Tensor)
     """``count`` steps from one picture's latents to another's, ends included: (count, m, d).
 
     Both hold one picture. A label that only one of them has does not change on the way.
-    InputError for fewer than 2 steps.
+    InputError for fewer than 2 steps, or several pictures.
     """
-    if count < 2:
-        raise InputError(f"interpolation over {count} pictures: expected 2 or more")
+    if not hasattr(count, "__index__") or count < 2:
+        raise InputError(f"interpolation over {quoted(count)} pictures: expected 2 or more")
+    if len(first) != 1 or len(last) != 1:
+        raise InputError(
+            f"interpolation from {len(first)} pictures to {len(last)}: expected one and one"
+        )
     first, last = fill(first, last, token_labels), fill(last, first, token_labels)
     way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
     tokens = torch.lerp(first.tokens, last.tokens, way[:, None, None])

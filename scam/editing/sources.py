@@ -139,7 +139,7 @@ class Finder:
         name = word.removeprefix(_STORED)
         path = self.library / f"{name}{SUFFIX}"
         if not path.is_file():
-            known = sorted(p.stem for p in self.library.glob(f"*{SUFFIX}"))
+            known = sorted(p.stem for p in self.library.glob(f"*{SUFFIX}") if p.is_file())
             there = f"one of {', '.join(known)}" if known else "a style, it holds none"
             raise InputError(f"{word}: not in {self.library}; expected {there:.200}")
         return path
@@ -182,7 +182,13 @@ class Finder:
         if self._labels is not None:
             options["labels"] = self._labels
         name = options.pop("data")
-        trained_on = f"{run_around(self.checkpoint.path)}: the data it was trained on"
+        run = run_around(self.checkpoint.path)
+        if self._data is None and name != MANNEQUINS and not Path(name).is_dir():
+            raise InputError(
+                f"the pictures of {run} were in {name}, where no folder is now: give --data, the "
+                "folder where they are"
+            )
+        trained_on = f"{run}: the data it was trained on"
         with naming(trained_on if self._data is None else f"--data {self._data}"):
             return [open_source(name, split, **options) for split in ("val", "train")]
 
@@ -192,7 +198,8 @@ class Finder:
             for index in range(len(source)):
                 if source.stem(index) == stem:
                     if isinstance(source, FolderPairs):
-                        self._read_from += _folders([source.pairs[index]])
+                        pair = source.pairs[index]
+                        self._read_from += [pair.image, pair.labels, *_folders([pair])]
                     return _load(self.checkpoint, source, index)
         if Path(stem).is_file():
             kinds = ", ".join(IMAGE_SUFFIXES)

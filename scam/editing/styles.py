@@ -16,10 +16,10 @@ from scam.data.picture import read_image
 from scam.editing.paste import Pixels
 from scam.editing.pictures import resized
 from scam.errors import InputError, printable
-from scam.files import write_aside
+from scam.files import checked_path, write_aside
 from scam.models import Scam
 from scam.models.latents import Latents
-from scam.models.weights import state_digest
+from scam.models.weights import expect_finite, state_digest
 from scam.version import __version__
 
 FORMAT = "scam style 1"
@@ -77,14 +77,17 @@ def save_style(
     label_names: Sequence[str],
     source: str,
     thumbnail: Pixels | None = None,
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Write latents of one picture (1, m, d) to ``path`` and a PNG beside it.
 
     source: where they come from, for people to read. Both files are whole or absent. ValueError
     for latents of several pictures or of another shape than the model's; InputError if the name
-    does not end in .safetensors or the disk refuses.
+    does not end in .safetensors, the disk refuses, latents are not finite, or labels are not
+    named one by one.
     """
-    path = Path(path)
+    path = checked_path(path, "style")
     if path.suffix != SUFFIX:
         raise InputError(f"style {path}: expected a {SUFFIX} file")
     config = model.config
@@ -92,6 +95,11 @@ def save_style(
         raise ValueError(
             f"latents have shape {tuple(latents.tokens.shape)}, "
             f"expected (1, {config.num_tokens}, {config.token_dim})"
+        )
+    expect_finite(latents.tokens, f"style {path}: latents")
+    if len(label_names) != config.num_labels:
+        raise InputError(
+            f"style {path}: {len(label_names)} label_names, expected {config.num_labels}"
         )
     tensors: dict[str, Tensor] = {
         "tokens": latents.tokens[0].float().cpu().contiguous(),
@@ -107,15 +115,15 @@ def save_style(
         "scam": __version__,
     }
     if thumbnail is not None:
-        with write_aside(path.with_suffix(".png")) as file:
+        with write_aside(path.with_suffix(".png"), overwrite=overwrite) as file:
             Image.fromarray(thumbnail).save(file, format="PNG")
-    with write_aside(path) as file:
+    with write_aside(path, overwrite=overwrite) as file:
         file.write(save(tensors, metadata=about))
 
 
 def read_style(path: str | Path) -> Style:
     """Read a style of any model, on the CPU. InputError if the file is none or is damaged."""
-    path = Path(path)
+    path = checked_path(path, "style")
     try:
         # safe_open opens no path that is not UTF-8.
         data = path.read_bytes()

@@ -33,19 +33,24 @@ def expect_unused(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None
     expect_outputs([(f"--out {out}", file) for file in files], inputs, overwrite=overwrite)
 
 
-def write_pairs(folder: Path, stems: Sequence[str], donors: Sequence[int]) -> None:
+def write_pairs(
+    folder: Path, stems: Sequence[str], donors: Sequence[int], *, overwrite: bool
+) -> None:
     """Who received whose subject; ``--pairs`` reads it again."""
     found = {stem: stems[donor] for stem, donor in zip(stems, donors, strict=True)}
-    write_json(folder / PAIRS, {"donors": found})
+    write_json(folder / PAIRS, {"donors": found}, overwrite=overwrite)
 
 
-def write_report(folder: Path, facts: Mapping[str, Any], rows: Sequence[Row]) -> None:
+def write_report(
+    folder: Path, facts: Mapping[str, Any], rows: Sequence[Row], *, overwrite: bool
+) -> None:
     """Everything the table says, and under which settings."""
-    write_json(folder / REPORT, {**facts, "rows": [row.as_dict() for row in rows]})
+    found = {**facts, "rows": [row.as_dict() for row in rows]}
+    write_json(folder / REPORT, found, overwrite=overwrite)
 
 
 @torch.no_grad()
-def write_sheet(folder: Path, pictures: Pictures) -> None:
+def write_sheet(folder: Path, pictures: Pictures, *, overwrite: bool) -> None:
     """Hosts and donors and what was made of them, one host a row."""
     columns = {
         "picture": pictures.image,
@@ -55,4 +60,4 @@ def write_sheet(folder: Path, pictures: Pictures) -> None:
         "donor's whole code": pictures.swap,
         "donor's subject": pictures.transfer,
     }
-    save_sheet(folder / SHEET, columns)
+    save_sheet(folder / SHEET, columns, overwrite=overwrite)

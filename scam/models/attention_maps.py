@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who reads what: attention of pixels and latents, layer by layer (SCAM paper, Figure 4)."""
 
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from scam.nn.attention import SemanticCrossAttention, Watch
 from scam.nn.pyramid import pyramid_sizes
 from scam.ops import Labels
 from scam.ops.layout import plain_labels
+
+_ONE_AT_A_TIME = threading.Lock()  # the modules of a model hold one watch each
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def attention_maps(
         for layer, module in modules.items():
             if layers is None or layer in layers:
                 watched.append((module, _recorder(found, layer, module, by_key, most)))
-    with _watching(watched):
+    with _ONE_AT_A_TIME, _watching(watched):
         own = model.encode(image, labels)
         model.generate(labels, own if latents is None else latents)
     sizes = _sizes(model)
@@ -91,7 +94,11 @@ def _recorder(
 ) -> Watch:
     weigh: Callable[..., Tensor] = module.weights_by_key if by_key else module.weights
 
+    asking = threading.get_ident()
+
     def record(queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels) -> None:
+        if threading.get_ident() != asking:  # the same model at work elsewhere
+            return
         weights = weigh(queries, keys, query_labels, key_labels, most).mean(1)
         pixels = plain_labels(key_labels if by_key else query_labels)
         found[layer] = AttentionMap(pixels.expand(len(weights), -1), weights)

@@ -19,7 +19,7 @@ from torch import nn
 
 from scam.data.values import LabelValues
 from scam.errors import InputError, quoted
-from scam.files import files_aside, read_json
+from scam.files import checked_path, files_aside, read_json
 from scam.models.card import CARD, model_card
 from scam.models.config import ModelConfig
 from scam.models.step_folders import (
@@ -28,7 +28,14 @@ from scam.models.step_folders import (
     offering_older,
     resolve_checkpoint,
 )
-from scam.models.weights import CONFIG, MODEL, expect_tensors, read_weights, write_weights
+from scam.models.weights import (
+    CONFIG,
+    MODEL,
+    expect_finite,
+    expect_tensors,
+    read_weights,
+    write_weights,
+)
 
 
 def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,13 +145,8 @@ class HubModel(nn.Module, ModelHubMixin):
         model, or for an argument it does not have; the errors of ``huggingface_hub`` where a
         download breaks off.
         """
-        if not isinstance(source, str | os.PathLike) or not isinstance(fused, bool):
-            raise InputError(
-                f"from_pretrained: source={quoted(source)}, fused={quoted(fused)}: "
-                "expected a folder or repository, and true or false"
-            )
+        folder = checked_path(source, "from_pretrained: folder or repository")
         _expect_known("from_pretrained", hub, _DOWNLOADS)
-        folder = Path(source)
         if not folder.is_dir():
             wanted = [MODEL, CONFIG]
             try:
@@ -163,6 +165,8 @@ class HubModel(nn.Module, ModelHubMixin):
         Raises InputError when a file is missing or damaged, or weights and configuration do not
         belong together; of a run it then names the newest step folder before it that is whole.
         """
+        if not isinstance(fused, bool):
+            raise InputError(f"fused={quoted(fused)}: expected true or false")
         with offering_older(folder, partial(cls._open, fused=fused)):
             return cls._open(folder, fused=fused)
 
@@ -185,7 +189,9 @@ class HubModel(nn.Module, ModelHubMixin):
         with torch.device("meta"):
             like = cls(shapes).state_dict()
         expect_tensors(tensors, like, f"{folder / MODEL}: weights", same_dtype=False)
-        model = cls(shapes, fused=fused)
+        # Whatever torch.device or default dtype is set around: the weights say what they are.
+        with torch.device("cpu"):
+            model = cls(shapes, fused=fused).float()
         model.about = about
         model.load_state_dict(tensors)
         return model.eval()
@@ -216,12 +222,17 @@ class HubModel(nn.Module, ModelHubMixin):
         model's own.
 
         Raises InputError when a file is in the way or the disk refuses, for an argument it does
-        not have, and for the folder of a training run, which could not be resumed any more.
+        not have, for weights that are not finite, which nobody could open, and for the folder of
+        a training run, which could not be resumed any more.
         """
         if config is not None:
             raise InputError("save_pretrained: config: expected none, the model has its own")
         _expect_known("save_pretrained", hub, _UPLOADS)
-        folder = Path(save_directory)
+        if not isinstance(model_card_kwargs, Mapping | None):
+            raise InputError(f"model_card_kwargs={quoted(model_card_kwargs)}: expected a dict")
+        folder = checked_path(save_directory, "save_pretrained: folder")
+        for name, tensor in self.state_dict().items():
+            expect_finite(tensor, f"save_pretrained: {name}")
         _expect_free(folder, overwrite)
         with files_aside(folder, (MODEL, CARD, CONFIG)) as partial:
             super().save_pretrained(partial, model_card_kwargs=model_card_kwargs)

@@ -10,6 +10,7 @@ from torch import Tensor
 from scam.errors import InputError, quoted
 from scam.models.config import ModelConfig
 from scam.models.latents import Latents
+from scam.models.weights import expect_finite
 from scam.nn.pyramid import LabelPyramid
 from scam.words import counted
 
@@ -74,36 +75,30 @@ def checked_latents(
     if not isinstance(latents, Latents):
         raise InputError(f"{name} is {_kind(latents)}: expected Latents, as encode returns them")
     tokens = _tensor(latents.tokens, f"{name}.tokens", "a tensor", weight)
-    present = _tensor(latents.present, f"{name}.present", "a tensor", weight)
-    for what, found, shape in (
-        ("tokens", tokens, (config.num_tokens, config.token_dim)),
-        ("present", present, (config.num_labels,)),
-    ):
-        if found.dim() != 1 + len(shape) or found.shape[1:] != shape:
-            raise InputError(
-                f"{name}.{what} has shape {tuple(found.shape)}: expected (B, "
-                f"{', '.join(map(str, shape))}), this model's"
-            )
+    present = checked_choice(latents.present, config.num_labels, weight, f"{name}.present")
+    _expect_rows(f"{name}.tokens", tokens, (config.num_tokens, config.token_dim))
     if len(tokens) not in (1, batch) or len(present) != len(tokens):
         raise InputError(
             f"{name} is of {counted(len(tokens), 'picture')}: expected {batch}, one a label map"
         )
     if not tokens.is_floating_point():
         raise InputError(f"{name}.tokens has dtype {tokens.dtype}: expected a floating one")
-    if present.dtype != torch.bool:
-        raise InputError(f"{name}.present has dtype {present.dtype}: expected torch.bool")
+    if (tokens.dtype == torch.float64) != (weight.dtype == torch.float64):
+        raise InputError(
+            f"{name}.tokens has dtype {tokens.dtype}: expected the model's, {weight.dtype}"
+        )
+    if _values_can_be_asked():
+        expect_finite(tokens.detach(), f"{name}.tokens")
     return latents
 
 
 def checked_choice(choice: Any, num_labels: int, weight: Tensor, name: str) -> Tensor:
     """Labels that are chosen, (B, L) bool. InputError for anything else."""
-    choice = _tensor(choice, name, "a tensor (B, L) of torch.bool", weight)
+    expected = "a bool tensor (B, L), one column a label"
+    choice = _tensor(choice, name, expected, weight)
     if choice.dtype != torch.bool:
-        raise InputError(f"{name} has dtype {choice.dtype}: expected torch.bool")
-    if choice.dim() != 2 or choice.shape[1] != num_labels:
-        raise InputError(
-            f"{name} has shape {tuple(choice.shape)}: expected (B, {num_labels}), one a label"
-        )
+        raise InputError(f"{name} has dtype {choice.dtype}: expected {expected}")
+    _expect_rows(name, choice, (num_labels,))
     return choice
 
 
@@ -140,7 +135,8 @@ def checked_pair(pair: Any, name: str) -> tuple[Any, Any]:
 
 def checked_numbers(labels: Any, num_labels: int, name: str) -> list[int]:
     """Label numbers. InputError for what is no number of a label."""
-    if isinstance(labels, str) or not hasattr(labels, "__iter__"):
+    single = isinstance(labels, Tensor) and not labels.dim()
+    if single or isinstance(labels, str) or not hasattr(labels, "__iter__"):
         raise InputError(f"{name} is {quoted(labels)}: expected label numbers, such as (0,)")
     numbers = labels.tolist() if isinstance(labels, Tensor) else list(labels)
     for number in numbers:
@@ -177,6 +173,14 @@ def _tensor(value: Any, name: str, expected: str, weight: Tensor) -> Tensor:
 
 def _sizes(sizes: list[tuple[int, ...]] | list[tuple[int, int]]) -> str:
     return ", ".join("x".join(map(str, size)) for size in sizes)
+
+
+def _expect_rows(name: str, x: Tensor, shape: tuple[int, ...]) -> None:
+    if x.dim() != 1 + len(shape) or x.shape[1:] != shape:
+        raise InputError(
+            f"{name} has shape {tuple(x.shape)}: expected (B, {', '.join(map(str, shape))}), "
+            "this model's"
+        )
 
 
 def _expect_size(name: str, x: Tensor, config: ModelConfig) -> None:

@@ -152,7 +152,9 @@ class Scam(HubModel):
             return None
         if len(occurring) in (0, self.config.num_labels):
             return None
-        read = torch.tensor([label in occurring for label in self.config.token_labels()])
+        read = torch.tensor(
+            [label in occurring for label in self.config.token_labels()], device="cpu"
+        )
         return read.nonzero().flatten().to(pyramid.present.device, non_blocking=True)
 
     def _labels_of(self, chosen: Tensor | None) -> Tensor:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scam.errors import InputError, quoted
-from scam.files import reading
+from scam.errors import InputError
+from scam.files import checked_path, reading
 from scam.models.weights import CONFIG, MODEL
 
 CHECKPOINTS = "checkpoints"
@@ -23,9 +23,7 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: there is no such folder, or it holds no complete checkpoint.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"checkpoint {quoted(path)}: expected a path")
-    path = Path(path)
+    path = checked_path(path, "checkpoint")
     wanted = "give a training run's --out folder or one of its checkpoints/step_* folders"
     with reading(path):
         if not path.is_dir():

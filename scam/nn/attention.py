@@ -67,8 +67,9 @@ class SemanticCrossAttention(nn.Module):
 
         Labels may come as layouts, too. Returns (B, Nq, query_dim).
         """
-        if self.watch is not None:
-            self.watch(queries, keys, query_labels, key_labels)
+        watch = self.watch  # once: another thread may take it away
+        if watch is not None:
+            watch(queries, keys, query_labels, key_labels)
         if self.fused:
             mixed, seen = self._attend_fused(queries, keys, query_labels, key_labels)
         else:

@@ -119,9 +119,10 @@ class ScamModulation(nn.Module):
         noise: Tensor | None,
     ) -> Tensor:
         attention, head = self.attention, self.to_gamma_beta
-        if attention.watch is not None:
+        watch = attention.watch  # once: another thread may take it away
+        if watch is not None:
             pixels = (x + code).flatten(2).transpose(1, 2)
-            attention.watch(pixels, tokens, labels, token_labels)
+            watch(pixels, tokens, labels, token_labels)
         keys, key_bias = attention.absorbed_keys(tokens)
         values = attention.absorbed_values(tokens, head.weight, head.bias)
         # A pixel that sees nothing: what the head makes of an attention output of zero, or of

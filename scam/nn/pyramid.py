@@ -66,8 +66,10 @@ class LabelPyramid:
         height, width = labels.shape[1:]
         maps = []
         for h, w in sizes:
-            rows = (torch.arange(h, device=labels.device) * (height / h)).long()
-            columns = (torch.arange(w, device=labels.device) * (width / w)).long()
+            rows, columns = (
+                (torch.arange(n, dtype=torch.float32, device=labels.device) * (side / n)).long()
+                for n, side in ((h, height), (w, width))
+            )
             maps.append(labels[:, rows][:, :, columns])
         return cls._of(maps, _presence(labels.flatten(1), num_labels), None)
 

@@ -183,7 +183,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument("--out", help="run folder (default: a new one under runs/)")
-    group.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="resume the run in --out; with --data, where its pictures lie by now",
+    )
     group.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     group.add_argument("--workers", type=int, help="loader processes, no more than processors")
     group.add_argument(

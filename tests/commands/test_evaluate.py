@@ -374,3 +374,17 @@ def test_the_page_names_every_metric_and_no_unknown_flag(
     for name in METRICS:
         assert f"`{name}`" in page.read_text()
         assert f"\n  {name} " in known
+
+
+def test_a_report_that_cannot_be_written_leaves_no_folder(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError("cannot write report.json: No space left on device")
+
+    monkeypatch.setattr(evaluate, "write_report", refuse)
+    with pytest.raises(InputError, match="No space left"):
+        evaluate.main([str(copied), "--metrics", "psnr", *HERE])
+    assert not (copied / "evaluation").exists()

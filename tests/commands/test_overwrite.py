@@ -37,9 +37,12 @@ REFUSED = {
     "a longer way": (transfer, f"{FILES} --out photos/../photos/images/p1.png", READ),
     "another picture of the folder": (transfer, f"{FILES} --out photos/images/p5.png", INSIDE),
     "a new one of the folder": (transfer, f"{FILES} --out photos/labels/new.png", INSIDE),
-    "named ones": (transfer, "--subject p0 --background p1 --out photos/images/p0.png", INSIDE),
+    "named ones": (transfer, "--subject p0 --background p1 --out photos/images/p0.png", READ),
+    "a hard link of named ones": (
+        transfer, "--subject p0 --background p1 --out hard.png", READ,
+    ),
     "named ones' maps": (
-        transfer, "--subject p0 --background p1 --out o.png --sheet photos/labels/p0.png", INSIDE,
+        transfer, "--subject p0 --background p1 --out o.png --sheet photos/labels/p0.png", READ,
     ),
     "a donor's map": (
         transfer,
@@ -54,7 +57,7 @@ REFUSED = {
     "a folder's results": (
         transfer, "--subject p0 --background photos --out photos/images/new", INSIDE,
     ),
-    "a drawn picture": (attention, "--picture p0 --out photos/images/p0.png", INSIDE),
+    "a drawn picture": (attention, "--picture p0 --out photos/images/p0.png", READ),
     "a drawn file": (
         attention, "--picture pose.png,photos/labels/p0.png --out pose.png", READ,
     ),

@@ -22,7 +22,10 @@ def test_a_share_names_a_label_or_one_latent_of_it() -> None:
     for arguments, message in (
         ((1, None, 1.5), "weight 1.5: expected 0 to 1"),
         ((1, None, float("nan")), "weight nan: expected 0 to 1"),
+        ((1, None, "1"), "weight '1': expected 0 to 1"),
         ((3,), "label 3: expected 0 to 2"),
+        (("1",), "label '1': expected 0 to 2"),
+        ((1.5,), "label 1.5: expected 0 to 2"),
         ((1, 2), "latent 2 of label 1: expected 0 to 1"),
     ):
         with pytest.raises(InputError, match=message):
@@ -126,3 +129,16 @@ def test_the_arithmetic_follows_the_dtype() -> None:
     wide = Latents(torch.randn(1, 7, 5).double(), torch.tensor([ALL]))
     for found in (swap(wide, wide, [1], OF), interpolate(wide, wide, 2, OF)):
         assert found.tokens.dtype == torch.float64
+
+
+def test_what_cannot_be_mixed_is_refused_in_words() -> None:
+    host, two = draw(ALL), draw(ALL, ALL)
+    for call, words in (
+        (lambda: blend(host, host, torch.ones(3), OF), r"share has shape \(3,\)"),
+        (lambda: blend(host, host, torch.full((7,), 1.5), OF), "share: expected values"),
+        (lambda: blend(host, host, torch.full((7,), torch.nan), OF), "share: expected values"),
+        (lambda: interpolate(host, two, 3, OF), "interpolation from 1 pictures to 2"),
+        (lambda: interpolate(host, host, 2.5, OF), "interpolation over 2.5 pictures"),
+    ):
+        with pytest.raises(InputError, match=f"^{words}"):
+            call()

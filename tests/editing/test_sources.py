@@ -103,3 +103,22 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     os.mkfifo(image)
     with pytest.raises(InputError, match=r"a\.png: is a pipe, expected a file"):
         Finder(known).open("--subject", [str(image)])
+
+
+def test_data_that_moved_are_asked_for(tmp_path: Path) -> None:
+    run, gone = tmp_path / "run", tmp_path / "gone"
+    known = checkpoint(LABEL_SETS["mannequins"].names, run)
+    write_json(run / "config.json", {"data": {"data": str(gone)}})
+    words = rf"--subject a: the pictures of {run} were in {gone}, where no folder is now: give --d"
+    with pytest.raises(InputError, match=words):
+        Finder(known).open("--subject", ["a"])
+
+
+def test_a_named_picture_s_files_are_inputs(tmp_path: Path) -> None:
+    image = write(tmp_path, "a")
+    write(tmp_path, "b")
+    finder = Finder(checkpoint(LABEL_SETS["mannequins"].names, tmp_path), str(tmp_path))
+    try:
+        finder.open("--subject", ["a"])
+    finally:
+        assert image in finder._read_from

@@ -115,3 +115,15 @@ def test_any_name_of_a_style_and_its_picture(name: str, model: Scam, tmp_path: P
     style = load_style(path, model)
     assert style.name == name
     assert style.source == printable(f"{name}.jpg")
+
+
+def test_what_could_not_be_read_again_is_not_saved(model: Scam, tmp_path: Path) -> None:
+    path, spoilt = tmp_path / "x.safetensors", latents()
+    spoilt.tokens[0, 0, 0] = torch.inf
+    for words, given, names in (
+        ("1 of 56 values are not finite", spoilt, NAMES),
+        ("1 label_names, expected 3", latents(), NAMES[:1]),
+    ):
+        with pytest.raises(InputError, match=words):
+            save_style(path, model, given, names, "anna.jpg")
+    assert not path.exists()

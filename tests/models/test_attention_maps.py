@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -123,3 +124,18 @@ def test_looking_changes_nothing_and_leaves_nothing_behind() -> None:
     assert torch.equal(model.generate(labels, model.encode(image, labels)), before)
     with pytest.raises(InputError, match=r"layer 'decoder': expected some of encoder\.0, "):
         attention_maps(model, image, labels, ["decoder"])
+
+
+def test_threads_look_at_one_model_and_see_their_own() -> None:
+    model = Scam(TINY).double().eval()
+    pictures = [picture(TINY, 1) for _ in range(4)]
+    alone = [attention_maps(model, *each, ["encoder.0"])["encoder.0"] for each in pictures]
+    painted = [model(*each).detach() for each in pictures]
+
+    def look(number: int) -> bool:
+        found = attention_maps(model, *pictures[number], ["encoder.0"])["encoder.0"]
+        same = torch.equal(found.weights, alone[number].weights)
+        return same and torch.equal(model(*pictures[number]).detach(), painted[number])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(look, [0, 1, 2, 3] * 3))

@@ -3,6 +3,7 @@
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +11,11 @@ import pytest
 import torch
 
 from scam import Scam
-from scam.checkpoint import load_checkpoint, run_around
+from scam.checkpoint import load, load_checkpoint, run_around
 from scam.errors import InputError
 from scam.models import preset
 from scam.models.card import model_card
+from scam.models.weights import write_weights
 
 OWN_CARD = "---\nlicense: mit\n---\n\nMine.\n"
 SMALL = preset("tiny", size=(32, 32), latents_per_label=3, background_latents=2)
@@ -317,7 +319,51 @@ def test_weights_that_are_not_finite_are_refused(
     model, _ = saved
     with torch.no_grad():
         model.encoder.tokens[1, 2] = value
-    model.save_pretrained(tmp_path / "broken")
+    with pytest.raises(InputError, match=r"encoder\.tokens: 1 of 512 values are not finite"):
+        model.save_pretrained(tmp_path / "broken")
+    (tmp_path / "broken").mkdir()
+    write_weights(tmp_path / "broken", model.state_dict(), model.description())
     with pytest.raises(InputError, match=r"encoder\.tokens: 1 of 512 values are not finite") as no:
         Scam.from_pretrained(tmp_path / "broken")
     assert str(tmp_path / "broken" / "model.safetensors") in str(no.value)
+
+
+@pytest.mark.parametrize("around", ["float64", "bfloat16", "device", "default device"])
+def test_a_model_opens_alike_whatever_is_set_around(saved: tuple[Scam, Path], around: str) -> None:
+    model, folder = saved
+    image, labels = torch.rand(1, 3, 32, 32), torch.randint(0, 3, (1, 32, 32))
+    with torch.no_grad():
+        expected = model(image, labels)
+    try:
+        if around == "default device":
+            torch.set_default_device("meta")
+        elif around != "device":
+            torch.set_default_dtype(getattr(torch, around))
+        with torch.device("meta") if around == "device" else nullcontext(), torch.no_grad():
+            again = load(folder)
+            assert torch.equal(again(image, labels), expected)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_model_is_loaded_from_home_and_from_paths_only(
+    saved: tuple[Scam, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(saved[1].parent))
+    monkeypatch.chdir(saved[1])
+    load("~/model")
+    Scam.from_pretrained("~/model").save_pretrained("~/again")
+    assert (saved[1].parent / "again" / "config.json").is_file()
+    for call in (load, Scam.from_pretrained, saved[0].save_pretrained):
+        for path in ("", None, b"model"):
+            with pytest.raises(InputError, match="expected a path"):
+                call(path)  # type: ignore[arg-type]
+
+
+def test_arguments_of_load_are_checked(saved: tuple[Scam, Path]) -> None:
+    for words, changes in (("fused='no'", {"fused": "no"}), ("device='cpux'", {"device": "cpux"})):
+        with pytest.raises(InputError, match=f"^{words}: "):
+            load(saved[1], **changes)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^model_card_kwargs=\['x'\]"):
+        saved[0].save_pretrained(saved[1], model_card_kwargs=["x"])  # type: ignore[arg-type]

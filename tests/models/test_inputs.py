@@ -91,6 +91,8 @@ def test_labels(model: Scam, labels: Any, words: str) -> None:
 def test_latents_and_the_rest(model: Scam) -> None:
     latents = model.encode(IMAGE, LABELS)
     tokens, present = latents.tokens, latents.present
+    spoilt = tokens.detach().clone()
+    spoilt[0, 0, 0] = math.nan
     pair = (IMAGE, LABELS)
     small = LabelPyramid.build(LABELS[:, :16], CONFIG.num_labels, CONFIG.levels)
     for words, call in (
@@ -105,6 +107,20 @@ def test_latents_and_the_rest(model: Scam) -> None:
             lambda: model.generate(LABELS, Latents(tokens, present.int())),
         ),
         ("latents is of 3 pictures", lambda: model.generate(LABELS, latents[[0, 0, 1]])),
+        ("latents.tokens: 1 of", lambda: model.generate(LABELS, Latents(spoilt, present))),
+        (
+            "latents.tokens has dtype torch.float64",
+            lambda: model.generate(LABELS, Latents(tokens.double(), present)),
+        ),
+        ("noise has 1 generators", lambda: model.generate(LABELS, latents, [torch.Generator()])),
+        ("wanted is a list", lambda: model.mix(latents, latents, present.tolist())),
+        ("wanted has dtype", lambda: model.mix(latents, latents, present.int())),
+        ("wanted has shape", lambda: model.mix(latents, latents, present[0])),
+        ("wanted has shape", lambda: model.mix(latents, latents, present[:, :2])),
+        (
+            "background_labels is",
+            lambda: model.transfer(pair, pair, background_labels=torch.tensor(0)),
+        ),
         ("noise is a int", lambda: model.generate(LABELS, latents, 3)),
         ("subject is a torch Tensor", lambda: model.transfer(IMAGE, pair)),
         ("background is a tuple", lambda: model.transfer(pair, (*pair, 1))),
