@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pictures to measure on, and what the model makes of them."""
 
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from scam.data import PairDataset
 from scam.data.dataset import in_order
-from scam.errors import InputError
+from scam.errors import InputError, one_line
 from scam.evaluation.rows import Row
+from scam.files import read_json
 from scam.models import Scam
 from scam.models.latents import Latents
 from scam.training.randomness import picture_generators
@@ -131,10 +131,12 @@ def read_pairs(path: Path, stems: Sequence[str]) -> list[int]:
     InputError unless each picture is a host there, with another picture of them as its donor.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))["donors"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or f"expected a pairs.json, {error}"
-        raise InputError(f"--pairs {path}: cannot be used ({reason})") from error
+        stored = read_json(path).get("donors")
+    except InputError as error:
+        reason = str(error).removeprefix(f"{one_line(path)}").lstrip(": ")
+        raise InputError(f"--pairs {path}: cannot be used ({reason})") from None
+    if stored is None:
+        raise InputError(f"--pairs {path}: cannot be used (expected a pairs.json with donors)")
     numbers = {stem: index for index, stem in enumerate(stems)}
     if not isinstance(stored, Mapping) or stored.keys() != numbers.keys():
         names = stored.keys() if isinstance(stored, Mapping) else ()
@@ -143,7 +145,7 @@ def read_pairs(path: Path, stems: Sequence[str]) -> list[int]:
             f"--pairs {path}: pairs other pictures than these {len(stems)}, for example {odd}"
         )
     for host, donor in stored.items():
-        if donor not in numbers or donor == host:
+        if not isinstance(donor, str) or donor not in numbers or donor == host:
             raise InputError(f"--pairs {path}: {host} has {donor!r} as donor, expected another")
     return [numbers[stored[stem]] for stem in stems]
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import sys
 from pathlib import Path
 
@@ -115,3 +116,9 @@ def test_any_name_of_a_style_and_its_picture(name: str, model: Scam, tmp_path: P
     style = load_style(path, model)
     assert style.name == name
     assert style.source == printable(f"{name}.jpg")
+
+
+def test_a_style_that_is_a_pipe(model: Scam, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"a\.safetensors: is a pipe, expected a file"):
+        load_style(tmp_path / "a.safetensors", model)
