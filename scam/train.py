@@ -29,6 +29,7 @@ from scam.training.settings import (
     complete,
     open_sources,
 )
+from scam.words import counted
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +103,7 @@ def _heading(job: Job) -> str:
     config, options, world = job.config, job.options, job.world
     lines = [
         f"{len(job.train)} training and {len(job.held_out)} held-out pictures, "
-        f"{config.num_labels} labels, {config.size[0]}x{config.size[1]} px, "
+        f"{counted(config.num_labels, 'label')}, {config.size[0]}x{config.size[1]} px, "
         f"perceptual loss {options.perceptual}, "
         f"{'fused' if options.fused_sca else 'dense'} attention, {job.device}"
         f"{f', {world.size} processes' if world.size > 1 else ''}",

@@ -20,6 +20,7 @@ from scam.data.split import (
 )
 from scam.data.subset import Subset
 from scam.errors import InputError
+from scam.words import counted
 
 MANNEQUINS = "mannequins"
 
@@ -67,7 +68,8 @@ class Memory:
             )
         gone = {name for name, _ in self.split.held_out} - names
         if gone and len(names) < len(self.split.held_out):
-            _say(f"{data}: {len(gone)} held-out pictures are gone ({named(gone)})")
+            lost = counted(len(gone), "held-out picture")
+            _say(f"{data}: no longer there: {lost} ({named(gone)})")
         return names
 
     def left(self, source: PairSource, data: str, labels: str | None) -> PairSource:
@@ -89,7 +91,8 @@ class Memory:
         }
         if not seen:
             return source
-        _say(f"{data}: left out {len(seen)} pictures that were trained on ({named(seen)})")
+        found = counted(len(seen), "picture")
+        _say(f"{data}: left out {found} of the training: {named(seen)}")
         stems = (source.stem(index) for index in range(len(source)))
         return Subset(source, [index for index, stem in enumerate(stems) if stem not in seen])
 

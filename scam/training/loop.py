@@ -24,6 +24,7 @@ from scam.training.precision import resolve_precision
 from scam.training.restore import expect_trainable, restore
 from scam.training.trainer import Trainer
 from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, StopSignal
+from scam.words import counted
 
 
 def train(
@@ -157,7 +158,7 @@ def _means(recent: list[dict[str, torch.Tensor]]) -> tuple[dict[str, float], lis
 
 def _floor_line(floors: dict[str, float], count: int) -> str:
     return (
-        f"flat colours on the {count} held-out pictures: "
+        f"flat colours on {counted(count, 'held-out picture')}: "
         f"{floors['psnr_mean_colours']:.2f} dB with the training set's mean per label, "
         f"{floors['psnr_own_colours']:.2f} dB with each picture's own"
     )
