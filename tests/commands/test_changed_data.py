@@ -195,7 +195,7 @@ def test_a_val_folder_with_trained_pictures(
 ) -> None:
     root, run = sorted_run
     move(root / "train", "p5", root / "val")
-    with pytest.warns(UserWarning, match=r"left out 1 pictures that were trained on \(p5\)"):
+    with pytest.warns(UserWarning, match=r"left out 1 picture of the training: p5"):
         assert measured(run, tmp_path / "one") == {"p0", "p1", "p2"}
     with pytest.raises(InputError, match="val holds pictures that this run was trained on: p5;"):
         resume(run, 3)
@@ -206,7 +206,7 @@ def test_a_val_folder_with_trained_pictures(
     assert "1 pictures from the other side join the training (p0)" in capsys.readouterr().out
     assert names(run) == {"p1", "p2", "p7"}
     move(root / "train", "p0", root / "val", "disguised")
-    with pytest.warns(UserWarning, match=r"trained on \(disguised\)"):
+    with pytest.warns(UserWarning, match=r"of the training: disguised"):
         assert measured(run, tmp_path / "two") == {"p1", "p2", "p7"}
 
 
@@ -218,7 +218,7 @@ def test_a_test_folder_with_trained_pictures(
         move(root / "train", name, root / "test", f"t{name}")
     move(tmp_path / "new", "p10", root / "test", "p7")
     move(tmp_path / "new", "p11", root / "test")
-    with pytest.warns(UserWarning, match=r"left out 2 pictures that were trained on \(tp5, tp6\)"):
+    with pytest.warns(UserWarning, match=r"left out 2 pictures of the training: tp5, tp6"):
         assert measured(run, tmp_path / "out") == {"p7", "p11"}
 
 
