@@ -13,6 +13,7 @@ import math
 import os
 import re
 import shutil
+import stat
 import sys
 import threading
 import unicodedata
@@ -246,6 +247,32 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def expect_file(path: Path) -> None:
+    """InputError for a folder, a pipe, a device or a socket, whose reader would wait or fail.
+
+    OSError where nothing is there.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if not path.is_symlink():
+            raise
+        reason = f"a link to {os.readlink(path)}, which is not there"
+        raise InputError(f"{path}: cannot be read ({reason})") from None
+    if not stat.S_ISREG(mode):
+        found = next((name for is_one, name in _NO_FILES if is_one(mode)), "no file")
+        raise InputError(f"{path}: is {found}, expected a file")
+
+
+_NO_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -253,6 +280,7 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: no such file, or something else is in it.
     """
     try:
+        expect_file(path)
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that make label maps readable and keep what their values mean."""
 
+import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from scam.errors import InputError
+
 _PREPARE = "python -m scam.data prepare"
+_UNKNOWN = "SRC DST"
 _CONVERT = "; convert it to an index map first: "
 _INDEX_MAP = (
     " (a png with one channel, grey of 8 or 16 bits or palette, whose value is the label's id)"
@@ -26,10 +31,38 @@ def prepare_command(kind: str, root: Path | None, labels: str = "labels", flags:
 
 def _places(root: Path | None, labels: str) -> str:
     if root is None:
-        return "SRC DST"
+        return _UNKNOWN
     root = root if root.name else root.resolve()
-    places = f"{shlex.quote(str(root))} {shlex.quote(f'{root}_indexed')}"
-    return places if labels == "labels" else f"{places} --labels {shlex.quote(labels)}"
+    places = f"{path_word(root)} {path_word(f'{root}_indexed')}"
+    return places if labels == "labels" else f"{places} --labels {path_word(labels)}"
+
+
+def path_word(path: str | Path) -> str:
+    """A path as a shell takes it: no flag, no home folder, and printable."""
+    text = str(path)
+    if text[:1] in ("-", "~"):
+        text = f"./{text}"
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = (
+        chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in os.fsencode(text)
+    )
+    return f"$'{''.join(plain)}'"
+
+
+@contextmanager
+def advising(root: Path, labels: str) -> Iterator[None]:
+    """Name ``root/<labels>`` in the command with which an error of the block may end."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(placed(str(error), root, labels)) from error
+
+
+def placed(text: str, root: Path, labels: str) -> str:
+    """``text`` with ``root/<labels>`` in what :func:`no_index_map` advises at its end."""
+    before, found, command = text.partition(_CONVERT)
+    return before + found + command.replace(_UNKNOWN, _places(root, labels), 1)
 
 
 def no_index_map(picture: Image.Image, kind: str) -> str:
@@ -37,9 +70,15 @@ def no_index_map(picture: Image.Image, kind: str) -> str:
 
     kind: that of its file, such as PNG.
     """
-    colours = picture.convert("RGBA" if "A" in picture.mode else "RGB")
+    alpha = "RGBA" if picture.mode in ("LA", "PA", "RGBA") else "RGB"
+    colours = picture.convert(alpha)
     red, green, blue = (np.asarray(colours.getchannel(index)) for index in range(3))
     grey = bool((red == green).all() and (green == blue).all())
+    if grey and alpha == "RGBA" and len(set(colours.getchannel("A").getextrema())) > 1:
+        return (
+            f"is an {picture.mode} picture, partly transparent; expected the labels in one "
+            "channel of an opaque picture"
+        )
     lossy = kind in ("JPEG", "WEBP")
     if kind != "PNG":
         found = f"a {kind} file {'of greys' if grey else 'in colours'}, expected an index map"
@@ -57,13 +96,8 @@ def no_index_map(picture: Image.Image, kind: str) -> str:
     return f"is {found}{_CONVERT}{command}{_INDEX_MAP}"
 
 
-def advise_once(
-    texts: Iterable[str], root: Path | None = None, labels: str = "labels"
-) -> tuple[list[str], list[str]]:
-    """Texts without what :func:`no_index_map` advises, and its commands, each in one line.
-
-    root, labels: the folders that the commands name.
-    """
+def advise_once(texts: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Texts without what :func:`no_index_map` advises, and its commands, each in one line."""
     short: list[str] = []
     commands: list[str] = []
     for text in texts:
@@ -71,8 +105,4 @@ def advise_once(
         short.append(before)
         if found and command not in commands:
             commands.append(command)
-    places = _places(root, labels)
-    return short, [
-        f"convert such label pictures to index maps first: {command.replace('SRC DST', places)}"
-        for command in commands
-    ]
+    return short, [f"convert such label pictures to index maps first: {c}" for c in commands]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scam.data.advice import prepare_command
+from scam.data.advice import advising, placed, prepare_command
 from scam.data.flips import unpaired
 from scam.data.folder import (
     all_ignored,
@@ -29,6 +29,7 @@ from scam.data.pairs import (
     Pair,
     assign_splits,
     expect_equal_sizes,
+    find_pairs,
     list_pairs,
     split_folders,
 )
@@ -123,14 +124,13 @@ def check_folder(
     InputError if there is nothing to check: no folder, no pair, or unreadable label names.
     """
     expect_arguments(root, ignore_label=ignore_label, holdout=holdout)
-    names = named_labels(root, labels, label_set, ignore_label)
-    folders, bad = _list(root, labels)
+    with advising(root, labels):
+        folders, bad = _list(root, labels)
     pairs = [pair for found in folders.values() for pair in found]
     if not pairs:
-        raise InputError(
-            f"{root}: no image and label map have equal stems"
-            + (f"; the first problem: {bad[0]}" if bad else "")
-        )
+        for split in folders:
+            find_pairs(root / (split or ""), labels)  # says why
+    names = named_labels(root, labels, label_set, ignore_label)
     splits = assign_splits(folders, holdout)
     seen = dict(zip(pairs, spread(_look, pairs, workers=workers, what="check"), strict=True))
     # Training knows its own maps alone.
@@ -164,7 +164,7 @@ def check_folder(
         sizes=_sizes(sizes),
         num_sizes=len(sizes),
         unpaired=tuple(meant.label_set.names[index] for index in unpaired(meant.label_set.names)),
-        bad=tuple(bad),
+        bad=tuple(BadFile(found.file, placed(found.text, root, labels)) for found in bad),
         advice=tuple(meant.advice),
     )
 

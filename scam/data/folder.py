@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PIL_Image
 
-from scam.data.advice import prepare_command
+from scam.data.advice import advising, prepare_command
 from scam.data.ids import judge
 from scam.data.labels import NUM_VALUES, LabelSet, MergeSpec, read_merge
 from scam.data.names import named_labels
@@ -59,19 +59,20 @@ class FolderPairs:
         expect_arguments(
             self.root, ignore_label=ignore_label, num_labels=num_labels, holdout=holdout
         )
-        self.ignore_label = ignore_label
-        folders = self._listed(labels, split)
+        self.ignore_label, self.labels = ignore_label, labels
+        folders = self._listed(split)
         self.pairs = _choose(self.root, folders, split, holdout, held_out)
         named = named_labels(self.root, labels, label_set, ignore_label)
         if named is None and num_labels is None and counts_labels(merge):
             # For any split those that training meets.
-            met = self._listed(labels, "train") if split == "test" else folders
-            num_labels = self._scan(_maps(met or folders), labels)
+            met = self._listed("train") if split == "test" else folders
+            num_labels = self._scan(_maps(met or folders))
         self.label_set, self.label_values = read_labels(
             self.root.name, named, merge, ignore_label, num_labels
         )
         if ignore_label is not None and split != "test":
-            _expect_labelled(self.root, _maps(folders), self.label_values)
+            with advising(self.root, labels):
+                _expect_labelled(self.root, _maps(folders), self.label_values)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -88,27 +89,30 @@ class FolderPairs:
         the map holds a value outside the labels.
         """
         pair = self.pairs[index]
-        picture, labels = read_pair(pair.image, pair.labels, self.label_values)
+        with advising(self.root, self.labels):
+            picture, labels = read_pair(pair.image, pair.labels, self.label_values)
         box = size[1], size[0]
         image = picture.resize(box, PIL_Image.Resampling.BILINEAR)
         small = PIL_Image.fromarray(labels).resize(box, PIL_Image.Resampling.NEAREST)
         return np.asarray(image), np.asarray(small)
 
-    def _listed(self, labels: str, split: str | None) -> dict[str | None, list[Pair]]:
+    def _listed(self, split: str | None) -> dict[str | None, list[Pair]]:
         """The pairs of the folders that ``split`` takes its own from."""
-        return {
-            name: find_pairs(self.root / (name or ""), labels)
-            for name in split_folders(self.root)
-            if split is None or (name == "test") == (split == "test")
-        }
+        with advising(self.root, self.labels):
+            return {
+                name: find_pairs(self.root / (name or ""), self.labels)
+                for name in split_folders(self.root)
+                if split is None or (name == "test") == (split == "test")
+            }
 
-    def _scan(self, maps: list[Path], labels: str) -> int:
+    def _scan(self, maps: list[Path]) -> int:
         """How many labels the maps have."""
-        pixels, where = _census(tuple((path, _modified(path)) for path in maps))
+        with advising(self.root, self.labels):
+            pixels, where = _census(tuple((path, _identity(path)) for path in maps))
         pixels = without(pixels, self.ignore_label)
         if not pixels:
             raise InputError(f"{self.root}: {all_ignored(self.ignore_label)}")
-        found = judge(pixels, partial(prepare_command, "indices", self.root, labels))
+        found = judge(pixels, partial(prepare_command, "indices", self.root, self.labels))
         if found.problem is not None:
             raise InputError(f"{self.root}: {found.problem}; {found.advice}")
         if found.strange:
@@ -197,11 +201,13 @@ def _choose(
     return splits[split]
 
 
-def _modified(path: Path) -> int:
+def _identity(path: Path) -> tuple[int, ...]:
+    """Changes with a file's content, and with what a relative path leads to."""
     try:
-        return path.stat().st_mtime_ns
+        found = path.stat()
     except OSError:  # the reader says why
-        return 0
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str) -> None:
@@ -210,12 +216,14 @@ def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str
         count = len(splits["train"]) + len(splits["val"])
         raise InputError(
             f"{root}: nothing is left for {split!r}: of {counted(count, 'picture')} "
-            f"{len(splits['val'])} are held out"
+            f"{len(splits['val'])} held out"
         )
 
 
 @lru_cache(maxsize=8)
-def _census(maps: tuple[tuple[Path, int], ...]) -> tuple[dict[int, int], dict[int, Path]]:
+def _census(
+    maps: tuple[tuple[Path, tuple[int, ...]], ...],
+) -> tuple[dict[int, int], dict[int, Path]]:
     """Pixels of each value in all maps, and a map that holds it; cached: train and val ask."""
     pixels: dict[int, int] = {}
     where: dict[int, Path] = {}

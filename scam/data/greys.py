@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from scam.data.picture import opened, read_label_png
 from scam.errors import InputError
 
-SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg", ".webp")
 _DEPTH = 24  # place of a png's bits per channel, with its kind of colour behind it
 _GREY_ALPHA = 4
 
@@ -43,7 +43,9 @@ def read_values(path: Path) -> NDArray[np.int64]:
         raise InputError(f"{path}: is partly transparent, expected opaque pixels")
     values = channels[..., 0]
     if mode != "LA" and not (channels[..., :3] == values[..., None]).all():
-        raise InputError(f"{path}: is a picture in colours, expected greys")
+        raise InputError(
+            f"{path}: is a picture in colours, expected greys (for colours: prepare palette)"
+        )
     return values
 
 
@@ -58,8 +60,7 @@ def _low_bytes(mode: str, data: bytes) -> NDArray[np.int64]:
         # As a file of four channels of 8 bits the same bytes are high, low, high, low.
         header = data[12:_DEPTH] + bytes([8, 6]) + data[_DEPTH + 2 : 29]
         data = data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:]
-        return np.asarray(Image.open(BytesIO(data))).astype(np.int64)[..., [1, 1, 1, 3]]
-    picture = Image.open(BytesIO(data))
-    assert isinstance(picture, ImageFile.ImageFile)
+        return np.asarray(PngImageFile(BytesIO(data))).astype(np.int64)[..., [1, 1, 1, 3]]
+    picture = PngImageFile(BytesIO(data))
     picture.tile = [part._replace(args=f"{mode};16L") for part in picture.tile]
     return np.asarray(picture).astype(np.int64)

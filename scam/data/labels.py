@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the numbers of a label map mean, which of them a flip exchanges, how to merge them."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from scam.data.flips import left_right_pairs
 from scam.data.text import expect_name, read_text
-from scam.errors import InputError
+from scam.errors import InputError, quoted
+from scam.files import parse_json
 
 NUM_VALUES = 1 << 16  # label files hold at most 16 bits
 
@@ -187,8 +187,7 @@ def read_merge(spec: MergeSpec, num_source: int | None = None) -> Merge:
         return Merge(LABEL_SETS["body"], ((0,), tuple(range(1, num_source))), num_source)
     if isinstance(spec, str):
         return _read_merge_file(Path(spec), num_source)
-    groups = [(name, list(ids)) for name, ids in spec.items()]
-    return _merge_of("of the run", groups, num_source)
+    return _merge_of("of the run", spec, num_source)
 
 
 def is_lost(spec: object) -> bool:
@@ -214,29 +213,28 @@ def _read_merge_file(path: Path, num_source: int | None) -> Merge:
         )
     where = f"merge {path}"
     try:
-        # Pairs, so that a label written twice is seen instead of lost.
-        pairs = json.loads(read_text(path), object_pairs_hook=list)
+        text = read_text(path)
     except InputError as error:
         raise InputError(f"merge {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: cannot be read as JSON ({error}); {_SHAPE}") from None
-    return _merge_of(str(path), pairs, num_source)
+    try:
+        groups = parse_json(text, where)
+    except InputError as error:
+        raise InputError(f"{error}; {_SHAPE}") from None
+    return _merge_of(str(path), groups, num_source)
 
 
-def _merge_of(name: str, pairs: object, num_source: int | None) -> Merge:
-    """The merge whose groups are ``pairs`` of a new label and its old ids, as JSON has them."""
+def _merge_of(name: str, given: object, num_source: int | None) -> Merge:
+    """The merge of groups that map each new label to its old ids, as JSON has them."""
     where, shape = f"merge {name}", _SHAPE
-    if not isinstance(pairs, list) or not pairs:
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where}: is {quoted(given):.60}; {shape}")
+    if not given:
         raise InputError(f"{where}: holds no groups; {shape}")
     groups: dict[str, tuple[int, ...]] = {}
-    for pair in pairs:
-        if not isinstance(pair, tuple):
-            raise InputError(f"{where}: is a list; {shape}")
-        label, ids = expect_name(where, pair[0]), pair[1]
-        if label in groups:
-            raise InputError(f"{where}: names {label!r} twice; {shape}")
-        if not isinstance(ids, list) or not all(type(index) is int for index in ids):
-            raise InputError(f"{where}: {label!r} is {ids!r:.60}; {shape}")
+    for label, ids in given.items():
+        expect_name(where, label)
+        if not isinstance(ids, list | tuple) or not all(type(index) is int for index in ids):
+            raise InputError(f"{where}: {label!r} is {quoted(ids):.60}; {shape}")
         for index in ids:
             if not 0 <= index < NUM_VALUES:
                 raise InputError(

@@ -12,15 +12,25 @@ from pathlib import Path
 
 from PIL import Image as PIL_Image
 
-from scam.data.picture import expect_file, read_image
+from scam.data.picture import expect_picture_file, read_image, read_label_png
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError, one_line
 from scam.words import counted
 
 SPLITS = ("train", "val", "test")
+_MISNAMED = {
+    name: split
+    for split, others in {
+        "train": ("Train", "TRAIN", "training", "Training"),
+        "val": ("Val", "VAL", "valid", "Valid", "validation", "Validation", "dev"),
+        "test": ("Test", "TEST", "testing", "Testing"),
+    }.items()
+    for name in others
+}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LABEL_SUFFIXES = (".png",)
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".tif", ".tiff", ".bmp", ".gif")
 
 
 @dataclass(frozen=True)
@@ -129,8 +139,22 @@ class _Folder:
         if not folder.files:
             there = sorted(set(Path(name).suffix for name in folder.others.values()))
             but = f", but {'/'.join(there)} files" if there else ""
-            raise InputError(f"{path}: holds no {'/'.join(suffixes)} files{but:.200}")
+            raise InputError(
+                f"{path}: holds no {'/'.join(suffixes)} files{but:.200}{folder._conversion()}"
+            )
         return folder
+
+    def _conversion(self) -> str:
+        """What to do with label pictures that are no index maps: as the first of them says."""
+        pictures = (n for n in self.others.values() if Path(n).suffix.lower() in PICTURE_SUFFIXES)
+        first = next(pictures, None)
+        if first is None or tuple(self.suffixes) != LABEL_SUFFIXES:
+            return ""
+        try:
+            read_label_png(self.path / first)
+        except InputError as error:
+            return f"; {str(error).removeprefix(one_line(f'{self.path}{os.sep}'))}"
+        return ""
 
     def missing(self, stem: str, what: str = "partner") -> str:
         """That no file has this stem, and what looks as if it were the one."""
@@ -166,7 +190,7 @@ class _Folder:
         identity: tuple[int, int] | None = (device, entry.inode())
         if not entry.is_file(follow_symlinks=False):
             try:
-                expect_file(path)
+                expect_picture_file(path)
                 status = os.stat(path)
                 identity = (status.st_dev, status.st_ino)
             except InputError as error:
@@ -273,6 +297,9 @@ def split_folders(root: Path) -> list[str | None]:
     InputError if both are there: pictures beside the split folders would be read by nobody.
     """
     splits = [split for split in SPLITS if os.path.isdir(root / split)]
+    for name, split in _MISNAMED.items():
+        if split not in splits and os.path.isdir(root / name / "images"):
+            raise InputError(f"{root / name}: is not read, expected it to be called {split}")
     if splits and os.path.isdir(root / "images"):
         raise InputError(
             f"{root / 'images'}: lies beside {', '.join(f'{split}/' for split in splits)}, "

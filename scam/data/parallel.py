@@ -40,9 +40,10 @@ def spread(
 ) -> Iterator[R]:
     """Yield ``function(item)`` in the order of ``items``; a bar called ``what`` on a terminal.
 
-    function and items must be picklable; 1 worker is this process. What the function raises
-    reaches the caller. InputError if a worker dies.
+    function and items must be picklable; 1 worker is this process; more than processors
+    would only wait. What the function raises reaches the caller. InputError if a worker dies.
     """
+    workers = min(workers, max(2, usable_cpus()))
     if workers == 1:
         yield from _counted(map(function, items), len(items), what)
         return

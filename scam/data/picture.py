@@ -2,7 +2,6 @@
 """Reading and writing single files: photographs, label maps, and colours for labels."""
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -23,6 +22,7 @@ from scam import env
 from scam.data.advice import no_index_map
 from scam.data.container import EXPECTED, Container, DamagedError, kind_of, take_apart
 from scam.errors import InputError
+from scam.files import expect_file
 
 # Pillow's decoders by name: Image.open would try forty more, some of which start programs.
 _DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {
@@ -71,7 +71,7 @@ def read_file(path: Path) -> bytes:
     or larger than any picture that is read.
     """
     with _decoding(path):
-        expect_file(path)
+        expect_picture_file(path)
         with path.open("rb") as file:
             start = file.read(32)
             kind_of(start)
@@ -81,27 +81,10 @@ def read_file(path: Path) -> bytes:
             return start + file.read()
 
 
-def expect_file(path: Path) -> None:
+def expect_picture_file(path: Path) -> None:
     """InputError unless there is a regular file at ``path``, or a link to one."""
     with _decoding(path):
-        try:
-            mode = os.stat(path).st_mode
-        except FileNotFoundError:
-            if not path.is_symlink():
-                raise
-            raise DamagedError(f"a link to {os.readlink(path)}, which is not there") from None
-    if not stat.S_ISREG(mode):
-        found = next((name for is_one, name in _NO_FILES if is_one(mode)), "no file")
-        raise InputError(f"{path}: is {found}, expected a file")
-
-
-_NO_FILES = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+        expect_file(path)
 
 
 def _limit() -> str:
@@ -135,14 +118,15 @@ def opened(path: Path, *, tiff: bool = False) -> Iterator[tuple[Image.Image, Con
         yield picture, file
 
 
-def read_image(path: Path) -> tuple[Image.Image, int]:
+def read_image(path: Path, *, tiff: bool = False) -> tuple[Image.Image, int]:
     """Read a photograph as 8-bit RGB, upright, with the EXIF orientation (1 .. 8) it had.
 
     Grey, palette and CMYK pictures become RGB, 16 bits become 8, transparency lies on white.
-    Metadata that makes no sense is ignored. InputError naming the file if it is missing,
-    truncated, no picture, or has more pixels than :func:`scam.env.max_pixels`.
+    Metadata that makes no sense is ignored. tiff: whether it may be a TIFF file. InputError
+    naming the file if it is missing, truncated, no picture, or has more pixels than
+    :func:`scam.env.max_pixels`.
     """
-    with opened(path) as (picture, file):
+    with opened(path, tiff=tiff) as (picture, file):
         if file.orientation in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[file.orientation])
         return _as_rgb(picture), file.orientation
@@ -199,7 +183,7 @@ def read_label_png(path: Path) -> NDArray[np.int32]:
 
     InputError naming the file if it is missing, truncated, or a colour picture.
     """
-    with opened(path) as (picture, file):
+    with opened(path, tiff=True) as (picture, file):
         if file.kind != "PNG" or picture.mode not in ("1", "L", "P", "I", "I;16"):
             raise InputError(f"{path}: {no_index_map(picture, file.kind)}")
         values = np.asarray(picture).astype(np.int32)

@@ -30,6 +30,8 @@ def _head(report: FolderReport) -> list[str]:
     of = "" if usable == report.pairs else f" usable of {report.pairs} pairs"
     held = " (val held out of train)" if report.held_out else ""
     lines = [printable(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
+    if "train" not in report.splits:
+        lines.append("no folder train: only scam.evaluate reads these")
     if report.sizes:
         low, usual, high = (f"{h}x{w}" for h, w in report.sizes.values())
         if report.num_sizes == 1:
@@ -45,7 +47,9 @@ def _head(report: FolderReport) -> list[str]:
             "their label maps must be upright too"
         )
     if usable:
-        lines.append(f"{len(report.labels)} labels" + ("" if report.named else _unnamed(report)))
+        lines.append(
+            counted(len(report.labels), "label") + ("" if report.named else _unnamed(report))
+        )
     if report.unpaired:
         names = ", ".join(report.unpaired[:_NAMED_ABSENT])
         more = ", ..." if len(report.unpaired) > _NAMED_ABSENT else ""
@@ -87,7 +91,7 @@ def _absent(absent: list[LabelCount]) -> list[str]:
         return []
     names = ", ".join(f"{label.id} {label.name}" for label in absent[:_NAMED_ABSENT])
     more = ", ..." if len(absent) > _NAMED_ABSENT else ""
-    return [f"never there: {len(absent)} labels ({names}{more})"]
+    return [f"never there: {counted(len(absent), 'label')} ({names}{more})"]
 
 
 def _bad(report: FolderReport, every_bad: bool) -> list[str]:
@@ -97,7 +101,7 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
     texts = (
         printable(f"  {file}: {text}") for file, text in (bad if every_bad else bad[:_BAD_SHOWN])
     )
-    shown, advice = advise_once(texts, report.root, report.folder)
+    shown, advice = advise_once(texts)
     lines = ["", f"bad: {len(report.bad)}", *shown]
     if len(shown) < len(bad):
         lines.append(f"  ... and {len(bad) - len(shown)} more (--all shows them)")

@@ -7,9 +7,12 @@ import unicodedata
 from pathlib import Path
 
 from scam.errors import InputError
+from scam.files import expect_file
 
 # Categories of characters that a line of text cannot hold: control, surrogates, breaks.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+# No text that people write is longer; what is, is something else by that name.
+_MOST_BYTES = 1 << 26
 _BREAKS = re.compile(r"\r\n|\r|\n")
 
 
@@ -34,14 +37,16 @@ def read_lines(path: Path) -> list[str]:
 def read_text(path: Path) -> str:
     """A text file in UTF-8, or in UTF-16 with its byte order mark.
 
-    InputError naming file, line and byte otherwise.
+    InputError naming file, line and byte otherwise, or saying that it is no file.
     """
     try:
-        data = path.read_bytes()
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, expected a text file") from None
+        expect_file(path)
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if len(data) > _MOST_BYTES:
+        raise InputError(f"{path}: is longer than {_MOST_BYTES} bytes, expected a text file")
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")

@@ -138,7 +138,7 @@ class Finder:
     def _stored(self, word: str) -> Path:
         name = word.removeprefix(_STORED)
         path = self.library / f"{name}{SUFFIX}"
-        if not path.is_file():
+        if not os.path.lexists(path):
             known = sorted(p.stem for p in self.library.glob(f"*{SUFFIX}") if p.is_file())
             there = f"one of {', '.join(known)}" if known else "a style, it holds none"
             raise InputError(f"{word}: not in {self.library}; expected {there:.200}")

@@ -16,7 +16,7 @@ from scam.data.picture import read_image
 from scam.editing.paste import Pixels
 from scam.editing.pictures import resized
 from scam.errors import InputError, printable
-from scam.files import checked_path, write_aside
+from scam.files import checked_path, expect_file, parse_json, write_aside
 from scam.models import Scam
 from scam.models.latents import Latents
 from scam.models.weights import expect_finite, state_digest
@@ -126,6 +126,7 @@ def read_style(path: str | Path) -> Style:
     path = checked_path(path, "style")
     try:
         # safe_open opens no path that is not UTF-8.
+        expect_file(path)
         data = path.read_bytes()
         tensors = load(data)
         header = data[8 : 8 + int.from_bytes(data[:8], "little")]
@@ -140,7 +141,7 @@ def read_style(path: str | Path) -> Style:
         found = about.get("format", "no format")
         raise InputError(f"{path}: is no style, found {found!r}, expected {FORMAT!r}")
     try:
-        names = tuple(json.loads(about["label_names"]))
+        names = tuple(parse_json(about["label_names"], "label_names"))
         latents = Latents(tensors["tokens"][None], tensors["present"][None].bool())
         style = Style(latents, names, about["source"], about["model"], path)
         if latents.tokens.dim() != 3 or latents.present.shape != (1, len(names)):

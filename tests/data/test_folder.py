@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -274,7 +275,7 @@ def _all_splits(root: Path) -> None:
         (
             lambda r: None,
             {"split": "train", "holdout": 20},
-            r"nothing is left for 'train': of 20 pictures 20 are held out",
+            r"nothing is left for 'train': of 20 pictures 20 held out",
         ),
         (lambda r: None, {"split": "val", "holdout": 0}, r"holdout is 0, expected 1 or more"),
         (lambda r: None, {"split": "val", "holdout": -1}, r"holdout is -1"),
@@ -424,3 +425,13 @@ def test_a_named_label_set_names_what_is_on_disk(root: Path) -> None:
     assert (14, 15) in source.label_set.swaps
     with pytest.raises(InputError, match="label set 'lip21' is unknown; expected one of lip20"):
         FolderPairs(root, label_set="lip21")
+
+
+def test_relative_folders_are_counted_where_they_lie(tmp_path, monkeypatch) -> None:
+    for name, top in (("here", 1), ("there", 4)):
+        write_pair(tmp_path / name / "set", "p0", np.full((4, 4), top, np.uint8))
+        write_pair(tmp_path / name / "set", "p1", np.zeros((4, 4), np.uint8))
+        for file in (tmp_path / name).rglob("*.png"):
+            os.utime(file, (0, 0))
+        monkeypatch.chdir(tmp_path / name)
+        assert len(FolderPairs("set").label_set) == top + 1

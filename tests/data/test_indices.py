@@ -153,7 +153,7 @@ def test_the_advised_command_keeps_the_meaning(
     commands = re.findall(r"python -m scam\.data prepare .*", text)
     assert len(commands) == 1
     assert flags in commands[0]
-    assert commands[0] in str(refused.value) or "SRC DST" in str(refused.value)
+    assert commands[0].partition(" --")[0] in str(refused.value)
     words = shlex.split(commands[0])
     main([*words[3:], "--workers", "1"])
     out = tmp_path / "set of maps_indexed"

@@ -103,14 +103,17 @@ def test_merge_file_keeps_its_order(tmp_path) -> None:
         ('{"a": [0, 0]}', None, "label 0 is in 'a' and in 'a'"),
         ('{"a": [0], "b": [1, 7]}', 2, "'b' holds label 7, expected 0 .. 1"),
         ('{"a": [-1, 0]}', None, "'a' holds label -1"),
-        ('{"a": [0], "a": [1]}', None, "names 'a' twice"),
+        ('{"a": [0], "a": [1]}', None, "'a' is there twice"),
         ('{"a": 0}', None, "'a' is 0"),
         ('{"a": [true]}', None, r"'a' is \[True\]"),
-        ("[[0], [1]]", None, "is a list"),
+        ("[[0], [1]]", None, r"is \[\[0\], \[1\]\]; expected"),
         ("{}", None, "holds no groups"),
-        ("7", None, "holds no groups"),
-        ('{"a": [0]', None, "cannot be read as JSON"),
-        ("[" * 100_000, None, "cannot be read as JSON"),
+        ("7", None, "is 7; expected"),
+        ("[]", None, r"is \[\]; expected"),
+        ('{"a": [0, NaN]}', None, "NaN is no finite number"),
+        ('{"a": [0, 1e999]}', None, "1e999 is no finite number"),
+        ('{"a": [0]', None, r"not JSON \(Expecting .*; expected"),
+        ("[" * 100_000, None, "nested too deeply; expected"),
         (
             '{"a": [0, 1000000000000]}',
             None,
@@ -138,7 +141,7 @@ def test_merge_files_of_other_editors(tmp_path, encoding: str) -> None:
 
 
 def test_merge_files_that_are_no_text(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"^merge .*: is a folder, expected a text file"):
+    with pytest.raises(InputError, match=r"^merge .*: is a folder, expected a file"):
         read_merge(str(tmp_path))
     (tmp_path / "merge.json").write_bytes(b'{"a":\n"\xfc"}')
     with pytest.raises(InputError, match=r"merge\.json, line 2: the byte 0xfc is not UTF-8 text"):

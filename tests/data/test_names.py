@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 from pathlib import Path
 
 import pytest
@@ -90,11 +91,13 @@ def test_anything_called_labels_txt_counts(tmp_path: Path) -> None:
     assert named_labels(tmp_path, "labels", None, None) is None
     file = tmp_path / "labels.txt"
     file.mkdir()
-    with pytest.raises(InputError, match=r"labels\.txt: is a folder, expected a text file"):
+    with pytest.raises(InputError, match=r"labels\.txt: is a folder, expected a file"):
         named_labels(tmp_path, "labels", None, None)
     file.rmdir()
     file.symlink_to("nowhere")
-    with pytest.raises(InputError, match=r"labels\.txt: cannot be read \(No such file"):
+    with pytest.raises(
+        InputError, match=r"labels\.txt: cannot be read \(a link to nowhere, which is not there"
+    ):
         named_labels(tmp_path, "labels", None, None)
 
 
@@ -105,3 +108,17 @@ def test_a_long_file_takes_no_time_each_line(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("\n".join(lines))
     with pytest.raises(InputError, match=r"line 65537: id 0 is given twice"):
         read_label_names(tmp_path / "labels.txt")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_what_would_keep_its_reader_waiting_is_refused(tmp_path: Path, make) -> None:
+    make(tmp_path / "labels.txt")
+    with pytest.raises(InputError, match=r"labels\.txt: is a (pipe|device), expected a file"):
+        named_labels(tmp_path, "labels", None, None)
+
+
+def test_a_file_that_is_too_long_for_a_text_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "labels.txt").open("wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(InputError, match="is longer than 67108864 bytes, expected a text file"):
+        read_names(tmp_path / "labels.txt")

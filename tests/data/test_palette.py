@@ -266,3 +266,49 @@ def test_bad_palettes(tmp_path: Path, text: str, message: str) -> None:
 def test_bad_arguments(painted: Path, arguments: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         plan(painted, **arguments)
+
+
+def _grow_slowly(labels: np.ndarray, unknown: np.ndarray) -> None:
+    """One pass over everything a round: a pixel takes what is above, else left, right, below."""
+    while unknown.any() and not unknown.all():
+        before, known = labels.copy(), ~unknown
+        for y, x in np.argwhere(unknown):
+            for to_y, to_x in ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)):
+                inside = 0 <= to_y < known.shape[0] and 0 <= to_x < known.shape[1]
+                if inside and known[to_y, to_x]:
+                    labels[y, x], unknown[y, x] = before[to_y, to_x], False
+                    break
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 0.95, 1.0])
+def test_areas_grow_as_round_by_round(share: float) -> None:
+    random = np.random.default_rng(int(100 * share))
+    labels = random.integers(5, size=(13, 9)).astype(np.int32)
+    unknown = random.random(labels.shape) < share
+    expected = labels.copy()
+    _grow_slowly(expected, unknown.copy())
+    prepare_palette._grow(labels, unknown)
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_a_pixel_is_met_once_however_far_it_is() -> None:
+    labels = np.zeros((1500, 1500), np.int32)
+    unknown = np.ones(labels.shape, bool)
+    labels[0, 0], unknown[0, 0] = 7, False
+    prepare_palette._grow(labels, unknown)  # 3000 rounds: minutes if each looks at everything
+    assert (labels == 7).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0\t#000000\tsky\r\n1\t#00C800\tsea\r\n",
+        "# mine\n0,#000000,sky\n1,#00c800,sea\n",
+        "0: #000000 sky\n\n1: #00c800 sea\n",
+        "\ufeff0 #000000 sky\n1 #00c800 sea",
+    ],
+)
+def test_spellings_of_one_palette(tmp_path: Path, text: str) -> None:
+    (tmp_path / "palette.txt").write_bytes(text.encode())
+    found = read_palette(tmp_path / "palette.txt")
+    assert (found.label_set.names, found.colours) == (("sky", "sea"), (0, 0x00C800))

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from scam.data.parallel import default_workers, spread
+from scam.data.parallel import default_workers, spread, usable_cpus
 from scam.errors import InputError
 
 
@@ -55,3 +55,16 @@ def test_a_killed_worker_is_one_line() -> None:
 
 def test_default_workers() -> None:
     assert 1 <= default_workers() <= 8
+
+
+def test_no_more_workers_than_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def pool(workers: int, **_: object) -> None:
+        asked.append(workers)
+        raise InputError("enough")
+
+    monkeypatch.setattr("scam.data.parallel.ProcessPoolExecutor", pool)
+    with pytest.raises(InputError, match="enough"):
+        list(spread(abs, range(4), workers=10**9, what="test"))
+    assert asked == [max(2, usable_cpus())]

@@ -445,3 +445,26 @@ def test_another_layout_is_refused(plan: Callable[[Path], Plan], missing: str, t
     (tmp_path / "photos").mkdir()
     with pytest.raises(InputError, match=missing):
         plan(tmp_path / "photos")
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, "7", '{"size": [1], "splits": [], "labels": 2}']
+)
+def test_any_record_in_a_folder_that_is_there(people: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/prepared.json").write_text(content)
+    with pytest.raises(InputError, match="out: is there already; expected a new folder"):
+        write_plan(idesigner.plan(people, "parsed"), people, tmp_path / "out")
+
+
+def test_folders_of_faces_that_may_not_be_read(faces: Path, monkeypatch) -> None:
+    known = os.listdir
+
+    def listdir(path: Path) -> list[str]:
+        if Path(path).name == "0":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return known(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    with pytest.raises(InputError, match=r"mask-anno/0: cannot be read \(Permission denied\)"):
+        celebamask_hq.plan(faces)

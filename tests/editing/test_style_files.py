@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import sys
 from pathlib import Path
 
@@ -127,3 +128,9 @@ def test_what_could_not_be_read_again_is_not_saved(model: Scam, tmp_path: Path) 
         with pytest.raises(InputError, match=words):
             save_style(path, model, given, names, "anna.jpg")
     assert not path.exists()
+
+
+def test_a_style_that_is_a_pipe(model: Scam, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"a\.safetensors: is a pipe, expected a file"):
+        load_style(tmp_path / "a.safetensors", model)

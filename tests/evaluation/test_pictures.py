@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,24 @@ class TestStoredPairs:
             read_pairs(path, ["a", "b"])
         with pytest.raises(InputError, match="No such file"):
             read_pairs(tmp_path / "nothing.json", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"donors": {"a": "b", "a": "b", "b": "a"}}', "'a' is there twice"),
+        ('{"donors": {"a": "b", "b": ["a"]}}', "b has \\['a'\\] as donor"),
+        ("[]", "expected a JSON object"),
+    ],
+)
+def test_pairs_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "pairs.json").write_text(text)
+    with pytest.raises(InputError, match=f"^--pairs .*{message}"):
+        read_pairs(tmp_path / "pairs.json", ["a", "b"])
+
+
+def test_pairs_from_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pairs.json")
+    with pytest.raises(InputError, match="is a pipe, expected a file"):
+        read_pairs(tmp_path / "pairs.json", ["a", "b"])

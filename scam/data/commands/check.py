@@ -68,7 +68,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         default=default_workers(),
-        help="processes that read pictures (default: one per core, at most 8)",
+        help="processes that read pictures, no more than cores (default: one per core, at most 8)",
     )
 
 

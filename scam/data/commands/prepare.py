@@ -2,16 +2,15 @@
 """``python -m scam.data prepare``: from a data set's own layout to a folder that trains."""
 
 import argparse
-import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scam import cli
+from scam import cli, env
 from scam.console import say
-from scam.data.advice import advise_once
+from scam.data.advice import advise_once, path_word
 from scam.data.commands.check import add_workers, ignore_label, positive
 from scam.data.labels import LABEL_SETS
 from scam.data.pairs import BadFile
@@ -190,6 +189,10 @@ def main(argv: Sequence[str]) -> None:
     src, dst = Path(args.src), Path(args.dst)
     if args.size is not None and min(args.size) < 1:
         raise InputError(f"--size {args.size[0]} {args.size[1]}: expected sides of 1 or more")
+    if args.size is not None and args.size[0] * args.size[1] > env.max_pixels():
+        raise InputError(
+            f"--size {args.size[0]} {args.size[1]}: expected {env.max_pixels()} pixels at most"
+        )
     workers = positive("--workers", args.workers)
     if not src.is_dir():
         found = "is a file" if src.is_file() else "no such folder"
@@ -221,7 +224,7 @@ def main(argv: Sequence[str]) -> None:
 def _summary(kind: str, dst: Path, prepared: Prepared, size: Sequence[int] | None) -> list[str]:
     ignore = prepared.ignore_label
     flags = "" if ignore is None else f" --ignore-label {ignore}"
-    folder = shlex.quote(str(dst))
+    folder = path_word(dst)
     held = "" if "val" in prepared.splits else "; training holds its val pictures out of them"
     if held and "train" in prepared.splits:
         held = "; training holds its val pictures out of train"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ADE20K as the scene parsing challenge distributes it (SceneParse150, ADEChallengeData2016)."""
 
+import os
 from pathlib import Path
 
 from scam.data.labels import LABEL_SETS
@@ -19,7 +20,7 @@ def plan(src: Path) -> Plan:
     items: list[Item] = []
     problems: list[BadFile] = []
     for official, split in _SPLITS.items():
-        if split == "train" or (root / "images" / official).is_dir():
+        if split == "train" or os.path.isdir(root / "images" / official):
             listing = list_pairs(root / "images" / official, root / "annotations" / official)
             add_listing(items, problems, split, listing)
     expect_items(items, problems, root)

@@ -11,8 +11,9 @@ import numpy as np
 from scam.data.labels import LABEL_SETS
 from scam.data.pairs import BadFile
 from scam.data.picture import read_mask
-from scam.data.prepare.plan import Item, Plan, expect_items, find_root
+from scam.data.prepare.plan import Item, Plan, expect_items, find_root, names_in
 from scam.data.source import LabelMap
+from scam.data.text import read_lines
 from scam.errors import InputError
 
 _IMAGES = "CelebA-HQ-img"
@@ -36,7 +37,7 @@ def plan(src: Path) -> Plan:
     root = find_root(src, "CelebAMask-HQ", (_IMAGES, _MASKS))
     images = {
         int(path.stem): path
-        for path in (root / _IMAGES).iterdir()
+        for path in map((root / _IMAGES).joinpath, names_in(root / _IMAGES))
         if path.suffix == ".jpg" and path.stem.isdecimal()
     }
     masks, problems = _find_masks(root / _MASKS)
@@ -86,9 +87,9 @@ def _find_masks(folder: Path) -> tuple[dict[int, dict[int, Path]], list[BadFile]
     """Mask files by picture number and label, from the numbered folders in ``folder``."""
     found: dict[int, dict[int, Path]] = {}
     problems = []
-    for part_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for part_folder in map(folder.joinpath, names_in(folder)):
         # Names first: of 360000 files, paths are slow to sort.
-        for name in sorted(os.listdir(part_folder)):
+        for name in names_in(part_folder) if os.path.isdir(part_folder) else ():
             if name.startswith(".") or not name.endswith(".png"):
                 continue
             path = part_folder / name
@@ -114,11 +115,7 @@ class _Line:
 
 
 def _lines(path: Path) -> list[_Line]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
-    lines = [_Line(path, i, line.split()) for i, line in enumerate(text.splitlines(), start=1)]
+    lines = [_Line(path, i, line.split()) for i, line in enumerate(read_lines(path), start=1)]
     return [line for line in lines if line.words]
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from scam.data.advice import prepare_command
-from scam.data.greys import SUFFIXES, read_values
+from scam.data.greys import read_values
 from scam.data.ids import MOST_SCANNED, judge
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.names import names_file, names_text, read_label_names, read_names
-from scam.data.pairs import BadFile
+from scam.data.pairs import PICTURE_SUFFIXES, BadFile
 from scam.data.parallel import spread
 from scam.data.prepare.plan import Item, Plan, folder_items
 from scam.data.source import LabelMap
@@ -77,7 +77,7 @@ def plan(
     file = None if names is not None else names_file(src, labels)
     if names is not None and dense:
         raise InputError(f"--label-set {names}: expected no --dense with it")
-    items, problems = folder_items(src, labels, SUFFIXES)
+    items, problems = folder_items(src, labels, PICTURE_SUFFIXES)
     items, pixels, unreadable = _census(items, workers)
     problems += unreadable
     pixels = {v: n for v, n in without(pixels, ignore_label).items() if 0 <= v < NUM_VALUES}
@@ -102,7 +102,7 @@ def plan(
         "indices",
         label_set,
         items,
-        GreyMaps(ids, rule.expected),
+        GreyMaps(ids, rule.expected if given else f"labels 0 .. {len(label_set) - 1}"),
         problems=problems,
         texts={"labels.txt": f"# {rule.about}\n{names_text(dict(enumerate(label_set.names)))}"},
     )

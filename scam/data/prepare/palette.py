@@ -13,7 +13,7 @@ from PIL import Image
 
 from scam.data.advice import prepare_command
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
-from scam.data.pairs import IMAGE_SUFFIXES, BadFile
+from scam.data.pairs import PICTURE_SUFFIXES, BadFile
 from scam.data.parallel import spread
 from scam.data.picture import blocks, read_image
 from scam.data.prepare.plan import Item, Plan, folder_items
@@ -22,7 +22,7 @@ from scam.data.text import expect_name, read_lines
 from scam.errors import InputError
 from scam.words import counted
 
-_LINE = re.compile(r"(\d+|-)\s+#([0-9a-fA-F]{6})(?:\s+(\S.*))?")
+_LINE = re.compile(r"([0-9]+|-)[\s,;:=]+#([0-9a-fA-F]{6})(?:[\s,;:=]+(\S.*))?")
 _SHAPE = "'id #rrggbb name', or '- #rrggbb' for pixels without label"
 PALETTE = "palette.txt"
 """The file in a prepared folder that says which colour became which label."""
@@ -54,12 +54,13 @@ def read_palette(path: Path) -> Palette:
     """Read lines ``id #rrggbb name``; ids 0 .. n - 1, each with one colour or more.
 
     The name stands with the first colour of a label; ``- #rrggbb`` are pixels without label.
+    A tab, a comma, a colon may stand between; lines that begin with ``#`` are skipped.
     InputError, naming the line, for anything else.
     """
     ids: dict[int, int] = {}
     names: dict[int, str] = {}
     for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
+        if not line.strip() or line.strip().startswith("#"):
             continue
         where = f"{path}, line {number}"
         match = _LINE.fullmatch(line.strip())
@@ -125,7 +126,7 @@ class ColourMaps:
     def __call__(self, item: Item) -> LabelMap:
         """The labels, int32 (H, W). InputError for a colour outside the palette."""
         path = item.maps[0]
-        picture, _ = read_image(path)
+        picture, _ = read_image(path, tiff=True)
         width, height = picture.size
         known, ids = np.array(self.palette.colours), np.array(self.palette.ids, np.int32)
         labels = np.empty((height, width), np.int32)
@@ -182,7 +183,7 @@ def plan(
         raise InputError("--palette voc: expected --label-set NAME with it")
     if names is not None and palette != "voc":
         raise InputError(f"--label-set {names}: expected --palette voc with it")
-    items, problems = folder_items(src, labels, IMAGE_SUFFIXES)
+    items, problems = folder_items(src, labels, PICTURE_SUFFIXES)
     if names is not None:
         colours = voc_palette(find_label_set(names))
     elif palette is not None:
@@ -258,7 +259,7 @@ def _hex(colours: Sequence[int]) -> str:
 def _count(item: Item) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | BadFile:
     """The colours of a label picture, ascending, and how many pixels each has."""
     try:
-        picture, _ = read_image(item.maps[0])
+        picture, _ = read_image(item.maps[0], tiff=True)
     except InputError as error:
         return BadFile.of(error, item.maps[0])
     parts = [picture.crop(box) for box in blocks(*picture.size)]
@@ -281,19 +282,25 @@ def _packed(picture: Image.Image) -> NDArray[np.uint32]:
 
 
 def _grow(labels: LabelMap, unknown: NDArray[np.bool_]) -> None:
-    """Give unknown pixels the labels of known neighbours, round by round, in place."""
-    unknown = unknown.copy()
-    while unknown.any() and not unknown.all():
-        known = ~unknown
-        for axis, step in ((0, 1), (1, 1), (1, -1), (0, -1)):
-            to = [slice(None), slice(None)]
-            to[axis] = slice(1, None) if step == 1 else slice(None, -1)
-            come = [slice(None), slice(None)]
-            come[axis] = slice(None, -1) if step == 1 else slice(1, None)
-            here, there = tuple(to), tuple(come)
-            new = unknown[here] & known[there]
-            labels[here][new] = labels[there][new]
-            unknown[here] &= ~new
+    """Give unknown pixels the labels of known neighbours, round by round, in place.
+
+    Of several neighbours the one above comes first, then left, right, below. Each pixel is met
+    once, however far it is from the known ones.
+    """
+    width = labels.shape[1] + 2
+    # With a margin that is neither, every pixel has four neighbours.
+    known, unknown = np.pad(~unknown, 1).ravel(), np.pad(unknown, 1).ravel()
+    steps = np.array([-width, -1, 1, width])
+    edge = np.flatnonzero(unknown)
+    edge = edge[np.logical_or.reduce([known[edge + step] for step in steps])]
+    while edge.size:
+        near = edge[:, None] + steps
+        source = edge + steps[known[near].argmax(axis=1)]
+        labels[edge // width - 1, edge % width - 1] = labels[
+            source // width - 1, source % width - 1
+        ]
+        known[edge], unknown[edge] = True, False
+        edge = np.unique(near[unknown[near]])
 
 
 def _distance(colours: NDArray[np.integer], colour: int) -> NDArray[np.int16]:

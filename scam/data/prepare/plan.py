@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is to be prepared: which photograph goes where, and how its label map comes about."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,12 +91,20 @@ def expect_items(items: list[Item], problems: list[BadFile], root: Path) -> None
         raise InputError(f"{root}: no photograph has a label map{first}")
 
 
+def names_in(folder: Path) -> list[str]:
+    """The sorted names in a folder. InputError if it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
+
+
 def find_root(src: Path, name: str, parts: Sequence[str]) -> Path:
     """``src`` or ``src/name``, whichever has the folders ``parts``; InputError if neither."""
     for root in (src, src / name):
-        if all((root / part).is_dir() for part in parts):
+        if all(os.path.isdir(root / part) for part in parts):
             return root
-    missing = next(part for part in parts if not (src / part).is_dir())
+    missing = next(part for part in parts if not os.path.isdir(src / part))
     raise InputError(
         f"{src / missing}: no such folder, expected the unpacked {name} with {', '.join(parts)}"
     )

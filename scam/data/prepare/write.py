@@ -18,7 +18,7 @@ from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
 from scam.data.source import LabelMap
 from scam.errors import InputError, one_line
-from scam.files import folder_aside
+from scam.files import folder_aside, read_json
 from scam.version import __version__
 from scam.words import counted
 
@@ -48,14 +48,14 @@ def expect_new(dst: Path, src: Path) -> None:
 def describe_folder(folder: Path) -> str:
     """`` (celebamask-hq, 28000 pictures, ...)`` from the record of a prepared folder, else ''."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / RECORD)
         size = record["size"]
         return (
             f" ({record['kind']} prepared from {record['source']}: "
-            f"{splits_text(record['splits'])}, {record['labels']} labels"
+            f"{splits_text(record['splits'])}, {counted(record['labels'], 'label')}"
             + (f", {size[0]}x{size[1]} px)" if size else ")")
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):  # somebody else's file
         return ""
 
 
