@@ -15,7 +15,8 @@ if not __package__:  # started as a file: its folder is on the path in place of 
 from benchmarks.variants import COMPARISONS, Column, Comparison
 from scam import cli, evaluate, train
 from scam.errors import InputError
-from scam.files import read_json, write_json
+from scam.files import write_json
+from scam.reading import read_json
 from scam.training.run_folder import RunFolder
 
 PROG = "python benchmarks/compare.py"

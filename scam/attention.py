@@ -17,8 +17,9 @@ from scam.editing.naming import naming
 from scam.editing.sources import Finder
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import expect_outputs, write_aside
+from scam.files import write_aside
 from scam.models.attention_maps import AttentionMap, attention_layers, attention_maps
+from scam.outputs import expect_outputs
 from scam.sheet import save_sheet
 
 PROG = "python -m scam.attention"

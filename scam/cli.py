@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_overwrite(self, *more: str) -> None:
-        """The flag for :func:`scam.files.expect_outputs`, also called what ``more`` says."""
+        """The flag for :func:`scam.outputs.expect_outputs`, also called what ``more`` says."""
         self.add_argument(
             "--overwrite",
             *more,

@@ -23,7 +23,8 @@ from scam.evaluation.report import (
 )
 from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
-from scam.files import expect_writable, free_folder
+from scam.files import free_folder
+from scam.outputs import expect_writable
 from scam.training.flags import named_as_flags
 
 PROG = "python -m scam.evaluate"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from scam import cli
 from scam.console import say
 from scam.errors import InputError
-from scam.files import expect_outputs, files_aside
+from scam.files import files_aside
+from scam.outputs import expect_outputs
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

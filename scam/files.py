@@ -9,22 +9,19 @@ is an :class:`InputError` that names it and the cause.
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
-import stat
 import sys
 import threading
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from scam.errors import InputError, one_line, quoted
+from scam.errors import InputError, quoted
 
-_LONGEST_NAME = 255  # bytes, of all common file systems
+LONGEST_NAME = 255  # bytes, of all common file systems
 _ASIDE = re.compile(r"\.(?P<name>.+?)(\.(?P<process>\d+)(-\d+)?)?\.(partial|old)")
 
 
@@ -105,62 +102,6 @@ def checked_path(path: Any, name: str) -> Path:
     if not os.fspath(path) or "\0" in os.fspath(path):
         raise InputError(f"{name} {quoted(path)}: expected a path, not empty and without NUL")
     return Path(os.path.expanduser(path))
-
-
-def expect_writable(path: str | os.PathLike[str]) -> None:
-    """InputError if no file can be written at ``path``: to be asked before long work.
-
-    Changes nothing, and cannot foresee everything, such as a disk that fills up.
-    """
-    path = Path(path)
-    reason = _obstacle(path) or _no_place(path)
-    above = next((folder for folder in path.parents if os.path.isdir(folder)), Path())
-    if reason is None and not os.access(above, os.W_OK | os.X_OK):
-        reason = f"{above}: Permission denied"
-    if reason is not None:
-        raise InputError(f"{path}: cannot be written: {reason}")
-
-
-def expect_outputs(
-    outputs: Iterable[tuple[str, Path]],
-    inputs: Iterable[Path] = (),
-    *,
-    overwrite: bool = False,
-) -> None:
-    """InputError unless writing ``outputs`` loses nothing of the user's: asked before long work.
-
-    None of them, by whatever link or spelling, may be one of the files ``inputs`` or lie in a
-    folder among these, and no two may be one file. Files that are there already are replaced
-    with ``overwrite`` only. outputs: the argument that errors name, and the file.
-    """
-    inputs = list(inputs)
-    taken: dict[object, str] = {}
-    for argument, path in outputs:
-        there = _identity(path)
-        same = {there or _place(path), _place(path)}
-        other = next((taken[key] for key in same if key in taken), None)
-        reason = None if other is None else f"is also {other}"
-        if _real(path) in map(_real, inputs) or (there and there in map(_identity, inputs)):
-            reason = "is one of the files to read"
-        elif os.path.lexists(path) and not overwrite:
-            reason = "is there already; expected another, or --overwrite"
-        what = argument if argument.endswith(f" {path}") else f"{argument}: {path}"
-        if reason is not None:
-            raise InputError(f"{what}: {reason}")
-        expect_outside(what, path, inputs)
-        try:
-            expect_writable(path)
-        except InputError as error:
-            raise InputError(f"{what}: {str(error).removeprefix(one_line(f'{path}: '))}") from None
-        taken |= dict.fromkeys(same, argument.partition(" ")[0])
-
-
-def expect_outside(argument: str, path: Path, inputs: Iterable[Path]) -> None:
-    """InputError if ``path`` lies in one of ``inputs`` that is a folder of pictures to read."""
-    folders = {_identity(read): read for read in inputs if os.path.isdir(read)}
-    for above in Path(_real(path)).parents:
-        if (inside := folders.get(_identity(above))) is not None:
-            raise InputError(f"{argument}: is in {inside}, which is read; expected it elsewhere")
 
 
 @contextmanager
@@ -247,103 +188,6 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def expect_file(path: Path) -> None:
-    """InputError for a folder, a pipe, a device or a socket, whose reader would wait or fail.
-
-    OSError where nothing is there.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        if not path.is_symlink():
-            raise
-        reason = f"a link to {os.readlink(path)}, which is not there"
-        raise InputError(f"{path}: cannot be read ({reason})") from None
-    if not stat.S_ISREG(mode):
-        found = next((name for is_one, name in _NO_FILES if is_one(mode)), "no file")
-        raise InputError(f"{path}: is {found}, expected a file")
-
-
-_NO_FILES = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        InputError: no such file, or something else is in it.
-    """
-    try:
-        expect_file(path)
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    value = parse_json(content, f"{path} is damaged")
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: expected a JSON object, found {quoted(value):.40}")
-    return value
-
-
-def parse_json(text: str | bytes, what: str) -> Any:
-    """What JSON means, by the letter: no name twice, no number that is not finite.
-
-    Raises:
-        InputError: it is none, in a line that begins with ``what``.
-    """
-    try:
-        return json.loads(
-            text,
-            object_pairs_hook=_without_twins,
-            parse_constant=_finite,
-            parse_float=lambda digits: _finite(digits, float(digits)),
-        )
-    except RecursionError:
-        raise InputError(f"{what}: nested too deeply") from None
-    except ValueError as error:
-        raise InputError(f"{what}: not JSON ({error})") from error
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{quoted(twice)} is there twice")
-    return found
-
-
-def _finite(digits: str, value: float = math.nan) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{digits:.40} is no finite number")
-    return value
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Let an OSError of the block, such as one of permissions, be an InputError that names it."""
-    try:
-        yield
-    except OSError as error:
-        where = path if error.filename is None else os.fsdecode(error.filename)
-        raise InputError(f"cannot read {where}: {error.strerror or error}") from error
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    with reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_json(path: Path, value: Mapping[str, Any], *, overwrite: bool = True) -> None:
     """Write a JSON object for people to read, all of it or nothing; see :func:`write_aside`."""
     with write_aside(path, overwrite=overwrite) as file:
@@ -392,7 +236,7 @@ def _aside(path: Path, kind: str) -> Path:
     if threading.current_thread() is not threading.main_thread():
         us += f"-{threading.get_native_id()}"
     name = f".{path.name}.{us}.{kind}"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
+    if len(os.fsencode(name)) > LONGEST_NAME:
         short = hashlib.sha256(os.fsencode(path.name)).hexdigest()
         name = f".{short}.{us}.{kind}"
     return path.with_name(name)
@@ -459,46 +303,11 @@ def _naming(path: Path, verb: str = "write") -> Iterator[None]:
             raise
         reason = cause.strerror or cause
         if isinstance(cause, FileExistsError | NotADirectoryError):
-            reason = _obstacle(path) or reason
+            reason = obstacle(path) or reason
         raise InputError(f"cannot {verb} {path}: {reason}") from error
 
 
-def _real(path: Path) -> str:
-    with contextlib.suppress(ValueError):  # a NUL character
-        return os.path.realpath(path)
-    return str(path)
-
-
-def _place(path: Path) -> str:
-    """Equal for paths that lead to one place, were the disk blind to case as many are."""
-    return unicodedata.normalize("NFC", _real(path)).casefold()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Equal for all names of one file or folder; None if there is nothing."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _no_place(path: Path) -> str | None:
-    """Why the name ``path`` itself takes no file, in words."""
-    if "\0" in str(path):
-        return "holds a NUL character"
-    if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        return (
-            f"its name has {len(os.fsencode(path.name))} bytes, expected {_LONGEST_NAME} at most"
-        )
-    if os.path.isdir(path):
-        return "is a folder, expected a file"
-    if os.path.exists(path) and not os.path.isfile(path):
-        return "is a device or pipe, expected a file"
-    return None
-
-
-def _obstacle(path: Path) -> str | None:
+def obstacle(path: Path) -> str | None:
     """Which of the folders above ``path`` is none, in words."""
     for above in path.parents:
         if os.path.lexists(above):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from scam import cli
 from scam.console import say
 from scam.errors import InputError
-from scam.files import expect_outputs, write_aside, write_json
+from scam.files import write_aside, write_json
 from scam.models import PRESETS, ModelConfig, preset
+from scam.outputs import expect_outputs
 from scam.profiling import table
 from scam.progress import progress
 

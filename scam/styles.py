@@ -21,8 +21,9 @@ from scam.editing.pictures import Picture, label_tensor, resized, to_pixels
 from scam.editing.sources import Finder, Folder, encode
 from scam.editing.styles import SUFFIX, Style, fingerprint, read_style, save_style
 from scam.errors import InputError
-from scam.files import expect_outputs, sweep
+from scam.files import sweep
 from scam.models.latents import Latents
+from scam.outputs import expect_outputs
 from scam.progress import progress
 from scam.words import counted
 

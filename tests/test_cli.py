@@ -10,7 +10,8 @@ import pytest
 from scam import cli, env, evaluate, profile
 from scam.cli import Parser, expand_home
 from scam.errors import InputError
-from scam.files import expect_outputs, expect_writable, write_aside
+from scam.files import write_aside
+from scam.outputs import expect_outputs, expect_writable
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 from scam.errors import InputError
 from scam.files import (
     checked_path,
-    expect_writable,
     files_aside,
     folder_aside,
     free_folder,
@@ -20,6 +19,7 @@ from scam.files import (
     sweep,
     write_aside,
 )
+from scam.outputs import expect_writable
 
 
 def names(folder):

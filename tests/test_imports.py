@@ -12,7 +12,8 @@ import scam
 ROOT = Path(scam.__file__).parent
 ORDER = (
     ("errors", "version", "versions", "words", "kernels"),
-    ("console", "env", "fields", "files"),
+    ("console", "env", "fields", "files", "reading"),
+    ("outputs",),
     ("progress", "lock", "metrics"),
     ("data",),
     ("ops",),

@@ -22,7 +22,7 @@ from scam import env
 from scam.data.advice import no_index_map
 from scam.data.container import EXPECTED, Container, DamagedError, kind_of, take_apart
 from scam.errors import InputError
-from scam.files import expect_file
+from scam.reading import expect_file
 
 # Pillow's decoders by name: Image.open would try forty more, some of which start programs.
 _DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {

@@ -18,8 +18,9 @@ from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import read_json, remove_empty, sweep, write_aside, write_json
+from scam.files import remove_empty, sweep, write_aside, write_json
 from scam.progress import progress
+from scam.reading import read_json
 
 RECORD = "transfer.json"
 Source = Picture | Style | Folder

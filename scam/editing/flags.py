@@ -9,7 +9,7 @@ from pathlib import Path
 from scam.cli import Parser
 from scam.editing.donors import FORM, Donor
 from scam.errors import InputError
-from scam.files import expect_outputs, expect_outside
+from scam.outputs import expect_outputs, expect_outside
 
 EXAMPLES = """\
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\

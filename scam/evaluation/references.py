@@ -23,9 +23,10 @@ from scam.editing.naming import naming
 from scam.errors import InputError
 from scam.evaluation import networks
 from scam.evaluation.rows import MissingError
-from scam.files import expect_writable, write_aside
+from scam.files import write_aside
 from scam.metrics import FeatureMoments, FeatureStatistics
 from scam.models.weights import state_digest
+from scam.outputs import expect_writable
 from scam.progress import progress
 
 _PROBES = 8

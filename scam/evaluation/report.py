@@ -11,7 +11,8 @@ import torch
 from scam.errors import InputError
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row
-from scam.files import expect_outputs, write_json
+from scam.files import write_json
+from scam.outputs import expect_outputs
 from scam.sheet import save_sheet
 
 REPORT, PAIRS, SHEET = "report.json", "pairs.json", "sheet.png"

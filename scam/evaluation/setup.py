@@ -28,9 +28,9 @@ from scam.evaluation.pictures import (
     read_pairs,
 )
 from scam.evaluation.unseen import MANNEQUINS, Memory
-from scam.files import read_json
 from scam.models.step_folders import TRAINING
 from scam.models.weights import CONFIG, expect_tensors
+from scam.reading import read_json
 from scam.training.checkpoint import load_training
 from scam.training.flags import named_as_flags
 from scam.version import __version__

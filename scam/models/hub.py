@@ -19,7 +19,7 @@ from torch import nn
 
 from scam.data.values import LabelValues
 from scam.errors import InputError, quoted
-from scam.files import checked_path, files_aside, read_json
+from scam.files import checked_path, files_aside
 from scam.models.card import CARD, model_card
 from scam.models.config import ModelConfig
 from scam.models.step_folders import (
@@ -36,6 +36,7 @@ from scam.models.weights import (
     read_weights,
     write_weights,
 )
+from scam.reading import read_json
 
 
 def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, Any]:

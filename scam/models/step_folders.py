@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scam.errors import InputError
-from scam.files import checked_path, reading
+from scam.files import checked_path
 from scam.models.weights import CONFIG, MODEL
+from scam.reading import reading
 
 CHECKPOINTS = "checkpoints"
 TRAINING = "training.pt"

@@ -22,9 +22,9 @@ from scam.data.split import (
 )
 from scam.data.subset import Subset
 from scam.errors import InputError
-from scam.files import file_digest, read_json
 from scam.models.step_folders import incomplete_after
 from scam.models.weights import CONFIG
+from scam.reading import file_digest, read_json
 from scam.training.perceptual import WEIGHT_FILES, default_weights
 from scam.training.run_folder import RunFolder
 from scam.training.settings import MANNEQUINS, MAY_CHANGE, Sources, open_sources

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from scam.errors import InputError
-from scam.files import read_json, remove_folder, sweep, write_aside, write_json
+from scam.files import remove_folder, sweep, write_aside, write_json
 from scam.lock import is_lock
 from scam.models.step_folders import CHECKPOINTS, is_complete, newest_step_folder, step_folders
 from scam.models.weights import CONFIG
+from scam.reading import read_json
 from scam.training.log import read_metrics
 from scam.training.trackers import TENSORBOARD, WANDB
 

@@ -15,8 +15,8 @@ from scam.checkpoint import describe
 from scam.data.split import SPLIT
 from scam.errors import InputError
 from scam.evaluation.setup import open_setup
-from scam.files import file_digest
 from scam.models.weights import MANIFEST
+from scam.reading import file_digest
 from scam.training import checkpoint
 from scam.training.job import Job
 from scam.training.outputs import _card_facts

@@ -19,8 +19,8 @@ from scam.data.prepare.palette import PALETTE
 from scam.data.prepare.write import BadFilesError, Prepared, expect_new, write_plan
 from scam.data.report import splits_text
 from scam.errors import InputError
-from scam.files import expect_writable
 from scam.lock import locked_by
+from scam.outputs import expect_writable
 
 PROG = "python -m scam.data prepare"
 _BOTH = "; {train,val,test}/images and labels likewise"

@@ -18,7 +18,8 @@ from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
 from scam.data.source import LabelMap
 from scam.errors import InputError, one_line
-from scam.files import folder_aside, read_json
+from scam.files import folder_aside
+from scam.reading import read_json
 from scam.version import __version__
 from scam.words import counted
 
