@@ -222,11 +222,12 @@ def _obey_owner_only(worker: int) -> None:
     A cluster sends SIGTERM to every process of a job, and the main process, which saves before it
     leaves, needs its workers until then. Without sigwaitinfo (macOS) nothing changes.
     """
-    end_with_owner()
     owner = multiprocessing.parent_process()  # os.getppid() may be a fork server
     if owner is not None and hasattr(signal, "sigwaitinfo"):
+        # Before any thread starts: one that does not block the signal would be handed it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_await_sigterm, args=(owner.pid,), daemon=True).start()
+    end_with_owner()
 
 
 def _await_sigterm(owner: int) -> None:

@@ -53,9 +53,9 @@ class EvaluationOptions(Checked):
     merge: str | None = None
     ignore_label: int | None = bounded(None, least=0, below=NUM_VALUES)
     label_set: str | None = None
-    holdout: int | None = bounded(None, least=1)
-    max_pictures: int | None = bounded(None, least=2)
-    reference_pictures: int | None = bounded(None, least=2)
+    holdout: int | None = bounded(None, least=1, below=1 << 31)
+    max_pictures: int | None = bounded(None, least=2, below=1 << 31)
+    reference_pictures: int | None = bounded(None, least=2, below=1 << 31)
 
     inception_weights: Path | None = None
     lpips_trunk: Literal["alex", "vgg"] = "alex"

@@ -309,7 +309,7 @@ def test_other_data(run: Path, make_pairs: Any, tmp_path: Path) -> None:
             ["--background-labels", "tail"],
             "--background-labels: label 'tail': expected one of background",
         ),
-        (["--pairs", "none.json"], r"--pairs none\.json: cannot be used"),
+        (["--pairs", "none.json"], r"--pairs cannot read none\.json: No such file"),
         (["--lpips-weights", "none.pth"], r"--lpips-weights none\.pth: no such file"),
         (["--inception-weights", "none.pth"], r"--inception-weights none\.pth: no such file"),
         (["--dinov2-weights", "none.pth"], r"--dinov2-weights none\.pth: no such file"),

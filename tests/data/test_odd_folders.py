@@ -137,7 +137,7 @@ def test_files_alone_say_what_is_there_instead(root: Path, spoil: Spoil, expecte
     found = _checked(root)
     assert expected in found[0]
     assert _trained(root) == ""
-    with pytest.warns(UserWarning, match="without partner of equal stem") as warned:
+    with pytest.warns(UserWarning, match="without a partner of equal stem") as warned:
         find_pairs(root)
     assert found[0] in str(warned[0].message)
 

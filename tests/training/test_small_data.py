@@ -248,7 +248,7 @@ def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) ->
         ({"discriminator": "patch"}, "discriminator='patch': expected scam or oasis"),
         ({"gan_loss": "wgan"}, "gan_loss='wgan': expected hinge or relativistic"),
         ({"lecam": -1.0}, r"lecam=-1\.0: expected at least 0"),
-        ({"r1": float("nan")}, "r1=nan: expected at least 0"),
+        ({"r1": float("nan")}, "r1=nan: expected a finite number, at least 0"),
         ({"style_dropout": 1.0}, r"style_dropout=1\.0: expected at least 0 and below 1"),
         ({"labelmix": 10.0}, r"labelmix=10\.0: expected together with discriminator='oasis'"),
         (
