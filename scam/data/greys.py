@@ -62,5 +62,6 @@ def _low_bytes(mode: str, data: bytes) -> NDArray[np.int64]:
         data = data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:]
         return np.asarray(PngImageFile(BytesIO(data))).astype(np.int64)[..., [1, 1, 1, 3]]
     picture = PngImageFile(BytesIO(data))
-    picture.tile = [part._replace(args=f"{mode};16L") for part in picture.tile]
+    # Older versions of Pillow have plain tuples here.
+    picture.tile = [(*part[:3], f"{mode};16L") for part in picture.tile]  # type: ignore[misc]
     return np.asarray(picture).astype(np.int64)

@@ -7,9 +7,9 @@ To add one: write ``scam/ops/backends/<name>.py`` with ``name``, ``refusals``, `
 
 import contextlib
 import importlib
+import threading
 import warnings
 from collections.abc import Iterator
-from contextvars import ContextVar
 from functools import cache
 from typing import Any, cast
 
@@ -19,7 +19,13 @@ from scam.ops.problem import MODULATION, Problem
 REFERENCE = "reference"
 ORDER: tuple[str, ...] = ("triton", "cuda", "cpu", REFERENCE)
 
-_forced: ContextVar[str | None] = ContextVar("forced backend", default=None)
+
+class _Forced(threading.local):
+    backend: str | None = None
+
+
+# Not a ContextVar, which torch.compile cannot read with torch 2.10.
+_forced = _Forced()
 _warned: set[str] = set()
 
 
@@ -131,7 +137,7 @@ def _warn_once(message: str) -> None:
 
 def forced() -> str | None:
     """The backend of the innermost :func:`use_backend` around this, if there is one."""
-    return _forced.get()
+    return _forced.backend
 
 
 @contextlib.contextmanager
@@ -145,8 +151,8 @@ def use_backend(name: str) -> Iterator[None]:
     """
     if name not in ORDER:
         raise ValueError(f"backend: expected one of {', '.join(ORDER)}, got {name!r}")
-    before = _forced.set(name)
+    before, _forced.backend = _forced.backend, name
     try:
         yield
     finally:
-        _forced.reset(before)
+        _forced.backend = before

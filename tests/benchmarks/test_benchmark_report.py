@@ -111,14 +111,14 @@ NAMES = ("targets", "ratios")
 
 def test_update_replaces_what_stands_between_the_markers(tmp_path: Path) -> None:
     run, page = write(tmp_path / "run.json"), tmp_path / "README.md"
-    blocks = "\n".join(f"<!-- {name} begin -->\nold\n<!-- {name} end -->" for name in NAMES)
+    blocks = "\n".join(f"<!-- {name} begin -->\nstale\n<!-- {name} end -->" for name in NAMES)
     page.write_text(f"before\n{blocks}\nafter\n")
     report.main([str(run), "--update", str(page)])
     text = page.read_text()
     assert text.startswith("before\n<!-- targets begin -->\n| what | target |")
     assert "\n<!-- targets end -->\n<!-- ratios begin -->\n| what | measured |" in text
     assert text.endswith("\n<!-- ratios end -->\nafter\n")
-    assert "old" not in text
+    assert "stale" not in text
     report.main([str(run), "--update", str(page)])
     assert page.read_text() == text
     page.write_text("no markers")

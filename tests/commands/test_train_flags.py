@@ -101,11 +101,13 @@ def test_a_missing_compiler_is_one_line_that_names_the_flag(
 ) -> None:
     """What torch raises, in the place of a step of networks that would take long to trace."""
     torch._dynamo.reset()
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nonexistent"))
     compiled = torch.compile(lambda x: x.sin() + 1)
     monkeypatch.setattr(Trainer, "step", lambda *_: compiled(torch.ones(7)))
     out = tmp_path / "run"
-    with pytest.raises(InputError, match=r"^--compile: torch\.compile of .*C\+\+ compiler") as e:
+    # Not monkeypatch, which would delete the setting when it undoes its own.
+    without = torch._inductor.config.patch({"cpp.cxx": (None, "/nonexistent")})
+    words = r"^--compile: torch\.compile of .*C\+\+ compiler"
+    with without, pytest.raises(InputError, match=words) as e:
         train.main(fast("--data", photos, "--out", out, "--compile", *SIMPLE))
     assert "\n" not in str(e.value)
     assert not out.exists()

@@ -140,7 +140,8 @@ def test_a_mistake_is_told_once(tmp_path: Path, fast: Fast) -> None:
     process = start([*fast("--out", tmp_path / "run"), "--batch-size", "3"])
     said, errors = process.communicate(timeout=600)
     assert process.returncode != 0
-    assert said == ""
+    # torch 2.10 lets Gloo print when it connects.
+    assert not [line for line in said.splitlines() if not line.startswith("[Gloo]")]
     (line,) = ours(errors)
     assert "--batch-size 3: expected a multiple of the 2 processes" in line
     assert "InputError" not in errors
