@@ -26,7 +26,6 @@ class _Forced(threading.local):
 
 # Not a ContextVar, which torch.compile cannot read with torch 2.10.
 _forced = _Forced()
-_latest: str | None = None  # of whatever thread: read for the guard of compiled graphs alone
 _warned: set[str] = set()
 
 
@@ -138,8 +137,6 @@ def _warn_once(message: str) -> None:
 
 def forced() -> str | None:
     """The backend of the innermost :func:`use_backend` around this, if there is one."""
-    # torch 2.10 compiles a thread's own value in as a constant, and a global with a guard.
-    _ = _latest == REFERENCE
     return _forced.backend
 
 
@@ -152,12 +149,10 @@ def use_backend(name: str) -> Iterator[None]:
     Raises:
         ValueError: the name is unknown.
     """
-    global _latest
     if name not in ORDER:
         raise ValueError(f"backend: expected one of {', '.join(ORDER)}, got {name!r}")
     before, _forced.backend = _forced.backend, name
-    _latest = name
     try:
         yield
     finally:
-        _latest = _forced.backend = before
+        _forced.backend = before
