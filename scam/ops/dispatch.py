@@ -21,7 +21,8 @@ ORDER: tuple[str, ...] = ("triton", "cuda", "cpu", REFERENCE)
 
 
 class _Forced(threading.local):
-    backend: str | None = None
+    def __init__(self) -> None:  # torch 2.10 would compile a class's default in
+        self.backend: str | None = None
 
 
 # Not a ContextVar, which torch.compile cannot read with torch 2.10.
