@@ -25,7 +25,7 @@ from setuptools import Distribution, Extension, find_namespace_packages, find_pa
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-KERNELS = "scam._kernels"  # the folder kernels/, see scam/kernels.py
+KERNELS = "scam._kernels"  # the folder kernels/, see scam/kernels/__init__.py
 PACKAGES = [
     *find_packages(include=["scam", "scam.*"]),
     KERNELS,

@@ -13,10 +13,11 @@ if not __package__:  # started as a file: its folder is on the path in place of 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.variants import COMPARISONS, Column, Comparison
-from scam import cli, evaluate, train
+from scam import evaluate, train
+from scam.commandline import command
 from scam.errors import InputError
-from scam.files import write_json
-from scam.reading import read_json
+from scam.storage.files import write_json
+from scam.storage.reading import read_json
 from scam.training.run_folder import RunFolder
 
 PROG = "python benchmarks/compare.py"
@@ -135,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         + "\n".join(f"  {row:<27} {' '.join(flags)}" for row, flags in them.variants.items())
         for name, them in COMPARISONS.items()
     )
-    parser = cli.Parser(
+    parser = command.Parser(
         PROG,
         "Compare variants of a training. After -- come flags for every python -m scam.train.",
         f"{EXAMPLES}\n\n{listed}",
@@ -148,4 +149,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    command.run(main, PROG)

@@ -13,7 +13,7 @@ from typing import Any
 if not __package__:  # started as a file: its folder is on the path in place of the checkout
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from scam import cli
+from scam.commandline import command
 from scam.errors import InputError
 
 PROG = "python benchmarks/fuzz.py"
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(max(1, args.threads))
     # Fractions drawn with IEEE products are compared: TF32 would miss every fp32 budget.
     torch.backends.cuda.matmul.allow_tf32 = False
-    device = cli.device(args.device)
+    device = command.open_device(args.device)
     numbers = range(args.problems) if args.only is None else [args.only]
     ended = Run(args, device.type).through(numbers)
     print(ended.summary())
@@ -247,8 +247,8 @@ def _check_modulation(
         return assert_modulation_within_bounds(inputs, backend=backend, **options)
 
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(PROG, "Random problems against the fp64 oracle.", EXAMPLES)
+def _parser() -> command.Parser:
+    parser = command.Parser(PROG, "Random problems against the fp64 oracle.", EXAMPLES)
     parser.add_argument("--backend", default="cpu", help="default: cpu")
     parser.add_argument("--device", default=None, help="default: a GPU if there is one")
     parser.add_argument("--op", choices=(*OPS, "both"), default="both")
@@ -266,4 +266,4 @@ def _parser() -> cli.Parser:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    command.run(main, PROG)

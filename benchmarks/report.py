@@ -11,9 +11,9 @@ if not __package__:  # started as a file: its folder is on the path in place of 
 
 from benchmarks import tables
 from benchmarks.results_file import RIVALS, Run, read
-from scam import cli
+from scam.commandline import command
 from scam.errors import InputError
-from scam.files import write_aside
+from scam.storage.files import write_aside
 
 PROG = "python benchmarks/report.py"
 EXAMPLES = """\
@@ -120,8 +120,8 @@ def _share(text: str) -> float:
     return value
 
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(PROG, "Tables and plots of a run of the benchmarks.", EXAMPLES)
+def _parser() -> command.Parser:
+    parser = command.Parser(PROG, "Tables and plots of a run of the benchmarks.", EXAMPLES)
     parser.add_argument("result", type=Path, metavar="RESULT.json")
     parser.add_argument("--targets", action="store_true", help="the table of targets only")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write there, not to stdout")
@@ -137,4 +137,4 @@ def _parser() -> cli.Parser:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    command.run(main, PROG)

@@ -8,9 +8,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scam import cli
+from scam.commandline import command
 from scam.errors import InputError
-from scam.files import write_aside
+from scam.storage.files import write_aside
 from scam.training.log import read_metrics
 
 PROG = "python docs/curves.py"
@@ -21,7 +21,7 @@ PANELS = {"psnr": "held-out PSNR, dB", "l1": "training L1"}
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the metrics of every run and write one picture."""
     example = "  python docs/curves.py curves.svg photos=runs/photos no_gan=runs/no_gan"
-    parser = cli.Parser(PROG, "Draw held-out PSNR and L1 of runs over their steps.", example)
+    parser = command.Parser(PROG, "Draw held-out PSNR and L1 of runs over their steps.", example)
     parser.add_argument("out", type=Path, help="the picture; .svg, .png or .pdf")
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="legend and run folder")
     args = parser.parse_args(argv)
@@ -54,4 +54,4 @@ def _draw(axes: Axes, run: str, quantity: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    command.run(main, PROG)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import scam
-from scam import cli
+from scam.commandline import command
 from scam.data import Mannequins, PairDataset
 from scam.training.held_out import paint_sheet
 
@@ -16,7 +16,7 @@ PICTURES = [9, 18, 3, 30]
 def main(argv: Sequence[str] | None = None) -> None:
     """Paint held-out mannequins by the model of a run."""
     example = "  python docs/figures.py runs/mannequins"
-    parser = cli.Parser(PROG, "Paint held-out mannequins for the README.", example)
+    parser = command.Parser(PROG, "Paint held-out mannequins for the README.", example)
     parser.add_argument("run", help="what make train leaves")
     default = Path(__file__).with_name("mannequins.png")
     parser.add_argument("--out", type=Path, default=default, help="default: docs/mannequins.png")
@@ -26,4 +26,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    command.run(main, PROG)

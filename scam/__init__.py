@@ -7,13 +7,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from scam.console import open_descriptors
+from scam.commandline.console import open_descriptors
 from scam.version import __version__
 
 if TYPE_CHECKING:
     from scam import data, editing, models, nn, ops
-    from scam.checkpoint import load
     from scam.models import Scam
+    from scam.models.checkpoint import load
 
 # PyTorch's OpenMP threads wait for each other by spinning. On a machine with other work, two
 # threads that share a core spin against each other: a training step was measured at 14 s in place
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 # `python -m` names: this is a command then, and torch is not imported yet.
 if sys.argv[:1] == ["-m"]:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    # Ctrl-C while torch is imported ends the command at once; `scam.cli.run` answers it later.
+    # Ctrl-C while torch is imported ends the command at once; later `commandline.command.run`
+    # answers it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     open_descriptors()
 
 __all__ = ["Scam", "__version__", "data", "editing", "load", "models", "nn", "ops"]
 
-_HOMES = {"Scam": "scam.models", "load": "scam.checkpoint"}
+_HOMES = {"Scam": "scam.models", "load": "scam.models.checkpoint"}
 
 
 def __getattr__(name: str) -> Any:

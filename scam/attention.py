@@ -10,17 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scam import cli
-from scam.checkpoint import Checkpoint, load_checkpoint
-from scam.console import say
+from scam.commandline.command import Parser, open_device, run
+from scam.commandline.console import say
+from scam.data.sheet import save_sheet
 from scam.editing.naming import naming
 from scam.editing.sources import Finder
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import write_aside
-from scam.models.attention_maps import AttentionMap, attention_layers, attention_maps
-from scam.outputs import expect_outputs
-from scam.sheet import save_sheet
+from scam.models.checkpoint import Checkpoint, load_checkpoint
+from scam.models.scam.attention_maps import AttentionMap, attention_layers, attention_maps
+from scam.storage.files import write_aside
+from scam.storage.outputs import expect_outputs
 
 PROG = "python -m scam.attention"
 EXAMPLES = """\
@@ -42,7 +42,7 @@ _MIN_HEIGHT = 192
 def main(argv: Sequence[str] | None = None) -> None:
     """Look at one picture, draw a sheet, save the numbers."""
     args = _parser().parse_args(argv)
-    checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
+    checkpoint = load_checkpoint(args.checkpoint, device=open_device(args.device))
     model = checkpoint.model
     if args.list_layers:
         say(*attention_layers(model))
@@ -167,8 +167,8 @@ def _save(
         np.savez_compressed(file, **arrays)
 
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(PROG, "Draw what attends to what in one picture.", EXAMPLES)
+def _parser() -> Parser:
+    parser = Parser(PROG, "Draw what attends to what in one picture.", EXAMPLES)
     parser.add_checkpoint()
     parser.add_argument(
         "--picture", nargs="+", metavar="FILE",
@@ -194,4 +194,4 @@ def _parser() -> cli.Parser:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    run(main, PROG)

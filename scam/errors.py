@@ -88,3 +88,8 @@ def _cut(text: str, longest: int) -> str:
         return text
     half = longest // 2 - 20
     return f"{text[:half]} ... ({len(text) - 2 * half} characters) ... {text[-half:]}"
+
+
+def counted(count: int, word: str) -> str:
+    """``1 picture``, ``2 pictures``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from scam import cli
-from scam.console import say
+from scam.commandline.command import Parser, run
+from scam.commandline.console import say
 from scam.data import LABEL_SETS
 from scam.evaluation import networks
 from scam.evaluation.measure import build_meters, measure
@@ -23,8 +23,8 @@ from scam.evaluation.report import (
 )
 from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
-from scam.files import free_folder
-from scam.outputs import expect_writable
+from scam.storage.files import free_folder
+from scam.storage.outputs import expect_writable
 from scam.training.flags import named_as_flags
 
 PROG = "python -m scam.evaluate"
@@ -81,9 +81,9 @@ def _options(args: argparse.Namespace) -> EvaluationOptions:
         return EvaluationOptions(**given)
 
 
-def _parser() -> cli.Parser:
+def _parser() -> Parser:
     listed = "\n".join(f"  {name:<9} {what}" for name, what in METRICS.items())
-    parser = cli.Parser(PROG, "Measure a trained model.", f"{EXAMPLES}\n\nmetrics:\n{listed}")
+    parser = Parser(PROG, "Measure a trained model.", f"{EXAMPLES}\n\nmetrics:\n{listed}")
     parser.add_checkpoint()
     parser.add_argument(
         "--metrics",
@@ -161,4 +161,4 @@ def _parser() -> cli.Parser:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    run(main, PROG)

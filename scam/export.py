@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scam import cli
-from scam.console import say
+from scam.commandline.command import Parser, open_device, run
+from scam.commandline.console import say
 from scam.errors import InputError
-from scam.files import files_aside
-from scam.outputs import expect_outputs
+from scam.storage.files import files_aside
+from scam.storage.outputs import expect_outputs
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -39,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     expect_outputs(outputs, overwrite=args.overwrite)
     import torch
 
-    from scam.checkpoint import load_checkpoint
+    from scam.models.checkpoint import load_checkpoint
     from scam.models.export import MOST_PICTURES, export_encoder, export_generator
 
-    device = cli.device(args.device)
+    device = open_device(args.device)
     checkpoint = load_checkpoint(args.checkpoint, device=device, fused=args.fused_sca)
     expect_outputs(outputs, checkpoint.files, overwrite=args.overwrite)
     model = checkpoint.model
@@ -78,8 +78,8 @@ def _difference(model: "Scam", programs: dict[str, "ExportedProgram"]) -> float:
     return float((painted - model.generate(labels, model.encode(image, labels))).abs().max())
 
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(
+def _parser() -> Parser:
+    parser = Parser(
         PROG, "Export encoder and generator of a trained model with torch.export.", EXAMPLES
     )
     parser.add_checkpoint()
@@ -98,4 +98,4 @@ def _parser() -> cli.Parser:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    run(main, PROG)

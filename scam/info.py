@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from scam import env, versions
-from scam.cli import Parser, run
+from scam import version
+from scam.commandline.command import Parser, run
 from scam.ops import dispatch
 from scam.ops.problem import ATTENTION, MODULATION, Problem, capability_of
+from scam.settings import environment
 from scam.version import __version__
 
 BUILD_INFO = Path(__file__).with_name("_build_info.json")
@@ -30,9 +31,9 @@ def report() -> str:
         f"torch     {torch.__version__}, {torch.get_num_threads()} threads",
         f"device    {_device()}",
         f"cpu       {torch.backends.cpu.get_cpu_capability()} (PyTorch's choice)",
-        f"settings  SCAM_CHECK={int(env.check())} SCAM_CPU_ISA={env.cpu_isa()}",
+        f"settings  SCAM_CHECK={int(environment.check())} SCAM_CPU_ISA={environment.cpu_isa()}",
     ]
-    lines += [f"untested  {line}" for line in versions.outside()]
+    lines += [f"untested  {line}" for line in version.outside()]
     built = build_info() or {"built": "no: pure Python, see README.md"}
     lines += ["build"] + [f"  {name}: {value}" for name, value in built.items()]
     for op in (ATTENTION, MODULATION):

@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scam import cli
-from scam.console import say
+from scam.commandline.command import Parser, open_device, run
+from scam.commandline.console import say
+from scam.commandline.progress import progress
 from scam.errors import InputError
-from scam.files import write_aside, write_json
 from scam.models import PRESETS, ModelConfig, preset
-from scam.outputs import expect_outputs
 from scam.profiling import table
-from scam.progress import progress
+from scam.storage.files import write_aside, write_json
+from scam.storage.outputs import expect_outputs
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if out is not None:
         files = [out / REPORT, *(out / _trace(name) for name in variants)]
         expect_outputs([(f"--out {out}", file) for file in files], overwrite=args.overwrite)
-    device = cli.device(args.device)
+    device = open_device(args.device)
     changes: dict[str, Any] = {"fidelity": args.fidelity}
     if args.size:
         changes["size"] = tuple(args.size)
@@ -159,8 +159,8 @@ def _machine(device: "torch.device") -> dict[str, Any]:
     }
 
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(PROG, "Time and memory of a training step, module by module.", EXAMPLES)
+def _parser() -> Parser:
+    parser = Parser(PROG, "Time and memory of a training step, module by module.", EXAMPLES)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="tiny", help="default: tiny")
     parser.add_argument(
         "--size", nargs=2, type=int, metavar=("H", "W"), help="the preset's if absent"
@@ -196,4 +196,4 @@ def _parser() -> cli.Parser:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    run(main, PROG)

@@ -11,21 +11,20 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from scam import cli
-from scam.checkpoint import Checkpoint, load_checkpoint
-from scam.console import say
+from scam.commandline.command import Parser, open_device, run
+from scam.commandline.console import say
+from scam.commandline.progress import progress
 from scam.data.subset import evenly
 from scam.editing.latents import mean
 from scam.editing.paste import Pixels
 from scam.editing.pictures import Picture, label_tensor, resized, to_pixels
 from scam.editing.sources import Finder, Folder, encode
 from scam.editing.styles import SUFFIX, Style, fingerprint, read_style, save_style
-from scam.errors import InputError
-from scam.files import sweep
-from scam.models.latents import Latents
-from scam.outputs import expect_outputs
-from scam.progress import progress
-from scam.words import counted
+from scam.errors import InputError, counted
+from scam.models.checkpoint import Checkpoint, load_checkpoint
+from scam.models.styles import Latents
+from scam.storage.files import sweep
+from scam.storage.outputs import expect_outputs
 
 PROG = "python -m scam.styles"
 EXAMPLES = """\
@@ -45,7 +44,7 @@ _MOST_NAMES = 20
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first word names."""
     words = sys.argv[1:] if argv is None else list(argv)
-    parser = cli.Parser(PROG, "Keep the latents of pictures, to give them again.", EXAMPLES)
+    parser = Parser(PROG, "Keep the latents of pictures, to give them again.", EXAMPLES)
     parser.add_argument("command", choices=COMMANDS, help="followed by its own arguments")
     COMMANDS[parser.parse_args(words[:1]).command](words[1:])
 
@@ -151,7 +150,7 @@ def _save(
 def _open(
     args: argparse.Namespace, data: str | None, *, new_library: bool = False
 ) -> tuple[Checkpoint, Finder]:
-    checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
+    checkpoint = load_checkpoint(args.checkpoint, device=open_device(args.device))
     return checkpoint, Finder(checkpoint, data, args.labels, args.library, new_library=new_library)
 
 
@@ -168,8 +167,8 @@ def _free_path(args: argparse.Namespace, finder: Finder, name: str) -> Path:
     return path
 
 
-def _parser(command: str, what: str) -> cli.Parser:
-    parser = cli.Parser(f"{PROG} {command}", what, EXAMPLES)
+def _parser(command: str, what: str) -> Parser:
+    parser = Parser(f"{PROG} {command}", what, EXAMPLES)
     parser.add_checkpoint()
     parser.add_argument(
         "--library", type=Path, metavar="DIR", help="folder of styles (default: the run's styles/)"
@@ -183,4 +182,4 @@ def _parser(command: str, what: str) -> cli.Parser:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    run(main, PROG)

@@ -6,14 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scam import cli
-from scam.console import say
+from scam.checkpoints.weights import CONFIG
+from scam.commandline.command import open_device, run
+from scam.commandline.console import say
 from scam.data import PairDataset
 from scam.data.split import Split
-from scam.errors import InputError, printable
-from scam.lock import locked
+from scam.errors import InputError, counted, printable
 from scam.models import ModelConfig
-from scam.models.weights import CONFIG
+from scam.storage.locks import locked
 from scam.training.distributed import World, join
 from scam.training.flags import named_as_flags, train_parser
 from scam.training.job import Job
@@ -29,7 +29,6 @@ from scam.training.settings import (
     complete,
     open_sources,
 )
-from scam.words import counted
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _train(asked: dict[str, Any], out: str | None) -> None:
-    device = cli.device(asked.pop("device", None))
+    device = open_device(asked.pop("device", None))
     resume = asked.pop("resume")
     with join(device) as (world, device), ExitStack() as stack:
         folder, resumed = world.from_main(lambda: _prepare(asked, out, resume, stack))
@@ -128,4 +127,4 @@ def _free_folder(base: Path) -> Path:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    run(main, PROG)

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scam import cli
-from scam.checkpoint import load_checkpoint
-from scam.console import say
+from scam.commandline.command import open_device, run
+from scam.commandline.console import say
+from scam.data.sheet import save_sheet
 from scam.editing import batch, fingerprint
 from scam.editing.donors import Donor, parse_donor
 from scam.editing.edit import Edited, Settings
@@ -22,10 +22,9 @@ from scam.editing.naming import naming
 from scam.editing.pictures import Picture, label_tensor, resized, to_image
 from scam.editing.sources import Finder, Folder, digest
 from scam.editing.styles import Style
-from scam.errors import InputError
-from scam.files import write_aside
-from scam.sheet import save_sheet
-from scam.words import counted
+from scam.errors import InputError, counted
+from scam.models.checkpoint import load_checkpoint
+from scam.storage.files import write_aside
 
 PROG = "python -m scam.transfer"
 _MOST_NOTES = 10
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Load, open what the pictures are called, mix their latents, paint, write the results."""
     args = transfer_parser(PROG).parse_args(argv)
     check_flags(args)
-    checkpoint = load_checkpoint(args.checkpoint, device=cli.device(args.device))
+    checkpoint = load_checkpoint(args.checkpoint, device=open_device(args.device))
     donors = [parse_donor(text, checkpoint) for text in args.donor]
     check_paths(args, donors, checkpoint.files)
     with naming("--background-labels"):
@@ -198,4 +197,4 @@ def _pose_words(args: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    run(main, PROG)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from scam import cli, env, evaluate, profile
-from scam.cli import Parser, expand_home
+from scam import evaluate, profile
+from scam.commandline import command
+from scam.commandline.command import Parser, expand_home
 from scam.errors import InputError
-from scam.files import write_aside
-from scam.outputs import expect_outputs, expect_writable
+from scam.settings import environment
+from scam.storage.files import write_aside
+from scam.storage.outputs import expect_outputs, expect_writable
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_numbers_out_of_range(
 ) -> None:
     words = ["nowhere", *flags] if command is evaluate else flags
     with pytest.raises(SystemExit) as end:
-        cli.run(lambda _: command.main(words), "prog")  # type: ignore[attr-defined]
+        command.run(lambda _: command.main(words), "prog")  # type: ignore[attr-defined]
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -78,14 +80,14 @@ def test_variables_are_checked_before_work(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(name, value)
-    for variable in (env.check, env.cpu_isa):
+    for variable in (environment.check, environment.cpu_isa):
         variable.cache_clear()
     done: list[object] = []
     try:
         with pytest.raises(SystemExit) as end:
-            cli.run(done.append, "prog")
+            command.run(done.append, "prog")
     finally:
-        for variable in (env.check, env.cpu_isa):
+        for variable in (environment.check, environment.cpu_isa):
             variable.cache_clear()
     assert end.value.code == 2
     assert not done
@@ -96,7 +98,7 @@ def test_variables_are_checked_before_work(
 
 def test_an_os_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.run(lambda _: os.listdir("/no/such\nfolder"), "prog")  # type: ignore[arg-type]
+        command.run(lambda _: os.listdir("/no/such\nfolder"), "prog")  # type: ignore[arg-type]
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert said == "prog: error: /no/such\\nfolder: No such file or directory\n"
@@ -126,18 +128,20 @@ def test_devices_and_pipes_are_no_files(tmp_path: Path) -> None:
 
 
 def test_an_instruction_set_that_the_cpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(env, "cpu_flags", lambda: frozenset({"sse2", "avx2", "fma", "avx512f"}))
+    monkeypatch.setattr(
+        environment, "cpu_flags", lambda: frozenset({"sse2", "avx2", "fma", "avx512f"})
+    )
     try:
         for isa, lacks in (("plain", None), ("avx2", None), ("avx512", "avx512bw, avx512dq")):
             monkeypatch.setenv("SCAM_CPU_ISA", isa)
-            env.cpu_isa.cache_clear()
+            environment.cpu_isa.cache_clear()
             if lacks is None:
-                assert env.cpu_isa() == isa
+                assert environment.cpu_isa() == isa
             else:
                 with pytest.raises(InputError, match=f"'avx512': this CPU lacks {lacks}"):
-                    env.expect_valid()
+                    environment.expect_valid()
     finally:
-        env.cpu_isa.cache_clear()
+        environment.cpu_isa.cache_clear()
 
 
 def test_a_variable_behind_a_path_is_named(
@@ -145,7 +149,7 @@ def test_a_variable_behind_a_path_is_named(
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/proc/no")
     with pytest.raises(SystemExit):
-        cli.run(lambda _: os.makedirs("/proc/no"), "prog")
+        command.run(lambda _: os.makedirs("/proc/no"), "prog")
     said = capsys.readouterr().err
     assert (
         said
@@ -169,7 +173,7 @@ def test_a_signal_leaves_nothing_half_written(
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with pytest.raises(SystemExit) as end:
-            cli.run(main, "prog")
+            command.run(main, "prog")
     finally:
         signal.signal(signal.SIGTERM, before)
     assert end.value.code == status

@@ -13,8 +13,8 @@ from typing import TextIO
 import pytest
 from tqdm import tqdm
 
-from scam import cli
-from scam.console import Degrading, open_descriptors, say
+from scam.commandline import command
+from scam.commandline.console import Degrading, open_descriptors, say
 from scam.errors import InputError
 from scam.training.log import Progress
 
@@ -27,7 +27,7 @@ def status_of(main: object) -> int:
         main()
 
     with pytest.raises(SystemExit) as end:
-        cli.run(called, "prog")
+        command.run(called, "prog")
     assert isinstance(end.value.code, int)
     return end.value.code
 

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from scam.cli import Parser
+from scam.commandline.command import Parser
 from scam.editing.naming import naming
 from scam.errors import InputError, one_line, shown
 

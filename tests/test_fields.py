@@ -12,8 +12,8 @@ import pytest
 from scam.data.options import DataOptions
 from scam.errors import InputError
 from scam.evaluation.options import EvaluationOptions
-from scam.fields import Checked, bounded
 from scam.models import PRESETS, ModelConfig, Scam
+from scam.settings.fields import Checked, bounded
 from scam.training.options import TrainOptions
 
 HUGE = 10**5000

@@ -10,7 +10,7 @@ from contextlib import nullcontext, suppress
 import pytest
 
 from scam.errors import InputError
-from scam.files import (
+from scam.storage.files import (
     checked_path,
     files_aside,
     folder_aside,
@@ -19,7 +19,7 @@ from scam.files import (
     sweep,
     write_aside,
 )
-from scam.outputs import expect_writable
+from scam.storage.outputs import expect_writable
 
 
 def names(folder):

@@ -11,22 +11,21 @@ import scam
 
 ROOT = Path(scam.__file__).parent
 ORDER = (
-    ("errors", "version", "versions", "words", "kernels"),
-    ("console", "env", "fields", "files", "reading"),
-    ("outputs",),
-    ("progress", "lock", "metrics"),
-    ("data",),
+    ("errors", "version", "kernels"),
+    ("settings",),
+    ("commandline", "storage", "metrics"),
+    ("data", "pretrained"),
     ("ops",),
     ("testing", "nn"),
-    ("models", "sheet"),
-    ("checkpoint",),
+    ("checkpoints",),
+    ("models",),
     ("editing",),
     ("training",),
     ("profiling",),
     ("evaluation",),
     ("attention", "evaluate", "export", "info", "profile", "styles", "train", "transfer"),
 )
-ANYWHERE = {"", "cli", "__init__"}  # scam itself, and what every command line shares
+ANYWHERE = {"", "__init__"}  # scam itself
 RANKS = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 
 

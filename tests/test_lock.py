@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from scam import lock
 from scam.errors import InputError
-from scam.lock import is_lock, locked
+from scam.storage import locks
+from scam.storage.locks import is_lock, locked
 from scam.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 
 HOLD = """
 import sys, time
-from scam.lock import locked
+from scam.storage.locks import locked
 with locked(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.readline()
@@ -61,7 +61,7 @@ def test_a_name_taken_away_meanwhile_locks_nobody_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever opened the file before its holder removed it would hold a lock without a name."""
-    original, opened = lock._lock, []
+    original, opened = locks._lock, []
 
     def slow(descriptor: int, what: str, doing: str) -> None:
         if not opened:
@@ -69,7 +69,7 @@ def test_a_name_taken_away_meanwhile_locks_nobody_out(
         opened.append(descriptor)
         original(descriptor, what, doing)
 
-    monkeypatch.setattr(lock, "_lock", slow)
+    monkeypatch.setattr(locks, "_lock", slow)
     with locked(tmp_path / "run"):
         assert len(opened) == 2
         assert (tmp_path / "run" / ".lock").read_text().startswith(f"process {os.getpid()} on ")
@@ -86,6 +86,6 @@ def test_places_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.Monkey
     def unsupported(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(lock.fcntl, "lockf", unsupported)
+    monkeypatch.setattr(locks.fcntl, "lockf", unsupported)
     with pytest.warns(UserWarning, match="cannot be locked"), locked(tmp_path / "run"):
         pass

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from scam.data.sheet import save_sheet
 from scam.errors import InputError
-from scam.sheet import save_sheet
 
 GAP, CAPTION = 4, 26
 

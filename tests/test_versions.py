@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scam import info, versions
+from scam import info, version
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,13 +18,13 @@ def test_pyproject_asks_for_the_oldest() -> None:
         re.match(r"([\w-]+)>=([\d.]+)", line).groups() for line in project["dependencies"]
     )
     asked["python"] = project["requires-python"].removeprefix(">=")
-    assert {name: oldest for name, (oldest, _) in versions.TESTED.items()} == asked
-    major, minor = versions.TESTED["torch"][0].split(".")
+    assert {name: oldest for name, (oldest, _) in version.TESTED.items()} == asked
+    major, minor = version.TESTED["torch"][0].split(".")
     assert f"MINIMUM_TORCH = ({major}, {minor})\n" in (ROOT / "setup.py").read_text()
 
 
 def test_the_docs_show_the_table() -> None:
-    assert versions.table() in (ROOT / "docs" / "versions.md").read_text()
+    assert version.table() in (ROOT / "docs" / "version.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_docs_show_the_table() -> None:
 def test_what_lies_outside_is_named(
     found: str | None, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(versions.TESTED, "torch", ("2.10", "2.15"))
-    monkeypatch.setattr(versions, "_installed", lambda name: found if name == "torch" else None)
-    assert versions.outside() == ([line] if line else [])
+    monkeypatch.setitem(version.TESTED, "torch", ("2.10", "2.15"))
+    monkeypatch.setattr(version, "_installed", lambda name: found if name == "torch" else None)
+    assert version.outside() == ([line] if line else [])
     assert f"untested  {line}\n" in info.report() or not line

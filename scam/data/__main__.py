@@ -4,7 +4,7 @@
 import sys
 from collections.abc import Sequence
 
-from scam import cli
+from scam.commandline.command import Parser, run
 from scam.data.commands import check, prepare
 
 PROG = "python -m scam.data"
@@ -21,10 +21,10 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None) -> None:
     """Run the command that the first word names."""
     words = sys.argv[1:] if argv is None else list(argv)
-    parser = cli.Parser(PROG, "Pictures with label maps: prepare and check them.", EXAMPLES)
+    parser = Parser(PROG, "Pictures with label maps: prepare and check them.", EXAMPLES)
     parser.add_argument("command", choices=COMMANDS, help="followed by its own arguments")
     COMMANDS[parser.parse_args(words[:1]).command].main(words[1:])
 
 
 if __name__ == "__main__":
-    cli.run(main, PROG)
+    run(main, PROG)

@@ -17,8 +17,7 @@ from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, 
 from scam.data.picture import read_label_png
 from scam.data.source import Image, LabelMap
 from scam.data.values import LabelValues, count_values, without
-from scam.errors import InputError
-from scam.words import counted
+from scam.errors import InputError, counted
 
 
 class FolderPairs:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scam.data.flips import left_right_pairs
 from scam.data.text import expect_name, read_text
 from scam.errors import InputError, quoted
-from scam.reading import parse_json
+from scam.storage.reading import parse_json
 
 NUM_VALUES = 1 << 16  # label files hold at most 16 bits
 

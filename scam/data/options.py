@@ -7,7 +7,7 @@ from typing import Any
 
 from scam.data.labels import NUM_VALUES
 from scam.errors import InputError
-from scam.fields import Checked, bounded
+from scam.settings.fields import Checked, bounded
 
 
 @dataclass(frozen=True)

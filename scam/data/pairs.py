@@ -15,8 +15,7 @@ from PIL import Image as PIL_Image
 from scam.data.picture import expect_picture_file, read_image, read_label_png
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
-from scam.errors import InputError, one_line
-from scam.words import counted
+from scam.errors import InputError, counted, one_line
 
 SPLITS = ("train", "val", "test")
 _MISNAMED = {

@@ -12,8 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
+from scam.commandline.progress import progress
 from scam.errors import InputError
-from scam.progress import progress
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -18,11 +18,11 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from scam import env
 from scam.data.advice import no_index_map
 from scam.data.container import EXPECTED, Container, DamagedError, kind_of, take_apart
 from scam.errors import InputError
-from scam.reading import expect_file
+from scam.settings.environment import max_pixels
+from scam.storage.reading import expect_file
 
 # Pillow's decoders by name: Image.open would try forty more, some of which start programs.
 _DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {
@@ -75,7 +75,10 @@ def read_file(path: Path) -> bytes:
         with path.open("rb") as file:
             start = file.read(32)
             kind_of(start)
-            size, largest = os.fstat(file.fileno()).st_size, _BYTES_PER_PIXEL * env.max_pixels()
+            size, largest = (
+                os.fstat(file.fileno()).st_size,
+                _BYTES_PER_PIXEL * max_pixels(),
+            )
             if size > max(largest, _LEAST_BYTES):
                 raise DamagedError(f"{size} bytes, {_limit()}")
             return start + file.read()
@@ -89,14 +92,14 @@ def expect_picture_file(path: Path) -> None:
 
 def _limit() -> str:
     return (
-        f"expected {env.max_pixels()} pixels at most: scale it down, or set the environment "
+        f"expected {max_pixels()} pixels at most: scale it down, or set the environment "
         "variable SCAM_MAX_PIXELS"
     )
 
 
 @contextmanager
 def opened(path: Path, *, tiff: bool = False) -> Iterator[tuple[Image.Image, Container]]:
-    """A decoded picture of at most :func:`scam.env.max_pixels`, and its file without metadata.
+    """A decoded picture of at most ``SCAM_MAX_PIXELS``, and its file without metadata.
 
     tiff: whether it may be a TIFF file. InputError naming the file for all that goes wrong.
     """
@@ -104,7 +107,7 @@ def opened(path: Path, *, tiff: bool = False) -> Iterator[tuple[Image.Image, Con
         file = take_apart(read_file(path))
         if file.kind == "TIFF" and not tiff:
             raise DamagedError(f"holds TIFF, {EXPECTED}")
-        limit = env.max_pixels()
+        limit = max_pixels()
         if Image.MAX_IMAGE_PIXELS is not None and limit > 2 * Image.MAX_IMAGE_PIXELS:
             Image.MAX_IMAGE_PIXELS = limit  # asked for: Pillow's decoders ask again
         try:
@@ -124,7 +127,7 @@ def read_image(path: Path, *, tiff: bool = False) -> tuple[Image.Image, int]:
     Grey, palette and CMYK pictures become RGB, 16 bits become 8, transparency lies on white.
     Metadata that makes no sense is ignored. tiff: whether it may be a TIFF file. InputError
     naming the file if it is missing, truncated, no picture, or has more pixels than
-    :func:`scam.env.max_pixels`.
+    :func:`scam.settings.max_pixels`.
     """
     with opened(path, tiff=tiff) as (picture, file):
         if file.orientation in _UPRIGHT:

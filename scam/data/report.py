@@ -4,8 +4,7 @@
 from scam.data.advice import advise_once
 from scam.data.check import FolderReport, LabelCount
 from scam.data.labels import LABEL_SETS
-from scam.errors import printable
-from scam.words import counted
+from scam.errors import counted, printable
 
 _BAR = 30
 _NAMED_ABSENT = 12

@@ -15,7 +15,7 @@ from scam.data.pairs import Pair, find_pairs, split_folders
 from scam.data.source import PairSource
 from scam.data.subset import Subset
 from scam.errors import InputError
-from scam.reading import read_json
+from scam.storage.reading import read_json
 
 SPLIT = "split.json"
 """Beside the weights in a step folder."""

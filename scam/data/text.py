@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from scam.errors import InputError
-from scam.reading import expect_file
+from scam.storage.reading import expect_file
 
 # Categories of characters that a line of text cannot hold: control, surrogates, breaks.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from scam.data.labels import NUM_VALUES, Merge
 from scam.data.picture import read_label_png
-from scam.errors import InputError
-from scam.fields import Checked, bounded
-from scam.words import counted
+from scam.errors import InputError, counted
+from scam.settings.fields import Checked, bounded
 
 T = TypeVar("T")
 

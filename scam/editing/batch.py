@@ -12,15 +12,15 @@ from typing import Any
 
 from PIL import Image
 
+from scam.commandline.progress import progress
 from scam.editing.edit import Edited
 from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.files import remove_empty, sweep, write_aside, write_json
-from scam.progress import progress
-from scam.reading import read_json
+from scam.storage.files import remove_empty, sweep, write_aside, write_json
+from scam.storage.reading import read_json
 
 RECORD = "transfer.json"
 Source = Picture | Style | Folder

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scam.checkpoint import Checkpoint
 from scam.editing.latents import shares
 from scam.editing.naming import naming
 from scam.errors import InputError
+from scam.models.checkpoint import Checkpoint
 
 FORM = "LABEL[.LATENT][,LABEL...]=PICTURE[:WEIGHT]"
 

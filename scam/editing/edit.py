@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scam.checkpoint import Checkpoint
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.latents import blend, fill, interpolate
 from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
 from scam.errors import InputError
-from scam.models.latents import Latents
-from scam.models.scam import Absent
+from scam.models.checkpoint import Checkpoint
+from scam.models.scam.model import Absent
+from scam.models.styles import Latents
 
 
 @dataclass(frozen=True)

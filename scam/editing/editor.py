@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from scam.checkpoint import Checkpoint
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited, Settings, edit
@@ -15,7 +14,8 @@ from scam.editing.pictures import Picture
 from scam.editing.sources import encode
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.models.latents import Latents
+from scam.models.checkpoint import Checkpoint
+from scam.models.styles import Latents
 
 Pose = Literal["background", "subject"] | Path
 """Whose label map is painted, or the file it is in."""

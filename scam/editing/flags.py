@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from scam.cli import Parser
+from scam.commandline.command import Parser
 from scam.editing.donors import FORM, Donor
 from scam.errors import InputError
-from scam.outputs import expect_outputs, expect_outside
+from scam.storage.outputs import expect_outputs, expect_outside
 
 EXAMPLES = """\
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arithmetic on the latents of pictures: swap, blend, interpolate, fill, average.
 
-Pure functions of :class:`~scam.models.latents.Latents`; ``token_labels`` is the (m,) buffer of the
+Pure functions of :class:`~scam.models.styles.Latents`; ``token_labels`` is the (m,) buffer of the
 same name of the model that the latents belong to. A label that a picture lacks has no evidence in
 its latents, so they are never mixed into anything.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError, quoted
-from scam.models.latents import Latents, RunningMean
+from scam.models.styles import Latents, RunningMean
 
 
 def shares(

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scam.checkpoint import Checkpoint, run_around, stored_data
 from scam.data import FolderPairs, open_source
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
@@ -21,7 +20,8 @@ from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError
-from scam.models.latents import Latents
+from scam.models.checkpoint import Checkpoint, run_around, stored_data
+from scam.models.styles import Latents
 
 LIBRARY = "styles"
 MANNEQUINS = "mannequins"

@@ -12,15 +12,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from scam.checkpoints.weights import expect_finite, state_digest
 from scam.data.picture import read_image
 from scam.editing.paste import Pixels
 from scam.editing.pictures import resized
 from scam.errors import InputError, printable
-from scam.files import checked_path, write_aside
 from scam.models import Scam
-from scam.models.latents import Latents
-from scam.models.weights import expect_finite, state_digest
-from scam.reading import expect_file, parse_json
+from scam.models.styles import Latents
+from scam.storage.files import checked_path, write_aside
+from scam.storage.reading import expect_file, parse_json
 from scam.version import __version__
 
 FORMAT = "scam style 1"

@@ -11,7 +11,7 @@ from scam.editing import paste_back
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row
 from scam.metrics import Psnr
-from scam.models.latents import select_tokens
+from scam.models.styles import select_tokens
 
 _FEATHER = 4  # pixels, as scam.transfer has it
 _RADII = (1, 2, 4, 8)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from scam.commandline.progress import progress
 from scam.data import PairDataset
 from scam.data.subset import at_most
 from scam.evaluation import networks, quality
@@ -18,7 +19,6 @@ from scam.evaluation.pictures import Meter, walk
 from scam.evaluation.references import Extractor, Reference, default_cache
 from scam.evaluation.rows import MissingError, Row
 from scam.evaluation.setup import EvaluationSetup, open_setup
-from scam.progress import progress
 
 _Build = Callable[[list[str]], Meter]
 

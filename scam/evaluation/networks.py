@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from scam.errors import InputError
 from scam.evaluation.rows import MissingError
+from scam.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights, read_state
 from scam.training import perceptual
 from scam.training.perceptual import EVAL_PACKAGES
-from scam.training.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_weights, read_state
 
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's, for FID as published
 LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}  # torchvision's

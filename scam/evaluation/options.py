@@ -7,7 +7,7 @@ from typing import Literal
 
 from scam.data.labels import NUM_VALUES
 from scam.errors import InputError
-from scam.fields import Checked, bounded
+from scam.settings.fields import Checked, bounded
 
 METRICS = {
     "psnr": "PSNR of reconstructions: pooled, per picture, per label, and of flat colours",

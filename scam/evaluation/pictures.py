@@ -17,8 +17,8 @@ from scam.data.dataset import in_order
 from scam.errors import InputError, quoted
 from scam.evaluation.rows import Row
 from scam.models import Scam
-from scam.models.latents import Latents
-from scam.reading import read_json
+from scam.models.styles import Latents
+from scam.storage.reading import read_json
 from scam.training.randomness import picture_generators
 
 Indices = Sequence[int]

@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from scam.checkpoints.weights import state_digest
+from scam.commandline.progress import progress
 from scam.data import PairDataset
 from scam.data.convert import to_uint8
 from scam.data.dataset import in_order
@@ -23,11 +25,9 @@ from scam.editing.naming import naming
 from scam.errors import InputError
 from scam.evaluation import networks
 from scam.evaluation.rows import MissingError
-from scam.files import write_aside
 from scam.metrics import FeatureMoments, FeatureStatistics
-from scam.models.weights import state_digest
-from scam.outputs import expect_writable
-from scam.progress import progress
+from scam.storage.files import write_aside
+from scam.storage.outputs import expect_writable
 
 _PROBES = 8
 _ROUNDING = 1e-3  # of the largest feature: a GPU's and a CPU's differ by less

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from scam.data.sheet import save_sheet
 from scam.errors import InputError
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row
-from scam.files import write_json
-from scam.outputs import expect_outputs
-from scam.sheet import save_sheet
+from scam.storage.files import write_json
+from scam.storage.outputs import expect_outputs
 
 REPORT, PAIRS, SHEET = "report.json", "pairs.json", "sheet.png"
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 
-from scam import cli
-from scam.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
+from scam.checkpoints.step_folders import TRAINING
+from scam.checkpoints.weights import CONFIG, expect_tensors
+from scam.commandline.command import open_device
 from scam.data import PairDataset, PairSource, open_source
 from scam.data.labels import is_lost
 from scam.data.pairs import SPLITS
 from scam.data.split import has_val
 from scam.data.subset import at_most, evenly
 from scam.editing.naming import naming
-from scam.errors import InputError
+from scam.errors import InputError, counted
 from scam.evaluation.options import EvaluationOptions
 from scam.evaluation.pictures import (
     Painter,
@@ -28,13 +29,11 @@ from scam.evaluation.pictures import (
     read_pairs,
 )
 from scam.evaluation.unseen import MANNEQUINS, Memory
-from scam.models.step_folders import TRAINING
-from scam.models.weights import CONFIG, expect_tensors
-from scam.reading import read_json
+from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
+from scam.storage.reading import read_json
 from scam.training.checkpoint import load_training
 from scam.training.flags import named_as_flags
 from scam.version import __version__
-from scam.words import counted
 
 NETWORK_FLAGS = (
     "inception_weights", "lpips_trunk", "lpips_weights", "dinov2_weights", "extractor",
@@ -91,7 +90,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
 
     InputError for whatever cannot be loaded or does not fit the model.
     """
-    checkpoint = load_checkpoint(options.checkpoint, device=cli.device(options.device))
+    checkpoint = load_checkpoint(options.checkpoint, device=open_device(options.device))
     if options.last_weights:
         _take_last_weights(checkpoint)
     given = [name for name in ("data", "split", *DATA_FLAGS) if getattr(options, name) is not None]

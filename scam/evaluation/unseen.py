@@ -19,8 +19,7 @@ from scam.data.split import (
     val_folder,
 )
 from scam.data.subset import Subset
-from scam.errors import InputError
-from scam.words import counted
+from scam.errors import InputError, counted
 
 MANNEQUINS = "mannequins"
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from scam.errors import InputError
-from scam.models.scam import Scam
+from scam.models.scam.model import Scam
 from scam.nn.pyramid import LabelPyramid, grouped
 from scam.ops import Labels
 

@@ -17,18 +17,13 @@ from huggingface_hub.errors import (
 )
 from torch import nn
 
-from scam.data.values import LabelValues
-from scam.errors import InputError, quoted
-from scam.files import checked_path, files_aside
-from scam.models.card import CARD, model_card
-from scam.models.config import ModelConfig
-from scam.models.step_folders import (
+from scam.checkpoints.step_folders import (
     CHECKPOINTS,
     TRAINING,
     offering_older,
     resolve_checkpoint,
 )
-from scam.models.weights import (
+from scam.checkpoints.weights import (
     CONFIG,
     MODEL,
     expect_finite,
@@ -36,7 +31,12 @@ from scam.models.weights import (
     read_weights,
     write_weights,
 )
-from scam.reading import read_json
+from scam.data.values import LabelValues
+from scam.errors import InputError, quoted
+from scam.models.card import CARD, model_card
+from scam.models.scam.config import ModelConfig
+from scam.storage.files import checked_path, files_aside
+from scam.storage.reading import read_json
 
 
 def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, Any]:

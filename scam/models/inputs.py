@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.errors import InputError, quoted
-from scam.models.config import ModelConfig
-from scam.models.latents import Latents
-from scam.models.weights import expect_finite
+from scam.checkpoints.weights import expect_finite
+from scam.errors import InputError, counted, quoted
+from scam.models.scam.config import ModelConfig
+from scam.models.styles import Latents
 from scam.nn.pyramid import LabelPyramid
-from scam.words import counted
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _LARGEST = 10.0

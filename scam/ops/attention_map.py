@@ -4,10 +4,10 @@
 import torch
 from torch import Tensor
 
-from scam import env
 from scam.ops.attention import semantic_cross_attention
 from scam.ops.autocast import to_autocast_dtype
 from scam.ops.layout import Labels, open_labels_of
+from scam.settings import environment
 
 
 def semantic_attention_map(
@@ -74,7 +74,7 @@ def semantic_attention_map(
 
 
 def _check_cut(counts: Tensor, max_keys: int) -> None:
-    if torch.compiler.is_compiling() or not env.check() or not counts.numel():
+    if torch.compiler.is_compiling() or not environment.check() or not counts.numel():
         return
     most = int(counts.max())
     if most > max_keys:

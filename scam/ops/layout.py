@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scam import env
 from scam.ops.problem import LABEL_DTYPES, check_labels
+from scam.settings import environment
 
 _LARGEST = 2**31 - 1  # elements and labels are numbered in int32
 
@@ -133,7 +133,7 @@ def _flattened(labels: Tensor, num_labels: int) -> Tensor:
         raise ValueError(
             f"labels: expected at most {_LARGEST} elements each, got shape {tuple(labels.shape)}"
         )
-    if not torch.compiler.is_compiling() and env.check() and labels.numel():
+    if not torch.compiler.is_compiling() and environment.check() and labels.numel():
         highest = int(labels.max())
         if highest >= num_labels:
             raise ValueError(

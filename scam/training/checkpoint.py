@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.checkpoints.step_folders import TRAINING
+from scam.checkpoints.weights import CONFIG, MODEL, verify, write_manifest, write_weights
 from scam.data.split import Split, write_split
 from scam.errors import InputError
-from scam.files import folder_aside, sweep
-from scam.models.step_folders import TRAINING
-from scam.models.weights import CONFIG, MODEL, verify, write_manifest, write_weights
+from scam.storage.files import folder_aside, sweep
 from scam.training.run_folder import RunFolder
 
 KEPT = 3

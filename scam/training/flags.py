@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from scam.cli import Parser
+from scam.checkpoints.weights import CONFIG
+from scam.commandline.command import Parser
 from scam.data import LABEL_SETS
 from scam.errors import InputError
 from scam.models import PRESETS
-from scam.models.weights import CONFIG
 
 EXAMPLES = """\
   python -m scam.train --amp --fused-sca

@@ -8,10 +8,10 @@ import torch
 
 from scam.data import PairDataset
 from scam.data.dataset import in_order
+from scam.data.sheet import save_sheet
 from scam.data.subset import evenly
 from scam.metrics import ColourFloors, Psnr
 from scam.models import RunningMean, Scam
-from scam.sheet import save_sheet
 
 _PICTURES_AT_MOST = 512
 _MEAN_PICTURES = 64

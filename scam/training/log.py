@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from scam.errors import InputError
-from scam.files import write_aside
+from scam.storage.files import write_aside
 from scam.training.trackers import Tracker
 
 Value = float | int | str | None

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from scam.checkpoints.step_folders import TRAINING, offering_older
 from scam.data import batches
-from scam.errors import InputError, Stopped
+from scam.errors import InputError, Stopped, counted
 from scam.models import Scam
-from scam.models.step_folders import TRAINING, offering_older
 from scam.training import checkpoint
 from scam.training.adversary import build_discriminator
 from scam.training.compiling import compiler_failures_named
@@ -24,7 +24,6 @@ from scam.training.precision import resolve_precision
 from scam.training.restore import expect_trainable, restore
 from scam.training.trainer import Trainer
 from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, StopSignal
-from scam.words import counted
 
 
 def train(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from scam.errors import InputError
-from scam.fields import Checked, bounded
+from scam.settings.fields import Checked, bounded
 from scam.training.augment import parse_policy
 from scam.training.perceptual import Perceptual
 

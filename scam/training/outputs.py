@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from scam.checkpoint import describe
 from scam.data import MergeSpec
 from scam.errors import InputError
-from scam.files import write_aside
 from scam.models.card import model_card
+from scam.models.checkpoint import describe
+from scam.storage.files import write_aside
 from scam.training import checkpoint
 from scam.training.held_out import learn_mean_tokens, paint_sheet, reconstruction_psnr
 from scam.training.job import Job

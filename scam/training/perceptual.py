@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.errors import InputError
-from scam.training.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_weights
+from scam.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
 PERCEPTUAL: tuple[Perceptual, ...] = get_args(Perceptual)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scam.checkpoints.step_folders import TRAINING
+from scam.checkpoints.weights import expect_finite, expect_tensors
 from scam.data.dataset import in_order
 from scam.errors import InputError, quoted
-from scam.models.step_folders import TRAINING
-from scam.models.weights import expect_finite, expect_tensors
 from scam.training.job import Job
 from scam.training.trainer import Trainer
 from scam.training.watch import SkipWatch

@@ -8,6 +8,8 @@ from collections.abc import Collection, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scam.checkpoints.step_folders import incomplete_after
+from scam.checkpoints.weights import CONFIG
 from scam.data import MERGES
 from scam.data.labels import is_lost, merge_content
 from scam.data.split import (
@@ -21,14 +23,11 @@ from scam.data.split import (
     val_folder,
 )
 from scam.data.subset import Subset
-from scam.errors import InputError
-from scam.models.step_folders import incomplete_after
-from scam.models.weights import CONFIG
-from scam.reading import file_digest, read_json
+from scam.errors import InputError, counted
+from scam.storage.reading import file_digest, read_json
 from scam.training.perceptual import WEIGHT_FILES, default_weights
 from scam.training.run_folder import RunFolder
 from scam.training.settings import MANNEQUINS, MAY_CHANGE, Sources, open_sources
-from scam.words import counted
 
 
 class Resumed(NamedTuple):

@@ -21,12 +21,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scam.checkpoints.step_folders import (
+    CHECKPOINTS,
+    is_complete,
+    newest_step_folder,
+    step_folders,
+)
+from scam.checkpoints.weights import CONFIG
 from scam.errors import InputError
-from scam.files import remove_folder, sweep, write_aside, write_json
-from scam.lock import is_lock
-from scam.models.step_folders import CHECKPOINTS, is_complete, newest_step_folder, step_folders
-from scam.models.weights import CONFIG
-from scam.reading import read_json
+from scam.storage.files import remove_folder, sweep, write_aside, write_json
+from scam.storage.locks import is_lock
+from scam.storage.reading import read_json
 from scam.training.log import read_metrics
 from scam.training.trackers import TENSORBOARD, WANDB
 

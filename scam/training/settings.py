@@ -5,15 +5,15 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
-from scam.checkpoint import describe, describe_labels
+from scam.checkpoints.weights import CONFIG
 from scam.data import MERGES, PairSource, open_source
 from scam.data.labels import merge_content, read_merge
 from scam.data.options import DataOptions
 from scam.errors import InputError
 from scam.models import ModelConfig, preset
+from scam.models.checkpoint import describe, describe_labels
 from scam.models.hub import expect_labels
-from scam.models.weights import CONFIG
-from scam.reading import file_digest, read_json
+from scam.storage.reading import file_digest, read_json
 from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder

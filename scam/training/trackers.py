@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import urlparse
 
 from scam.errors import InputError
-from scam.files import write_aside
+from scam.storage.files import write_aside
 
 TENSORBOARD = "tensorboard"
 WANDB = "wandb"

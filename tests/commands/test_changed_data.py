@@ -11,12 +11,12 @@ import pytest
 
 import scam
 from scam import Scam, evaluate, train
-from scam.checkpoint import describe
+from scam.checkpoints.weights import MANIFEST
 from scam.data.split import SPLIT
 from scam.errors import InputError
 from scam.evaluation.setup import open_setup
-from scam.models.weights import MANIFEST
-from scam.reading import file_digest
+from scam.models.checkpoint import describe
+from scam.storage.reading import file_digest
 from scam.training import checkpoint
 from scam.training.job import Job
 from scam.training.outputs import _card_facts

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import compare
 from scam import train
 from scam.errors import InputError
-from scam.reading import read_json
+from scam.storage.reading import read_json
 
 Fast = Callable[..., list[str]]
 

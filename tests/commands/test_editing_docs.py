@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from scam import attention, styles, transfer
-from scam.checkpoint import describe
 from scam.data import LABEL_SETS, Mannequins
 from scam.models import Scam, preset
+from scam.models.checkpoint import describe
 from scam.training import checkpoint
 from scam.training.run_folder import RunFolder
 

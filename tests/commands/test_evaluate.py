@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from scam import evaluate, evaluation
-from scam.checkpoint import load_checkpoint
 from scam.data import FolderPairs, PairDataset
 from scam.errors import InputError
 from scam.evaluation import METRICS, EvaluationOptions
+from scam.models.checkpoint import load_checkpoint
 from scam.training.held_out import reconstruction_psnr
 
 HERE = ["--workers", "0"]  # what starting processes takes would be most of a test

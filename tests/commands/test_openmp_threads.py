@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 BOUND = "GOMP_SPINCOUNT"
+COMMAND = "import scam.commandline.command, scam.transfer"
 COMMANDS = ("attention", "data", "evaluate", "export", "info", "profile", "styles", "train")
 ON_IMPORT_OF_TORCH = f"""
 import os, sys
@@ -48,4 +49,4 @@ def test_a_value_that_is_set_stays(tmp_path: Path) -> None:
 
 
 def test_importing_a_command_sets_nothing(tmp_path: Path) -> None:
-    assert _run(tmp_path, "-c", "import scam.cli, scam.transfer") == f"{BOUND}: None\n"
+    assert _run(tmp_path, "-c", COMMAND) == f"{BOUND}: None\n"

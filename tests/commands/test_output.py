@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import scam
-from scam import cli, evaluate, styles, train
+from scam import evaluate, styles, train
+from scam.commandline import command
 
 Fast = Callable[..., list[str]]
 
@@ -21,7 +22,7 @@ class Full(io.StringIO):
 
 def leave(main: Callable[[list[str]], None], arguments: list[str]) -> object:
     with pytest.raises(SystemExit) as end:
-        cli.run(lambda _: main(arguments), "prog")
+        command.run(lambda _: main(arguments), "prog")
     return end.value.code
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import scam
-from scam import attention, cli, evaluate, export, styles, train, transfer
+from scam import attention, evaluate, export, styles, train, transfer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
@@ -41,7 +41,7 @@ def as_nobody(command: Any, words: list[str]) -> tuple[int, str]:
                 os.setgid(65534)
                 os.setuid(65534)
             try:
-                cli.run(lambda _: command.main(words), "prog")
+                command.run(lambda _: command.main(words), "prog")
             except SystemExit as end:
                 status = end.code
             except BaseException as error:

@@ -14,7 +14,7 @@ from scam.editing import load_style, save_style
 from scam.editing.pictures import nearest
 from scam.errors import InputError
 from scam.models import ModelConfig, Scam
-from scam.models.latents import Latents
+from scam.models.styles import Latents
 
 Trained = tuple[Path, Path]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from scam.models.weights import read_weights
+from scam.checkpoints.weights import read_weights
 from scam.training.checkpoint import load_training
 from scam.training.run_folder import RunFolder
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scam import cli, train
+from scam import train
+from scam.commandline import command
 from scam.errors import PeerExited
 from scam.training.checkpoint import load_training
 
@@ -98,7 +99,7 @@ def test_a_broken_connection_is_told_where_it_is_known(
         raise PeerExited(1, cause)
 
     with pytest.raises(SystemExit) as left:
-        cli.run(lose, "prog")
+        command.run(lose, "prog")
     assert left.value.code == 1
     assert capsys.readouterr().err == (f"prog: error: {cause}\n" if cause else "")
 

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scam import env
 from scam.data import picture
 from scam.data.prepare import palette
 from scam.data.prepare.plan import Item
 from scam.errors import InputError
+from scam.settings import environment
 
 READERS = (picture.read_image, picture.read_label_png, picture.read_mask)
 
@@ -178,9 +178,9 @@ def test_what_a_file_is_instead(tmp_path: Path, start: bytes, found: str) -> Non
 def limit(monkeypatch) -> Iterator[None]:
     """At most 1000 pixels."""
     monkeypatch.setenv("SCAM_MAX_PIXELS", "1000")
-    env.max_pixels.cache_clear()
+    environment.max_pixels.cache_clear()
     yield
-    env.max_pixels.cache_clear()
+    environment.max_pixels.cache_clear()
 
 
 @pytest.mark.usefixtures("limit")
@@ -201,10 +201,10 @@ def test_too_many_pixels(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1e9", "9" * 40])
 def test_a_limit_that_is_none(monkeypatch, value: str) -> None:
     monkeypatch.setenv("SCAM_MAX_PIXELS", value)
-    env.max_pixels.cache_clear()
+    environment.max_pixels.cache_clear()
     with pytest.raises(InputError, match=r"SCAM_MAX_PIXELS=.*expected a number of pixels"):
-        env.max_pixels()
-    env.max_pixels.cache_clear()
+        environment.max_pixels()
+    environment.max_pixels.cache_clear()
 
 
 def _header(width: int, height: int) -> bytes:

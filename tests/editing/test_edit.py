@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from torch import nn
 
-from scam.checkpoint import Checkpoint
 from scam.data import LabelValues
 from scam.editing.donors import parse_donor
 from scam.editing.edit import Settings, edit
@@ -14,6 +13,7 @@ from scam.editing.pictures import Picture
 from scam.editing.sources import encode
 from scam.errors import InputError
 from scam.models import ModelConfig, Scam
+from scam.models.checkpoint import Checkpoint
 
 CONFIG = ModelConfig(3, (64, 32), width=16, levels=4, latents_per_label=2, background_latents=2,
                      token_dim=8, attention_dim=8)  # fmt: skip

@@ -4,7 +4,7 @@ import torch
 
 from scam.editing import blend, fill, interpolate, mean, shares, swap
 from scam.errors import InputError
-from scam.models.latents import Latents, RunningMean, select_tokens
+from scam.models.styles import Latents, RunningMean, select_tokens
 
 OF = torch.tensor([0, 0, 0, 1, 1, 2, 2])  # three latents of the background, two of the others
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scam.checkpoint import Checkpoint
 from scam.data import LABEL_SETS, LabelValues, Mannequins, save_label_png
 from scam.editing.pictures import Picture
 from scam.editing.sources import Finder
 from scam.errors import InputError
-from scam.files import write_json
 from scam.models import ModelConfig, Scam
+from scam.models.checkpoint import Checkpoint
+from scam.storage.files import write_json
 
 
 def checkpoint(names: tuple[str, ...], run: Path = Path("nowhere")) -> Checkpoint:

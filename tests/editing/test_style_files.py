@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from scam.editing import fingerprint, load_style, read_style, save_style
 from scam.errors import InputError, printable
 from scam.models import ModelConfig, Scam
-from scam.models.latents import Latents
+from scam.models.styles import Latents
 
 CONFIG = ModelConfig(3, (32, 16), width=16, levels=4, latents_per_label=2, background_latents=3,
                      token_dim=8, attention_dim=8)  # fmt: skip

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scam.checkpoints.weights import state_digest
 from scam.errors import InputError
 from scam.evaluation import networks, quality
 from scam.evaluation.rows import MissingError
-from scam.models.weights import state_digest
 from scam.training.perceptual import PyramidDistance
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scam.errors import InputError
 from scam.models import ModelConfig, Scam
-from scam.models.attention_maps import attention_layers, attention_maps
+from scam.models.scam.attention_maps import attention_layers, attention_maps
 from scam.nn.attention import SemanticCrossAttention
 
 TINY = ModelConfig(

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from scam import Scam
-from scam.checkpoint import load, load_checkpoint, run_around
+from scam.checkpoints.weights import write_weights
 from scam.errors import InputError
 from scam.models import preset
 from scam.models.card import model_card
-from scam.models.weights import write_weights
+from scam.models.checkpoint import load, load_checkpoint, run_around
 
 OWN_CARD = "---\nlicense: mit\n---\n\nMine.\n"
 SMALL = preset("tiny", size=(32, 32), latents_per_label=3, background_latents=2)

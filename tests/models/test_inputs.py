@@ -12,7 +12,7 @@ from PIL import Image
 from scam import Scam
 from scam.errors import InputError
 from scam.models import Latents, preset
-from scam.models.attention_maps import attention_maps
+from scam.models.scam.attention_maps import attention_maps
 from scam.nn.pyramid import LabelPyramid
 
 CONFIG = preset("tiny", size=(32, 32), latents_per_label=2, background_latents=2)

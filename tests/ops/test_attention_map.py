@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
-from scam import env
 from scam.ops import SemanticLayout, semantic_attention_map, semantic_cross_attention
 from scam.ops.dispatch import use_backend
+from scam.settings import environment
 from scam.testing import make_inputs
 
 
@@ -47,7 +47,7 @@ def test_a_cut_label_keeps_the_weights_of_the_whole() -> None:
 
 
 def test_a_cut_label_is_an_error_under_scam_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(env, "check", lambda: True)
+    monkeypatch.setattr(environment, "check", lambda: True)
     query, key, *_ = make_inputs(queries=3, keys=4).arguments()
     labels = torch.tensor([0, 0, 1]), torch.tensor([0, 0, 0, 2])
     with pytest.raises(ValueError, match="max_keys=2: expected at least 3"):

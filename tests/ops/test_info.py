@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from scam import env, info
+from scam import info
 from scam.errors import InputError
 from scam.ops import backend_names
+from scam.settings import environment
 from scam.version import __version__
 
 
@@ -43,12 +44,12 @@ def test_the_command() -> None:
 
 def test_variables_are_parsed_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCAM_CHECK", "yes")
-    env.check.cache_clear()
+    environment.check.cache_clear()
     with pytest.raises(InputError, match="SCAM_CHECK='yes': expected 0 or 1"):
-        env.check()
+        environment.check()
     monkeypatch.setenv("SCAM_CHECK", "1")
-    assert env.check()
-    env.check.cache_clear()
+    assert environment.check()
+    environment.check.cache_clear()
     monkeypatch.delenv("SCAM_CHECK")
-    assert not env.check()
-    env.check.cache_clear()
+    assert not environment.check()
+    environment.check.cache_clear()

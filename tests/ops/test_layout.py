@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scam import env
 from scam.ops import SemanticLayout
 from scam.ops.problem import LABEL_DTYPES
+from scam.settings import environment
 
 
 def test_worked_example() -> None:
@@ -67,7 +67,7 @@ def test_to_moves_every_tensor() -> None:
 
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(env, "check", lambda: True)
+    monkeypatch.setattr(environment, "check", lambda: True)
 
 
 @pytest.mark.usefixtures("checked")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from scam.checkpoints.step_folders import TRAINING, resolve_checkpoint
+from scam.checkpoints.weights import CONFIG, MODEL, read_weights
 from scam.errors import InputError
-from scam.models.step_folders import TRAINING, resolve_checkpoint
-from scam.models.weights import CONFIG, MODEL, read_weights
 from scam.training import checkpoint
 from scam.training.run_folder import RunFolder
 
@@ -214,9 +214,9 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
     """Saves in a loop, killed five times at moments spread over the saves."""
     script = f"""
         import os, signal, time, torch
-        from scam.models.weights import read_weights
+        from scam.checkpoints.weights import read_weights
         from scam.training import checkpoint
-        from scam.models.step_folders import resolve_checkpoint
+        from scam.checkpoints.step_folders import resolve_checkpoint
         from scam.training.run_folder import RunFolder
         torch.set_num_threads(1)
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import scam
-from scam.checkpoint import load_checkpoint
+from scam.checkpoints.weights import read_weights
 from scam.errors import InputError, Stopped
 from scam.models import Scam
-from scam.models.weights import read_weights
+from scam.models.checkpoint import load_checkpoint
 from scam.training import checkpoint, loop
 from scam.training.checkpoint import load_training
 from scam.training.job import Job

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from scam.errors import InputError
+from scam.pretrained.weights import load_weights, read_state
 from scam.training import perceptual
 from scam.training.perceptual import (
     PyramidDistance,
@@ -14,7 +15,6 @@ from scam.training.perceptual import (
     default_weights,
     resolve_perceptual,
 )
-from scam.training.pretrained import load_weights, read_state
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import scam
+from scam.checkpoints.step_folders import TRAINING
+from scam.checkpoints.weights import CONFIG, MANIFEST, MODEL, verify
 from scam.errors import InputError
-from scam.models.step_folders import TRAINING
-from scam.models.weights import CONFIG, MANIFEST, MODEL, verify
 from scam.training.checkpoint import load_training
 from scam.training.job import Job
 from scam.training.loop import _build

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+from scam.checkpoints.step_folders import TRAINING, resolve_checkpoint
+from scam.checkpoints.weights import CONFIG, MODEL
 from scam.errors import InputError
-from scam.models.step_folders import TRAINING, resolve_checkpoint
-from scam.models.weights import CONFIG, MODEL
 from scam.training.run_folder import RunFolder
 
 SETTINGS = {"steps": 100, "size": (96, 64), "model": {"name": "scam", "width": 16}}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scam import cli
+from scam.commandline.command import Parser
 from scam.data.check import check_folder
 from scam.data.labels import LABEL_SETS, NUM_VALUES
 from scam.data.parallel import default_workers
@@ -73,7 +73,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.Parser(PROG, DESCRIPTION, EXAMPLES)
+    parser = Parser(PROG, DESCRIPTION, EXAMPLES)
     parser.add_argument("dir", help="folder with images/ and label maps")
     parser.add_argument(
         "--labels", metavar="NAME", default="labels", help="label map folder (default: labels)"

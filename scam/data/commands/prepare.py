@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scam import cli, env
-from scam.console import say
+from scam.commandline.command import Parser
+from scam.commandline.console import say
 from scam.data.advice import advise_once, path_word
 from scam.data.commands.check import add_workers, ignore_label, positive
 from scam.data.labels import LABEL_SETS
@@ -19,8 +19,9 @@ from scam.data.prepare.palette import PALETTE
 from scam.data.prepare.write import BadFilesError, Prepared, expect_new, write_plan
 from scam.data.report import splits_text
 from scam.errors import InputError
-from scam.lock import locked_by
-from scam.outputs import expect_writable
+from scam.settings.environment import max_pixels
+from scam.storage.locks import locked_by
+from scam.storage.outputs import expect_writable
 
 PROG = "python -m scam.data prepare"
 _BOTH = "; {train,val,test}/images and labels likewise"
@@ -182,16 +183,16 @@ EXAMPLES += f"\n  {PROG} palette --help\n      the flags of one kind"
 def main(argv: Sequence[str]) -> None:
     """Plan, write, and say what is there and how to go on."""
     kinds = (_indented(kind.about, f"  {name:15}") for name, kind in KINDS.items())
-    chosen = cli.Parser(PROG, "\n".join([_MAKE, *kinds, _ALL]), EXAMPLES)
+    chosen = Parser(PROG, "\n".join([_MAKE, *kinds, _ALL]), EXAMPLES)
     chosen.add_argument("kind", choices=KINDS, help="what SRC is; SRC, DST and flags follow")
     kind = chosen.parse_args(argv[:1]).kind
     args = _parser(kind).parse_args(argv[1:])
     src, dst = Path(args.src), Path(args.dst)
     if args.size is not None and min(args.size) < 1:
         raise InputError(f"--size {args.size[0]} {args.size[1]}: expected sides of 1 or more")
-    if args.size is not None and args.size[0] * args.size[1] > env.max_pixels():
+    if args.size is not None and args.size[0] * args.size[1] > max_pixels():
         raise InputError(
-            f"--size {args.size[0]} {args.size[1]}: expected {env.max_pixels()} pixels at most"
+            f"--size {args.size[0]} {args.size[1]}: expected {max_pixels()} pixels at most"
         )
     workers = positive("--workers", args.workers)
     if not src.is_dir():
@@ -257,7 +258,7 @@ def _indented(text: str, first: str) -> str:
 
 def _parser(kind: str) -> argparse.ArgumentParser:
     text = "\n".join([_MAKE, _indented(KINDS[kind].about, "  "), _ALL])
-    parser = cli.Parser(f"{PROG} {kind}", text, KINDS[kind].examples)
+    parser = Parser(f"{PROG} {kind}", text, KINDS[kind].examples)
     parser.add_argument("src", help="folder to read; never changed")
     parser.add_argument("dst", help="folder to make; must not exist")
     parser.add_argument(

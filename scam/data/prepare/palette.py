@@ -19,8 +19,7 @@ from scam.data.picture import blocks, read_image
 from scam.data.prepare.plan import Item, Plan, folder_items
 from scam.data.source import LabelMap
 from scam.data.text import expect_name, read_lines
-from scam.errors import InputError
-from scam.words import counted
+from scam.errors import InputError, counted
 
 _LINE = re.compile(r"([0-9]+|-)[\s,;:=]+#([0-9a-fA-F]{6})(?:[\s,;:=]+(\S.*))?")
 _SHAPE = "'id #rrggbb name', or '- #rrggbb' for pixels without label"

@@ -17,11 +17,10 @@ from scam.data.picture import read_image, save_label_png
 from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
 from scam.data.source import LabelMap
-from scam.errors import InputError, one_line
-from scam.files import folder_aside
-from scam.reading import read_json
+from scam.errors import InputError, counted, one_line
+from scam.storage.files import folder_aside
+from scam.storage.reading import read_json
 from scam.version import __version__
-from scam.words import counted
 
 RECORD = "prepared.json"
 _TOO_MANY_BAD = 100

@@ -8,9 +8,6 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError
-from scam.models.config import ModelConfig
-from scam.models.encoder import SatEncoder
-from scam.models.generator import ScamGenerator
 from scam.models.hub import HubModel
 from scam.models.inputs import (
     checked_choice,
@@ -23,8 +20,11 @@ from scam.models.inputs import (
     expect_equal_batch,
     expect_noise,
 )
-from scam.models.latents import Latents, select_tokens
 from scam.models.noise import Noise, draw_noise
+from scam.models.scam.config import ModelConfig
+from scam.models.scam.encoder import SatEncoder
+from scam.models.scam.generator import ScamGenerator
+from scam.models.styles import Latents, select_tokens
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.pyramid import LabelPyramid, grouped, pyramid_sizes
 from scam.ops import Labels

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.config import ModelConfig
+from scam.models.scam.config import ModelConfig
 from scam.nn.norm import instance_norm
 from scam.nn.pyramid import LabelPyramid, one_hot
 from scam.nn.sat import LEAK

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from scam import env
-from scam.console import degrading
+from scam.commandline.console import degrading
 from scam.errors import InputError, PeerExited, Stopped, one_line
+from scam.settings import environment
 
 if TYPE_CHECKING:
     import torch
@@ -48,14 +48,14 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def add_checkpoint(self) -> None:
-        """The argument that :func:`scam.checkpoint.load_checkpoint` opens."""
+        """The argument that :func:`scam.models.checkpoint.load_checkpoint` opens."""
         self.add_argument(
             "checkpoint",
             help="a training run's folder, one of its step folders, or what save_pretrained wrote",
         )
 
     def add_overwrite(self, *more: str) -> None:
-        """The flag for :func:`scam.outputs.expect_outputs`, also called what ``more`` says."""
+        """The flag for ``storage.outputs.expect_outputs``, also called what ``more`` says."""
         self.add_argument(
             "--overwrite",
             *more,
@@ -107,7 +107,7 @@ def _terminate(*_: object) -> NoReturn:
 def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
     """The status to leave with."""
     try:
-        env.expect_valid()
+        environment.expect_valid()
         main(None)
     except InputError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
@@ -138,7 +138,7 @@ def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
     return 0
 
 
-def device(name: str | None) -> "torch.device":
+def open_device(name: str | None) -> "torch.device":
     """The device of ``--device``; by default a GPU if there is one. InputError if unusable."""
     import torch
 

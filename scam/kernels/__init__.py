@@ -4,5 +4,5 @@
 
 from pathlib import Path
 
-_installed = Path(__file__).resolve().parent / "_kernels"
+_installed = Path(__file__).resolve().parents[1] / "_kernels"
 __path__ = [str(_installed if _installed.is_dir() else _installed.parents[1] / "kernels")]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.config import ModelConfig
+from scam.models.scam.config import ModelConfig
 from scam.nn.gradient_checkpointing import checkpointed
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from scam.errors import InputError, quoted
-from scam.reading import read_json
+from scam.storage.reading import read_json
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scam.errors import InputError, one_line
-from scam.files import LONGEST_NAME, obstacle
+from scam.storage.files import LONGEST_NAME, obstacle
 
 
 def expect_writable(path: str | os.PathLike[str]) -> None:

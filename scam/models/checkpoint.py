@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
+from scam.checkpoints.step_folders import CHECKPOINTS, resolve_checkpoint
+from scam.checkpoints.weights import CONFIG
 from scam.data import LabelValues, PairSource
 from scam.data.options import DataOptions
 from scam.errors import InputError, quoted
 from scam.models import ModelConfig, Scam
 from scam.models.hub import describe_model
-from scam.models.step_folders import CHECKPOINTS, resolve_checkpoint
-from scam.models.weights import CONFIG
-from scam.reading import read_json
+from scam.storage.reading import read_json
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from scam.errors import InputError
-from scam.fields import Checked, bounded
+from scam.settings.fields import Checked, bounded
 
 Fidelity = Literal["default", "released"]
 

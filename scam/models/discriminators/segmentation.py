@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from scam.models.config import ModelConfig
+from scam.models.scam.config import ModelConfig
 from scam.nn.pyramid import LabelPyramid
 from scam.nn.sat import LEAK
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scam.checkpoints.weights import CONFIG, MODEL
 from scam.errors import InputError
-from scam.files import checked_path
-from scam.models.weights import CONFIG, MODEL
-from scam.reading import reading
+from scam.storage.files import checked_path
+from scam.storage.reading import reading
 
 CHECKPOINTS = "checkpoints"
 TRAINING = "training.pt"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scam.errors import InputError
-from scam.files import remove_empty
+from scam.storage.files import remove_empty
 
 if sys.platform != "win32":  # which has no such thing
     import fcntl

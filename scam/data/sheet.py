@@ -12,7 +12,7 @@ from torch import Tensor
 from scam.data import colorize
 from scam.data.convert import to_uint8
 from scam.errors import printable
-from scam.files import write_aside
+from scam.storage.files import write_aside
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError, quoted
-from scam.models.encoder import SatEncoder
-from scam.models.generator import GeneratorBlock
-from scam.models.latents import Latents
-from scam.models.scam import Scam, released_generator_sizes
+from scam.models.scam.encoder import SatEncoder
+from scam.models.scam.generator import GeneratorBlock
+from scam.models.scam.model import Scam, released_generator_sizes
+from scam.models.styles import Latents
 from scam.nn.attention import SemanticCrossAttention, Watch
 from scam.nn.pyramid import pyramid_sizes
 from scam.ops import Labels

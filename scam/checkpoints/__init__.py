@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints as files: weights, what they belong to, where a run keeps them."""
