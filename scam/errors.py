@@ -3,9 +3,27 @@
 
 import math
 import re
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 _LONGEST_WORD = 500
 _LONGEST_LINE = 4000
+
+
+class _Named:
+    """See :data:`NAMED`."""
+
+    def __repr__(self) -> str:
+        return "NAMED"
+
+
+NAMED = _Named()
+"""The value of a mention that is spelled by its name alone: ``out``, ``--out``."""
+
+Spelling = Callable[[str, object], str]
+"""From an argument's name and value to how the reader of a message writes them."""
 
 
 class InputError(ValueError):
@@ -14,10 +32,81 @@ class InputError(ValueError):
     The message names the argument or file, the value found and what was expected; it is
     :func:`one_line`, whatever these hold. Commands print it and leave with status 2; in Python it
     is an ordinary ValueError.
+
+    Arguments are *mentioned*: ``InputError("{gan_from}: expected less than {steps}", gan_from=5,
+    steps=4)`` reads ``gan_from=5: expected less than steps=4`` in Python and ``--gan-from 5:
+    expected less than --steps 4`` from a command. A message without mentions is taken as it is.
+
+    Attributes:
+        mentions: value by name, of every argument that the message speaks of.
+        argument: the first of them, None where the message is about a file.
+        value: of ``argument``.
+        expected: what the message says was expected, None where it does not say.
     """
 
-    def __init__(self, message: object) -> None:
-        super().__init__(one_line(message))
+    def __init__(self, message: object, /, **mentions: object) -> None:
+        self.message = shown(message)
+        self.mentions = mentions
+        super().__init__(self.spelled(in_python))
+
+    @property
+    def argument(self) -> str | None:
+        """See the class."""
+        return next(iter(self.mentions), None)
+
+    @property
+    def value(self) -> object:
+        """See the class."""
+        return next(iter(self.mentions.values()), None)
+
+    @property
+    def expected(self) -> str | None:
+        """See the class."""
+        _, found, what = str(self).partition("expected ")
+        return what if found else None
+
+    def spelled(self, spelling: Spelling) -> str:
+        """The message with its arguments written by ``spelling``."""
+        text = self.message
+        for name, value in self.mentions.items():
+            text = text.replace(f"{{{name}}}", spelling(name, value))
+        return one_line(text)
+
+    def led_by(self, name: str, value: object) -> "InputError":
+        """The same about what lies behind the argument ``name``; itself if it mentions one."""
+        if self.mentions:
+            return self
+        text = self.message.removeprefix(f"{shown(value)}: ")
+        return InputError(f"{{{name}}}: {text}", **{name: value})
+
+
+@contextmanager
+def leading(name: str, value: object = NAMED) -> Iterator[None]:
+    """Let every InputError of the block that mentions no argument begin with this one."""
+    try:
+        yield
+    except InputError as error:
+        led = error.led_by(name, value)
+        if led is error:
+            raise
+        raise led from error
+
+
+def in_python(name: str, value: object) -> str:
+    """``lr=0``, ``flip=False``, ``out='runs/a'``."""
+    if value is NAMED:
+        return name
+    return f"{name}={quoted(str(value) if isinstance(value, Path) else value)}"
+
+
+def as_flag(flag: str, value: object) -> str:
+    """``--lr 0``, ``--no-flip``, ``--out runs/a``, ``--size 0 0``; ``flag`` begins with dashes."""
+    if value is NAMED or value is True:
+        return flag
+    if value is False:
+        return f"--no-{flag.removeprefix('--')}"
+    words = value if isinstance(value, list | tuple) else [value]
+    return " ".join([flag, *(shlex.quote(shown(word)) for word in words)])
 
 
 class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for

@@ -12,11 +12,15 @@ from os.path import expanduser
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scam.commandline.console import degrading
-from scam.errors import InputError, PeerExited, Stopped, one_line
+from scam.errors import InputError, PeerExited, Stopped, as_flag, in_python, one_line
 from scam.settings import environment
 
 if TYPE_CHECKING:
     import torch
+
+
+_FLAGS: dict[str, str] = {}
+"""How the command line that was parsed last spells its arguments: ``steps`` -> ``--steps``."""
 
 
 class _Terminated(BaseException):
@@ -45,7 +49,10 @@ class Parser(argparse.ArgumentParser):
             if not word or (equals and not value and flag.startswith("--")):
                 name = flag or (before if before.startswith("--") else "")
                 raise InputError(f"{name} '': expected a value".strip())
-        return super().parse_known_args(words, namespace)
+        found = super().parse_known_args(words, namespace)
+        _FLAGS.clear()
+        _FLAGS.update({action.dest: _flag(action) for action in self._actions})
+        return found
 
     def add_checkpoint(self) -> None:
         """The argument that :func:`scam.models.checkpoint.load_checkpoint` opens."""
@@ -66,6 +73,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Leave with status 2 after one line."""
         self.exit(2, f"{self.prog}: error: {one_line(message)} (see --help)\n")
+
+
+def _flag(action: argparse.Action) -> str:
+    """``--no-flip`` alone counts as a way to write ``--flip``."""
+    long = [word for word in action.option_strings if word.startswith("--")]
+    return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else action.dest
+
+
+def _spelling(name: str, value: object) -> str:
+    return as_flag(_FLAGS[name], value) if name in _FLAGS else in_python(name, value)
 
 
 def expand_home(word: str) -> str:
@@ -110,7 +127,7 @@ def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
         environment.expect_valid()
         main(None)
     except InputError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {error.spelled(_spelling)}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.filename is None:
