@@ -24,7 +24,7 @@ def test_pyproject_asks_for_the_oldest() -> None:
 
 
 def test_the_docs_show_the_table() -> None:
-    assert version.table() in (ROOT / "docs" / "version.md").read_text()
+    assert version.table() in (ROOT / "docs" / "versions.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def as_nobody(command: Any, words: list[str]) -> tuple[int, str]:
                 os.setgid(65534)
                 os.setuid(65534)
             try:
-                command.run(lambda _: command.main(words), "prog")
+                run(lambda _: command.main(words), "prog")
             except SystemExit as end:
                 status = end.code
             except BaseException as error:

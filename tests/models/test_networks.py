@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from scam.errors import InputError
 from scam.models import PRESETS, Discriminator, Latents, ModelConfig, Scam, preset
-from scam.models import scam as scam_model
+from scam.models.scam import model as scam_model
 from scam.models.scam.model import released_generator_sizes
 from scam.nn import pyramid
 from scam.nn.modulation import ScamModulation
