@@ -13,6 +13,7 @@ import pytest
 
 import scam
 from scam import attention, evaluate, export, styles, train, transfer
+from scam.commandline.command import run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
