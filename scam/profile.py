@@ -13,7 +13,7 @@ from scam.commandline.command import Parser, open_device, run
 from scam.commandline.console import say
 from scam.commandline.progress import progress
 from scam.errors import InputError
-from scam.models import PRESETS, ModelConfig, preset
+from scam.models import PRESETS, ScamConfig
 from scam.profiling import table
 from scam.storage.files import write_aside, write_json
 from scam.storage.outputs import expect_outputs
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     changes: dict[str, Any] = {"fidelity": args.fidelity}
     if args.size:
         changes["size"] = tuple(args.size)
-    config = preset(args.preset, **changes)
+    config = ScamConfig.preset(args.preset, **changes)
     found = {}
     with progress("profiling", len(variants) * (args.steps + 3), unit="steps") as bar:
         for name in variants:
@@ -78,7 +78,7 @@ def _trace(variant: str) -> str:
 
 
 def _measure(
-    config: ModelConfig,
+    config: ScamConfig,
     device: "torch.device",
     fused: bool,
     args: argparse.Namespace,

@@ -12,7 +12,7 @@ from scam.commandline.console import say
 from scam.data import PairDataset
 from scam.data.split import Split
 from scam.errors import InputError, counted, printable
-from scam.models import ModelConfig
+from scam.models.registry import stored_config
 from scam.storage.locks import locked
 from scam.training.distributed import World, join
 from scam.training.flags import named_as_flags, train_parser
@@ -89,7 +89,7 @@ def _prepare(
 
 def _job(folder: RunFolder, resumed: Resumed, device: "torch.device", world: World) -> Job:
     """Everything the run works on."""
-    config = ModelConfig.from_dict(folder.config.get("model", {}))
+    config = stored_config(folder.config.get("model", {}))
     options = TrainOptions.from_dict(folder.config.get("training", {}))
     train_source, val_source = resumed.sources
     train_data = PairDataset(train_source, config.size, flip=options.flip)

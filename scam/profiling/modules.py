@@ -33,8 +33,7 @@ class ModuleCost:
 def module_tree(trainer: Trainer, depth: int) -> dict[str, nn.Module]:
     """Path -> module, outside in, at most ``depth`` names deep; module lists have no row."""
     tops = {
-        "encoder": trainer.model.encoder,
-        "generator": trainer.model.generator,
+        **dict(trainer.model.named_children()),
         "discriminator": trainer.discriminator,
         "perceptual": trainer.perceptual,
     }

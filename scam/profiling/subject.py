@@ -4,7 +4,8 @@
 import torch
 from torch import Tensor, nn
 
-from scam.models import Discriminator, ModelConfig, Scam
+from scam.models import Discriminator, ModelConfig
+from scam.models.registry import build
 from scam.training.options import TrainOptions
 from scam.training.perceptual import build_perceptual, resolve_perceptual
 from scam.training.precision import resolve_precision
@@ -25,8 +26,8 @@ def build_trainer(
     name, weights = resolve_perceptual(None, None)
     options = TrainOptions(amp=amp, fused_sca=fused, perceptual=name)
     torch.manual_seed(0)
-    model = Scam(config, fused=fused)
-    discriminator = Discriminator(config)
+    model = build(config).configure(fused=fused)
+    discriminator = Discriminator(config.num_labels, config.width, released=config.released)
     perceptual: nn.Module = build_perceptual(name, weights, released=config.released)
     precision = resolve_precision(amp, device)
     return Trainer(model, discriminator, perceptual, options, precision, device)

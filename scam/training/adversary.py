@@ -3,12 +3,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig, SegmentationDiscriminator
-from scam.nn.pyramid import LabelPyramid
 from scam.training.augment import Augmentation, parse_policy
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.losses import (
@@ -33,19 +33,24 @@ _CPU = torch.device("cpu")
 def build_discriminator(config: ModelConfig, options: TrainOptions) -> nn.Module:
     """The one that ``options`` name, freshly initialised."""
     if options.discriminator == "oasis":
-        return SegmentationDiscriminator(config)
-    return Discriminator(config, gradient_norm=options.gradient_norm)
+        return SegmentationDiscriminator(config.num_labels, config.width, config.levels)
+    return Discriminator(
+        config.num_labels,
+        config.width,
+        released=config.released,
+        gradient_norm=options.gradient_norm,
+    )
 
 
 @dataclass(frozen=True)
 class DiscriminatorBatch:
     """A batch as the discriminator is shown it; each picture is augmented as its painting is.
 
-    real: (B, 3, H, W). pyramid: at least the label maps of full and half size.
+    real: (B, 3, H, W). maps: the label maps that the discriminator reads, finest first.
     """
 
     real: Tensor
-    pyramid: LabelPyramid
+    maps: tuple[Tensor, ...]
     augmentation: Augmentation | None
     generators: PictureGenerators
 
@@ -99,22 +104,23 @@ class Adversary:
             self._balance = balance.to(self.device, non_blocking=True)
 
     def batch(
-        self, real: Tensor, pyramid: LabelPyramid, generators: PictureGenerators
+        self, real: Tensor, labels: Tensor, generators: PictureGenerators
     ) -> DiscriminatorBatch:
-        """Show real (B, 3, H, W) with the label maps of ``pyramid``."""
+        """Show real (B, 3, H, W) with labels (B, H, W)."""
+        label_maps = cast(Discriminator, self.discriminator).label_maps
         if not self.policy:
-            return DiscriminatorBatch(real, pyramid, None, generators)
+            return DiscriminatorBatch(real, label_maps(labels), None, generators)
         augmentation = Augmentation.draw(self.policy, generators("diffaugment", _CPU))
         if self.policy != ("color",):
-            labels = augmentation.labels(pyramid.maps[0])
-            pyramid = LabelPyramid.build(labels, self.num_labels, 1, pyramid.occurring)
-        return DiscriminatorBatch(augmentation.pictures(real), pyramid, augmentation, generators)
+            labels = augmentation.labels(labels)
+        maps = label_maps(labels)
+        return DiscriminatorBatch(augmentation.pictures(real), maps, augmentation, generators)
 
     def generator_loss(self, fake: Tensor, batch: DiscriminatorBatch) -> Tensor:
         """The generator's adversarial loss on fake (B, 3, H, W)."""
         on_fake = self._discriminate(batch.augment(fake), batch)
         if self.segments:
-            return oasis_generator(on_fake[0], batch.pyramid.maps[0], self._balance)
+            return oasis_generator(on_fake[0], batch.maps[0], self._balance)
         if self.options.gan_loss == "relativistic":
             on_real = [logits.detach() for logits in self._discriminate(batch.real, batch)]
             return relativistic(winner=on_fake, loser=on_real)
@@ -162,7 +168,7 @@ class Adversary:
         self, real: list[Tensor], fake: list[Tensor], batch: DiscriminatorBatch
     ) -> Tensor:
         if self.segments:
-            labels = batch.pyramid.maps[0]
+            labels = batch.maps[0]
             return oasis_discriminator(real[0], fake[0], labels, self._balance)
         if self.options.gan_loss == "relativistic":
             return relativistic(winner=real, loser=fake)
@@ -174,16 +180,16 @@ class Adversary:
         generators = batch.generators("labelmix", _CPU)
         coins = [torch.rand(self.num_labels, generator=g) < 0.5 for g in generators]
         from_real = torch.stack(coins).to(fake.device, non_blocking=True)
-        mask = labelmix_mask(batch.pyramid.maps[0], from_real)
+        mask = labelmix_mask(batch.maps[0], from_real)
         on_mixed = self._discriminate(torch.where(mask, batch.real, fake), batch)[0]
         return labelmix_consistency(on_mixed, on_real, on_fake, mask)
 
     def _discriminate(self, image: Tensor, batch: DiscriminatorBatch) -> list[Tensor]:
         if not self._full_precision:
-            return self.discriminator(image, batch.pyramid)
+            return self.discriminator(image, batch.maps)
         with torch.autocast(image.device.type, enabled=False):
             wide = torch.promote_types(image.dtype, torch.float32)
-            return self.discriminator(image.to(wide), batch.pyramid)
+            return self.discriminator(image.to(wide), batch.maps)
 
 
 def _noise(like: Tensor, purpose: str, batch: DiscriminatorBatch) -> Tensor:

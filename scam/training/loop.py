@@ -12,7 +12,7 @@ from torch import nn
 from scam.checkpoints.step_folders import TRAINING, offering_older
 from scam.data import batches
 from scam.errors import InputError, Stopped, counted
-from scam.models import Scam
+from scam.models.registry import build
 from scam.training import checkpoint
 from scam.training.adversary import build_discriminator
 from scam.training.compiling import compiler_failures_named
@@ -111,7 +111,7 @@ def _build(job: Job) -> Trainer:
     torch.manual_seed(options.seed)
     torch.backends.cudnn.benchmark = True  # convolutions meet the same shapes in every step
     precision = resolve_precision(options.amp, job.device)
-    model = Scam(job.config, fused=options.fused_sca)
+    model = build(job.config).configure(fused=options.fused_sca)
     discriminator = build_discriminator(job.config, options)
     # Last: equal seeds give equal weights, whatever the perceptual loss draws.
     perceptual: nn.Module = nn.Identity()

@@ -120,7 +120,7 @@ def evaluate_and_save(
         checkpoint.save(job.folder, step, tensors, description, state, job.split)
         if step == options.steps:
             with write_aside(job.folder.card) as file:
-                file.write(model_card(description).encode())
+                file.write(model_card(job.config, description).encode())
 
 
 def _expect_healthy(job: Job, trainer: Trainer, watch: SkipWatch, step: int) -> None:
@@ -152,7 +152,7 @@ def _card_facts(job: Job, step: int) -> dict[str, Any]:
         **({} if job.split is None else {"split": job.split.digest}),
         "steps": step,
         "pictures per step": options.batch_size * options.accumulate,
-        "fidelity": job.config.fidelity,
+        **job.config.facts,
         "perceptual": options.perceptual,
         "discriminator": options.discriminator if adversarial else "none",
         **({} if merge is None else {"labels merged by": _merge_name(merge)}),

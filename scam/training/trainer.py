@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scam.models import Scam
+from scam.models import SynthesisModel
 from scam.nn.pyramid import labels_in
 from scam.training.adversary import Adversary, DiscriminatorBatch
 from scam.training.augment import Augmentation, kept_styles, parse_policy
@@ -32,7 +32,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Scam,
+        model: SynthesisModel,
         discriminator: nn.Module,
         perceptual: nn.Module,
         options: TrainOptions,
@@ -58,9 +58,9 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
         labels = model.config.num_labels
         self.adversary = Adversary(self.discriminator, labels, options, precision, device, world)
-        self.model.use_gradient_checkpointing(options.gradient_checkpointing)
-        if options.compile:
-            self.model.compile_networks()
+        self.model.configure(
+            gradient_checkpointing=options.gradient_checkpointing, compiled=options.compile
+        )
         self._perceptual_policy = parse_policy("augment_perceptual", options.augment_perceptual)
 
     def step(self, image: Tensor, labels: Tensor, step: int) -> Losses:
@@ -146,15 +146,17 @@ class Trainer:
         real, labels = (x.to(self.device, non_blocking=True) for x in (real, labels))
         real = real.contiguous(memory_format=self.memory_format)
         with self.precision.autocast(self.device):
-            pyramid = self.model.pyramid(labels, occurring)
-            fake = self.model(
-                real, pyramid, generators("noise", self.device), self._kept_labels(generators)
-            )
-            terms = {"l1": (options.l1, (fake - real).abs().mean())}
+            prepared = self.model.prepare(labels, occurring)
+            noise, kept = generators("noise", self.device), self._kept_labels(generators)
+            made = self.model.reconstruct(real, prepared, noise, kept)
+            fake = made.image
+            terms = {"l1": (options.l1, (fake - real).abs().mean()), **made.losses}
             if options.perceptual != "none" and options.perceptual_weight > 0:
                 distance = self._perceptual_distance(fake, real, generators)
                 terms["perceptual"] = (options.perceptual_weight, distance)
-            batch = self.adversary.batch(real, pyramid, generators) if adversarial else None
+            batch = (
+                self.adversary.batch(real, prepared.labels, generators) if adversarial else None
+            )
             if batch is not None:
                 terms["gan"] = (options.gan, self.adversary.generator_loss(fake, batch))
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
