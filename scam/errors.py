@@ -10,6 +10,7 @@ from pathlib import Path
 
 _LONGEST_WORD = 500
 _LONGEST_LINE = 4000
+_MENTION = re.compile(r"\{(:?)([a-z_][a-z0-9_]*)\}")
 
 
 class _Named:
@@ -35,7 +36,8 @@ class InputError(ValueError):
 
     Arguments are *mentioned*: ``InputError("{gan_from}: expected less than {steps}", gan_from=5,
     steps=4)`` reads ``gan_from=5: expected less than steps=4`` in Python and ``--gan-from 5:
-    expected less than --steps 4`` from a command. A message without mentions is taken as it is.
+    expected less than --steps 4`` from a command; ``{:steps}`` is the name alone. A message
+    without mentions is taken as it is.
 
     Attributes:
         mentions: value by name, of every argument that the message speaks of.
@@ -67,10 +69,14 @@ class InputError(ValueError):
 
     def spelled(self, spelling: Spelling) -> str:
         """The message with its arguments written by ``spelling``."""
-        text = self.message
-        for name, value in self.mentions.items():
-            text = text.replace(f"{{{name}}}", spelling(name, value))
-        return one_line(text)
+
+        def words(found: re.Match[str]) -> str:
+            alone, name = found.groups()
+            if alone:
+                return spelling(name, NAMED)
+            return spelling(name, self.mentions[name]) if name in self.mentions else found[0]
+
+        return one_line(_MENTION.sub(words, self.message))
 
     def led_by(self, name: str, value: object) -> "InputError":
         """The same about what lies behind the argument ``name``; itself if it mentions one."""
@@ -78,6 +84,10 @@ class InputError(ValueError):
             return self
         text = self.message.removeprefix(f"{shown(value)}: ")
         return InputError(f"{{{name}}}: {text}", **{name: value})
+
+    def within(self, place: str) -> "InputError":
+        """The same, led by the place where it was met."""
+        return InputError(f"{place}: {self.message}", **self.mentions)
 
 
 @contextmanager
