@@ -27,7 +27,27 @@ Spelling = Callable[[str, object], str]
 """From an argument's name and value to how the reader of a message writes them."""
 
 
-class InputError(ValueError):
+class _Mentioning(BaseException):
+    """An exception whose message mentions arguments: see :class:`InputError`."""
+
+    def __init__(self, message: object, /, **mentions: object) -> None:
+        self.message = shown(message)
+        self.mentions = mentions
+        super().__init__(self.spelled(in_python))
+
+    def spelled(self, spelling: Spelling) -> str:
+        """The message with its arguments written by ``spelling``."""
+
+        def words(found: re.Match[str]) -> str:
+            alone, name = found.groups()
+            if alone:
+                return spelling(name, NAMED)
+            return spelling(name, self.mentions[name]) if name in self.mentions else found[0]
+
+        return one_line(_MENTION.sub(words, self.message))
+
+
+class InputError(_Mentioning, ValueError):
     """Something the user gave cannot be used.
 
     The message names the argument or file, the value found and what was expected; it is
@@ -46,11 +66,6 @@ class InputError(ValueError):
         expected: what the message says was expected, None where it does not say.
     """
 
-    def __init__(self, message: object, /, **mentions: object) -> None:
-        self.message = shown(message)
-        self.mentions = mentions
-        super().__init__(self.spelled(in_python))
-
     @property
     def argument(self) -> str | None:
         """See the class."""
@@ -66,17 +81,6 @@ class InputError(ValueError):
         """See the class."""
         _, found, what = str(self).partition("expected ")
         return what if found else None
-
-    def spelled(self, spelling: Spelling) -> str:
-        """The message with its arguments written by ``spelling``."""
-
-        def words(found: re.Match[str]) -> str:
-            alone, name = found.groups()
-            if alone:
-                return spelling(name, NAMED)
-            return spelling(name, self.mentions[name]) if name in self.mentions else found[0]
-
-        return one_line(_MENTION.sub(words, self.message))
 
     def led_by(self, name: str, value: object) -> "InputError":
         """The same about what lies behind the argument ``name``; itself if it mentions one."""
@@ -119,7 +123,7 @@ def as_flag(flag: str, value: object) -> str:
     return " ".join([flag, *(shlex.quote(shown(word)) for word in words)])
 
 
-class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for
+class Stopped(_Mentioning, Exception):  # noqa: N818  # no error: it is what was asked for
     """A run was told to stop and has saved what it had; the message says where.
 
     Commands print it and leave with status 143, as a process ended by SIGTERM does.

@@ -22,6 +22,7 @@ class Setting:
     """What a field says of itself.
 
     Attributes:
+        default: its value; ``dataclasses.MISSING`` where it has to be given.
         help: words for ``--help``.
         bounds: of its numbers, be they in a tuple.
         metavar: what stands for its value in ``--help``; one that ends in ",..." makes a tuple
@@ -32,10 +33,10 @@ class Setting:
         may_change: whether a run that is resumed may change it.
         told: whether a model card tells it where it is not the default.
         needs: what gives it a meaning, which its class checks.
-        default: its value; ``dataclasses.MISSING`` where it has to be given.
         kind: its type.
     """
 
+    default: Any
     help: str = ""
     bounds: Bounds = ANYTHING
     metavar: str | tuple[str, ...] | None = None
@@ -45,7 +46,6 @@ class Setting:
     may_change: bool = False
     told: bool = False
     needs: str | None = None
-    default: Any = dataclasses.MISSING
     kind: Any = None
 
 
@@ -61,8 +61,8 @@ def setting(
     **more: Any,
 ) -> Any:
     """A dataclass field with :class:`Bounds` and ``more`` of a :class:`Setting`."""
-    bounds = Bounds(least, most, above, below, step)
-    return dataclasses.field(default=default, metadata={_KEY: Setting(help, bounds, **more)})
+    what = Setting(default, help, Bounds(least, most, above, below, step), **more)
+    return dataclasses.field(default=default, metadata={_KEY: what})
 
 
 def like(of: "type[Checked]", name: str, **changes: Any) -> Any:
@@ -132,11 +132,11 @@ class Checked:
 
 
 @cache
-def _settings(cls: type[Checked]) -> dict[str, Setting]:
+def _settings(cls: type[Any]) -> dict[str, Setting]:
     kinds = get_type_hints(cls)
     return {
         field.name: dataclasses.replace(
-            field.metadata.get(_KEY, Setting()), default=field.default, kind=kinds[field.name]
+            field.metadata.get(_KEY, Setting(field.default)), kind=kinds[field.name]
         )
         for field in dataclasses.fields(cls)
     }
