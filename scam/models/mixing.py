@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from scam.errors import InputError, quoted
+from scam.errors import InputError
 from scam.models.inputs import checked_numbers
 from scam.models.styles import Styles, select_tokens
 
@@ -30,7 +30,7 @@ def mixed(
     See :meth:`scam.models.base.SynthesisModel.mix`; mean: of training images, one for all.
     """
     if absent not in get_args(Absent):
-        raise InputError(f"absent={quoted(absent)}: expected background, mean or error")
+        raise InputError("{absent}: expected background, mean or error", absent=absent)
     num_labels = wanted.shape[1]
     scene = torch.zeros(num_labels, dtype=torch.bool, device=wanted.device)
     scene[checked_numbers(background_labels, num_labels, "background_labels")] = True

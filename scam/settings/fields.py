@@ -7,7 +7,6 @@ words and its heading make ``--help`` (:mod:`scam.commandline.flags`).
 
 import dataclasses
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_type_hints
 
@@ -15,6 +14,7 @@ from scam.errors import InputError, quoted
 from scam.settings.values import ANYTHING, Bounds, Number, UnusableError, as_kind
 
 _KEY = "setting"
+_SETTINGS: dict[type, dict[str, "Setting"]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,15 @@ class Checked:
     @classmethod
     def settings(cls) -> dict[str, Setting]:
         """Every field by its name, in their order."""
-        return _settings(cls)
+        if cls not in _SETTINGS:
+            kinds = get_type_hints(cls)
+            _SETTINGS[cls] = {
+                field.name: dataclasses.replace(
+                    field.metadata.get(_KEY, Setting(field.default)), kind=kinds[field.name]
+                )
+                for field in dataclasses.fields(cls)
+            }
+        return _SETTINGS[cls]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -129,17 +137,6 @@ class Checked:
             if name not in values and what.default is dataclasses.MISSING:
                 raise InputError(f"{name} is missing")
         return cls(**values)
-
-
-@cache
-def _settings(cls: type[Any]) -> dict[str, Setting]:
-    kinds = get_type_hints(cls)
-    return {
-        field.name: dataclasses.replace(
-            field.metadata.get(_KEY, Setting(field.default)), kind=kinds[field.name]
-        )
-        for field in dataclasses.fields(cls)
-    }
 
 
 def _plain(value: Any) -> Any:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusal import refused
 
 from scam import train
-from scam.errors import InputError
-from scam.training.flags import train_parser
+from scam.models.scam import ScamConfig
 from scam.training.trainer import Trainer
 
 Fast = Callable[..., list[str]]
@@ -44,7 +44,7 @@ ELSEWHERE = {
 def test_no_flag_is_forgotten() -> None:
     known = {
         option
-        for action in train_parser("train")._actions
+        for action in train._parser(ScamConfig)._actions
         for option in action.option_strings[-1:]  # of --x and --no-x the one that is given here
         if action.dest != "help"
     }
@@ -107,7 +107,7 @@ def test_a_missing_compiler_is_one_line_that_names_the_flag(
     # Not monkeypatch, which would delete the setting when it undoes its own.
     without = torch._inductor.config.patch({"cpp.cxx": (None, "/nonexistent")})
     words = r"^--compile: torch\.compile of .*C\+\+ compiler"
-    with without, pytest.raises(InputError, match=words) as e:
+    with without, refused(words) as e:
         train.main(fast("--data", photos, "--out", out, "--compile", *SIMPLE))
     assert "\n" not in str(e.value)
     assert not out.exists()
