@@ -16,6 +16,7 @@ from scam.checkpoints.weights import MANIFEST
 from scam.commandline.flags import given
 from scam.data.split import SPLIT
 from scam.errors import InputError
+from scam.evaluation.options import EvaluationOptions
 from scam.evaluation.setup import open_setup
 from scam.models.checkpoint import describe
 from scam.storage.reading import file_digest

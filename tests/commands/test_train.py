@@ -366,7 +366,7 @@ def test_a_hold_out_that_leaves_nothing(
 
 DAMAGE: dict[str, tuple[dict[str, object] | bytes, str]] = {
     "unknown": ({"training": {"colour": 1}}, "training options: 'colour' is not one of"),
-    "merge": ({"data": {"merge": {}}}, "merge of the run: holds no groups"),
+    "merge": ({"data": {"merge": {}}}, "merge: holds no groups"),
     "labels": ({"data": {"labels": 5}}, "data: labels=5: expected text"),
     "holdout": ({"data": {"holdout": True}}, "data: holdout=True"),
     "accumulate": ({"training": {"accumulate": 1.5}}, r"accumulate=1\.5: expected an integer"),

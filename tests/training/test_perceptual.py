@@ -115,7 +115,7 @@ class TestVgg19:
         monkeypatch.setitem(sys.modules, "lpips", None)
         with pytest.raises(
             InputError,
-            match=r"perceptual='lpips': needs the package lpips: pip install -e '\.\[eval\]'",
+            match=r"the package lpips: pip install -e '\.\[eval\]'",
         ):
             build_perceptual("lpips", tmp_path / "any.pth", released=False)
 
