@@ -76,8 +76,15 @@ class InputError(ValueError):
         """The same about what lies behind the argument ``name``; itself if it mentions one."""
         if self.mentions:
             return self
-        text = self.message.removeprefix(f"{shown(value)}: ")
-        return InputError(f"{{{name}}}: {text}", **{name: value})
+        rest = self.message.removeprefix(shown(value))
+        between = "" if rest != self.message and rest[:1] in (" ", ":") else ": "
+        return InputError(
+            f"{{{name}}}{between}{rest if not between else self.message}", **{name: value}
+        )
+
+    def spell(self, spelling: Spelling) -> None:
+        """Let the message be written by ``spelling`` from now on."""
+        self.args = (self.spelled(spelling),)
 
 
 @contextmanager
@@ -107,6 +114,10 @@ def as_flag(flag: str, value: object) -> str:
         return f"--no-{flag.removeprefix('--')}"
     words = value if isinstance(value, list | tuple) else [value]
     return " ".join([flag, *(shlex.quote(shown(word)) for word in words)])
+
+
+class MissingError(Exception):
+    """What something optional needs is not here; the message says what, and what would help."""
 
 
 class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from scam.commandline.command import Parser, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
 from scam.data import LABEL_SETS
 from scam.evaluation import networks
@@ -23,6 +23,9 @@ from scam.evaluation.report import (
 )
 from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
+from scam.pretrained.dinov2 import DINOV2
+from scam.pretrained.inception import INCEPTION
+from scam.pretrained.person import PERSON
 from scam.storage.files import free_folder
 from scam.storage.outputs import expect_writable
 from scam.training.flags import named_as_flags
@@ -39,6 +42,7 @@ EXAMPLES = """\
 _SHEET_ROWS = 6
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure in one walk over the pictures, print the table, write the files."""
     args = _parser().parse_args(argv)
@@ -130,7 +134,7 @@ def _parser() -> Parser:
     weights = parser.add_argument_group("networks behind metrics (never downloaded)")
     weights.add_argument(
         "--inception-weights", type=Path, metavar="FILE",
-        help=f"for fid, kid (default: {networks.INCEPTION} in torch's cache)",
+        help=f"for fid, kid (default: {INCEPTION} in torch's cache)",
     )  # fmt: skip
     weights.add_argument("--lpips-trunk", choices=sorted(networks.LPIPS_TRUNKS), default="alex",
         help="default: alex",
@@ -141,7 +145,7 @@ def _parser() -> Parser:
     )  # fmt: skip
     weights.add_argument(
         "--dinov2-weights", type=Path, metavar="FILE",
-        help=f"for fd (default: {networks.DINOV2} in torch's cache)",
+        help=f"for fd (default: {DINOV2} in torch's cache)",
     )  # fmt: skip
     weights.add_argument(
         "--extractor", metavar="MODULE:FUNCTION",
@@ -151,7 +155,7 @@ def _parser() -> Parser:
         "--reid-weights",
         type=Path,
         metavar="FILE",
-        help=f"for reid: ResNet-50 of persons (default: {networks.PERSON} in torch's cache)",
+        help=f"for reid: ResNet-50 of persons (default: {PERSON} in torch's cache)",
     )
     weights.add_argument(
         "--cache", type=Path, metavar="DIR",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scam.checkpoints.weights import CONFIG
-from scam.commandline.command import open_device, run
+from scam.commandline.command import in_flags, open_device, run
 from scam.commandline.console import say
 from scam.data import PairDataset
 from scam.data.split import Split
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PROG = "python -m scam.train"
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, open or start the run folder, train, and say where the sheet lies."""
     args = train_parser(PROG).parse_args(argv)

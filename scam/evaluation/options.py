@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from scam.data.labels import NUM_VALUES
-from scam.errors import InputError
+from scam.errors import NAMED, InputError
 from scam.settings.fields import Checked, bounded
 
 METRICS = {
@@ -69,6 +69,12 @@ class EvaluationOptions(Checked):
         super().__post_init__()
         for name in self.metrics:
             if name not in METRICS:
-                raise InputError(f"--metrics {name!r}: expected some of {','.join(METRICS)}")
+                raise InputError(
+                    f"{{metrics}}: expected some of {','.join(METRICS)}", metrics=name
+                )
         if self.extractor is not None and self.dinov2_weights is not None:
-            raise InputError("--extractor, --dinov2-weights: give one of the two")
+            raise InputError(
+                "{extractor}, {dinov2_weights}: give one of the two",
+                extractor=NAMED,
+                dinov2_weights=NAMED,
+            )
