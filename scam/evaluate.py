@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from scam.commandline.command import Parser, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
 from scam.commandline.flags import add_flags, given
 from scam.evaluation.measure import build_meters, measure
@@ -36,6 +36,7 @@ EXAMPLES = """\
 _SHEET_ROWS = 6
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure in one walk over the pictures, print the table, write the files."""
     args = _parser().parse_args(argv)

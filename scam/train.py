@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scam.checkpoints.weights import CONFIG
-from scam.commandline.command import Parser, open_device, run
+from scam.commandline.command import Parser, in_flags, open_device, run
 from scam.commandline.console import say
 from scam.commandline.flags import add_flags
 from scam.data import PairDataset
@@ -56,6 +56,7 @@ EXAMPLES = """\
       two processes share every batch; on GPUs one each"""
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, open or start the run folder, train, and say where the sheet lies."""
     config = _config(argv)

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from scam.data.options import DataOptions
-from scam.errors import InputError
-from scam.evaluation.networks import DINOV2, INCEPTION, LPIPS_TRUNKS, PERSON
+from scam.errors import NAMED, InputError
+from scam.evaluation.networks import LPIPS_TRUNKS
+from scam.pretrained.dinov2 import DINOV2
+from scam.pretrained.inception import INCEPTION
+from scam.pretrained.person import PERSON
 from scam.settings.fields import Checked, like, setting
 
 METRICS = {
@@ -112,5 +115,6 @@ class EvaluationOptions(Checked):
         if self.extractor is not None and self.dinov2_weights is not None:
             raise InputError(
                 "{extractor}, {dinov2_weights}: give one of the two",
-                extractor=self.extractor, dinov2_weights=self.dinov2_weights,
-            )  # fmt: skip
+                extractor=NAMED,
+                dinov2_weights=NAMED,
+            )

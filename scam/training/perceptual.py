@@ -10,15 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.errors import InputError
-from scam.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights
+from scam.pretrained.weights import EVAL_PACKAGES, IMAGENET_MEAN, IMAGENET_STD, load_weights
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
 PERCEPTUAL: tuple[Perceptual, ...] = get_args(Perceptual)
 
 WEIGHT_FILES = {"vgg19": "vgg19-dcbb9e9d.pth", "lpips": "vgg16-397923af.pth"}
 """torchvision's ImageNet weights, by the file names its own downloads carry."""
-EVAL_PACKAGES = "pip install -e '.[eval]' in a clone of scam"
-"""What brings the packages that are needed by some; the name ``scam`` on PyPI is not ours."""
 
 _VGG19_TAPS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1 ... relu5_1
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from refusal import refused
 
 from scam import attention
 from scam.data import read_label_png, save_label_png
+from scam.errors import InputError
 
 Trained = tuple[Path, Path]
 CELL = 32 * 6 + 4  # pixels of a sheet's cell, gap included
@@ -92,7 +92,7 @@ def test_refusals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with refused(message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         run(trained, *words)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -102,5 +102,5 @@ def test_a_label_that_the_picture_lacks(trained: Trained, tmp_path: Path) -> Non
     labels = tmp_path / "labels.png"
     save_label_png(labels, np.zeros((48, 40), np.int32))
     image = trained[0] / "images" / "p1.png"
-    with refused("--only hair: not in the label map of"):
+    with pytest.raises(InputError, match="--only hair: not in the label map of"):
         run(trained, "--picture", image, labels, "--only", "hair", "--out", tmp_path / "o.png")

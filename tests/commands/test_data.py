@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from refusal import refused
 
 from scam import train
 from scam.data import Mannequins, colorize, save_label_png
@@ -21,6 +20,7 @@ from scam.data.__main__ import EXAMPLES as DATA_EXAMPLES
 from scam.data.__main__ import main
 from scam.data.commands import check, prepare
 from scam.data.prepare.palette import read_palette, voc_palette
+from scam.errors import InputError
 
 SIZE = (48, 32)
 
@@ -171,7 +171,7 @@ def test_bad_files_are_listed_and_stop_prepare(
     for stem in ("p1", "p2"):
         Image.new("L", SIZE[::-1], 33).save(tmp_path / "photos" / "labels" / f"{stem}.png")
     words = ["prepare", "idesigner", str(tmp_path / "photos"), str(tmp_path / "out")]
-    with refused(r"photos: 2 bad files, .*p1\.png: holds 33 .*"):
+    with pytest.raises(InputError, match=r"photos: 2 bad files, .*p1\.png: holds 33 .*"):
         main(words)
     listed = capsys.readouterr().err.splitlines()
     assert listed[0] == "bad files:"
@@ -233,7 +233,7 @@ def test_bad_arguments(
     monkeypatch.chdir(tmp_path)
     Path("there/src").mkdir(parents=True)
     Path("there/a.zip").touch()
-    with refused(message):
+    with pytest.raises(InputError, match=message):
         main(words)
     assert os.listdir() == ["there"]
 
@@ -314,7 +314,7 @@ def test_one_run_at_a_time_and_its_workers_die_with_it(
     again = ["prepare", "idesigner", "few", "out", "--workers", "1"]
     process = in_the_middle(tmp_path)
     message = rf"^out: process {process.pid} on \S+ is preparing it; wait for its end$"
-    with refused(message):
+    with pytest.raises(InputError, match=message):
         main(again)
     assert process.poll() is None
     process.kill()
@@ -344,7 +344,7 @@ def test_advice_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for stem in ("p1", "p2"):
         Image.new("RGB", SIZE[::-1], "red").save(tmp_path / "photos" / "labels" / f"{stem}.png")
     words = ["prepare", "idesigner", str(tmp_path / "photos"), str(tmp_path / "out")]
-    with refused(r"p1\.png: is an RGB colour picture; conv") as caught:
+    with pytest.raises(InputError, match=r"p1\.png: is an RGB colour picture; conv") as caught:
         main(words)
     assert str(caught.value).count("prepare palette") == 1
     main([*words, "--skip-bad"])

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from refusal import refused
 from torch import Tensor
 
 import scam
 from scam import train
+from scam.errors import InputError
 from scam.models.scam import ScamConfig
 from scam.training.settings import asked_settings
 from scam.training.trainer import Trainer
@@ -72,7 +72,7 @@ def test_options_for_few_pictures_are_remembered(photos: Path, tmp_path: Path, f
     assert (stored["diffaugment"], stored["lecam"], stored["r1"]) == ("color,cutout", 0.3, 0.1)
     assert (stored["gan_loss"], stored["gradient_norm"]) == ("relativistic", False)
     assert (stored["style_dropout"], stored["augment_perceptual"]) == (0.1, "translation")
-    with refused(r": --lecam is 0\.3 there, 0\.5 was asked$"):
+    with pytest.raises(InputError, match=r": --lecam is 0\.3 there, 0\.5 was asked$"):
         train.main(["--resume", "--out", str(out), "--lecam", "0.5"])
     train.main(["--resume", "--out", str(out), "--steps", "3", "--lecam", "0.3"])
     last = [json.loads(line) for line in (out / "metrics.jsonl").open() if "lecam" in line][-1]
@@ -84,7 +84,7 @@ def test_the_discriminator_that_segments(photos: Path, tmp_path: Path, fast: Fas
     out = tmp_path / "run"
     flags = ["--gan-from", 0, "--discriminator", "oasis", "--labelmix", 10]
     train.main(fast("--data", photos, "--out", out, *flags))
-    with refused(": --discriminator is 'oasis' there, 'scam' was"):
+    with pytest.raises(InputError, match=": --discriminator is 'oasis' there, 'scam' was"):
         train.main(["--resume", "--out", str(out), "--discriminator", "scam"])
     train.main(["--resume", "--out", str(out), "--steps", "3"])
     losses = [json.loads(line) for line in (out / "metrics.jsonl").open() if "labelmix" in line]
@@ -119,7 +119,7 @@ def test_a_run_that_diverges_before_its_first_checkpoint_stays_and_begins_again(
         spoil(patch)
         steps = ("--steps", 9, "--log-every", log_every)
         remedy = f"there is no checkpoint yet: start again with --resume --out {out} and a lower"
-        with refused(f"in a row were not finite; {remedy}"):
+        with pytest.raises(InputError, match=f"in a row were not finite; {remedy}"):
             train.main(fast("--data", photos, "--out", out, *steps))
     logged = [json.loads(line) for line in (out / "metrics.jsonl").open()]
     assert (logged[-1]["step"], logged[-1]["skipped"]) == (5, 5)
@@ -138,7 +138,9 @@ def test_a_run_that_diverges_goes_on_from_its_checkpoint(
     train.main(fast("--data", photos, "--out", out))
     with monkeypatch.context() as patch:
         spoil(patch)
-        with refused(r"resume from step_0000002 with --resume --out .*run "):
+        with pytest.raises(
+            InputError, match=r"resume from step_0000002 with --resume --out .*run "
+        ):
             train.main(["--resume", "--out", str(out), "--steps", "9"])
     lower = ["--lr", "1e-5", "--lr-discriminator", "1e-5", "--max-grad-norm", "0.5"]
     train.main(["--resume", "--out", str(out), "--steps", "3", *lower])
@@ -153,7 +155,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(
     for run in (out, whole):
         train.main(fast("--data", photos, "--out", run))
     shutil.rmtree(out / "checkpoints")
-    with refused("is not empty: continue its run with --resume"):
+    with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
         train.main(fast("--data", photos, "--out", out))
     train.main(["--resume", "--out", str(out)])
     name = "checkpoints/step_0000002/model.safetensors"
@@ -192,7 +194,7 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--width", "2147483648"], "^--width 2147483648: expected a multiple of 16, at least 16"),
         (["--width", "16384"], "^--width 16384, .*: need .* parameters or more, expected at most"),
         (["--levels", str(2**63 - 1)], r"^--levels \d+: expected at least 4 and at most 13"),
-        (["--size", "2147483648", "64"], r"^--size 2147483648 64: expected each at most"),
+        (["--size", "2147483648", "64"], r"^--size 2147483648 64: expected each at least 1 and at most"),
         (["--batch-size", "2147483648"], "^--batch-size 2147483648: expected at least 1 and at"),
         (["--workers", str(10**20)], r"^--workers 10+: expected at least 0 and at most 4096"),
         (["--steps", str(10**20)], r"^--steps 10+: expected at least 1 and at most 2\*\*40"),
@@ -232,7 +234,7 @@ def test_bad_arguments(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with refused(message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         train.main(arguments)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == [], "something was left behind"
@@ -279,7 +281,7 @@ def test_bad_data(
     fast: Fast,
 ) -> None:
     spoil(photos)
-    with refused(message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--workers", workers))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -326,7 +328,7 @@ def test_a_used_folder_is_refused_and_left_alone(
 ) -> None:
     data, run = trained
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
-    with refused("is not empty: continue its run with --resume"):
+    with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
         train.main(fast("--data", data, "--out", run))
     for flags, message in (
         (["--width", "32"], ": --width is 16 there, 32 was asked$"),
@@ -339,7 +341,7 @@ def test_a_used_folder_is_refused_and_left_alone(
         (["--steps", "1"], "^--steps 1: this run has already done 2, expected more$"),
     ):
         capsys.readouterr()
-        with refused(message):
+        with pytest.raises(InputError, match=message):
             train.main(["--resume", "--out", str(run), *flags])
         assert capsys.readouterr().out == ""
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
@@ -352,7 +354,7 @@ def test_resuming_with_other_labels_than_the_run_began_with(
     train.main(fast("--data", photos, "--out", out))
     names = (photos / "labels.txt").read_text()
     (photos / "labels.txt").write_text(names.replace("hair", "wig"))
-    with refused(r"the data's label_names are .*wig.* now"):
+    with pytest.raises(InputError, match=r"the data's label_names are .*wig.* now"):
         train.main(["--resume", "--out", str(out), "--steps", "3"])
 
 
@@ -360,7 +362,7 @@ def test_resuming_with_other_labels_than_the_run_began_with(
 def test_a_hold_out_that_leaves_nothing(
     holdout: int, split: str, photos: Path, tmp_path: Path, fast: Fast
 ) -> None:
-    with refused(f"nothing is left for '{split}': of 4 pictures"):
+    with pytest.raises(InputError, match=f"nothing is left for '{split}': of 4 pictures"):
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
 
 
@@ -400,7 +402,7 @@ def test_a_damaged_config(
             config[name] = {**config[name], **value} if both else value
         damage = json.dumps(config).encode()
     path.write_bytes(damage)
-    with refused(words) as caught:
+    with pytest.raises(InputError, match=words) as caught:
         train.main(["--resume", "--out", str(tmp_path / "run"), "--steps", "3"])
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -218,7 +218,7 @@ class TestAbsentLabels:
     def test_mean(self, parts: tuple[Scam, Styles, Styles, Tensor]) -> None:
         model, subject, scene, wanted = parts
         blind = Styles(scene.tokens, torch.tensor([[True, False, False, True]]))
-        with pytest.raises(InputError, match="mean latents lack label 1, which the map wants"):
+        with pytest.raises(InputError, match="mean styles lack label 1, which the map wants"):
             model.mix(subject, blind, wanted, absent="mean")
         model.mean_known[:] = True
         mixed = model.mix(subject, scene, wanted, absent="mean", background_labels=[0, 2])
