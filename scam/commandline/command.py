@@ -30,14 +30,24 @@ class _Terminated(BaseException):
 class Parser(argparse.ArgumentParser):
     """argparse with worked examples under ``--help`` and without a usage dump on errors."""
 
-    def __init__(self, prog: str, description: str, examples: str) -> None:
+    def __init__(
+        self, prog: str, description: str, examples: str, *, add_help: bool = True
+    ) -> None:
         super().__init__(
             prog=prog,
             description=description,
             epilog=f"examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
+            add_help=add_help,
         )
+        self._groups: dict[str, argparse._ArgumentGroup] = {}
+
+    def group(self, heading: str) -> argparse._ArgumentGroup:
+        """The arguments listed under ``heading``."""
+        if heading not in self._groups:
+            self._groups[heading] = self.add_argument_group(heading)
+        return self._groups[heading]
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, with ``~`` expanded where shells do not (``--out=~/a``), and no
@@ -81,7 +91,8 @@ def _flag(action: argparse.Action) -> str:
     return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else action.dest
 
 
-def _spelling(name: str, value: object) -> str:
+def as_typed(name: str, value: object) -> str:
+    """How the command line that was parsed last would have had an argument typed."""
     return as_flag(_FLAGS[name], value) if name in _FLAGS else in_python(name, value)
 
 
@@ -127,7 +138,7 @@ def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
         environment.expect_valid()
         main(None)
     except InputError as error:
-        print(f"{prog}: error: {error.spelled(_spelling)}", file=sys.stderr)
+        print(f"{prog}: error: {error.spelled(as_typed)}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.filename is None:
@@ -140,7 +151,7 @@ def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
         print(f"{prog}: error: {reason}", file=sys.stderr)
         return 2
     except Stopped as stopped:
-        print(f"{prog}: {one_line(stopped)}", file=sys.stderr)
+        print(f"{prog}: {stopped.spelled(as_typed)}", file=sys.stderr)
         return 143
     except _Terminated:
         print(f"{prog}: stopped, and nothing half-written is left", file=sys.stderr)
@@ -167,10 +178,10 @@ def open_device(name: str | None) -> "torch.device":
     except RuntimeError:  # whose words list two dozen devices
         known = False
     if not known:
-        raise InputError(f"--device {name}: expected cpu, cuda or cuda:N")
+        raise InputError("{device}: expected cpu, cuda or cuda:N", device=name)
     try:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--device {name}: cannot be used here ({reason})") from error
+        raise InputError(f"{{device}}: cannot be used here ({reason})", device=name) from error
     return found

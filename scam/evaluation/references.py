@@ -21,8 +21,7 @@ from scam.data.convert import to_uint8
 from scam.data.dataset import in_order
 from scam.data.split import pictures_of
 from scam.data.subset import evenly
-from scam.editing.naming import naming
-from scam.errors import InputError
+from scam.errors import InputError, leading
 from scam.evaluation import networks
 from scam.evaluation.rows import MissingError
 from scam.metrics import FeatureMoments, FeatureStatistics
@@ -96,7 +95,7 @@ class Extractor:
         features = self(probes).cpu()
         known = _read(path, features)
         if known is None:
-            with naming(f"--cache {self._cache}"):
+            with leading("cache", self._cache):
                 expect_writable(path)
             known = self._compute(reference.name, dataset)
             _write(path, known, features)

@@ -31,7 +31,7 @@ def expect_unused(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None
             raise InputError(
                 f"--out {out} holds a {file.name} already: give another --out, or --overwrite"
             )
-    expect_outputs([(f"--out {out}", file) for file in files], inputs, overwrite=overwrite)
+    expect_outputs([("out", out, file) for file in files], inputs, overwrite=overwrite)
 
 
 def write_pairs(
