@@ -27,7 +27,7 @@ Spelling = Callable[[str, object], str]
 """From an argument's name and value to how the reader of a message writes them."""
 
 
-class _Mentioning(BaseException):  # a part of some
+class _Mentioning(BaseException):
     """An exception whose message mentions arguments: see :class:`InputError`."""
 
     def __init__(self, message: object, /, **mentions: object) -> None:

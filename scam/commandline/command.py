@@ -12,7 +12,16 @@ from os.path import expanduser
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scam.commandline.console import degrading
-from scam.errors import InputError, PeerExited, Stopped, as_flag, in_python, one_line
+from scam.errors import (
+    NAMED,
+    InputError,
+    PeerExited,
+    Stopped,
+    as_flag,
+    in_python,
+    one_line,
+    shown,
+)
 from scam.settings import environment
 
 if TYPE_CHECKING:
@@ -41,7 +50,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=add_help,
         )
-        self._groups: dict[str, argparse._ArgumentGroup] = {}
+        self._groups = {"options": self._optionals}
 
     def group(self, heading: str) -> argparse._ArgumentGroup:
         """The arguments listed under ``heading``."""
@@ -86,14 +95,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def _flag(action: argparse.Action) -> str:
-    """``--no-flip`` alone counts as a way to write ``--flip``."""
+    """Empty of a positional argument; ``--no-flip`` alone counts as a way to write ``--flip``."""
     long = [word for word in action.option_strings if word.startswith("--")]
-    return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else action.dest
+    return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else ""
 
 
 def as_typed(name: str, value: object) -> str:
     """How the command line that was parsed last would have had an argument typed."""
-    return as_flag(_FLAGS[name], value) if name in _FLAGS else in_python(name, value)
+    if name not in _FLAGS:
+        return in_python(name, value)
+    if _FLAGS[name]:
+        return as_flag(_FLAGS[name], value)
+    return name if value is NAMED else shown(value)
 
 
 def expand_home(word: str) -> str:
