@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from scam.commandline.command import open_device, run
+from scam.commandline.command import in_flags, open_device, run
 from scam.commandline.console import say
 from scam.editing.attention_sheet import choose_layers, maps_of, save_maps_sheet, save_numbers
 from scam.editing.flags.attention import attention_parser, check_paths
@@ -15,6 +15,7 @@ from scam.models.scam.attention_maps import attention_layers
 PROG = "python -m scam.attention"
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Look at one picture, draw a sheet, save the numbers."""
     args = attention_parser(PROG).parse_args(argv)

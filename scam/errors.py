@@ -46,6 +46,10 @@ class _Mentioning(BaseException):
 
         return one_line(_MENTION.sub(words, self.message))
 
+    def spell(self, spelling: Spelling) -> None:
+        """Let the message be written by ``spelling`` from now on."""
+        self.args = (self.spelled(spelling),)
+
 
 class InputError(_Mentioning, ValueError):
     """Something the user gave cannot be used.
@@ -86,8 +90,11 @@ class InputError(_Mentioning, ValueError):
         """The same about what lies behind the argument ``name``; itself if it mentions one."""
         if self.mentions:
             return self
-        text = self.message.removeprefix(f"{shown(value)}: ")
-        return InputError(f"{{{name}}}: {text}", **{name: value})
+        rest = self.message.removeprefix(shown(value))
+        between = "" if rest != self.message and rest[:1] in (" ", ":") else ": "
+        return InputError(
+            f"{{{name}}}{between}{rest if not between else self.message}", **{name: value}
+        )
 
     def within(self, place: str) -> "InputError":
         """The same, led by the place where it was met."""
@@ -130,6 +137,10 @@ def as_flag(flag: str, value: object) -> str:
         return f"--no-{flag.removeprefix('--')}"
     words = value if isinstance(value, list | tuple) else [value]
     return " ".join([flag, *(shlex.quote(shown(word)) for word in words)])
+
+
+class MissingError(Exception):
+    """What something optional needs is not here; the message says what, and what would help."""
 
 
 class Stopped(_Mentioning, Exception):  # noqa: N818  # no error: it is what was asked for

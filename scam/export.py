@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from scam.commandline.command import Parser, open_device, run
+from scam.commandline.command import Parser, in_flags, open_device, run
 from scam.commandline.console import say
 from scam.errors import InputError
 from scam.models.checkpoint import load_checkpoint
@@ -21,6 +21,7 @@ EXAMPLES = """\
       slower programs that need nothing but PyTorch"""
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Load, export both networks, compare them with the model, write the folder."""
     args = _parser().parse_args(argv)

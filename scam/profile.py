@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scam.commandline.command import open_device, run
+from scam.commandline.command import in_flags, open_device, run
 from scam.commandline.console import say
 from scam.commandline.progress import progress
 from scam.models import ScamConfig
@@ -19,6 +19,7 @@ PROG = "python -m scam.profile"
 REPORT = "profile.json"
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure each variant, print one table, write JSON and traces if asked to."""
     args = profile_parser(PROG).parse_args(argv)

@@ -5,7 +5,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from scam.commandline.command import Parser, open_device, run
+from scam.commandline.command import Parser, in_flags, open_device, run
 from scam.commandline.console import say
 from scam.editing.flags.styles import EXAMPLES, add_parser, list_parser, mean_parser
 from scam.editing.library import add_mean, add_picture, styles_in
@@ -18,6 +18,7 @@ PROG = "python -m scam.styles"
 _MOST_NAMES = 20
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first word names."""
     words = sys.argv[1:] if argv is None else list(argv)

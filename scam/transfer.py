@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from scam.commandline.command import open_device, run
+from scam.commandline.command import in_flags, open_device, run
 from scam.commandline.console import say
 from scam.editing.donors import parse_donor
 from scam.editing.editor import Editor
@@ -19,6 +19,7 @@ PROG = "python -m scam.transfer"
 _MOST_NOTES = 10
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Load, open what the pictures are called, mix their latents, paint, write the results."""
     args = flags.transfer_parser(PROG).parse_args(argv)

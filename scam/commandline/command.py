@@ -8,6 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import wraps
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 
+Main = Callable[[Sequence[str] | None], None]
 _FLAGS: dict[str, str] = {}
 """How the command line that was parsed last spells its arguments: ``steps`` -> ``--steps``."""
 
@@ -100,7 +102,7 @@ def _flag(action: argparse.Action) -> str:
     return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else ""
 
 
-def as_typed(name: str, value: object) -> str:
+def _spelling(name: str, value: object) -> str:
     """How the command line that was parsed last would have had an argument typed."""
     if name not in _FLAGS:
         return in_python(name, value)
@@ -109,12 +111,26 @@ def as_typed(name: str, value: object) -> str:
     return name if value is NAMED else shown(value)
 
 
+def in_flags(main: Main) -> Main:
+    """Let what ``main`` raises name arguments as its command line does."""
+
+    @wraps(main)
+    def spelled(argv: Sequence[str] | None = None) -> None:
+        try:
+            main(argv)
+        except (InputError, Stopped) as error:
+            error.spell(_spelling)
+            raise
+
+    return spelled
+
+
 def expand_home(word: str) -> str:
     """``word`` with the home folder for a ``~`` that begins a path: ``hair=~/anna.jpg`` too."""
     return re.sub(r"(?:(?<=[=,])|^)~[^/=,:]*(?=/|$)", lambda tilde: expanduser(tilde[0]), word)
 
 
-def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
+def run(main: Main, prog: str) -> None:
     """Call ``main`` and turn an :class:`InputError` into one line on stderr and status 2.
 
     It runs to its end whatever becomes of stdout and stderr; where something that it printed on
@@ -145,13 +161,13 @@ def _terminate(*_: object) -> NoReturn:
     raise _Terminated
 
 
-def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
+def _call(main: Main, prog: str) -> int:
     """The status to leave with."""
     try:
         environment.expect_valid()
         main(None)
     except InputError as error:
-        print(f"{prog}: error: {error.spelled(as_typed)}", file=sys.stderr)
+        print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.filename is None:
@@ -164,7 +180,7 @@ def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
         print(f"{prog}: error: {reason}", file=sys.stderr)
         return 2
     except Stopped as stopped:
-        print(f"{prog}: {stopped.spelled(as_typed)}", file=sys.stderr)
+        print(f"{prog}: {stopped}", file=sys.stderr)
         return 143
     except _Terminated:
         print(f"{prog}: stopped, and nothing half-written is left", file=sys.stderr)

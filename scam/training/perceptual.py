@@ -10,15 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.errors import InputError
-from scam.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights
+from scam.pretrained.weights import EVAL_PACKAGES, IMAGENET_MEAN, IMAGENET_STD, load_weights
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
 PERCEPTUAL: tuple[Perceptual, ...] = get_args(Perceptual)
 
 WEIGHT_FILES = {"vgg19": "vgg19-dcbb9e9d.pth", "lpips": "vgg16-397923af.pth"}
 """torchvision's ImageNet weights, by the file names its own downloads carry."""
-EVAL_PACKAGES = "pip install -e '.[eval]' in a clone of scam"
-"""What brings the packages that are needed by some; the name ``scam`` on PyPI is not ours."""
 
 _VGG19_TAPS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1 ... relu5_1
 
@@ -38,16 +36,20 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
             return "pyramid", None
         name = "vgg19"
     if name not in PERCEPTUAL:
-        raise InputError(f"perceptual {name!r}: expected vgg19, lpips, pyramid or none")
+        raise InputError("{perceptual}: expected vgg19, lpips, pyramid or none", perceptual=name)
     if name not in WEIGHT_FILES:
         if weights is not None:
-            raise InputError(f"--perceptual-weights {weights}: --perceptual {name} takes none")
+            raise InputError(
+                "{perceptual_weights}: {perceptual} takes none",
+                perceptual_weights=weights, perceptual=name,
+            )  # fmt: skip
         return name, None
     path = weights or default_weights(name)
     if not path.is_file():
         raise InputError(
-            f"perceptual {name}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]}"
-            " there, name its path with --perceptual-weights, or choose --perceptual pyramid"
+            f"{{perceptual}}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]} there, "
+            "give its path as {:perceptual_weights}, or choose another {:perceptual}",
+            perceptual=name,
         )
     return name, path
 
@@ -154,7 +156,8 @@ class LpipsDistance(nn.Module):
         try:
             self.distance = lpips_distance("vgg", weights)
         except ImportError as error:
-            raise InputError(f"perceptual lpips needs lpips: {EVAL_PACKAGES}") from error
+            message = f"{{perceptual}}: needs the package lpips: {EVAL_PACKAGES}"
+            raise InputError(message, perceptual="lpips") from error
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """See :func:`build_perceptual`."""

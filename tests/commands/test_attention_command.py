@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from refusal import refused
 
 from scam import attention
 from scam.data import read_label_png, save_label_png
+from scam.errors import InputError
 
 Trained = tuple[Path, Path]
 CELL = 32 * 6 + 4  # pixels of a sheet's cell, gap included
@@ -72,10 +72,7 @@ def test_layers_are_listed(trained: Trained, capsys: pytest.CaptureFixture[str])
         (["--picture", "p1", "--out", "o.png", "--npz", "n.txt"], r"--npz n\.txt: expected a \.n"),
         (["--picture", "p9", "--out", "o.png"], "--picture p9: no such picture"),
         (["--picture", "p1", "--out", "o.png", "--only", "tail"], "label 'tail': expected one of"),
-        (
-            ["--picture", "p1", "--out", "o.png", "--layers", "x"],
-            "--layers x: expected some of",
-        ),
+        (["--picture", "p1", "--out", "o.png", "--layers", "x"], "--layers x: expected some of"),
         (["--picture", "s.safetensors", "--out", "o.png"], r"s\.safetensors: cannot be read"),
         (
             ["--picture", "p1", "--out", "o.png", "--layers", "x"],
@@ -96,7 +93,7 @@ def test_refusals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with refused(message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         run(trained, *words)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -106,7 +103,7 @@ def test_a_label_that_the_picture_lacks(trained: Trained, tmp_path: Path) -> Non
     labels = tmp_path / "labels.png"
     save_label_png(labels, np.zeros((48, 40), np.int32))
     image = trained[0] / "images" / "p1.png"
-    with refused("--only hair: not in the label map of"):
+    with pytest.raises(InputError, match="--only hair: not in the label map of"):
         run(trained, "--picture", image, labels, "--only", "hair", "--out", tmp_path / "o.png")
 
 
@@ -114,6 +111,7 @@ def test_a_model_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     model = SimpleNamespace(config=SimpleNamespace(kind="toy"))
     opened = SimpleNamespace(model=model)
     monkeypatch.setattr(attention, "load_checkpoint", lambda *_, **__: opened)
-    with refused("^runs/toy: a model of kind 'toy': expected 'scam', whose attention") as caught:
+    message = "^runs/toy: a model of kind 'toy': expected 'scam', whose attention"
+    with pytest.raises(InputError, match=message) as caught:
         attention.main(["runs/toy", "--list-layers"])
     assert caught.value.argument == "checkpoint"

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from refusal import refused
 
 from scam import attention, evaluate, export, profile, styles, transfer
 from scam.data.pairs import hold_out
+from scam.errors import InputError
 
 Trained = tuple[Path, Path]
 INSIDE = "is in .*photos/"
@@ -91,7 +91,7 @@ def test_what_is_read_stays(
     before = contents(tmp_path)
     words = line.split()
     words.insert(1 if command is styles else 0, "run")
-    with refused(message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         command.main([*words, "--overwrite"])
     assert "\n" not in str(caught.value)
     assert contents(tmp_path) == before
@@ -127,7 +127,7 @@ def test_what_is_there_stays(
     words = line.split()
     if command is not profile:
         words.insert(1 if command is styles else 0, "run")
-    with refused(message):
+    with pytest.raises(InputError, match=message):
         command.main(words)
     assert contents(tmp_path) == before
     assert not Path("nowhere").exists()
@@ -145,5 +145,5 @@ def test_a_told_command_replaces_and_spares(
     assert Path("o.png").read_bytes()[:4] == b"\x89PNG"
     assert Path("there/sheet.png").read_bytes()[:4] == b"\x89PNG"
     assert Path("there/other").read_text() == "old"
-    with refused("--overwrite: expected single pictures"):
+    with pytest.raises(InputError, match="--overwrite: expected single pictures"):
         transfer.main(["run", "--overwrite", *FILES.split()[:-1], "photos", "--out", "d"])

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from refusal import refused
 from torch import nn
 
 from scam import profile, profiling
+from scam.errors import InputError
 from scam.models import ScamConfig
 from scam.profiling import table
 from scam.profiling.modules import OPTIMIZERS, REST
@@ -120,7 +120,7 @@ def test_equal_configurations_start_with_equal_weights() -> None:
 
 
 def test_mistakes_are_one_line() -> None:
-    with refused("--steps 0: expected"):
+    with pytest.raises(InputError, match="--steps 0: expected"):
         profile.main(["--steps", "0"])
     done = subprocess.run(
         [sys.executable, "-m", "scam.profile", "--size", "8", "8"],

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from refusal import refused
 
 from scam import export, train, transfer
+from scam.errors import InputError
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sharing.md").read_text()
 COMMANDS = {"scam.transfer": transfer.main, "scam.export": export.main}
@@ -43,14 +43,14 @@ def test_the_page_from_top_to_bottom(
 
 def test_a_used_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("do not lose me")
-    with refused("expected a new or empty folder"):
+    with pytest.raises(InputError, match="expected a new or empty folder"):
         export.main(["runs/mannequins", "--out", str(tmp_path)])
     assert (tmp_path / "mine").read_text() == "do not lose me"
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_long_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with refused("file is a file, expected a folder"):
+    with pytest.raises(InputError, match="file is a file, expected a folder"):
         export.main(["no checkpoint is looked for yet", "--out", str(tmp_path / "file" / "out")])
 
 

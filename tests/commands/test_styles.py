@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from refusal import refused
 
 import scam
 from scam import styles, transfer
 from scam.data import LABEL_SETS, read_label_png
 from scam.editing import load_style, save_style
 from scam.editing.pictures import nearest
+from scam.errors import InputError
 from scam.models import Scam, ScamConfig
 from scam.models.styles import Styles
 
@@ -132,7 +132,7 @@ def test_the_library_is_in_the_run_folder(trained: Trained, tmp_path: Path) -> N
 )
 def test_refusals(words: list[str], message: str, trained: Trained, library: Path) -> None:
     run(trained, "add", "--picture", "p1", "--name", "old", "--library", library)
-    with refused(message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         run(trained, words[0], *words[1:], "--library", library)
     assert "\n" not in str(caught.value)
     assert {path.name for path in library.iterdir()} == {"old.safetensors", "old.png"}
@@ -140,7 +140,7 @@ def test_refusals(words: list[str], message: str, trained: Trained, library: Pat
 
 def test_a_library_below_a_file(trained: Trained, library: Path) -> None:
     library.touch()
-    with refused(rf"^--name mean: .*: {library} is a file, expected a fo"):
+    with pytest.raises(InputError, match=rf"^--name mean: .*: {library} is a file, expected a fo"):
         run(trained, "mean", "--data", trained[0], "--library", library / "styles")
 
 
@@ -148,11 +148,11 @@ def test_a_library_below_a_file(trained: Trained, library: Path) -> None:
 def test_a_library_that_is_none(trained: Trained, library: Path, found: str) -> None:
     if found == "is a file":
         library.touch()
-        with refused(f"^--library {library}: is a file, expected a fol"):
+        with pytest.raises(InputError, match=f"^--library {library}: is a file, expected a fol"):
             run(trained, "add", "--picture", "p1", "--library", library)
-    with refused(f"^--library {library}: {found}, expected a folder"):
+    with pytest.raises(InputError, match=f"^--library {library}: {found}, expected a folder"):
         run(trained, "list", "--library", library)
-    with refused(f"^--library {library}: {found}, expected a folder"):
+    with pytest.raises(InputError, match=f"^--library {library}: {found}, expected a folder"):
         transfer.main(
             [str(trained[1]), "--background", "p2", "--donor", "hair=lib:a", "--library",
              str(library), "--out", str(library.with_name("o.png"))]
@@ -162,12 +162,12 @@ def test_a_library_that_is_none(trained: Trained, library: Path, found: str) -> 
 def test_a_background_is_no_style(trained: Trained, library: Path, tmp_path: Path) -> None:
     run(trained, "add", "--picture", "p1", "--name", "old", "--library", library)
     path = library / "old.safetensors"
-    with refused("is a style, expected a picture"):
+    with pytest.raises(InputError, match="is a style, expected a picture"):
         transfer.main(
             [str(trained[1]), "--background", str(path), "--donor", "hair=p1", "--out",
              str(tmp_path / "o.png")]
         )  # fmt: skip
-    with refused("--pose subject: expected a picture as --subject"):
+    with pytest.raises(InputError, match="--pose subject: expected a picture as --subject"):
         transfer.main(
             [str(trained[1]), "--background", "p1", "--subject", str(path), "--pose", "subject",
              "--out", str(tmp_path / "o.png")]

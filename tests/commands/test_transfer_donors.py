@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from refusal import refused
 
 import scam
 from scam import transfer
 from scam.data import LABEL_SETS, PairDataset, open_source, read_label_png, save_label_png
 from scam.editing import blend, shares
 from scam.editing.pictures import to_pixels
+from scam.errors import InputError
 
 Trained = tuple[Path, Path]
 
@@ -135,7 +135,9 @@ def test_what_a_donor_lacks(
     assert not np.array_equal(own, averaged)
     assert "in its picture, the mean is taken" in capsys.readouterr().out
     name = LABEL_SETS["mannequins"].names[label]
-    with refused(rf"{without}: its picture lacks label {label} \({name}\)$"):
+    with pytest.raises(
+        InputError, match=rf"{without}: its picture lacks label {label} \({name}\)$"
+    ):
         run(
             trained, "--background", "p2", *donor, "--absent", "error", "--out", tmp_path / "o.png"
         )
@@ -195,7 +197,7 @@ def test_bad_donors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with refused(message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         run(trained, "--background", "p2", *words, "--out", "out.png")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -204,5 +206,5 @@ def test_bad_donors(
 def test_an_image_without_its_map(trained: Trained, tmp_path: Path) -> None:
     lone = tmp_path / "lone.png"
     lone.write_bytes((trained[0] / "images" / "p1.png").read_bytes())
-    with refused(r"lone\.png: has no label map .*lone_labels\.png"):
+    with pytest.raises(InputError, match=r"lone\.png: has no label map .*lone_labels\.png"):
         run(trained, "--background", "p2", "--donor", f"hair={lone}", "--out", tmp_path / "o.png")
