@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scam.commandline.command import Parser, in_flags, open_device, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.data.sheet import save_sheet
 from scam.editing.naming import naming
 from scam.editing.sources import Finder

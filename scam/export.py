@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scam.commandline.command import Parser, in_flags, open_device, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.errors import InputError
 from scam.storage.files import files_aside
 from scam.storage.outputs import expect_outputs

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scam.commandline.command import Parser, in_flags, open_device, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.commandline.progress import progress
 from scam.errors import InputError
 from scam.models import PRESETS, ScamConfig

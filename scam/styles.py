@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from scam.commandline.command import Parser, in_flags, open_device, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.commandline.progress import progress
 from scam.data.subset import evenly
 from scam.editing.latents import mean

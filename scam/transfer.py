@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scam.commandline.command import in_flags, open_device, run
+from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.data.sheet import save_sheet
 from scam.editing import batch, fingerprint
 from scam.editing.donors import Donor, parse_donor
