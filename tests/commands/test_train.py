@@ -196,7 +196,7 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--levels", str(2**63 - 1)], r"^--levels \d+: expected at least 4 and at most 13"),
         (
             ["--size", "2147483648", "64"],
-            r"^--size 2147483648 64: expected each at least 1",
+            r"^--size 2147483648 64: expected each at least 1 and at most",
         ),
         (["--batch-size", "2147483648"], "^--batch-size 2147483648: expected at least 1 and at"),
         (["--workers", str(10**20)], r"^--workers 10+: expected at least 0 and at most 4096"),
