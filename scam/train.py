@@ -16,7 +16,7 @@ from scam.models import ModelConfig
 from scam.storage.locks import locked
 from scam.training.distributed import World, join
 from scam.training.flags import named_as_flags, train_parser
-from scam.training.job import Job
+from scam.synthesis.job import Job
 from scam.training.loop import train
 from scam.training.options import TrainOptions
 from scam.training.resumed import Resumed, find_weights, resume_data, resume_folder

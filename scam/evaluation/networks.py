@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from scam.errors import InputError
 from scam.evaluation.rows import MissingError
 from scam.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights, read_state
-from scam.training import perceptual
-from scam.training.perceptual import EVAL_PACKAGES
+from scam.synthesis import perceptual
+from scam.synthesis.perceptual import EVAL_PACKAGES
 
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's, for FID as published
 LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}  # torchvision's
@@ -64,7 +64,7 @@ def full_precision() -> Iterator[None]:
 
 
 def lpips_distance(net: str, weights: Path) -> nn.Module:
-    """As :func:`scam.training.perceptual.lpips_distance`; MissingError without package lpips."""
+    """As :func:`scam.synthesis.perceptual.lpips_distance`; MissingError without package lpips."""
     package("lpips")
     return perceptual.lpips_distance(net, weights)
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig, Scam
 from scam.training.options import TrainOptions
-from scam.training.perceptual import build_perceptual, resolve_perceptual
+from scam.synthesis.perceptual import build_perceptual, resolve_perceptual
 from scam.training.precision import resolve_precision
 from scam.training.trainer import Trainer
 

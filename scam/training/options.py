@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from scam.errors import InputError
 from scam.settings.fields import Checked, bounded
-from scam.training.augment import parse_policy
-from scam.training.perceptual import Perceptual
+from scam.synthesis.augment import parse_policy
+from scam.synthesis.perceptual import Perceptual
 
 MOST_STEPS = 1 << 40
 

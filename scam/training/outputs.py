@@ -15,8 +15,8 @@ from scam.models.card import model_card
 from scam.models.checkpoint import describe
 from scam.storage.files import write_aside
 from scam.training import checkpoint
-from scam.training.held_out import learn_mean_tokens, paint_sheet, reconstruction_psnr
-from scam.training.job import Job
+from scam.synthesis.previews import learn_mean_tokens, paint_sheet, reconstruction_psnr
+from scam.synthesis.job import Job
 from scam.training.log import MetricsLog, NullLog, Progress
 from scam.training.options import DEFAULTS, TrainOptions
 from scam.training.restore import expect_finite_state, expect_trainable

@@ -25,7 +25,7 @@ from scam.data.split import (
 from scam.data.subset import Subset
 from scam.errors import InputError, counted
 from scam.storage.reading import file_digest, read_json
-from scam.training.perceptual import WEIGHT_FILES, default_weights
+from scam.synthesis.perceptual import WEIGHT_FILES, default_weights
 from scam.training.run_folder import RunFolder
 from scam.training.settings import MANNEQUINS, MAY_CHANGE, Sources, open_sources
 

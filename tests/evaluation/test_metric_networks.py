@@ -13,7 +13,7 @@ from scam.checkpoints.weights import state_digest
 from scam.errors import InputError
 from scam.evaluation import networks, quality
 from scam.evaluation.rows import MissingError
-from scam.training.perceptual import PyramidDistance
+from scam.synthesis.perceptual import PyramidDistance
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import torch
 
 from scam.data import Mannequins, PairDataset
 from scam.models import ModelConfig, Scam
-from scam.training.adversary import build_discriminator
-from scam.training.job import Job
+from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.job import Job
 from scam.training.options import TrainOptions
-from scam.training.perceptual import PyramidDistance
+from scam.synthesis.perceptual import PyramidDistance
 from scam.training.precision import resolve_precision
 from scam.training.run_folder import RunFolder
 from scam.training.trainer import Trainer

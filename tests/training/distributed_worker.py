@@ -12,7 +12,7 @@ from torch import nn
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError, PeerExited
 from scam.models import ModelConfig, Scam
-from scam.training.adversary import build_discriminator
+from scam.synthesis.adversary import build_discriminator
 from scam.training.distributed import World, join
 from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision

@@ -17,7 +17,7 @@ from scam.models import Scam
 from scam.models.checkpoint import load_checkpoint
 from scam.training import checkpoint, loop
 from scam.training.checkpoint import load_training
-from scam.training.job import Job
+from scam.synthesis.job import Job
 from scam.training.loop import train
 from scam.training.trainer import Trainer
 

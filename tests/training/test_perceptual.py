@@ -8,8 +8,8 @@ import torch
 
 from scam.errors import InputError
 from scam.pretrained.weights import load_weights, read_state
-from scam.training import perceptual
-from scam.training.perceptual import (
+from scam.synthesis import perceptual
+from scam.synthesis.perceptual import (
     PyramidDistance,
     build_perceptual,
     default_weights,

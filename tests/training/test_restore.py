@@ -18,7 +18,7 @@ from scam.checkpoints.step_folders import TRAINING
 from scam.checkpoints.weights import CONFIG, MANIFEST, MODEL, verify
 from scam.errors import InputError
 from scam.training.checkpoint import load_training
-from scam.training.job import Job
+from scam.synthesis.job import Job
 from scam.training.loop import _build
 from scam.training.loop import train as run_job
 from scam.training.restore import expect_finite_state, expect_trainable, restore

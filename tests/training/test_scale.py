@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scam.data import Mannequins, PairDataset, batches
 from scam.models import ModelConfig, Scam
 from scam.training.checkpoint import load_training
-from scam.training.job import Job
+from scam.synthesis.job import Job
 from scam.training.loop import train
 from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError
-from scam.training import adversary
-from scam.training.augment import KINDS, Augmentation
-from scam.training.losses import hinge_discriminator, hinge_generator
+from scam.synthesis import adversary
+from scam.synthesis.augment import KINDS, Augmentation
+from scam.synthesis.losses import hinge_discriminator, hinge_generator
 from scam.training.options import TrainOptions
 from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig, SegmentationDiscriminator
 from scam.nn.pyramid import LabelPyramid
-from scam.training.augment import Augmentation, parse_policy
+from scam.synthesis.augment import Augmentation, parse_policy
 from scam.training.distributed import SINGLE_PROCESS, World
-from scam.training.losses import (
+from scam.synthesis.losses import (
     class_balance,
     count_labels,
     hinge_discriminator,
@@ -25,7 +25,7 @@ from scam.training.losses import (
 from scam.training.options import TrainOptions
 from scam.training.precision import Precision
 from scam.training.randomness import PictureGenerators
-from scam.training.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
+from scam.synthesis.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
 
 _CPU = torch.device("cpu")
 

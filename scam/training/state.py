@@ -14,7 +14,7 @@ from scam.checkpoints.step_folders import TRAINING
 from scam.checkpoints.weights import expect_finite, expect_tensors
 from scam.data.dataset import in_order
 from scam.errors import InputError, quoted
-from scam.training.job import Job
+from scam.synthesis.job import Job
 from scam.training.trainer import Trainer
 from scam.training.watch import SkipWatch
 

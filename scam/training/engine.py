@@ -14,12 +14,12 @@ from scam.data import batches
 from scam.errors import InputError, Stopped, counted
 from scam.models import Scam
 from scam.training import checkpoint
-from scam.training.adversary import build_discriminator
+from scam.synthesis.adversary import build_discriminator
 from scam.training.compiling import compiler_failures_named
-from scam.training.held_out import colour_floors
-from scam.training.job import Job, expect_room
+from scam.synthesis.previews import colour_floors
+from scam.synthesis.job import Job, expect_room
 from scam.training.outputs import Due, evaluate_and_save, open_outputs
-from scam.training.perceptual import build_perceptual
+from scam.synthesis.perceptual import build_perceptual
 from scam.training.precision import resolve_precision
 from scam.training.restore import expect_trainable, restore
 from scam.training.trainer import Trainer
