@@ -17,7 +17,7 @@ from scam.storage.outputs import expect_outputs
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from scam.models import Scam
+    from scam.models import SynthesisModel
 
 PROG = "python -m scam.export"
 EXAMPLES = """\
@@ -57,13 +57,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         (folder / "config.json").write_text(description)
     say(
         f"{args.out}/encoder.pt2: image (B, 3, {height}, {width}), labels (B, {height}, {width}) "
-        f"int32 -> tokens (B, {model.config.num_tokens}, {model.config.token_dim}), present",
+        f"int32 -> tokens {('B', *model.mean_tokens.shape)}, present".replace("'", ""),
         f"{args.out}/generator.pt2: labels, tokens -> image; B from 1 to {MOST_PICTURES}",
         f"one picture through both differs from the model's by at most {apart:.1e}",
     )
 
 
-def _difference(model: "Scam", programs: dict[str, "ExportedProgram"]) -> float:
+def _difference(model: "SynthesisModel", programs: dict[str, "ExportedProgram"]) -> float:
     """Largest difference of a painted random picture, exported against not."""
     import torch
 

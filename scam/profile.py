@@ -13,7 +13,7 @@ from scam.commandline.command import Parser, open_device, run
 from scam.commandline.console import say
 from scam.commandline.progress import progress
 from scam.errors import InputError
-from scam.models import PRESETS, ModelConfig, preset
+from scam.models import PRESETS, ScamConfig
 from scam.profiling import table
 from scam.storage.files import write_aside, write_json
 from scam.storage.outputs import expect_outputs
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     changes: dict[str, Any] = {"fidelity": args.fidelity}
     if args.size:
         changes["size"] = tuple(args.size)
-    config = preset(args.preset, **changes)
+    config = ScamConfig.preset(args.preset, **changes)
     found = {}
     with progress("profiling", len(variants) * (args.steps + 3), unit="steps") as bar:
         for name in variants:
@@ -78,7 +78,7 @@ def _trace(variant: str) -> str:
 
 
 def _measure(
-    config: ModelConfig,
+    config: ScamConfig,
     device: "torch.device",
     fused: bool,
     args: argparse.Namespace,
@@ -90,23 +90,25 @@ def _measure(
 
     from scam import profiling
     from scam.profiling.modules import OPTIMIZERS, REST, summed_up
+    from scam.training.trainer import Trainer
 
-    trainer = profiling.build_trainer(config, device, fused=fused, amp=args.amp)
+    networks = profiling.build_step(config, device, fused=fused, amp=args.amp)
+    trainer = Trainer(networks)
     image, labels = profiling.draw_batch(config, args.batch_size, device)
-    modules = profiling.module_tree(trainer, args.depth)
+    modules = profiling.module_tree(networks, args.depth)
     number = iter(range(1, args.steps + 4))
 
     def step() -> None:
-        trainer.step(image, labels, next(number))
+        trainer.step((image, labels), next(number))
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         bar.update()
 
     lasting: list[torch.Tensor] = [
-        *trainer.model.parameters(),
-        *trainer.discriminator.parameters(),
+        *networks.model.parameters(),
+        *networks.discriminator.parameters(),
     ]
-    lasting += [*trainer.model.buffers(), *trainer.perceptual.parameters(), image, labels]
+    lasting += [*networks.model.buffers(), *networks.perceptual.parameters(), image, labels]
     with profiling.Scopes(modules) as scopes, profiling.saved_bytes(scopes, lasting) as saved:
         step()
     peak = profiling.peak_bytes(step, device)

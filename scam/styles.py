@@ -22,7 +22,7 @@ from scam.editing.sources import Finder, Folder, encode
 from scam.editing.styles import SUFFIX, Style, fingerprint, read_style, save_style
 from scam.errors import InputError, counted
 from scam.models.checkpoint import Checkpoint, load_checkpoint
-from scam.models.styles import Latents
+from scam.models.styles import Styles
 from scam.storage.files import sweep
 from scam.storage.outputs import expect_outputs
 
@@ -119,7 +119,7 @@ def show(words: Sequence[str]) -> None:
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"add": add, "mean": average, "list": show}
 
 
-def _encoded(folder: Folder, stems: Sequence[str], checkpoint: Checkpoint) -> Iterator[Latents]:
+def _encoded(folder: Folder, stems: Sequence[str], checkpoint: Checkpoint) -> Iterator[Styles]:
     with progress("mean", len(stems)) as bar:
         for stem in stems:
             yield encode(folder.load(stem), checkpoint)
@@ -127,7 +127,7 @@ def _encoded(folder: Folder, stems: Sequence[str], checkpoint: Checkpoint) -> It
 
 
 @torch.no_grad()
-def _paint_first(picture: Picture, latents: Latents, checkpoint: Checkpoint) -> Pixels:
+def _paint_first(picture: Picture, latents: Styles, checkpoint: Checkpoint) -> Pixels:
     model = checkpoint.model
     labels = label_tensor(picture.labels, model.config.size, latents.tokens.device)
     return to_pixels(model.generate(labels, latents, model.fixed_noise())[0])
@@ -136,7 +136,7 @@ def _paint_first(picture: Picture, latents: Latents, checkpoint: Checkpoint) -> 
 def _save(
     path: Path,
     checkpoint: Checkpoint,
-    latents: Latents,
+    latents: Styles,
     source: str,
     shown: Pixels,
     overwrite: bool,

@@ -6,18 +6,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scam.checkpoints.step_folders import newest_step_folder
 from scam.checkpoints.weights import CONFIG
 from scam.commandline.command import open_device, run
 from scam.commandline.console import say
 from scam.data import PairDataset
 from scam.data.split import Split
 from scam.errors import InputError, counted, printable
-from scam.models import ModelConfig
+from scam.models.registry import stored_config
 from scam.storage.locks import locked
 from scam.training.distributed import World, join
 from scam.training.flags import named_as_flags, train_parser
 from scam.synthesis.job import Job
-from scam.training.loop import train
+from scam.synthesis.task import train
 from scam.training.options import TrainOptions
 from scam.training.resumed import Resumed, find_weights, resume_data, resume_folder
 from scam.training.run_folder import RunFolder
@@ -59,7 +60,7 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
                 folder.discard()
             raise
         if world.is_main:
-            say(f"sheet: {sheet}", f"checkpoint: {folder.newest()}")
+            say(f"sheet: {sheet}", f"checkpoint: {newest_step_folder(folder.checkpoints)}")
 
 
 def _prepare(
@@ -89,7 +90,7 @@ def _prepare(
 
 def _job(folder: RunFolder, resumed: Resumed, device: "torch.device", world: World) -> Job:
     """Everything the run works on."""
-    config = ModelConfig.from_dict(folder.config.get("model", {}))
+    config = stored_config(folder.config.get("model", {}))
     options = TrainOptions.from_dict(folder.config.get("training", {}))
     train_source, val_source = resumed.sources
     train_data = PairDataset(train_source, config.size, flip=options.flip)

@@ -16,8 +16,8 @@ from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
 from scam.errors import InputError
 from scam.models.checkpoint import Checkpoint
-from scam.models.scam.model import Absent
-from scam.models.styles import Latents
+from scam.models.mixing import Absent
+from scam.models.styles import Styles
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ class Edited:
 
 def _with_donors(
     checkpoint: Checkpoint,
-    own: Latents,
-    donors: Sequence[tuple[Donor, Latents]],
+    own: Styles,
+    donors: Sequence[tuple[Donor, Styles]],
     absent: Absent,
-) -> Latents:
+) -> Styles:
     """Each donor's share over what is there.
 
     What a donor lacks stays, or with ``absent="mean"`` comes from the model's mean latents, or is
     an InputError with ``"error"``.
     """
     model = checkpoint.model
-    known = Latents(model.mean_tokens[None], model.mean_known[None])
+    known = Styles(model.mean_tokens[None], model.mean_known[None])
     for donor, latents in donors:
         lacking = [label for label in donor.labels if not latents.present[0, label]]
         if lacking and absent == "error":
@@ -77,9 +77,9 @@ def _with_donors(
 def edit(
     checkpoint: Checkpoint,
     settings: Settings,
-    background: tuple[Picture, Latents],
-    subject: Latents | None,
-    donors: Sequence[tuple[Donor, Latents]],
+    background: tuple[Picture, Styles],
+    subject: Styles | None,
+    donors: Sequence[tuple[Donor, Styles]],
     pose: LabelMap,
     who: str = "--subject",
 ) -> Edited:
@@ -91,7 +91,7 @@ def edit(
     model = checkpoint.model
     picture, home = background
     labels = label_tensor(pose, model.config.size, home.tokens.device)
-    wanted = model.pyramid(labels).present
+    wanted = model.prepare(labels).present
     own, back = (
         _with_donors(checkpoint, latents, donors, settings.absent)
         for latents in (home if subject is None else subject, home)
@@ -128,7 +128,7 @@ def _touched(
     pose: LabelMap,
     settings: Settings,
     has_subject: bool,
-    donors: Sequence[tuple[Donor, Latents]],
+    donors: Sequence[tuple[Donor, Styles]],
 ) -> Mask:
     """Pixels of the background photograph (H, W) that the edit may change."""
     after = nearest(pose, before.shape)
@@ -147,7 +147,7 @@ def _pasted(photo: Pixels, frame: Pixels, touched: Mask, feather: int) -> Pixels
 
 def _notes(
     checkpoint: Checkpoint,
-    donors: Sequence[tuple[Donor, Latents]],
+    donors: Sequence[tuple[Donor, Styles]],
     wanted: Tensor,
     absent: Absent,
 ) -> list[str]:

@@ -15,11 +15,11 @@ from scam.editing.sources import encode
 from scam.editing.styles import Style
 from scam.errors import InputError
 from scam.models.checkpoint import Checkpoint
-from scam.models.styles import Latents
+from scam.models.styles import Styles
 
 Pose = Literal["background", "subject"] | Path
 """Whose label map is painted, or the file it is in."""
-_Encoded = dict[int, tuple[Picture | Style, Latents]]
+_Encoded = dict[int, tuple[Picture | Style, Styles]]
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Editor:
             "--subject" if subject is None else f"--subject {subject.name}",
         )
 
-    def _latents(self, source: Picture | Style, last: _Encoded) -> Latents:
+    def _latents(self, source: Picture | Style, last: _Encoded) -> Styles:
         known = self._encoded.get(id(source)) or last.get(id(source))
         latents = encode(source, self.checkpoint) if known is None else known[1]
         # The source itself is kept too: its id is its own only while it lives.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arithmetic on the latents of pictures: swap, blend, interpolate, fill, average.
 
-Pure functions of :class:`~scam.models.styles.Latents`; ``token_labels`` is the (m,) buffer of the
+Pure functions of :class:`~scam.models.styles.Styles`; ``token_labels`` is the (m,) buffer of the
 same name of the model that the latents belong to. A label that a picture lacks has no evidence in
 its latents, so they are never mixed into anything.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError, quoted
-from scam.models.styles import Latents, RunningMean
+from scam.models.styles import RunningMean, Styles
 
 
 def shares(
@@ -39,7 +39,7 @@ def shares(
     return share
 
 
-def blend(host: Latents, donor: Latents, share: Tensor, token_labels: Tensor) -> Latents:
+def blend(host: Styles, donor: Styles, share: Tensor, token_labels: Tensor) -> Styles:
     """Move each token from ``host`` towards ``donor`` by its ``share`` (m,) or (B, m), 0 .. 1.
 
     What the donor lacks stays the host's. A label that the host lacks and the donor gives
@@ -60,23 +60,23 @@ def blend(host: Latents, donor: Latents, share: Tensor, token_labels: Tensor) ->
     start = torch.where(whole[:, token_labels, None], donor.tokens, host.tokens)
     end = torch.where(given[:, token_labels, None], donor.tokens, start)
     tokens = torch.lerp(start, end, share[..., None].to(start.dtype))
-    return Latents(tokens, host.present | given)
+    return Styles(tokens, host.present | given)
 
 
-def swap(host: Latents, donor: Latents, labels: Collection[int], token_labels: Tensor) -> Latents:
+def swap(host: Styles, donor: Styles, labels: Collection[int], token_labels: Tensor) -> Styles:
     """Take all latents of ``labels`` from ``donor``, as far as it has them; keep the others."""
     none = torch.zeros(len(token_labels), device=token_labels.device)
     share = sum((shares(token_labels, label) for label in {*labels}), none)
     return blend(host, donor, share, token_labels)
 
 
-def fill(latents: Latents, standin: Latents, token_labels: Tensor) -> Latents:
+def fill(latents: Styles, standin: Styles, token_labels: Tensor) -> Styles:
     """Let ``standin`` give the labels that ``latents`` lack."""
     tokens = torch.where(latents.present[:, token_labels, None], latents.tokens, standin.tokens)
-    return Latents(tokens, latents.present | standin.present)
+    return Styles(tokens, latents.present | standin.present)
 
 
-def interpolate(first: Latents, last: Latents, count: int, token_labels: Tensor) -> Latents:
+def interpolate(first: Styles, last: Styles, count: int, token_labels: Tensor) -> Styles:
     """``count`` steps from one picture's latents to another's, ends included: (count, m, d).
 
     Both hold one picture. A label that only one of them has does not change on the way.
@@ -91,12 +91,12 @@ def interpolate(first: Latents, last: Latents, count: int, token_labels: Tensor)
     first, last = fill(first, last, token_labels), fill(last, first, token_labels)
     way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
     tokens = torch.lerp(first.tokens, last.tokens, way[:, None, None])
-    return Latents(tokens, first.present.expand(count, -1))
+    return Styles(tokens, first.present.expand(count, -1))
 
 
-def mean(latents: Iterable[Latents], token_labels: Tensor) -> Latents:
+def mean(latents: Iterable[Styles], token_labels: Tensor) -> Styles:
     """The mean of batches of latents, taken one batch at a time; see :class:`RunningMean`."""
     running = RunningMean(token_labels)
     for batch in latents:
         running.add(batch)
-    return running.latents()
+    return running.styles()

@@ -21,7 +21,7 @@ from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError
 from scam.models.checkpoint import Checkpoint, run_around, stored_data
-from scam.models.styles import Latents
+from scam.models.styles import Styles
 
 LIBRARY = "styles"
 MANNEQUINS = "mannequins"
@@ -214,7 +214,7 @@ class Finder:
         return _read(self.checkpoint, image, labels)
 
 
-def encode(source: Picture | Style, checkpoint: Checkpoint) -> Latents:
+def encode(source: Picture | Style, checkpoint: Checkpoint) -> Styles:
     """The latents of a picture, or those that a style keeps, on the model's device."""
     if isinstance(source, Style):
         return source.latents

@@ -17,8 +17,8 @@ from scam.data.picture import read_image
 from scam.editing.paste import Pixels
 from scam.editing.pictures import resized
 from scam.errors import InputError, printable
-from scam.models import Scam
-from scam.models.styles import Latents
+from scam.models import SynthesisModel
+from scam.models.styles import Styles
 from scam.storage.files import checked_path, write_aside
 from scam.storage.reading import expect_file, parse_json
 from scam.version import __version__
@@ -29,9 +29,9 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Style:
-    """Latents of one picture (1, m, d), what its labels are called and where it came from."""
+    """Styles of one picture (1, m, d), what its labels are called and where it came from."""
 
-    latents: Latents
+    latents: Styles
     label_names: tuple[str, ...]
     source: str
     model: str
@@ -57,24 +57,21 @@ class Style:
         return resized(photo, size, Image.Resampling.BILINEAR)
 
 
-def fingerprint(model: Scam) -> str:
-    """16 hexadecimal digits that change with any weight of encoder or generator.
+def fingerprint(model: SynthesisModel) -> str:
+    """16 hexadecimal digits that change with any weight of the networks.
 
-    Latents mean something to the weights they were trained with only: one more training step
+    Styles mean something to the weights they were trained with only: one more training step
     makes another model.
     """
-    state = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if name.startswith(("encoder.", "generator."))
-    }
+    means = ("mean_tokens", "mean_known")
+    state = {name: x for name, x in model.state_dict().items() if name not in means}
     return state_digest(state, json.dumps(model.config.as_dict()))
 
 
 def save_style(
     path: str | Path,
-    model: Scam,
-    latents: Latents,
+    model: SynthesisModel,
+    latents: Styles,
     label_names: Sequence[str],
     source: str,
     thumbnail: Pixels | None = None,
@@ -92,10 +89,10 @@ def save_style(
     if path.suffix != SUFFIX:
         raise InputError(f"style {path}: expected a {SUFFIX} file")
     config = model.config
-    if latents.tokens.shape != (1, config.num_tokens, config.token_dim):
+    if latents.tokens.shape[1:] != model.mean_tokens.shape or len(latents) != 1:
         raise ValueError(
             f"latents have shape {tuple(latents.tokens.shape)}, "
-            f"expected (1, {config.num_tokens}, {config.token_dim})"
+            f"expected {(1, *model.mean_tokens.shape)}"
         )
     expect_finite(latents.tokens, f"style {path}: latents")
     if len(label_names) != config.num_labels:
@@ -110,8 +107,8 @@ def save_style(
         "format": FORMAT,
         "model": fingerprint(model),
         "label_names": json.dumps(list(label_names)),
-        "latents_per_label": str(config.latents_per_label),
-        "background_latents": str(config.background_latents),
+        "kind": model.config.kind,
+        "token_labels": json.dumps(model.token_labels.tolist()),
         "source": printable(source),
         "scam": __version__,
     }
@@ -143,7 +140,7 @@ def read_style(path: str | Path) -> Style:
         raise InputError(f"{path}: is no style, found {found!r}, expected {FORMAT!r}")
     try:
         names = tuple(parse_json(about["label_names"], "label_names"))
-        latents = Latents(tensors["tokens"][None], tensors["present"][None].bool())
+        latents = Styles(tensors["tokens"][None], tensors["present"][None].bool())
         style = Style(latents, names, about["source"], about["model"], path)
         if latents.tokens.dim() != 3 or latents.present.shape != (1, len(names)):
             raise ValueError(f"tensors of shapes {[tuple(x.shape) for x in tensors.values()]}")
@@ -156,7 +153,7 @@ def read_style(path: str | Path) -> Style:
     return style
 
 
-def load_style(path: str | Path, model: Scam) -> Style:
+def load_style(path: str | Path, model: SynthesisModel) -> Style:
     """Read a style of ``model``, onto its device.
 
     InputError if the file is no style, or one of other weights: its latents would be noise.

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from scam.errors import InputError
 from scam.evaluation.rows import MissingError
-from scam.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights, read_state
-from scam.synthesis import perceptual
-from scam.synthesis.perceptual import EVAL_PACKAGES
+from scam.pretrained.weights import EVAL_PACKAGES, IMAGENET_MEAN, IMAGENET_STD, cached, load_weights, read_state
+from scam.pretrained import lpips
 
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's, for FID as published
 LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}  # torchvision's
@@ -35,7 +34,7 @@ def weights_file(flag: str, given: Path | None, usual: str) -> Path:
         if not given.is_file():
             raise InputError(f"{flag} {given}: no such file")
         return given
-    path = Path(torch.hub.get_dir()) / "checkpoints" / usual
+    path = cached(usual)
     if not path.is_file():
         folder, home = path.parent, Path.home()
         where = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else folder
@@ -64,9 +63,9 @@ def full_precision() -> Iterator[None]:
 
 
 def lpips_distance(net: str, weights: Path) -> nn.Module:
-    """As :func:`scam.synthesis.perceptual.lpips_distance`; MissingError without package lpips."""
+    """As :func:`scam.pretrained.lpips.lpips_distance`; MissingError without package lpips."""
     package("lpips")
-    return perceptual.lpips_distance(net, weights)
+    return lpips.lpips_distance(net, weights)
 
 
 class Inception(nn.Module):

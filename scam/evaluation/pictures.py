@@ -16,8 +16,8 @@ from scam.data import PairDataset
 from scam.data.dataset import in_order
 from scam.errors import InputError, quoted
 from scam.evaluation.rows import Row
-from scam.models import Scam
-from scam.models.styles import Latents
+from scam.models import SynthesisModel
+from scam.models.styles import Styles
 from scam.storage.reading import read_json
 from scam.training.randomness import picture_generators
 
@@ -28,24 +28,24 @@ class Painter:
     """A model in evaluation mode that paints the same twice, even the noisy released networks."""
 
     def __init__(
-        self, model: Scam, background_labels: Sequence[int] = (0,), seed: int = 0
+        self, model: SynthesisModel, background_labels: Sequence[int] = (0,), seed: int = 0
     ) -> None:
         self.model = model.eval()
         self.device = model.token_labels.device
         self.background_labels = tuple(background_labels)
         self._seed = seed
 
-    def paint(self, labels: Tensor, latents: Latents, indices: Indices) -> Tensor:
+    def paint(self, labels: Tensor, latents: Styles, indices: Indices) -> Tensor:
         """labels (B, H, W) -> pictures (B, 3, H, W) in [-1, 1].
 
         indices: B numbers that noise, if any, follows, whatever the batch.
         """
         noise = None
-        if self.model.config.released:
+        if self.model.needs_noise:
             noise = picture_generators(self._seed, 0, indices, "evaluation", self.device)
         return self.model.generate(labels, latents, noise)
 
-    def mix(self, subject: Latents, scene: Latents) -> Latents:
+    def mix(self, subject: Styles, scene: Styles) -> Styles:
         """The subject's latents in the scene's, for a map that the scene's picture fills."""
         wanted = scene.present
         return self.model.mix(subject, scene, wanted, background_labels=self.background_labels)
@@ -71,17 +71,17 @@ class Pictures:
     donor_image: Tensor
     donor_labels: Tensor
 
-    def paint(self, labels: Tensor, latents: Latents) -> Tensor:
+    def paint(self, labels: Tensor, latents: Styles) -> Tensor:
         """Labels (B, H, W) of the hosts' pictures or others in their place -> (B, 3, H, W)."""
         return self.painter.paint(labels, latents, self.indices)
 
     @cached_property
-    def latents(self) -> Latents:
+    def latents(self) -> Styles:
         """Of the hosts."""
         return self.painter.model.encode(self.image, self.labels)
 
     @cached_property
-    def donor_latents(self) -> Latents:
+    def donor_latents(self) -> Styles:
         """Of the donors."""
         return self.painter.model.encode(self.donor_image, self.donor_labels)
 

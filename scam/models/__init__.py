@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks: SAT-Encoder, SCAM-Generator, discriminators, and the model that joins them."""
+"""Models: what all have in common, the registry of their kinds, SCAM, discriminators."""
 
+from scam.models.base import PreparedLabels, Reconstruction, SynthesisModel
+from scam.models.config import ModelConfig
 from scam.models.discriminators.patch import Discriminator
 from scam.models.discriminators.segmentation import SegmentationDiscriminator
-from scam.models.scam.config import PRESETS, ModelConfig, preset
-from scam.models.scam.encoder import SatEncoder
-from scam.models.scam.generator import ScamGenerator
-from scam.models.scam.model import Scam
-from scam.models.styles import Latents, RunningMean, select_tokens
+from scam.models.registry import MODELS
+from scam.models.scam import PRESETS, SatEncoder, Scam, ScamConfig, ScamGenerator
+from scam.models.styles import RunningMean, Styles, select_tokens
 
 __all__ = [
+    "MODELS",
     "PRESETS",
     "Discriminator",
-    "Latents",
     "ModelConfig",
+    "PreparedLabels",
+    "Reconstruction",
     "RunningMean",
     "SatEncoder",
     "Scam",
+    "ScamConfig",
     "ScamGenerator",
     "SegmentationDiscriminator",
-    "preset",
+    "Styles",
+    "SynthesisModel",
     "select_tokens",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scam.errors import printable
+from scam.models.config import ModelConfig
 
 CARD = "README.md"
 """The name under which the Hub shows it."""
@@ -18,18 +19,16 @@ tags:
 - subject-transfer
 ---
 
-# SCAM, {height}x{width} pixels, {labels} labels
+# {kind}, {height}x{width} pixels, {labels} labels
 
-Encodes a picture and its label map to {tokens} latents of width {token_dim}, {per_label} per label
-({background} for label 0), and paints pictures from a label map and such latents; latents mixed
-from two pictures transfer the subject.
+{summary}
 
 ```python
-from scam import Scam
+import scam
 
-model = Scam.from_pretrained("this folder")
-latents = model.encode(image, labels)  # image (3, {height}, {width}) in [-1, 1], labels int
-picture = model.generate(labels, latents)
+model = scam.load("this folder")
+styles = model.encode(image, labels)  # image (3, {height}, {width}) in [-1, 1], labels int
+picture = model.generate(labels, styles)
 ```
 
 ## Labels
@@ -45,25 +44,21 @@ Who shares the model says here under which licence, and whose pictures it learne
 """
 
 
-def model_card(description: Mapping[str, Any]) -> str:
-    """Markdown with the Hub's header, from a model's ``config.json``.
+def model_card(config: ModelConfig, about: Mapping[str, Any]) -> str:
+    """Markdown with the Hub's header; ``about``: what a ``config.json`` says beside the model.
 
     ``trained``, where it is there, holds plain values by name: shown as a table.
     """
-    model = description["model"]
-    height, width = model["size"]
-    rest = (model["num_labels"] - 1) * model["latents_per_label"]
+    height, width = config.size
     head = _HEAD.format(
+        kind=config.kind.upper(),
         height=height,
         width=width,
-        labels=model["num_labels"],
-        tokens=model["background_latents"] + rest,
-        token_dim=model["token_dim"],
-        per_label=model["latents_per_label"],
-        background=model["background_latents"],
-        names=", ".join(f"{i} {name}" for i, name in enumerate(description["label_names"])),
+        labels=config.num_labels,
+        summary=config.summary,
+        names=", ".join(f"{i} {name}" for i, name in enumerate(about["label_names"])),
     )
-    return "\n".join([head, *_trained(description.get("trained", {})), _TAIL])
+    return "\n".join([head, *_trained(about.get("trained", {})), _TAIL])
 
 
 def _trained(facts: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,8 @@ from scam.checkpoints.weights import CONFIG
 from scam.data import LabelValues, PairSource
 from scam.data.options import DataOptions
 from scam.errors import InputError, quoted
-from scam.models import ModelConfig, Scam
+from scam.models.base import SynthesisModel
+from scam.models.config import ModelConfig
 from scam.models.hub import describe_model
 from scam.storage.reading import read_json
 
@@ -22,7 +23,7 @@ class Checkpoint:
     """A trained model and what its label maps mean."""
 
     path: Path
-    model: Scam
+    model: SynthesisModel
     label_names: tuple[str, ...]
     label_values: LabelValues
 
@@ -70,7 +71,7 @@ def load_checkpoint(
     except (RuntimeError, TypeError) as error:
         raise InputError(f"device={quoted(device)}: expected cpu, cuda or cuda:N") from error
     folder = resolve_checkpoint(path)
-    model = Scam.open(folder, fused=fused)
+    model = SynthesisModel.open(folder, fused=fused)
     about = model.about
     for name in ("label_names", "label_values"):
         if about.get(name) is None:
@@ -84,7 +85,9 @@ def load_checkpoint(
     return Checkpoint(folder, model, tuple(about["label_names"]), values)
 
 
-def load(path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True) -> Scam:
+def load(
+    path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True
+) -> SynthesisModel:
     """Load a trained model from a run folder or one of its ``checkpoints/step_*`` folders.
 
     It holds the averaged weights and is in evaluation mode. ``fused=False`` computes the dense

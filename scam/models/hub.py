@@ -17,12 +17,8 @@ from huggingface_hub.errors import (
 )
 from torch import nn
 
-from scam.checkpoints.step_folders import (
-    CHECKPOINTS,
-    TRAINING,
-    offering_older,
-    resolve_checkpoint,
-)
+from scam.checkpoints.step_folders import CHECKPOINTS, offering_older, resolve_checkpoint
+from scam.checkpoints.training_state import TRAINING
 from scam.checkpoints.weights import (
     CONFIG,
     MODEL,
@@ -34,7 +30,7 @@ from scam.checkpoints.weights import (
 from scam.data.values import LabelValues
 from scam.errors import InputError, quoted
 from scam.models.card import CARD, model_card
-from scam.models.scam.config import ModelConfig
+from scam.models.config import ModelConfig
 from scam.storage.files import checked_path, files_aside
 from scam.storage.reading import read_json
 
@@ -49,7 +45,7 @@ def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, A
         "label_names": [f"label_{label}" for label in labels],
         "label_values": {"to_label": list(labels), "ignore": None},
     }
-    return {"model": config.as_dict(), **unnamed, **about}
+    return {"model": {"kind": config.kind, **config.as_dict()}, **unnamed, **about}
 
 
 def expect_labels(about: Mapping[str, Any], num_labels: int) -> None:
@@ -117,7 +113,7 @@ def _expect_free(folder: Path, overwrite: bool) -> None:
 
 
 class HubModel(nn.Module, ModelHubMixin):
-    """``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` for :class:`Scam`.
+    """``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` for every model.
 
     A saved folder holds ``model.safetensors``, ``config.json`` and a model card, and every
     command takes it as its CHECKPOINT.
@@ -173,12 +169,14 @@ class HubModel(nn.Module, ModelHubMixin):
 
     @classmethod
     def _open(cls, folder: Path, *, fused: bool) -> Self:
+        from scam.models.registry import MODELS, stored_config  # whose models are hub models
+
         tensors, config = read_weights(folder)
         about = {key: value for key, value in config.items() if key != "model"}
         try:
             if "model" not in config:
                 raise InputError("no entry 'model'")
-            shapes = ModelConfig.from_dict(config["model"])
+            shapes = stored_config(config["model"])
             expect_labels(about, shapes.num_labels)
             if "training" in about:  # its name at first
                 about.setdefault("trained", about.pop("training"))
@@ -186,13 +184,19 @@ class HubModel(nn.Module, ModelHubMixin):
                 raise InputError(f"trained={quoted(about['trained'])}: expected facts by name")
         except InputError as error:
             raise InputError(f"{folder / CONFIG}: {error}") from error
+        kind: Any = MODELS[shapes.kind]
+        if not issubclass(kind, cls):
+            raise InputError(
+                f"{folder} holds a {kind.__name__}, expected a {cls.__name__}: "
+                "scam.load opens either"
+            )
         # On no device: shapes are compared before anything is allocated.
         with torch.device("meta"):
-            like = cls(shapes).state_dict()
+            like = kind(shapes).state_dict()
         expect_tensors(tensors, like, f"{folder / MODEL}: weights", same_dtype=False)
         # Whatever torch.device or default dtype is set around: the weights say what they are.
         with torch.device("cpu"):
-            model = cls(shapes, fused=fused).float()
+            model: Self = kind(shapes).configure(fused=fused).float()
         model.about = about
         model.load_state_dict(tensors)
         return model.eval()
@@ -201,7 +205,7 @@ class HubModel(nn.Module, ModelHubMixin):
         """``card``, or one that says what the model paints, how it was trained and its scores."""
         if args or kwargs or not isinstance(card, str | None):
             raise InputError(f"model_card_kwargs={quoted(kwargs)}: expected {{'card': markdown}}")
-        return ModelCard(model_card(self.description()) if card is None else card)
+        return ModelCard(model_card(self.config, self.description()) if card is None else card)
 
     def save_pretrained(
         self,

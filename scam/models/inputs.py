@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What :class:`scam.Scam` is handed, checked by the argument's name before it computes."""
+"""What a model's methods are handed, checked by the argument's name before they compute."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from scam.checkpoints.weights import expect_finite
 from scam.errors import InputError, counted, quoted
-from scam.models.scam.config import ModelConfig
-from scam.models.styles import Latents
+from scam.models.config import ModelConfig
+from scam.models.styles import Styles
 from scam.nn.pyramid import LabelPyramid
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -67,15 +67,21 @@ def checked_labels(
     return labels
 
 
-def checked_latents(
-    latents: Any, config: ModelConfig, weight: Tensor, batch: int, name: str = "latents"
-) -> Latents:
-    """``latents``. InputError unless they are this model's, of ``batch`` pictures or of one."""
-    if not isinstance(latents, Latents):
-        raise InputError(f"{name} is {_kind(latents)}: expected Latents, as encode returns them")
-    tokens = _tensor(latents.tokens, f"{name}.tokens", "a tensor", weight)
-    present = checked_choice(latents.present, config.num_labels, weight, f"{name}.present")
-    _expect_rows(f"{name}.tokens", tokens, (config.num_tokens, config.token_dim))
+class _Shaped(Protocol):
+    """As much of a model as its styles are compared with."""
+
+    config: ModelConfig
+    mean_tokens: Tensor
+
+
+def checked_styles(styles: Any, model: _Shaped, batch: int, name: str = "styles") -> Styles:
+    """``styles``. InputError unless they are the model's, of ``batch`` images or of one."""
+    weight = model.mean_tokens
+    if not isinstance(styles, Styles):
+        raise InputError(f"{name} is {_kind(styles)}: expected Styles, as encode returns them")
+    tokens = _tensor(styles.tokens, f"{name}.tokens", "a tensor", weight)
+    present = checked_choice(styles.present, model.config.num_labels, weight, f"{name}.present")
+    _expect_rows(f"{name}.tokens", tokens, tuple(weight.shape))
     if len(tokens) not in (1, batch) or len(present) != len(tokens):
         raise InputError(
             f"{name} is of {counted(len(tokens), 'picture')}: expected {batch}, one a label map"
@@ -88,7 +94,7 @@ def checked_latents(
         )
     if _values_can_be_asked():
         expect_finite(tokens.detach(), f"{name}.tokens")
-    return latents
+    return styles
 
 
 def checked_choice(choice: Any, num_labels: int, weight: Tensor, name: str) -> Tensor:

@@ -1,75 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the encoder says about a picture, and how two of them are mixed."""
+"""What a model reads from images: styles, and how they are chosen and averaged."""
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scam.errors import InputError
 
 
 @dataclass(frozen=True)
-class Latents:
-    """The code of a batch of pictures.
+class Styles:
+    """The styles of a batch of images: SCAM's latents, or whatever another model reads.
 
-    tokens: (B, m, d), in the order of ``ModelConfig.token_labels``.
-    present: (B, L) bool, the labels the picture held; tokens of the others carry no evidence.
+    tokens: (B, m, d); ``token_labels`` (m,) of the model says which label each is of.
+    present: (B, L) bool, the labels the image held; tokens of the others carry no evidence.
     """
 
     tokens: Tensor
     present: Tensor
 
-    def to(self, device: torch.device | str) -> "Latents":
+    def to(self, device: torch.device | str) -> "Styles":
         """Both tensors on ``device``."""
-        return Latents(self.tokens.to(device), self.present.to(device))
+        return Styles(self.tokens.to(device), self.present.to(device))
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
-    def __getitem__(self, index: int | slice | Tensor | list[int]) -> "Latents":
-        """Some of the pictures; a single one stays a batch, of one."""
+    def __getitem__(self, index: int | slice | Tensor | list[int]) -> "Styles":
+        """Some of the images; a single one stays a batch, of one."""
         if isinstance(index, int):
             index = [index]
-        return Latents(self.tokens[index], self.present[index])
+        return Styles(self.tokens[index], self.present[index])
+
+
+def of_tokens(choice: Tensor, token_labels: Tensor) -> Tensor:
+    """From labels (B, L) bool to tokens (B, m): a token of the whole image counts if any does."""
+    return torch.cat([choice, choice.any(1, keepdim=True)], dim=1)[:, token_labels]
 
 
 def select_tokens(
-    subject: Latents, background: Latents, from_subject: Tensor, token_labels: Tensor
-) -> Latents:
-    """Take each label's tokens from one of two codes.
+    subject: Styles, background: Styles, from_subject: Tensor, token_labels: Tensor
+) -> Styles:
+    """Take each label's tokens from one of two styles.
 
     from_subject: (B, L) bool, true where the subject's tokens are taken. token_labels: (m,).
     """
-    tokens = torch.where(
-        from_subject[:, token_labels].unsqueeze(-1), subject.tokens, background.tokens
-    )
-    return Latents(tokens, torch.where(from_subject, subject.present, background.present))
+    taken = of_tokens(from_subject, token_labels).unsqueeze(-1)
+    tokens = torch.where(taken, subject.tokens, background.tokens)
+    return Styles(tokens, torch.where(from_subject, subject.present, background.present))
 
 
 class RunningMean:
-    """The mean latents of many pictures, each label's over the pictures that hold it.
+    """The mean styles of many images, each label's over the images that hold it.
 
-    Keeps one sum, in fp64 on the CPU, however many pictures are added. count: (L,) int64,
-    pictures that held each label.
+    Keeps one sum, in fp64 on the CPU, however many images are added. count: (L,) int64, images
+    that held each label, empty before the first.
     """
 
     def __init__(self, token_labels: Tensor) -> None:
         self._token_labels = token_labels.cpu()
         self._sum: Tensor | None = None
-        self.count = torch.zeros(int(token_labels.max()) + 1, dtype=torch.long)
+        self._held = torch.zeros(len(token_labels), dtype=torch.long)
+        self.count = torch.zeros(0, dtype=torch.long)
 
-    def add(self, latents: Latents) -> None:
+    def add(self, styles: Styles) -> None:
         """Take in a batch."""
-        latents = latents.to("cpu")
-        held = latents.present[:, self._token_labels, None]
-        part = torch.where(held, latents.tokens.double(), 0.0).sum(0)
+        styles = styles.to("cpu")
+        held = of_tokens(styles.present, self._token_labels)
+        part = torch.where(held.unsqueeze(-1), styles.tokens.double(), 0.0).sum(0)
         self._sum = part if self._sum is None else self._sum + part
-        self.count += latents.present.sum(0)
+        self._held += held.sum(0)
+        self.count = F.pad(self.count, (0, styles.present.shape[1] - len(self.count)))
+        self.count += styles.present.sum(0)
 
-    def latents(self) -> Latents:
-        """The mean of what was added, as one picture in fp32. InputError before the first."""
+    def styles(self) -> Styles:
+        """The mean of what was added, as one image in fp32. InputError before the first."""
         if self._sum is None:
-            raise InputError("mean latents: expected one picture or more, got none")
-        tokens = self._sum / self.count[self._token_labels, None].clamp(min=1)
-        return Latents(tokens.float()[None], (self.count > 0)[None])
+            raise InputError("mean styles: expected one picture or more, got none")
+        tokens = self._sum / self._held[:, None].clamp(min=1)
+        return Styles(tokens.float()[None], (self.count > 0)[None])

@@ -19,7 +19,7 @@ def pyramid_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class LabelPyramid:
-    """One label map at several sizes.
+    """Label maps at several sizes.
 
     maps: per level int32 (B, h, w), finest first; -1 = no label.
     groups: per level what attentions read, :func:`grouped`.
@@ -32,6 +32,11 @@ class LabelPyramid:
     groups: tuple[Labels, ...]
     present: Tensor
     occurring: tuple[int, ...] | None
+
+    @property
+    def labels(self) -> Tensor:
+        """The finest map."""
+        return self.maps[0]
 
     @classmethod
     def build(
@@ -49,9 +54,12 @@ class LabelPyramid:
         would vanish from a level takes the cell where it has most pixels, as long as that leaves
         every other label a cell. Runs on the labels' device without synchronisation.
         """
-        labels = _known(labels, num_labels)
-        present = _presence(labels.flatten(1), num_labels)
-        maps = [labels, *(_coarse(labels, present, num_labels, j) for j in range(1, levels + 1))]
+        labels = known_labels(labels, num_labels)
+        present = present_labels(labels, num_labels)
+        maps = [
+            labels,
+            *(coarse_labels(labels, present, num_labels, j) for j in range(1, levels + 1)),
+        ]
         return cls._of(maps, present, occurring)
 
     @classmethod
@@ -62,22 +70,16 @@ class LabelPyramid:
 
         Values of ``labels`` (B, H, W) outside [0, L) are ignored here too.
         """
-        labels = _known(labels, num_labels)
-        height, width = labels.shape[1:]
-        maps = []
-        for h, w in sizes:
-            rows, columns = (
-                (torch.arange(n, dtype=torch.float32, device=labels.device) * (side / n)).long()
-                for n, side in ((h, height), (w, width))
-            )
-            maps.append(labels[:, rows][:, :, columns])
-        return cls._of(maps, _presence(labels.flatten(1), num_labels), None)
+        labels = known_labels(labels, num_labels)
+        maps = [nearest_labels(labels, size) for size in sizes]
+        return cls._of(maps, present_labels(labels, num_labels), None)
 
     @classmethod
     def _of(
         cls, maps: list[Tensor], present: Tensor, occurring: tuple[int, ...] | None
     ) -> "LabelPyramid":
-        if occurring is None and not present.is_cuda:
+        # A traced graph cannot depend on the labels of one batch.
+        if occurring is None and not present.is_cuda and not torch.compiler.is_compiling():
             occurring = tuple(present.any(0).nonzero().flatten().tolist())
         groups = tuple(grouped(labels, present.shape[1]) for labels in maps)
         return cls(tuple(maps), groups, present, occurring)
@@ -85,8 +87,31 @@ class LabelPyramid:
 
 def labels_in(labels: Tensor, num_labels: int) -> tuple[int, ...]:
     """The labels below ``num_labels`` that a map on the CPU holds, ascending."""
-    pixels = torch.bincount(_known(labels, num_labels).flatten() + 1, minlength=1)
+    pixels = torch.bincount(known_labels(labels, num_labels).flatten() + 1, minlength=1)
     return tuple(pixels[1:].nonzero().flatten().tolist())
+
+
+def known_labels(labels: Tensor, num_labels: int) -> Tensor:
+    """int32 labels; values outside [0, num_labels) become -1."""
+    labels = labels.long()
+    return torch.where((labels >= 0) & (labels < num_labels), labels, -1).int()
+
+
+def present_labels(labels: Tensor, num_labels: int) -> Tensor:
+    """labels (B, H, W), below 0 for none -> (B, L) bool, which of them each map holds."""
+    # A spare column swallows ignored pixels.
+    found = labels.new_zeros(labels.shape[0], num_labels + 1, dtype=torch.bool)
+    slot = torch.where(labels < 0, num_labels, labels).long().flatten(1)
+    return found.scatter(1, slot, torch.ones_like(slot, dtype=torch.bool))[:, :num_labels]
+
+
+def nearest_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
+    """labels (B, H, W) -> (B, h, w), the top-left pixel of every cell."""
+    rows, columns = (
+        (torch.arange(n, dtype=torch.float32, device=labels.device) * (side / n)).long()
+        for n, side in zip(size, labels.shape[1:], strict=True)
+    )
+    return labels[:, rows][:, :, columns]
 
 
 def grouped(labels: Tensor, num_labels: int) -> Labels:
@@ -104,21 +129,11 @@ def _ceil_shift(size: int, level: int) -> int:
     return -(-size // (1 << level))
 
 
-def _known(labels: Tensor, num_labels: int) -> Tensor:
-    """int32 labels; values outside [0, num_labels) become -1."""
-    labels = labels.long()
-    return torch.where((labels >= 0) & (labels < num_labels), labels, -1).int()
+def coarse_labels(labels: Tensor, present: Tensor, num_labels: int, level: int) -> Tensor:
+    """Majority label per cell of 2**level pixels a side, absent labels rescued: (B, h, w).
 
-
-def _presence(labels: Tensor, num_labels: int) -> Tensor:
-    """labels (B, N) -> (B, L) bool; a spare column swallows ignored pixels."""
-    found = labels.new_zeros(labels.shape[0], num_labels + 1, dtype=torch.bool)
-    slot = torch.where(labels < 0, num_labels, labels).long()
-    return found.scatter(1, slot, torch.ones_like(slot, dtype=torch.bool))[:, :num_labels]
-
-
-def _coarse(labels: Tensor, present: Tensor, num_labels: int, level: int) -> Tensor:
-    """Majority label per cell of 2**level pixels a side, absent labels rescued: (B, h, w)."""
+    labels (B, H, W), below 0 for none; present (B, L), which of them each map holds.
+    """
     batch, height, width = labels.shape
     h, w = _ceil_shift(height, level), _ceil_shift(width, level)
     side = 1 << level

@@ -12,6 +12,13 @@ from scam.errors import InputError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of RGB in [0, 1], as torchvision's networks were trained."""
+EVAL_PACKAGES = "pip install -e '.[eval]' in a clone of scam"
+"""What brings the packages that are needed by some; the name ``scam`` on PyPI is not ours."""
+
+
+def cached(file: str) -> Path:
+    """Where torch.hub keeps a file that it has downloaded; nothing is downloaded here."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / file
 
 
 def read_state(path: Path, otherwise: str = "no PyTorch state dict") -> dict[str, Any]:

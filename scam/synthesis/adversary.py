@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adversarial losses of generator and discriminator."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig, SegmentationDiscriminator
-from scam.nn.pyramid import LabelPyramid
 from scam.synthesis.augment import Augmentation, parse_policy
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.synthesis.losses import (
@@ -33,19 +32,24 @@ _CPU = torch.device("cpu")
 def build_discriminator(config: ModelConfig, options: TrainOptions) -> nn.Module:
     """The one that ``options`` name, freshly initialised."""
     if options.discriminator == "oasis":
-        return SegmentationDiscriminator(config)
-    return Discriminator(config, gradient_norm=options.gradient_norm)
+        return SegmentationDiscriminator(config.num_labels, config.width, config.levels)
+    return Discriminator(
+        config.num_labels,
+        config.width,
+        released=config.released,
+        gradient_norm=options.gradient_norm,
+    )
 
 
 @dataclass(frozen=True)
 class DiscriminatorBatch:
     """A batch as the discriminator is shown it; each picture is augmented as its painting is.
 
-    real: (B, 3, H, W). pyramid: at least the label maps of full and half size.
+    real: (B, 3, H, W). maps: the label maps that the discriminator reads, finest first.
     """
 
     real: Tensor
-    pyramid: LabelPyramid
+    maps: tuple[Tensor, ...]
     augmentation: Augmentation | None
     generators: PictureGenerators
 
@@ -58,7 +62,7 @@ class Adversary:
     """Losses of both sides for the options of a run.
 
     A step is :meth:`begin`, for every part of its batch :meth:`batch`, :meth:`generator_loss` and
-    :meth:`discriminator_losses`, then :meth:`finish`.
+    :meth:`discriminator_losses`, then :meth:`finish`. lecam: what it keeps from step to step.
     """
 
     def __init__(
@@ -99,22 +103,23 @@ class Adversary:
             self._balance = balance.to(self.device, non_blocking=True)
 
     def batch(
-        self, real: Tensor, pyramid: LabelPyramid, generators: PictureGenerators
+        self, real: Tensor, labels: Tensor, generators: PictureGenerators
     ) -> DiscriminatorBatch:
-        """Show real (B, 3, H, W) with the label maps of ``pyramid``."""
+        """Show real (B, 3, H, W) with labels (B, H, W)."""
+        label_maps = cast(Discriminator, self.discriminator).label_maps
         if not self.policy:
-            return DiscriminatorBatch(real, pyramid, None, generators)
+            return DiscriminatorBatch(real, label_maps(labels), None, generators)
         augmentation = Augmentation.draw(self.policy, generators("diffaugment", _CPU))
         if self.policy != ("color",):
-            labels = augmentation.labels(pyramid.maps[0])
-            pyramid = LabelPyramid.build(labels, self.num_labels, 1, pyramid.occurring)
-        return DiscriminatorBatch(augmentation.pictures(real), pyramid, augmentation, generators)
+            labels = augmentation.labels(labels)
+        maps = label_maps(labels)
+        return DiscriminatorBatch(augmentation.pictures(real), maps, augmentation, generators)
 
     def generator_loss(self, fake: Tensor, batch: DiscriminatorBatch) -> Tensor:
         """The generator's adversarial loss on fake (B, 3, H, W)."""
         on_fake = self._discriminate(batch.augment(fake), batch)
         if self.segments:
-            return oasis_generator(on_fake[0], batch.pyramid.maps[0], self._balance)
+            return oasis_generator(on_fake[0], batch.maps[0], self._balance)
         if self.options.gan_loss == "relativistic":
             on_real = [logits.detach() for logits in self._discriminate(batch.real, batch)]
             return relativistic(winner=on_fake, loser=on_real)
@@ -149,20 +154,11 @@ class Adversary:
             self.lecam.update(self.world.mean(torch.stack(self._means).mean(0)))
             self._means.clear()
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """What :meth:`load_state_dict` needs, besides the discriminator's own."""
-        return {} if self.lecam is None else self.lecam.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a :meth:`state_dict`."""
-        if self.lecam is not None:
-            self.lecam.load_state_dict(state)
-
     def _adversarial_loss(
         self, real: list[Tensor], fake: list[Tensor], batch: DiscriminatorBatch
     ) -> Tensor:
         if self.segments:
-            labels = batch.pyramid.maps[0]
+            labels = batch.maps[0]
             return oasis_discriminator(real[0], fake[0], labels, self._balance)
         if self.options.gan_loss == "relativistic":
             return relativistic(winner=real, loser=fake)
@@ -174,16 +170,16 @@ class Adversary:
         generators = batch.generators("labelmix", _CPU)
         coins = [torch.rand(self.num_labels, generator=g) < 0.5 for g in generators]
         from_real = torch.stack(coins).to(fake.device, non_blocking=True)
-        mask = labelmix_mask(batch.pyramid.maps[0], from_real)
+        mask = labelmix_mask(batch.maps[0], from_real)
         on_mixed = self._discriminate(torch.where(mask, batch.real, fake), batch)[0]
         return labelmix_consistency(on_mixed, on_real, on_fake, mask)
 
     def _discriminate(self, image: Tensor, batch: DiscriminatorBatch) -> list[Tensor]:
         if not self._full_precision:
-            return self.discriminator(image, batch.pyramid)
+            return self.discriminator(image, batch.maps)
         with torch.autocast(image.device.type, enabled=False):
             wide = torch.promote_types(image.dtype, torch.float32)
-            return self.discriminator(image.to(wide), batch.pyramid)
+            return self.discriminator(image.to(wide), batch.maps)
 
 
 def _noise(like: Tensor, purpose: str, batch: DiscriminatorBatch) -> Tensor:

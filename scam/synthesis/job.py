@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run works on."""
+"""What a run of this task works on."""
 
 import math
 import os

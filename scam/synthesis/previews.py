@@ -11,7 +11,7 @@ from scam.data.dataset import in_order
 from scam.data.sheet import save_sheet
 from scam.data.subset import evenly
 from scam.metrics import ColourFloors, Psnr
-from scam.models import RunningMean, Scam
+from scam.models import RunningMean, Styles, SynthesisModel
 
 _PICTURES_AT_MOST = 512
 _MEAN_PICTURES = 64
@@ -19,7 +19,7 @@ _SHEET_ROWS = 6
 
 
 @torch.no_grad()
-def reconstruction_psnr(model: Scam, dataset: PairDataset, batch_size: int) -> Psnr:
+def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Psnr:
     """PSNR of the model's reconstructions, with fixed noise if any.
 
     Over at most 512 pictures, spread over ``dataset``: ``python -m scam.evaluate`` takes all.
@@ -56,8 +56,8 @@ def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]
 
 
 @torch.no_grad()
-def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> None:
-    """Set ``model.mean_tokens`` from 64 pictures spread over ``dataset``.
+def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Styles:
+    """The mean styles of 64 pictures spread over ``dataset``, as of one picture, on the CPU.
 
     While labels are missing more are taken, up to 512.
     """
@@ -72,14 +72,12 @@ def learn_mean_tokens(model: Scam, dataset: PairDataset, batch_size: int) -> Non
             break
         seen += len(image)
         mean.add(model.encode(image.to(device), labels.to(device)))
-    found = mean.latents()
-    model.mean_tokens.copy_(found.tokens[0])
-    model.mean_known.copy_(found.present[0])
+    return mean.styles()
 
 
 @torch.no_grad()
 def paint_sheet(
-    model: Scam, dataset: PairDataset, path: Path, indices: Sequence[int] | None = None
+    model: SynthesisModel, dataset: PairDataset, path: Path, indices: Sequence[int] | None = None
 ) -> None:
     """Save input, labels, reconstruction, and the next row's subject in this row's scene.
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scam.checkpoints.step_folders import incomplete_after
+from scam.checkpoints.step_folders import incomplete_after, newest_step_folder
 from scam.checkpoints.weights import CONFIG
 from scam.data import MERGES
 from scam.data.labels import is_lost, merge_content
@@ -73,7 +73,7 @@ def resume_data(folder: RunFolder) -> Resumed:
     InputError if the data are not there, or are others; if nothing is left to measure on; if a
     val folder holds pictures that were trained on; if no checkpoint is complete, but one was.
     """
-    newest = folder.newest()
+    newest = newest_step_folder(folder.checkpoints)
     passed_over = incomplete_after(newest, folder.checkpoints)
     if passed_over and newest is None:
         raise InputError(

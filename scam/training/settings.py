@@ -10,9 +10,9 @@ from scam.data import MERGES, PairSource, open_source
 from scam.data.labels import merge_content, read_merge
 from scam.data.options import DataOptions
 from scam.errors import InputError
-from scam.models import ModelConfig, preset
 from scam.models.checkpoint import describe, describe_labels
 from scam.models.hub import expect_labels
+from scam.models.registry import FIRST_KIND, model_class, stored_config
 from scam.storage.reading import file_digest, read_json
 from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.synthesis.perceptual import resolve_perceptual
@@ -43,8 +43,7 @@ MODEL = (
 
 def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
     """Sort the flags that were given into the sections of ``config.json``."""
-    if asked.get("model", "scam") != "scam":
-        raise InputError(f"--model {asked['model']!r}: expected scam")
+    config = model_class(asked.get("model", FIRST_KIND)).Config
     # A run may be resumed from another folder: files are remembered by their full path.
     asked = dict(asked)
     for name, built_in in (
@@ -61,7 +60,7 @@ def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
     }
     DataOptions(**settings["data"])
     if "preset" in asked:
-        preset(asked["preset"])
+        config.preset(asked["preset"])
         settings["preset"] = asked["preset"]
     return settings
 
@@ -78,7 +77,9 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     training["perceptual_weights"] = None if path is None else str(path)
     if name in LATE_GAN:
         training.setdefault("gan_from", int(LATE_GAN[name] * training["steps"]))
-    model = preset(name, num_labels=len(source.label_set.names), **settings["model"])
+    shapes = dict(settings["model"])
+    config = model_class(shapes.pop("kind", FIRST_KIND)).Config
+    model = config.preset(name, num_labels=len(source.label_set.names), **shapes)
     data = settings["data"]
     return {
         "preset": name,
@@ -100,7 +101,7 @@ def check_stored(run: Path) -> None:
         if isinstance(merge, dict):
             read_merge({name: list(ids) for name, ids in merge.items()})
         TrainOptions.from_dict(config["training"])
-        expect_labels(config, ModelConfig.from_dict(config["model"]).num_labels)
+        expect_labels(config, stored_config(config["model"]).num_labels)
     except InputError as error:
         raise InputError(f"{run / CONFIG}: {error}") from error
 

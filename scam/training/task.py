@@ -79,8 +79,8 @@ class Learner(Protocol):
 class Task(Learner, Protocol):
     """A learner with its data, and what is looked at between steps.
 
-    All but ``batches`` run in the main process alone, ``network`` being the averaged model or the
-    live one.
+    All but ``batches`` run in the main process alone. ``network`` is the model, or the copy of it
+    that holds the averaged weights, in evaluation mode.
     """
 
     def batches(self, done: int) -> Iterator[Any]:
@@ -89,13 +89,13 @@ class Task(Learner, Protocol):
     def begin(self) -> Measured:
         """What can be said before the first step of a new run."""
 
-    def measure(self, network: nn.Module) -> Measured:
+    def measure(self, network: Any) -> Measured:
         """Numbers of ``network`` on what it was not trained on, if there is any."""
 
-    def sheet(self, network: nn.Module, path: Path) -> None:
+    def sheet(self, network: Any, path: Path) -> None:
         """Draw what ``network`` does into the file ``path``; may leave it out."""
 
-    def export(self, network: nn.Module, step: int, measured: Mapping[str, float]) -> Export:
+    def export(self, network: Any, step: int, measured: Mapping[str, float]) -> Export:
         """What is saved of ``network``; measured: numbers of this step, where it was measured.
 
         Changes nothing of the network.
@@ -104,7 +104,7 @@ class Task(Learner, Protocol):
     def card(self, description: Mapping[str, Any]) -> str:
         """The model card, Markdown, of an :class:`Export` with that description."""
 
-    def expect_trainable(self, network: nn.Module) -> None:
+    def expect_trainable(self, network: Any) -> None:
         """InputError if no step could follow from ``network``, whose tensors are finite.
 
         May go through it and back, and leaves no gradients.

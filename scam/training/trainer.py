@@ -74,9 +74,9 @@ class Trainer:
         for name, network in self._networks.items():
             expect_network(state, name, network, path)
         expect_average(state, self.average, path)
-        may_lack = unmoved(state["model"], state["ema"]["tensors"])
+        may_lack = unmoved(state, self._networks, state["ema"]["tensors"])
         for name, optimisation in self.learner.optimisations.items():
-            expect_optimizer(state, name, optimisation, step, path)
+            expect_optimizer(state, name, optimisation, step, may_lack, path)
         for name in self.learner.scalers:
             expect_scaler(state, name, path)
 

@@ -16,7 +16,7 @@ import torch
 from scam import train
 from scam.commandline import command
 from scam.errors import PeerExited
-from scam.training.checkpoint import load_training
+from scam.checkpoints.training_state import load_training
 
 Fast = Callable[..., list[str]]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -16,7 +16,7 @@ from scam.errors import InputError, Stopped
 from scam.models import Scam
 from scam.models.checkpoint import load_checkpoint
 from scam.training import checkpoint, loop
-from scam.training.checkpoint import load_training
+from scam.checkpoints.training_state import load_training
 from scam.synthesis.job import Job
 from scam.training.loop import train
 from scam.training.trainer import Trainer

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import scam
-from scam.checkpoints.step_folders import TRAINING
+from scam.checkpoints.training_state import TRAINING
 from scam.checkpoints.weights import CONFIG, MANIFEST, MODEL, verify
 from scam.errors import InputError
-from scam.training.checkpoint import load_training
+from scam.checkpoints.training_state import load_training
 from scam.synthesis.job import Job
 from scam.training.loop import _build
 from scam.training.loop import train as run_job

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.models import ModelConfig, Scam
-from scam.training.checkpoint import load_training
+from scam.checkpoints.training_state import load_training
 from scam.synthesis.job import Job
 from scam.training.loop import train
 from scam.training.randomness import picture_generators

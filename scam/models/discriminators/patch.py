@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two-scale PatchGAN on image and label map, with gradient-normalised logits."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.scam.config import ModelConfig
 from scam.nn.norm import instance_norm
-from scam.nn.pyramid import LabelPyramid, one_hot
+from scam.nn.pyramid import (
+    coarse_labels,
+    known_labels,
+    nearest_labels,
+    one_hot,
+    present_labels,
+    pyramid_sizes,
+)
 from scam.nn.sat import LEAK
 
 _EPSILON = 1e-6
@@ -45,22 +53,32 @@ class Discriminator(nn.Module):
     ``fidelity="released"`` takes the sum over all patches, and the label planes as well.
     """
 
-    def __init__(self, config: ModelConfig, *, gradient_norm: bool = True) -> None:
+    def __init__(
+        self, num_labels: int, width: int, *, released: bool = False, gradient_norm: bool = True
+    ) -> None:
         super().__init__()
-        self.num_labels = config.num_labels
-        self.released = config.released
+        self.num_labels = num_labels
+        self.released = released
         self.gradient_norm = gradient_norm
-        self.scales = nn.ModuleList(
-            PatchDiscriminator(3 + config.num_labels, config.width) for _ in range(2)
-        )
+        self.scales = nn.ModuleList(PatchDiscriminator(3 + num_labels, width) for _ in range(2))
 
-    def forward(self, image: Tensor, pyramid: LabelPyramid) -> list[Tensor]:
-        """image (B, 3, H, W) and its label pyramid -> one logit map (B, 1, p, q) per scale.
+    def label_maps(self, labels: Tensor) -> tuple[Tensor, ...]:
+        """Labels (B, H, W) as :meth:`forward` reads them: at full and half size, -1 = none."""
+        labels = known_labels(labels, self.num_labels)
+        if self.released:
+            half = nearest_labels(labels, pyramid_sizes(labels.shape[1], labels.shape[2], 1)[1])
+        else:
+            present = present_labels(labels, self.num_labels)
+            half = coarse_labels(labels, present, self.num_labels, 1)
+        return labels, half
+
+    def forward(self, image: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+        """image (B, 3, H, W) and its label maps -> one logit map (B, 1, p, q) per scale.
 
         With gradient normalisation the graph back to ``image`` is kept, so that a loss on the
         logits can be minimised in the image and in the parameters; grad mode must be on.
         """
-        planes = [one_hot(labels, self.num_labels).to(image.dtype) for labels in pyramid.maps[:2]]
+        planes = [one_hot(labels, self.num_labels).to(image.dtype) for labels in maps]
         if not self.gradient_norm:
             return self._logits(image, planes)
         if not image.requires_grad:

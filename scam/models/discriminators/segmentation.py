@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OASIS discriminator: a U-Net that says of every pixel which label it shows, or "painted"."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -10,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from scam.models.scam.config import ModelConfig
-from scam.nn.pyramid import LabelPyramid
+from scam.nn.pyramid import known_labels
 from scam.nn.sat import LEAK
 
 
@@ -26,11 +26,10 @@ class SegmentationDiscriminator(nn.Module):
     :meth:`refine_norms` does so once for all passes that are compared.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, num_labels: int, width: int, levels: int) -> None:
         super().__init__()
-        self.num_labels = config.num_labels
-        width = config.width
-        channels = [width * (2 << min(level // 2, 2)) for level in range(config.levels)]
+        self.num_labels = num_labels
+        channels = [width * (2 << min(level // 2, 2)) for level in range(levels)]
         self.encoder = nn.ModuleList(
             _ResidualBlock(entering, leaving, first=entering == 3)
             for entering, leaving in pairwise([3, *channels])
@@ -41,12 +40,16 @@ class SegmentationDiscriminator(nn.Module):
             _ResidualBlock(entering + skip, leaving, first=False)
             for entering, skip, leaving in zip(up, skipped, up[1:], strict=False)
         )
-        self.classify = nn.Conv2d(width, config.num_labels + 1, 1)
+        self.classify = nn.Conv2d(width, num_labels + 1, 1)
 
-    def forward(self, image: Tensor, pyramid: LabelPyramid | None = None) -> list[Tensor]:
+    def label_maps(self, labels: Tensor) -> tuple[Tensor, ...]:
+        """Labels (B, H, W) as its losses read them: int32, -1 = none."""
+        return (known_labels(labels, self.num_labels),)
+
+    def forward(self, image: Tensor, maps: Sequence[Tensor] = ()) -> list[Tensor]:
         """image (B, 3, H, W) -> one map of logits (B, L + 1, H, W), the last class "painted".
 
-        ``pyramid`` is not read; other discriminators take one.
+        ``maps`` are not read; other discriminators take some.
         """
         x = image
         sizes, skips = [], []

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError, quoted
+from scam.models.base import SynthesisModel
 from scam.models.scam.encoder import SatEncoder
 from scam.models.scam.generator import GeneratorBlock
 from scam.models.scam.model import Scam, released_generator_sizes
-from scam.models.styles import Latents
+from scam.models.styles import Styles
 from scam.nn.attention import SemanticCrossAttention, Watch
 from scam.nn.pyramid import pyramid_sizes
 from scam.ops import Labels
@@ -37,27 +38,30 @@ class AttentionMap:
     weights: Tensor
 
 
-def attention_layers(model: Scam) -> list[str]:
-    """``encoder.LEVEL``, fine to coarse, then ``generator.BLOCK.1``, ``.2``, ``.rgb``."""
+def attention_layers(model: SynthesisModel) -> list[str]:
+    """``encoder.LEVEL``, fine to coarse, then ``generator.BLOCK.1``, ``.2``, ``.rgb``.
+
+    InputError for a model of another kind, which has no such attention.
+    """
+    model = _expect_scam(model)
     return [*_encoder_layers(model), *_generator_layers(model)]
 
 
 @torch.no_grad()
 def attention_maps(
-    model: Scam,
+    model: SynthesisModel,
     image: Tensor,
     labels: Tensor,
     layers: Collection[str] | None = None,
-    latents: Latents | None = None,
+    styles: Styles | None = None,
 ) -> dict[str, AttentionMap]:
     """Encode a picture, paint it again, and tell what attended to what on the way.
 
     image (B, 3, H, W) in [-1, 1], labels (B, H, W), as for ``model.encode``. layers: some of
-    :func:`attention_layers`, by default all. latents: to paint in place of the picture's own.
+    :func:`attention_layers`, by default all. styles: to paint in place of the picture's own.
     InputError for a layer that this model has not.
     """
-    if not isinstance(model, Scam):
-        raise InputError(f"model is a {type(model).__name__}: expected a Scam")
+    model = _expect_scam(model)
     known = attention_layers(model)
     if isinstance(layers, str) or not isinstance(layers, Collection | None):
         raise InputError(f"layers={quoted(layers)}: expected a list, some of {', '.join(known)}")
@@ -73,7 +77,7 @@ def attention_maps(
                 watched.append((module, _recorder(found, layer, module, by_key, most)))
     with _ONE_AT_A_TIME, _watching(watched):
         own = model.encode(image, labels)
-        model.generate(labels, own if latents is None else latents)
+        model.generate(labels, own if styles is None else styles)
     sizes = _sizes(model)
     return {
         layer: AttentionMap(
@@ -83,6 +87,14 @@ def attention_maps(
         for layer in known
         if layer in found
     }
+
+
+def _expect_scam(model: SynthesisModel) -> Scam:
+    if not isinstance(model, Scam):
+        raise InputError(
+            f"model is a {type(model).__name__}: expected a Scam, whose attention is drawn"
+        )
+    return model
 
 
 def _recorder(

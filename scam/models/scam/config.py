@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model is: the numbers that fix its parameters, and the named presets."""
+"""What a SCAM model is: the numbers that fix its parameters, and the named presets."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from scam.errors import InputError
-from scam.settings.fields import Checked, bounded
+from scam.models.config import DATA_SETS, ModelConfig
+from scam.settings.fields import bounded
 
 Fidelity = Literal["default", "released"]
 
-MOST_LABELS = 1 << 16
-"""Label files hold at most 16 bits."""
 MOST_PARAMETERS = 1 << 32
 """16 GiB in fp32; the largest network of the paper has a hundredth of them."""
 
 
 @dataclass(frozen=True)
-class ModelConfig(Checked):
+class ScamConfig(ModelConfig):
     """Shapes and variant of one SCAM model.
 
     Attributes:
@@ -37,8 +35,11 @@ class ModelConfig(Checked):
         duplex: False keeps tokens from reading the generator's pixels ("simplex").
     """
 
-    num_labels: int = bounded(least=1, most=MOST_LABELS)
-    size: tuple[int, int] = bounded((256, 256), most=1 << 14)
+    kind: ClassVar[str] = "scam"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": {"width": 16, "levels": 4, "token_dim": 64, "attention_dim": 64}
+    }
+
     width: int = bounded(64, least=16, most=1 << 14, step=16)
     levels: int = bounded(6, least=4, most=13)
     latents_per_label: int = bounded(8, least=1, most=1 << 12)
@@ -117,33 +118,20 @@ class ModelConfig(Checked):
         rest = [i for i in range(1, self.num_labels) for _ in range(self.latents_per_label)]
         return [0] * self.background_latents + rest
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "size": list(self.size)}
+    @property
+    def facts(self) -> dict[str, Any]:
+        """See :class:`~scam.models.config.ModelConfig`."""
+        return {"fidelity": self.fidelity}
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
-        """Inverse of :meth:`as_dict`; an unknown or missing key raises InputError."""
-        try:
-            config: ModelConfig = super().from_dict(values)
-            if "size" not in values:  # no weight's shape would tell
-                raise InputError("size is missing")
-        except InputError as error:
-            raise InputError(f"model config: {error}") from error
-        return config
-
-
-PRESETS: dict[str, ModelConfig] = {
-    "tiny": ModelConfig(3, (96, 64), width=16, levels=4, token_dim=64, attention_dim=64),
-    "idesigner": ModelConfig(3, (256, 170)),
-    "celebamask-hq": ModelConfig(19, (256, 256)),
-    "ade20k": ModelConfig(151, (256, 256)),
-}
-"""Shapes of the paper's three data sets, and one that trains on a laptop in minutes."""
+    @property
+    def summary(self) -> str:
+        """See :class:`~scam.models.config.ModelConfig`."""
+        return (
+            f"Encodes a picture and its label map to {self.num_tokens} latents of width\n"
+            f"{self.token_dim}, {self.latents_per_label} per label ({self.background_latents} "
+            "for label 0), and generates pictures from a label\nmap and such latents; latents "
+            "mixed from two pictures transfer the subject."
+        )
 
 
-def preset(name: str, **changes: Any) -> ModelConfig:
-    """The named preset with some fields replaced."""
-    if name not in PRESETS:
-        raise InputError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
-    return replace(PRESETS[name], **changes)
+PRESETS = {name: ScamConfig.preset(name) for name in DATA_SETS}

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.scam.config import ModelConfig
+from scam.models.scam.config import ScamConfig
 from scam.nn.gradient_checkpointing import checkpointed
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid
@@ -21,7 +21,7 @@ RGB_POSITION = 40
 class SatEncoder(nn.Module):
     """Learned tokens read a convolutional pyramid of the image, fine to coarse, label by label."""
 
-    def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
+    def __init__(self, config: ScamConfig, *, fused: bool = True) -> None:
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False

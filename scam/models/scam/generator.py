@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.scam.config import ModelConfig
+from scam.models.scam.config import ScamConfig
 from scam.nn.gradient_checkpointing import checkpointed
 from scam.nn.modulation import ScamModulation
 from scam.nn.pyramid import LabelPyramid, one_hot
@@ -20,7 +20,7 @@ from scam.ops import Labels
 class ScamGenerator(nn.Module):
     """``levels`` blocks, each doubling the resolution and adding to a running RGB image."""
 
-    def __init__(self, config: ModelConfig, *, fused: bool = True) -> None:
+    def __init__(self, config: ScamConfig, *, fused: bool = True) -> None:
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
@@ -77,7 +77,7 @@ class GeneratorBlock(nn.Module):
     """Modulate, convolve, upsample, modulate, convolve, and paint onto the running RGB."""
 
     def __init__(
-        self, config: ModelConfig, entering: int, leaving: int, *, last: bool, fused: bool
+        self, config: ScamConfig, entering: int, leaving: int, *, last: bool, fused: bool
     ) -> None:
         super().__init__()
         self.released = config.released
@@ -144,7 +144,7 @@ class GeneratorBlock(nn.Module):
         return F.interpolate(rgb, size=size, mode="bilinear", align_corners=False)
 
 
-def _widths(config: ModelConfig) -> list[int]:
+def _widths(config: ScamConfig) -> list[int]:
     """Channels entering each block and leaving the last: 16, …, 16, 8, 4, 2, 1 times width."""
     steady = config.levels - 4
     return [config.width * 16] * (steady + 1) + [config.width * f for f in (8, 4, 2, 1)]

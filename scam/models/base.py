@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What training, evaluation, editing and sharing see of a model, whichever it is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from scam.errors import InputError
+from scam.models.config import ModelConfig
+from scam.models.hub import HubModel
+from scam.models.inputs import (
+    checked_choice,
+    checked_image,
+    checked_labels,
+    checked_pair,
+    checked_styles,
+    expect_equal_batch,
+    expect_noise,
+)
+from scam.models.mixing import Absent, mixed
+from scam.models.noise import Noise
+from scam.models.styles import Styles, of_tokens
+from scam.nn.pyramid import known_labels, present_labels
+
+
+class PreparedLabels(Protocol):
+    """Label maps as a model reads them, made once by :meth:`SynthesisModel.prepare`.
+
+    labels: int32 (B, H, W), -1 = no label. present: (B, L) bool, which labels they hold.
+    """
+
+    @property
+    def labels(self) -> Tensor: ...  # noqa: D102
+    @property
+    def present(self) -> Tensor: ...  # noqa: D102
+
+
+Labels = Tensor | PreparedLabels
+"""Label maps (B, H, W) or (H, W) of any integer dtype, or what the model prepared of them."""
+ImageAndLabels = tuple[Tensor, Tensor]
+"""An image (B, 3, H, W) or (3, H, W) in [-1, 1] and its label map (B, H, W) or (H, W)."""
+
+
+@dataclass(frozen=True)
+class PlainLabels:
+    """The :class:`PreparedLabels` of a model that reads the map as it is."""
+
+    labels: Tensor
+    present: Tensor
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """An image (B, 3, H, W) and the losses that the model adds: name to (weight, value)."""
+
+    image: Tensor
+    losses: dict[str, tuple[float, Tensor]] = field(default_factory=dict)
+
+
+class SynthesisModel(HubModel, ABC):
+    """Label maps and images in, styles in between, images out.
+
+    A kind of model defines ``Config``, makes its networks after calling ``__init__``, and says
+    how styles are read (:meth:`_encode`) and used (:meth:`_generate`). Callers ask what it can do
+    by the attributes below, never which one it is.
+
+    Attributes:
+        styles_per_label: whether styles of single labels can be exchanged; else a style is of the
+            whole image.
+        needs_noise: whether :meth:`generate` draws noise unless it is given.
+        token_labels: (m,), the label of each token of a style, -1 for the whole image.
+        mean_tokens, mean_known: each label's tokens (m, d) averaged over the training images that
+            hold it, and which labels (L,) some image held.
+    """
+
+    Config: ClassVar[type[ModelConfig]]
+    styles_per_label: ClassVar[bool] = True
+
+    token_labels: Tensor
+    mean_tokens: Tensor
+    mean_known: Tensor
+
+    def __init__(self, config: ModelConfig, token_labels: Sequence[int], token_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.about = {}
+        self.compiled = False
+        labels = torch.tensor(token_labels)
+        self.register_buffer("token_labels", labels, persistent=False)
+        self.register_buffer("mean_tokens", torch.zeros(len(labels), token_dim))
+        self.register_buffer("mean_known", torch.zeros(config.num_labels, dtype=torch.bool))
+
+    @property
+    def needs_noise(self) -> bool:
+        """See the class."""
+        return False
+
+    def configure(
+        self,
+        *,
+        fused: bool | None = None,
+        gradient_checkpointing: bool | None = None,
+        compiled: bool | None = None,
+    ) -> Self:
+        """Choose how to compute, not what; None leaves a choice as it is. Returns self.
+
+        Args:
+            fused: the fused operators of ``scam.ops``, or the dense form of the paper.
+            gradient_checkpointing: keep less for the backward pass, and compute it twice; the
+                same bits.
+            compiled: hand the networks to ``torch.compile``; parameters keep their names and
+                numbers differ by rounding. The first pass waits for the compiler, and again
+                whenever a shape is new.
+        """
+        for module in self.modules():
+            for name, value in (
+                ("fused", fused), ("gradient_checkpointing", gradient_checkpointing),
+            ):  # fmt: skip
+                if value is not None and hasattr(module, name):
+                    setattr(module, name, value)
+        if compiled:
+            for network in self.children():
+                network.compile(dynamic=False)
+        self.compiled = self.compiled if compiled is None else compiled
+        return self
+
+    def prepare(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> PreparedLabels:
+        """Label maps (B, H, W) as the networks read them, for several calls of other methods.
+
+        occurring: the labels they may hold, where that is known without waiting for a GPU.
+        Values that are no label count as none.
+        """
+        labels = checked_labels(labels, self.config, self.mean_tokens, values=False)
+        labels = known_labels(labels, self.config.num_labels)
+        return PlainLabels(labels, present_labels(labels, self.config.num_labels))
+
+    def encode(self, image: Tensor, labels: Labels) -> Styles:
+        """Styles of image (B, 3, H, W) or (3, H, W) in [-1, 1] under its label map.
+
+        Raises InputError when a size differs from ``config.size``.
+        """
+        return self._styles(image, labels, ("image", "labels"))
+
+    def generate(self, labels: Labels, styles: Styles, noise: Noise | None = None) -> Tensor:
+        """Image (B, 3, H, W) in [-1, 1] from label maps and styles.
+
+        Without ``noise`` none is drawn, or where the model needs some (:attr:`needs_noise`) it
+        comes from torch's global stream. Give :meth:`fixed_noise` to generate the same each time.
+        """
+        prepared = self._prepared(labels, "labels")
+        checked_styles(styles, self, len(prepared.present))
+        expect_noise(noise)
+        if noise is None and self.needs_noise:
+            seed = int(torch.randint(2**63 - 1, ()))  # torch's own stream: manual_seed counts
+            noise = torch.Generator(prepared.present.device).manual_seed(seed)
+        return self._generate(prepared, styles.tokens, noise)
+
+    def reconstruct(
+        self,
+        image: Tensor,
+        labels: Labels,
+        noise: Noise | None = None,
+        kept: Tensor | None = None,
+    ) -> Reconstruction:
+        """image (B, 3, H, W) from its own styles under its own label map, as in training.
+
+        noise: of whatever the model draws; None: nothing is drawn. Labels that ``kept`` (B, L)
+        bool does not keep are generated from tokens of zero.
+        """
+        image, prepared = self._image_and_labels(image, labels, ("image", "labels"))
+        expect_noise(noise)
+        tokens = self._encode(image, prepared)
+        return Reconstruction(
+            self._generate(prepared, self._only(tokens, kept, self.token_labels), noise)
+        )
+
+    def forward(
+        self,
+        image: Tensor,
+        labels: Labels,
+        noise: Noise | None = None,
+        kept: Tensor | None = None,
+    ) -> Tensor:
+        """The image of :meth:`reconstruct`."""
+        return self.reconstruct(image, labels, noise, kept).image
+
+    def fixed_noise(self, seed: int = 0) -> torch.Generator | None:
+        """Noise with which :meth:`generate` always makes the same image; None: it needs none."""
+        if not self.needs_noise:
+            return None
+        return torch.Generator(self.mean_tokens.device).manual_seed(seed)
+
+    def transfer(
+        self,
+        subject: ImageAndLabels,
+        background: ImageAndLabels,
+        *,
+        labels: Tensor | None = None,
+        background_labels: Sequence[int] = (0,),
+        absent: Absent = "background",
+    ) -> Tensor:
+        """The subject of one image in the scene, and the pose, of another.
+
+        Styles of ``background_labels`` come from ``background``, all others from ``subject``.
+        ``labels`` is the map to generate; by default the background image's, whose pose the
+        subject takes on. A label of that map which the subject's image lacks follows ``absent``:
+        the background image's style, the mean style of training images, or an error; the mean
+        also stands in for background labels that the background image lacks.
+
+        Returns (B, 3, H, W) in [-1, 1]. Raises InputError where ``absent`` cannot be followed.
+        """
+        subject = checked_pair(subject, "subject")
+        background = checked_pair(background, "background")
+        prepared = self._prepared(background[1] if labels is None else labels, "labels")
+        styles = self.mix(
+            self._styles(*subject, ("the subject's image", "the subject's labels")),
+            self._styles(*background, ("the background's image", "the background's labels")),
+            prepared.present,
+            background_labels=background_labels,
+            absent=absent,
+        )
+        return self.generate(prepared, styles)
+
+    def mix(
+        self,
+        subject: Styles,
+        background: Styles,
+        wanted: Tensor,
+        *,
+        background_labels: Sequence[int] = (0,),
+        absent: Absent = "background",
+    ) -> Styles:
+        """The styles of :meth:`transfer`; wanted (B, L) bool: the labels to generate."""
+        wanted = checked_choice(wanted, self.config.num_labels, self.mean_tokens, "wanted")
+        checked_styles(subject, self, len(wanted), "subject")
+        checked_styles(background, self, len(wanted), "background")
+        mean = Styles(self.mean_tokens[None], self.mean_known[None])
+        return mixed(
+            subject, background, mean, wanted, self.token_labels, background_labels, absent
+        )
+
+    @abstractmethod
+    def _encode(self, image: Tensor, labels: Any) -> Tensor:
+        """Tokens (B, m, d) of image (B, 3, H, W) under what :meth:`prepare` returned."""
+
+    @abstractmethod
+    def _generate(self, labels: Any, tokens: Tensor, noise: Noise | None) -> Tensor:
+        """Image (B, 3, H, W) from what :meth:`prepare` returned and tokens (B, m, d)."""
+
+    def _styles(self, image: Tensor, labels: Labels, names: tuple[str, str]) -> Styles:
+        image, prepared = self._image_and_labels(image, labels, names)
+        return Styles(self._encode(image, prepared), prepared.present)
+
+    def _only(self, tokens: Tensor, kept: Tensor | None, token_labels: Tensor) -> Tensor:
+        """``tokens`` (B, m, d), zero where ``kept`` (B, L) does not keep their label."""
+        if kept is None:
+            return tokens
+        kept = checked_choice(kept, self.config.num_labels, tokens, "kept")
+        return torch.where(of_tokens(kept, token_labels).unsqueeze(-1), tokens, 0)
+
+    def _image_and_labels(
+        self, image: Tensor, labels: Labels, names: tuple[str, str]
+    ) -> tuple[Tensor, Any]:
+        image = checked_image(image, self.config, self.mean_tokens, names[0])
+        prepared = self._prepared(labels, names[1])
+        expect_equal_batch(image, prepared.present, names)
+        return image, prepared
+
+    def _prepared(self, labels: Labels, name: str) -> Any:
+        if not isinstance(labels, Tensor) and hasattr(labels, "present"):
+            return self._checked(labels, name)
+        return self.prepare(checked_labels(labels, self.config, self.mean_tokens, name))
+
+    def _checked(self, labels: PreparedLabels, name: str) -> PreparedLabels:
+        """``labels`` if they were prepared for such a model, else InputError."""
+        size = tuple(labels.labels.shape[1:])
+        if size != self.config.size:
+            raise InputError(f"{name}: prepared at {size}, expected {self.config.size}")
+        checked_choice(labels.present, self.config.num_labels, self.mean_tokens, name)
+        return labels

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every model is told: the numbers that fix its parameters, under named presets."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+from scam.errors import InputError, quoted
+from scam.settings.fields import Checked, bounded
+
+MOST_LABELS = 1 << 16
+"""Label files hold at most 16 bits."""
+DATA_SETS: dict[str, dict[str, Any]] = {
+    "tiny": {"num_labels": 3, "size": (96, 64)},
+    "idesigner": {"num_labels": 3, "size": (256, 170)},
+    "celebamask-hq": {"num_labels": 19, "size": (256, 256)},
+    "ade20k": {"num_labels": 151, "size": (256, 256)},
+}
+"""Labels and sizes of the paper's three data sets, and one that trains on a laptop in minutes."""
+
+
+@dataclass(frozen=True)
+class ModelConfig(Checked):
+    """Shapes of one model; each kind of model adds its own.
+
+    Attributes:
+        num_labels: L, labels in a map; label 0 is the background.
+        size: (H, W) in pixels.
+        width: feature channels at full resolution.
+        levels: times the resolution is halved, or doubled.
+    """
+
+    kind: ClassVar[str]
+    """The model's name in the registry and in ``config.json``."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Where a preset of :data:`DATA_SETS` departs from the defaults."""
+
+    num_labels: int = bounded(least=1, most=MOST_LABELS)
+    size: tuple[int, int] = bounded((256, 256), least=1, most=1 << 14)
+    width: int = bounded(64, least=1, most=1 << 14)
+    levels: int = bounded(6, least=1, most=13)
+
+    @property
+    def released(self) -> bool:
+        """Whether published networks are reproduced, quirks included."""
+        return False
+
+    @property
+    def least_parameters(self) -> int:
+        """A lower bound of the parameters, to refuse what no machine holds."""
+        return 0
+
+    @property
+    def least_numbers(self) -> int:
+        """A lower bound of what is kept of one image in a training step."""
+        return self.size[0] * self.size[1] * 3
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a model card says of the variant, by name."""
+        return {}
+
+    @property
+    def summary(self) -> str:
+        """What the model does with an image, in a sentence for the model card."""
+        return "Encodes an image and its label map to styles, and generates images from them."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "size": list(self.size)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`as_dict`; an unknown or missing key raises InputError."""
+        try:
+            config: Self = super().from_dict(values)
+            if "size" not in values:  # no weight's shape would tell
+                raise InputError("size is missing")
+        except InputError as error:
+            raise InputError(f"model config: {error}") from error
+        return config
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """The named preset with some fields replaced."""
+        if name not in DATA_SETS:
+            raise InputError(f"preset {quoted(name)}: expected one of {', '.join(DATA_SETS)}")
+        return cls(**{**DATA_SETS[name], **cls.presets.get(name, {}), **changes})

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kind of model by its name: ``--model``, and ``model.kind`` of a ``config.json``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scam.errors import InputError, quoted
+from scam.models.base import SynthesisModel
+from scam.models.config import ModelConfig
+from scam.models.scam.model import Scam
+
+MODELS: dict[str, type[SynthesisModel]] = {model.Config.kind: model for model in (Scam,)}
+"""A new kind is one entry more."""
+FIRST_KIND = "scam"
+"""Of a ``config.json`` that does not say: those written before there were others."""
+
+
+def model_class(kind: object) -> type[SynthesisModel]:
+    """The model of that kind. InputError for an unknown one."""
+    if not isinstance(kind, str) or kind not in MODELS:
+        raise InputError("{model}: expected one of " + ", ".join(MODELS), model=kind)
+    return MODELS[kind]
+
+
+def build(config: ModelConfig) -> SynthesisModel:
+    """A model of that configuration, freshly initialised."""
+    kind: Any = MODELS[config.kind]
+    model: SynthesisModel = kind(config)
+    return model
+
+
+def stored_config(values: Mapping[str, Any]) -> ModelConfig:
+    """The section ``model`` of a ``config.json``. InputError if it is of no model."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"model config: found {quoted(values)}, expected settings by name")
+    rest = dict(values)
+    kind = rest.pop("kind", FIRST_KIND)
+    if kind not in MODELS:
+        raise InputError(f"kind is {quoted(kind)}, expected one of {', '.join(MODELS)}")
+    return MODELS[kind].Config.from_dict(rest)
