@@ -32,7 +32,7 @@ def measure(name: str, batch: int, fused: bool, kind: str, limit: int | None) ->
     """Build, step twice: the peak in bytes above the built model, or that it does not fit."""
     import torch
 
-    from scam.models import preset
+    from scam.models import ScamConfig
     from scam.profiling import build_step, draw_batch, peak_bytes, resident_bytes
     from scam.training.trainer import Trainer
 
@@ -43,7 +43,7 @@ def measure(name: str, batch: int, fused: bool, kind: str, limit: int | None) ->
         return ask(device)
 
     device = torch.device(kind)
-    config = preset(name)
+    config = ScamConfig.preset(name)
     trainer = Trainer(build_step(config, device, fused=fused, amp=kind == "cuda"))
     image, labels = draw_batch(config, batch, device)
     built = held(device)

@@ -16,7 +16,7 @@ from benchmarks.cases import NetworkCase
 from benchmarks.gate import Results, first_line
 from benchmarks.machine import ROOT
 from benchmarks.timing import Call
-from scam.models import ModelConfig, Scam, preset
+from scam.models import Scam, ScamConfig
 from scam.nn.pyramid import labels_in
 from scam.profiling import build_step, draw_batch
 from scam.training.precision import resolve_precision
@@ -35,7 +35,7 @@ def batch_of(case: NetworkCase, device: torch.device) -> int:
 
 
 def networks_call(
-    config: ModelConfig, fused: bool, batch: int, device: torch.device, dtype: torch.dtype | None
+    config: ScamConfig, fused: bool, batch: int, device: torch.device, dtype: torch.dtype | None
 ) -> Callable[[], tuple[Tensor, ...]]:
     """Label pyramid, encoder, generator, and the gradients of all parameters."""
     torch.manual_seed(0)
@@ -50,7 +50,7 @@ def networks_call(
 
     def run() -> tuple[Tensor, ...]:
         with precision.autocast(device):
-            painted = model(image, model.pyramid(labels, occurring))
+            painted = model(image, model.prepare(labels, occurring))
             loss = (painted - image).abs().mean()
         grads = torch.autograd.grad(loss, parameters, materialize_grads=True)
         return painted.detach(), *grads
@@ -64,7 +64,7 @@ def check_networks(case: NetworkCase, device: torch.device) -> dict[str, float]:
     Raises:
         AssertionError: pictures or gradients that differ by more than fp32 explains.
     """
-    config = replace(preset(case.preset), **_SMALL)
+    config = replace(ScamConfig.preset(case.preset), **_SMALL)
 
     def results(fused: bool, dtype: torch.dtype) -> Results:
         painted, *grads = networks_call(config, fused, 2, torch.device("cpu"), dtype)()
@@ -82,7 +82,7 @@ def check_networks(case: NetworkCase, device: torch.device) -> dict[str, float]:
 
 def step_call(case: NetworkCase, fused: bool, device: torch.device) -> Call:
     """One training step with every loss, both optimisers and the weight average."""
-    config = preset(case.preset)
+    config = ScamConfig.preset(case.preset)
     trainer = Trainer(build_step(config, device, fused=fused, amp=device.type == "cuda"))
     image, labels = draw_batch(config, batch_of(case, device), device)
     steps = iter(range(1, 1 << 30))
@@ -91,7 +91,7 @@ def step_call(case: NetworkCase, fused: bool, device: torch.device) -> Call:
 
 def check_steps(case: NetworkCase, device: torch.device) -> dict[str, float]:
     """Losses of the first steps, fused against dense, on smaller maps; at most 1e-3 apart."""
-    config = replace(preset(case.preset), **_SMALL)
+    config = replace(ScamConfig.preset(case.preset), **_SMALL)
     image, labels = draw_batch(config, 2, device)
     worst = 0.0
     trainers = [Trainer(build_step(config, device, fused=fused)) for fused in (True, False)]

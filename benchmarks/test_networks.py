@@ -19,7 +19,7 @@ from benchmarks.networks import (
     peak_memory,
     step_call,
 )
-from scam.models import preset
+from scam.models import ScamConfig
 
 
 def of(what: str) -> list[cases.NetworkCase]:
@@ -47,8 +47,8 @@ def entered(
 
 @pytest.mark.cases(of("networks"))
 def test_networks(case: cases.NetworkCase, contest: Contest, device: torch.device) -> None:
-    config = preset(case.preset)
-    released = preset(case.preset, fidelity="released")
+    config = ScamConfig.preset(case.preset)
+    released = ScamConfig.preset(case.preset, fidelity="released")
     batch = batch_of(case, device)
     calls = {
         OURS: lambda: networks_call(config, True, batch, device, None),

@@ -15,10 +15,10 @@ from scam.data.split import Split
 from scam.errors import InputError, counted, printable
 from scam.models.registry import stored_config
 from scam.storage.locks import locked
-from scam.training.distributed import World, join
-from scam.training.flags import named_as_flags, train_parser
 from scam.synthesis.job import Job
 from scam.synthesis.task import train
+from scam.training.distributed import World, join
+from scam.training.flags import named_as_flags, train_parser
 from scam.training.options import TrainOptions
 from scam.training.resumed import Resumed, find_weights, resume_data, resume_folder
 from scam.training.run_folder import RunFolder

@@ -12,7 +12,7 @@ import pytest
 from scam.data.options import DataOptions
 from scam.errors import InputError
 from scam.evaluation.options import EvaluationOptions
-from scam.models import PRESETS, ModelConfig, Scam
+from scam.models import PRESETS, Scam, ScamConfig
 from scam.settings.fields import Checked, bounded
 from scam.training.options import TrainOptions
 
@@ -23,7 +23,7 @@ STRANGE: tuple[Any, ...] = (
     2j, object(), [[1, 2], [3]], [HUGE, HUGE], [math.nan, 1.0],
 )  # fmt: skip
 CLASSES: tuple[tuple[type[Checked], dict[str, Any]], ...] = (
-    (ModelConfig, PRESETS["tiny"].as_dict()),
+    (ScamConfig, PRESETS["tiny"].as_dict()),
     (TrainOptions, TrainOptions().as_dict()),
     (DataOptions, DataOptions().as_dict()),
     (EvaluationOptions, {"checkpoint": "run"}),
@@ -125,10 +125,10 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_made(
     changes: dict[str, Any],
 ) -> None:
     with pytest.raises(InputError, match=r"width=\d+, .*: need .*, expected at most 4\.3e\+09"):
-        ModelConfig(**{**PRESETS["tiny"].as_dict(), **changes})
+        ScamConfig(**{**PRESETS["tiny"].as_dict(), **changes})
 
 
 def test_the_estimates_stay_below_what_networks_have() -> None:
-    for config in (PRESETS["tiny"], ModelConfig(3, (32, 32), width=16, levels=4, pyramid=False)):
+    for config in (PRESETS["tiny"], ScamConfig(3, (32, 32), width=16, levels=4, pyramid=False)):
         have = sum(p.numel() for p in Scam(config).parameters())
         assert have / 10 < config.least_parameters < have

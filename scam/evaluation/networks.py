@@ -18,8 +18,15 @@ from torch import Tensor, nn
 
 from scam.errors import InputError
 from scam.evaluation.rows import MissingError
-from scam.pretrained.weights import EVAL_PACKAGES, IMAGENET_MEAN, IMAGENET_STD, cached, load_weights, read_state
 from scam.pretrained import lpips
+from scam.pretrained.weights import (
+    EVAL_PACKAGES,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    cached,
+    load_weights,
+    read_state,
+)
 
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's, for FID as published
 LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}  # torchvision's

@@ -13,8 +13,8 @@ from scam.evaluation import networks
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import MissingError, Row, label_row
 from scam.metrics import ColourFloors, LabelPsnr, Psnr
-from scam.synthesis.previews import learn_colours
 from scam.synthesis.perceptual import PyramidDistance
+from scam.synthesis.previews import learn_colours
 
 THEMSELVES = "the pictures"
 _SMALLEST_LPIPS = 32  # pixels; the trunks' poolings leave nothing of less

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from scam.checkpoints.training_state import TRAINING
+from scam.checkpoints.training_state import TRAINING, load_training
 from scam.checkpoints.weights import CONFIG, expect_tensors
 from scam.commandline.command import open_device
 from scam.data import PairDataset, PairSource, open_source
@@ -31,7 +31,6 @@ from scam.evaluation.pictures import (
 from scam.evaluation.unseen import MANNEQUINS, Memory
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
-from scam.checkpoints.training_state import load_training
 from scam.training.flags import named_as_flags
 from scam.version import __version__
 

@@ -152,7 +152,7 @@ class SynthesisModel(HubModel, ABC):
         comes from torch's global stream. Give :meth:`fixed_noise` to generate the same each time.
         """
         prepared = self._prepared(labels, "labels")
-        checked_styles(styles, self, len(prepared.present))
+        checked_styles(styles, self, prepared.present.shape[0])
         expect_noise(noise)
         if noise is None and self.needs_noise:
             seed = int(torch.randint(2**63 - 1, ()))  # torch's own stream: manual_seed counts

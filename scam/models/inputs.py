@@ -82,7 +82,9 @@ def checked_styles(styles: Any, model: _Shaped, batch: int, name: str = "styles"
     tokens = _tensor(styles.tokens, f"{name}.tokens", "a tensor", weight)
     present = checked_choice(styles.present, model.config.num_labels, weight, f"{name}.present")
     _expect_rows(f"{name}.tokens", tokens, tuple(weight.shape))
-    if len(tokens) not in (1, batch) or len(present) != len(tokens):
+    # A traced graph is for any batch: it may not depend on this one's.
+    fits = torch.compiler.is_compiling() or len(present) == len(tokens) in (1, batch)
+    if not fits:
         raise InputError(
             f"{name} is of {counted(len(tokens), 'picture')}: expected {batch}, one a label map"
         )
@@ -124,7 +126,7 @@ def checked_pyramid(
 
 def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) -> None:
     """InputError unless as many pictures as label maps are given."""
-    if len(image) != len(labels):
+    if image.shape[0] != labels.shape[0]:
         raise InputError(
             f"{names[0]} is of {counted(len(image), 'picture')} and {names[1]} of {len(labels)}: "
             "expected as many"

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig
 from scam.models.registry import build
-from scam.training.options import TrainOptions
 from scam.synthesis.perceptual import build_perceptual, resolve_perceptual
 from scam.synthesis.step import SynthesisStep
+from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision
 
 PRESENT = 11

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig, SegmentationDiscriminator
 from scam.synthesis.augment import Augmentation, parse_policy
-from scam.training.distributed import SINGLE_PROCESS, World
 from scam.synthesis.losses import (
     class_balance,
     count_labels,
@@ -21,10 +20,11 @@ from scam.synthesis.losses import (
     oasis_generator,
     relativistic,
 )
+from scam.synthesis.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
+from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.options import TrainOptions
 from scam.training.precision import Precision
 from scam.training.randomness import PictureGenerators
-from scam.synthesis.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
 
 _CPU = torch.device("cpu")
 

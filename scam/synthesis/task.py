@@ -94,17 +94,14 @@ class SynthesisTask(SynthesisStep):
         psnr = reconstruction_psnr(network, self.job.held_out, self.options.batch_size)
         return Measured(
             {"psnr": psnr.pooled, "psnr_per_image": psnr.per_image},
-            f"held-out PSNR {psnr.pooled:.2f} dB pooled, "
-            f"{psnr.per_image:.2f} dB per picture",
+            f"held-out PSNR {psnr.pooled:.2f} dB pooled, {psnr.per_image:.2f} dB per picture",
         )
 
     def sheet(self, network: SynthesisModel, path: Path) -> None:
         """Reconstructions and transfers of held-out pictures."""
         paint_sheet(network, self.job.held_out, path)
 
-    def export(
-        self, network: SynthesisModel, step: int, measured: Mapping[str, float]
-    ) -> Export:
+    def export(self, network: SynthesisModel, step: int, measured: Mapping[str, float]) -> Export:
         """Weights with the mean styles of training pictures, and who they were."""
         job = self.job
         mean = mean_styles(network, job.train, self.options.batch_size)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
+
 
 class Average:
     """A copy of ``module`` that holds the average of its weights; buffers are copied.
@@ -58,7 +60,7 @@ class Average:
         self._copy.n_averaged.fill_(int(state["t"]) + 1)
 
     @torch.no_grad()
-    def _approach(self, average: list[Tensor], live: list[Tensor], _: Tensor | int) -> None:
+    def _approach(self, average: Tensors, live: Tensors, _: Tensor | int) -> None:
         # Not the number that is handed over: on a GPU it would have to be waited for.
         decay = min(self.decay, (1 + self.t) / (10 + self.t))
         torch._foreach_lerp_(average, live, 1 - decay)

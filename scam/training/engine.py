@@ -155,9 +155,7 @@ def _take_up(
     return int(state["step"])
 
 
-def restore(
-    state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: SkipWatch
-) -> None:
+def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: SkipWatch) -> None:
     """Take up what :func:`~scam.checkpoints.training_state.load_training` read.
 
     Raises:

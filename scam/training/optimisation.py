@@ -23,13 +23,11 @@ def adamw(
 ) -> torch.optim.AdamW:
     """AdamW over all parameters of ``module``, which is where it will stay."""
     parameters = module.parameters()
-    return torch.optim.AdamW(
-        parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True
-    )
+    return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
 def warm_up(step: int, steps: int) -> float:
-    """What part of a learning rate is used at ``step``, the first being 1: rises over ``steps``."""
+    """The part of a learning rate that is used at ``step``, from 1 on: it rises over ``steps``."""
     return min(1.0, step / max(steps, 1))
 
 

@@ -106,7 +106,10 @@ class RunFolder:
     def has_steps(self) -> bool:
         """Whether the run has logged or saved anything of a step."""
         logged = read_metrics(self.metrics) if self.metrics.exists() else []
-        return any(entry["step"] > 0 for entry in logged) or newest_step_folder(self.checkpoints) is not None
+        return (
+            any(entry["step"] > 0 for entry in logged)
+            or newest_step_folder(self.checkpoints) is not None
+        )
 
     def discard(self) -> None:
         """Remove what a run that failed to start has written, and the folder if empty."""

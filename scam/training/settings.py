@@ -14,8 +14,8 @@ from scam.models.checkpoint import describe, describe_labels
 from scam.models.hub import expect_labels
 from scam.models.registry import FIRST_KIND, model_class, stored_config
 from scam.storage.reading import file_digest, read_json
-from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.synthesis.perceptual import resolve_perceptual
+from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.run_folder import RunFolder
 
 Sources = tuple[PairSource, PairSource]

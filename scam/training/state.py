@@ -92,7 +92,9 @@ def expect_scaler(state: Mapping[str, Any], name: str, path: Path) -> None:
     for key, value in part(state, name, path).items():
         whole = isinstance(value, int | float) and not isinstance(value, bool)
         if not whole or not 0 <= value < float("inf"):
-            raise InputError(f"{path}: {name}: {quoted(key)} is {quoted(value)}, expected a number")
+            raise InputError(
+                f"{path}: {name}: {quoted(key)} is {quoted(value)}, expected a number"
+            )
 
 
 def expect_finite_tensors(name: str, tensors: Mapping[str, Tensor], of: str = "") -> None:

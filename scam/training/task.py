@@ -4,7 +4,7 @@
 A task owns its networks, its data and its losses; :func:`scam.training.engine.train` does the
 rest: run folder, log, averaged weights, checkpoints, resuming, several processes.
 
-To write one, set the attributes of :class:`Learner` and write its ``step``, then the methods of
+To write one, set the attributes of a :class:`Learner` and write its ``step``, then the methods of
 :class:`Task`. A task whose steps depend on (batch, step, seed) alone resumes to the bit: draw
 random numbers with :func:`scam.training.randomness.picture_generators`, or from a
 ``torch.Generator`` seeded by seed and step, never from torch's global stream.
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from scam.training.optimisation import Losses, Optimisation
@@ -48,28 +49,40 @@ class Export:
 
 
 class Learner(Protocol):
-    """Networks and their optimisers, advanced one step at a time.
+    """Networks and their optimisers, advanced one step at a time; attributes will do."""
 
-    Attributes:
-        options: of the run.
-        precision: of the forward passes.
-        model: the network that is averaged over the steps, measured, drawn and saved; several in
-            one ``nn.ModuleDict``. On its device already.
-        others: networks by name whose parameters and buffers a resumed run needs too, such as a
-            discriminator. Any name but "model", "ema" and those of optimisations and scalers.
-        optimisations: by the name of their state in ``training.pt``.
-        scalers: gradient scalers of the optimisations, by name; ``step`` updates them.
-    """
+    @property
+    def options(self) -> TrainOptions:
+        """Of the run."""
 
-    options: TrainOptions
-    precision: Precision
-    model: nn.Module
-    others: Mapping[str, nn.Module]
-    optimisations: Mapping[str, Optimisation]
-    scalers: Mapping[str, Any]
+    @property
+    def precision(self) -> Precision:
+        """Of the forward passes."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that is averaged over the steps, measured, drawn and saved.
+
+        Several in one ``nn.ModuleDict``; on its device already.
+        """
+
+    @property
+    def others(self) -> Mapping[str, nn.Module]:
+        """Networks whose parameters and buffers a resumed run needs too, as a discriminator.
+
+        By the names that ``training.pt`` has for them, as for the next two; not "model" or "ema".
+        """
+
+    @property
+    def optimisations(self) -> Mapping[str, Optimisation]:
+        """All that ``step`` steps, now and then or always."""
+
+    @property
+    def scalers(self) -> Mapping[str, torch.amp.GradScaler]:
+        """The gradient scalers of the optimisations; ``step`` updates them."""
 
     def step(self, batch: Any, step: int) -> Losses:
-        """Learn from ``batch``; ``step`` counts from 1. Returns losses, scalars by name.
+        """Learn from ``batch``; ``step`` counts from 1. Returns losses, detached scalars by name.
 
         The names may change from step to step. With several processes each is handed its share of
         the batch; the engine averages the losses, the optimisations the gradients.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task's networks, optimisers and averaged weights as one thing that steps, stops and goes on."""
+"""Networks, optimisers and averaged weights as one thing that steps, is stored and goes on."""
 
 from collections.abc import Mapping
 from pathlib import Path

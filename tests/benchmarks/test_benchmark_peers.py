@@ -10,7 +10,7 @@ from benchmarks.cases import AttentionCase, ModulationCase
 from benchmarks.peers import Peer
 from benchmarks.peers.modulation import CONTENDERS
 from benchmarks.timing import Stopwatch
-from scam.models import preset
+from scam.models import ScamConfig
 from scam.testing import Inputs
 
 CPU = torch.device("cpu")
@@ -128,7 +128,7 @@ def test_contenders_of_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("fidelity", ["default", "released"])
 def test_fused_and_dense_networks_agree_for_one_picture_too(batch: int, fidelity: str) -> None:
-    config = preset("tiny", size=(32, 32), fidelity=fidelity)
+    config = ScamConfig.preset("tiny", size=(32, 32), fidelity=fidelity)
     fused, dense = (
         networks.networks_call(config, flag, batch, CPU, torch.float64)() for flag in (True, False)
     )

@@ -17,8 +17,8 @@ from scam.errors import InputError
 from scam.evaluation.setup import open_setup
 from scam.models.checkpoint import describe
 from scam.storage.reading import file_digest
-from scam.training import checkpoint
 from scam.synthesis.job import Job
+from scam.training import checkpoint
 from scam.training.outputs import _card_facts
 from scam.training.resumed import find_weights
 from scam.training.run_folder import RunFolder

@@ -11,7 +11,7 @@ import torch
 
 from scam import attention, styles, transfer
 from scam.data import LABEL_SETS, Mannequins
-from scam.models import Scam, preset
+from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import describe
 from scam.training import checkpoint
 from scam.training.run_folder import RunFolder
@@ -28,7 +28,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 def after_make_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the run of a model of mannequins, small and not trained at all."""
     folder = tmp_path_factory.mktemp("editing")
-    config = preset("tiny", num_labels=len(LABEL_SETS["mannequins"]), size=(32, 32))
+    config = ScamConfig.preset("tiny", num_labels=len(LABEL_SETS["mannequins"]), size=(32, 32))
     torch.manual_seed(0)
     model = Scam(config)
     run = RunFolder.start(folder / "runs" / "mannequins", {"data": {"data": "mannequins"}})

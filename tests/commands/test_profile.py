@@ -11,7 +11,7 @@ from torch import nn
 
 from scam import profile, profiling
 from scam.errors import InputError
-from scam.models import preset
+from scam.models import ScamConfig
 from scam.profiling import table
 from scam.profiling.modules import OPTIMIZERS, REST
 
@@ -113,7 +113,7 @@ def test_peak_counts_what_is_freed_again() -> None:
 
 
 def test_equal_configurations_start_with_equal_weights() -> None:
-    config = preset("tiny", size=(32, 32))
+    config = ScamConfig.preset("tiny", size=(32, 32))
     fused, dense = (profiling.build_trainer(config, CPU, fused=flag) for flag in (True, False))
     for a, b in zip(fused.model.parameters(), dense.model.parameters(), strict=True):
         assert torch.equal(a, b)

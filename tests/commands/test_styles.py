@@ -13,8 +13,8 @@ from scam.data import LABEL_SETS, read_label_png
 from scam.editing import load_style, save_style
 from scam.editing.pictures import nearest
 from scam.errors import InputError
-from scam.models import ModelConfig, Scam
-from scam.models.styles import Latents
+from scam.models import Scam, ScamConfig
+from scam.models.styles import Styles
 
 Trained = tuple[Path, Path]
 
@@ -95,8 +95,8 @@ def test_the_list_tells_which_styles_fit(
     labels = nearest(read_label_png(trained[0] / "labels" / "p1.png"), (32, 32))
     held = [LABEL_SETS["mannequins"].names[label] for label in np.unique(labels)]
     assert lines[2].endswith(f"p1.png; {', '.join(held)}")
-    other = Scam(ModelConfig(11, (32, 32), width=16, levels=4, latents_per_label=2))
-    whole = Latents(other.mean_tokens[None], torch.ones(1, 11))
+    other = Scam(ScamConfig(11, (32, 32), width=16, levels=4, latents_per_label=2))
+    whole = Styles(other.mean_tokens[None], torch.ones(1, 11))
     names = LABEL_SETS["mannequins"].names
     save_style(library / "z.safetensors", other, whole, names, "elsewhere")
     run(trained, "list", "--library", library)

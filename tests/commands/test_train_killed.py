@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from scam.checkpoints.weights import read_weights
 from scam.checkpoints.training_state import load_training
+from scam.checkpoints.weights import read_weights
 from scam.training.run_folder import RunFolder
 
 Fast = Callable[..., list[str]]

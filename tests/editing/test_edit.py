@@ -12,10 +12,10 @@ from scam.editing.edit import Settings, edit
 from scam.editing.pictures import Picture
 from scam.editing.sources import encode
 from scam.errors import InputError
-from scam.models import ModelConfig, Scam
+from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import Checkpoint
 
-CONFIG = ModelConfig(3, (64, 32), width=16, levels=4, latents_per_label=2, background_latents=2,
+CONFIG = ScamConfig(3, (64, 32), width=16, levels=4, latents_per_label=2, background_latents=2,
                      token_dim=8, attention_dim=8)  # fmt: skip
 NAMES = ("background", "hair", "v1.0")
 

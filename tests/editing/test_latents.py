@@ -4,13 +4,13 @@ import torch
 
 from scam.editing import blend, fill, interpolate, mean, shares, swap
 from scam.errors import InputError
-from scam.models.styles import Latents, RunningMean, select_tokens
+from scam.models.styles import RunningMean, Styles, select_tokens
 
 OF = torch.tensor([0, 0, 0, 1, 1, 2, 2])  # three latents of the background, two of the others
 
 
-def draw(*present: tuple[bool, bool, bool]) -> Latents:
-    return Latents(torch.randn(len(present), 7, 5), torch.tensor(present))
+def draw(*present: tuple[bool, bool, bool]) -> Styles:
+    return Styles(torch.randn(len(present), 7, 5), torch.tensor(present))
 
 
 ALL = (True, True, True)
@@ -126,7 +126,7 @@ def test_a_running_mean_counts() -> None:
 
 
 def test_the_arithmetic_follows_the_dtype() -> None:
-    wide = Latents(torch.randn(1, 7, 5).double(), torch.tensor([ALL]))
+    wide = Styles(torch.randn(1, 7, 5).double(), torch.tensor([ALL]))
     for found in (swap(wide, wide, [1], OF), interpolate(wide, wide, 2, OF)):
         assert found.tokens.dtype == torch.float64
 

@@ -10,13 +10,13 @@ from scam.data import LABEL_SETS, LabelValues, Mannequins, save_label_png
 from scam.editing.pictures import Picture
 from scam.editing.sources import Finder
 from scam.errors import InputError
-from scam.models import ModelConfig, Scam
+from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import Checkpoint
 from scam.storage.files import write_json
 
 
 def checkpoint(names: tuple[str, ...], run: Path = Path("nowhere")) -> Checkpoint:
-    config = ModelConfig(len(names), (32, 32), width=16, levels=4, token_dim=8, attention_dim=8)
+    config = ScamConfig(len(names), (32, 32), width=16, levels=4, token_dim=8, attention_dim=8)
     values = LabelValues.build(len(names))
     return Checkpoint(run / "checkpoints" / "step_0000001", Scam(config).eval(), names, values)
 

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 from scam.editing import fingerprint, load_style, read_style, save_style
 from scam.errors import InputError, printable
-from scam.models import ModelConfig, Scam
-from scam.models.styles import Latents
+from scam.models import Scam, ScamConfig
+from scam.models.styles import Styles
 
-CONFIG = ModelConfig(3, (32, 16), width=16, levels=4, latents_per_label=2, background_latents=3,
+CONFIG = ScamConfig(3, (32, 16), width=16, levels=4, latents_per_label=2, background_latents=3,
                      token_dim=8, attention_dim=8)  # fmt: skip
 NAMES = ("background", "hair", "coat")
 
@@ -24,8 +24,8 @@ def model() -> Scam:
     return Scam(CONFIG).eval()
 
 
-def latents() -> Latents:
-    return Latents(torch.randn(1, 7, 8), torch.tensor([[True, False, True]]))
+def latents() -> Styles:
+    return Styles(torch.randn(1, 7, 8), torch.tensor([[True, False, True]]))
 
 
 def test_what_is_saved_is_loaded(model: Scam, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_is_no_style(damage: str, message: str, model: Scam, tmp_path: Path
 def test_what_cannot_be_saved(model: Scam, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"style anna: expected a \.safetensors file"):
         save_style("anna", model, latents(), NAMES, "anna.jpg")
-    two = Latents(torch.zeros(2, 7, 8), torch.zeros(2, 3, dtype=torch.bool))
+    two = Styles(torch.zeros(2, 7, 8), torch.zeros(2, 3, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"shape \(2, 7, 8\), expected \(1, 7, 8\)"):
         save_style(tmp_path / "a.safetensors", model, two, NAMES, "anna.jpg")
     assert list(tmp_path.iterdir()) == []

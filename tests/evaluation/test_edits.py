@@ -9,13 +9,13 @@ from scam.data import Mannequins, PairDataset
 from scam.evaluation.edits import CycleMeter, LocalityMeter, MapNoiseMeter, grown, shifted, shrunk
 from scam.evaluation.pictures import Painter, Pictures, batch
 from scam.metrics import Psnr
-from scam.models import Scam, preset
+from scam.models import Scam, ScamConfig
 
 
 @pytest.fixture(scope="module")
 def painter() -> Painter:
     torch.manual_seed(0)
-    shape = preset("tiny", num_labels=11, size=(32, 32), latents_per_label=2)
+    shape = ScamConfig.preset("tiny", num_labels=11, size=(32, 32), latents_per_label=2)
     return Painter(Scam(shape).eval())
 
 
@@ -181,7 +181,9 @@ def test_map_noise_is_measured_against_exact_maps(painter: Painter, dataset: Pai
 @torch.no_grad()
 def test_released_networks_paint_the_same_twice(dataset: PairDataset) -> None:
     torch.manual_seed(0)
-    shape = preset("tiny", num_labels=11, size=(32, 32), fidelity="released", latents_per_label=2)
+    shape = ScamConfig.preset(
+        "tiny", num_labels=11, size=(32, 32), fidelity="released", latents_per_label=2
+    )
     model = Scam(shape)
     for name, weight in model.named_parameters():
         if "noise" in name:

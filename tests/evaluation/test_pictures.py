@@ -11,7 +11,7 @@ from scam.data import Mannequins, PairDataset
 from scam.data.subset import at_most
 from scam.errors import InputError
 from scam.evaluation.pictures import Painter, derangement, read_pairs, walk
-from scam.models import Scam, preset
+from scam.models import Scam, ScamConfig
 
 
 @pytest.mark.parametrize("count", [2, 3, 8, 101])
@@ -43,7 +43,7 @@ def test_a_subset_is_spread_and_keeps_its_pictures() -> None:
 @torch.no_grad()
 def test_the_noise_of_released_networks_does_not_follow_the_batch() -> None:
     torch.manual_seed(0)
-    shape = preset("tiny", num_labels=11, size=(32, 32), fidelity="released")
+    shape = ScamConfig.preset("tiny", num_labels=11, size=(32, 32), fidelity="released")
     model = Scam(shape)
     for name, parameter in model.named_parameters():
         if "noise" in name:

@@ -8,17 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scam.errors import InputError
-from scam.models import ModelConfig, Scam
+from scam.models import Scam, ScamConfig
 from scam.models.scam.attention_maps import attention_layers, attention_maps
 from scam.nn.attention import SemanticCrossAttention
 
-TINY = ModelConfig(
+TINY = ScamConfig(
     4, (64, 32), width=16, levels=4, latents_per_label=2, background_latents=3, token_dim=16,
     attention_dim=16, heads=2,
 )  # fmt: skip
 
 
-def picture(config: ModelConfig, batch: int = 2) -> tuple[Tensor, Tensor]:
+def picture(config: ScamConfig, batch: int = 2) -> tuple[Tensor, Tensor]:
     height, width = config.size
     labels = torch.zeros(batch, height, width, dtype=torch.int32)
     labels[:, 8:40, 4:20] = 1
@@ -104,7 +104,7 @@ def test_fused_and_dense_read_alike(changes: dict[str, bool]) -> None:
     model = Scam(config).double().eval()
     image, labels = picture(config)
     fused = attention_maps(model, image, labels)
-    dense = attention_maps(model.fuse(False), image, labels)
+    dense = attention_maps(model.configure(fused=False), image, labels)
     assert fused.keys() == dense.keys()
     for layer, found in fused.items():
         torch.testing.assert_close(found.weights, dense[layer].weights, rtol=1e-8, atol=1e-10)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from scam.models import Discriminator, ModelConfig, SatEncoder, ScamGenerator
+from scam.models import Discriminator, SatEncoder, ScamConfig, ScamGenerator
 
 SIZES = {3: (256, 170), 19: (256, 256), 151: (256, 256)}
 
@@ -16,8 +16,8 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def released(num_labels: int, **changes: object) -> ModelConfig:
-    config = ModelConfig(num_labels, SIZES.get(num_labels, (256, 256)), fidelity="released")
+def released(num_labels: int, **changes: object) -> ScamConfig:
+    config = ScamConfig(num_labels, SIZES.get(num_labels, (256, 256)), fidelity="released")
     return replace(config, **changes)
 
 
@@ -45,7 +45,7 @@ def test_released_networks(
         assert count(SatEncoder(replace(config, self_attention=False))) == no_self_attention
         assert count(ScamGenerator(config)) == generator
         assert count(ScamGenerator(replace(config, duplex=False))) == simplex
-        assert count(Discriminator(config)) == critic
+        assert count(Discriminator(num_labels, config.width, released=True)) == critic
 
 
 @pytest.mark.parametrize(("num_labels", "k", "k_background"), [(2, 1, 1), (7, 3, 5), (40, 16, 8)])
@@ -64,7 +64,7 @@ def test_default_parameters_do_not_grow_with_the_label_couples() -> None:
     """Per-token norms: beyond the tokens themselves only the seed convolution knows L."""
     counts = {}
     for num_labels in (3, 19):
-        config = ModelConfig(num_labels, (256, 256))
+        config = ScamConfig(num_labels, (256, 256))
         with torch.device("meta"):
             counts[num_labels] = count(ScamGenerator(config)) + count(SatEncoder(config))
     assert counts[19] - counts[3] == 16 * (9_216 + 2 * 8 * 256)

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from scam.errors import InputError
-from scam.models import Scam, preset
+from scam.models import Scam, ScamConfig
 from scam.models.export import export_encoder, export_generator
 from scam.nn.position import position_code
 
 pytestmark = pytest.mark.slow  # tracing takes its time
 
 Exported = tuple[Scam, ExportedProgram, ExportedProgram]
-CONFIG = preset("tiny", size=(33, 32), num_labels=5, latents_per_label=3)
+CONFIG = ScamConfig.preset("tiny", size=(33, 32), num_labels=5, latents_per_label=3)
 # Two orders of float32 sums through some twenty layers: 2^-24 of about 1, grown a hundredfold.
 ROUND_OFF = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -84,6 +84,6 @@ def test_exporting_leaves_nothing_behind_in_caches(exported: Exported) -> None:
 
 
 def test_a_released_generator_is_refused() -> None:
-    model = Scam(preset("tiny", size=(64, 64), fidelity="released"))
+    model = Scam(ScamConfig.preset("tiny", size=(64, 64), fidelity="released"))
     with pytest.raises(InputError, match="fidelity='released' draws noise"):
         export_generator(model)

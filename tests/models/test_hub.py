@@ -13,12 +13,12 @@ import torch
 from scam import Scam
 from scam.checkpoints.weights import write_weights
 from scam.errors import InputError
-from scam.models import preset
+from scam.models import ScamConfig
 from scam.models.card import model_card
 from scam.models.checkpoint import load, load_checkpoint, run_around
 
 OWN_CARD = "---\nlicense: mit\n---\n\nMine.\n"
-SMALL = preset("tiny", size=(32, 32), latents_per_label=3, background_latents=2)
+SMALL = ScamConfig.preset("tiny", size=(32, 32), latents_per_label=3, background_latents=2)
 
 
 @pytest.fixture
@@ -182,7 +182,12 @@ def test_a_model_is_uploaded_under_its_folder_s_name_or_another(
     assert (url, other) == ("address of coats", "address of me/coats")
     files = "README.md config.json model.safetensors"
     assert uploads == [
-        {"to": "coats", "files": files, "card": model_card(model.description()), "why": "why"},
+        {
+            "to": "coats",
+            "files": files,
+            "card": model_card(model.config, model.description()),
+            "why": "why",
+        },
         {"to": "me/coats", "files": files, "card": OWN_CARD, "why": "so"},
     ]
     assert (tmp_path / "coats" / "config.json").is_file()

@@ -11,11 +11,11 @@ from PIL import Image
 
 from scam import Scam
 from scam.errors import InputError
-from scam.models import Latents, preset
+from scam.models import ScamConfig, Styles
 from scam.models.scam.attention_maps import attention_maps
 from scam.nn.pyramid import LabelPyramid
 
-CONFIG = preset("tiny", size=(32, 32), latents_per_label=2, background_latents=2)
+CONFIG = ScamConfig.preset("tiny", size=(32, 32), latents_per_label=2, background_latents=2)
 IMAGE = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
 LABELS = (torch.arange(2 * 32 * 32) // 100 % 3).reshape(2, 32, 32)
 
@@ -96,21 +96,21 @@ def test_latents_and_the_rest(model: Scam) -> None:
     pair = (IMAGE, LABELS)
     small = LabelPyramid.build(LABELS[:, :16], CONFIG.num_labels, CONFIG.levels)
     for words, call in (
-        ("latents is a torch Tensor", lambda: model.generate(LABELS, tokens)),
-        ("latents.tokens has shape", lambda: model.generate(LABELS, Latents(tokens[0], present))),
+        ("styles is a torch Tensor", lambda: model.generate(LABELS, tokens)),
+        ("styles.tokens has shape", lambda: model.generate(LABELS, Styles(tokens[0], present))),
         (
-            "latents.tokens has shape",
-            lambda: model.generate(LABELS, Latents(tokens[:, :3], present)),
+            "styles.tokens has shape",
+            lambda: model.generate(LABELS, Styles(tokens[:, :3], present)),
         ),
         (
-            "latents.present has dtype",
-            lambda: model.generate(LABELS, Latents(tokens, present.int())),
+            "styles.present has dtype",
+            lambda: model.generate(LABELS, Styles(tokens, present.int())),
         ),
-        ("latents is of 3 pictures", lambda: model.generate(LABELS, latents[[0, 0, 1]])),
-        ("latents.tokens: 1 of", lambda: model.generate(LABELS, Latents(spoilt, present))),
+        ("styles is of 3 pictures", lambda: model.generate(LABELS, latents[[0, 0, 1]])),
+        ("styles.tokens: 1 of", lambda: model.generate(LABELS, Styles(spoilt, present))),
         (
-            "latents.tokens has dtype torch.float64",
-            lambda: model.generate(LABELS, Latents(tokens.double(), present)),
+            "styles.tokens has dtype torch.float64",
+            lambda: model.generate(LABELS, Styles(tokens.double(), present)),
         ),
         ("noise has 1 generators", lambda: model.generate(LABELS, latents, [torch.Generator()])),
         ("wanted is a list", lambda: model.mix(latents, latents, present.tolist())),
@@ -133,22 +133,18 @@ def test_latents_and_the_rest(model: Scam) -> None:
         (r"wanted has shape \(2, 2\)", lambda: model.mix(latents, latents, present[:, :2])),
         (r"wanted has shape \(3,\)", lambda: model.mix(latents, latents, present[0])),
         ("subject is of 2 pictures", lambda: model.mix(latents, latents, present[[0, 0, 1]])),
-        ("pyramid is a torch Tensor", lambda: model.paint(LABELS, latents)),
+        ("labels has levels of 16x32", lambda: model.generate(small, latents)),
+        ("styles is a torch Tensor", lambda: model.generate(model.prepare(LABELS), tokens)),
         (
-            "pyramid has levels of 16x32",
-            lambda: model.paint(small, latents),
+            "styles is of 3 pictures",
+            lambda: model.generate(model.prepare(LABELS), latents[[0, 0, 1]]),
         ),
-        ("latents is a torch Tensor", lambda: model.paint(model.pyramid(LABELS), tokens)),
-        (
-            "latents is of 3 pictures",
-            lambda: model.paint(model.pyramid(LABELS), latents[[0, 0, 1]]),
-        ),
-        ("noise is a int", lambda: model.paint(model.pyramid(LABELS), latents, 3)),
+        ("noise is a int", lambda: model.generate(model.prepare(LABELS), latents, 3)),
         ("labels has levels", lambda: model(IMAGE, small)),
         ("kept has dtype", lambda: model(IMAGE, LABELS, None, present.int())),
-        ("labels has dtype", lambda: model.pyramid(LABELS.float())),
-        ("labels is a list", lambda: model.pyramid(LABELS.tolist())),
-        ("labels is 16x32", lambda: model.pyramid(LABELS[:, :16])),
+        ("labels has dtype", lambda: model.prepare(LABELS.float())),
+        ("labels is a list", lambda: model.prepare(LABELS.tolist())),
+        ("labels is 16x32", lambda: model.prepare(LABELS[:, :16])),
         ("layers='encoder.0': expected a list", lambda: attention_maps(model, *pair, "encoder.0")),
         ("layers=3: expected a list", lambda: attention_maps(model, *pair, 3)),
         ("model is a int", lambda: attention_maps(3, *pair)),

@@ -6,20 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from scam.errors import InputError
-from scam.models import PRESETS, Discriminator, Latents, ModelConfig, Scam, preset
+from scam.models import PRESETS, Discriminator, Scam, ScamConfig, Styles
 from scam.models.scam import model as scam_model
 from scam.models.scam.model import released_generator_sizes
 from scam.nn import pyramid
 from scam.nn.modulation import ScamModulation
 from scam.ops import SemanticLayout
 
-TINY = ModelConfig(
+TINY = ScamConfig(
     4, (48, 32), width=16, levels=4, latents_per_label=2, background_latents=3,
     token_dim=16, attention_dim=16,
 )  # fmt: skip
 
 
-def blocks(config: ModelConfig, batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
+def blocks(config: ScamConfig, batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
     """A picture of flat 8x8 patches and a label map of patches."""
     generator = torch.Generator().manual_seed(seed)
     height, width = config.size
@@ -48,7 +48,7 @@ def test_shapes(size: tuple[int, int], fidelity: str) -> None:
     assert painted.shape == image.shape
     assert painted.abs().max() <= 1
     if fidelity == "default":
-        assert sizes == [tuple(m.shape[1:]) for m in model.pyramid(labels).maps[-2::-1]]
+        assert sizes == [tuple(m.shape[1:]) for m in model.prepare(labels).maps[-2::-1]]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_fused_and_dense_are_one_model(fidelity: str, heads: int) -> None:
         twin = Scam(config, fused=fused).double()
         twin.load_state_dict(model.state_dict())
         noise = torch.Generator().manual_seed(7)
-        painted = twin(image.double(), twin.pyramid(labels), noise)
+        painted = twin(image.double(), twin.prepare(labels), noise)
         painted.square().sum().backward()
         found.append((painted, {name: p.grad for name, p in twin.named_parameters()}))
     torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-11, atol=1e-11)
@@ -119,7 +119,7 @@ def test_tokens_of_absent_labels_are_left_out_and_nothing_changes() -> None:
         layer.register_forward_hook(lambda _m, given, _o: computed.append(given[0].shape[1]))
     found = []
     for fused in (True, False):
-        model.fuse(fused).zero_grad()
+        model.configure(fused=fused).zero_grad()
         painted = model(image.double(), labels)
         painted.square().sum().backward()
         found.append((painted, {name: p.grad for name, p in model.named_parameters()}))
@@ -201,30 +201,30 @@ class TestAbsentLabels:
     """The subject lacks label 1, the scene label 2; the map wants both."""
 
     @pytest.fixture
-    def parts(self) -> tuple[Scam, Latents, Latents, Tensor]:
+    def parts(self) -> tuple[Scam, Styles, Styles, Tensor]:
         model = Scam(TINY)
         torch.nn.init.normal_(model.mean_tokens)
         tokens = torch.randn(2, 1, TINY.num_tokens, TINY.token_dim)
-        subject = Latents(tokens[0], torch.tensor([[True, False, True, True]]))
-        scene = Latents(tokens[1], torch.tensor([[True, True, False, True]]))
+        subject = Styles(tokens[0], torch.tensor([[True, False, True, True]]))
+        scene = Styles(tokens[1], torch.tensor([[True, True, False, True]]))
         return model, subject, scene, torch.ones(1, 4, dtype=torch.bool)
 
-    def test_background(self, parts: tuple[Scam, Latents, Latents, Tensor]) -> None:
+    def test_background(self, parts: tuple[Scam, Styles, Styles, Tensor]) -> None:
         model, subject, scene, wanted = parts
         mixed = model.mix(subject, scene, wanted)
         assert torch.equal(mixed.tokens[:, 3:5], scene.tokens[:, 3:5])
         assert torch.equal(mixed.tokens[:, 5:], subject.tokens[:, 5:])
 
-    def test_mean(self, parts: tuple[Scam, Latents, Latents, Tensor]) -> None:
+    def test_mean(self, parts: tuple[Scam, Styles, Styles, Tensor]) -> None:
         model, subject, scene, wanted = parts
-        blind = Latents(scene.tokens, torch.tensor([[True, False, False, True]]))
+        blind = Styles(scene.tokens, torch.tensor([[True, False, False, True]]))
         with pytest.raises(InputError, match="mean latents lack label 1, which the map wants"):
             model.mix(subject, blind, wanted, absent="mean")
         model.mean_known[:] = True
         mixed = model.mix(subject, scene, wanted, absent="mean", background_labels=[0, 2])
         assert torch.equal(mixed.tokens[0, 3:7], model.mean_tokens[3:7])
 
-    def test_error(self, parts: tuple[Scam, Latents, Latents, Tensor]) -> None:
+    def test_error(self, parts: tuple[Scam, Styles, Styles, Tensor]) -> None:
         model, subject, scene, wanted = parts
         for arguments, message in (
             ({"absent": "error"}, "the subject's picture lacks label 1"),
@@ -244,22 +244,22 @@ class TestDiscriminator:
     def test_logit_sizes(self, size: tuple[int, int], expected: list[tuple[int, int]]) -> None:
         config = replace(TINY, size=size)
         image, labels = blocks(config, batch=1)
-        pyramid = Scam(config).pyramid(labels)
-        logits = Discriminator(config)(image, pyramid)
+        critic = Discriminator(config.num_labels, config.width)
+        logits = critic(image, critic.label_maps(labels))
         assert [tuple(x.shape[2:]) for x in logits] == expected
 
     @pytest.mark.parametrize("fidelity", ["default", "released"])
     def test_normalised_logits_stay_below_one_and_finite(self, fidelity: str) -> None:
         config = replace(TINY, fidelity=fidelity, size=(64, 32))
         image, labels = blocks(config)
-        pyramid = Scam(config).pyramid(labels)
-        critic = Discriminator(config)
+        critic = Discriminator(config.num_labels, config.width, released=config.released)
+        maps = critic.label_maps(labels)
         for scale in (1.0, 1e4, 0.0):
             with torch.no_grad():
                 for parameter in critic.parameters():
                     parameter.mul_(scale)
             image = image.detach().requires_grad_()
-            logits = critic(image, pyramid)
+            logits = critic(image, maps)
             torch.stack([x.mean() for x in logits]).sum().backward()
             assert all(x.abs().max() <= 1 for x in logits)
             assert image.grad is not None
@@ -271,18 +271,20 @@ class TestDiscriminator:
         """||d f / d input|| by nudging the picture, and the label planes as released."""
         config = replace(TINY, fidelity=fidelity, size=(64, 32))
         image, labels = blocks(config, batch=1)
-        critic = Discriminator(config, gradient_norm=False).double()
-        pyramid = Scam(config).pyramid(labels)
-        raw = critic(image.double(), pyramid)[0]
+        critic = Discriminator(
+            config.num_labels, config.width, released=config.released, gradient_norm=False
+        ).double()
+        maps = critic.label_maps(labels)
+        raw = critic(image.double(), maps)[0]
         critic.gradient_norm = True
-        normalised = critic(image.double(), pyramid)[0]
+        normalised = critic(image.double(), maps)[0]
         implied = (raw / normalised - raw.abs()).detach()
         assert (implied - implied.mean()).abs().max() < 1e-6 * implied.mean()
         direction = torch.randn_like(image.double())
         critic.gradient_norm = False
         step = 1e-5
         ahead, behind = (
-            critic(image.double() + sign * step * direction, pyramid)[0] for sign in (1, -1)
+            critic(image.double() + sign * step * direction, maps)[0] for sign in (1, -1)
         )
         reduce = torch.sum if fidelity == "released" else torch.mean
         slope = (reduce(ahead) - reduce(behind)) / (2 * step)
@@ -313,20 +315,20 @@ class TestConfig:
 
     def test_round_trip(self) -> None:
         for config in PRESETS.values():
-            assert ModelConfig.from_dict(config.as_dict()) == config
+            assert ScamConfig.from_dict(config.as_dict()) == config
 
     def test_unknown_entries_and_presets(self) -> None:
         with pytest.raises(InputError, match="'colour' is not one of"):
-            ModelConfig.from_dict({**TINY.as_dict(), "colour": 1})
+            ScamConfig.from_dict({**TINY.as_dict(), "colour": 1})
         without = {k: v for k, v in TINY.as_dict().items() if k != "size"}
         for broken, words in (
             (without, "size is missing"),
             ({**TINY.as_dict(), "width": "wide"}, "width='wide': expected an integer"),
         ):
             with pytest.raises(InputError, match=f"model config: {words}"):
-                ModelConfig.from_dict(broken)
+                ScamConfig.from_dict(broken)
         with pytest.raises(InputError, match="preset 'huge': expected one of tiny"):
-            preset("huge")
+            ScamConfig.preset("huge")
 
     def test_paper_presets(self) -> None:
         assert {name: c.num_tokens for name, c in PRESETS.items()} == {

@@ -3,19 +3,19 @@ import pytest
 import torch
 from torch import nn
 
-from scam.models import SegmentationDiscriminator, preset
+from scam.models import SegmentationDiscriminator
 
 
 @pytest.mark.parametrize(("size", "levels"), [((96, 64), 4), ((33, 47), 4), ((100, 70), 6)])
 def test_one_class_more_than_labels_at_every_pixel(size: tuple[int, int], levels: int) -> None:
-    critic = SegmentationDiscriminator(preset("tiny", size=size, levels=levels))
+    critic = SegmentationDiscriminator(3, 16, levels)
     (logits,) = critic(torch.randn(2, 3, *size))
     assert logits.shape == (2, 4, *size)
     assert logits.isfinite().all()
 
 
 def test_every_parameter_learns_and_the_picture_hears_of_it() -> None:
-    critic = SegmentationDiscriminator(preset("tiny"))
+    critic = SegmentationDiscriminator(3, 16, 4)
     image = torch.randn(2, 3, 96, 64, requires_grad=True)
     critic(image)[0].square().mean().backward()
     assert image.grad is not None
@@ -25,7 +25,7 @@ def test_every_parameter_learns_and_the_picture_hears_of_it() -> None:
 
 
 def test_convolutions_are_spectrally_normalised() -> None:
-    critic = SegmentationDiscriminator(preset("tiny")).train()
+    critic = SegmentationDiscriminator(3, 16, 4).train()
     for _ in range(30):  # power iterations
         critic(torch.randn(1, 3, 96, 64))
     found = [m for m in critic.modules() if isinstance(m, nn.Conv2d)]
@@ -37,7 +37,7 @@ def test_convolutions_are_spectrally_normalised() -> None:
 
 def test_a_pixel_is_judged_by_its_surroundings() -> None:
     """Through the bottleneck by far ones too; through the skips mostly by its own."""
-    critic = SegmentationDiscriminator(preset("tiny")).eval()
+    critic = SegmentationDiscriminator(3, 16, 4).eval()
     image = torch.randn(1, 3, 96, 64, requires_grad=True)
     critic(image)[0][0, :, 48, 32].sum().backward()
     assert image.grad is not None
@@ -47,7 +47,7 @@ def test_a_pixel_is_judged_by_its_surroundings() -> None:
 
 
 def test_in_bfloat16_logits_are_still_float32() -> None:
-    critic = SegmentationDiscriminator(preset("tiny"))
+    critic = SegmentationDiscriminator(3, 16, 4)
     with torch.autocast("cpu", torch.bfloat16):
         (logits,) = critic(torch.randn(1, 3, 96, 64))
     logits.sum().backward()
@@ -73,4 +73,4 @@ def test_equal_seeds_build_equal_ones() -> None:
 
 def seeded(seed: int) -> SegmentationDiscriminator:
     torch.manual_seed(seed)
-    return SegmentationDiscriminator(preset("tiny"))
+    return SegmentationDiscriminator(3, 16, 4)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
-from scam.models import Scam, preset
+from scam.models import Scam, ScamConfig
 from scam.nn import position
 from scam.nn.position import position_code
 
@@ -53,7 +53,7 @@ def test_highest_frequency_repeats_after_four_pixels() -> None:
 
 def test_what_inference_mode_made_can_be_trained_with() -> None:
     torch.manual_seed(0)
-    model = Scam(preset("tiny", size=(32, 32)))
+    model = Scam(ScamConfig.preset("tiny", size=(32, 32)))
     image = torch.rand(1, 3, 32, 32)
     labels = torch.zeros(1, 32, 32, dtype=torch.int32)
     _forget()

@@ -9,30 +9,30 @@ import pytest
 import torch
 
 from scam.data import Mannequins, PairDataset
-from scam.models import ModelConfig, Scam
+from scam.models import Scam, ScamConfig
 from scam.synthesis.adversary import build_discriminator
 from scam.synthesis.job import Job
-from scam.training.options import TrainOptions
 from scam.synthesis.perceptual import PyramidDistance
+from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision
 from scam.training.run_folder import RunFolder
 from scam.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-SMALL = ModelConfig(
+SMALL = ScamConfig(
     11, (32, 32), width=16, levels=4, latents_per_label=2, background_latents=4,
     token_dim=16, attention_dim=16,
 )  # fmt: skip
 
 
 @pytest.fixture
-def small() -> ModelConfig:
+def small() -> ScamConfig:
     return SMALL
 
 
 @pytest.fixture(scope="session")
 def make_trainer() -> Callable[..., Trainer]:
-    def make(model: ModelConfig = SMALL, **options: object) -> Trainer:
+    def make(model: ScamConfig = SMALL, **options: object) -> Trainer:
         settings = TrainOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})
         torch.manual_seed(settings.seed)
         return Trainer(

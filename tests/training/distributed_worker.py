@@ -11,7 +11,7 @@ from torch import nn
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError, PeerExited
-from scam.models import ModelConfig, Scam
+from scam.models import Scam, ScamConfig
 from scam.synthesis.adversary import build_discriminator
 from scam.training.distributed import World, join
 from scam.training.options import TrainOptions
@@ -19,7 +19,7 @@ from scam.training.precision import resolve_precision
 from scam.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-SMALL = ModelConfig(
+SMALL = ScamConfig(
     11, (32, 32), width=16, levels=4, latents_per_label=2, background_latents=4,
     token_dim=16, attention_dim=16,
 )  # fmt: skip

@@ -3,9 +3,8 @@ import copy
 
 import pytest
 import torch
-from torch import nn
-
 from scam.training.ema import Ema
+from torch import nn
 
 
 def network(dtype=torch.float32):

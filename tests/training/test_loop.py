@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from scam.training.loop import train
 from torch import Tensor, nn
 
 import scam
+from scam.checkpoints.training_state import load_training
 from scam.checkpoints.weights import read_weights
 from scam.errors import InputError, Stopped
 from scam.models import Scam
 from scam.models.checkpoint import load_checkpoint
-from scam.training import checkpoint, loop
-from scam.checkpoints.training_state import load_training
 from scam.synthesis.job import Job
-from scam.training.loop import train
+from scam.training import checkpoint, loop
 from scam.training.trainer import Trainer
 
 MakeJob = Callable[..., Job]

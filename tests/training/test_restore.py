@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 import torch
-
-import scam
-from scam.checkpoints.training_state import TRAINING
-from scam.checkpoints.weights import CONFIG, MANIFEST, MODEL, verify
-from scam.errors import InputError
-from scam.checkpoints.training_state import load_training
-from scam.synthesis.job import Job
 from scam.training.loop import _build
 from scam.training.loop import train as run_job
 from scam.training.restore import expect_finite_state, expect_trainable, restore
+
+import scam
+from scam.checkpoints.training_state import TRAINING, load_training
+from scam.checkpoints.weights import CONFIG, MANIFEST, MODEL, verify
+from scam.errors import InputError
+from scam.synthesis.job import Job
 from scam.training.trainer import Trainer
 from scam.training.watch import SkipWatch
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from scam.training.loop import train
 from torch import Tensor, nn
 
-from scam.data import Mannequins, PairDataset, batches
-from scam.models import ModelConfig, Scam
 from scam.checkpoints.training_state import load_training
+from scam.data import Mannequins, PairDataset, batches
+from scam.models import Scam, ScamConfig
 from scam.synthesis.job import Job
-from scam.training.loop import train
 from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer
 
@@ -59,7 +59,7 @@ def test_gradient_checkpointing_gives_the_same_bits(
 
 @pytest.mark.parametrize("fidelity", ["default", "released"])
 def test_gradient_checkpointing_keeps_a_quarter_at_most(fidelity: str) -> None:
-    config = ModelConfig(
+    config = ScamConfig(
         11, (64, 64), width=16, levels=4, latents_per_label=2, background_latents=4,
         token_dim=16, attention_dim=16, fidelity=fidelity,
     )  # fmt: skip
@@ -67,7 +67,7 @@ def test_gradient_checkpointing_keeps_a_quarter_at_most(fidelity: str) -> None:
     image, labels = batch(0, (64, 64))
     kept = []
     for on in (False, True):
-        model.use_gradient_checkpointing(on)
+        model.configure(gradient_checkpointing=on)
         storages: dict[int, int] = {}
 
         def note(x: Tensor, storages: dict[int, int] = storages) -> Tensor:
@@ -77,7 +77,7 @@ def test_gradient_checkpointing_keeps_a_quarter_at_most(fidelity: str) -> None:
 
         noise = picture_generators(0, 1, range(2), "noise", CPU)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-            painted = model(image, model.pyramid(labels), noise)
+            painted = model(image, model.prepare(labels), noise)
         kept.append(sum(storages.values()))
         painted.sum().backward()
     assert kept[1] < kept[0] / 4
@@ -128,10 +128,10 @@ def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def check_compiled(
-    make_trainer: MakeTrainer, small: ModelConfig, changes: dict[str, object], **options: object
+    make_trainer: MakeTrainer, small: ScamConfig, changes: dict[str, object], **options: object
 ) -> None:
     """The losses of eager training, and no recompilation when labels come and go."""
-    config = ModelConfig.from_dict({**small.as_dict(), **changes})
+    config = ScamConfig.from_dict({**small.as_dict(), **changes})
     eager, compiled = (
         make_trainer(config, **PAPER, **options, compile=on) for on in (False, True)
     )
@@ -157,7 +157,7 @@ def check_compiled(
 def test_networks_are_traced_whole_and_once(
     compiler: str,
     make_trainer: MakeTrainer,
-    small: ModelConfig,
+    small: ScamConfig,
     changes: dict[str, object],
     options: dict[str, object],
 ) -> None:
@@ -180,7 +180,7 @@ def test_networks_are_traced_whole_and_once(
 def test_compiled_training_gives_the_same_losses(
     compiler: str,
     make_trainer: MakeTrainer,
-    small: ModelConfig,
+    small: ScamConfig,
     changes: dict[str, object],
     options: dict[str, object],
 ) -> None:

@@ -139,7 +139,7 @@ def test_without_options_a_step_is_the_plain_one(make_trainer: MakeTrainer) -> N
     trainer.step(image, labels, 1)
     plain.model.train()
     plain.discriminator.requires_grad_(False)
-    pyramid = plain.model.pyramid(labels)
+    pyramid = plain.model.prepare(labels)
     fake = plain.model(image, pyramid, GENERATORS("noise", CPU))
     l1, perceptual = (fake - image).abs().mean(), plain.perceptual(fake, image)
     gan = hinge_generator(plain.discriminator(fake, pyramid))
@@ -197,7 +197,7 @@ def test_labels_are_weighed_as_they_are_shown(make_trainer: MakeTrainer) -> None
     adversary = make_trainer(discriminator="oasis", diffaugment="translation,cutout").adversary
     image, labels = batch(2)
     adversary.begin(labels, GENERATORS)
-    shown = adversary.batch(image, make_trainer().model.pyramid(labels), GENERATORS)
+    shown = adversary.batch(image, make_trainer().model.prepare(labels), GENERATORS)
     ignored = shown.pyramid.maps[0] < 0
     assert int(ignored.sum()) > 0.15 * ignored.numel()
     uniform = torch.zeros(2, 12, 32, 32)
@@ -210,7 +210,7 @@ def test_labels_are_weighed_as_they_are_shown(make_trainer: MakeTrainer) -> None
 def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrainer) -> None:
     model = make_trainer().model.eval()
     image, labels = batch(2)
-    pyramid = model.pyramid(labels)
+    pyramid = model.prepare(labels)
     everything = torch.ones(2, 11, dtype=torch.bool)
     assert torch.equal(model(image, pyramid, None, everything), model(image, pyramid))
     nothing = model(image, pyramid, None, ~everything)
@@ -228,7 +228,7 @@ def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrain
 def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(discriminator="oasis", labelmix=1.0)
     image, labels = batch(2)
-    shown = trainer.adversary.batch(image, trainer.model.pyramid(labels), GENERATORS)
+    shown = trainer.adversary.batch(image, trainer.model.prepare(labels), GENERATORS)
     painted = image.roll(1, 0) * torch.rand_like(image)
     optimizer = torch.optim.Adam(trainer.discriminator.parameters(), lr=5e-4)
     trainer.adversary.begin(labels, GENERATORS)

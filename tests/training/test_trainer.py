@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.metrics import Psnr
-from scam.models import ModelConfig
+from scam.models import ScamConfig
 from scam.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -172,7 +172,7 @@ def test_generator_step_leaves_no_gradient_in_the_discriminator(make_trainer: Ma
     assert all(p.grad is None for p in trainer.model.parameters())
 
 
-def test_every_parameter_learns(make_trainer: MakeTrainer, small: ModelConfig) -> None:
+def test_every_parameter_learns(make_trainer: MakeTrainer, small: ScamConfig) -> None:
     """A parameter without gradient would need special care in distributed training."""
     # At 64 pixels the coarsest level still has several cells of one label: where there is one,
     # its attention has nothing to weigh and no slope.
@@ -204,7 +204,7 @@ def test_overfits_eight_pictures(make_trainer: MakeTrainer) -> None:
         if step % 50 == 0:
             psnr = Psnr()
             with torch.no_grad():
-                psnr.update(trainer.model(image, trainer.model.pyramid(labels)), image)
+                psnr.update(trainer.model(image, trainer.model.prepare(labels)), image)
             quality.append(psnr.pooled)
     assert quality[-1] > 21
     assert quality[-1] > quality[0] + 3

@@ -91,7 +91,7 @@ class Scam(SynthesisModel):
         fields = None
         if noise is not None:
             sizes = self.generator.noise_sizes(pyramid)
-            fields = draw_noise(noise, len(tokens), sizes, tokens.device)
+            fields = draw_noise(noise, tokens.shape[0], sizes, tokens.device)
         image: Tensor = self.generator(pyramid, tokens, groups, fields, chosen)
         return image
 
