@@ -103,8 +103,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every gradient becomes NaN."""
     original = Trainer.step
 
-    def step(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
-        return original(self, image * torch.nan, labels, step)
+    def step(self: Trainer, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
+        return original(self, (batch[0] * torch.nan, batch[1]), step)
 
     monkeypatch.setattr(Trainer, "step", step)
 

@@ -13,6 +13,7 @@ from scam.models import Scam, ScamConfig
 from scam.synthesis.adversary import build_discriminator
 from scam.synthesis.job import Job
 from scam.synthesis.perceptual import PyramidDistance
+from scam.synthesis.step import SynthesisStep
 from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision
 from scam.training.run_folder import RunFolder
@@ -35,7 +36,7 @@ def make_trainer() -> Callable[..., Trainer]:
     def make(model: ScamConfig = SMALL, **options: object) -> Trainer:
         settings = TrainOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})
         torch.manual_seed(settings.seed)
-        return Trainer(
+        step = SynthesisStep(
             Scam(model, fused=settings.fused_sca),
             build_discriminator(model, settings),
             PyramidDistance(),
@@ -43,6 +44,7 @@ def make_trainer() -> Callable[..., Trainer]:
             resolve_precision(settings.amp, CPU),
             CPU,
         )
+        return Trainer(step)
 
     return make
 
