@@ -25,7 +25,7 @@ from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
 from scam.storage.files import free_folder
 from scam.storage.outputs import expect_writable
-from scam.training.flags import named_as_flags
+from scam.synthesis.flags import named_as_flags
 
 PROG = "python -m scam.evaluate"
 EXAMPLES = """\

@@ -15,14 +15,11 @@ from scam.data.split import Split
 from scam.errors import InputError, counted, printable
 from scam.models.registry import stored_config
 from scam.storage.locks import locked
+from scam.synthesis.flags import named_as_flags, train_parser
 from scam.synthesis.job import Job
-from scam.synthesis.task import train
-from scam.training.distributed import World, join
-from scam.training.flags import named_as_flags, train_parser
-from scam.training.options import TrainOptions
-from scam.training.resumed import Resumed, find_weights, resume_data, resume_folder
-from scam.training.run_folder import RunFolder
-from scam.training.settings import (
+from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.resumed import Resumed, find_weights, resume_data, resume_folder
+from scam.synthesis.settings import (
     DATA,
     asked_settings,
     check_labels,
@@ -30,6 +27,9 @@ from scam.training.settings import (
     complete,
     open_sources,
 )
+from scam.synthesis.task import train
+from scam.training.distributed import World, join
+from scam.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ def _prepare(
 def _job(folder: RunFolder, resumed: Resumed, device: "torch.device", world: World) -> Job:
     """Everything the run works on."""
     config = stored_config(folder.config.get("model", {}))
-    options = TrainOptions.from_dict(folder.config.get("training", {}))
+    options = SynthesisOptions.from_dict(folder.config.get("training", {}))
     train_source, val_source = resumed.sources
     train_data = PairDataset(train_source, config.size, flip=options.flip)
     val_data = PairDataset(val_source, config.size)

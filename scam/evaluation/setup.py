@@ -31,7 +31,7 @@ from scam.evaluation.pictures import (
 from scam.evaluation.unseen import MANNEQUINS, Memory
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
-from scam.training.flags import named_as_flags
+from scam.synthesis.flags import named_as_flags
 from scam.version import __version__
 
 NETWORK_FLAGS = (

@@ -265,7 +265,9 @@ class SynthesisModel(HubModel, ABC):
     def _image_and_labels(
         self, image: Tensor, labels: Labels, names: tuple[str, str]
     ) -> tuple[Tensor, Any]:
-        image = checked_image(image, self.config, self.mean_tokens, names[0])
+        # Who prepares labels, as training does, does not wait for a GPU in every call.
+        values = isinstance(labels, Tensor)
+        image = checked_image(image, self.config, self.mean_tokens, names[0], values=values)
         prepared = self._prepared(labels, names[1])
         expect_equal_batch(image, prepared.present, names)
         return image, prepared

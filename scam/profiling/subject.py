@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig
 from scam.models.registry import build
+from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.perceptual import build_perceptual, resolve_perceptual
 from scam.synthesis.step import SynthesisStep
-from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision
 
 PRESENT = 11
@@ -24,7 +24,7 @@ def build_step(
     the adversarial loss is on from the first step.
     """
     name, weights = resolve_perceptual(None, None)
-    options = TrainOptions(amp=amp, fused_sca=fused, perceptual=name)
+    options = SynthesisOptions(amp=amp, fused_sca=fused, perceptual=name)
     torch.manual_seed(0)
     model = build(config).configure(fused=fused)
     discriminator = Discriminator(config.num_labels, config.width, released=config.released)

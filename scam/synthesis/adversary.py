@@ -20,16 +20,16 @@ from scam.synthesis.losses import (
     oasis_generator,
     relativistic,
 )
+from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
 from scam.training.distributed import SINGLE_PROCESS, World
-from scam.training.options import TrainOptions
 from scam.training.precision import Precision
 from scam.training.randomness import PictureGenerators
 
 _CPU = torch.device("cpu")
 
 
-def build_discriminator(config: ModelConfig, options: TrainOptions) -> nn.Module:
+def build_discriminator(config: ModelConfig, options: SynthesisOptions) -> nn.Module:
     """The one that ``options`` name, freshly initialised."""
     if options.discriminator == "oasis":
         return SegmentationDiscriminator(config.num_labels, config.width, config.levels)
@@ -69,7 +69,7 @@ class Adversary:
         self,
         discriminator: nn.Module,
         num_labels: int,
-        options: TrainOptions,
+        options: SynthesisOptions,
         precision: Precision,
         device: torch.device,
         world: World = SINGLE_PROCESS,

@@ -8,7 +8,7 @@ import torch
 
 from scam.data import MergeSpec
 from scam.synthesis.job import Job
-from scam.training.options import DEFAULTS
+from scam.synthesis.options import DEFAULTS
 from scam.version import __version__
 
 _TOLD = ("seed", "style_dropout", "augment_perceptual")

@@ -10,9 +10,9 @@ from scam.models import SynthesisModel
 from scam.nn.pyramid import labels_in
 from scam.synthesis.adversary import Adversary, DiscriminatorBatch
 from scam.synthesis.augment import Augmentation, kept_styles, parse_policy
+from scam.synthesis.options import SynthesisOptions
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.optimisation import Losses, Optimisation, adamw, warm_up
-from scam.training.options import TrainOptions
 from scam.training.precision import Precision
 from scam.training.randomness import PictureGenerators, picture_generators
 
@@ -30,7 +30,7 @@ class SynthesisStep:
         model: SynthesisModel,
         discriminator: nn.Module,
         perceptual: nn.Module,
-        options: TrainOptions,
+        options: SynthesisOptions,
         precision: Precision,
         device: torch.device,
         world: World = SINGLE_PROCESS,

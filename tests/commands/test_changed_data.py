@@ -21,7 +21,7 @@ from scam.models.checkpoint import describe
 from scam.storage.reading import file_digest
 from scam.synthesis.facts import training_facts
 from scam.synthesis.job import Job
-from scam.training.resumed import find_weights
+from scam.synthesis.resumed import find_weights
 from scam.training.run_folder import RunFolder
 
 Fast = Callable[..., list[str]]

@@ -18,7 +18,7 @@ from torch import Tensor
 import scam
 from scam import train
 from scam.errors import InputError
-from scam.training.settings import asked_settings
+from scam.synthesis.settings import asked_settings
 from scam.training.trainer import Trainer
 
 Fast = Callable[..., list[str]]

@@ -11,7 +11,7 @@ import torch
 
 from scam import train
 from scam.errors import InputError
-from scam.training.flags import train_parser
+from scam.synthesis.flags import train_parser
 from scam.training.trainer import Trainer
 
 Fast = Callable[..., list[str]]

@@ -12,9 +12,9 @@ from scam.data import Mannequins, PairDataset
 from scam.models import Scam, ScamConfig
 from scam.synthesis.adversary import build_discriminator
 from scam.synthesis.job import Job
+from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.perceptual import PyramidDistance
 from scam.synthesis.step import SynthesisStep
-from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision
 from scam.training.run_folder import RunFolder
 from scam.training.trainer import Trainer
@@ -34,7 +34,7 @@ def small() -> ScamConfig:
 @pytest.fixture(scope="session")
 def make_trainer() -> Callable[..., Trainer]:
     def make(model: ScamConfig = SMALL, **options: object) -> Trainer:
-        settings = TrainOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})
+        settings = SynthesisOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})
         torch.manual_seed(settings.seed)
         step = SynthesisStep(
             Scam(model, fused=settings.fused_sca),
@@ -53,7 +53,7 @@ def _make_job(
     out: Path, *, resume: bool = False, fidelity: str = "default", **options: object
 ) -> Job:
     model = replace(SMALL, fidelity=fidelity)
-    settings = TrainOptions(
+    settings = SynthesisOptions(
         **{
             "steps": 4,
             "batch_size": 2,

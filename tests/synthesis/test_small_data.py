@@ -14,7 +14,7 @@ from scam.errors import InputError
 from scam.synthesis import adversary
 from scam.synthesis.augment import KINDS, Augmentation
 from scam.synthesis.losses import hinge_discriminator, hinge_generator
-from scam.training.options import TrainOptions
+from scam.synthesis.options import SynthesisOptions
 from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer
 
@@ -289,5 +289,5 @@ def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) ->
 )
 def test_options_that_do_not_fit(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        TrainOptions(**options)
+        SynthesisOptions(**options)
     assert "\n" not in str(caught.value)

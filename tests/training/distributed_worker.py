@@ -13,9 +13,9 @@ from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError, PeerExited
 from scam.models import Scam, ScamConfig
 from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.step import SynthesisStep
 from scam.training.distributed import World, join
-from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision
 from scam.training.trainer import Trainer
 
@@ -28,7 +28,7 @@ SMALL = ScamConfig(
 
 def train(world: World, out: Path, steps: int, options: dict[str, Any]) -> None:
     """Steps in float64, where processes agree until late; writes losses and state."""
-    settings = TrainOptions(perceptual="none", lr=1e-3, lr_discriminator=1e-3, **options)
+    settings = SynthesisOptions(perceptual="none", lr=1e-3, lr_discriminator=1e-3, **options)
     torch.manual_seed(0)
     model = Scam(SMALL).double()
     discriminator = build_discriminator(SMALL, settings).double()

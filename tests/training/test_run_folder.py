@@ -159,7 +159,10 @@ def test_a_broken_latest_gives_the_newest_complete_step(run, latest):
 def test_checkpoints_that_are_a_file(run):
     shutil.rmtree(run.checkpoints)
     run.checkpoints.touch()
-    assert error(newest_step_folder, run.checkpoints) == f"cannot read {run.checkpoints}: Not a directory"
+    assert (
+        error(newest_step_folder, run.checkpoints)
+        == f"cannot read {run.checkpoints}: Not a directory"
+    )
 
 
 @pytest.mark.parametrize("path", [None, 3, b"run", ["run"]])

@@ -14,8 +14,8 @@ from scam.models.checkpoint import describe, describe_labels
 from scam.models.hub import expect_labels
 from scam.models.registry import FIRST_KIND, model_class, stored_config
 from scam.storage.reading import file_digest, read_json
+from scam.synthesis.options import LATE_GAN, NAMES, PRESET_OPTIONS, SynthesisOptions
 from scam.synthesis.perceptual import resolve_perceptual
-from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
 from scam.training.run_folder import RunFolder
 
 Sources = tuple[PairSource, PairSource]
@@ -85,7 +85,7 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
         "preset": name,
         "data": {**data, "merge": merge_content(data.get("merge"))},
         **describe(model, source),
-        "training": TrainOptions(**training).as_dict(),
+        "training": SynthesisOptions(**training).as_dict(),
         **({} if path is None else {"perceptual_digest": file_digest(path)}),
     }
 
@@ -100,7 +100,7 @@ def check_stored(run: Path) -> None:
         merge = DataOptions.from_dict(config["data"]).merge
         if isinstance(merge, dict):
             read_merge({name: list(ids) for name, ids in merge.items()})
-        TrainOptions.from_dict(config["training"])
+        SynthesisOptions.from_dict(config["training"])
         expect_labels(config, stored_config(config["model"]).num_labels)
     except InputError as error:
         raise InputError(f"{run / CONFIG}: {error}") from error

@@ -26,8 +26,8 @@ from scam.data.subset import Subset
 from scam.errors import InputError, counted
 from scam.storage.reading import file_digest, read_json
 from scam.synthesis.perceptual import WEIGHT_FILES, default_weights
+from scam.synthesis.settings import MANNEQUINS, MAY_CHANGE, Sources, open_sources
 from scam.training.run_folder import RunFolder
-from scam.training.settings import MANNEQUINS, MAY_CHANGE, Sources, open_sources
 
 
 class Resumed(NamedTuple):
