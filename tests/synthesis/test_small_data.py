@@ -138,11 +138,12 @@ def test_without_options_a_step_is_the_plain_one(make_trainer: MakeTrainer) -> N
     trainer, plain = make_trainer(), make_trainer()
     trainer.step((image, labels), 1)
     plain.learner.model.train()
+    maps = plain.learner.discriminator.label_maps(labels)
     plain.learner.discriminator.requires_grad_(False)
-    pyramid = plain.learner.model.prepare(labels)
-    fake = plain.model(image, pyramid, GENERATORS("noise", CPU))
+    networks = plain.learner
+    fake = networks.model(image, networks.model.prepare(labels), GENERATORS("noise", CPU))
     l1, perceptual = (fake - image).abs().mean(), plain.perceptual(fake, image)
-    gan = hinge_generator(plain.discriminator(fake, pyramid))
+    gan = hinge_generator(networks.discriminator(fake, maps))
     torch.stack([10.0 * l1, 10.0 * perceptual, 1.0 * gan]).sum().backward()
     generation, discrimination = (x.optimizer for x in plain.learner.optimisations.values())
     for group in generation.param_groups + discrimination.param_groups:
@@ -150,7 +151,7 @@ def test_without_options_a_step_is_the_plain_one(make_trainer: MakeTrainer) -> N
     torch.nn.utils.clip_grad_norm_(plain.learner.model.parameters(), 1.0)
     generation.step()
     plain.learner.discriminator.requires_grad_(True)
-    real, painted = (plain.discriminator(x, pyramid) for x in (image, fake.detach()))
+    real, painted = (networks.discriminator(x, maps) for x in (image, fake.detach()))
     hinge_discriminator(real, painted).backward()
     torch.nn.utils.clip_grad_norm_(plain.learner.discriminator.parameters(), 1.0)
     discrimination.step()
@@ -178,9 +179,9 @@ def test_discriminator_sees_pictures_and_label_maps_augmented_alike(
     seen = []
     original = trainer.learner.discriminator.forward
 
-    def look(image: Tensor, pyramid: object) -> list[Tensor]:
-        seen.append((image.detach(), pyramid.maps[0], pyramid.maps[1]))
-        return original(image, pyramid)
+    def look(image: Tensor, maps: tuple[Tensor, ...]) -> list[Tensor]:
+        seen.append((image.detach(), *maps))
+        return original(image, maps)
 
     monkeypatch.setattr(trainer.learner.discriminator, "forward", look)
     trainer.step((image, labels), 1)
@@ -200,8 +201,8 @@ def test_labels_are_weighed_as_they_are_shown(make_trainer: MakeTrainer) -> None
     ).learner.adversary
     image, labels = batch(2)
     adversary.begin(labels, GENERATORS)
-    shown = adversary.batch(image, make_trainer().learner.model.prepare(labels), GENERATORS)
-    ignored = shown.pyramid.maps[0] < 0
+    shown = adversary.batch(image, labels, GENERATORS)
+    ignored = shown.maps[0] < 0
     assert int(ignored.sum()) > 0.15 * ignored.numel()
     uniform = torch.zeros(2, 12, 32, 32)
     logits = iter([uniform, uniform])
@@ -231,9 +232,7 @@ def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrain
 def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(discriminator="oasis", labelmix=1.0)
     image, labels = batch(2)
-    shown = trainer.learner.adversary.batch(
-        image, trainer.learner.model.prepare(labels), GENERATORS
-    )
+    shown = trainer.learner.adversary.batch(image, labels, GENERATORS)
     painted = image.roll(1, 0) * torch.rand_like(image)
     optimizer = torch.optim.Adam(trainer.learner.discriminator.parameters(), lr=5e-4)
     trainer.learner.adversary.begin(labels, GENERATORS)
