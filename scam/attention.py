@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scam.commandline.command import Parser, open_device, run
+from scam.commandline.command import Parser, in_flags, open_device, run
 from scam.commandline.console import say
 from scam.data.sheet import save_sheet
 from scam.editing.naming import naming
@@ -39,6 +39,7 @@ _DIM = 0.35
 _MIN_HEIGHT = 192
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Look at one picture, draw a sheet, save the numbers."""
     args = _parser().parse_args(argv)

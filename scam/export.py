@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scam.commandline.command import Parser, open_device, run
+from scam.commandline.command import Parser, in_flags, open_device, run
 from scam.commandline.console import say
 from scam.errors import InputError
 from scam.storage.files import files_aside
@@ -29,6 +29,7 @@ EXAMPLES = """\
 FILES = ("encoder.pt2", "generator.pt2", "config.json")
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Load, export both networks, compare them with the model, write the folder."""
     args = _parser().parse_args(argv)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scam.commandline.command import Parser, open_device, run
+from scam.commandline.command import Parser, in_flags, open_device, run
 from scam.commandline.console import say
 from scam.commandline.progress import progress
 from scam.errors import InputError
@@ -36,6 +36,7 @@ EXAMPLES = """\
 REPORT = "profile.json"
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure each variant, print one table, write JSON and traces if asked to."""
     args = _parser().parse_args(argv)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from scam.commandline.command import Parser, open_device, run
+from scam.commandline.command import Parser, in_flags, open_device, run
 from scam.commandline.console import say
 from scam.commandline.progress import progress
 from scam.data.subset import evenly
@@ -41,6 +41,7 @@ EXAMPLES = """\
 _MOST_NAMES = 20
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first word names."""
     words = sys.argv[1:] if argv is None else list(argv)

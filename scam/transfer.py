@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scam.commandline.command import open_device, run
+from scam.commandline.command import in_flags, open_device, run
 from scam.commandline.console import say
 from scam.data.sheet import save_sheet
 from scam.editing import batch, fingerprint
@@ -30,6 +30,7 @@ PROG = "python -m scam.transfer"
 _MOST_NOTES = 10
 
 
+@in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Load, open what the pictures are called, mix their latents, paint, write the results."""
     args = transfer_parser(PROG).parse_args(argv)

@@ -8,17 +8,28 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import wraps
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scam.commandline.console import degrading
-from scam.errors import InputError, PeerExited, Stopped, as_flag, in_python, one_line
+from scam.errors import (
+    NAMED,
+    InputError,
+    PeerExited,
+    Stopped,
+    as_flag,
+    in_python,
+    one_line,
+    shown,
+)
 from scam.settings import environment
 
 if TYPE_CHECKING:
     import torch
 
 
+Main = Callable[[Sequence[str] | None], None]
 _FLAGS: dict[str, str] = {}
 """How the command line that was parsed last spells its arguments: ``steps`` -> ``--steps``."""
 
@@ -30,14 +41,24 @@ class _Terminated(BaseException):
 class Parser(argparse.ArgumentParser):
     """argparse with worked examples under ``--help`` and without a usage dump on errors."""
 
-    def __init__(self, prog: str, description: str, examples: str) -> None:
+    def __init__(
+        self, prog: str, description: str, examples: str, *, add_help: bool = True
+    ) -> None:
         super().__init__(
             prog=prog,
             description=description,
             epilog=f"examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
+            add_help=add_help,
         )
+        self._groups = {"options": self._optionals}
+
+    def group(self, heading: str) -> argparse._ArgumentGroup:
+        """The arguments listed under ``heading``."""
+        if heading not in self._groups:
+            self._groups[heading] = self.add_argument_group(heading)
+        return self._groups[heading]
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, with ``~`` expanded where shells do not (``--out=~/a``), and no
@@ -76,13 +97,32 @@ class Parser(argparse.ArgumentParser):
 
 
 def _flag(action: argparse.Action) -> str:
-    """``--no-flip`` alone counts as a way to write ``--flip``."""
+    """Empty of a positional argument; ``--no-flip`` alone counts as a way to write ``--flip``."""
     long = [word for word in action.option_strings if word.startswith("--")]
-    return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else action.dest
+    return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else ""
 
 
 def _spelling(name: str, value: object) -> str:
-    return as_flag(_FLAGS[name], value) if name in _FLAGS else in_python(name, value)
+    """How the command line that was parsed last would have had an argument typed."""
+    if name not in _FLAGS:
+        return in_python(name, value)
+    if _FLAGS[name]:
+        return as_flag(_FLAGS[name], value)
+    return name if value is NAMED else shown(value)
+
+
+def in_flags(main: Main) -> Main:
+    """Let what ``main`` raises name arguments as its command line does."""
+
+    @wraps(main)
+    def spelled(argv: Sequence[str] | None = None) -> None:
+        try:
+            main(argv)
+        except (InputError, Stopped) as error:
+            error.spell(_spelling)
+            raise
+
+    return spelled
 
 
 def expand_home(word: str) -> str:
@@ -90,7 +130,7 @@ def expand_home(word: str) -> str:
     return re.sub(r"(?:(?<=[=,])|^)~[^/=,:]*(?=/|$)", lambda tilde: expanduser(tilde[0]), word)
 
 
-def run(main: Callable[[Sequence[str] | None], None], prog: str) -> None:
+def run(main: Main, prog: str) -> None:
     """Call ``main`` and turn an :class:`InputError` into one line on stderr and status 2.
 
     It runs to its end whatever becomes of stdout and stderr; where something that it printed on
@@ -121,13 +161,13 @@ def _terminate(*_: object) -> NoReturn:
     raise _Terminated
 
 
-def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
+def _call(main: Main, prog: str) -> int:
     """The status to leave with."""
     try:
         environment.expect_valid()
         main(None)
     except InputError as error:
-        print(f"{prog}: error: {error.spelled(_spelling)}", file=sys.stderr)
+        print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.filename is None:
@@ -140,7 +180,7 @@ def _call(main: Callable[[Sequence[str] | None], None], prog: str) -> int:
         print(f"{prog}: error: {reason}", file=sys.stderr)
         return 2
     except Stopped as stopped:
-        print(f"{prog}: {one_line(stopped)}", file=sys.stderr)
+        print(f"{prog}: {stopped}", file=sys.stderr)
         return 143
     except _Terminated:
         print(f"{prog}: stopped, and nothing half-written is left", file=sys.stderr)
@@ -167,10 +207,10 @@ def open_device(name: str | None) -> "torch.device":
     except RuntimeError:  # whose words list two dozen devices
         known = False
     if not known:
-        raise InputError(f"--device {name}: expected cpu, cuda or cuda:N")
+        raise InputError("{device}: expected cpu, cuda or cuda:N", device=name)
     try:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--device {name}: cannot be used here ({reason})") from error
+        raise InputError(f"{{device}}: cannot be used here ({reason})", device=name) from error
     return found

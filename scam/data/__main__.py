@@ -4,7 +4,7 @@
 import sys
 from collections.abc import Sequence
 
-from scam.commandline.command import Parser, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.data.commands import check, prepare
 
 PROG = "python -m scam.data"
@@ -18,6 +18,7 @@ EXAMPLES = """\
       all about one of them"""
 
 
+@in_flags
 def main(argv: Sequence[str] | None) -> None:
     """Run the command that the first word names."""
     words = sys.argv[1:] if argv is None else list(argv)

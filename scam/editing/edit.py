@@ -11,12 +11,12 @@ from torch import Tensor
 
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
-from scam.editing.latents import blend, fill, interpolate
+from scam.editing.latents import blend, interpolate
 from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
 from scam.errors import InputError
 from scam.models.checkpoint import Checkpoint
-from scam.models.mixing import Absent
+from scam.models.mixing import Absent, filled
 from scam.models.styles import Styles
 
 
@@ -25,9 +25,9 @@ class Settings:
     """How to edit, whatever the pictures.
 
     scene: labels that a subject leaves to the background picture. absent: see
-    :meth:`scam.models.Scam.transfer`. steps: pictures on the way from the background picture's own
-    latents to the edited ones; None paints the latter only. feather: pixels of edge when pasting
-    into the background photograph; None leaves the whole painted.
+    :func:`scam.models.mixing.filled`. steps: pictures on the way from the background picture's
+    own styles to the edited ones; None generates the latter only. feather: pixels of edge when
+    pasting into the background photograph; None leaves the whole generated.
     """
 
     scene: tuple[int, ...] = (0,)
@@ -62,13 +62,14 @@ def _with_donors(
     model = checkpoint.model
     known = Styles(model.mean_tokens[None], model.mean_known[None])
     for donor, latents in donors:
-        lacking = [label for label in donor.labels if not latents.present[0, label]]
+        asked = torch.zeros_like(latents.present)
+        asked[:, list(donor.labels)] = True
+        lacking = (asked & ~latents.present)[0].nonzero().flatten().tolist()
         if lacking and absent == "error":
             raise InputError(
                 f"--donor {donor.text}: its picture lacks {_listed(lacking, checkpoint)}"
             )
-        if absent == "mean":
-            latents = fill(latents, known, model.token_labels)
+        latents = filled(latents, asked, own, known, model.token_labels, absent)
         own = blend(own, latents, donor.share, model.token_labels)
     return own
 
@@ -91,7 +92,8 @@ def edit(
     model = checkpoint.model
     picture, home = background
     labels = label_tensor(pose, model.config.size, home.tokens.device)
-    wanted = model.prepare(labels).present
+    prepared = model.prepare(labels)
+    wanted = prepared.present
     own, back = (
         _with_donors(checkpoint, latents, donors, settings.absent)
         for latents in (home if subject is None else subject, home)
@@ -109,7 +111,7 @@ def edit(
     if settings.steps is not None:
         way = interpolate(home, mixed, settings.steps, model.token_labels)
     painted = [
-        model.generate(labels, way[[step]], model.fixed_noise()) for step in range(len(way))
+        model.generate(prepared, way[[step]], model.fixed_noise()) for step in range(len(way))
     ]
     frames = [to_pixels(image[0]) for image in painted]
     if settings.feather is not None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError, quoted
-from scam.models.styles import RunningMean, Styles
+from scam.models.styles import RunningMean, Styles, of_tokens
 
 
 def shares(
@@ -26,6 +26,11 @@ def shares(
     """
     if not isinstance(weight, SupportsFloat) or not 0 <= weight <= 1:
         raise InputError(f"weight {quoted(weight)}: expected 0 to 1")
+    if bool((token_labels < 0).all()):
+        raise InputError(
+            f"label {quoted(label)}: this model has one style for the whole image, "
+            "expected a whole subject"
+        )
     known = hasattr(label, "__index__") and bool((token_labels == label).any())
     if not known:
         raise InputError(f"label {quoted(label)}: expected 0 to {int(token_labels.max())}")
@@ -52,13 +57,15 @@ def blend(host: Styles, donor: Styles, share: Tensor, token_labels: Tensor) -> S
     if not bool(((share >= 0) & (share <= 1)).all()):
         raise InputError("share: expected values from 0 to 1, as shares() makes them")
     share = share.expand(len(host), -1)
-    tokens_wanted = share.new_zeros(host.present.shape).index_add_(
-        1, token_labels, (share > 0).to(share.dtype)
+    # Tokens of the whole image have a column of their own, the last.
+    num_labels = host.present.shape[1]
+    asked = share.new_zeros(len(share), num_labels + 1).index_add_(
+        1, token_labels % (num_labels + 1), (share > 0).to(share.dtype)
     )
-    given = (tokens_wanted > 0) & donor.present
-    whole = given & ~host.present
-    start = torch.where(whole[:, token_labels, None], donor.tokens, host.tokens)
-    end = torch.where(given[:, token_labels, None], donor.tokens, start)
+    given = ((asked[:, :-1] > 0) | (asked[:, -1:] > 0)) & donor.present
+    whole = of_tokens(given & ~host.present, token_labels) & (token_labels >= 0)
+    start = torch.where(whole.unsqueeze(-1), donor.tokens, host.tokens)
+    end = torch.where(of_tokens(given, token_labels).unsqueeze(-1), donor.tokens, start)
     tokens = torch.lerp(start, end, share[..., None].to(start.dtype))
     return Styles(tokens, host.present | given)
 
@@ -72,7 +79,8 @@ def swap(host: Styles, donor: Styles, labels: Collection[int], token_labels: Ten
 
 def fill(latents: Styles, standin: Styles, token_labels: Tensor) -> Styles:
     """Let ``standin`` give the labels that ``latents`` lack."""
-    tokens = torch.where(latents.present[:, token_labels, None], latents.tokens, standin.tokens)
+    held = of_tokens(latents.present, token_labels).unsqueeze(-1)
+    tokens = torch.where(held, latents.tokens, standin.tokens)
     return Styles(tokens, latents.present | standin.present)
 
 

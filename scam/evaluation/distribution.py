@@ -4,9 +4,10 @@
 import warnings
 from collections.abc import Collection
 
+from scam.errors import MissingError
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.references import Extractor, Reference
-from scam.evaluation.rows import MissingError, Row
+from scam.evaluation.rows import Row
 from scam.metrics import FeatureMoments, FeatureStatistics, frechet_distance, kernel_distance
 from scam.metrics.frechet import RELIABLE
 
@@ -93,7 +94,7 @@ class DistributionMeter:
 
 def _warn(name: str, metrics: Collection[str], rows: list[Row]) -> None:
     if any("biased" in row.note for row in rows):
-        instead = "; --metrics kid is not biased" if list(metrics) == ["fid"] else ""
+        instead = "; kid is not biased" if list(metrics) == ["fid"] else ""
         warnings.warn(
             f"Frechet distances of {name} features over fewer than {RELIABLE} pictures are biased "
             f"upwards: compare only with equal n{instead}",

@@ -9,6 +9,7 @@ import torch
 from scam.commandline.progress import progress
 from scam.data import PairDataset
 from scam.data.subset import at_most
+from scam.errors import MissingError
 from scam.evaluation import networks, quality
 from scam.evaluation.cost import cost_rows
 from scam.evaluation.distribution import DistributionMeter
@@ -17,8 +18,13 @@ from scam.evaluation.identity import IdentityMeter
 from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.evaluation.pictures import Meter, walk
 from scam.evaluation.references import Extractor, Reference, default_cache
-from scam.evaluation.rows import MissingError, Row
+from scam.evaluation.rows import Row
 from scam.evaluation.setup import EvaluationSetup, open_setup
+from scam.pretrained.custom import CustomExtractor
+from scam.pretrained.dinov2 import DINOV2, DinoV2
+from scam.pretrained.inception import INCEPTION, Inception
+from scam.pretrained.person import PERSON, person_network
+from scam.pretrained.weights import weights_file
 
 _Build = Callable[[list[str]], Meter]
 
@@ -90,27 +96,31 @@ def _builders(setup: EvaluationSetup) -> dict[tuple[str, ...], _Build]:
         ("fid", "kid"): lambda asked: _distribution(setup, _inception(options), asked),
         ("fd",): lambda asked: _distribution(setup, _other(options), asked),
         ("reid",): lambda _: IdentityMeter(_person(options), device),
-        ("locality",): lambda _: LocalityMeter(options.seed),
-        ("cycle",): lambda _: CycleMeter(),
+        ("locality",): lambda _: _per_label(setup, LocalityMeter(options.seed)),
+        ("cycle",): lambda _: _per_label(setup, CycleMeter()),
         ("maps",): lambda _: MapNoiseMeter(size),
     }
 
 
-def _inception(options: EvaluationOptions) -> networks.Inception:
-    flag, given = "--inception-weights", options.inception_weights
-    return networks.Inception(networks.weights_file(flag, given, networks.INCEPTION))
+def _inception(options: EvaluationOptions) -> Inception:
+    return Inception(weights_file("inception_weights", options.inception_weights, INCEPTION))
 
 
-def _other(options: EvaluationOptions) -> networks.CustomExtractor | networks.DinoV2:
+def _other(options: EvaluationOptions) -> CustomExtractor | DinoV2:
     if options.extractor is not None:
-        return networks.CustomExtractor(options.extractor)
-    flag, given = "--dinov2-weights", options.dinov2_weights
-    return networks.DinoV2(networks.weights_file(flag, given, networks.DINOV2))
+        return CustomExtractor(options.extractor)
+    return DinoV2(weights_file("dinov2_weights", options.dinov2_weights, DINOV2))
 
 
 def _person(options: EvaluationOptions) -> torch.nn.Module:
-    flag, given = "--reid-weights", options.reid_weights
-    return networks.person_network(networks.weights_file(flag, given, networks.PERSON))
+    return person_network(weights_file("reid_weights", options.reid_weights, PERSON))
+
+
+def _per_label(setup: EvaluationSetup, meter: Meter) -> Meter:
+    """``meter``; MissingError for a model that cannot edit one label."""
+    if not setup.painter.model.styles_per_label:
+        raise MissingError("cannot: the model has one style for the whole image")
+    return meter
 
 
 def _distribution(setup: EvaluationSetup, network: Any, asked: list[str]) -> DistributionMeter:

@@ -133,19 +133,20 @@ def read_pairs(path: Path, stems: Sequence[str]) -> list[int]:
     try:
         stored = read_json(path).get("donors")
     except InputError as error:
-        raise InputError(f"--pairs {error}; expected a pairs.json") from error
+        raise InputError(f"{error}; expected a pairs.json").led_by("pairs", path) from error
     if not isinstance(stored, Mapping):
-        raise InputError(f"--pairs {path}: holds no donors, expected a pairs.json")
+        raise InputError("{pairs}: holds no donors, expected a pairs.json", pairs=path)
     numbers = {stem: index for index, stem in enumerate(stems)}
     if stored.keys() != numbers.keys():
         odd = min(numbers.keys() ^ stored.keys())
         raise InputError(
-            f"--pairs {path}: pairs other pictures than these {len(stems)}, for example {odd}"
+            f"{{pairs}}: pairs other pictures than these {len(stems)}, for example {odd}",
+            pairs=path,
         )
     for host, donor in stored.items():
         if not isinstance(donor, str) or donor not in numbers or donor == host:
             raise InputError(
-                f"--pairs {path}: {host} has {quoted(donor)} as donor, expected another"
+                f"{{pairs}}: {host} has {quoted(donor)} as donor, expected another", pairs=path
             )
     return [numbers[stored[stem]] for stem in stems]
 

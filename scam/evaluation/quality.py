@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from scam.data import PairDataset
-from scam.errors import InputError
+from scam.errors import InputError, MissingError
 from scam.evaluation import networks
 from scam.evaluation.pictures import Pictures
-from scam.evaluation.rows import MissingError, Row, label_row
+from scam.evaluation.rows import Row, label_row
 from scam.metrics import ColourFloors, LabelPsnr, Psnr
+from scam.pretrained.lpips import LPIPS_TRUNKS
+from scam.pretrained.weights import package, weights_file
 from scam.synthesis.perceptual import PyramidDistance
 from scam.synthesis.previews import learn_colours
 
@@ -109,7 +111,7 @@ def psnr_meter(names: Sequence[str], train: Callable[[], PairDataset], workers: 
 
 def ssim_meter() -> MeanMeter:
     """SSIM (Wang et al., 2004) through torchmetrics: Gaussian window of 11, sigma 1.5, colours."""
-    similarity = networks.package("torchmetrics.functional.image")
+    similarity = package("torchmetrics.functional.image")
 
     def compare(result: Tensor, target: Tensor) -> Tensor:
         found: Tensor = similarity.structural_similarity_index_measure(
@@ -124,7 +126,7 @@ def lpips_meter(
     net: str, given: Path | None, size: tuple[int, int], device: torch.device
 ) -> MeanMeter:
     """LPIPS (Zhang et al., CVPR 2018) through package lpips."""
-    weights = networks.weights_file("--lpips-weights", given, networks.LPIPS_TRUNKS[net])
+    weights = weights_file("lpips_weights", given, LPIPS_TRUNKS[net])
     if min(size) < _SMALLEST_LPIPS:
         raise MissingError(
             f"pictures are {size[0]}x{size[1]}, expected {_SMALLEST_LPIPS} a side or more"

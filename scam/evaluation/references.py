@@ -22,9 +22,8 @@ from scam.data.dataset import in_order
 from scam.data.split import pictures_of
 from scam.data.subset import evenly
 from scam.editing.naming import naming
-from scam.errors import InputError
+from scam.errors import InputError, MissingError
 from scam.evaluation import networks
-from scam.evaluation.rows import MissingError
 from scam.metrics import FeatureMoments, FeatureStatistics
 from scam.storage.files import write_aside
 from scam.storage.outputs import expect_writable

@@ -24,12 +24,14 @@ def expect_unused(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None
     inputs: files, and folders of pictures, that are read and not to be changed in any case.
     """
     if os.path.exists(out) and not os.path.isdir(out):
-        raise InputError(f"--out {out} is a file, expected a folder")
+        raise InputError("{out} is a file, expected a folder", out=out)
     files = [out / name for name in (REPORT, PAIRS, SHEET)]
     for file in files:
         if os.path.lexists(file) and not overwrite:
             raise InputError(
-                f"--out {out} holds a {file.name} already: give another --out, or --overwrite"
+                f"{{out}} holds a {file.name} already: give another folder, or {{overwrite}}",
+                out=out,
+                overwrite=True,
             )
     expect_outputs([(f"--out {out}", file) for file in files], inputs, overwrite=overwrite)
 

@@ -10,10 +10,6 @@ _LABELS_SHOWN = 24
 _LABEL = "label "
 
 
-class MissingError(Exception):
-    """A metric cannot be measured here; the message says why and what would help."""
-
-
 @dataclass(frozen=True)
 class Row:
     """One line of the table.

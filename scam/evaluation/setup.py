@@ -18,7 +18,7 @@ from scam.data.pairs import SPLITS
 from scam.data.split import has_val
 from scam.data.subset import at_most, evenly
 from scam.editing.naming import naming
-from scam.errors import InputError, counted
+from scam.errors import NAMED, InputError, counted
 from scam.evaluation.options import EvaluationOptions
 from scam.evaluation.pictures import (
     Painter,
@@ -31,7 +31,6 @@ from scam.evaluation.pictures import (
 from scam.evaluation.unseen import MANNEQUINS, Memory
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
-from scam.synthesis.flags import named_as_flags
 from scam.version import __version__
 
 NETWORK_FLAGS = (
@@ -92,9 +91,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
     checkpoint = load_checkpoint(options.checkpoint, device=open_device(options.device))
     if options.last_weights:
         _take_last_weights(checkpoint)
-    given = [name for name in ("data", "split", *DATA_FLAGS) if getattr(options, name) is not None]
-    with named_as_flags(given):
-        data, split, test, train = _pictures(options, checkpoint)
+    data, split, test, train = _pictures(options, checkpoint)
     size = checkpoint.model.config.size
     if options.pairs is None:
         donors = derangement(len(test), options.seed)
@@ -152,7 +149,9 @@ def _pictures(
     if len(every) < 2:
         raise InputError(
             f"{place}: {counted(len(every), f'{split} picture')}, expected 2 or more "
-            "(--data and --split choose others; --holdout of scam.train holds out more)"
+            "({data} and {split} choose others; holdout of a training run holds out more)",
+            data=NAMED,
+            split=NAMED,
         )
     return data, split, at_most(every, options.max_pictures), train
 
@@ -199,21 +198,27 @@ def _data_options(
         if not own:
             options["holdout"] = None
     if "data" not in options:
-        raise InputError(f"{step_folder}: its run folder is not around it, give --data")
+        raise InputError(
+            f"{step_folder}: its run folder is not around it, give {{data}}", data=NAMED
+        )
     place, held_out = options["data"], _is_held_out(options["data"])
     if asked.data is None and place != MANNEQUINS and not Path(place).is_dir():
         raise InputError(
-            f"{run}: its pictures were in {place}, where no folder is now: give --data"
+            f"{run}: its pictures were in {place}, where no folder is now: give {{data}}",
+            data=NAMED,
         )
     if asked.merge is None and is_lost(merge := options.get("merge")):
-        raise InputError(f"{run}: its merge was in {merge}, where no file is now: give --merge")
+        raise InputError(
+            f"{run}: its merge was in {merge}, where no file is now: give {{merge}}", merge=NAMED
+        )
     if own and held_out:
         kept = options.get("holdout")
         if asked.holdout not in (None, kept, memory.trained.get("held-out pictures")):
             raise InputError(
-                f"--holdout {asked.holdout}: this model was trained on {place} but for "
+                f"{{holdout}}: this model was trained on {place} but for "
                 f"{memory.trained.get('held-out pictures', kept)} of its pictures; "
-                "expected no other --holdout"
+                "expected no other number",
+                holdout=asked.holdout,
             )
         if kept is None and memory.digest is None:
             # Of few pictures, fewer were held out when the model was trained.

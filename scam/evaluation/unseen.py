@@ -19,7 +19,7 @@ from scam.data.split import (
     val_folder,
 )
 from scam.data.subset import Subset
-from scam.errors import InputError, counted
+from scam.errors import NAMED, InputError, counted
 
 MANNEQUINS = "mannequins"
 
@@ -63,7 +63,8 @@ class Memory:
             count = len(self.split.held_out)
             raise InputError(
                 f"{data}: has none of this model's {counted(count, 'held-out picture')}; "
-                "expected them, or another --data"
+                "expected them, or other {data}",
+                data=NAMED,
             )
         gone = {name for name, _ in self.split.held_out} - names
         if gone and len(names) < len(self.split.held_out):
@@ -104,7 +105,8 @@ class Memory:
                 raise InputError(
                     f"{data}: has {len(source)} {what}, had {then} when this model was trained, "
                     "so that some of val may have been trained on; expected the same files, or "
-                    "another --data"
+                    "other {data}",
+                    data=NAMED,
                 )
 
     def doubt(self, data: str, train: PairSource | None, measured: PairSource) -> None:

@@ -7,13 +7,37 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from scam.errors import InputError, quoted
+from scam.errors import InputError
 from scam.models.inputs import checked_numbers
 from scam.models.styles import Styles, select_tokens
 
 Absent = Literal["background", "mean", "error"]
 """What stands in for a label that an image lacks: the background image's style, the mean style of
 training images, or nothing."""
+
+
+def filled(
+    styles: Styles,
+    wanted: Tensor,
+    background: Styles,
+    mean: Styles,
+    token_labels: Tensor,
+    absent: Absent,
+) -> Styles:
+    """``styles`` with what stands in for the labels ``wanted`` (B, L) that it lacks.
+
+    That is the background's style; with "mean" first ``mean``, of training images, where it is
+    known. InputError for lacking labels with "error", and for another ``absent``.
+    """
+    if absent not in get_args(Absent):
+        raise InputError("{absent}: expected background, mean or error", absent=absent)
+    lacking = wanted & ~styles.present
+    if absent == "error" and lacking.any():
+        raise InputError(f"the subject's picture lacks label {_numbers(lacking)}")
+    if absent == "mean":
+        styles = select_tokens(mean, styles, lacking & mean.present, token_labels)
+        lacking = lacking & ~mean.present
+    return select_tokens(background, styles, lacking, token_labels)
 
 
 def mixed(
@@ -27,28 +51,24 @@ def mixed(
 ) -> Styles:
     """Styles of ``subject`` in those of ``background``, for maps that hold the labels ``wanted``.
 
-    See :meth:`scam.models.base.SynthesisModel.mix`; mean: of training images, one for all.
+    See :meth:`scam.models.base.SynthesisModel.mix`.
     """
-    if absent not in get_args(Absent):
-        raise InputError(f"absent={quoted(absent)}: expected background, mean or error")
     num_labels = wanted.shape[1]
     scene = torch.zeros(num_labels, dtype=torch.bool, device=wanted.device)
     scene[checked_numbers(background_labels, num_labels, "background_labels")] = True
-    missing = wanted & ~scene & ~subject.present
-    if absent == "error" and missing.any():
-        raise InputError(f"the subject's picture lacks label {_numbers(missing)}")
+    subject = filled(subject, wanted & ~scene, background, mean, token_labels, absent)
     if absent == "mean":
-        averaged = (missing | (wanted & scene & ~background.present)) & mean.present
-        background = select_tokens(mean, background, averaged, token_labels)
-    unknown = (missing | (wanted & scene)) & ~background.present
+        background = filled(background, wanted & scene, background, mean, token_labels, absent)
+    found = select_tokens(subject, background, ~scene.expand_as(wanted), token_labels)
+    unknown = wanted & ~found.present
     if unknown.any():
-        also = " and the model's mean latents lack" if absent == "mean" else " lacks"
+        also = " and the model's mean styles lack" if absent == "mean" else " lacks"
         hint = "" if absent == "mean" else ", or absent='mean'"
         raise InputError(
             f"the background picture{also} label {_numbers(unknown)}, which the map wants: "
             f"expected another map{hint}"
         )
-    return select_tokens(subject, background, ~scene & ~missing, token_labels)
+    return found
 
 
 def _numbers(labels: Tensor) -> str:

@@ -43,7 +43,8 @@ class LpipsDistance(nn.Module):
         try:
             self.distance = lpips_distance("vgg", weights)
         except ImportError as error:
-            raise InputError(f"perceptual lpips needs lpips: {EVAL_PACKAGES}") from error
+            message = f"{{perceptual}}: needs the package lpips: {EVAL_PACKAGES}"
+            raise InputError(message, perceptual="lpips") from error
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """fake and real (B, 3, H, W) in [-1, 1] -> a scalar."""

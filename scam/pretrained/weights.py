@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of weights that others trained, read without running anything in them."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from scam.errors import InputError
+from scam.errors import InputError, MissingError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -19,6 +20,31 @@ EVAL_PACKAGES = "pip install -e '.[eval]' in a clone of scam"
 def cached(file: str) -> Path:
     """Where torch.hub keeps a file that it has downloaded; nothing is downloaded here."""
     return Path(torch.hub.get_dir()) / "checkpoints" / file
+
+
+def weights_file(argument: str, given: Path | None, usual: str) -> Path:
+    """The weights given as ``argument``, else the usual file in torch's cache.
+
+    Raises InputError for a given file that is not there, MissingError for an absent usual one.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise InputError(f"{{{argument}}}: no such file", **{argument: given})
+        return given
+    path = cached(usual)
+    if not path.is_file():
+        folder, home = path.parent, Path.home()
+        where = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else folder
+        raise MissingError(f"no weights: put {usual} into {where} or name it as {argument}")
+    return path
+
+
+def package(name: str) -> Any:
+    """Import an optional package, or MissingError."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingError(f"needs {name.partition('.')[0]}: {EVAL_PACKAGES}") from error
 
 
 def read_state(path: Path, otherwise: str = "no PyTorch state dict") -> dict[str, Any]:

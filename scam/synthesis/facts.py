@@ -8,14 +8,7 @@ import torch
 
 from scam.data import MergeSpec
 from scam.synthesis.job import Job
-from scam.synthesis.options import DEFAULTS
 from scam.version import __version__
-
-_TOLD = ("seed", "style_dropout", "augment_perceptual")
-_TOLD_OF_DISCRIMINATORS = (
-    "gan_from", "gan_loss", "gradient_norm", "r1", "r2", "lecam", "labelmix", "diffaugment",
-)  # fmt: skip
-"""Options that a model card names where they are not the default ones."""
 
 
 def training_facts(job: Job, step: int) -> dict[str, Any]:
@@ -24,8 +17,13 @@ def training_facts(job: Job, step: int) -> dict[str, Any]:
     data = job.folder.config.get("data", {})
     merge = data.get("merge")
     adversarial = options.gan > 0 and step > options.gan_from
-    told = _TOLD + (_TOLD_OF_DISCRIMINATORS if adversarial else ())
-    changed = {name: getattr(options, name) for name in told}
+    told = {
+        name: getattr(options, name)
+        for name, what in options.settings().items()
+        if what.told
+        and (adversarial or (what.needs is None and name != "gan_from"))
+        and getattr(options, name) != what.default
+    }
     return {
         "data": Path(data.get("data", "")).name,
         "training pictures": len(job.train),
@@ -37,7 +35,7 @@ def training_facts(job: Job, step: int) -> dict[str, Any]:
         "perceptual": options.perceptual,
         "discriminator": options.discriminator if adversarial else "none",
         **({} if merge is None else {"labels merged by": _merge_name(merge)}),
-        **{name: value for name, value in changed.items() if value != DEFAULTS[name]},
+        **told,
         "weights": f"averaged, {options.ema}",
         "scam": __version__,
         "torch": torch.__version__,

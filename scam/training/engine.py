@@ -45,8 +45,9 @@ def train(
     with world.agreed():
         if options.batch_size % world.size:
             raise InputError(
-                f"batch_size={options.batch_size}: expected a multiple of the {world.size} "
-                "processes, which share it"
+                f"{{batch_size}}: expected a multiple of the {world.size} processes, which "
+                "share it",
+                batch_size=options.batch_size,
             )
     trainer = Trainer(task, world)
     watch = SkipWatch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
@@ -54,10 +55,10 @@ def train(
     with world.agreed():
         if done > options.steps:
             raise InputError(
-                f"--steps {options.steps}: this run has already done {done}, expected more"
+                f"{{steps}}: this run has already done {done}, expected more", steps=options.steps
             )
         if done == options.steps:
-            raise InputError(f"this run has already done {done}: give a larger --steps")
+            raise InputError(f"this run has already done {done}: give a larger {{:steps}}")
     if resume and world.is_main:  # a new run's settings are written when its folder is
         folder.store()
     said = [heading] if heading else []
@@ -100,7 +101,9 @@ def _steps(
             with world.agreed():
                 raise Stopped(
                     f"stopped by SIGTERM after step {step}, saved in {folder.path}; "
-                    f"go on with --resume --out {folder.path}"
+                    "go on with {resume} {out}",
+                    resume=True,
+                    out=folder.path,
                 )
 
 

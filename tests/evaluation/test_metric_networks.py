@@ -10,16 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from scam.checkpoints.weights import state_digest
-from scam.errors import InputError
+from scam.errors import InputError, MissingError
 from scam.evaluation import networks, quality
-from scam.evaluation.rows import MissingError
+from scam.pretrained.custom import CustomExtractor
+from scam.pretrained.dinov2 import DinoV2
+from scam.pretrained.inception import Inception
+from scam.pretrained.person import person_network
+from scam.pretrained.weights import package, weights_file
 from scam.synthesis.perceptual import PyramidDistance
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """torch's cache folder, empty."""
-    monkeypatch.setattr(networks.torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path
 
@@ -32,23 +36,23 @@ def saved(network: nn.Module, path: Path) -> Path:
 class TestWeightsFile:
     def test_given_cached_or_missing(self, cache: Path) -> None:
         with pytest.raises(MissingError, match=r"no weights: put net\.pth into .* or name it"):
-            networks.weights_file("--net", None, "net.pth")
+            weights_file("net", None, "net.pth")
         (cache / "checkpoints" / "net.pth").touch()
-        found = networks.weights_file("--net", None, "net.pth")
+        found = weights_file("net", None, "net.pth")
         assert found == cache / "checkpoints" / "net.pth"
         (cache / "mine.pth").touch()
-        assert networks.weights_file("--net", cache / "mine.pth", "net.pth").name == "mine.pth"
+        assert weights_file("net", cache / "mine.pth", "net.pth").name == "mine.pth"
 
     def test_what_was_named_must_be_there(self, cache: Path) -> None:
         (cache / "checkpoints" / "net.pth").touch()
-        with pytest.raises(InputError, match=r"--net .*other\.pth: no such file"):
-            networks.weights_file("--net", cache / "other.pth", "net.pth")
+        with pytest.raises(InputError, match=r"net=.*other\.pth': no such file"):
+            weights_file("net", cache / "other.pth", "net.pth")
 
     def test_a_package_that_is_not_installed(self) -> None:
         with pytest.raises(
             MissingError, match=r"needs nosuch: pip install -e '\.\[eval\]' in a clone"
         ):
-            networks.package("nosuch.part")
+            package("nosuch.part")
 
 
 class TestInception:
@@ -56,7 +60,7 @@ class TestInception:
         theirs = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
         extractor = theirs.FeatureExtractorInceptionV3("x", ["2048"], str(inception_weights))
         pictures = torch.randint(0, 256, (2, 3, 40, 24), dtype=torch.uint8)
-        found = networks.Inception(inception_weights)(pictures)
+        found = Inception(inception_weights)(pictures)
         assert found.shape == (2, 2048)
         assert torch.equal(found, extractor(pictures)[0])
         assert found.std() > 0
@@ -65,10 +69,10 @@ class TestInception:
         pytest.importorskip("torch_fidelity")
         other = saved(nn.Linear(2, 2), tmp_path / "linear.pth")
         with pytest.raises(InputError, match=r"linear\.pth: not torch-fidelity's Inception"):
-            networks.Inception(other)
+            Inception(other)
         (tmp_path / "text.pth").write_text("no weights")
         with pytest.raises(InputError, match=r"text\.pth: no PyTorch state dict"):
-            networks.Inception(tmp_path / "text.pth")
+            Inception(tmp_path / "text.pth")
 
     def test_a_file_that_would_run_code(self, tmp_path: Path) -> None:
         pytest.importorskip("torch_fidelity")
@@ -80,7 +84,7 @@ class TestInception:
 
         torch.save({"fc.weight": Evil()}, tmp_path / "evil.pth")
         with pytest.raises(InputError, match=r"evil\.pth: no PyTorch state dict"):
-            networks.Inception(tmp_path / "evil.pth")
+            Inception(tmp_path / "evil.pth")
         assert not touched.exists()
 
 
@@ -173,9 +177,9 @@ class TestDinoV2:
         conv = nn.Conv2d(3, 5, 14, 14)
         torch.save({"0.weight": conv.weight, "0.bias": conv.bias}, weights)
         with pytest.raises(MissingError, match=r"needs the code of DINOv2 \(github\) in"):
-            networks.DinoV2(weights)
+            DinoV2(weights)
         (code / "hubconf.py").write_text(self.HUB)
-        network = networks.DinoV2(weights)
+        network = DinoV2(weights)
         assert network.name == "dinov2_vits14"
         grey = torch.full((2, 3, 20, 30), 128, dtype=torch.uint8)
         seen: list[Tensor] = []
@@ -195,7 +199,7 @@ class TestDinoV2:
         conv = nn.Conv2d(3, 5, 14, 14)
         weights = cache / "dinov2_vits14_reg4_pretrain.pth"
         torch.save({"0.weight": conv.weight, "0.bias": conv.bias}, weights)
-        assert networks.DinoV2(weights).name == "dinov2_vits14_reg4"
+        assert DinoV2(weights).name == "dinov2_vits14_reg4"
 
     def test_another_size_than_the_weights(self, cache: Path) -> None:
         code = cache / "facebookresearch_dinov2_main"
@@ -203,10 +207,10 @@ class TestDinoV2:
         (code / "hubconf.py").write_text(self.HUB)
         weights = saved(nn.Linear(1, 1), cache / "dinov2_vits14_pretrain.pth")
         with pytest.raises(InputError, match="not the expected network weights"):
-            networks.DinoV2(weights)
+            DinoV2(weights)
         other = saved(nn.Linear(1, 1), cache / "dinov2_vitx14_pretrain.pth")
         with pytest.raises(InputError, match="makes no dinov2_vitx14"):
-            networks.DinoV2(other)
+            DinoV2(other)
 
 
 class TestCustomExtractor:
@@ -223,9 +227,7 @@ class TestCustomExtractor:
         monkeypatch.syspath_prepend(tmp_path)
 
     def test_features(self) -> None:
-        found = networks.CustomExtractor("my_networks:Mean")(
-            torch.ones(4, 3, 8, 8, dtype=torch.uint8)
-        )
+        found = CustomExtractor("my_networks:Mean")(torch.ones(4, 3, 8, 8, dtype=torch.uint8))
         assert found.shape == (4, 3)
 
     @pytest.mark.parametrize(
@@ -239,11 +241,11 @@ class TestCustomExtractor:
         ],
     )
     def test_not_a_network(self, spec: str, message: str) -> None:
-        with pytest.raises(InputError, match=f"--extractor {spec}: .*{message}"):
-            networks.CustomExtractor(spec)
+        with pytest.raises(InputError, match=f"extractor='{spec}': .*{message}"):
+            CustomExtractor(spec)
 
     def test_not_features(self) -> None:
-        network = networks.CustomExtractor("my_networks:flat")
+        network = CustomExtractor("my_networks:flat")
         with pytest.raises(InputError, match=r"returned \(192,\) for \(1, 3, 8, 8\), expected"):
             network(torch.ones(1, 3, 8, 8, dtype=torch.uint8))
 
@@ -268,7 +270,7 @@ class TestPersonNetwork:
             inner["module.encoder_k.conv1.weight"] = torch.zeros(1)
             content = {"epoch": 3, "state_dict": inner}
         torch.save(content, tmp_path / "person.pth")
-        network = networks.person_network(tmp_path / "person.pth").eval()
+        network = person_network(tmp_path / "person.pth").eval()
         shapes: list[tuple[int, ...]] = []
         network.layer4.register_forward_hook(lambda _m, _i, out: shapes.append(out.shape[1:]))
         with torch.no_grad():
@@ -279,11 +281,11 @@ class TestPersonNetwork:
     def test_weights_of_something_else(self, tmp_path: Path) -> None:
         other = saved(nn.Linear(2, 2), tmp_path / "linear.pth")
         with pytest.raises(InputError, match=r"linear\.pth: not the weights of a ResNet-50") as e:
-            networks.person_network(other)
+            person_network(other)
         assert "\n" not in str(e.value)
         torch.save([1], tmp_path / "list.pth")
         with pytest.raises(InputError, match=r"list\.pth: no PyTorch state dict, but a list"):
-            networks.person_network(tmp_path / "list.pth")
+            person_network(tmp_path / "list.pth")
 
 
 def test_digests_tell_weights_apart() -> None:

@@ -91,7 +91,7 @@ class TestStoredPairs:
     def test_another_file(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "pairs.json"
         path.write_text(text)
-        with pytest.raises(InputError, match=r"--pairs .*expected a pairs\.json$"):
+        with pytest.raises(InputError, match=r"pairs=.*expected a pairs\.json$"):
             read_pairs(path, ["a", "b"])
         with pytest.raises(InputError, match="No such file"):
             read_pairs(tmp_path / "nothing.json", ["a", "b"])
@@ -108,7 +108,7 @@ class TestStoredPairs:
 )
 def test_pairs_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "pairs.json").write_text(text)
-    with pytest.raises(InputError, match=f"^--pairs .*{message}"):
+    with pytest.raises(InputError, match=f"^pairs=.*{message}"):
         read_pairs(tmp_path / "pairs.json", ["a", "b"])
 
 

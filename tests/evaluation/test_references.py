@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from scam.data import FolderPairs, Mannequins, PairDataset, save_label_png
 from scam.data.subset import at_most
-from scam.errors import InputError
+from scam.errors import InputError, MissingError
 from scam.evaluation.distribution import DistributionMeter
 from scam.evaluation.references import Extractor, Reference
-from scam.evaluation.rows import MissingError
 from scam.metrics import FeatureMoments, frechet_distance, kernel_distance
 
 

@@ -218,7 +218,7 @@ class TestAbsentLabels:
     def test_mean(self, parts: tuple[Scam, Styles, Styles, Tensor]) -> None:
         model, subject, scene, wanted = parts
         blind = Styles(scene.tokens, torch.tensor([[True, False, False, True]]))
-        with pytest.raises(InputError, match="mean latents lack label 1, which the map wants"):
+        with pytest.raises(InputError, match="mean styles lack label 1, which the map wants"):
             model.mix(subject, blind, wanted, absent="mean")
         model.mean_known[:] = True
         mixed = model.mix(subject, scene, wanted, absent="mean", background_labels=[0, 2])
@@ -301,12 +301,12 @@ class TestConfig:
             ({"width": 20}, "width=20: expected a multiple of 16"),
             ({"levels": 3}, "levels=3: expected at least 4"),
             ({"fidelity": "exact"}, "fidelity='exact'"),
-            ({"size": (8, 64)}, "size=8x64"),
+            ({"size": (8, 64)}, r"size=\[8, 64\]"),
             ({"size": (16, 16)}, "levels=4: halves 16x16 down to one pixel"),
             ({"size": (64,)}, r"size=\[64\]: expected a list of 2"),
             ({"token_dim": 0}, "token_dim=0"),
             ({"fidelity": "released", "size": (16, 64)}, "at least 32 pixels"),
-            ({"heads": 3}, "heads=3: expected a divisor of 16"),
+            ({"heads": 3}, "heads=3: expected a divisor of attention_dim=16"),
         ],
     )
     def test_bad_values(self, changes: dict[str, object], message: str) -> None:
@@ -327,7 +327,7 @@ class TestConfig:
         ):
             with pytest.raises(InputError, match=f"model config: {words}"):
                 ScamConfig.from_dict(broken)
-        with pytest.raises(InputError, match="preset 'huge': expected one of tiny"):
+        with pytest.raises(InputError, match="preset='huge': expected one of tiny"):
             ScamConfig.preset("huge")
 
     def test_paper_presets(self) -> None:

@@ -142,7 +142,7 @@ def test_without_options_a_step_is_the_plain_one(make_trainer: MakeTrainer) -> N
     plain.learner.discriminator.requires_grad_(False)
     networks = plain.learner
     fake = networks.model(image, networks.model.prepare(labels), GENERATORS("noise", CPU))
-    l1, perceptual = (fake - image).abs().mean(), plain.perceptual(fake, image)
+    l1, perceptual = (fake - image).abs().mean(), networks.perceptual(fake, image)
     gan = hinge_generator(networks.discriminator(fake, maps))
     torch.stack([10.0 * l1, 10.0 * perceptual, 1.0 * gan]).sum().backward()
     generation, discrimination = (x.optimizer for x in plain.learner.optimisations.values())
