@@ -75,7 +75,9 @@ def test_it_is_saved_and_opened_as_itself(run: Path, tmp_path: Path) -> None:
 
 
 def test_what_it_cannot_do_is_said_in_a_line(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="MeanColour: expected a Scam, whose attention is drawn"):
+    with pytest.raises(
+        InputError, match=f"^{run}: a model of kind 'mean-colour': expected 'scam'"
+    ):
         attention.main([str(run), "--list-layers"])
     with pytest.raises(SystemExit):
         train.main(["--model", "mean-colour", "--heads", "2", "--out", str(tmp_path / "x")])

@@ -71,11 +71,11 @@ def test_layers_are_listed(trained: Trained, capsys: pytest.CaptureFixture[str])
         (["--picture", "p1", "--out", "o.png", "--npz", "n.txt"], r"--npz n\.txt: expected a \.n"),
         (["--picture", "p9", "--out", "o.png"], "--picture p9: no such picture"),
         (["--picture", "p1", "--out", "o.png", "--only", "tail"], "label 'tail': expected one of"),
-        (["--picture", "p1", "--out", "o.png", "--layers", "x"], "layer 'x': expected some of en"),
+        (["--picture", "p1", "--out", "o.png", "--layers", "x"], "--layers x: expected some of"),
         (["--picture", "s.safetensors", "--out", "o.png"], r"s\.safetensors: cannot be read"),
         (
             ["--picture", "p1", "--out", "o.png", "--layers", "x"],
-            "^--layers: layer 'x': .*, or all$",
+            "^--layers x: .*, or all$",
         ),
         (["--picture", "p1", "--out", "o.png", "--only", "11"], "^--only: .*, or 0 to 10$"),
         (
