@@ -14,11 +14,11 @@ if not __package__:  # started as a file: its folder is on the path in place of 
 
 from benchmarks.variants import COMPARISONS, Column, Comparison
 from scam import evaluate, train
+from scam.checkpoints.step_folders import CHECKPOINTS, newest_step_folder, step_folder
 from scam.commandline import command
 from scam.errors import InputError
 from scam.storage.files import write_json
 from scam.storage.reading import read_json
-from scam.training.run_folder import RunFolder
 
 PROG = "python benchmarks/compare.py"
 EXAMPLES = """\
@@ -98,12 +98,12 @@ def _cell(values: Sequence[float]) -> str:
 
 def _train(run: Path, arguments: list[str]) -> None:
     """Begin, go on or leave alone; what a run began with it keeps."""
-    config, folder = run / "config.json", RunFolder(run, {})
+    config, folder = run / "config.json", run / CHECKPOINTS
     if not config.exists():
         begun = time.perf_counter()
         train.main([*arguments, "--out", str(run)])
         write_json(run / "seconds.json", {"seconds": time.perf_counter() - begun})
-    elif folder.newest() != folder.step_folder(read_json(config)["training"]["steps"]):
+    elif newest_step_folder(folder) != step_folder(folder, read_json(config)["training"]["steps"]):
         train.main([*arguments, "--resume", "--out", str(run)])
 
 

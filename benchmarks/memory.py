@@ -33,7 +33,8 @@ def measure(name: str, batch: int, fused: bool, kind: str, limit: int | None) ->
     import torch
 
     from scam.models import ScamConfig
-    from scam.profiling import build_trainer, draw_batch, peak_bytes, resident_bytes
+    from scam.profiling import build_step, draw_batch, peak_bytes, resident_bytes
+    from scam.training.trainer import Trainer
 
     def held(device: torch.device, peak: bool = False) -> int:
         if device.type == "cpu":
@@ -43,13 +44,13 @@ def measure(name: str, batch: int, fused: bool, kind: str, limit: int | None) ->
 
     device = torch.device(kind)
     config = ScamConfig.preset(name)
-    trainer = build_trainer(config, device, fused=fused, amp=kind == "cuda")
+    trainer = Trainer(build_step(config, device, fused=fused, amp=kind == "cuda"))
     image, labels = draw_batch(config, batch, device)
     built = held(device)
 
     def steps() -> None:
         for step in (1, 2):
-            trainer.step(image, labels, step)
+            trainer.step((image, labels), step)
 
     try:
         return {"peak_bytes": peak_bytes(steps, device)}

@@ -18,8 +18,9 @@ from benchmarks.machine import ROOT
 from benchmarks.timing import Call
 from scam.models import Scam, ScamConfig
 from scam.nn.pyramid import labels_in
-from scam.profiling import build_trainer, draw_batch
+from scam.profiling import build_step, draw_batch
 from scam.training.precision import resolve_precision
+from scam.training.trainer import Trainer
 
 CUDA_BATCH = 8
 DENSE = "--no-fused-sca"
@@ -82,10 +83,10 @@ def check_networks(case: NetworkCase, device: torch.device) -> dict[str, float]:
 def step_call(case: NetworkCase, fused: bool, device: torch.device) -> Call:
     """One training step with every loss, both optimisers and the weight average."""
     config = ScamConfig.preset(case.preset)
-    trainer = build_trainer(config, device, fused=fused, amp=device.type == "cuda")
+    trainer = Trainer(build_step(config, device, fused=fused, amp=device.type == "cuda"))
     image, labels = draw_batch(config, batch_of(case, device), device)
     steps = iter(range(1, 1 << 30))
-    return lambda: trainer.step(image, labels, next(steps))
+    return lambda: trainer.step((image, labels), next(steps))
 
 
 def check_steps(case: NetworkCase, device: torch.device) -> dict[str, float]:
@@ -93,9 +94,9 @@ def check_steps(case: NetworkCase, device: torch.device) -> dict[str, float]:
     config = replace(ScamConfig.preset(case.preset), **_SMALL)
     image, labels = draw_batch(config, 2, device)
     worst = 0.0
-    trainers = [build_trainer(config, device, fused=fused) for fused in (True, False)]
+    trainers = [Trainer(build_step(config, device, fused=fused)) for fused in (True, False)]
     for step in (1, 2):
-        ours, dense = (trainer.step(image, labels, step) for trainer in trainers)
+        ours, dense = (trainer.step((image, labels), step) for trainer in trainers)
         for name in ours:
             scale = max(1.0, abs(float(dense[name])))
             worst = max(worst, abs(float(ours[name] - dense[name])) / scale)

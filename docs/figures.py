@@ -7,7 +7,7 @@ from pathlib import Path
 import scam
 from scam.commandline import command
 from scam.data import Mannequins, PairDataset
-from scam.training.held_out import paint_sheet
+from scam.synthesis.previews import paint_sheet
 
 PROG = "python docs/figures.py"
 PICTURES = [9, 18, 3, 30]

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scam.checkpoints.step_folders import newest_step_folder
 from scam.checkpoints.weights import CONFIG
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
@@ -19,19 +20,19 @@ from scam.models.config import DATA_SETS, ModelConfig
 from scam.models.registry import FIRST_KIND, MODELS, model_class, stored_config, stored_kind
 from scam.storage.locks import locked
 from scam.storage.reading import read_json
-from scam.training.distributed import World, join
-from scam.training.job import Job
-from scam.training.loop import train
-from scam.training.options import TrainOptions
-from scam.training.resumed import Resumed, find_weights, resume_data, resume_folder
-from scam.training.run_folder import RunFolder
-from scam.training.settings import (
+from scam.synthesis.job import Job
+from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.resumed import Resumed, find_weights, resume_data, resume_folder
+from scam.synthesis.settings import (
     asked_settings,
     check_labels,
     check_stored,
     complete,
     open_sources,
 )
+from scam.synthesis.task import train
+from scam.training.distributed import World, join
+from scam.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 folder.discard()
             raise
         if world.is_main:
-            say(f"sheet: {sheet}", f"checkpoint: {folder.newest()}")
+            say(f"sheet: {sheet}", f"checkpoint: {newest_step_folder(folder.checkpoints)}")
 
 
 def _config(argv: Sequence[str] | None) -> type[ModelConfig]:
@@ -103,7 +104,7 @@ def _parser(config: type[ModelConfig]) -> Parser:
     add_flags(parser, DataOptions)
     _add_model(parser)
     add_flags(parser, config, {name: config.preset_values(name) for name in DATA_SETS})
-    add_flags(parser, TrainOptions, TrainOptions.presets)
+    add_flags(parser, SynthesisOptions, SynthesisOptions.presets)
     _add_run(parser)
     return parser
 
@@ -159,7 +160,7 @@ def _prepare(
 def _job(folder: RunFolder, resumed: Resumed, device: "torch.device", world: World) -> Job:
     """Everything the run works on."""
     config = stored_config(folder.config.get("model", {}))
-    options = TrainOptions.from_dict(folder.config.get("training", {}))
+    options = SynthesisOptions.from_dict(folder.config.get("training", {}))
     train_source, val_source = resumed.sources
     train_data = PairDataset(train_source, config.size, flip=options.flip)
     val_data = PairDataset(val_source, config.size)

@@ -14,7 +14,7 @@ from scam.errors import InputError
 from scam.evaluation.options import EvaluationOptions
 from scam.models import PRESETS, Scam, ScamConfig
 from scam.settings.fields import Checked, setting
-from scam.training.options import TrainOptions
+from scam.synthesis.options import SynthesisOptions
 
 HUGE = 10**5000
 STRANGE: tuple[Any, ...] = (
@@ -24,7 +24,7 @@ STRANGE: tuple[Any, ...] = (
 )  # fmt: skip
 CLASSES: tuple[tuple[type[Checked], dict[str, Any]], ...] = (
     (ScamConfig, PRESETS["tiny"].as_dict()),
-    (TrainOptions, TrainOptions().as_dict()),
+    (SynthesisOptions, SynthesisOptions().as_dict()),
     (DataOptions, DataOptions().as_dict()),
     (EvaluationOptions, {"checkpoint": "run"}),
 )

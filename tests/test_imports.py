@@ -21,6 +21,7 @@ ORDER = (
     ("models",),
     ("editing",),
     ("training",),
+    ("synthesis",),
     ("profiling",),
     ("evaluation",),
     ("attention", "evaluate", "export", "info", "profile", "styles", "train", "transfer"),
@@ -53,3 +54,15 @@ def test_imports_run_one_way(file: str) -> None:
         other = part_of(module) if module.partition(".")[0] == "scam" else own
         if other not in ANYWHERE and other[0].islower() and other != own:
             assert RANKS[other] < RANKS[own], f"{own} imports {module}"
+
+
+def test_the_training_engine_knows_no_model_and_no_pictures() -> None:
+    """Whatever is trained brings its own."""
+    modules = {
+        part_of(x)
+        for file in (ROOT / "training").glob("*.py")
+        for x in imported(file)
+        if x.startswith("scam.")
+    }
+    assert "checkpoints" in modules
+    assert not modules & {"models", "nn", "ops", "data", "editing", "pretrained", "synthesis"}

@@ -1,21 +1,86 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the models of a training run lie: ``OUT/checkpoints/step_*``."""
+"""The checkpoints of a training run: ``OUT/checkpoints/step_*``, and ``latest`` beside them."""
 
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from scam.checkpoints.weights import CONFIG, MODEL
+from torch import Tensor
+
+from scam.checkpoints.training_state import TRAINING, write_training
+from scam.checkpoints.weights import CONFIG, MODEL, write_manifest, write_weights
 from scam.errors import InputError
-from scam.storage.files import checked_path
+from scam.storage.files import checked_path, folder_aside, remove_folder, sweep, write_aside
 from scam.storage.reading import reading
 
 CHECKPOINTS = "checkpoints"
-TRAINING = "training.pt"
+KEPT = 3
 _STEP = re.compile(r"step_(\d{7,})")
+
+
+def save(
+    checkpoints: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    training_state: Mapping[str, Any],
+    write_beside: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write the step folder of ``step``, let ``latest`` name it, remove all but the last three.
+
+    A kill or a full disk at any moment leaves the previous step folder and ``latest`` as they
+    were. A step folder of the same step is replaced.
+
+    Args:
+        checkpoints: of the run.
+        step: steps done.
+        tensors: the weights to use, of any device, layout and sharing.
+        description: what builds the networks, as JSON can hold it.
+        training_state: tensors, numbers, strings and containers of these, as
+            ``torch.load(weights_only=True)`` accepts them.
+        write_beside: writes more files into the folder that it is given.
+
+    Returns:
+        The step folder.
+
+    Raises:
+        InputError: it cannot be written, for instance because the disk is full.
+        TypeError: ``training_state`` holds something that could not be loaded again.
+    """
+    sweep(checkpoints, locked=True)
+    path = step_folder(checkpoints, step)
+    with folder_aside(path) as partial:
+        write_weights(partial, tensors, description)
+        if write_beside is not None:
+            write_beside(partial)
+        write_training(partial, training_state)
+        write_manifest(partial, (MODEL, CONFIG, TRAINING))
+    point_latest(checkpoints, step)
+    keep_last(checkpoints, KEPT)
+    return path
+
+
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """Where the checkpoint of ``step`` goes."""
+    return checkpoints / f"step_{step:07d}"
+
+
+def point_latest(checkpoints: Path, step: int) -> None:
+    """Let ``latest`` name the step folder of ``step``."""
+    with write_aside(checkpoints / "latest") as file:
+        file.write(f"{step_folder(checkpoints, step).name}\n".encode())
+
+
+def keep_last(checkpoints: Path, count: int) -> None:
+    """Remove all complete step folders but the ``count`` highest and the one ``latest`` names."""
+    newest = newest_step_folder(checkpoints)
+    for folder in list(filter(is_complete, step_folders(checkpoints)))[count:]:
+        if folder != newest:
+            remove_folder(folder)
 
 
 def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from scam.pretrained import lpips
 from scam.pretrained.weights import package
-from scam.training import perceptual
-
-LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}  # torchvision's
 
 
 @contextmanager
@@ -28,6 +26,6 @@ def full_precision() -> Iterator[None]:
 
 
 def lpips_distance(net: str, weights: Path) -> nn.Module:
-    """As :func:`scam.training.perceptual.lpips_distance`; MissingError without package lpips."""
+    """As :func:`scam.pretrained.lpips.lpips_distance`; MissingError without package lpips."""
     package("lpips")
-    return perceptual.lpips_distance(net, weights)
+    return lpips.lpips_distance(net, weights)

@@ -13,9 +13,10 @@ from scam.evaluation import networks
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row, label_row
 from scam.metrics import ColourFloors, LabelPsnr, Psnr
+from scam.pretrained.lpips import LPIPS_TRUNKS
 from scam.pretrained.weights import package, weights_file
-from scam.training.held_out import learn_colours
-from scam.training.perceptual import PyramidDistance
+from scam.synthesis.perceptual import PyramidDistance
+from scam.synthesis.previews import learn_colours
 
 THEMSELVES = "the pictures"
 _SMALLEST_LPIPS = 32  # pixels; the trunks' poolings leave nothing of less
@@ -125,7 +126,7 @@ def lpips_meter(
     net: str, given: Path | None, size: tuple[int, int], device: torch.device
 ) -> MeanMeter:
     """LPIPS (Zhang et al., CVPR 2018) through package lpips."""
-    weights = weights_file("lpips_weights", given, networks.LPIPS_TRUNKS[net])
+    weights = weights_file("lpips_weights", given, LPIPS_TRUNKS[net])
     if min(size) < _SMALLEST_LPIPS:
         raise MissingError(
             f"pictures are {size[0]}x{size[1]}, expected {_SMALLEST_LPIPS} a side or more"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from scam.checkpoints.step_folders import TRAINING
+from scam.checkpoints.training_state import TRAINING, load_training
 from scam.checkpoints.weights import CONFIG, expect_tensors
 from scam.commandline.device import open_device
 from scam.data import PairDataset, PairSource, open_source
@@ -30,7 +30,6 @@ from scam.evaluation.pictures import (
 from scam.evaluation.unseen import MANNEQUINS, Memory
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
-from scam.training.checkpoint import load_training
 from scam.version import __version__
 
 NETWORK_FLAGS = (

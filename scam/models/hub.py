@@ -17,12 +17,8 @@ from huggingface_hub.errors import (
 )
 from torch import nn
 
-from scam.checkpoints.step_folders import (
-    CHECKPOINTS,
-    TRAINING,
-    offering_older,
-    resolve_checkpoint,
-)
+from scam.checkpoints.step_folders import CHECKPOINTS, offering_older, resolve_checkpoint
+from scam.checkpoints.training_state import TRAINING
 from scam.checkpoints.weights import (
     CONFIG,
     MODEL,

@@ -23,7 +23,7 @@ def checked_image(
 ) -> Tensor:
     """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such picture.
 
-    Without ``values`` a GPU is not waited for, and they may be anything.
+    Without ``values`` a GPU is not waited for, and any number passes.
     """
     expected = "a floating tensor (B, 3, H, W) or (3, H, W) in [-1, 1]"
     image = _tensor(image, name, expected, weight)

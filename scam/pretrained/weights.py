@@ -10,11 +10,16 @@ from torch import nn
 
 from scam.errors import InputError, MissingError
 
-EVAL_PACKAGES = "pip install -e '.[eval]' in a clone of scam"
-"""What brings the packages that are needed by some; the name ``scam`` on PyPI is not ours."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of RGB in [0, 1], as torchvision's networks were trained."""
+EVAL_PACKAGES = "pip install -e '.[eval]' in a clone of scam"
+"""What brings the packages that are needed by some; the name ``scam`` on PyPI is not ours."""
+
+
+def cached(file: str) -> Path:
+    """Where torch.hub keeps a file that it has downloaded; nothing is downloaded here."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / file
 
 
 def weights_file(argument: str, given: Path | None, usual: str) -> Path:
@@ -26,7 +31,7 @@ def weights_file(argument: str, given: Path | None, usual: str) -> Path:
         if not given.is_file():
             raise InputError(f"{{{argument}}}: no such file", **{argument: given})
         return given
-    path = Path(torch.hub.get_dir()) / "checkpoints" / usual
+    path = cached(usual)
     if not path.is_file():
         folder, home = path.parent, Path.home()
         where = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else folder

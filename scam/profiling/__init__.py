@@ -3,12 +3,12 @@
 
 from scam.profiling.memory import peak_allocated, peak_bytes, resident_bytes
 from scam.profiling.modules import ModuleCost, Scopes, module_times, module_tree, saved_bytes
-from scam.profiling.subject import build_trainer, draw_batch
+from scam.profiling.subject import build_step, draw_batch
 
 __all__ = [
     "ModuleCost",
     "Scopes",
-    "build_trainer",
+    "build_step",
     "draw_batch",
     "module_times",
     "module_tree",

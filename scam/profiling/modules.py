@@ -13,7 +13,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.hooks import RemovableHandle
 
-from scam.training.trainer import Trainer
+from scam.synthesis.step import SynthesisStep
 
 OPTIMIZERS, REST = "optimizers", "rest"
 _MARK = "scam."
@@ -30,12 +30,12 @@ class ModuleCost:
     saved_bytes: int = 0
 
 
-def module_tree(trainer: Trainer, depth: int) -> dict[str, nn.Module]:
+def module_tree(networks: SynthesisStep, depth: int) -> dict[str, nn.Module]:
     """Path -> module, outside in, at most ``depth`` names deep; module lists have no row."""
     tops = {
-        **dict(trainer.model.named_children()),
-        "discriminator": trainer.discriminator,
-        "perceptual": trainer.perceptual,
+        **dict(networks.model.named_children()),
+        "discriminator": networks.discriminator,
+        "perceptual": networks.perceptual,
     }
     return {
         f"{top}.{name}" if name else top: module

@@ -1,36 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trainer and a batch to measure, from shapes alone: no data set, no run folder."""
+"""Networks and a batch to measure, from shapes alone: no data set, no run folder."""
 
 import torch
 from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig
 from scam.models.registry import build
-from scam.training.options import TrainOptions
-from scam.training.perceptual import build_perceptual, resolve_perceptual
+from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.perceptual import build_perceptual, resolve_perceptual
+from scam.synthesis.step import SynthesisStep
 from scam.training.precision import resolve_precision
-from scam.training.trainer import Trainer
 
 PRESENT = 11
 """Labels drawn into a map: what a real ADE20K map holds of its 151."""
 
 
-def build_trainer(
+def build_step(
     config: ModelConfig, device: torch.device, *, fused: bool = True, amp: bool = False
-) -> Trainer:
+) -> SynthesisStep:
     """Freshly initialised networks and optimisers; equal weights for equal ``config``.
 
     The perceptual loss is VGG-19 where its weights are at hand, else the pyramid, as in training;
     the adversarial loss is on from the first step.
     """
     name, weights = resolve_perceptual(None, None)
-    options = TrainOptions(amp=amp, fused_sca=fused, perceptual=name)
+    options = SynthesisOptions(amp=amp, fused_sca=fused, perceptual=name)
     torch.manual_seed(0)
     model = build(config).configure(fused=fused)
     discriminator = Discriminator(config.num_labels, config.width, released=config.released)
     perceptual: nn.Module = build_perceptual(name, weights, released=config.released)
     precision = resolve_precision(amp, device)
-    return Trainer(model, discriminator, perceptual, options, precision, device)
+    return SynthesisStep(model, discriminator, perceptual, options, precision, device)
 
 
 def draw_batch(

@@ -14,8 +14,9 @@ from scam.models import ModelConfig
 from scam.profiling import modules
 from scam.profiling.memory import peak_bytes
 from scam.profiling.modules import ModuleCost, Scopes
-from scam.profiling.subject import build_trainer, draw_batch
+from scam.profiling.subject import build_step, draw_batch
 from scam.storage.files import write_aside
+from scam.training.trainer import Trainer
 from scam.version import __version__
 
 MORE_STEPS = 3
@@ -41,22 +42,23 @@ def measure_step(
     what :func:`scam.profiling.table.render` shows. InputError if the trace cannot be written, or
     is there and not to be overwritten.
     """
-    trainer = build_trainer(config, device, fused=fused, amp=amp)
+    networks = build_step(config, device, fused=fused, amp=amp)
+    trainer = Trainer(networks)
     image, labels = draw_batch(config, batch_size, device)
-    tree = modules.module_tree(trainer, depth)
+    tree = modules.module_tree(networks, depth)
     number = iter(range(1, steps + MORE_STEPS + 1))
 
     def step() -> None:
-        trainer.step(image, labels, next(number))
+        trainer.step((image, labels), next(number))
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         after_step()
 
     lasting: list[torch.Tensor] = [
-        *trainer.model.parameters(),
-        *trainer.discriminator.parameters(),
+        *networks.model.parameters(),
+        *networks.discriminator.parameters(),
     ]
-    lasting += [*trainer.model.buffers(), *trainer.perceptual.parameters(), image, labels]
+    lasting += [*networks.model.buffers(), *networks.perceptual.parameters(), image, labels]
     with Scopes(tree) as scopes, modules.saved_bytes(scopes, lasting) as saved:
         step()
     peak = peak_bytes(step, device)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run needs besides the networks."""
+"""The training engine: it knows a task, and no model, no pictures and no labels."""

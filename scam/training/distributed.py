@@ -2,9 +2,11 @@
 """Several processes that train one model, as ``torchrun`` starts them.
 
 Every process holds the whole model and an equal share of each batch. Gradients are averaged
-between the backward pass and the optimiser, in place of PyTorch's DistributedDataParallel: that
-one does not serve ``torch.autograd.grad`` inside a forward pass, which gradient normalisation is,
-and would need exceptions for accumulated batches and for a discriminator that rests.
+between the last backward pass of a step and its optimiser, by one function of twenty lines, in
+place of PyTorch's DistributedDataParallel. That works here too, with ``no_sync`` where batches
+are accumulated, but every network of every task would need a wrapper: networks that rest for
+some steps, parts without a gradient, several optimisers; and modules and state dicts would change
+their names. The training loops of StyleGAN2-ADA and StyleGAN3 reduce flattened gradients so, too.
 """
 
 import os

@@ -21,15 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scam.checkpoints.step_folders import (
-    CHECKPOINTS,
-    is_complete,
-    newest_step_folder,
-    step_folders,
-)
+from scam.checkpoints.step_folders import CHECKPOINTS, newest_step_folder
 from scam.checkpoints.weights import CONFIG
 from scam.errors import InputError
-from scam.storage.files import remove_folder, sweep, write_aside, write_json
+from scam.storage.files import sweep, write_json
 from scam.storage.locks import is_lock
 from scam.storage.reading import identity, read_json
 from scam.training.log import read_metrics
@@ -113,7 +108,10 @@ class RunFolder:
     def has_steps(self) -> bool:
         """Whether the run has logged or saved anything of a step."""
         logged = read_metrics(self.metrics) if self.metrics.exists() else []
-        return any(entry["step"] > 0 for entry in logged) or self.newest() is not None
+        return (
+            any(entry["step"] > 0 for entry in logged)
+            or newest_step_folder(self.checkpoints) is not None
+        )
 
     def discard(self) -> None:
         """Remove what a run that failed to start has written, and the folder if empty."""
@@ -144,26 +142,6 @@ class RunFolder:
     def sample(self, step: int) -> Path:
         """Where the picture sheet of ``step`` goes."""
         return self.path / SAMPLES / f"step_{step:07d}.png"
-
-    def step_folder(self, step: int) -> Path:
-        """Where the checkpoint of ``step`` goes."""
-        return self.checkpoints / f"step_{step:07d}"
-
-    def newest(self) -> Path | None:
-        """The step folder to continue from: the one ``latest`` names, else the highest whole."""
-        return newest_step_folder(self.checkpoints)
-
-    def point_latest(self, step: int) -> None:
-        """Let ``latest`` name the step folder of ``step``."""
-        with write_aside(self.checkpoints / "latest") as file:
-            file.write(f"{self.step_folder(step).name}\n".encode())
-
-    def keep_last(self, count: int) -> None:
-        """Remove all step folders but the ``count`` highest and the one ``latest`` names."""
-        newest = self.newest()
-        for folder in list(filter(is_complete, step_folders(self.checkpoints)))[count:]:
-            if folder != newest:
-                remove_folder(folder)
 
 
 def _expect_folder(out: str | os.PathLike[str]) -> Path:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from types import FrameType
 
+from scam.checkpoints.step_folders import newest_step_folder
 from scam.errors import InputError
 from scam.training.run_folder import RunFolder
 
@@ -16,7 +17,7 @@ SCALED_LIMIT = 20
 
 
 class SkipWatch:
-    """Counts the steps of the run in ``folder`` that were left out: see :meth:`Trainer.step`."""
+    """Counts the steps of the run in ``folder`` that were left out."""
 
     def __init__(self, folder: RunFolder, limit: int = LIMIT) -> None:
         self.folder = folder
@@ -39,7 +40,7 @@ class SkipWatch:
 
     def diverged(self, step: int, why: str) -> InputError:
         """What to raise of a run that has diverged, and which checkpoint to resume from."""
-        newest = self.folder.newest()
+        newest = newest_step_folder(self.folder.checkpoints)
         remedy = "there is no checkpoint yet: start again with a lower {:lr}"
         if self.folder.has_steps():  # else the folder goes with a run that fails
             remedy = (

@@ -4,6 +4,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,18 @@ import pytest
 
 import scam
 from scam import Scam, evaluate, train
+from scam.checkpoints.step_folders import save
 from scam.checkpoints.weights import MANIFEST
 from scam.commandline.flags import given
-from scam.data.split import SPLIT
+from scam.data.split import SPLIT, write_split
 from scam.errors import InputError
 from scam.evaluation.options import EvaluationOptions
 from scam.evaluation.setup import open_setup
 from scam.models.checkpoint import describe
 from scam.storage.reading import file_digest
-from scam.training import checkpoint
-from scam.training.job import Job
-from scam.training.outputs import _card_facts
-from scam.training.resumed import find_weights
+from scam.synthesis.facts import training_facts
+from scam.synthesis.job import Job
+from scam.synthesis.resumed import find_weights
 from scam.training.run_folder import RunFolder
 
 Fast = Callable[..., list[str]]
@@ -47,9 +48,11 @@ def without_steps(job: Job, *, resume: bool, heading: str) -> Path:
     print(heading)
     job.folder.store()
     step = job.options.steps
-    facts = _card_facts(job, step)
+    facts = training_facts(job, step)
     about = {**describe(job.config, job.train.source), "trained": facts}
-    return checkpoint.save(job.folder, step, Scam(job.config).state_dict(), about, {}, job.split)
+    beside = None if job.split is None else partial(write_split, split=job.split)
+    tensors = Scam(job.config).state_dict()
+    return save(job.folder.checkpoints, step, tensors, about, {}, beside)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from scam import attention, styles, transfer
+from scam.checkpoints.step_folders import save
 from scam.data import LABEL_SETS, Mannequins
 from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import describe
-from scam.training import checkpoint
 from scam.training.run_folder import RunFolder
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "editing.md").read_text()
@@ -33,7 +33,8 @@ def after_make_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Scam(config)
     run = RunFolder.start(folder / "runs" / "mannequins", {"data": {"data": "mannequins"}})
     run.store()
-    checkpoint.save(run, 1, model.state_dict(), describe(config, Mannequins("val")), {})
+    about = describe(config, Mannequins("val"))
+    save(run.checkpoints, 1, model.state_dict(), about, {})
     return folder
 
 

@@ -23,7 +23,7 @@ from scam.data import FolderPairs, PairDataset
 from scam.errors import InputError
 from scam.evaluation import METRICS, EvaluationOptions
 from scam.models.checkpoint import load_checkpoint
-from scam.training.held_out import reconstruction_psnr
+from scam.synthesis.previews import reconstruction_psnr
 
 HERE = ["--workers", "0"]  # what starting processes takes would be most of a test
 

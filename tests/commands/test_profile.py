@@ -114,7 +114,7 @@ def test_peak_counts_what_is_freed_again() -> None:
 
 def test_equal_configurations_start_with_equal_weights() -> None:
     config = ScamConfig.preset("tiny", size=(32, 32))
-    fused, dense = (profiling.build_trainer(config, CPU, fused=flag) for flag in (True, False))
+    fused, dense = (profiling.build_step(config, CPU, fused=flag) for flag in (True, False))
     for a, b in zip(fused.model.parameters(), dense.model.parameters(), strict=True):
         assert torch.equal(a, b)
 

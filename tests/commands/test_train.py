@@ -19,7 +19,7 @@ import scam
 from scam import train
 from scam.errors import InputError
 from scam.models.scam import ScamConfig
-from scam.training.settings import asked_settings
+from scam.synthesis.settings import asked_settings
 from scam.training.trainer import Trainer
 
 Fast = Callable[..., list[str]]
@@ -104,8 +104,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every gradient becomes NaN."""
     original = Trainer.step
 
-    def step(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
-        return original(self, image * torch.nan, labels, step)
+    def step(self: Trainer, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
+        return original(self, (batch[0] * torch.nan, batch[1]), step)
 
     monkeypatch.setattr(Trainer, "step", step)
 

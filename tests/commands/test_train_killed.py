@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from scam.checkpoints.step_folders import newest_step_folder
+from scam.checkpoints.training_state import load_training
 from scam.checkpoints.weights import read_weights
-from scam.training.checkpoint import load_training
 from scam.training.run_folder import RunFolder
 
 Fast = Callable[..., list[str]]
@@ -51,7 +52,7 @@ def check_whole(out: Path) -> int:
         content = metrics.read_text()
         assert content == "" or content.endswith("\n")
         assert all(isinstance(json.loads(line)["step"], int) for line in content.splitlines())
-    newest = RunFolder(out, {}).newest()
+    newest = newest_step_folder(RunFolder(out, {}).checkpoints)
     if newest is None:
         return 0
     tensors, config = read_weights(newest)
@@ -78,7 +79,10 @@ def test_killed_twenty_times_a_run_ends_as_if_it_had_not_been(
 
     def saved() -> None:
         deadline = time.monotonic() + 600
-        while RunFolder(out, {}).newest() is None and time.monotonic() < deadline:
+        while (
+            newest_step_folder(RunFolder(out, {}).checkpoints) is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.01)
 
     begun = time.monotonic()

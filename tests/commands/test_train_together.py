@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from scam import train
+from scam.checkpoints.training_state import load_training
 from scam.commandline import command
 from scam.errors import PeerExited
-from scam.training.checkpoint import load_training
 
 Fast = Callable[..., list[str]]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

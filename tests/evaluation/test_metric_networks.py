@@ -17,7 +17,7 @@ from scam.pretrained.dinov2 import DinoV2
 from scam.pretrained.inception import Inception
 from scam.pretrained.person import person_network
 from scam.pretrained.weights import package, weights_file
-from scam.training.perceptual import PyramidDistance
+from scam.synthesis.perceptual import PyramidDistance
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from torch import nn
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError, PeerExited
 from scam.models import Scam, ScamConfig
-from scam.training.adversary import build_discriminator
+from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.step import SynthesisStep
 from scam.training.distributed import World, join
-from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision
 from scam.training.trainer import Trainer
 
@@ -27,22 +28,23 @@ SMALL = ScamConfig(
 
 def train(world: World, out: Path, steps: int, options: dict[str, Any]) -> None:
     """Steps in float64, where processes agree until late; writes losses and state."""
-    settings = TrainOptions(perceptual="none", lr=1e-3, lr_discriminator=1e-3, **options)
+    settings = SynthesisOptions(perceptual="none", lr=1e-3, lr_discriminator=1e-3, **options)
     torch.manual_seed(0)
     model = Scam(SMALL).double()
     discriminator = build_discriminator(SMALL, settings).double()
     precision = resolve_precision(False, CPU)
-    trainer = Trainer(model, discriminator, nn.Identity(), settings, precision, CPU, world)
+    learner = SynthesisStep(model, discriminator, nn.Identity(), settings, precision, CPU, world)
+    trainer = Trainer(learner, world)
     per_step = settings.batch_size * settings.accumulate
     dataset = PairDataset(Mannequins("train", 12), SMALL.size, flip=True)
     stream = batches(dataset, per_step, seed=0, places=world.share(per_step))
     losses = []
     for step in range(1, steps + 1):
         batch = next(stream)
-        found = trainer.step(batch["image"].double(), batch["labels"], step)
+        found = trainer.step((batch["image"].double(), batch["labels"]), step)
         losses.append({name: float(value) for name, value in found.items()})
-    world.check_equal(trainer.model.parameters())
-    world.check_equal(trainer.discriminator.parameters())
+    world.check_equal(model.parameters())
+    world.check_equal(discriminator.parameters())
     if world.is_main:
         torch.save({"losses": losses, "state": trainer.state_dict()}, out)
 

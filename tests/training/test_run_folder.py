@@ -5,7 +5,14 @@ import shutil
 
 import pytest
 
-from scam.checkpoints.step_folders import TRAINING, resolve_checkpoint
+from scam.checkpoints.step_folders import (
+    keep_last,
+    newest_step_folder,
+    point_latest,
+    resolve_checkpoint,
+    step_folder,
+)
+from scam.checkpoints.training_state import TRAINING
 from scam.checkpoints.weights import CONFIG, MODEL
 from scam.errors import InputError
 from scam.training.run_folder import RunFolder
@@ -14,16 +21,16 @@ SETTINGS = {"steps": 100, "size": (96, 64), "model": {"name": "scam", "width": 1
 
 
 def add_step(run, step, files=(MODEL, CONFIG, TRAINING)):
-    run.step_folder(step).mkdir(parents=True)
+    step_folder(run.checkpoints, step).mkdir(parents=True)
     for name in files:
-        (run.step_folder(step) / name).write_text("{}")
+        (step_folder(run.checkpoints, step) / name).write_text("{}")
 
 
 @pytest.fixture
 def run(tmp_path):
     run = RunFolder.start(tmp_path / "out", SETTINGS)
     add_step(run, 10)
-    run.point_latest(10)
+    point_latest(run.checkpoints, 10)
     return run
 
 
@@ -44,8 +51,8 @@ def test_places(tmp_path):
     assert run.config["size"] == [96, 64]
     assert run.metrics == run.path / "metrics.jsonl"
     assert run.sample(5) == run.path / "samples" / "step_0000005.png"
-    assert run.step_folder(12345678) == run.path / "checkpoints" / "step_12345678"
-    assert run.newest() is None
+    assert step_folder(run.checkpoints, 12345678) == run.path / "checkpoints" / "step_12345678"
+    assert newest_step_folder(run.checkpoints) is None
 
 
 def test_starting_in_an_empty_or_barely_begun_folder(tmp_path):
@@ -74,7 +81,7 @@ def test_resuming_takes_what_may_change_and_keeps_the_rest(run):
     assert json.loads((run.path / CONFIG).read_text()) == json.loads(json.dumps(SETTINGS))
     resumed.store()
     assert json.loads((run.path / CONFIG).read_text()) == expected
-    assert resumed.newest() == run.step_folder(10)
+    assert newest_step_folder(resumed.checkpoints) == step_folder(run.checkpoints, 10)
 
 
 def test_resuming_names_every_contradiction(run):
@@ -104,7 +111,7 @@ def test_resuming_without_a_checkpoint_begins_again(tmp_path):
     run = RunFolder.start(tmp_path / "out", SETTINGS)
     again = resume(run, steps=7)
     assert again.config["steps"] == 7
-    assert again.newest() is None
+    assert newest_step_folder(again.checkpoints) is None
 
 
 def test_a_run_has_steps_once_it_logged_or_saved_one(run, tmp_path):
@@ -122,11 +129,11 @@ def test_opening_sweeps(run):
     stale.mkdir()
     (stale / MODEL).touch()
     old = run.checkpoints / ".step_0000030.old"
-    run.step_folder(10).rename(old)
+    step_folder(run.checkpoints, 10).rename(old)
     sheet = run.sample(20).with_name(f".{run.sample(20).name}.77.partial")
     sheet.parent.mkdir()
     sheet.touch()
-    assert resume(run).newest() == run.step_folder(30)
+    assert newest_step_folder(resume(run).checkpoints) == step_folder(run.checkpoints, 30)
     assert not stale.exists()
     assert not sheet.exists()
 
@@ -142,17 +149,20 @@ def test_a_broken_latest_gives_the_newest_complete_step(run, latest):
         (run.checkpoints / "latest").write_bytes(
             latest if isinstance(latest, bytes) else latest.encode()
         )
-    assert run.newest() == run.step_folder(10)
+    assert newest_step_folder(run.checkpoints) == step_folder(run.checkpoints, 10)
     with pytest.warns(
         UserWarning, match=r"step_0000020 is incomplete: no training\.pt in it; step"
     ):
-        assert resolve_checkpoint(run.path) == run.step_folder(10)
+        assert resolve_checkpoint(run.path) == step_folder(run.checkpoints, 10)
 
 
 def test_checkpoints_that_are_a_file(run):
     shutil.rmtree(run.checkpoints)
     run.checkpoints.touch()
-    assert error(run.newest) == f"cannot read {run.checkpoints}: Not a directory"
+    assert (
+        error(newest_step_folder, run.checkpoints)
+        == f"cannot read {run.checkpoints}: Not a directory"
+    )
 
 
 @pytest.mark.parametrize("path", [None, 3, b"run", ["run"]])
@@ -162,14 +172,14 @@ def test_a_checkpoint_that_is_no_path(path):
 
 def test_latest_wins_over_a_higher_step(run):
     add_step(run, 20)
-    assert resolve_checkpoint(str(run.path)) == run.step_folder(10)
-    assert resolve_checkpoint(run.step_folder(20)) == run.step_folder(20)
+    assert resolve_checkpoint(str(run.path)) == step_folder(run.checkpoints, 10)
+    assert resolve_checkpoint(step_folder(run.checkpoints, 20)) == step_folder(run.checkpoints, 20)
 
 
 def test_keep_last_spares_what_latest_names(run):
     for step in (20, 30, 40, 10000000):
         add_step(run, step)
-    run.keep_last(2)
+    keep_last(run.checkpoints, 2)
     kept = sorted(path.name for path in run.checkpoints.glob("step_*"))
     assert kept == ["step_0000010", "step_0000040", "step_10000000"]
     assert not list(run.checkpoints.glob(".*"))
@@ -179,14 +189,14 @@ def test_checkpoints_that_are_none(run, tmp_path):
     wanted = "give a training run's --out folder or one of its checkpoints/step_* folders"
     nowhere = tmp_path / "nowhere"
     assert error(resolve_checkpoint, nowhere) == f"checkpoint {nowhere} does not exist: {wanted}"
-    file = run.step_folder(10) / MODEL
+    file = step_folder(run.checkpoints, 10) / MODEL
     assert error(resolve_checkpoint, file) == f"checkpoint {file} is a file: {wanted}"
     assert error(resolve_checkpoint, tmp_path) == f"{tmp_path} is no checkpoint: {wanted}"
-    (run.step_folder(10) / CONFIG).unlink()
-    message = error(resolve_checkpoint, run.step_folder(10))
+    (step_folder(run.checkpoints, 10) / CONFIG).unlink()
+    message = error(resolve_checkpoint, step_folder(run.checkpoints, 10))
     assert message.endswith("step_0000010 is incomplete: no config.json in it")
     file.unlink()
-    message = error(resolve_checkpoint, run.step_folder(10))
+    message = error(resolve_checkpoint, step_folder(run.checkpoints, 10))
     assert re.search(r"is incomplete: no model.safetensors and no config.json in it$", message)
     none = (
         rf"^checkpoint {run.path} holds no complete step folder: .*/step_0000010 is incomplete: "
@@ -197,6 +207,6 @@ def test_checkpoints_that_are_none(run, tmp_path):
 
 
 def test_a_step_folder_for_use_alone_needs_no_training_state(run, tmp_path):
-    (run.step_folder(10) / TRAINING).unlink()
-    moved = run.step_folder(10).rename(tmp_path / "my model")
+    (step_folder(run.checkpoints, 10) / TRAINING).unlink()
+    moved = step_folder(run.checkpoints, 10).rename(tmp_path / "my model")
     assert resolve_checkpoint(moved) == moved

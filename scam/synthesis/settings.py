@@ -16,8 +16,8 @@ from scam.models.config import ModelConfig
 from scam.models.hub import expect_labels
 from scam.models.registry import FIRST_KIND, model_class, stored_config
 from scam.storage.reading import file_digest, read_json
-from scam.training.options import LATE_GAN, TrainOptions
-from scam.training.perceptual import resolve_perceptual
+from scam.synthesis.options import LATE_GAN, SynthesisOptions
+from scam.synthesis.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
 
 Sources = tuple[PairSource, PairSource]
@@ -41,7 +41,7 @@ def asked_settings(asked: dict[str, Any], config: type[ModelConfig]) -> dict[str
     settings: dict[str, Any] = {
         "data": given(asked, DataOptions),
         "model": {**({"kind": asked["kind"]} if "kind" in asked else {}), **given(asked, config)},
-        "training": given(asked, TrainOptions),
+        "training": given(asked, SynthesisOptions),
     }
     DataOptions(**settings["data"])
     if "preset" in asked:
@@ -58,7 +58,7 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     perceptual, path = resolve_perceptual(
         asked.get("perceptual"), None if weights is None else Path(weights)
     )
-    training = {**TrainOptions.presets.get(name, {}), **asked, "perceptual": perceptual}
+    training = {**SynthesisOptions.presets.get(name, {}), **asked, "perceptual": perceptual}
     training["perceptual_weights"] = None if path is None else str(path)
     if name in LATE_GAN:
         training.setdefault("gan_from", int(LATE_GAN[name] * training["steps"]))
@@ -70,7 +70,7 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
         "preset": name,
         "data": {**data, "merge": merge_content(data.get("merge"))},
         **describe(model, source),
-        "training": TrainOptions(**training).as_dict(),
+        "training": SynthesisOptions(**training).as_dict(),
         **({} if path is None else {"perceptual_digest": file_digest(path)}),
     }
 
@@ -85,7 +85,7 @@ def check_stored(run: Path) -> None:
         merge = DataOptions.from_dict(config["data"]).merge
         if isinstance(merge, dict):
             read_merge({name: list(ids) for name, ids in merge.items()})
-        TrainOptions.from_dict(config["training"])
+        SynthesisOptions.from_dict(config["training"])
         expect_labels(config, stored_config(config["model"]).num_labels)
     except InputError as error:
         raise InputError(f"{run / CONFIG}: {error}") from error

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adversarial losses of generator and discriminator."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from scam.models import Discriminator, ModelConfig, SegmentationDiscriminator
-from scam.training.augment import Augmentation, parse_policy
-from scam.training.distributed import SINGLE_PROCESS, World
-from scam.training.losses import (
+from scam.synthesis.augment import Augmentation, parse_policy
+from scam.synthesis.losses import (
     class_balance,
     count_labels,
     hinge_discriminator,
@@ -22,15 +20,16 @@ from scam.training.losses import (
     oasis_generator,
     relativistic,
 )
-from scam.training.options import TrainOptions
+from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
+from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.precision import Precision
 from scam.training.randomness import PictureGenerators
-from scam.training.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
 
 _CPU = torch.device("cpu")
 
 
-def build_discriminator(config: ModelConfig, options: TrainOptions) -> nn.Module:
+def build_discriminator(config: ModelConfig, options: SynthesisOptions) -> nn.Module:
     """The one that ``options`` name, freshly initialised."""
     if options.discriminator == "oasis":
         return SegmentationDiscriminator(config.num_labels, config.width, config.levels)
@@ -63,14 +62,14 @@ class Adversary:
     """Losses of both sides for the options of a run.
 
     A step is :meth:`begin`, for every part of its batch :meth:`batch`, :meth:`generator_loss` and
-    :meth:`discriminator_losses`, then :meth:`finish`.
+    :meth:`discriminator_losses`, then :meth:`finish`. lecam: what it keeps from step to step.
     """
 
     def __init__(
         self,
         discriminator: nn.Module,
         num_labels: int,
-        options: TrainOptions,
+        options: SynthesisOptions,
         precision: Precision,
         device: torch.device,
         world: World = SINGLE_PROCESS,
@@ -154,15 +153,6 @@ class Adversary:
         if self.lecam is not None:
             self.lecam.update(self.world.mean(torch.stack(self._means).mean(0)))
             self._means.clear()
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What :meth:`load_state_dict` needs, besides the discriminator's own."""
-        return {} if self.lecam is None else self.lecam.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a :meth:`state_dict`."""
-        if self.lecam is not None:
-            self.lecam.load_state_dict(state)
 
     def _adversarial_loss(
         self, real: list[Tensor], fake: list[Tensor], batch: DiscriminatorBatch

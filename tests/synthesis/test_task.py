@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 import scam
+from scam.checkpoints.step_folders import step_folder
+from scam.checkpoints.training_state import load_training
 from scam.checkpoints.weights import read_weights
 from scam.errors import InputError, Stopped
 from scam.models import Scam
 from scam.models.checkpoint import load_checkpoint
-from scam.training import checkpoint, loop
-from scam.training.checkpoint import load_training
-from scam.training.job import Job
-from scam.training.loop import train
+from scam.synthesis import task
+from scam.synthesis.job import Job
+from scam.synthesis.task import SynthesisTask, train
+from scam.training import outputs
 from scam.training.trainer import Trainer
 
 MakeJob = Callable[..., Job]
@@ -76,16 +78,16 @@ def test_resuming_equals_not_stopping_bit_for_bit(
     job = make_job(broken, save_every=3, log_every=2, steps=6, **options)
     seen = 0
 
-    def fail_at_the_last(folder: object, step: int, *rest: object) -> Path:
+    def fail_at_the_last(checkpoints: object, step: int, *rest: object) -> Path:
         nonlocal seen
         seen = step
         if step == 6:
             raise KilledError
-        return original(folder, step, *rest)
+        return original(checkpoints, step, *rest)
 
-    original = checkpoint.save
+    original = outputs.save
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "save", fail_at_the_last)
+        patch.setattr(outputs, "save", fail_at_the_last)
         with pytest.raises(KilledError):
             train(job)
     assert seen == 6
@@ -128,8 +130,9 @@ def spoil(monkeypatch: pytest.MonkeyPatch, spoilt: Callable[[int], bool]) -> Non
     """Pictures of some steps become NaN, and with them every gradient."""
     original = Trainer.step
 
-    def step(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
-        return original(self, image * (torch.nan if spoilt(step) else 1), labels, step)
+    def step(self: Trainer, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
+        image, labels = batch
+        return original(self, (image * (torch.nan if spoilt(step) else 1), labels), step)
 
     monkeypatch.setattr(Trainer, "step", step)
 
@@ -170,10 +173,10 @@ def test_sigterm_saves_and_leaves(
 ) -> None:
     original = Trainer.step
 
-    def step(self: Trainer, image: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
+    def step(self: Trainer, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, image, labels, step)
+        return original(self, batch, step)
 
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Trainer, "step", step)
@@ -199,10 +202,10 @@ def test_initial_weights_do_not_depend_on_the_perceptual_loss(
     """One that is a network draws its weights before it loads others."""
     drawing = lambda *_, **__: nn.Linear(3, 3)  # noqa: E731
     found = []
-    for number, build in enumerate((loop.build_perceptual, drawing)):
-        monkeypatch.setattr(loop, "build_perceptual", build)
-        trainer = loop._build(make_job(tmp_path / str(number)))
-        networks = trainer.model, trainer.discriminator
+    for number, build in enumerate((task.build_perceptual, drawing)):
+        monkeypatch.setattr(task, "build_perceptual", build)
+        built = SynthesisTask(make_job(tmp_path / str(number)))
+        networks = built.model, built.discriminator
         found.append([x for network in networks for x in network.state_dict().values()])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
@@ -235,7 +238,7 @@ def test_the_card_s_code_runs_on_the_run_folder(
     picture = names["picture"]
     assert isinstance(picture, Tensor)
     assert picture.shape == (1, 3, 32, 32)
-    step = Scam.from_pretrained(job.folder.step_folder(1))
+    step = Scam.from_pretrained(step_folder(job.folder.checkpoints, 1))
     assert torch.equal(step.mean_tokens, scam.load(job.folder.path).mean_tokens)
 
 

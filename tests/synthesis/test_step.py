@@ -24,7 +24,7 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
     return {
         f"{part}.{name}": tensor.detach().clone()
         for part in ("model", "discriminator")
-        for name, tensor in getattr(trainer, part).state_dict().items()
+        for name, tensor in getattr(trainer.learner, part).state_dict().items()
     }
 
 
@@ -42,7 +42,7 @@ def test_fused_and_dense_training_give_the_same_losses(make_trainer: MakeTrainer
     )
     for step in range(1, 21):
         image, labels = batch(4, step)
-        losses = [trainer.step(image, labels, step) for trainer in (fused, dense)]
+        losses = [trainer.step((image, labels), step) for trainer in (fused, dense)]
         names = {"l1", "perceptual", "gan", "discriminator", "skipped", "grad_norm"}
         assert losses[0].keys() == losses[1].keys() == names
         for name, value in losses[0].items():
@@ -59,16 +59,16 @@ def test_a_step_depends_on_seed_and_step_alone(make_trainer: MakeTrainer) -> Non
     first, second, other = make_trainer(), make_trainer(), make_trainer(seed=1)
     image, labels = batch(2)
     state = torch.get_rng_state()
-    first.step(image, labels, 1)
+    first.step((image, labels), 1)
     assert torch.equal(torch.get_rng_state(), state)
     torch.rand(5)
-    second.step(image, labels, 1)
-    other.step(image, labels, 1)
+    second.step((image, labels), 1)
+    other.step((image, labels), 1)
     assert all(
         torch.equal(a, b)
         for a, b in zip(weights(first).values(), weights(second).values(), strict=True)
     )
-    assert not torch.equal(first.model.encoder.tokens, other.model.encoder.tokens)
+    assert not torch.equal(first.learner.model.encoder.tokens, other.learner.model.encoder.tokens)
 
 
 def test_a_loss_that_is_infinite_is_left_out_too(
@@ -76,25 +76,25 @@ def test_a_loss_that_is_infinite_is_left_out_too(
 ) -> None:
     """Its gradient may be finite, as that of an absolute value is."""
     trainer = make_trainer(gan=0.0)
-    distance = trainer.perceptual.forward
-    trainer.perceptual.forward = lambda fake, real: distance(fake, real) + torch.inf
+    distance = trainer.learner.perceptual.forward
+    trainer.learner.perceptual.forward = lambda fake, real: distance(fake, real) + torch.inf
     before = weights(trainer)
-    assert trainer.step(*batch(2), 1)["skipped"] == 1
+    assert trainer.step(batch(2), 1)["skipped"] == 1
     assert all(torch.equal(before[name], x) for name, x in weights(trainer).items())
-    trainer.perceptual.forward = distance
-    assert trainer.step(*batch(2), 2)["skipped"] == 0
+    trainer.learner.perceptual.forward = distance
+    assert trainer.step(batch(2), 2)["skipped"] == 0
 
 
 def test_the_discriminator_s_infinite_loss_is_left_out_too(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer()
-    losses = trainer.adversary.discriminator_losses
+    losses = trainer.learner.adversary.discriminator_losses
 
     def infinite(fake: Tensor, shown: object) -> dict[str, tuple[float, Tensor]]:
         return {n: (w, x + torch.inf) for n, (w, x) in losses(fake, shown).items()}  # type: ignore[arg-type]
 
-    trainer.adversary.discriminator_losses = infinite  # type: ignore[method-assign,assignment]
+    trainer.learner.adversary.discriminator_losses = infinite  # type: ignore[method-assign,assignment]
     before = weights(trainer)
-    assert trainer.step(*batch(2), 1)["skipped"] == 1
+    assert trainer.step(batch(2), 1)["skipped"] == 1
     moved = {name for name, x in weights(trainer).items() if not torch.equal(before[name], x)}
     assert {name.partition(".")[0] for name in moved} == {"model"}
 
@@ -103,18 +103,20 @@ def test_with_a_gradient_scaler(make_trainer: MakeTrainer) -> None:
     """Accumulated and clipped as without one; a step of NaN is left out and halves the scale."""
     options = {"batch_size": 2, "accumulate": 2, "max_grad_norm": 0.1}
     plain, scaled = make_trainer(**options), make_trainer(**options)
-    scaled.scaler = torch.amp.GradScaler("cpu")
+    scaler = scaled.learner.scaler = torch.amp.GradScaler("cpu")
+    for optimisation in scaled.learner.optimisations.values():
+        optimisation.scaler = scaler
     image, labels = batch(4)
-    losses = [trainer.step(image, labels, 1) for trainer in (plain, scaled)]
+    losses = [trainer.step((image, labels), 1) for trainer in (plain, scaled)]
     torch.testing.assert_close(losses[0], losses[1])
     assert losses[0]["grad_norm"] > 0.1
     for name, value in weights(plain).items():
         torch.testing.assert_close(weights(scaled)[name], value, rtol=1e-4, atol=1e-6)
-    before, scale = weights(scaled), scaled.scaler.get_scale()
-    assert scaled.step(image * torch.nan, labels, 2)["skipped"] == 1
-    assert scaled.scaler.get_scale() == scale / 2
+    before, scale = weights(scaled), scaler.get_scale()
+    assert scaled.step((image * torch.nan, labels), 2)["skipped"] == 1
+    assert scaler.get_scale() == scale / 2
     assert all(torch.equal(before[name], x) for name, x in weights(scaled).items())
-    assert scaled.step(image, labels, 3)["skipped"] == 0
+    assert scaled.step((image, labels), 3)["skipped"] == 0
     assert any(not torch.equal(before[name], x) for name, x in weights(scaled).items())
 
 
@@ -122,7 +124,7 @@ def test_with_a_gradient_scaler(make_trainer: MakeTrainer) -> None:
 def test_long_gradients_are_shortened(make_trainer: MakeTrainer, share: float) -> None:
     image, labels = batch(2)
     free = make_trainer(max_grad_norm=0.0)
-    length = float(free.step(image, labels, 1)["grad_norm"])
+    length = float(free.step((image, labels), 1)["grad_norm"])
     held = make_trainer(max_grad_norm=share * length)
     taken: list[float] = []
 
@@ -130,8 +132,8 @@ def test_long_gradients_are_shortened(make_trainer: MakeTrainer, share: float) -
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
         taken.append(float(torch.nn.utils.get_total_norm([g for g in gradients if g is not None])))
 
-    held.optimizer.register_step_pre_hook(measure)
-    assert float(held.step(image, labels, 1)["grad_norm"]) == pytest.approx(length, rel=1e-5)
+    held.learner.generation.optimizer.register_step_pre_hook(measure)
+    assert float(held.step((image, labels), 1)["grad_norm"]) == pytest.approx(length, rel=1e-5)
     assert taken == pytest.approx([length * min(1.0, share)], rel=1e-5)
 
 
@@ -139,7 +141,7 @@ def test_accumulated_batches_equal_one_large_batch(make_trainer: MakeTrainer) ->
     image, labels = batch(4)
     whole = make_trainer(batch_size=4)
     parts = make_trainer(batch_size=2, accumulate=2)
-    losses = [trainer.step(image, labels, 1) for trainer in (whole, parts)]
+    losses = [trainer.step((image, labels), 1) for trainer in (whole, parts)]
     for name in losses[0]:
         torch.testing.assert_close(losses[0][name], losses[1][name], rtol=1e-4, atol=1e-5)
     for name, gradient in weights(whole).items():
@@ -155,7 +157,7 @@ def test_without_adversarial_loss_the_discriminator_rests(make_trainer: MakeTrai
         trainer = make_trainer(**options)
         for step in range(1, 4):
             before = weights(trainer)
-            losses = trainer.step(image, labels, step)
+            losses = trainer.step((image, labels), step)
             moved = any(
                 not torch.equal(before[name], now)
                 for name, now in weights(trainer).items()
@@ -167,9 +169,9 @@ def test_without_adversarial_loss_the_discriminator_rests(make_trainer: MakeTrai
 
 def test_generator_step_leaves_no_gradient_in_the_discriminator(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer()
-    trainer.step(*batch(2), 1)
-    assert all(p.grad is None for p in trainer.discriminator.parameters())
-    assert all(p.grad is None for p in trainer.model.parameters())
+    trainer.step(batch(2), 1)
+    assert all(p.grad is None for p in trainer.learner.discriminator.parameters())
+    assert all(p.grad is None for p in trainer.learner.model.parameters())
 
 
 def test_every_parameter_learns(make_trainer: MakeTrainer, small: ScamConfig) -> None:
@@ -179,12 +181,15 @@ def test_every_parameter_learns(make_trainer: MakeTrainer, small: ScamConfig) ->
     trainer = make_trainer(replace(small, size=(64, 64)), weight_decay=0.0)
     before = weights(trainer)
     for step in (1, 2):
-        trainer.step(*batch(4, step, size=(64, 64)), step)
+        trainer.step(batch(4, step, size=(64, 64)), step)
     still = [
         name
         for name, _ in [
-            *((f"model.{n}", p) for n, p in trainer.model.named_parameters()),
-            *((f"discriminator.{n}", p) for n, p in trainer.discriminator.named_parameters()),
+            *((f"model.{n}", p) for n, p in trainer.learner.model.named_parameters()),
+            *(
+                (f"discriminator.{n}", p)
+                for n, p in trainer.learner.discriminator.named_parameters()
+            ),
         ]
         if torch.equal(before[name], weights(trainer)[name])
     ]
@@ -200,11 +205,11 @@ def test_overfits_eight_pictures(make_trainer: MakeTrainer) -> None:
     labels = torch.stack([dataset[i, 0]["labels"] for i in range(8)])
     quality = []
     for step in range(1, 201):
-        trainer.step(image, labels, step)
+        trainer.step((image, labels), step)
         if step % 50 == 0:
             psnr = Psnr()
             with torch.no_grad():
-                psnr.update(trainer.model(image, trainer.model.prepare(labels)), image)
+                psnr.update(trainer.model(image, trainer.learner.model.prepare(labels)), image)
             quality.append(psnr.pooled)
     assert quality[-1] > 21
     assert quality[-1] > quality[0] + 3

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from scam.checkpoints.step_folders import TRAINING, resolve_checkpoint
+from scam.checkpoints import step_folders
+from scam.checkpoints.step_folders import resolve_checkpoint, step_folder
+from scam.checkpoints.training_state import TRAINING, load_training
 from scam.checkpoints.weights import CONFIG, MODEL, read_weights
 from scam.errors import InputError
-from scam.training import checkpoint
 from scam.training.run_folder import RunFolder
 
 CONFIGURATION = {"model": "scam", "labels": 5, "channels": [1, 2]}
@@ -25,8 +26,12 @@ def run(tmp_path):
 
 
 def save(run, step, **changes):
-    return checkpoint.save(
-        run, step, {"w": torch.full((4, 4), float(step))}, CONFIGURATION, {"step": step} | changes
+    return step_folders.save(
+        run.checkpoints,
+        step,
+        {"w": torch.full((4, 4), float(step))},
+        CONFIGURATION,
+        {"step": step} | changes,
     )
 
 
@@ -36,7 +41,7 @@ def assert_whole(run, step):
     tensors, config = read_weights(folder)
     assert tensors["w"].eq(step).all()
     assert config == CONFIGURATION
-    assert checkpoint.load_training(folder)["step"] == step
+    assert load_training(folder)["step"] == step
 
 
 def entries(run):
@@ -64,7 +69,9 @@ def test_tensors_come_back_to_the_bit(run):
         "labels": torch.arange(5, dtype=torch.uint8),
         "mask": torch.tensor([True, False]),
     }
-    loaded, config = read_weights(checkpoint.save(run, 1, tensors, CONFIGURATION, {}))
+    loaded, config = read_weights(
+        step_folders.save(run.checkpoints, 1, tensors, CONFIGURATION, {})
+    )
     assert config == CONFIGURATION
     assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
@@ -88,11 +95,11 @@ def test_training_goes_on_to_the_bit(run):
     net, optimizer = make()
     train(net, optimizer, 2)
     state = {"net": net.state_dict(), "opt": optimizer.state_dict(), "rng": torch.get_rng_state()}
-    folder = checkpoint.save(run, 2, net.state_dict(), CONFIGURATION, state)
+    folder = step_folders.save(run.checkpoints, 2, net.state_dict(), CONFIGURATION, state)
     train(net, optimizer, 2)
 
     again, optimizer = make()
-    state = checkpoint.load_training(folder)
+    state = load_training(folder)
     again.load_state_dict(state["net"])
     optimizer.load_state_dict(state["opt"])
     torch.set_rng_state(state["rng"])
@@ -124,7 +131,7 @@ def test_the_last_three_are_kept(run):
 def test_the_same_step_is_replaced(run):
     save(run, 1, note="old")
     folder = save(run, 1, note="new")
-    assert checkpoint.load_training(folder)["note"] == "new"
+    assert load_training(folder)["note"] == "new"
     assert entries(run) == ["latest", "step_0000001"]
 
 
@@ -175,8 +182,8 @@ def test_the_previous_one_survives_an_error_at_any_call(run, monkeypatch, name, 
         assert re.fullmatch(rf"cannot write {run.checkpoints}/\S+: No space left on device", words)
         assert not list(run.checkpoints.glob(".*"))
         newest = resolve_checkpoint(run.path)
-        step = checkpoint.load_training(newest)["step"]
-        assert newest == run.step_folder(step)
+        step = load_training(newest)["step"]
+        assert newest == step_folder(run.checkpoints, step)
         assert_whole(run, step)
     assert refusal(run, 50) is None
     assert_whole(run, 50)
@@ -189,21 +196,22 @@ def test_a_full_disk_is_one_clear_line(tmp_path, writer):
     script = f"""
         import resource, torch
         from scam.errors import InputError
-        from scam.training import checkpoint
+        from scam.checkpoints import step_folders
         from scam.training.run_folder import RunFolder
         run = RunFolder.start({str(tmp_path / "out")!r}, {{}})
         small = {{"w": torch.full((4, 4), 1.0)}}
-        checkpoint.save(run, 1, small, {CONFIGURATION!r}, {{"step": 1}})
+        step_folders.save(run.checkpoints, 1, small, {CONFIGURATION!r}, {{"step": 1}})
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         weights, state = torch.ones({big[0]}), torch.ones({big[1]})
         try:
-            checkpoint.save(run, 2, {{"w": weights}}, {CONFIGURATION!r}, {{"s": state}})
+            tensors, state = {{"w": weights}}, {{"s": state}}
+            step_folders.save(run.checkpoints, 2, tensors, {CONFIGURATION!r}, state)
         except InputError as error:
             print(error)
     """
     result = python(script)
     run = RunFolder(tmp_path / "out", {})
-    assert result.stdout.startswith(f"cannot write {run.step_folder(2)}: ")
+    assert result.stdout.startswith(f"cannot write {step_folder(run.checkpoints, 2)}: ")
     assert "File too large" in result.stdout
     assert result.stdout.count("\n") == 1
     assert entries(run) == ["latest", "step_0000001"]
@@ -215,14 +223,16 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
     script = f"""
         import os, signal, time, torch
         from scam.checkpoints.weights import read_weights
-        from scam.training import checkpoint
-        from scam.checkpoints.step_folders import resolve_checkpoint
+        from scam.checkpoints import step_folders
+        from scam.checkpoints.step_folders import newest_step_folder, resolve_checkpoint
+        from scam.checkpoints.training_state import load_training
         from scam.training.run_folder import RunFolder
         torch.set_num_threads(1)
 
         def save(run, step):
             tensors = {{"w": torch.full((64, 1024), float(step))}}
-            checkpoint.save(run, step, tensors, {CONFIGURATION!r}, {{"step": step, **tensors}})
+            state = {{"step": step, **tensors}}
+            step_folders.save(run.checkpoints, step, tensors, {CONFIGURATION!r}, state)
 
         out = {str(tmp_path / "out")!r}
         run = RunFolder.start(out, {{}})
@@ -235,7 +245,8 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
                     step += 1
                     save(run, step)
             deadline = time.monotonic() + 600
-            while run.newest() == run.step_folder(step) and time.monotonic() < deadline:
+            first = newest_step_folder(run.checkpoints)
+            while newest_step_folder(run.checkpoints) == first and time.monotonic() < deadline:
                 time.sleep(0.001)
             time.sleep(0.0137 * kill)
             os.kill(child, signal.SIGKILL)
@@ -243,7 +254,7 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
             leftovers += any(name.startswith(".") for name in os.listdir(run.checkpoints))
             folder = resolve_checkpoint(out)
             tensors, config = read_weights(folder)
-            state = checkpoint.load_training(folder)
+            state = load_training(folder)
             assert config == {CONFIGURATION!r}
             assert state["step"] > step, "nothing was saved before the kill"
             step = state["step"]
@@ -251,7 +262,7 @@ def test_a_killed_run_always_leaves_a_checkpoint_that_loads(tmp_path):
             assert tensors["w"].eq(step).all() and state["w"].eq(step).all()
             run = RunFolder.resume(out, {{}})
             assert not any(name.startswith(".") for name in os.listdir(run.checkpoints))
-            assert run.newest() == folder
+            assert newest_step_folder(run.checkpoints) == folder
         print("steps", step, "leftovers", leftovers)
     """
     assert python(script).stdout.startswith("steps")
@@ -272,7 +283,7 @@ def python(script):
 LOADERS = {
     MODEL: read_weights,
     CONFIG: read_weights,
-    TRAINING: checkpoint.load_training,
+    TRAINING: load_training,
 }
 
 
@@ -312,5 +323,5 @@ def test_training_state_runs_no_code(run, tmp_path):
     folder = save(run, 1)
     torch.save({"x": Trap()}, folder / TRAINING)
     with pytest.raises(InputError, match=r"is damaged"):
-        checkpoint.load_training(folder)
+        load_training(folder)
     assert not (tmp_path / "sprung").exists()

@@ -14,14 +14,13 @@ import pytest
 import torch
 
 import scam
-from scam.checkpoints.step_folders import TRAINING
+from scam.checkpoints.training_state import TRAINING, load_training
 from scam.checkpoints.weights import CONFIG, MANIFEST, MODEL, verify
 from scam.errors import InputError
-from scam.training.checkpoint import load_training
-from scam.training.job import Job
-from scam.training.loop import _build
-from scam.training.loop import train as run_job
-from scam.training.restore import expect_finite_state, expect_trainable, restore
+from scam.synthesis.job import Job
+from scam.synthesis.task import SynthesisTask
+from scam.synthesis.task import train as run_job
+from scam.training.engine import restore
 from scam.training.trainer import Trainer
 from scam.training.watch import SkipWatch
 
@@ -53,9 +52,11 @@ def verify_all(step: Path) -> None:
         verify(step / name)
 
 
-def take_up(state: dict[str, Any], step: Path, job: Job, trainer: Trainer) -> None:
+def take_up(
+    state: dict[str, Any], step: Path, job: Job, task: SynthesisTask, trainer: Trainer
+) -> None:
     restore(state, step, trainer, SkipWatch(job.folder))
-    expect_trainable(job, trainer)
+    task.expect_trainable(task.model)
 
 
 def flip(path: Path, share: float) -> None:
@@ -198,24 +199,24 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 
 @pytest.fixture(scope="module")
-def built(finished: Path, make_module_job: MakeJob) -> tuple[Job, Trainer]:
+def built(finished: Path, make_module_job: MakeJob) -> tuple[Job, SynthesisTask, Trainer]:
     job = make_module_job(finished, resume=True, **OPTIONS)
-    return job, _build(job)
+    task = SynthesisTask(job)
+    return job, task, Trainer(task)
 
 
 @pytest.mark.parametrize(("spoil", "words"), WRONG.values(), ids=WRONG)
 def test_state_that_is_well_formed_and_wrong_is_refused_before_it_is_taken_up(
     finished: Path,
-    built: tuple[Job, Trainer],
+    built: tuple[Job, SynthesisTask, Trainer],
     spoil: Callable[[dict[str, Any]], object],
     words: str,
 ) -> None:
-    job, trainer = built
     step = finished / "checkpoints" / "step_0000004"
     state = load_training(step)
     spoil(state)
     with pytest.raises(InputError, match=words):
-        take_up(state, step, job, trainer)
+        take_up(state, step, *built)
 
 
 def test_a_run_that_diverges_keeps_a_checkpoint_that_trains(run: Path, make_job: MakeJob) -> None:
@@ -232,10 +233,10 @@ def test_a_run_that_diverges_keeps_a_checkpoint_that_trains(run: Path, make_job:
 @pytest.mark.parametrize("part", ["model", "discriminator", "ema", "optimizer"])
 def test_nothing_infinite_is_saved(finished: Path, make_module_job: MakeJob, part: str) -> None:
     job = make_module_job(finished, resume=True, **OPTIONS)
-    trainer = _build(job)
+    trainer = Trainer(SynthesisTask(job))
     step = finished / "checkpoints" / "step_0000004"
     restore(load_training(step), step, trainer, SkipWatch(job.folder))
-    expect_finite_state(trainer)
+    trainer.expect_finite()
     state = trainer.state_dict()
     tensors = {
         "model": lambda: state["model"],
@@ -245,11 +246,11 @@ def test_nothing_infinite_is_saved(finished: Path, make_module_job: MakeJob, par
     }[part]()
     next(x for x in reversed(tensors.values()) if x.is_floating_point()).view(-1)[0] = math.inf
     with pytest.raises(InputError, match=f"^{part}: .*: 1 of .* values are not finite"):
-        expect_finite_state(trainer)
+        trainer.expect_finite()
 
 
 @pytest.mark.parametrize(
-    "during", ["scam.training.trainer.Trainer.step", "scam.training.outputs.reconstruction_psnr"]
+    "during", ["scam.training.trainer.Trainer.step", "scam.synthesis.task.reconstruction_psnr"]
 )
 @pytest.mark.parametrize("what", ["removed", "renamed", "replaced"])
 def test_a_run_folder_that_goes_away_ends_the_run_and_nothing_is_written(

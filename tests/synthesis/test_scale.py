@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scam.checkpoints.training_state import load_training
 from scam.data import Mannequins, PairDataset, batches
 from scam.models import Scam, ScamConfig
-from scam.training.checkpoint import load_training
-from scam.training.job import Job
-from scam.training.loop import train
+from scam.synthesis.job import Job
+from scam.synthesis.task import train
 from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer
 
@@ -30,12 +30,12 @@ def batch(step: int, size: tuple[int, int] = (32, 32)) -> tuple[Tensor, Tensor]:
 
 
 def run(trainer: Trainer, steps: int) -> list[dict[str, float]]:
-    found = [trainer.step(*batch(step), step) for step in range(1, steps + 1)]
+    found = [trainer.step(batch(step), step) for step in range(1, steps + 1)]
     return [{name: float(x) for name, x in losses.items()} for losses in found]
 
 
 def weights(trainer: Trainer) -> list[Tensor]:
-    return [*trainer.model.parameters(), *trainer.discriminator.parameters()]
+    return [*trainer.learner.model.parameters(), *trainer.learner.discriminator.parameters()]
 
 
 def close(one: list[dict[str, float]], other: list[dict[str, float]], bound: float) -> None:
@@ -91,7 +91,7 @@ def test_channels_last_reaches_every_map(
     kernels = [p for p in weights(last) if p.dim() == 4]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
     formats = []
-    for conv in (m for m in last.model.modules() if isinstance(m, nn.Conv2d)):
+    for conv in (m for m in last.learner.model.modules() if isinstance(m, nn.Conv2d)):
         conv.register_forward_hook(
             lambda _, __, out: formats.append(out.is_contiguous(memory_format=torch.channels_last))
         )
@@ -135,8 +135,8 @@ def check_compiled(
     eager, compiled = (
         make_trainer(config, **PAPER, **options, compile=on) for on in (False, True)
     )
-    names = eager.model.state_dict().keys()
-    assert compiled.model.state_dict().keys() == names
+    names = eager.learner.model.state_dict().keys()
+    assert compiled.learner.model.state_dict().keys() == names
     close(run(eager, 3), run(compiled, 3), 1e-4)
     counted = torch._dynamo.utils.counters
     assert counted["stats"]["unique_graphs"] == 2, "one encoder, one generator"

@@ -10,10 +10,11 @@ import torch
 
 from scam.data import Mannequins, PairDataset
 from scam.models import Scam, ScamConfig
-from scam.training.adversary import build_discriminator
-from scam.training.job import Job
-from scam.training.options import TrainOptions
-from scam.training.perceptual import PyramidDistance
+from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.job import Job
+from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.perceptual import PyramidDistance
+from scam.synthesis.step import SynthesisStep
 from scam.training.precision import resolve_precision
 from scam.training.run_folder import RunFolder
 from scam.training.trainer import Trainer
@@ -33,9 +34,9 @@ def small() -> ScamConfig:
 @pytest.fixture(scope="session")
 def make_trainer() -> Callable[..., Trainer]:
     def make(model: ScamConfig = SMALL, **options: object) -> Trainer:
-        settings = TrainOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})
+        settings = SynthesisOptions(**{"lr": 1e-3, "lr_discriminator": 1e-3, **options})
         torch.manual_seed(settings.seed)
-        return Trainer(
+        step = SynthesisStep(
             Scam(model, fused=settings.fused_sca),
             build_discriminator(model, settings),
             PyramidDistance(),
@@ -43,6 +44,7 @@ def make_trainer() -> Callable[..., Trainer]:
             resolve_precision(settings.amp, CPU),
             CPU,
         )
+        return Trainer(step)
 
     return make
 
@@ -51,7 +53,7 @@ def _make_job(
     out: Path, *, resume: bool = False, fidelity: str = "default", **options: object
 ) -> Job:
     model = replace(SMALL, fidelity=fidelity)
-    settings = TrainOptions(
+    settings = SynthesisOptions(
         **{
             "steps": 4,
             "batch_size": 2,

@@ -11,7 +11,7 @@ from scam.data.dataset import in_order
 from scam.data.sheet import save_sheet
 from scam.data.subset import evenly
 from scam.metrics import ColourFloors, Psnr
-from scam.models import RunningMean, SynthesisModel
+from scam.models import RunningMean, Styles, SynthesisModel
 
 _PICTURES_AT_MOST = 512
 _MEAN_PICTURES = 64
@@ -56,8 +56,8 @@ def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]
 
 
 @torch.no_grad()
-def learn_mean_tokens(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> None:
-    """Set ``model.mean_tokens`` from 64 pictures spread over ``dataset``.
+def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Styles:
+    """The mean styles of 64 pictures spread over ``dataset``, as of one picture, on the CPU.
 
     While labels are missing more are taken, up to 512.
     """
@@ -72,9 +72,7 @@ def learn_mean_tokens(model: SynthesisModel, dataset: PairDataset, batch_size: i
             break
         seen += len(image)
         mean.add(model.encode(image.to(device), labels.to(device)))
-    found = mean.styles()
-    model.mean_tokens.copy_(found.tokens[0])
-    model.mean_known.copy_(found.present[0])
+    return mean.styles()
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import math
 import torch
 from torch import Tensor
 
-from scam.training.losses import (
+from scam.synthesis.losses import (
     class_balance,
     count_labels,
     hinge_discriminator,

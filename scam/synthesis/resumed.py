@@ -8,7 +8,7 @@ from collections.abc import Collection, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scam.checkpoints.step_folders import incomplete_after
+from scam.checkpoints.step_folders import incomplete_after, newest_step_folder
 from scam.checkpoints.weights import CONFIG
 from scam.data import MERGES
 from scam.data.labels import is_lost, merge_content
@@ -27,10 +27,10 @@ from scam.data.subset import Subset
 from scam.errors import InputError, counted
 from scam.models.registry import stored_kind
 from scam.storage.reading import file_digest, read_json
-from scam.training.options import TrainOptions
-from scam.training.perceptual import WEIGHT_FILES, default_weights
+from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.perceptual import WEIGHT_FILES, default_weights
+from scam.synthesis.settings import Sources, open_sources
 from scam.training.run_folder import RunFolder
-from scam.training.settings import Sources, open_sources
 
 
 class Resumed(NamedTuple):
@@ -50,7 +50,7 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
     InputError if there is no run, or one with other settings.
     """
     may_change = [
-        f"training.{n}" for n, what in TrainOptions.settings().items() if what.may_change
+        f"training.{n}" for n, what in SynthesisOptions.settings().items() if what.may_change
     ]
     stored: dict[str, Any] = {}
     if (Path(out) / CONFIG).is_file():
@@ -81,7 +81,7 @@ def resume_data(folder: RunFolder) -> Resumed:
     InputError if the data are not there, or are others; if nothing is left to measure on; if a
     val folder holds pictures that were trained on; if no checkpoint is complete, but one was.
     """
-    newest = folder.newest()
+    newest = newest_step_folder(folder.checkpoints)
     passed_over = incomplete_after(newest, folder.checkpoints)
     if passed_over and newest is None:
         raise InputError(

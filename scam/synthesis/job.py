@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run works on."""
+"""What a run of this task works on."""
 
 import math
 import os
@@ -11,8 +11,8 @@ from scam.data import PairDataset
 from scam.data.split import Split
 from scam.errors import InputError
 from scam.models import ModelConfig
+from scam.synthesis.options import SynthesisOptions
 from scam.training.distributed import SINGLE_PROCESS, World
-from scam.training.options import TrainOptions
 from scam.training.run_folder import RunFolder
 
 
@@ -22,7 +22,7 @@ class Job:
 
     folder: RunFolder
     config: ModelConfig
-    options: TrainOptions
+    options: SynthesisOptions
     train: PairDataset
     held_out: PairDataset
     device: torch.device

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError
-from scam.training.augment import KINDS, Augmentation, kept_styles, parse_policy
+from scam.synthesis.augment import KINDS, Augmentation, kept_styles, parse_policy
 from scam.training.randomness import picture_generators
 
 CPU = torch.device("cpu")

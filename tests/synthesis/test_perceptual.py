@@ -8,8 +8,7 @@ import torch
 
 from scam.errors import InputError
 from scam.pretrained.weights import load_weights, read_state
-from scam.training import perceptual
-from scam.training.perceptual import (
+from scam.synthesis.perceptual import (
     PyramidDistance,
     build_perceptual,
     default_weights,
@@ -123,7 +122,7 @@ class TestVgg19:
 class TestChoice:
     @pytest.fixture(autouse=True)
     def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(perceptual.torch.hub, "get_dir", lambda: str(tmp_path))
+        monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
         (tmp_path / "checkpoints").mkdir()
         return tmp_path / "checkpoints"
 

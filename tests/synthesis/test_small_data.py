@@ -11,10 +11,10 @@ from torch import Tensor
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError
-from scam.training import adversary
-from scam.training.augment import KINDS, Augmentation
-from scam.training.losses import hinge_discriminator, hinge_generator
-from scam.training.options import TrainOptions
+from scam.synthesis import adversary
+from scam.synthesis.augment import KINDS, Augmentation
+from scam.synthesis.losses import hinge_discriminator, hinge_generator
+from scam.synthesis.options import SynthesisOptions
 from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer
 
@@ -57,7 +57,7 @@ def copied(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def run(trainer: Trainer, steps: range) -> list[dict[str, float]]:
-    return [{k: float(v) for k, v in trainer.step(*batch(2, s), s).items()} for s in steps]
+    return [{k: float(v) for k, v in trainer.step(batch(2, s), s).items()} for s in steps]
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +101,8 @@ def test_accumulated_batches_have_the_losses_of_one_large_batch(
     """What belongs to a picture is its own; what averages does so over the whole batch."""
     options, _ = OPTIONS[name]
     image, labels = batch(4)
-    whole = make_trainer(**options, batch_size=4).step(image, labels, 1)
-    parts = make_trainer(**options, batch_size=2, accumulate=2).step(image, labels, 1)
+    whole = make_trainer(**options, batch_size=4).step((image, labels), 1)
+    parts = make_trainer(**options, batch_size=2, accumulate=2).step((image, labels), 1)
     for key, value in whole.items():
         torch.testing.assert_close(parts[key], value, rtol=1e-4, atol=1e-5)
 
@@ -115,7 +115,7 @@ def test_a_picture_compared_with_itself_has_no_slope(
     monkeypatch.setattr(adversary, "_noise", lambda like, *_: torch.zeros_like(like))
     trainer = make_trainer(discriminator=discriminator, r1=0.1, r2=0.1)
     for step in (1, 2):
-        losses = trainer.step(*batch(2), step)
+        losses = trainer.step(batch(2), step)
         assert (losses["r1"], losses["r2"]) == (0, 0)
 
 
@@ -123,11 +123,11 @@ def test_spectral_norms_are_refined_once_a_step(make_trainer: MakeTrainer) -> No
     image, labels = batch(4)
     whole = make_trainer(discriminator="oasis", labelmix=10.0, batch_size=4)
     parts = make_trainer(discriminator="oasis", labelmix=10.0, batch_size=2, accumulate=2)
-    before = {name: x.clone() for name, x in whole.discriminator.named_buffers()}
+    before = {name: x.clone() for name, x in whole.learner.discriminator.named_buffers()}
     for trainer in (whole, parts):
-        trainer.step(image, labels, 1)
-    after = dict(parts.discriminator.named_buffers())
-    for name, x in whole.discriminator.named_buffers():
+        trainer.step((image, labels), 1)
+    after = dict(parts.learner.discriminator.named_buffers())
+    for name, x in whole.learner.discriminator.named_buffers():
         assert torch.equal(x, after[name]), name
     assert any(not torch.equal(x, after[name]) for name, x in before.items())
 
@@ -136,24 +136,26 @@ def test_without_options_a_step_is_the_plain_one(make_trainer: MakeTrainer) -> N
     """Written out: bit for bit, so that no option leaves a trace where it is off."""
     image, labels = batch(2)
     trainer, plain = make_trainer(), make_trainer()
-    trainer.step(image, labels, 1)
-    plain.model.train()
-    plain.discriminator.requires_grad_(False)
-    pyramid = plain.model.prepare(labels)
-    fake = plain.model(image, pyramid, GENERATORS("noise", CPU))
-    l1, perceptual = (fake - image).abs().mean(), plain.perceptual(fake, image)
-    gan = hinge_generator(plain.discriminator(fake, pyramid))
+    trainer.step((image, labels), 1)
+    plain.learner.model.train()
+    maps = plain.learner.discriminator.label_maps(labels)
+    plain.learner.discriminator.requires_grad_(False)
+    networks = plain.learner
+    fake = networks.model(image, networks.model.prepare(labels), GENERATORS("noise", CPU))
+    l1, perceptual = (fake - image).abs().mean(), networks.perceptual(fake, image)
+    gan = hinge_generator(networks.discriminator(fake, maps))
     torch.stack([10.0 * l1, 10.0 * perceptual, 1.0 * gan]).sum().backward()
-    for group in plain.optimizer.param_groups + plain.optimizer_d.param_groups:
+    generation, discrimination = (x.optimizer for x in plain.learner.optimisations.values())
+    for group in generation.param_groups + discrimination.param_groups:
         group["lr"] = 1e-3 / 100  # the first of 100 steps of warm-up
-    torch.nn.utils.clip_grad_norm_(plain.model.parameters(), 1.0)
-    plain.optimizer.step()
-    plain.discriminator.requires_grad_(True)
-    real, painted = (plain.discriminator(x, pyramid) for x in (image, fake.detach()))
+    torch.nn.utils.clip_grad_norm_(plain.learner.model.parameters(), 1.0)
+    generation.step()
+    plain.learner.discriminator.requires_grad_(True)
+    real, painted = (networks.discriminator(x, maps) for x in (image, fake.detach()))
     hinge_discriminator(real, painted).backward()
-    torch.nn.utils.clip_grad_norm_(plain.discriminator.parameters(), 1.0)
-    plain.optimizer_d.step()
-    plain.ema.update()
+    torch.nn.utils.clip_grad_norm_(plain.learner.discriminator.parameters(), 1.0)
+    discrimination.step()
+    plain.average.update()
     expected = copied(plain)
     assert copied(trainer).keys() == expected.keys()
     for name, value in copied(trainer).items():
@@ -175,14 +177,14 @@ def test_discriminator_sees_pictures_and_label_maps_augmented_alike(
     trainer = make_trainer(diffaugment="color,translation,cutout")
     image, labels = batch(2)
     seen = []
-    original = trainer.discriminator.forward
+    original = trainer.learner.discriminator.forward
 
-    def look(image: Tensor, pyramid: object) -> list[Tensor]:
-        seen.append((image.detach(), pyramid.maps[0], pyramid.maps[1]))
-        return original(image, pyramid)
+    def look(image: Tensor, maps: tuple[Tensor, ...]) -> list[Tensor]:
+        seen.append((image.detach(), *maps))
+        return original(image, maps)
 
-    monkeypatch.setattr(trainer.discriminator, "forward", look)
-    trainer.step(image, labels, 1)
+    monkeypatch.setattr(trainer.learner.discriminator, "forward", look)
+    trainer.step((image, labels), 1)
     drawn = Augmentation.draw(KINDS, GENERATORS("diffaugment", CPU))
     assert len(seen) == 3  # painted; then real and painted
     assert torch.equal(seen[1][0], drawn.pictures(image))
@@ -194,11 +196,13 @@ def test_discriminator_sees_pictures_and_label_maps_augmented_alike(
 
 def test_labels_are_weighed_as_they_are_shown(make_trainer: MakeTrainer) -> None:
     """Half of a picture may be cut out: what is left keeps its weight."""
-    adversary = make_trainer(discriminator="oasis", diffaugment="translation,cutout").adversary
+    adversary = make_trainer(
+        discriminator="oasis", diffaugment="translation,cutout"
+    ).learner.adversary
     image, labels = batch(2)
     adversary.begin(labels, GENERATORS)
-    shown = adversary.batch(image, make_trainer().model.prepare(labels), GENERATORS)
-    ignored = shown.pyramid.maps[0] < 0
+    shown = adversary.batch(image, labels, GENERATORS)
+    ignored = shown.maps[0] < 0
     assert int(ignored.sum()) > 0.15 * ignored.numel()
     uniform = torch.zeros(2, 12, 32, 32)
     logits = iter([uniform, uniform])
@@ -208,7 +212,7 @@ def test_labels_are_weighed_as_they_are_shown(make_trainer: MakeTrainer) -> None
 
 
 def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrainer) -> None:
-    model = make_trainer().model.eval()
+    model = make_trainer().learner.model.eval()
     image, labels = batch(2)
     pyramid = model.prepare(labels)
     everything = torch.ones(2, 11, dtype=torch.bool)
@@ -228,13 +232,13 @@ def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrain
 def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(discriminator="oasis", labelmix=1.0)
     image, labels = batch(2)
-    shown = trainer.adversary.batch(image, trainer.model.prepare(labels), GENERATORS)
+    shown = trainer.learner.adversary.batch(image, labels, GENERATORS)
     painted = image.roll(1, 0) * torch.rand_like(image)
-    optimizer = torch.optim.Adam(trainer.discriminator.parameters(), lr=5e-4)
-    trainer.adversary.begin(labels, GENERATORS)
+    optimizer = torch.optim.Adam(trainer.learner.discriminator.parameters(), lr=5e-4)
+    trainer.learner.adversary.begin(labels, GENERATORS)
     found = []
     for _ in range(20):
-        terms = trainer.adversary.discriminator_losses(painted, shown)
+        terms = trainer.learner.adversary.discriminator_losses(painted, shown)
         optimizer.zero_grad()
         torch.stack([weight * loss for weight, loss in terms.values()]).sum().backward()
         optimizer.step()
@@ -284,5 +288,5 @@ def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) ->
 )
 def test_options_that_do_not_fit(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        TrainOptions(**options)
+        SynthesisOptions(**options)
     assert "\n" not in str(caught.value)

@@ -2,7 +2,7 @@
 import torch
 from torch import Tensor, nn
 
-from scam.training.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
+from scam.synthesis.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
 
 
 def scales(*means: list[float]) -> list[Tensor]:

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LPIPS, whose trunks are torchvision's and whose calibration comes with package lpips."""
+
+import warnings
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+
+from scam.errors import InputError
+from scam.pretrained.weights import EVAL_PACKAGES, load_weights
+
+LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
+"""torchvision's ImageNet weights, by the names that its own downloads carry."""
+
+
+def lpips_distance(net: str, weights: Path) -> nn.Module:
+    """LPIPS of two batches (B, 3, H, W) in [-1, 1], with ``net`` "alex" or "vgg" as its trunk.
+
+    ``weights``: torchvision's state dict of the trunk; the calibration comes with package lpips,
+    without which this is an ImportError.
+    """
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lpips speaks to torchvision in old words
+        distance = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    holder = nn.Module()
+    holder.features = nn.Sequential()
+    for part in distance.net.children():
+        for index, layer in part.named_children():
+            holder.features.add_module(index, layer)
+    load_weights(holder, weights, only="features.")
+    frozen: nn.Module = distance.eval().requires_grad_(False)
+    return frozen
+
+
+class LpipsDistance(nn.Module):
+    """LPIPS with its VGG-16 trunk loaded from torchvision's file (Zhang et al., CVPR 2018)."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        try:
+            self.distance = lpips_distance("vgg", weights)
+        except ImportError as error:
+            message = f"{{perceptual}}: needs the package lpips: {EVAL_PACKAGES}"
+            raise InputError(message, perceptual="lpips") from error
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """fake and real (B, 3, H, W) in [-1, 1] -> a scalar."""
+        return cast(Tensor, self.distance(fake, real)).mean()

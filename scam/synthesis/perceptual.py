@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Perceptual distances between pictures in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
+
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scam.errors import InputError
+from scam.pretrained.lpips import LPIPS_TRUNKS, LpipsDistance
+from scam.pretrained.vgg import VGG19, Vgg19Distance
+from scam.pretrained.weights import cached
+
+Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
+PERCEPTUAL: tuple[Perceptual, ...] = get_args(Perceptual)
+
+WEIGHT_FILES = {"vgg19": VGG19, "lpips": LPIPS_TRUNKS["vgg"]}
+"""Which of the losses need weights, and their usual names."""
+
+
+def default_weights(name: str) -> Path:
+    """Where torchvision would have cached the weights of ``name``; nothing is downloaded."""
+    return cached(WEIGHT_FILES[name])
+
+
+def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptual, Path | None]:
+    """The loss to use and its weight file; ``None`` means VGG-19 where its weights are at hand.
+
+    Raises InputError for an unknown name, a missing weight file, or one that is of no use.
+    """
+    if name is None:
+        if weights is None and not default_weights("vgg19").is_file():
+            return "pyramid", None
+        name = "vgg19"
+    if name not in PERCEPTUAL:
+        raise InputError("{perceptual}: expected vgg19, lpips, pyramid or none", perceptual=name)
+    if name not in WEIGHT_FILES:
+        if weights is not None:
+            raise InputError(
+                "{perceptual_weights}: {perceptual} takes none",
+                perceptual_weights=weights, perceptual=name,
+            )  # fmt: skip
+        return name, None
+    path = weights or default_weights(name)
+    if not path.is_file():
+        raise InputError(
+            f"{{perceptual}}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]} there, "
+            "give its path as {:perceptual_weights}, or choose another {:perceptual}",
+            perceptual=name,
+        )
+    return name, path
+
+
+def build_perceptual(name: Perceptual, weights: Path | None, *, released: bool) -> nn.Module:
+    """A module mapping (fake, real), both (B, 3, H, W) in [-1, 1], to a scalar distance.
+
+    ``released=True`` feeds VGG-19 the raw [-1, 1] picture, as the published system does. Raises
+    ValueError for "none", for which there is none.
+    """
+    if name == "vgg19":
+        return Vgg19Distance(cast(Path, weights), normalise=not released)
+    if name == "lpips":
+        return LpipsDistance(cast(Path, weights))
+    if name == "pyramid":
+        return PyramidDistance()
+    raise ValueError(f"perceptual {name!r}: expected vgg19, lpips or pyramid")
+
+
+class PyramidDistance(nn.Module):
+    """Mean absolute error of picture and of its gradients over halved sizes; needs no weights."""
+
+    def __init__(self, levels: int = 4) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """See :func:`build_perceptual`."""
+        error = fake.float() - real.float()
+        total = error.new_zeros(())
+        count = 0
+        while count < self.levels and min(error.shape[2:]) >= 4:
+            across = error[..., 1:] - error[..., :-1]
+            down = error[..., 1:, :] - error[..., :-1, :]
+            total = total + (error.abs().mean() + across.abs().mean() + down.abs().mean()) / 3
+            error = F.avg_pool2d(error, 2)
+            count += 1
+        return total / max(count, 1)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training step: the model first, then the discriminator."""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from scam.models import SynthesisModel
+from scam.nn.pyramid import labels_in
+from scam.synthesis.adversary import Adversary, DiscriminatorBatch
+from scam.synthesis.augment import Augmentation, kept_styles, parse_policy
+from scam.synthesis.options import SynthesisOptions
+from scam.training.distributed import SINGLE_PROCESS, World
+from scam.training.optimisation import Losses, Optimisation, adamw, warm_up
+from scam.training.precision import Precision
+from scam.training.randomness import PictureGenerators, picture_generators
+
+_CPU = torch.device("cpu")
+
+
+class SynthesisStep:
+    """The :class:`~scam.training.task.Learner` of a model that reconstructs pictures.
+
+    A step depends on the batch, the state and (seed, step) only: no global random state.
+    """
+
+    def __init__(
+        self,
+        model: SynthesisModel,
+        discriminator: nn.Module,
+        perceptual: nn.Module,
+        options: SynthesisOptions,
+        precision: Precision,
+        device: torch.device,
+        world: World = SINGLE_PROCESS,
+    ) -> None:
+        model = world.synchronise_norms(model, device)
+        discriminator = world.synchronise_norms(discriminator, device)
+        self.memory_format = (
+            torch.channels_last if options.channels_last else torch.preserve_format
+        )
+        self.model: SynthesisModel = model.to(device).to(memory_format=self.memory_format)
+        self.discriminator = discriminator.to(device).to(memory_format=self.memory_format)
+        self.perceptual = perceptual.to(device)
+        self.options = options
+        self.precision = precision
+        self.device = device
+        self.world = world
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
+        self.scalers = {"scaler": self.scaler}
+        self.generation = self._optimisation(self.model, options.lr)
+        self.discrimination = self._optimisation(self.discriminator, options.lr_discriminator)
+        self.optimisations = {"optimizer": self.generation, "optimizer_d": self.discrimination}
+        labels = model.config.num_labels
+        self.adversary = Adversary(self.discriminator, labels, options, precision, device, world)
+        self.others = {
+            "discriminator": self.discriminator,
+            "adversary": nn.Module() if self.adversary.lecam is None else self.adversary.lecam,
+        }
+        self.model.configure(
+            gradient_checkpointing=options.gradient_checkpointing, compiled=options.compile
+        )
+        self._perceptual_policy = parse_policy("augment_perceptual", options.augment_perceptual)
+
+    def step(self, batch: tuple[Tensor, Tensor], step: int) -> Losses:
+        """Learn from image (B, 3, H, W) and labels (B, H, W); returns detached scalar losses.
+
+        B is this process's share (``World.share``) of the step's pictures.
+        """
+        image, labels = batch
+        self.model.train()
+        options = self.options
+        adversarial = options.gan > 0 and step > options.gan_from
+        places = self.world.share(len(image) * self.world.size)
+        size = len(image) // options.accumulate
+        if adversarial:
+            self.adversary.begin(labels, partial(picture_generators, options.seed, step, places))
+        self.discriminator.requires_grad_(False)
+        shown = []
+        for part in (slice(i, i + size) for i in range(0, len(image), size)):
+            generators = partial(picture_generators, options.seed, step, places[part])
+            to_show = self._generate(image[part], labels[part], generators, adversarial)
+            shown += [] if to_show is None else [to_show]
+        losses, norm = self.generation.step(warm_up(step, options.warmup))
+        losses["grad_norm"] = norm
+        if adversarial:
+            self.discriminator.requires_grad_(True)
+            for fake, as_shown in shown:
+                with self.precision.autocast(self.device):
+                    terms = self.adversary.discriminator_losses(fake, as_shown)
+                self.discrimination.backward(terms, options.gan)
+            self.adversary.finish()
+            rate = warm_up(step - options.gan_from, options.warmup)
+            losses |= self.discrimination.step(rate)[0]
+        self.scaler.update()
+        return losses
+
+    def _generate(
+        self, real: Tensor, labels: Tensor, generators: PictureGenerators, adversarial: bool
+    ) -> tuple[Tensor, DiscriminatorBatch] | None:
+        """Gradients of the model; returns what the discriminator shall be shown, if anything."""
+        options = self.options
+        occurring = None
+        if not labels.is_cuda:  # asking a GPU would wait for it
+            occurring = labels_in(labels, self.model.config.num_labels)
+        real, labels = (x.to(self.device, non_blocking=True) for x in (real, labels))
+        real = real.contiguous(memory_format=self.memory_format)
+        batch = None
+        with self.precision.autocast(self.device):
+            prepared = self.model.prepare(labels, occurring)
+            noise, kept = generators("noise", self.device), self._kept_labels(generators)
+            made = self.model.reconstruct(real, prepared, noise, kept)
+            fake = made.image
+            terms = {"l1": (options.l1, (fake - real).abs().mean()), **made.losses}
+            if options.perceptual != "none" and options.perceptual_weight > 0:
+                distance = self._perceptual_distance(fake, real, generators)
+                terms["perceptual"] = (options.perceptual_weight, distance)
+            if adversarial:
+                batch = self.adversary.batch(real, prepared.labels, generators)
+                terms["gan"] = (options.gan, self.adversary.generator_loss(fake, batch))
+        self.generation.backward(terms)
+        return None if batch is None else (fake.detach(), batch)
+
+    def _kept_labels(self, generators: PictureGenerators) -> Tensor | None:
+        """Labels that keep their styles, (B, L); None: all."""
+        dropout = self.options.style_dropout
+        if dropout == 0:
+            return None
+        kept = kept_styles(dropout, self.model.config.num_labels, generators("style", _CPU))
+        return kept.to(self.device, non_blocking=True)
+
+    def _perceptual_distance(
+        self, fake: Tensor, real: Tensor, generators: PictureGenerators
+    ) -> Tensor:
+        if self._perceptual_policy:
+            drawn = Augmentation.draw(self._perceptual_policy, generators("perceptual", _CPU))
+            fake, real = drawn.pictures(fake), drawn.pictures(real)
+        distance: Tensor = self.perceptual(fake, real)
+        return distance
+
+    def _optimisation(self, network: nn.Module, lr: float) -> Optimisation:
+        options = self.options
+        return Optimisation(
+            adamw(network, lr, options.weight_decay),
+            self.precision,
+            self.scaler,
+            self.world,
+            accumulate=options.accumulate,
+            max_grad_norm=options.max_grad_norm,
+        )

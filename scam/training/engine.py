@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop of any task: begin or resume, step, log, measure, save."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scam.checkpoints.step_folders import newest_step_folder, offering_older
+from scam.checkpoints.training_state import TRAINING, load_training
+from scam.errors import InputError, Stopped
+from scam.training.compiling import compiler_failures_named
+from scam.training.distributed import SINGLE_PROCESS, World
+from scam.training.optimisation import Losses
+from scam.training.outputs import Due, Outputs, eager, open_outputs
+from scam.training.run_folder import RunFolder
+from scam.training.state import integer, part
+from scam.training.task import Task
+from scam.training.trainer import Trainer
+from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, StopSignal
+
+
+def train(
+    task: Task,
+    folder: RunFolder,
+    world: World = SINGLE_PROCESS,
+    *,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+    heading: str = "",
+) -> Path:
+    """Run ``task`` to its last step, from the newest checkpoint if there is one and ``resume``.
+
+    ``heading`` is printed first, once everything has been checked.
+    Returns the path of the last sheet. On the CPU a resumed run ends with the bits of one that
+    never stopped. With several processes the main one alone writes and talks.
+
+    Raises InputError when a checkpoint cannot be read or written, or when several steps in a row
+    have gradients that are not finite; Stopped, with everything saved, after SIGTERM. A process
+    that ends because of another raises PeerExited.
+    """
+    options = task.options
+    with world.agreed():
+        if options.batch_size % world.size:
+            raise InputError(
+                f"{{batch_size}}: expected a multiple of the {world.size} processes, which "
+                "share it",
+                batch_size=options.batch_size,
+            )
+    trainer = Trainer(task, world)
+    watch = SkipWatch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
+    done = _take_up(task, trainer, watch, folder, world) if resume else 0
+    with world.agreed():
+        if done > options.steps:
+            raise InputError(
+                f"{{steps}}: this run has already done {done}, expected more", steps=options.steps
+            )
+        if done == options.steps:
+            raise InputError(f"this run has already done {done}: give a larger {{:steps}}")
+    if resume and world.is_main:  # a new run's settings are written when its folder is
+        folder.store()
+    said = [heading] if heading else []
+    if options.amp:
+        said.append(task.precision.reason)
+    with (
+        open_outputs(task, trainer, watch, folder, world, done, say, said) as outputs,
+        StopSignal() as stop,
+    ):
+        if done == 0 and world.is_main:
+            outputs.tell(0, task.begin())
+        _steps(trainer, task, outputs, world, done, stop)
+    return folder.sample(options.steps)
+
+
+def _steps(
+    trainer: Trainer, task: Task, outputs: Outputs, world: World, done: int, stop: StopSignal
+) -> None:
+    """All steps after ``done``, and what is due after each."""
+    options, folder = task.options, outputs.folder
+    stream = task.batches(done)
+    recent: list[Losses] = []
+    for step in range(done + 1, options.steps + 1):
+        batch = next(stream)
+        with compiler_failures_named(options.compile):
+            recent.append(trainer.step(batch, step))
+        asked = world.any(stop.asked)
+        due = Due.at(step, options, stopping=asked)
+        if due.log:
+            with world.agreed():
+                world.from_main(folder.expect_there)
+            _log(recent, step, outputs, world)
+            recent.clear()
+        if due.save:
+            with world.agreed():
+                world.check_equal(task.model.parameters())
+        if world.is_main and (due.evaluate or due.sample or due.save):
+            outputs.after(step, due)
+        if asked and step < options.steps:
+            with world.agreed():
+                raise Stopped(
+                    f"stopped by SIGTERM after step {step}, saved in {folder.path}; "
+                    "go on with {resume} {out}",
+                    resume=True,
+                    out=folder.path,
+                )
+
+
+def _log(recent: Sequence[Losses], step: int, outputs: Outputs, world: World) -> None:
+    """Log the means of the steps since the last time; InputError if too many were left out."""
+    watch = outputs.watch
+    losses, skipped = _means(recent)
+    too_many = watch.add(skipped)
+    counted = {"skipped": float(watch.total)} if watch.total else {}
+    outputs.log.write(step, losses | counted)
+    outputs.progress.update(step, losses | counted)
+    if too_many:
+        with world.agreed():
+            raise watch.verdict(step)
+
+
+def _means(recent: Sequence[Losses]) -> tuple[dict[str, float], list[float]]:
+    """Each loss over the steps that had it and counted; which steps were skipped."""
+    names = [x for x in dict.fromkeys(x for losses in recent for x in losses) if x != "skipped"]
+    means = [torch.stack([x[name] for x in recent if name in x]).nanmean() for name in names]
+    skipped = [losses["skipped"] for losses in recent]
+    values = torch.stack([*means, *skipped]).tolist()  # one transfer off the device
+    return dict(zip(names, values, strict=False)), values[len(names) :]
+
+
+def _take_up(
+    task: Task, trainer: Trainer, watch: SkipWatch, folder: RunFolder, world: World
+) -> int:
+    """Take up the newest checkpoint, which the main process alone has; returns its step, or 0."""
+    newest = world.from_main(lambda: newest_step_folder(folder.checkpoints))
+    if newest is None:
+        return 0
+
+    def checked() -> dict[str, Any]:
+        how = f"remove that step (rm -r {shlex.quote(str(newest))}) to resume from {{older.name}}"
+        with offering_older(newest, take_up, how):
+            return take_up(newest)
+
+    def take_up(step_folder: Path) -> dict[str, Any]:
+        state = load_training(step_folder)
+        restore(state, step_folder, trainer, watch)
+        try:
+            with eager(task.options):
+                task.expect_trainable(task.model)
+        except InputError as error:
+            raise InputError(f"{step_folder / TRAINING}: cannot be trained on: {error}") from error
+        return state
+
+    state = world.from_main(checked)
+    if not world.is_main:
+        restore(state, newest, trainer, watch)
+    return int(state["step"])
+
+
+def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: SkipWatch) -> None:
+    """Take up what :func:`~scam.checkpoints.training_state.load_training` read.
+
+    Raises:
+        InputError: it is not the state of these networks and optimisers at this folder's step, or
+            not finite. Then nothing was changed.
+    """
+    path = step_folder / TRAINING
+    step = integer(state, "step", path)
+    if step != int(step_folder.name.removeprefix("step_")):
+        raise InputError(f"{path}: step is {step}, expected that of {step_folder.name}")
+    parts = part(state, "trainer", path)
+    trainer.expect_state(parts, step, path)
+    counts = part(state, "watch", path)
+    skipped = {name: integer(counts, name, path, most=step) for name in ("total", "in_a_row")}
+    trainer.load_state_dict(parts)
+    watch.load_state_dict(skipped)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One optimiser and all that belongs to a step of it."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from scam.training.distributed import SINGLE_PROCESS, World
+from scam.training.precision import Precision
+
+Losses = dict[str, Tensor]
+"""Scalars by name, without gradients."""
+Terms = Mapping[str, tuple[float, Tensor]]
+"""Losses by name, each with its weight in the sum that is minimised."""
+
+
+def adamw(
+    module: nn.Module,
+    lr: float,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+) -> torch.optim.AdamW:
+    """AdamW over all parameters of ``module``, which is where it will stay."""
+    parameters = module.parameters()
+    return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+
+
+def warm_up(step: int, steps: int) -> float:
+    """The part of a learning rate that is used at ``step``, from 1 on: it rises over ``steps``."""
+    return min(1.0, step / max(steps, 1))
+
+
+class Optimisation:
+    """An optimiser with its scaler, its clipping, and its part in a run of several processes.
+
+    For every part of a step's batch :meth:`backward`, then one :meth:`step`. A step whose losses
+    or gradients are not finite leaves the weights as they are.
+
+    Args:
+        optimizer: of Adam's family. A fused one is left out without waiting for a GPU.
+        precision: of the forward passes.
+        scaler: of the gradients. Several optimisations may share one; whoever made it updates it
+            once all of them have made their steps.
+        world: the processes over which gradients are averaged.
+        accumulate: calls of :meth:`backward` in a step.
+        max_grad_norm: gradients are clipped to it; 0: no clipping.
+        per_step: how often it steps, at most, in one step of the run.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
+        scaler: torch.amp.GradScaler,
+        world: World = SINGLE_PROCESS,
+        *,
+        accumulate: int = 1,
+        max_grad_norm: float = 0.0,
+        per_step: int = 1,
+    ) -> None:
+        self.optimizer = optimizer
+        self.precision = precision
+        self.scaler = scaler
+        self.world = world
+        self.accumulate = accumulate
+        self.max_grad_norm = max_grad_norm
+        self.per_step = per_step
+        self.parameters: list[nn.Parameter] = [
+            p for group in optimizer.param_groups for p in group["params"]
+        ]
+        self._rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self._losses: Losses = {}
+        self._skipped: list[Tensor] = []
+
+    def backward(self, terms: Terms, weight: float = 1.0) -> None:
+        """Add the gradients of ``weight`` times the sum of ``terms``."""
+        with self.precision.autocast(self.parameters[0].device):
+            total = torch.stack([factor * loss for factor, loss in terms.values()]).sum()
+        self.scaler.scale(weight * total / self.accumulate).backward()
+        for name, (_, loss) in terms.items():
+            share = loss.detach() / self.accumulate
+            self._losses[name] = self._losses[name] + share if name in self._losses else share
+
+    def step(self, rate: float = 1.0) -> tuple[Losses, Tensor]:
+        """One step at ``rate`` times the optimiser's own learning rates, or none.
+
+        Returns the losses, means over the parts of the step, and the norm of the gradient.
+        """
+        losses, self._losses = self._losses, {}
+        for group, own in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = own * rate
+        # A loss can be infinite and its gradient not, as that of |x| is: 0 * inf is no number.
+        for gradient in self._gradients()[:1]:
+            gradient.add_(0 * sum(losses.values()))
+        self.world.average_gradients(self.parameters)
+        if not (gradients := self._gradients()):
+            return losses, torch.zeros((), device=self.parameters[0].device)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.get_total_norm(gradients)
+        skipped = (~norm.isfinite()).float()
+        if self.max_grad_norm > 0:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
+        self._update(skipped)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._skipped.append(skipped)
+        return losses, norm
+
+    def take_skipped(self) -> list[Tensor]:
+        """For each step since the last call 1 if it was left out, else 0."""
+        skipped, self._skipped = self._skipped, []
+        return skipped
+
+    def _update(self, skipped: Tensor) -> None:
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+        elif getattr(self.optimizer, "_step_supports_amp_scaling", False):
+            # What a gradient scaler sets: the fused optimiser looks at it without a wait.
+            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif not skipped:
+            self.optimizer.step()
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.parameters if p.grad is not None]
