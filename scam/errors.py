@@ -10,6 +10,7 @@ from pathlib import Path
 
 _LONGEST_WORD = 500
 _LONGEST_LINE = 4000
+_MENTION = re.compile(r"\{(:?)([a-z_][a-z0-9_]*)\}")
 
 
 class _Named:
@@ -26,7 +27,31 @@ Spelling = Callable[[str, object], str]
 """From an argument's name and value to how the reader of a message writes them."""
 
 
-class InputError(ValueError):
+class _Mentioning(BaseException):
+    """An exception whose message mentions arguments: see :class:`InputError`."""
+
+    def __init__(self, message: object, /, **mentions: object) -> None:
+        self.message = shown(message)
+        self.mentions = mentions
+        super().__init__(self.spelled(in_python))
+
+    def spelled(self, spelling: Spelling) -> str:
+        """The message with its arguments written by ``spelling``."""
+
+        def words(found: re.Match[str]) -> str:
+            alone, name = found.groups()
+            if alone:
+                return spelling(name, NAMED)
+            return spelling(name, self.mentions[name]) if name in self.mentions else found[0]
+
+        return one_line(_MENTION.sub(words, self.message))
+
+    def spell(self, spelling: Spelling) -> None:
+        """Let the message be written by ``spelling`` from now on."""
+        self.args = (self.spelled(spelling),)
+
+
+class InputError(_Mentioning, ValueError):
     """Something the user gave cannot be used.
 
     The message names the argument or file, the value found and what was expected; it is
@@ -35,7 +60,8 @@ class InputError(ValueError):
 
     Arguments are *mentioned*: ``InputError("{gan_from}: expected less than {steps}", gan_from=5,
     steps=4)`` reads ``gan_from=5: expected less than steps=4`` in Python and ``--gan-from 5:
-    expected less than --steps 4`` from a command. A message without mentions is taken as it is.
+    expected less than --steps 4`` from a command; ``{:steps}`` is the name alone. A message
+    without mentions is taken as it is.
 
     Attributes:
         mentions: value by name, of every argument that the message speaks of.
@@ -43,11 +69,6 @@ class InputError(ValueError):
         value: of ``argument``.
         expected: what the message says was expected, None where it does not say.
     """
-
-    def __init__(self, message: object, /, **mentions: object) -> None:
-        self.message = shown(message)
-        self.mentions = mentions
-        super().__init__(self.spelled(in_python))
 
     @property
     def argument(self) -> str | None:
@@ -65,13 +86,6 @@ class InputError(ValueError):
         _, found, what = str(self).partition("expected ")
         return what if found else None
 
-    def spelled(self, spelling: Spelling) -> str:
-        """The message with its arguments written by ``spelling``."""
-        text = self.message
-        for name, value in self.mentions.items():
-            text = text.replace(f"{{{name}}}", spelling(name, value))
-        return one_line(text)
-
     def led_by(self, name: str, value: object) -> "InputError":
         """The same about what lies behind the argument ``name``; itself if it mentions one."""
         if self.mentions:
@@ -82,9 +96,9 @@ class InputError(ValueError):
             f"{{{name}}}{between}{rest if not between else self.message}", **{name: value}
         )
 
-    def spell(self, spelling: Spelling) -> None:
-        """Let the message be written by ``spelling`` from now on."""
-        self.args = (self.spelled(spelling),)
+    def within(self, place: str) -> "InputError":
+        """The same, led by the place where it was met."""
+        return InputError(f"{place}: {self.message}", **self.mentions)
 
 
 @contextmanager
@@ -120,7 +134,7 @@ class MissingError(Exception):
     """What something optional needs is not here; the message says what, and what would help."""
 
 
-class Stopped(Exception):  # noqa: N818  # no error: it is what was asked for
+class Stopped(_Mentioning, Exception):  # noqa: N818  # no error: it is what was asked for
     """A run was told to stop and has saved what it had; the message says where.
 
     Commands print it and leave with status 143, as a process ended by SIGTERM does.

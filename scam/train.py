@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scam.checkpoints.weights import CONFIG
-from scam.commandline.command import in_flags, open_device, run
+from scam.commandline.command import Parser, in_flags, open_device, run
 from scam.commandline.console import say
+from scam.commandline.flags import add_flags
 from scam.data import PairDataset
+from scam.data.options import DataOptions
 from scam.data.split import Split
 from scam.errors import InputError, counted, printable
-from scam.models.registry import stored_config
+from scam.models.config import DATA_SETS, ModelConfig
+from scam.models.registry import FIRST_KIND, MODELS, model_class, stored_config, stored_kind
 from scam.storage.locks import locked
+from scam.storage.reading import read_json
 from scam.training.distributed import World, join
-from scam.training.flags import named_as_flags, train_parser
 from scam.training.job import Job
 from scam.training.loop import train
 from scam.training.options import TrainOptions
 from scam.training.resumed import Resumed, find_weights, resume_data, resume_folder
 from scam.training.run_folder import RunFolder
 from scam.training.settings import (
-    DATA,
     asked_settings,
     check_labels,
     check_stored,
@@ -34,23 +36,38 @@ if TYPE_CHECKING:
     import torch
 
 PROG = "python -m scam.train"
+EXAMPLES = """\
+  python -m scam.train --amp --fused-sca
+      train on drawn mannequins; a sheet of pictures within minutes on two cores
+  python -m scam.train --amp --fused-sca --data photos --labels labels_lip20 \\
+      --merge idesigner --preset tiny --steps 1500 --out runs/photos
+      train on photos/images with photos/labels_lip20, 20 labels merged to 3
+  python -m scam.train --data photos --diffaugment color,translation,cutout --lecam 0.3
+      few photographs: keep the discriminator from learning them by heart
+  python -m scam.train --discriminator oasis --labelmix 10 --lr-discriminator 4e-4 --gan-from 0
+      a discriminator that segments, in place of the paper's
+  python -m scam.train --resume --out runs/photos --steps 3000
+      go on from the newest checkpoint, with every setting it was started with
+  python -m scam.train --gradient-checkpointing --channels-last --accumulate 2
+      less memory: blocks computed twice, steps of two times --batch-size
+  python -m scam.train --compile
+      encoder and generator by torch.compile
+  torchrun --standalone --nproc-per-node 2 -m scam.train --out runs/two
+      two processes share every batch; on GPUs one each"""
 
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, open or start the run folder, train, and say where the sheet lies."""
-    args = train_parser(PROG).parse_args(argv)
-    asked = {name: value for name, value in vars(args).items() if value is not None}
-    # A run that is resumed has settings that nobody typed.
-    with named_as_flags(asked if args.resume else vars(args)):
-        _train(asked, args.out)
-
-
-def _train(asked: dict[str, Any], out: str | None) -> None:
+    config = _config(argv)
+    args = vars(_parser(config).parse_args(argv))
+    asked = {name: value for name, value in args.items() if value is not None}
+    out, resume = asked.pop("out", None), asked.pop("resume")
     device = open_device(asked.pop("device", None))
-    resume = asked.pop("resume")
     with join(device) as (world, device), ExitStack() as stack:
-        folder, resumed = world.from_main(lambda: _prepare(asked, out, resume, stack))
+        folder, resumed = world.from_main(
+            lambda: _prepare(asked_settings(asked, config), out, resume, stack)
+        )
         try:
             job = _job(folder, resumed, device, world)
             heading = "\n".join([_heading(job), *resumed.said])
@@ -63,14 +80,64 @@ def _train(asked: dict[str, Any], out: str | None) -> None:
             say(f"sheet: {sheet}", f"checkpoint: {folder.newest()}")
 
 
+def _config(argv: Sequence[str] | None) -> type[ModelConfig]:
+    """The settings of the kind of model that is asked for, or else of the run to resume."""
+    first = Parser(PROG, "", "", add_help=False)
+    _add_model(first)
+    _add_run(first)
+    args, _ = first.parse_known_args(argv)
+    if args.kind is None and args.resume and args.out is not None:
+        stored = Path(args.out) / CONFIG
+        if stored.is_file():
+            try:
+                return model_class(stored_kind(read_json(stored).get("model", {}))).Config
+            except InputError as error:
+                raise InputError(f"{stored}: {error}") from error
+    return model_class(args.kind or FIRST_KIND).Config
+
+
+def _parser(config: type[ModelConfig]) -> Parser:
+    """Flags that were not given are None, so that ``--resume`` can tell what was asked for."""
+    parser = Parser(PROG, f"Train {config.kind.upper()}.", EXAMPLES)
+    add_flags(parser, DataOptions)
+    _add_model(parser)
+    add_flags(parser, config, {name: config.preset_values(name) for name in DATA_SETS})
+    add_flags(parser, TrainOptions, TrainOptions.presets)
+    _add_run(parser)
+    return parser
+
+
+def _add_model(parser: Parser) -> None:
+    """What decides on the settings of the model."""
+    group = parser.group("model")
+    group.add_argument(
+        "--model",
+        dest="kind",
+        metavar="MODEL",
+        help=f"{', '.join(MODELS)} (default: {FIRST_KIND})",
+    )
+    group.add_argument("--preset", help=f"{', '.join(DATA_SETS)} (default: tiny)")
+
+
+def _add_run(parser: Parser) -> None:
+    """What is no setting: the place."""
+    group = parser.group("run")
+    group.add_argument("--out", help="run folder (default: a new one under runs/)")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="resume the run in --out; with --data, where its pictures lie by now",
+    )
+    group.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
+
+
 def _prepare(
-    asked: dict[str, Any], out: str | None, resume: bool, stack: ExitStack
+    settings: dict[str, Any], out: str | None, resume: bool, stack: ExitStack
 ) -> tuple[RunFolder, Resumed]:
     """Check settings and data; open or start the run folder, locked until ``stack`` closes."""
-    settings = asked_settings(asked)
     if resume:
         if out is None:
-            raise InputError("--resume: name the run to continue with --out")
+            raise InputError("{resume}: name the run to continue with {:out}", resume=True)
         if Path(out).is_dir():
             stack.enter_context(locked(out))
         if (Path(out) / CONFIG).is_file():
@@ -80,7 +147,7 @@ def _prepare(
         check_labels(folder, resumed.sources[0])
         find_weights(folder)
         return folder, resumed
-    settings["data"] = {**DATA, **settings["data"]}
+    settings["data"] = DataOptions(**settings["data"]).as_dict()
     sources = open_sources(settings["data"])
     settings = complete(settings, sources[0])
     path = Path(out) if out else _free_folder(Path("runs") / Path(settings["data"]["data"]).name)

@@ -13,7 +13,7 @@ from scam.data.options import DataOptions
 from scam.errors import InputError
 from scam.evaluation.options import EvaluationOptions
 from scam.models import PRESETS, Scam, ScamConfig
-from scam.settings.fields import Checked, bounded
+from scam.settings.fields import Checked, setting
 from scam.training.options import TrainOptions
 
 HUGE = 10**5000
@@ -32,15 +32,15 @@ CLASSES: tuple[tuple[type[Checked], dict[str, Any]], ...] = (
 
 @dataclass(frozen=True)
 class Example(Checked):
-    count: int = bounded(1, least=1, most=10)
-    even: int = bounded(2, step=2)
-    share: float = bounded(0.5, above=0, below=1)
+    count: int = setting(1, least=1, most=10)
+    even: int = setting(2, step=2)
+    share: float = setting(0.5, above=0, below=1)
     anything: float = 0.0
-    least: float = bounded(0.0, least=0)
+    least: float = setting(0.0, least=0)
     kind: Literal["one", "two", "three"] = "one"
-    size: tuple[int, int] = bounded((1, 1), least=1)
+    size: tuple[int, int] = setting((1, 1), least=1)
     names: tuple[str, ...] = ()
-    maybe: int | None = bounded(None, least=0)
+    maybe: int | None = setting(None, least=0)
     place: str | Path = "here"
     on: bool = False
 

@@ -251,7 +251,7 @@ def test_what_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
         assert path.read_bytes() == (b"theirs" if appears else b"ours")
         assert names(tmp_path) == ["a"]
     with (
-        pytest.raises(InputError, match="a: is there by now; expected another, or --overwrite"),
+        pytest.raises(InputError, match="a: is there by now; expected another, or overwrite"),
         files_aside(tmp_path, ["a"], overwrite=False) as partial,
     ):
         (partial / "a").touch()

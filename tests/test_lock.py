@@ -36,7 +36,7 @@ def holder(out: Path) -> "subprocess.Popen[str]":
 def test_a_second_process_is_refused_and_told_by_whom(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with holder(out) as process:
-        message = rf"--out {out}: process {process.pid} on \S+ is training there; wait for its end"
+        message = rf"out='{out}': process {process.pid} on \S+ is training there; wait for its end"
         with pytest.raises(InputError, match=message) as caught, locked(out):
             pass
         assert "\n" not in str(caught.value)
@@ -77,10 +77,10 @@ def test_a_name_taken_away_meanwhile_locks_nobody_out(
 
 def test_places_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"--out .*file is a file"), locked(tmp_path / "file"):
+    with pytest.raises(InputError, match=r"out=.*file' is a file"), locked(tmp_path / "file"):
         pass
     below = tmp_path / "file" / "run"
-    with pytest.raises(InputError, match=rf"cannot write --out {below}: "), locked(below):
+    with pytest.raises(InputError, match=rf"cannot write out='{below}': "), locked(below):
         pass
 
     def unsupported(*_: object) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from scam.errors import InputError, quoted
-from scam.storage.reading import read_json
+from scam.storage.reading import file_digest, read_json
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"
@@ -97,7 +97,7 @@ def expect_finite(tensor: Tensor, what: str) -> None:
 def write_manifest(folder: Path, names: Sequence[str]) -> None:
     """Write sizes and digests of the files ``names`` of ``folder``."""
     files = {
-        name: {"size": (folder / name).stat().st_size, "sha256": _sha256(folder / name)}
+        name: {"size": (folder / name).stat().st_size, "sha256": file_digest(folder / name)}
         for name in names
     }
     (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n")
@@ -116,7 +116,7 @@ def verify(path: Path) -> None:
     if not isinstance(entry, dict) or entry.keys() != {"size", "sha256"}:
         raise InputError(f"{manifest} is damaged: no size and digest of {path.name}")
     try:
-        size, digest = path.stat().st_size, _sha256(path)
+        size, digest = path.stat().st_size, file_digest(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     if size != entry["size"]:
@@ -125,11 +125,6 @@ def verify(path: Path) -> None:
         )
     if digest != entry["sha256"]:
         raise InputError(f"{path} is damaged: its digest is not the one in {MANIFEST}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,16 @@ from os.path import expanduser
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scam.commandline.console import degrading
-from scam.errors import InputError, PeerExited, Stopped, as_flag, in_python, one_line
+from scam.errors import (
+    NAMED,
+    InputError,
+    PeerExited,
+    Stopped,
+    as_flag,
+    in_python,
+    one_line,
+    shown,
+)
 from scam.settings import environment
 
 if TYPE_CHECKING:
@@ -32,14 +41,24 @@ class _Terminated(BaseException):
 class Parser(argparse.ArgumentParser):
     """argparse with worked examples under ``--help`` and without a usage dump on errors."""
 
-    def __init__(self, prog: str, description: str, examples: str) -> None:
+    def __init__(
+        self, prog: str, description: str, examples: str, *, add_help: bool = True
+    ) -> None:
         super().__init__(
             prog=prog,
             description=description,
             epilog=f"examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
+            add_help=add_help,
         )
+        self._groups = {"options": self._optionals}
+
+    def group(self, heading: str) -> argparse._ArgumentGroup:
+        """The arguments listed under ``heading``."""
+        if heading not in self._groups:
+            self._groups[heading] = self.add_argument_group(heading)
+        return self._groups[heading]
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, with ``~`` expanded where shells do not (``--out=~/a``), and no
@@ -78,23 +97,28 @@ class Parser(argparse.ArgumentParser):
 
 
 def _flag(action: argparse.Action) -> str:
-    """``--no-flip`` alone counts as a way to write ``--flip``."""
+    """Empty of a positional argument; ``--no-flip`` alone counts as a way to write ``--flip``."""
     long = [word for word in action.option_strings if word.startswith("--")]
-    return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else action.dest
+    return f"--{long[0].removeprefix('--').removeprefix('no-')}" if long else ""
 
 
 def _spelling(name: str, value: object) -> str:
-    return as_flag(_FLAGS[name], value) if name in _FLAGS else in_python(name, value)
+    """How the command line that was parsed last would have had an argument typed."""
+    if name not in _FLAGS:
+        return in_python(name, value)
+    if _FLAGS[name]:
+        return as_flag(_FLAGS[name], value)
+    return name if value is NAMED else shown(value)
 
 
 def in_flags(main: Main) -> Main:
-    """Let an InputError that ``main`` raises name arguments as its command line does."""
+    """Let what ``main`` raises name arguments as its command line does."""
 
     @wraps(main)
     def spelled(argv: Sequence[str] | None = None) -> None:
         try:
             main(argv)
-        except InputError as error:
+        except (InputError, Stopped) as error:
             error.spell(_spelling)
             raise
 
@@ -156,7 +180,7 @@ def _call(main: Main, prog: str) -> int:
         print(f"{prog}: error: {reason}", file=sys.stderr)
         return 2
     except Stopped as stopped:
-        print(f"{prog}: {one_line(stopped)}", file=sys.stderr)
+        print(f"{prog}: {stopped}", file=sys.stderr)
         return 143
     except _Terminated:
         print(f"{prog}: stopped, and nothing half-written is left", file=sys.stderr)
@@ -183,10 +207,10 @@ def open_device(name: str | None) -> "torch.device":
     except RuntimeError:  # whose words list two dozen devices
         known = False
     if not known:
-        raise InputError(f"--device {name}: expected cpu, cuda or cuda:N")
+        raise InputError("{device}: expected cpu, cuda or cuda:N", device=name)
     try:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--device {name}: cannot be used here ({reason})") from error
+        raise InputError(f"{{device}}: cannot be used here ({reason})", device=name) from error
     return found

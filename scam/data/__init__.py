@@ -18,6 +18,7 @@ from scam.data.labels import (
     read_merge,
 )
 from scam.data.mannequins import Mannequins
+from scam.data.options import MANNEQUINS
 from scam.data.picture import colorize, palette, read_image, read_label_png, save_label_png
 from scam.data.source import PairSource
 from scam.data.values import LabelValues
@@ -66,9 +67,9 @@ def open_source(
 
     InputError if ``data`` is neither, or if an argument means nothing for mannequins.
     """
-    if str(data) != "mannequins":
+    if str(data) != MANNEQUINS:
         if not os.path.isdir(data):
-            raise InputError(f"data is {str(data)!r}, expected 'mannequins' or a folder")
+            raise InputError(f"{{data}}: expected {MANNEQUINS} or a folder", data=str(data))
         return FolderPairs(
             data,
             split=split,
@@ -86,7 +87,8 @@ def open_source(
         ("holdout", holdout, None),
     ):
         if value != default:
-            raise InputError(f"{name} is {value!r}, but mannequins have no files to apply it to")
+            message = f"{{{name}}}: mannequins have no files to apply it to"
+            raise InputError(message, **{name: value})
     if split not in ("train", "val"):
-        raise InputError(f"split is {split!r}, expected 'train' or 'val'")
+        raise InputError("{split}: expected train or val", split=split)
     return Mannequins(split, merge=merge)

@@ -56,7 +56,7 @@ def advising(root: Path, labels: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(placed(str(error), root, labels)) from error
+        raise InputError(placed(error.message, root, labels), **error.mentions) from error
 
 
 def placed(text: str, root: Path, labels: str) -> str:

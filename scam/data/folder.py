@@ -18,6 +18,7 @@ from scam.data.picture import read_label_png
 from scam.data.source import Image, LabelMap
 from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError, counted
+from scam.storage.reading import identity
 
 
 class FolderPairs:
@@ -54,7 +55,7 @@ class FolderPairs:
     ) -> None:
         self.root = Path(root)
         if split not in (None, *SPLITS):
-            raise InputError(f"split is {split!r}, expected 'train', 'val' or 'test'")
+            raise InputError("{split}: expected train, val or test", split=split)
         expect_arguments(
             self.root, ignore_label=ignore_label, num_labels=num_labels, holdout=holdout
         )
@@ -107,7 +108,7 @@ class FolderPairs:
     def _scan(self, maps: list[Path]) -> int:
         """How many labels the maps have."""
         with advising(self.root, self.labels):
-            pixels, where = _census(tuple((path, _identity(path)) for path in maps))
+            pixels, where = _census(tuple((path, identity(path, content=True)) for path in maps))
         pixels = without(pixels, self.ignore_label)
         if not pixels:
             raise InputError(f"{self.root}: {all_ignored(self.ignore_label)}")
@@ -139,7 +140,7 @@ def expect_arguments(
     ):
         if value is not None and (value < low or (high is not None and value > high)):
             bound = f"{low} or more" if high is None else f"{low} .. {high}"
-            raise InputError(f"{name} is {value}, expected {bound}")
+            raise InputError(f"{{{name}}}: expected {bound}", **{name: value})
 
 
 def _maps(folders: Mapping[str | None, list[Pair]]) -> list[Path]:
@@ -163,7 +164,8 @@ def read_labels(
     num_labels: how many there are on disk where neither names nor a merge say it.
     """
     if named is not None and num_labels not in (None, len(named)):
-        raise InputError(f"num_labels is {num_labels} but {named.name!r} names {len(named)}")
+        message = f"{{num_labels}}: expected the {len(named)} that {named.name!r} names"
+        raise InputError(message, num_labels=num_labels)
     if named is None and num_labels is None and merge is not None:
         num_labels = read_merge(merge).num_source
     source = named or LabelSet.numbered(name, num_labels or 1)
@@ -190,7 +192,8 @@ def _choose(
     held_out: Set[str] | None,
 ) -> list[Pair]:
     if "val" in folders and holdout is not None:
-        raise InputError(f"holdout is {holdout}, but {root} has its own val folder")
+        message = f"{{holdout}}: expected none, since {root} has its own val folder"
+        raise InputError(message, holdout=holdout)
     if split is None:
         return [pair for pairs in folders.values() for pair in pairs]
     splits = assign_splits(folders, holdout if held_out is None else held_out)
@@ -198,15 +201,6 @@ def _choose(
         raise InputError(f"{root / split}: no such folder, though {split!r} is asked for")
     expect_pictures(root, splits, split)
     return splits[split]
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """Changes with a file's content, and with what a relative path leads to."""
-    try:
-        found = path.stat()
-    except OSError:  # the reader says why
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str) -> None:
@@ -221,7 +215,7 @@ def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str
 
 @lru_cache(maxsize=8)
 def _census(
-    maps: tuple[tuple[Path, tuple[int, ...]], ...],
+    maps: tuple[tuple[Path, tuple[int, ...] | None], ...],
 ) -> tuple[dict[int, int], dict[int, Path]]:
     """Pixels of each value in all maps, and a map that holds it; cached: train and val ask."""
     pixels: dict[int, int] = {}

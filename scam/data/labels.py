@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scam.data.flips import left_right_pairs
 from scam.data.text import expect_name, read_text
-from scam.errors import InputError, quoted
+from scam.errors import NAMED, InputError, leading, quoted
 from scam.storage.reading import parse_json
 
 NUM_VALUES = 1 << 16  # label files hold at most 16 bits
@@ -108,7 +108,7 @@ def find_label_set(name: str) -> LabelSet:
         return LABEL_SETS[name]
     except KeyError:
         known = ", ".join(LABEL_SETS)
-        raise InputError(f"label set {name!r} is unknown; expected one of {known}") from None
+        raise InputError(f"{{label_set}}: expected one of {known}", label_set=name) from None
 
 
 @dataclass(frozen=True)
@@ -123,25 +123,24 @@ class Merge:
     num_source: int
 
     def __post_init__(self) -> None:
-        where = f"merge {self.label_set.name!r}"
         seen: dict[int, str] = {}
         for name, group in zip(self.label_set.names, self.groups, strict=True):
             for index in group:
                 if not 0 <= index < self.num_source:
                     raise InputError(
-                        f"{where}: {name!r} holds label {index}, expected 0 .. "
+                        f"{name!r} holds label {index}, expected 0 .. "
                         f"{self.num_source - 1} ({self.num_source} labels to merge)"
                     )
                 if index in seen:
                     raise InputError(
-                        f"{where}: label {index} is in {seen[index]!r} and in {name!r}, "
+                        f"label {index} is in {seen[index]!r} and in {name!r}, "
                         "expected in one group only"
                     )
                 seen[index] = name
         for index in range(self.num_source):
             if index not in seen:
                 raise InputError(
-                    f"{where}: label {index} is in no group, expected each of the "
+                    f"label {index} is in no group, expected each of the "
                     f"{self.num_source} labels in one"
                 )
 
@@ -174,16 +173,19 @@ def read_merge(spec: MergeSpec, num_source: int | None = None) -> Merge:
     one more than its largest id. ``body`` (label 0 against all others) needs it.
     InputError for an unknown name, an unreadable file, an id not covered exactly once.
     """
+    with leading("merge", spec if isinstance(spec, str) else NAMED):
+        return _merge(spec, num_source)
+
+
+def _merge(spec: MergeSpec, num_source: int | None) -> Merge:
     if spec == "idesigner":
         body = tuple(i for i in range(1, 20) if i not in _IDESIGNER_FACE)
         if num_source not in (None, 20):
-            raise InputError(
-                f"merge 'idesigner' joins the 20 labels of LIP, found {num_source} labels"
-            )
+            raise InputError(f"joins the 20 labels of LIP, found {num_source} labels")
         return Merge(LABEL_SETS["idesigner"], ((0,), _IDESIGNER_FACE, body), 20)
     if spec == "body":
         if num_source is None or num_source < 2:
-            raise InputError(f"merge 'body' needs 2 labels or more, found {num_source}")
+            raise InputError(f"needs 2 labels or more, found {num_source}")
         return Merge(LABEL_SETS["body"], ((0,), tuple(range(1, num_source))), num_source)
     if isinstance(spec, str):
         return _read_merge_file(Path(spec), num_source)
@@ -208,16 +210,10 @@ def merge_content(spec: MergeSpec | None) -> MergeSpec | None:
 
 def _read_merge_file(path: Path, num_source: int | None) -> Merge:
     if not os.path.lexists(path):
-        raise InputError(
-            f"merge {str(path)!r} is neither a file nor one of {', '.join(map(repr, MERGES))}"
-        )
-    where = f"merge {path}"
+        raise InputError(f"is no file, expected one or {' or '.join(MERGES)}")
+    text = read_text(path)
     try:
-        text = read_text(path)
-    except InputError as error:
-        raise InputError(f"merge {error}") from None
-    try:
-        groups = parse_json(text, where)
+        groups = parse_json(text, str(path))
     except InputError as error:
         raise InputError(f"{error}; {_SHAPE}") from None
     return _merge_of(str(path), groups, num_source)
@@ -225,21 +221,18 @@ def _read_merge_file(path: Path, num_source: int | None) -> Merge:
 
 def _merge_of(name: str, given: object, num_source: int | None) -> Merge:
     """The merge of groups that map each new label to its old ids, as JSON has them."""
-    where, shape = f"merge {name}", _SHAPE
     if not isinstance(given, Mapping):
-        raise InputError(f"{where}: is {quoted(given):.60}; {shape}")
+        raise InputError(f"is {quoted(given):.60}; {_SHAPE}")
     if not given:
-        raise InputError(f"{where}: holds no groups; {shape}")
+        raise InputError(f"holds no groups; {_SHAPE}")
     groups: dict[str, tuple[int, ...]] = {}
     for label, ids in given.items():
-        expect_name(where, label)
+        expect_name(name, label)
         if not isinstance(ids, list | tuple) or not all(type(index) is int for index in ids):
-            raise InputError(f"{where}: {label!r} is {quoted(ids):.60}; {shape}")
+            raise InputError(f"{label!r} is {quoted(ids):.60}; {_SHAPE}")
         for index in ids:
             if not 0 <= index < NUM_VALUES:
-                raise InputError(
-                    f"{where}: {label!r} holds label {index}, expected 0 .. {NUM_VALUES - 1}"
-                )
+                raise InputError(f"{label!r} holds label {index}, expected 0 .. {NUM_VALUES - 1}")
         groups[label] = tuple(ids)
     if num_source is None:
         num_source = max((max(ids) for ids in groups.values() if ids), default=-1) + 1

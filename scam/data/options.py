@@ -1,35 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which data a run learns from: the section ``data`` of its ``config.json``."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
-from scam.data.labels import NUM_VALUES
-from scam.errors import InputError
-from scam.settings.fields import Checked, bounded
+from scam.data.labels import LABEL_SETS, NUM_VALUES
+from scam.settings.fields import Checked, setting
+
+MANNEQUINS = "mannequins"
+"""The data that are drawn, not read."""
 
 
 @dataclass(frozen=True)
 class DataOptions(Checked):
     """The arguments of :func:`scam.data.open_source`, which explains them."""
 
-    data: str = "mannequins"
-    labels: str = "labels"
-    merge: str | dict[str, tuple[int, ...]] | None = None
-    ignore_label: int | None = bounded(None, least=0, below=NUM_VALUES)
-    label_set: str | None = None
-    holdout: int | None = bounded(None, least=1, most=1 << 40)
+    title: ClassVar[str] = "data"
+    heading: ClassVar[str] = "data"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "DataOptions":
-        """Inverse of :meth:`as_dict`; an unknown key or unusable value raises InputError."""
-        try:
-            options: DataOptions = super().from_dict(values)
-        except InputError as error:
-            raise InputError(f"data: {error}") from error
-        return options
+    data: str = setting(MANNEQUINS, "folder with images/ and label maps, or mannequins")
+    labels: str = setting("labels", "name of the label map folder")
+    merge: str | dict[str, tuple[int, ...]] | None = setting(
+        None, "idesigner, body, or a JSON file that merges labels"
+    )
+    ignore_label: int | None = setting(
+        None, "label value that means: no label", least=0, below=NUM_VALUES
+    )
+    label_set: str | None = setting(None, f"what the labels on disk are: {', '.join(LABEL_SETS)}")
+    holdout: int | None = setting(
+        None, "pictures kept from training to measure on", least=1, most=1 << 40
+    )

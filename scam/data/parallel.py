@@ -52,8 +52,9 @@ def spread(
         yield from _counted(_ahead(pool, items, _AHEAD * workers), len(items), what)
     except BrokenProcessPool:
         raise InputError(
-            f"{what}: a worker process was killed, perhaps for want of memory; "
-            f"--workers is {workers}, try fewer"
+            f"{what}: a worker process was killed, perhaps for want of memory; had "
+            "{workers}, try fewer",
+            workers=workers,
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scam.data.labels import NUM_VALUES, Merge
 from scam.data.picture import read_label_png
 from scam.errors import InputError, counted
-from scam.settings.fields import Checked, bounded
+from scam.settings.fields import Checked, setting
 
 T = TypeVar("T")
 
@@ -23,20 +23,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class LabelValues(Checked):
-    """Value v of a file is label ``to_label[v]``; value ``ignore`` has none and becomes -1.
+    """Value v of a file is label ``to_label[v]``; value ``ignore`` has none and becomes -1."""
 
-    InputError if ``ignore`` is not None and outside 0 .. 65535.
-    """
-
-    to_label: tuple[int, ...] = bounded(least=0, below=NUM_VALUES)
-    ignore: int | None = None
+    to_label: tuple[int, ...] = setting(least=0, below=NUM_VALUES)
+    ignore: int | None = setting(None, least=0, below=NUM_VALUES)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.to_label) > NUM_VALUES:
             raise InputError(f"to_label has {len(self.to_label)} entries, expected 65536 or fewer")
-        if self.ignore is not None and not 0 <= self.ignore < NUM_VALUES:
-            raise InputError(f"ignore_label is {self.ignore}, expected 0 .. 65535")
 
     @classmethod
     def build(
@@ -68,16 +63,6 @@ class LabelValues(Checked):
             return None
         also = "" if self.ignore is None else f" or {self.ignore} (ignored)"
         return f"holds {values_text(wrong)}, expected labels 0 .. {len(self.to_label) - 1}{also}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"to_label": list(self.to_label), "ignore": self.ignore}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "LabelValues":
-        """Inverse of :meth:`as_dict`; an unknown key or unusable value raises InputError."""
-        found: LabelValues = super().from_dict(values)
-        return found
 
     @cached_property
     def _table(self) -> NDArray[np.int32]:

@@ -19,7 +19,7 @@ from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
 from scam.errors import InputError
-from scam.storage.files import remove_empty, sweep, write_aside, write_json
+from scam.storage.files import missing_parents, remove_empty, sweep, write_aside, write_json
 from scam.storage.reading import read_json
 
 RECORD = "transfer.json"
@@ -87,7 +87,7 @@ def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) ->
 def opened(out: Path, settings: dict[str, Any]) -> Iterator[None]:
     """:func:`open_out` for the block; a folder that it began and left without a result goes."""
     new = not os.path.lexists(out / RECORD)
-    missing = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
+    missing = missing_parents(out / RECORD)
     open_out(out, settings)
     try:
         yield

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scam.data.labels import NUM_VALUES
+from scam.data.options import DataOptions
 from scam.errors import NAMED, InputError
-from scam.settings.fields import Checked, bounded
+from scam.evaluation.networks import LPIPS_TRUNKS
+from scam.pretrained.dinov2 import DINOV2
+from scam.pretrained.inception import INCEPTION
+from scam.pretrained.person import PERSON
+from scam.settings.fields import Checked, like, setting
 
 METRICS = {
     "psnr": "PSNR of reconstructions: pooled, per picture, per label, and of flat colours",
@@ -24,11 +28,13 @@ METRICS = {
     "maps": "reconstruction with label maps that are a bit off",
     "cost": "milliseconds and memory of one edit",
 }
+_DATA = "data (default: the run's)"
+_NETWORKS = "networks behind metrics (never downloaded)"
 
 
 @dataclass(frozen=True)
 class EvaluationOptions(Checked):
-    """One field for each argument of ``python -m scam.evaluate``, which explains them.
+    """One field for each argument of ``python -m scam.evaluate``.
 
     None is what that command does without the flag: the run's data, a GPU if there is one,
     weights from torch's cache, statistics kept in the user's cache folder.
@@ -37,33 +43,67 @@ class EvaluationOptions(Checked):
         InputError: an unknown metric, a number that is too small, or two networks for ``fd``.
     """
 
-    checkpoint: str | Path
-    metrics: tuple[str, ...] = tuple(METRICS)
-    seed: int = bounded(0, least=0, below=1 << 31)
-    pairs: Path | None = None
-    batch_size: int = bounded(8, least=1, most=1 << 16)
-    workers: int = bounded(4, least=0, most=1 << 12)
-    device: str | None = None
-    last_weights: bool = False
-    background_labels: tuple[str, ...] = ("0",)
+    checkpoint: str | Path = setting(flag=False)
+    metrics: tuple[str, ...] = setting(
+        tuple(METRICS), "which of those below", metavar="NAME,...", default_help="default: all"
+    )
+    seed: int = setting(0, "of pairs and edits", least=0, below=1 << 31)
+    pairs: Path | None = setting(None, "an earlier pairs.json", metavar="FILE")
+    batch_size: int = setting(8, "pictures at a time", least=1, most=1 << 16)
+    workers: int = setting(
+        4, "processes that read pictures, no more than processors", least=0, most=1 << 12
+    )
+    device: str | None = setting(
+        None, "cpu, cuda, cuda:1", default_help="default: cuda if there is one"
+    )
+    last_weights: bool = setting(False, "of the last step, not their average")
+    background_labels: tuple[str, ...] = setting(
+        ("0",), "labels that belong to the scene, by name or number", metavar="LABEL"
+    )
 
-    data: str | None = None
-    split: Literal["test", "val"] | None = None
-    labels: str | None = None
-    merge: str | None = None
-    ignore_label: int | None = bounded(None, least=0, below=NUM_VALUES)
-    label_set: str | None = None
-    holdout: int | None = bounded(None, least=1, below=1 << 31)
-    max_pictures: int | None = bounded(None, least=2, below=1 << 31)
-    reference_pictures: int | None = bounded(None, least=2, below=1 << 31)
+    data: str | None = like(DataOptions, "data", default=None, heading=_DATA)
+    split: Literal["test", "val"] | None = setting(
+        None, "of the data", default_help="default: test where there is one, else val",
+        heading=_DATA,
+    )  # fmt: skip
+    labels: str | None = like(DataOptions, "labels", default=None, heading=_DATA)
+    merge: str | None = like(DataOptions, "merge", heading=_DATA)
+    ignore_label: int | None = like(DataOptions, "ignore_label", heading=_DATA)
+    label_set: str | None = like(DataOptions, "label_set", heading=_DATA)
+    holdout: int | None = like(
+        DataOptions, "holdout", help="pictures of other --data to measure on", heading=_DATA
+    )
+    max_pictures: int | None = setting(
+        None, "measure on N of them", least=2, below=1 << 31, metavar="N", heading=_DATA
+    )
+    reference_pictures: int | None = setting(
+        None, "N of train to compare with", least=2, below=1 << 31, metavar="N", heading=_DATA
+    )
 
-    inception_weights: Path | None = None
-    lpips_trunk: Literal["alex", "vgg"] = "alex"
-    lpips_weights: Path | None = None
-    dinov2_weights: Path | None = None
-    extractor: str | None = None
-    reid_weights: Path | None = None
-    cache: Path | None = None
+    inception_weights: Path | None = setting(
+        None, f"for fid, kid (default: {INCEPTION} in torch's cache)",
+        metavar="FILE", heading=_NETWORKS,
+    )  # fmt: skip
+    lpips_trunk: Literal["alex", "vgg"] = setting("alex", "for lpips", heading=_NETWORKS)
+    lpips_weights: Path | None = setting(
+        None, f"its trunk (default: {LPIPS_TRUNKS['alex']} in torch's cache)",
+        metavar="FILE", heading=_NETWORKS,
+    )  # fmt: skip
+    dinov2_weights: Path | None = setting(
+        None, f"for fd (default: {DINOV2} in torch's cache)", metavar="FILE", heading=_NETWORKS
+    )
+    extractor: str | None = setting(
+        None, "for fd in place of DINOv2: returns a network, uint8 (B, 3, H, W) to (B, D)",
+        metavar="MODULE:FUNCTION", heading=_NETWORKS,
+    )  # fmt: skip
+    reid_weights: Path | None = setting(
+        None, f"for reid: ResNet-50 of persons (default: {PERSON} in torch's cache)",
+        metavar="FILE", heading=_NETWORKS,
+    )  # fmt: skip
+    cache: Path | None = setting(
+        None, "where feature statistics of real pictures are kept (default: ~/.cache/scam)",
+        metavar="DIR", heading=_NETWORKS,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()

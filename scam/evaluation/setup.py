@@ -32,7 +32,6 @@ from scam.evaluation.unseen import MANNEQUINS, Memory
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
 from scam.training.checkpoint import load_training
-from scam.training.flags import named_as_flags
 from scam.version import __version__
 
 NETWORK_FLAGS = (
@@ -93,9 +92,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
     checkpoint = load_checkpoint(options.checkpoint, device=open_device(options.device))
     if options.last_weights:
         _take_last_weights(checkpoint)
-    given = [name for name in ("data", "split", *DATA_FLAGS) if getattr(options, name) is not None]
-    with named_as_flags(given):
-        data, split, test, train = _pictures(options, checkpoint)
+    data, split, test, train = _pictures(options, checkpoint)
     size = checkpoint.model.config.size
     if options.pairs is None:
         donors = derangement(len(test), options.seed)

@@ -11,7 +11,7 @@ from scam.checkpoints.step_folders import CHECKPOINTS, resolve_checkpoint
 from scam.checkpoints.weights import CONFIG
 from scam.data import LabelValues, PairSource
 from scam.data.options import DataOptions
-from scam.errors import InputError, quoted
+from scam.errors import InputError
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.hub import describe_model
@@ -65,11 +65,11 @@ def load_checkpoint(
     device cannot be used.
     """
     if not isinstance(fused, bool):
-        raise InputError(f"fused={quoted(fused)}: expected true or false")
+        raise InputError("{fused}: expected true or false", fused=fused)
     try:
         device = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise InputError(f"device={quoted(device)}: expected cpu, cuda or cuda:N") from error
+        raise InputError("{device}: expected cpu, cuda or cuda:N", device=device) from error
     folder = resolve_checkpoint(path)
     model = SynthesisModel.open(folder, fused=fused)
     about = model.about
@@ -81,7 +81,8 @@ def load_checkpoint(
         model = model.to(device)
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device={quoted(device)}: cannot be used here ({reason})") from error
+        message = f"{{device}}: cannot be used here ({reason})"
+        raise InputError(message, device=device) from error
     return Checkpoint(folder, model, tuple(about["label_names"]), values)
 
 

@@ -2,11 +2,11 @@
 """What every model is told: the numbers that fix its parameters, under named presets."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from scam.errors import InputError, quoted
-from scam.settings.fields import Checked, bounded
+from scam.errors import InputError
+from scam.settings.fields import Checked, setting
 
 MOST_LABELS = 1 << 16
 """Label files hold at most 16 bits."""
@@ -21,24 +21,23 @@ DATA_SETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class ModelConfig(Checked):
-    """Shapes of one model; each kind of model adds its own.
+    """Shapes of one model; each kind of model adds its own."""
 
-    Attributes:
-        num_labels: L, labels in a map; label 0 is the background.
-        size: (H, W) in pixels.
-        width: feature channels at full resolution.
-        levels: times the resolution is halved, or doubled.
-    """
-
+    title: ClassVar[str] = "model config"
+    heading: ClassVar[str] = "model"
     kind: ClassVar[str]
     """The model's name in the registry and in ``config.json``."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Where a preset of :data:`DATA_SETS` departs from the defaults."""
 
-    num_labels: int = bounded(least=1, most=MOST_LABELS)
-    size: tuple[int, int] = bounded((256, 256), least=1, most=1 << 14)
-    width: int = bounded(64, least=1, most=1 << 14)
-    levels: int = bounded(6, least=1, most=13)
+    num_labels: int = setting(
+        help="labels in a map, L; label 0 is the background", least=1, most=MOST_LABELS, flag=False
+    )
+    size: tuple[int, int] = setting(
+        help="pixels; pictures are resized to it", least=1, most=1 << 14, metavar=("H", "W")
+    )
+    width: int = setting(64, "feature channels at full resolution", least=1, most=1 << 14)
+    levels: int = setting(6, "times the resolution is halved, or doubled", least=1, most=13)
 
     @property
     def released(self) -> bool:
@@ -65,24 +64,14 @@ class ModelConfig(Checked):
         """What the model does with an image, in a sentence for the model card."""
         return "Encodes an image and its label map to styles, and generates images from them."
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "size": list(self.size)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`as_dict`; an unknown or missing key raises InputError."""
-        try:
-            config: Self = super().from_dict(values)
-            if "size" not in values:  # no weight's shape would tell
-                raise InputError("size is missing")
-        except InputError as error:
-            raise InputError(f"model config: {error}") from error
-        return config
-
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
         """The named preset with some fields replaced."""
         if name not in DATA_SETS:
-            raise InputError(f"preset {quoted(name)}: expected one of {', '.join(DATA_SETS)}")
-        return cls(**{**DATA_SETS[name], **cls.presets.get(name, {}), **changes})
+            raise InputError("{preset}: expected one of " + ", ".join(DATA_SETS), preset=name)
+        return cls(**{**cls.preset_values(name), **changes})
+
+    @classmethod
+    def preset_values(cls, name: str) -> dict[str, Any]:
+        """What the named preset says; the rest are defaults."""
+        return {**DATA_SETS[name], **cls.presets.get(name, {})}

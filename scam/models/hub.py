@@ -167,7 +167,7 @@ class HubModel(nn.Module, ModelHubMixin):
         belong together; of a run it then names the newest step folder before it that is whole.
         """
         if not isinstance(fused, bool):
-            raise InputError(f"fused={quoted(fused)}: expected true or false")
+            raise InputError("{fused}: expected true or false", fused=fused)
         with offering_older(folder, partial(cls._open, fused=fused)):
             return cls._open(folder, fused=fused)
 

@@ -18,7 +18,7 @@ FIRST_KIND = "scam"
 def model_class(kind: object) -> type[SynthesisModel]:
     """The model of that kind. InputError for an unknown one."""
     if not isinstance(kind, str) or kind not in MODELS:
-        raise InputError("{model}: expected one of " + ", ".join(MODELS), model=kind)
+        raise InputError("{kind}: expected one of " + ", ".join(MODELS), kind=kind)
     return MODELS[kind]
 
 
@@ -29,12 +29,17 @@ def build(config: ModelConfig) -> SynthesisModel:
     return model
 
 
-def stored_config(values: Mapping[str, Any]) -> ModelConfig:
-    """The section ``model`` of a ``config.json``. InputError if it is of no model."""
+def stored_kind(values: Mapping[str, Any]) -> str:
+    """The kind that the section ``model`` of a ``config.json`` names. InputError without one."""
     if not isinstance(values, Mapping):
         raise InputError(f"model config: found {quoted(values)}, expected settings by name")
-    rest = dict(values)
-    kind = rest.pop("kind", FIRST_KIND)
+    kind = values.get("kind", FIRST_KIND)
     if kind not in MODELS:
         raise InputError(f"kind is {quoted(kind)}, expected one of {', '.join(MODELS)}")
-    return MODELS[kind].Config.from_dict(rest)
+    return str(kind)
+
+
+def stored_config(values: Mapping[str, Any]) -> ModelConfig:
+    """The section ``model`` of a ``config.json``. InputError if it is of no model."""
+    kind = stored_kind(values)
+    return MODELS[kind].Config.from_dict({k: v for k, v in values.items() if k != "kind"})

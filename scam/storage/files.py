@@ -197,13 +197,18 @@ def write_json(path: Path, value: Mapping[str, Any], *, overwrite: bool = True) 
 @contextmanager
 def _parents(path: Path) -> Iterator[None]:
     """Make the missing folders above ``path``; if the block raises they go again."""
-    missing = [folder for folder in path.parents if not os.path.lexists(folder)]
+    missing = missing_parents(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
         remove_empty(missing)
         raise
+
+
+def missing_parents(path: Path) -> list[Path]:
+    """The folders above ``path`` that are not there, the inner ones first."""
+    return [folder for folder in path.parents if not os.path.lexists(folder)]
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
@@ -223,7 +228,7 @@ def _rename(partial: Path, path: Path, overwrite: bool) -> None:
     except OSError:  # perhaps a file system without hard links
         if os.path.lexists(path):
             raise InputError(
-                f"{path}: is there by now; expected another, or --overwrite"
+                f"{path}: is there by now; expected another, or {{:overwrite}}"
             ) from None
         os.replace(partial, path)
     else:

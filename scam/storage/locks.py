@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scam.errors import InputError
-from scam.storage.files import remove_empty
+from scam.storage.files import missing_parents, remove_empty
 
 if sys.platform != "win32":  # which has no such thing
     import fcntl
@@ -30,24 +30,27 @@ def locked(out: str | os.PathLike[str]) -> Iterator[None]:
     """
     out = Path(out)
     if os.path.exists(out) and not os.path.isdir(out):
-        raise InputError(f"--out {out} is a file, expected a folder")
-    with locked_by(out / _NAME, f"--out {out}", "training there", ", or give another --out"):
+        raise InputError("{out} is a file, expected a folder", out=out)
+    with locked_by(out / _NAME, ("out", out), "training there", ", or give another folder"):
         yield
 
 
 @contextmanager
-def locked_by(file: Path, what: str, doing: str, instead: str = "") -> Iterator[None]:
+def locked_by(
+    file: Path, place: tuple[str, Path], doing: str, instead: str = ""
+) -> Iterator[None]:
     """Keep other processes from locking ``file``, which is there only within the block.
 
-    Missing folders are made, and go again if they are still empty at the end. Errors call the
-    place ``what``, and say what its holder is ``doing`` and what else to do ``instead``.
+    Missing folders are made, and go again if they are still empty at the end. Errors
+    mention the ``place``, an argument and its value, and say what its holder is ``doing`` and
+    what else to do ``instead``.
 
     Raises:
         InputError: another process holds the lock; the place is not writable.
     """
-    made = [folder for folder in file.parents if not os.path.lexists(folder)]
+    made = missing_parents(file)
     try:
-        descriptor = _acquire(file, what, f"{doing}; wait for its end{instead}")
+        descriptor = _acquire(file, place, f"{doing}; wait for its end{instead}")
         try:
             yield
         finally:
@@ -64,17 +67,22 @@ def is_lock(name: str) -> bool:
     return name == _NAME
 
 
-def _acquire(file: Path, what: str, doing: str) -> int:
+def _acquire(file: Path, place: tuple[str, Path], doing: str) -> int:
+    name, value = place
     while True:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise InputError(f"cannot write {what}: {error.strerror}") from error
+            raise InputError(
+                f"cannot write {{{name}}}: {error.strerror}", **{name: value}
+            ) from error
         except ValueError as error:
-            raise InputError(f"cannot write {what}: holds a NUL character") from error
+            raise InputError(
+                f"cannot write {{{name}}}: holds a NUL character", **{name: value}
+            ) from error
         try:
-            _lock(descriptor, what, doing)
+            _lock(descriptor, place, doing)
             _expect_ours(descriptor, file)
             named = _names(file, descriptor)
         except BaseException:
@@ -99,7 +107,7 @@ def _expect_ours(descriptor: int, file: Path) -> None:
         raise InputError(f"{file}: is no lock of ours, expected no such file")
 
 
-def _lock(descriptor: int, what: str, doing: str) -> None:
+def _lock(descriptor: int, place: tuple[str, Path], doing: str) -> None:
     if sys.platform == "win32":
         return
     try:
@@ -107,9 +115,10 @@ def _lock(descriptor: int, what: str, doing: str) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-        raise InputError(f"{what}: {holder} is {doing}") from None
+        name, value = place
+        raise InputError(f"{{{name}}}: {holder} is {doing}", **{name: value}) from None
     except OSError as error:
         warnings.warn(
-            f"{what} cannot be locked ({error.strerror}): let no other process write there",
+            f"{place[1]} cannot be locked ({error.strerror}): let no other process write there",
             stacklevel=2,
         )

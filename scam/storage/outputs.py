@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scam.errors import InputError, one_line
 from scam.storage.files import LONGEST_NAME, obstacle
+from scam.storage.reading import identity
 
 
 def expect_writable(path: str | os.PathLike[str]) -> None:
@@ -40,14 +41,14 @@ def expect_outputs(
     inputs = list(inputs)
     taken: dict[object, str] = {}
     for argument, path in outputs:
-        there = _identity(path)
+        there = identity(path)
         same = {there or _place(path), _place(path)}
         other = next((taken[key] for key in same if key in taken), None)
         reason = None if other is None else f"is also {other}"
-        if _real(path) in map(_real, inputs) or (there and there in map(_identity, inputs)):
+        if _real(path) in map(_real, inputs) or (there and there in map(identity, inputs)):
             reason = "is one of the files to read"
         elif os.path.lexists(path) and not overwrite:
-            reason = "is there already; expected another, or --overwrite"
+            reason = "is there already; expected another, or {:overwrite}"
         what = argument if argument.endswith(f" {path}") else f"{argument}: {path}"
         if reason is not None:
             raise InputError(f"{what}: {reason}")
@@ -61,9 +62,9 @@ def expect_outputs(
 
 def expect_outside(argument: str, path: Path, inputs: Iterable[Path]) -> None:
     """InputError if ``path`` lies in one of ``inputs`` that is a folder of pictures to read."""
-    folders = {_identity(read): read for read in inputs if os.path.isdir(read)}
+    folders = {identity(read): read for read in inputs if os.path.isdir(read)}
     for above in Path(_real(path)).parents:
-        if (inside := folders.get(_identity(above))) is not None:
+        if (inside := folders.get(identity(above))) is not None:
             raise InputError(f"{argument}: is in {inside}, which is read; expected it elsewhere")
 
 
@@ -76,15 +77,6 @@ def _real(path: Path) -> str:
 def _place(path: Path) -> str:
     """Equal for paths that lead to one place, were the disk blind to case as many are."""
     return unicodedata.normalize("NFC", _real(path)).casefold()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Equal for all names of one file or folder; None if there is nothing."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _no_place(path: Path) -> str | None:

@@ -109,3 +109,16 @@ def file_digest(path: Path) -> str:
     """
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(path: Path, *, content: bool = False) -> tuple[int, ...] | None:
+    """Equal for all names of one file or folder; None if nothing is there, or no path.
+
+    content: another once the file is written to.
+    """
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    its = found.st_dev, found.st_ino
+    return (*its, found.st_size, found.st_mtime_ns) if content else its

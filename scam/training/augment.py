@@ -26,7 +26,8 @@ def parse_policy(option: str, text: str) -> tuple[str, ...]:
     """
     kinds = tuple(text.split(",")) if text else ()
     if not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
-        raise InputError(f"{option}={text!r}: expected some of {','.join(KINDS)}, each once")
+        message = f"{{{option}}}: expected some of {','.join(KINDS)}, each once"
+        raise InputError(message, **{option: text})
     return kinds
 
 

@@ -24,9 +24,10 @@ def compiler_failures_named(compiled: bool) -> Iterator[None]:
         if not compiled or not _of_the_compiler(error):
             raise
         raise InputError(
-            f"--compile: torch.compile of torch {torch.__version__} failed ({_reason(error)}); "
+            f"{{compile}}: torch.compile of torch {torch.__version__} failed ({_reason(error)}); "
             "it needs a C++ compiler on a CPU, Triton on a GPU, and a cache folder to write to: "
-            "mend that, or leave --compile out"
+            "mend that, or leave {:compile} out",
+            compile=True,
         ) from error
 
 

@@ -185,7 +185,8 @@ def join(device: torch.device) -> Iterator[tuple[World, torch.device]]:
 def _own_gpu(device: torch.device) -> torch.device:
     local, count = _integer("LOCAL_RANK", 0), torch.cuda.device_count()
     if str(device) != "cuda":
-        raise InputError(f"--device {device}: expected cuda, of which each process takes one")
+        message = "{device}: expected cuda, of which each process takes one"
+        raise InputError(message, device=str(device))
     if local >= count:
         wanted = _integer("LOCAL_WORLD_SIZE", local + 1)
         raise InputError(f"--nproc-per-node {wanted}: expected at most {count}, the GPUs here")

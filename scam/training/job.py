@@ -41,14 +41,15 @@ def expect_room(job: Job) -> None:
     networks = 5 * 4 * config.least_parameters
     pictures = options.batch_size // job.world.size
     batch = 2 * pictures * config.size[0] * config.size[1] * config.width
-    for count, setting in (
-        (networks, f"width={config.width}"),
-        (batch, f"batch_size={options.batch_size}"),
+    for count, name, value in (
+        (networks, "width", config.width),
+        (batch, "batch_size", options.batch_size),
     ):
         if count > room:
             raise InputError(
-                f"{setting}: training would take {count / 2**30:,.0f} GiB or more, "
-                f"{job.device} has {room / 2**30:,.0f} GiB"
+                f"{{{name}}}: training would take {count / 2**30:,.0f} GiB or more, "
+                f"{job.device} has {room / 2**30:,.0f} GiB",
+                **{name: value},
             )
 
 

@@ -44,8 +44,9 @@ def train(
     with world.agreed():
         if options.batch_size % world.size:
             raise InputError(
-                f"batch_size={options.batch_size}: expected a multiple of the {world.size} "
-                "processes, which share it"
+                f"{{batch_size}}: expected a multiple of the {world.size} processes, which "
+                "share it",
+                batch_size=options.batch_size,
             )
         expect_room(job)
     trainer = _build(job)
@@ -54,10 +55,10 @@ def train(
     with world.agreed():
         if done > options.steps:
             raise InputError(
-                f"--steps {options.steps}: this run has already done {done}, expected more"
+                f"{{steps}}: this run has already done {done}, expected more", steps=options.steps
             )
         if done == options.steps:
-            raise InputError(f"this run has already done {done}: give a larger --steps")
+            raise InputError(f"this run has already done {done}: give a larger {{:steps}}")
     if resume and world.is_main:  # a new run's settings are written when its folder is
         job.folder.store()
     stream = batches(
@@ -101,7 +102,9 @@ def train(
                 with world.agreed():
                     raise Stopped(
                         f"stopped by SIGTERM after step {step}, saved in {job.folder.path}; "
-                        f"go on with --resume --out {job.folder.path}"
+                        "go on with {resume} {out}",
+                        resume=True,
+                        out=job.folder.path,
                     )
     return job.folder.sample(options.steps)
 

@@ -18,18 +18,12 @@ from scam.training import checkpoint
 from scam.training.held_out import learn_mean_tokens, paint_sheet, reconstruction_psnr
 from scam.training.job import Job
 from scam.training.log import MetricsLog, NullLog, Progress
-from scam.training.options import DEFAULTS, TrainOptions
+from scam.training.options import TrainOptions
 from scam.training.restore import expect_finite_state, expect_trainable
 from scam.training.trackers import open_trackers
 from scam.training.trainer import Trainer
 from scam.training.watch import SkipWatch
 from scam.version import __version__
-
-_TOLD = ("seed", "style_dropout", "augment_perceptual")
-_TOLD_OF_DISCRIMINATORS = (
-    "gan_from", "gan_loss", "gradient_norm", "r1", "r2", "lecam", "labelmix", "diffaugment",
-)  # fmt: skip
-"""Options that a model card names where they are not the default ones."""
 
 
 @contextmanager
@@ -143,8 +137,13 @@ def _card_facts(job: Job, step: int) -> dict[str, Any]:
     data = job.folder.config.get("data", {})
     merge = data.get("merge")
     adversarial = options.gan > 0 and step > options.gan_from
-    told = _TOLD + (_TOLD_OF_DISCRIMINATORS if adversarial else ())
-    changed = {name: getattr(options, name) for name in told}
+    told = {
+        name: getattr(options, name)
+        for name, what in options.settings().items()
+        if what.told
+        and (adversarial or (what.needs is None and name != "gan_from"))
+        and getattr(options, name) != what.default
+    }
     return {
         "data": Path(data.get("data", "")).name,
         "training pictures": len(job.train),
@@ -156,7 +155,7 @@ def _card_facts(job: Job, step: int) -> dict[str, Any]:
         "perceptual": options.perceptual,
         "discriminator": options.discriminator if adversarial else "none",
         **({} if merge is None else {"labels merged by": _merge_name(merge)}),
-        **{name: value for name, value in changed.items() if value != DEFAULTS[name]},
+        **told,
         "weights": f"averaged, {options.ema}",
         "scam": __version__,
         "torch": torch.__version__,

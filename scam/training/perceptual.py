@@ -36,16 +36,20 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
             return "pyramid", None
         name = "vgg19"
     if name not in PERCEPTUAL:
-        raise InputError(f"perceptual {name!r}: expected vgg19, lpips, pyramid or none")
+        raise InputError("{perceptual}: expected vgg19, lpips, pyramid or none", perceptual=name)
     if name not in WEIGHT_FILES:
         if weights is not None:
-            raise InputError(f"--perceptual-weights {weights}: --perceptual {name} takes none")
+            raise InputError(
+                "{perceptual_weights}: {perceptual} takes none",
+                perceptual_weights=weights, perceptual=name,
+            )  # fmt: skip
         return name, None
     path = weights or default_weights(name)
     if not path.is_file():
         raise InputError(
-            f"perceptual {name}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]}"
-            " there, name its path with --perceptual-weights, or choose --perceptual pyramid"
+            f"{{perceptual}}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]} there, "
+            "give its path as {:perceptual_weights}, or choose another {:perceptual}",
+            perceptual=name,
         )
     return name, path
 
@@ -152,7 +156,8 @@ class LpipsDistance(nn.Module):
         try:
             self.distance = lpips_distance("vgg", weights)
         except ImportError as error:
-            raise InputError(f"perceptual lpips needs lpips: {EVAL_PACKAGES}") from error
+            message = f"{{perceptual}}: needs the package lpips: {EVAL_PACKAGES}"
+            raise InputError(message, perceptual="lpips") from error
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """See :func:`build_perceptual`."""

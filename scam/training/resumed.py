@@ -12,6 +12,7 @@ from scam.checkpoints.step_folders import incomplete_after
 from scam.checkpoints.weights import CONFIG
 from scam.data import MERGES
 from scam.data.labels import is_lost, merge_content
+from scam.data.options import MANNEQUINS
 from scam.data.split import (
     SPLIT,
     Pictures,
@@ -24,10 +25,12 @@ from scam.data.split import (
 )
 from scam.data.subset import Subset
 from scam.errors import InputError, counted
+from scam.models.registry import stored_kind
 from scam.storage.reading import file_digest, read_json
+from scam.training.options import TrainOptions
 from scam.training.perceptual import WEIGHT_FILES, default_weights
 from scam.training.run_folder import RunFolder
-from scam.training.settings import MANNEQUINS, MAY_CHANGE, Sources, open_sources
+from scam.training.settings import Sources, open_sources
 
 
 class Resumed(NamedTuple):
@@ -46,10 +49,15 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
 
     InputError if there is no run, or one with other settings.
     """
-    may_change = list(MAY_CHANGE)
+    may_change = [
+        f"training.{n}" for n, what in TrainOptions.settings().items() if what.may_change
+    ]
     stored: dict[str, Any] = {}
     if (Path(out) / CONFIG).is_file():
         stored = read_json(Path(out) / CONFIG)
+        shapes = asked.get("model", {})
+        if shapes.get("kind") == stored_kind(stored.get("model", {})):  # which early runs imply
+            asked = {**asked, "model": {n: v for n, v in shapes.items() if n != "kind"}}
     data, old = asked.get("data", {}), stored.get("data", {})
     if MANNEQUINS not in (data.get("data"), old.get("data")):
         may_change.append("data.data")  # resume_data compares the pictures
@@ -77,8 +85,9 @@ def resume_data(folder: RunFolder) -> Resumed:
     passed_over = incomplete_after(newest, folder.checkpoints)
     if passed_over and newest is None:
         raise InputError(
-            f"--resume: {passed_over}, nor is an older one whole; expected the file back, or no "
-            "step folder at all to begin again"
+            f"{{resume}}: {passed_over}, nor is an older one whole; expected the file back, or no "
+            "step folder at all to begin again",
+            resume=True,
         )
     found = _open_data(folder, newest)
     if passed_over and newest is not None:
@@ -93,15 +102,17 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     moved = any(stored.get(name) != data.get(name) for name in ("data", "labels"))
     if place != MANNEQUINS and not Path(place).is_dir():
         if moved:
-            raise InputError(f"data is {place!r}, expected {MANNEQUINS!r} or a folder")
+            raise InputError(f"{{data}}: expected {MANNEQUINS} or a folder", data=place)
         raise InputError(
-            f"--resume: the pictures of this run were in {place}, where no folder is now: "
-            "give --data, the folder where they are"
+            f"{{resume}}: the pictures of this run were in {place}, where no folder is now: "
+            "give {:data}, the folder where they are",
+            resume=True,
         )
     if is_lost(merge := data.get("merge")) and merge == stored.get("merge"):
         raise InputError(
-            f"--resume: the merge of this run was in {merge}, where no file is now: "
-            "give --merge, the file where it is"
+            f"{{resume}}: the merge of this run was in {merge}, where no file is now: "
+            "give {:merge}, the file where it is",
+            resume=True,
         )
     about = {} if newest is None else read_json(newest / CONFIG)
     trained = about.get("trained", {})
@@ -117,8 +128,9 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     if not held_out:
         first = min(name for name, _ in split.held_out)
         raise InputError(
-            f"--resume: {place} has none of this run's "
-            f"{counted(len(split.held_out), 'held-out picture')} any more, for example {first}"
+            f"{{resume}}: {place} has none of this run's "
+            f"{counted(len(split.held_out), 'held-out picture')} any more, for example {first}",
+            resume=True,
         )
     opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
     stems = [opened.stem(index) for index in range(len(opened))]
@@ -142,14 +154,16 @@ def find_weights(folder: RunFolder) -> None:
         usual = default_weights(name)
         if usual.name != Path(path).name or not usual.is_file():
             raise InputError(
-                f"--resume: the weights behind this run's perceptual loss {name} were {path}, "
-                "where no file is now: give --perceptual-weights, the file where they are"
+                f"{{resume}}: the weights behind this run's perceptual loss {name} were {path}, "
+                "where no file is now: give {:perceptual_weights}, the file where they are",
+                resume=True,
             )
         training["perceptual_weights"] = path = str(usual)
     wanted = folder.config.get("perceptual_digest")
     if wanted is not None and file_digest(Path(path)) != wanted:
         raise InputError(
-            f"--resume: {path} holds other weights than this run's perceptual loss began with"
+            f"{{resume}}: {path} holds other weights than this run's perceptual loss began with",
+            resume=True,
         )
 
 
@@ -188,8 +202,9 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     if others and moved:
         what = others[0]
         raise InputError(
-            f"--data {place}: has {counted(counts[what], what)}, this run {trained[f'{what}s']}; "
-            "expected the same pictures"
+            f"{{data}}: has {counted(counts[what], what)}, this run {trained[f'{what}s']}; "
+            "expected the same pictures",
+            data=place,
         )
     differs = [
         f"{counted(counts[what], what)}, the checkpoint {trained[f'{what}s']}" for what in others
@@ -217,8 +232,9 @@ def _sorted_out(split: Split, place: str, labels: str) -> tuple[Pictures, Pictur
     ]
     if wrong:
         raise InputError(
-            f"--resume: {Path(place, 'val')} holds pictures that this run was trained on: "
-            f"{named(wrong)}; expected them in train/"
+            f"{{resume}}: {Path(place, 'val')} holds pictures that this run was trained on: "
+            f"{named(wrong)}; expected them in train/",
+            resume=True,
         )
     return everything, held_out
 
@@ -230,8 +246,9 @@ def _expect_same_names(place: str, then: Collection[str], now: Collection[str]) 
             f"{word} {named(names)}" for word, names in (("lacks", gone), ("adds", new)) if names
         ]
         raise InputError(
-            f"--data {place}: expected this run's {len(then)} pictures under their names, "
-            f"it {' and '.join(differs)}"
+            f"{{data}}: expected this run's {len(then)} pictures under their names, "
+            f"it {' and '.join(differs)}",
+            data=place,
         )
 
 

@@ -31,7 +31,7 @@ from scam.checkpoints.weights import CONFIG
 from scam.errors import InputError
 from scam.storage.files import remove_folder, sweep, write_aside, write_json
 from scam.storage.locks import is_lock
-from scam.storage.reading import read_json
+from scam.storage.reading import identity, read_json
 from scam.training.log import read_metrics
 from scam.training.trackers import TENSORBOARD, WANDB
 
@@ -44,7 +44,7 @@ class RunFolder:
 
     path: Path
     config: dict[str, Any]
-    identity: tuple[int, int] | None = None
+    identity: tuple[int, ...] | None = None
     """Device and inode of the folder that was opened."""
 
     @classmethod
@@ -57,12 +57,13 @@ class RunFolder:
         path = _expect_folder(out)
         if _used(path):
             raise InputError(
-                f"--out {path} is not empty: continue its run with --resume, or give another --out"
+                "{out} is not empty: continue its run with {:resume}, or give another folder",
+                out=path,
             )
         run = cls(path, _as_json(config))
         run._sweep()
         run.store()
-        return replace(run, identity=_identity(path))
+        return replace(run, identity=identity(path))
 
     @classmethod
     def resume(
@@ -85,7 +86,7 @@ class RunFolder:
         """
         path = _expect_folder(out)
         settings = _merge(path / CONFIG, _stored_config(path), _as_json(asked), may_change)
-        run = cls(path, settings, _identity(path))
+        run = cls(path, settings, identity(path))
         run._sweep()
         return run
 
@@ -97,11 +98,12 @@ class RunFolder:
         """InputError if the folder was removed, renamed or replaced: nothing may be written."""
         if self.identity is None:
             return
-        if _identity(self.path) != self.identity or not (self.path / CONFIG).is_file():
+        if identity(self.path) != self.identity or not (self.path / CONFIG).is_file():
             raise InputError(
-                f"--out {self.path} was removed, renamed or replaced while the run went on: "
+                "{out} was removed, renamed or replaced while the run went on: "
                 "nothing more was written, expected it to stay; its checkpoints, where it was "
-                "renamed, can be resumed"
+                "renamed, can be resumed",
+                out=self.path,
             )
 
     def store(self) -> None:
@@ -115,7 +117,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what a run that failed to start has written, and the folder if empty."""
-        if self.identity is not None and _identity(self.path) != self.identity:
+        if self.identity is not None and identity(self.path) != self.identity:
             return
         for name in (CONFIG, self.metrics.name):
             (self.path / name).unlink(missing_ok=True)
@@ -164,18 +166,10 @@ class RunFolder:
                 remove_folder(folder)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _expect_folder(out: str | os.PathLike[str]) -> Path:
     path = Path(out)
     if path.exists() and not path.is_dir():
-        raise InputError(f"--out {path} is a file, expected a folder")
+        raise InputError("{out} is a file, expected a folder", out=path)
     return path
 
 
@@ -189,12 +183,12 @@ def _used(path: Path) -> bool:
         names = os.listdir(path) if path.is_dir() else []
         return any(not name.endswith(".partial") and not is_lock(name) for name in names)
     except OSError as error:
-        raise InputError(f"cannot read --out {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {{out}}: {error.strerror}", out=path) from error
 
 
 def _stored_config(path: Path) -> dict[str, Any]:
     if not (path / CONFIG).is_file():
-        raise InputError(f"--resume: there is no run in {path} (no {CONFIG})")
+        raise InputError(f"{{resume}}: there is no run in {path} (no {CONFIG})", resume=True)
     return read_json(path / CONFIG)
 
 
@@ -202,12 +196,13 @@ def _merge(
     source: Path, stored: dict[str, Any], asked: dict[str, Any], may_change: Collection[str]
 ) -> dict[str, Any]:
     clashes = [
-        f"--{key.split('.')[-1].replace('_', '-')} is {old!r} there, {new!r} was asked"
+        f"{{:{key.split('.')[-1]}}} is {old!r} there, {new!r} was asked"
         for key, old, new in _differences(stored, asked)
         if key not in may_change
     ]
     if clashes:
-        raise InputError(f"--resume: {source} has other settings: {'; '.join(clashes)}")
+        differ = "; ".join(clashes)
+        raise InputError(f"{{resume}}: {source} has other settings: {differ}", resume=True)
     return _update(stored, asked)
 
 

@@ -6,44 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from scam.checkpoints.weights import CONFIG
+from scam.commandline.flags import given
 from scam.data import MERGES, PairSource, open_source
 from scam.data.labels import merge_content, read_merge
-from scam.data.options import DataOptions
+from scam.data.options import MANNEQUINS, DataOptions
 from scam.errors import InputError
 from scam.models.checkpoint import describe, describe_labels
+from scam.models.config import ModelConfig
 from scam.models.hub import expect_labels
 from scam.models.registry import FIRST_KIND, model_class, stored_config
 from scam.storage.reading import file_digest, read_json
-from scam.training.options import LATE_GAN, NAMES, PRESET_OPTIONS, TrainOptions
+from scam.training.options import LATE_GAN, TrainOptions
 from scam.training.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
 
 Sources = tuple[PairSource, PairSource]
 """Training pictures, held-out pictures."""
 
-MAY_CHANGE = [
-    f"training.{name}"
-    for name in (
-        "steps", "workers", "gradient_checkpointing", "compile", "wandb",
-        "eval_every", "sample_every", "save_every", "log_every",
-        "lr", "lr_discriminator", "max_grad_norm",
-    )
-]  # fmt: skip
-"""Settings that do not change what a step computes, ``compile`` but for rounding; and those that
-can save a run which diverged.
-"""
 
-DATA: dict[str, Any] = DataOptions().as_dict()
-MANNEQUINS = DATA["data"]
-MODEL = (
-    "width", "levels", "latents_per_label", "background_latents", "token_dim", "attention_dim",
-    "heads", "pyramid", "self_attention", "duplex", "fidelity", "size",
-)  # fmt: skip
+def asked_settings(asked: dict[str, Any], config: type[ModelConfig]) -> dict[str, Any]:
+    """Sort the flags that were given into the sections of ``config.json``.
 
-
-def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
-    """Sort the flags that were given into the sections of ``config.json``."""
-    config = model_class(asked.get("model", FIRST_KIND)).Config
+    config: of the kind of model that the flags were made for.
+    """
     # A run may be resumed from another folder: files are remembered by their full path.
     asked = dict(asked)
     for name, built_in in (
@@ -54,9 +39,9 @@ def asked_settings(asked: dict[str, Any]) -> dict[str, Any]:
         if name in asked and asked[name] not in built_in and Path(asked[name]).exists():
             asked[name] = str(Path(asked[name]).resolve())
     settings: dict[str, Any] = {
-        "data": {name: asked[name] for name in DATA if name in asked},
-        "model": {name: asked[name] for name in MODEL if name in asked},
-        "training": {name: asked[name] for name in NAMES if name in asked},
+        "data": given(asked, DataOptions),
+        "model": {**({"kind": asked["kind"]} if "kind" in asked else {}), **given(asked, config)},
+        "training": given(asked, TrainOptions),
     }
     DataOptions(**settings["data"])
     if "preset" in asked:
@@ -73,7 +58,7 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     perceptual, path = resolve_perceptual(
         asked.get("perceptual"), None if weights is None else Path(weights)
     )
-    training = {**PRESET_OPTIONS.get(name, {}), **asked, "perceptual": perceptual}
+    training = {**TrainOptions.presets.get(name, {}), **asked, "perceptual": perceptual}
     training["perceptual_weights"] = None if path is None else str(path)
     if name in LATE_GAN:
         training.setdefault("gan_from", int(LATE_GAN[name] * training["steps"]))
@@ -111,8 +96,9 @@ def check_labels(folder: RunFolder, source: PairSource) -> None:
     for name, found in describe_labels(source).items():
         if folder.config.get(name) != found:
             raise InputError(
-                f"--resume: the data's {name} are {found} now, "
-                f"the run began with {folder.config.get(name)}"
+                f"{{resume}}: the data's {name} are {found} now, "
+                f"the run began with {folder.config.get(name)}",
+                resume=True,
             )
 
 

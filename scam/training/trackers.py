@@ -63,15 +63,15 @@ class WeightsAndBiases:
     def __init__(self, run: Path, project: str, settings: Mapping[str, Any]) -> None:
         if not project.strip() or _NOT_IN_NAMES & set(project):
             raise InputError(
-                f"--wandb {project!r}: expected the name of a project, "
-                f"without {' '.join(sorted(_NOT_IN_NAMES))}"
+                f"{{wandb}}: expected the name of a project, "
+                f"without {' '.join(sorted(_NOT_IN_NAMES))}",
+                wandb=project,
             )
         try:
             wandb: Any = importlib.import_module("wandb")
         except ImportError as error:
-            raise InputError(
-                f"--wandb {project}: wandb is not installed (pip install wandb)"
-            ) from error
+            message = "{wandb}: wandb is not installed (pip install wandb)"
+            raise InputError(message, wandb=project) from error
         asked = os.environ.get("WANDB_MODE", "")
         try:
             logged_in = asked in ("", *_ONLINE) and _logged_in(wandb)
@@ -92,7 +92,7 @@ class WeightsAndBiases:
             )
         except wandb.Error as error:
             reason = str(error).strip().splitlines()[0]
-            raise InputError(f"--wandb {project}: {reason}") from error
+            raise InputError(f"{{wandb}}: {reason}", wandb=project) from error
         self.where = mode
         if mode == "offline":
             self.where = f"offline in {run / WANDB}, upload with wandb sync"

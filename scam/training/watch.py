@@ -40,18 +40,18 @@ class SkipWatch:
     def diverged(self, step: int, why: str) -> InputError:
         """What to raise of a run that has diverged, and which checkpoint to resume from."""
         newest = self.folder.newest()
-        remedy = "there is no checkpoint yet: start again with a lower --lr"
+        remedy = "there is no checkpoint yet: start again with a lower {:lr}"
         if self.folder.has_steps():  # else the folder goes with a run that fails
             remedy = (
-                "there is no checkpoint yet: start again with "
-                f"--resume --out {self.folder.path} and a lower --lr"
+                "there is no checkpoint yet: start again with {resume} {out} and a lower {:lr}"
             )
         if newest is not None:
             remedy = (
-                f"resume from {newest.name} with --resume --out {self.folder.path} and a lower "
-                "--lr, --lr-discriminator or --max-grad-norm"
+                f"resume from {newest.name} with {{resume}} {{out}} and a lower {{:lr}}, "
+                "{:lr_discriminator} or {:max_grad_norm}"
             )
-        return InputError(f"step {step}: the run has diverged: {why}; {remedy}")
+        message = f"step {step}: the run has diverged: {why}; {remedy}"
+        return InputError(message, resume=True, out=self.folder.path)
 
     def state_dict(self) -> dict[str, int]:
         """Everything :meth:`load_state_dict` needs."""

@@ -190,7 +190,7 @@ def test_bad_files_are_listed_and_stop_prepare(
     ("words", "message"),
     [
         (["check", "nowhere"], "nowhere: no such folder"),
-        (["check", ".", "--workers", "0"], "--workers is 0, expected 1 or more"),
+        (["check", ".", "--workers", "0"], "--workers 0: expected 1 or more"),
         (["prepare", "ade20k", "nowhere", "out"], "nowhere: no such folder, expected the folder"),
         (
             ["prepare", "ade20k", "there/a.zip", "out"],
@@ -215,7 +215,7 @@ def test_bad_files_are_listed_and_stop_prepare(
         ),
         (
             ["prepare", "palette", ".", "../out", "--palette", "voc"],
-            "^--palette voc: expected --label-set NAME with it$",
+            "^--palette voc: expected a --label-set with it$",
         ),
         (
             ["prepare", "ade20k", ".", "there/out"],
@@ -313,8 +313,8 @@ def test_one_run_at_a_time_and_its_workers_die_with_it(
     photos(Path("few"), 3)
     again = ["prepare", "idesigner", "few", "out", "--workers", "1"]
     process = in_the_middle(tmp_path)
-    refused = rf"^out: process {process.pid} on \S+ is preparing it; wait for its end$"
-    with pytest.raises(InputError, match=refused):
+    message = rf"^out: process {process.pid} on \S+ is preparing it; wait for its end$"
+    with pytest.raises(InputError, match=message):
         main(again)
     assert process.poll() is None
     process.kill()

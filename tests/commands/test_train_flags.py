@@ -4,14 +4,19 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
 from scam import train
 from scam.errors import InputError
-from scam.training.flags import train_parser
+from scam.models import registry
+from scam.models.config import ModelConfig
+from scam.models.scam import ScamConfig
+from scam.settings.fields import setting
 from scam.training.trainer import Trainer
 
 Fast = Callable[..., list[str]]
@@ -44,7 +49,7 @@ ELSEWHERE = {
 def test_no_flag_is_forgotten() -> None:
     known = {
         option
-        for action in train_parser("train")._actions
+        for action in train._parser(ScamConfig)._actions
         for option in action.option_strings[-1:]  # of --x and --no-x the one that is given here
         if action.dest != "help"
     }
@@ -139,3 +144,43 @@ def test_a_start_that_fails_leaves_nothing(
     assert caught.value is error, "not taken for the compiler's, nor for bad input"
     assert out.exists() == existed
     assert not list(tmp_path.glob("run/*"))
+
+
+@dataclass(frozen=True)
+class ToyConfig(ModelConfig):
+    kind: ClassVar[str] = "toy"
+    blocks: int = setting(3, "of bricks", least=1)
+
+
+def test_flags_are_those_of_the_kind_of_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the one that is asked for, else of the run to resume; early runs do not say."""
+    monkeypatch.setitem(registry.MODELS, "toy", type("Toy", (), {"Config": ToyConfig}))  # type: ignore[arg-type]
+    resume = ["--resume", "--out", str(tmp_path)]
+    assert train._config([]) is train._config(resume) is ScamConfig
+    assert train._config(["--model", "toy"]) is ToyConfig
+    for stored, config in (({"kind": "toy"}, ToyConfig), ({}, ScamConfig)):
+        (tmp_path / "config.json").write_text(json.dumps({"model": stored}))
+        assert train._config(resume) is config
+        assert train._config(["--out", str(tmp_path)]) is ScamConfig
+    assert train._parser(ToyConfig).parse_args(["--blocks", "4"]).blocks == 4
+    with pytest.raises(InputError, match=r"^--model brick: expected one of scam, toy$"):
+        train.main(["--model", "brick"])
+    (tmp_path / "config.json").write_text('{"model": {"kind": "brick"}}')
+    with pytest.raises(
+        InputError, match=r"config\.json: kind is 'brick', expected one of scam, toy$"
+    ):
+        train._config(resume)
+
+
+def test_a_run_that_names_no_kind_is_the_first_one(
+    photos: Path, tmp_path: Path, fast: Fast
+) -> None:
+    out = tmp_path / "run"
+    train.main(fast("--data", photos, "--out", out, "--device", "cpu", *SIMPLE, "--gan", "0"))
+    stored = json.loads((out / "config.json").read_text())
+    assert stored["model"].pop("kind") == "scam"
+    (out / "config.json").write_text(json.dumps(stored))
+    train.main(["--resume", "--out", str(out), "--steps", "3", "--model", "scam"])
+    assert (out / "checkpoints" / "step_0000003").is_dir()

@@ -270,23 +270,23 @@ def _all_splits(root: Path) -> None:
         (_two_of_a_stem, {}, r"p03\.png: has the same stem as p03\.jpg"),
         (_only_test, {"split": "val"}, r"set/val: no such folder"),
         (lambda r: None, {"split": "test"}, r"set/test: no such folder"),
-        (_all_splits, {"holdout": 3}, r"holdout is 3, but .* its own val"),
-        (lambda r: None, {"split": "all"}, r"split is 'all', expected 'train', 'val' or 'test'"),
+        (_all_splits, {"holdout": 3}, r"holdout=3: expected none, since .* its own val"),
+        (lambda r: None, {"split": "all"}, r"split='all': expected train, val or test"),
         (
             lambda r: None,
             {"split": "train", "holdout": 20},
             r"nothing is left for 'train': of 20 pictures 20 held out",
         ),
-        (lambda r: None, {"split": "val", "holdout": 0}, r"holdout is 0, expected 1 or more"),
-        (lambda r: None, {"split": "val", "holdout": -1}, r"holdout is -1"),
+        (lambda r: None, {"split": "val", "holdout": 0}, r"holdout=0: expected 1 or more"),
+        (lambda r: None, {"split": "val", "holdout": -1}, r"holdout=-1"),
         (
             lambda r: write_pair(r / "train", "a"),
             {},
             r"set/images: lies beside train/, expected it in train/ or no such folders",
         ),
-        (lambda r: None, {"ignore_label": -1}, r"ignore_label is -1, expected 0 \.\. 65535"),
-        (lambda r: None, {"num_labels": 0}, r"num_labels is 0, expected 1 \.\. 65536"),
-        (lambda r: None, {"merge": "face"}, r"merge 'face' is neither a file nor"),
+        (lambda r: None, {"ignore_label": -1}, r"ignore_label=-1: expected 0 \.\. 65535"),
+        (lambda r: None, {"num_labels": 0}, r"num_labels=0: expected 1 \.\. 65536"),
+        (lambda r: None, {"merge": "face"}, r"merge='face': is no file, expected one or ides"),
         (
             lambda r: (r / "labels.txt").write_text("0 a\n1 b\n2 c\n"),
             {"merge": "idesigner"},
@@ -295,7 +295,7 @@ def _all_splits(root: Path) -> None:
         (
             lambda r: (r / "labels.txt").write_text("0 a\n1 b\n"),
             {"num_labels": 3},
-            r"num_labels is 3 but 'labels' names 2",
+            r"num_labels=3: expected the 2 that 'labels' names",
         ),
         (
             lambda r: write_pair(r, "p05", np.full(SIZE, 255, np.uint8)),
@@ -405,11 +405,11 @@ def test_open_source(root: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "split", "arguments", "message"),
     [
-        ("mannekins", "train", {}, "data is 'mannekins', expected 'mannequins' or a folder"),
-        ("mannequins", "test", {}, "split is 'test'"),
-        ("mannequins", "val", {"labels": "parts"}, "labels is 'parts', but mannequins have no"),
-        ("mannequins", "val", {"ignore_label": 255}, "ignore_label is 255"),
-        ("mannequins", "val", {"holdout": 3}, "holdout is 3"),
+        ("mannekins", "train", {}, "data='mannekins': expected mannequins or a folder"),
+        ("mannequins", "test", {}, "split='test'"),
+        ("mannequins", "val", {"labels": "parts"}, "labels='parts': mannequins have no"),
+        ("mannequins", "val", {"ignore_label": 255}, "ignore_label=255"),
+        ("mannequins", "val", {"holdout": 3}, "holdout=3"),
         ("mannequins", "val", {"merge": "idesigner"}, "20 labels of LIP, found 11"),
     ],
 )
@@ -423,7 +423,7 @@ def test_a_named_label_set_names_what_is_on_disk(root: Path) -> None:
     source = FolderPairs(root, label_set="lip20")
     assert source.label_set == LABEL_SETS["lip20"]
     assert (14, 15) in source.label_set.swaps
-    with pytest.raises(InputError, match="label set 'lip21' is unknown; expected one of lip20"):
+    with pytest.raises(InputError, match="label_set='lip21': expected one of lip20"):
         FolderPairs(root, label_set="lip21")
 
 

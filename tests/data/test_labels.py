@@ -36,7 +36,7 @@ def test_named_sets(name: str, count: int, spot: dict[int, str]) -> None:
 
 
 def test_unknown_set_lists_the_known() -> None:
-    with pytest.raises(InputError, match=r"label set 'lip' is unknown.*lip20"):
+    with pytest.raises(InputError, match=r"label_set='lip': expected one of lip20"):
         find_label_set("lip")
 
 
@@ -141,7 +141,7 @@ def test_merge_files_of_other_editors(tmp_path, encoding: str) -> None:
 
 
 def test_merge_files_that_are_no_text(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"^merge .*: is a folder, expected a file"):
+    with pytest.raises(InputError, match=r"^merge=.*: is a folder, expected a file"):
         read_merge(str(tmp_path))
     (tmp_path / "merge.json").write_bytes(b'{"a":\n"\xfc"}')
     with pytest.raises(InputError, match=r"merge\.json, line 2: the byte 0xfc is not UTF-8 text"):
@@ -158,7 +158,7 @@ def test_a_merge_whose_names_hold_one_side_twice(tmp_path) -> None:
     [
         ("idesigner", 59, "20 labels of LIP, found 59"),
         ("body", 1, "2 labels or more, found 1"),
-        ("nowhere.json", None, "neither a file nor one of 'idesigner', 'body'"),
+        ("nowhere.json", None, "'nowhere.json': is no file, expected one or idesigner or body"),
     ],
 )
 def test_merges_that_do_not_fit(spec: str, count: int | None, message: str) -> None:

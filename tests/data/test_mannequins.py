@@ -165,9 +165,9 @@ def test_lengths_and_stems() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"split": "test"}, "split is 'test', expected 'train' or 'val'"),
-        ({"length": 0}, "length is 0, expected 1 or more"),
-        ({"seed": -1}, "seed is -1, expected 0 or more"),
+        ({"split": "test"}, "split='test': expected train or val"),
+        ({"length": 0}, "length=0: expected 1 or more"),
+        ({"seed": -1}, "seed=-1: expected 0 or more"),
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:

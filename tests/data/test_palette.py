@@ -122,7 +122,7 @@ def test_a_strange_colour_is_an_error_with_its_share(painted: Path, tmp_path: Pa
     file.write_text("0 #0c0c28 sky\n1 #c81e1e box\n2 #fafafa moon\n")
     message = (
         r"labels/e\.png: holds #010203 outside the palette \(0\.13 % of the pixels\), "
-        r"expected the palette's 3 colours to within 0 per channel \(--tolerance"
+        r"expected the palette's 3 colours to within 0 per channel \(a larger tolerance"
     )
     with pytest.raises(InputError, match=message):
         write_plan(plan(painted, palette=str(file)), painted, tmp_path / "out")
@@ -197,7 +197,7 @@ def test_maps_saved_in_voc_colours(tmp_path: Path) -> None:
     table = np.array(voc_palette(LABEL_SETS["lip20"]).colours)
     rgb = np.stack([table[values] >> shift & 255 for shift in (16, 8, 0)], -1).astype(np.uint8)
     paint(root, "a", Image.fromarray(rgb))
-    write_plan(plan(root, palette="voc", names="lip20"), root, tmp_path / "out")
+    write_plan(plan(root, palette="voc", label_set="lip20"), root, tmp_path / "out")
     assert (labels(tmp_path / "out", "a") == values).all()
     assert FolderPairs(tmp_path / "out").label_set.swaps == LABEL_SETS["lip20"].swaps
 
@@ -251,15 +251,15 @@ def test_bad_palettes(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tolerance": 256}, r"^--tolerance 256: expected 0 to 255$"),
-        ({"palette": "voc"}, r"^--palette voc: expected --label-set NAME with it$"),
-        ({"names": "lip20"}, r"^--label-set lip20: expected --palette voc with it$"),
+        ({"tolerance": 256}, r"^tolerance=256: expected 0 to 255$"),
+        ({"palette": "voc"}, r"^palette='voc': expected a label_set with it$"),
+        ({"label_set": "lip20"}, r"^label_set='lip20': expected palette='voc' with it$"),
         (
-            {"names": "lip20", "palette": "a.txt"},
-            r"^--label-set lip20: expected --palette voc with it$",
+            {"label_set": "lip20", "palette": "a.txt"},
+            r"^label_set='lip20': expected palette='voc' with it$",
         ),
         ({"palette": "none.txt"}, r"none\.txt: cannot be read \(No such file"),
-        ({"palette": "voc", "names": "lip21"}, r"label set 'lip21' is unknown"),
+        ({"palette": "voc", "label_set": "lip21"}, r"label_set='lip21': expected one of"),
         ({"labels": "maps"}, r"maps: no such folder"),
     ],
 )

@@ -49,7 +49,7 @@ def test_a_caller_may_stop_early(workers: int) -> None:
 
 
 def test_a_killed_worker_is_one_line() -> None:
-    with pytest.raises(InputError, match=r"^die: a worker process was killed.*--workers is 2"):
+    with pytest.raises(InputError, match=r"^die: a worker process was killed.*workers=2, try"):
         list(spread(die, range(3), workers=2, what="die"))
 
 

@@ -191,7 +191,7 @@ def test_bad_faces_are_named_and_can_be_skipped(
 ) -> None:
     spoil(faces)
     out = tmp_path / "out"
-    with pytest.raises(InputError, match=rf"1 bad file, nothing.*--skip-bad.*{message}") as error:
+    with pytest.raises(InputError, match=rf"1 bad file, nothing.*skip_bad.*{message}") as error:
         write_plan(celebamask_hq.plan(faces), faces, out)
     assert "\n" not in str(error.value)
     assert sorted(os.listdir(tmp_path)) == ["CelebAMask-HQ"]

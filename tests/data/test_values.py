@@ -19,7 +19,7 @@ def test_values_survive_json_and_read_alike(tmp_path) -> None:
 
 @pytest.mark.parametrize("ignore", [-1, 65536])
 def test_ignore_outside_a_label_file(ignore: int) -> None:
-    with pytest.raises(InputError, match=rf"ignore_label is {ignore}, expected 0 \.\. 65535"):
+    with pytest.raises(InputError, match=rf"ignore={ignore}: expected at least 0 and below 65536"):
         LabelValues.build(3, ignore=ignore)
 
 

@@ -301,12 +301,12 @@ class TestConfig:
             ({"width": 20}, "width=20: expected a multiple of 16"),
             ({"levels": 3}, "levels=3: expected at least 4"),
             ({"fidelity": "exact"}, "fidelity='exact'"),
-            ({"size": (8, 64)}, "size=8x64"),
+            ({"size": (8, 64)}, r"size=\[8, 64\]"),
             ({"size": (16, 16)}, "levels=4: halves 16x16 down to one pixel"),
             ({"size": (64,)}, r"size=\[64\]: expected a list of 2"),
             ({"token_dim": 0}, "token_dim=0"),
             ({"fidelity": "released", "size": (16, 64)}, "at least 32 pixels"),
-            ({"heads": 3}, "heads=3: expected a divisor of 16"),
+            ({"heads": 3}, "heads=3: expected a divisor of attention_dim=16"),
         ],
     )
     def test_bad_values(self, changes: dict[str, object], message: str) -> None:
@@ -327,7 +327,7 @@ class TestConfig:
         ):
             with pytest.raises(InputError, match=f"model config: {words}"):
                 ScamConfig.from_dict(broken)
-        with pytest.raises(InputError, match="preset 'huge': expected one of tiny"):
+        with pytest.raises(InputError, match="preset='huge': expected one of tiny"):
             ScamConfig.preset("huge")
 
     def test_paper_presets(self) -> None:

@@ -177,7 +177,7 @@ def test_sigterm_saves_and_leaves(
 
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(Stopped, match=r"after step 3, saved in .*run; go on with --resume --out"):
+    with pytest.raises(Stopped, match=r"after step 3, saved in .*; go on with resume=True out="):
         train(make_job(tmp_path / "run", steps=6))
     assert signal.getsignal(signal.SIGTERM) is handler
     monkeypatch.undo()
@@ -241,7 +241,7 @@ def test_the_card_s_code_runs_on_the_run_folder(
 
 def test_nothing_left_to_do_is_an_error(tmp_path: Path, make_job: MakeJob) -> None:
     train(make_job(tmp_path / "run"))
-    with pytest.raises(InputError, match=r"^this run has already done 4: give a larger --steps"):
+    with pytest.raises(InputError, match=r"^this run has already done 4: give a larger steps"):
         train(make_job(tmp_path / "run", resume=True), resume=True)
 
 

@@ -113,7 +113,10 @@ class TestVgg19:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "lpips", None)
-        with pytest.raises(InputError, match=r"lpips needs lpips: pip install -e '\.\[eval\]'"):
+        with pytest.raises(
+            InputError,
+            match=r"the package lpips: pip install -e '\.\[eval\]'",
+        ):
             build_perceptual("lpips", tmp_path / "any.pth", released=False)
 
 
@@ -139,7 +142,7 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("vgg16", "perceptual 'vgg16': expected vgg19, lpips, pyramid or none"),
+            ("vgg16", "perceptual='vgg16': expected vgg19, lpips, pyramid or none"),
             ("vgg19", "no weights at .*vgg19-dcbb9e9d.pth"),
             ("lpips", "no weights at .*vgg16-397923af.pth"),
         ],
@@ -151,9 +154,9 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            (None, r"perceptual vgg19: no weights at mine\.pth"),
-            ("pyramid", r"--perceptual-weights mine\.pth: --perceptual pyramid takes none"),
-            ("none", "--perceptual none takes none"),
+            (None, r"perceptual='vgg19': no weights at mine\.pth"),
+            ("pyramid", r"perceptual_weights='mine\.pth': perceptual='pyramid' takes none"),
+            ("none", "perceptual='none' takes none"),
         ],
     )
     def test_given_weights_are_used_or_refused(self, name: str | None, message: str) -> None:

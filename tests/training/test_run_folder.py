@@ -56,7 +56,7 @@ def test_starting_in_an_empty_or_barely_begun_folder(tmp_path):
 
 def test_starting_in_a_used_folder_is_refused(run, tmp_path):
     expected = (
-        f"--out {run.path} is not empty: continue its run with --resume, or give another --out"
+        f"out='{run.path}' is not empty: continue its run with resume, or give another folder"
     )
     assert error(RunFolder.start, run.path, SETTINGS) == expected
     (tmp_path / "other").mkdir()
@@ -80,8 +80,8 @@ def test_resuming_takes_what_may_change_and_keeps_the_rest(run):
 def test_resuming_names_every_contradiction(run):
     message = error(resume, run, steps=5, size=[1, 2], model={"name": "scam", "width": 64})
     assert message == (
-        f"--resume: {run.path / CONFIG} has other settings: --size is [96, 64] there, [1, 2] was "
-        "asked; --width is 16 there, 64 was asked"
+        f"resume=True: {run.path / CONFIG} has other settings: size is [96, 64] there, [1, 2] was "
+        "asked; width is 16 there, 64 was asked"
     )
     assert json.loads((run.path / CONFIG).read_text()) == run.config
     nested = resume(run, may_change=("model.width",), model={"width": 64})
@@ -90,7 +90,7 @@ def test_resuming_names_every_contradiction(run):
 
 def test_resuming_without_a_run(tmp_path):
     where = tmp_path / "out"
-    expected = f"--resume: there is no run in {where} (no config.json)"
+    expected = f"resume=True: there is no run in {where} (no config.json)"
     assert error(RunFolder.resume, where, SETTINGS) == expected
     assert not where.exists()
     run = RunFolder.start(where, SETTINGS)

@@ -110,13 +110,13 @@ def test_what_wandb_refuses_is_one_line(tmp_path, wandb, monkeypatch):
 
     monkeypatch.setenv("WANDB_API_KEY", "bad")
     wandb.init = refuse
-    with pytest.raises(InputError, match=r"^--wandb people: WANDB_API_KEY invalid: too short$"):
+    with pytest.raises(InputError, match=r"^wandb='people': WANDB_API_KEY invalid: too short$"):
         log(tmp_path, project="people")
 
 
 @pytest.mark.parametrize("project", ["", " ", "a/b", "50%"])
 def test_a_name_that_wandb_does_not_take(tmp_path, wandb, project):
-    with pytest.raises(InputError, match=f"^--wandb '{project}': expected the name of a project"):
+    with pytest.raises(InputError, match=f"^wandb='{project}': expected the name of a project"):
         log(tmp_path, project=project)
     assert wandb.started == []
 
@@ -131,7 +131,7 @@ def test_a_resumed_run_is_the_same_run_of_wandb(tmp_path, wandb):
 
 def test_wandb_that_is_not_installed_is_asked_for_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(InputError, match=r"--wandb people: wandb is not installed \(pip install"):
+    with pytest.raises(InputError, match=r"wandb='people': wandb is not installed \(pip install"):
         log(tmp_path, project="people")
 
 

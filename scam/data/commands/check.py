@@ -36,8 +36,8 @@ def main(argv: Sequence[str]) -> None:
         label_set=args.label_set,
         ignore_label=ignore_label(args.ignore_label),
         merge=args.merge,
-        holdout=None if args.holdout is None else positive("--holdout", args.holdout),
-        workers=positive("--workers", args.workers),
+        holdout=None if args.holdout is None else positive("holdout", args.holdout),
+        workers=positive("workers", args.workers),
     )
     if args.json:
         print(json.dumps(report.as_dict(), indent=2))
@@ -47,17 +47,17 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(1)
 
 
-def positive(flag: str, value: int) -> int:
-    """``value``; InputError naming ``flag`` if it is below 1."""
+def positive(name: str, value: int) -> int:
+    """``value``; InputError naming it if it is below 1."""
     if value < 1:
-        raise InputError(f"{flag} is {value}, expected 1 or more")
+        raise InputError(f"{{{name}}}: expected 1 or more", **{name: value})
     return value
 
 
 def ignore_label(value: int | None) -> int | None:
     """``value`` of ``--ignore-label``; InputError if no label file can hold it."""
     if value is not None and not 0 <= value < NUM_VALUES:
-        raise InputError(f"--ignore-label {value}: expected 0 to {NUM_VALUES - 1}")
+        raise InputError(f"{{ignore_label}}: expected 0 to {NUM_VALUES - 1}", ignore_label=value)
     return value
 
 

@@ -109,7 +109,7 @@ def _plan_indices(args: argparse.Namespace, src: Path, workers: int) -> Plan:
         dense=args.dense,
         threshold=args.threshold,
         ignore_label=args.ignore_label,
-        names=args.label_set,
+        label_set=args.label_set,
         workers=workers,
     )
 
@@ -119,7 +119,7 @@ def _plan_palette(args: argparse.Namespace, src: Path, workers: int) -> Plan:
         src,
         args.labels,
         palette=args.palette,
-        names=args.label_set,
+        label_set=args.label_set,
         tolerance=args.tolerance,
         workers=workers,
     )
@@ -189,19 +189,17 @@ def main(argv: Sequence[str]) -> None:
     args = _parser(kind).parse_args(argv[1:])
     src, dst = Path(args.src), Path(args.dst)
     if args.size is not None and min(args.size) < 1:
-        raise InputError(f"--size {args.size[0]} {args.size[1]}: expected sides of 1 or more")
+        raise InputError("{size}: expected sides of 1 or more", size=args.size)
     if args.size is not None and args.size[0] * args.size[1] > max_pixels():
-        raise InputError(
-            f"--size {args.size[0]} {args.size[1]}: expected {max_pixels()} pixels at most"
-        )
-    workers = positive("--workers", args.workers)
+        raise InputError(f"{{size}}: expected {max_pixels()} pixels at most", size=args.size)
+    workers = positive("workers", args.workers)
     if not src.is_dir():
         found = "is a file" if src.is_file() else "no such folder"
         raise InputError(f"{src}: {found}, expected the folder of the unpacked data set")
     expect_new(dst, src)
     expect_writable(dst)
     try:
-        with locked_by(dst.with_name(f".{dst.name}.lock"), str(dst), "preparing it"):
+        with locked_by(dst.with_name(f".{dst.name}.lock"), ("dst", dst), "preparing it"):
             prepared = write_plan(
                 KINDS[kind].plan(args, src, workers),
                 src,

@@ -36,13 +36,13 @@ class Mannequins:
         merge: MergeSpec | None = None,
     ) -> None:
         if split not in LENGTHS:
-            raise InputError(f"split is {split!r}, expected 'train' or 'val'")
+            raise InputError("{split}: expected train or val", split=split)
         self.split = split
         self.length = LENGTHS[split] if length is None else length
         if self.length < 1:
-            raise InputError(f"length is {length}, expected 1 or more")
+            raise InputError("{length}: expected 1 or more", length=length)
         if seed < 0:
-            raise InputError(f"seed is {seed}, expected 0 or more")
+            raise InputError("{seed}: expected 0 or more", seed=seed)
         self.seed = seed
         self.label_set: LabelSet = LABEL_SETS["mannequins"]
         merged = None if merge is None else read_merge(merge, len(self.label_set))

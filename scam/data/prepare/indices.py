@@ -57,7 +57,7 @@ def plan(
     dense: bool = False,
     threshold: int | None = None,
     ignore_label: int | None = None,
-    names: str | None = None,
+    label_set: str | None = None,
     workers: int = 1,
 ) -> Plan:
     """``images`` with pictures of greys ``<labels>``, or ``{train,val,test}`` with both.
@@ -65,54 +65,55 @@ def plan(
     Values are ids unless one of three says otherwise: ``divide``, ids times a number; ``dense``,
     the values that ``<labels>.txt`` names, or else those that are there, become 0, 1, 2, ... in
     their order; ``threshold``, 1 from this value on and 0 below. ``ignore_label``: a value of
-    pixels without label. ``names``: a label set for the new ids, else ``<labels>.txt`` if there.
+    pixels without label. ``label_set``: the new ids else ``<labels>.txt`` if there.
     InputError for values that are no ids, with the flags that make ids of them.
     """
     given = [name for name, value in _asked(divide, dense, threshold).items() if value]
     if len(given) > 1:
-        raise InputError(f"{given[0]} and {given[1]}: expected one of them")
-    for flag, number in (("--divide", divide), ("--threshold", threshold)):
+        raise InputError(f"{{:{given[0]}}} and {{:{given[1]}}}: expected one of them")
+    for name, number in (("divide", divide), ("threshold", threshold)):
         if number is not None and not 1 <= number < NUM_VALUES:
-            raise InputError(f"{flag} {number}: expected 1 .. {NUM_VALUES - 1}")
-    file = None if names is not None else names_file(src, labels)
-    if names is not None and dense:
-        raise InputError(f"--label-set {names}: expected no --dense with it")
+            message = f"{{{name}}}: expected 1 .. {NUM_VALUES - 1}"
+            raise InputError(message, **{name: number})
+    file = None if label_set is not None else names_file(src, labels)
+    if label_set is not None and dense:
+        raise InputError("{label_set}: expected no {:dense} with it", label_set=label_set)
     items, problems = folder_items(src, labels, PICTURE_SUFFIXES)
     items, pixels, unreadable = _census(items, workers)
     problems += unreadable
     pixels = {v: n for v, n in without(pixels, ignore_label).items() if 0 <= v < NUM_VALUES}
     if dense:
-        rule, label_set = _dense(pixels, file, ignore_label)
+        rule, found = _dense(pixels, file, ignore_label)
     else:
         rule = _rule(divide, threshold)
-        known = None if names is None else find_label_set(names)
+        known = None if label_set is None else find_label_set(label_set)
         if file is not None:
             known = read_label_names(file, ignore_label, labels)
         if known is None and not given:
             _expect_ids(src, labels, pixels, ignore_label)
-        label_set = known or _unnamed(pixels, rule)
+        found = known or _unnamed(pixels, rule)
     ids = {
         value: index
         for value in pixels
-        if (index := rule.id_of(value)) is not None and index < len(label_set)
+        if (index := rule.id_of(value)) is not None and index < len(found)
     }
     if ignore_label is not None:
         ids[ignore_label] = -1
     return Plan(
         "indices",
-        label_set,
+        found,
         items,
-        GreyMaps(ids, rule.expected if given else f"labels 0 .. {len(label_set) - 1}"),
+        GreyMaps(ids, rule.expected if given else f"labels 0 .. {len(found) - 1}"),
         problems=problems,
-        texts={"labels.txt": f"# {rule.about}\n{names_text(dict(enumerate(label_set.names)))}"},
+        texts={"labels.txt": f"# {rule.about}\n{names_text(dict(enumerate(found.names)))}"},
     )
 
 
 def _asked(divide: int | None, dense: bool, threshold: int | None) -> dict[str, bool]:
     return {
-        "--divide": divide is not None,
-        "--dense": dense,
-        "--threshold": threshold is not None,
+        "divide": divide is not None,
+        "dense": dense,
+        "threshold": threshold is not None,
     }
 
 
@@ -164,7 +165,9 @@ def _dense(
     named = {} if file is None else without(read_names(file), ignore_label)
     values = sorted(named or pixels) or [0]
     if len(values) > MOST_SCANNED:
-        raise InputError(f"--dense: found {len(values)} values, expected {MOST_SCANNED} at most")
+        raise InputError(
+            f"{{dense}}: found {len(values)} values, expected {MOST_SCANNED} at most", dense=True
+        )
     about = f"values of the source, in the order of these ids: {' '.join(map(str, values))}"
     expected = "the values of the source" if file is None else f"the values that {file} names"
     label_set = LabelSet.of("labels", [named.get(value, f"label_{value}") for value in values])

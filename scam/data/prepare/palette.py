@@ -156,7 +156,7 @@ class ColourMaps:
             f"{path}: holds #{strange[0]:06x}{also} outside the palette "
             f"({percent} % of the pixels), expected the palette's "
             f"{counted(len(self.palette.colours), 'colour')} to within {self.tolerance} per "
-            "channel (--tolerance allows more)"
+            "channel (a larger tolerance allows more)"
         )
 
 
@@ -165,26 +165,28 @@ def plan(
     labels: str = "labels",
     *,
     palette: str | None = None,
-    names: str | None = None,
+    label_set: str | None = None,
     tolerance: int = 0,
     workers: int = 1,
 ) -> Plan:
     """``images`` with colour pictures ``<labels>``, or ``{train,val,test}`` with both.
 
-    palette: a file (:func:`read_palette`), ``voc`` with ``names``, the name of a label set, or
+    palette: a file (:func:`read_palette`), ``voc`` with the name of a ``label_set``, or
     None to find the colours: they are numbered as :func:`find_palette` says. tolerance:
     largest difference of a channel, 0 .. 255, at which two colours count as one.
     InputError for other arguments, for pictures that hold too many colours, or greys alone.
     """
     if not 0 <= tolerance <= 255:
-        raise InputError(f"--tolerance {tolerance}: expected 0 to 255")
-    if palette == "voc" and names is None:
-        raise InputError("--palette voc: expected --label-set NAME with it")
-    if names is not None and palette != "voc":
-        raise InputError(f"--label-set {names}: expected --palette voc with it")
+        raise InputError("{tolerance}: expected 0 to 255", tolerance=tolerance)
+    if palette == "voc" and label_set is None:
+        raise InputError("{palette}: expected a {:label_set} with it", palette=palette)
+    if label_set is not None and palette != "voc":
+        raise InputError(
+            "{label_set}: expected {palette} with it", label_set=label_set, palette="voc"
+        )
     items, problems = folder_items(src, labels, PICTURE_SUFFIXES)
-    if names is not None:
-        colours = voc_palette(find_label_set(names))
+    if label_set is not None:
+        colours = voc_palette(find_label_set(label_set))
     elif palette is not None:
         colours = read_palette(Path(palette))
     else:
@@ -195,7 +197,7 @@ def plan(
             raise InputError(
                 f"{src}: its label pictures hold no colours but greys ({_hex(colours.colours)}), "
                 f"which are ids: {prepare_command('indices', src, labels)} keeps them "
-                "(--palette FILE says which grey is which label, if they are none)"
+                "(a file {:palette} says which grey is which label, if they are none)"
             )
         items = [item for item in items if item.maps[0] not in bad]
     return Plan(
@@ -238,8 +240,9 @@ def find_palette(
     if len(chosen) > _MOST_FOUND:
         raise InputError(
             f"{worst}: holds {most} colours, expected {_MOST_FOUND} at most in all label "
-            "pictures; after jpeg or smoothing, count similar ones as one (--tolerance 60), or "
-            "write down the true ones (--palette FILE)"
+            "pictures; after jpeg or smoothing, count similar ones as one ({tolerance}), or "
+            "write down the true ones (a file {:palette})",
+            tolerance=60,
         )
     chosen.sort()
     labels = LabelSet.numbered("palette", max(1, len(chosen)))

@@ -117,7 +117,7 @@ class BadFilesError(InputError):
         first = texts[0] if len(bad) == 1 else f"the first: {texts[0]}"
         super().__init__(
             f"{src}: {many}{counted(len(bad), 'bad file')}, nothing was written "
-            f"(--skip-bad leaves {'it' if len(bad) == 1 else 'them'} out); "
+            f"({{:skip_bad}} leaves {'it' if len(bad) == 1 else 'them'} out); "
             + "; ".join([first, *advice])
         )
 

@@ -7,32 +7,20 @@ from typing import Any, ClassVar, Literal
 
 from scam.errors import InputError
 from scam.models.config import DATA_SETS, ModelConfig
-from scam.settings.fields import bounded
+from scam.settings.fields import setting
 
 Fidelity = Literal["default", "released"]
 
 MOST_PARAMETERS = 1 << 32
 """16 GiB in fp32; the largest network of the paper has a hundredth of them."""
+_ABLATION = "ablation of the paper's Table 2; without it "
 
 
 @dataclass(frozen=True)
 class ScamConfig(ModelConfig):
     """Shapes and variant of one SCAM model.
 
-    Attributes:
-        num_labels: L, labels in a map; label 0 is the background.
-        size: (H, W) in pixels.
-        width: feature channels at full resolution; 64 in the paper, every other width follows.
-        levels: times the generator doubles its resolution; the encoder reads levels + 1 sizes.
-        latents_per_label: k.
-        background_latents: k of label 0, which may differ.
-        token_dim: d, width of one latent.
-        attention_dim: inner width of every attention.
-        heads: attention heads, a divisor of attention_dim.
-        fidelity: "default", or "released" for the published networks with their quirks.
-        pyramid: False lets every encoder block read the raw pixels (Table 2 of the paper).
-        self_attention: False leaves out the encoder's latents-read-latents layers.
-        duplex: False keeps tokens from reading the generator's pixels ("simplex").
+    num_labels, size: see :class:`~scam.models.config.ModelConfig`.
     """
 
     kind: ClassVar[str] = "scam"
@@ -40,48 +28,62 @@ class ScamConfig(ModelConfig):
         "tiny": {"width": 16, "levels": 4, "token_dim": 64, "attention_dim": 64}
     }
 
-    width: int = bounded(64, least=16, most=1 << 14, step=16)
-    levels: int = bounded(6, least=4, most=13)
-    latents_per_label: int = bounded(8, least=1, most=1 << 12)
-    background_latents: int = bounded(8, least=1, most=1 << 12)
-    token_dim: int = bounded(256, least=1, most=1 << 16)
-    attention_dim: int = bounded(256, least=1, most=1 << 16)
-    heads: int = bounded(1, least=1, most=1 << 10)
-    fidelity: Fidelity = "default"
-    pyramid: bool = True
-    self_attention: bool = True
-    duplex: bool = True
+    width: int = setting(
+        64, "feature channels at full resolution", least=16, most=1 << 14, step=16
+    )
+    """64 in the paper; every other width follows."""
+    levels: int = setting(6, "doublings of the generator", least=4, most=13)
+    """The encoder reads levels + 1 sizes."""
+    latents_per_label: int = setting(8, least=1, most=1 << 12, metavar="K")
+    background_latents: int = setting(8, "of label 0", least=1, most=1 << 12, metavar="K")
+    token_dim: int = setting(256, "width of a latent", least=1, most=1 << 16, metavar="D")
+    attention_dim: int = setting(
+        256, "inner width of attentions", least=1, most=1 << 16, metavar="D"
+    )
+    heads: int = setting(
+        1, "of every attention, a divisor of --attention-dim", least=1, most=1 << 10
+    )
+    fidelity: Fidelity = setting("default", "released: the published networks, quirks included")
+    pyramid: bool = setting(True, _ABLATION + "every encoder block reads the raw pixels")
+    self_attention: bool = setting(True, _ABLATION + "latents never read each other")
+    duplex: bool = setting(True, _ABLATION + "latents never read the generator's pixels (simplex)")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         smallest = 2 << self.levels if self.fidelity == "released" else 16
         if min(self.size) < smallest:
             raise InputError(
-                f"size={self.size[0]}x{self.size[1]}: expected at least {smallest} pixels a side"
-                f" for levels={self.levels}, fidelity={self.fidelity!r}"
-            )
+                f"{{size}}: expected at least {smallest} pixels a side for {{levels}}, "
+                "{fidelity}",
+                size=self.size, levels=self.levels, fidelity=self.fidelity,
+            )  # fmt: skip
         if max(self.size) <= 1 << self.levels:
             most = (max(self.size) - 1).bit_length() - 1
             raise InputError(
-                f"levels={self.levels}: halves {self.size[0]}x{self.size[1]} down to one pixel, "
-                f"expected {f'at most {most} levels' if most >= 4 else 'more pixels'}"
+                f"{{levels}}: halves {self.size[0]}x{self.size[1]} down to one pixel, "
+                f"expected {f'at most {most} levels' if most >= 4 else 'more pixels'}",
+                levels=self.levels,
             )
         if self.attention_dim % self.heads:
-            raise InputError(f"heads={self.heads}: expected a divisor of {self.attention_dim}")
+            raise InputError(
+                "{heads}: expected a divisor of {attention_dim}",
+                heads=self.heads, attention_dim=self.attention_dim,
+            )  # fmt: skip
         self._expect_room()
 
     def _expect_room(self) -> None:
         """InputError for networks or pictures that no machine holds: before they are made."""
-        shapes = "width", "levels", "num_labels", "latents_per_label", "token_dim"
-        written = ", ".join(f"{name}={getattr(self, name)}" for name in shapes)
+        names = "width", "levels", "num_labels", "latents_per_label", "token_dim", "size"
+        written = ", ".join(f"{{{name}}}" for name in names)
         for count, what in (
             (self.least_parameters, "parameters"),
             (self.least_numbers, "numbers for one picture"),
         ):
             if count > MOST_PARAMETERS:
                 raise InputError(
-                    f"{written}, size={self.size[0]}x{self.size[1]}: need {count:.1e} {what} or "
-                    f"more, expected at most {MOST_PARAMETERS:.1e}"
+                    f"{written}: need {count:.1e} {what} or more, expected at most "
+                    f"{MOST_PARAMETERS:.1e}",
+                    **{name: getattr(self, name) for name in names},
                 )
 
     @property

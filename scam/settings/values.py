@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a value may be: of its type, and within bounds."""
+
+import math
+import numbers
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a number may be: from ``least`` or above ``above``, up to ``most`` or below ``below``,
+    and a multiple of ``step``.
+    """
+
+    least: Number | None = None
+    most: Number | None = None
+    above: Number | None = None
+    below: Number | None = None
+    step: int | None = None
+
+    def hold(self, value: Number) -> bool:
+        """Whether ``value`` is within them."""
+        return not (
+            (self.least is not None and value < self.least)
+            or (self.most is not None and value > self.most)
+            or (self.above is not None and value <= self.above)
+            or (self.below is not None and value >= self.below)
+            or (self.step is not None and value % self.step)
+        )
+
+    def __str__(self) -> str:
+        multiple = "" if self.step is None else f"a multiple of {self.step}, "
+        ends = (
+            ("at least", self.least), ("above", self.above),
+            ("at most", self.most), ("below", self.below),
+        )  # fmt: skip
+        return multiple + " and ".join(
+            f"{words} {_readable(end)}" for words, end in ends if end is not None
+        )
+
+
+ANYTHING = Bounds()
+
+
+def _readable(number: Number) -> str:
+    """Large powers of two as such."""
+    power = int(number).bit_length() - 1
+    return f"2**{power}" if power >= 20 and number == 1 << power else str(number)
+
+
+class UnusableError(Exception):
+    """A value is not what the message says."""
+
+
+def as_kind(value: Any, kind: Any, bounds: Bounds) -> Any:
+    """``value`` as the type ``kind``; UnusableError says what was expected."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return _one_of(value, get_args(kind), bounds)
+    if origin is Literal:
+        choices = get_args(kind)
+        if isinstance(value, str) and value in choices:
+            return value
+        raise UnusableError(" or ".join(filter(None, (", ".join(choices[:-1]), choices[-1]))))
+    if origin is tuple:
+        return _tuple(value, get_args(kind), bounds)
+    if origin is dict:
+        return _mapping(value, get_args(kind), bounds)
+    if kind is type(None):
+        if value is None:
+            return None
+        raise UnusableError("nothing")
+    if kind in (int, float):
+        return _number(value, kind, bounds)
+    if isinstance(value, kind):
+        if isinstance(value, str | Path) and "\0" in str(value):
+            raise UnusableError("no NUL character in it")
+        return value
+    raise UnusableError({bool: "true or false", str: "text", Path: "a path"}[kind])
+
+
+def _one_of(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> Any:
+    expected = []
+    for kind in kinds:
+        try:
+            return as_kind(value, kind, bounds)
+        except UnusableError as error:
+            if kind is not type(None):
+                expected.append(str(error))
+    raise UnusableError(" or ".join(dict.fromkeys(expected)))
+
+
+def _tuple(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> tuple[Any, ...]:
+    every = kinds[-1] is Ellipsis
+    if not isinstance(value, list | tuple):
+        raise UnusableError("a list" if every else f"a list of {len(kinds)}")
+    if not every and len(value) != len(kinds):
+        raise UnusableError(f"a list of {len(kinds)}")
+    entries = (kinds[0],) * len(value) if every else kinds
+    try:
+        return tuple(as_kind(x, k, bounds) for x, k in zip(value, entries, strict=True))
+    except UnusableError as error:
+        raise UnusableError(f"each {error}") from None
+
+
+def _mapping(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise UnusableError("values by name")
+    return {
+        as_kind(name, kinds[0], bounds): as_kind(entry, kinds[1], bounds)
+        for name, entry in value.items()
+    }
+
+
+def _number(value: Any, kind: type, bounds: Bounds) -> Number:
+    plain = isinstance(value, numbers.Integral if kind is int else numbers.Real)
+    if not plain or isinstance(value, bool):
+        raise UnusableError("an integer" if kind is int else "a number")
+    # Before float(), which refuses large integers.
+    if not bounds.hold(value):
+        raise UnusableError(str(bounds))
+    try:
+        number: Number = kind(value)
+        finite = kind is int or math.isfinite(number)
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise UnusableError(f"a finite number, {bounds}".removesuffix(", "))
+    return number
