@@ -113,6 +113,15 @@ def leading(name: str, value: object = NAMED) -> Iterator[None]:
         raise led from error
 
 
+@contextmanager
+def within(place: object) -> Iterator[None]:
+    """Let every InputError of the block begin with the place where it was met."""
+    try:
+        yield
+    except InputError as error:
+        raise error.within(shown(place)) from error
+
+
 def in_python(name: str, value: object) -> str:
     """``lr=0``, ``flip=False``, ``out='runs/a'``."""
     if value is NAMED:

@@ -124,7 +124,7 @@ def test_devices_and_pipes_are_no_files(tmp_path: Path) -> None:
     device.symlink_to("/dev/full")
     for path in (pipe, device):
         with pytest.raises(InputError, match="is a device or pipe, expected a file"):
-            expect_outputs([(f"--out {path}", path)], overwrite=True)
+            expect_outputs([("out", path, path)], overwrite=True)
 
 
 def test_an_instruction_set_that_the_cpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,7 @@ import pickle
 import pytest
 
 from scam.commandline.command import Parser
-from scam.editing.naming import naming
-from scam.errors import InputError, one_line, shown
+from scam.errors import InputError, leading, one_line, shown
 
 UNPRINTABLE = {
     "a\nb": r"a\nb",
@@ -60,7 +59,7 @@ def test_numbers_that_python_does_not_write(value: object, told: str) -> None:
 
 
 def test_a_value_that_both_name_is_said_once() -> None:
-    with pytest.raises(InputError, match=r"^--out a\\nb: is a folder$"), naming("--out a\nb"):
+    with pytest.raises(InputError, match=r"^out='a\\nb': is a folder$"), leading("out", "a\nb"):
         raise InputError("a\nb: is a folder")
 
 

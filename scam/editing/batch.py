@@ -14,15 +14,15 @@ from PIL import Image
 
 from scam.commandline.progress import progress
 from scam.editing.edit import Edited
-from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
-from scam.errors import InputError
+from scam.errors import InputError, leading, within
 from scam.storage.files import missing_parents, remove_empty, sweep, write_aside, write_json
 from scam.storage.reading import read_json
 
 RECORD = "transfer.json"
+NO_FOLDERS = "{pairs}: expected {:background} and another to be folders"
 Source = Picture | Style | Folder
 """A subject or donor: one for every result, or a folder with one for each."""
 
@@ -64,22 +64,22 @@ def make_plan(background: Picture | Folder, others: Sequence[Source], pairs: Pat
     if not common:
         examples = ", ".join(f"{folder.name}: {folder.stems[0]}" for folder in folders)
         raise InputError(
-            f"no picture has the same name in every folder ({examples}); give --pairs"
+            f"no picture has the same name in every folder ({examples}); give {{:pairs}}"
         )
     return Plan(tuple(stem for stem in folders[0].stems if stem in common), {})
 
 
 def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) -> Plan:
     if not isinstance(background, Folder) or not folders:
-        raise InputError(f"--pairs {path}: expected --background and another to be folders")
-    with naming(f"--pairs {path}"):
+        raise InputError(NO_FOLDERS, pairs=path)
+    with leading("pairs", path):
         donors = read_json(path).get("donors")
     if not isinstance(donors, dict) or not donors:
-        raise InputError(f'--pairs {path}: expected {{"donors": {{"background": "donor", ...}}}}')
+        raise InputError('{pairs}: expected {"donors": {"background": "donor", ...}}', pairs=path)
     for host, donor in donors.items():
         for folder, stem in ((background, host), *((folder, donor) for folder in folders)):
             if stem not in folder.stems:
-                raise InputError(f"--pairs {path}: {stem!r} is no picture of {folder.name}")
+                raise InputError(f"{{pairs}}: {stem!r} is no picture of {folder.name}", pairs=path)
     return Plan(tuple(donors), donors)
 
 
@@ -111,12 +111,13 @@ def open_out(out: Path, settings: dict[str, Any]) -> None:
         for key in [*settings, *there]:
             if there.get(key) != settings.get(key):
                 raise InputError(
-                    f"--out {out}: holds transfers with {key} {there.get(key)!r}, asked for "
-                    f"{settings.get(key)!r}; expected another folder"
+                    f"{{out}}: holds transfers with {key} {there.get(key)!r}, asked for "
+                    f"{settings.get(key)!r}; expected another folder",
+                    out=out,
                 )
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out}: is there already; expected a new folder")
+        raise InputError("{out}: is there already; expected a new folder", out=out)
     write_json(record, settings)
 
 
@@ -130,10 +131,8 @@ def run(out: Path, names: Sequence[str], make: Callable[[str], Edited]) -> tuple
     notes: list[str] = []
     with progress("transfer", len(todo)) as bar:
         for name in todo:
-            try:
+            with within(name):
                 edited = make(name)
-            except InputError as error:
-                raise InputError(f"{name}: {error}") from error
             with write_aside(out / f"{name}.png") as file:
                 Image.fromarray(edited.pixels).save(file, format="PNG")
             notes.extend(f"{name}: {note}" for note in edited.notes)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scam.editing.latents import shares
-from scam.editing.naming import naming
-from scam.errors import InputError
+from scam.errors import InputError, leading
 from scam.models.checkpoint import Checkpoint
 
 FORM = "LABEL[.LATENT][,LABEL...]=PICTURE[:WEIGHT]"
@@ -37,12 +36,12 @@ def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
     if weight is not None:
         picture = before
     if not equals or not labels or not picture:
-        raise InputError(f"--donor {text}: expected {FORM}")
+        raise InputError(f"{{donor}}: expected {FORM}", donor=text)
     token_labels = checkpoint.model.token_labels
     share = token_labels.new_zeros(len(token_labels)).float()
     touched = []
     for word in labels.split(","):
-        with naming(f"--donor {text}"):
+        with leading("donor", text):
             label, latent = _part(word, checkpoint)
             mine = shares(token_labels, label, latent, 1.0 if weight is None else weight)
         share = mine.where(mine > 0, share)

@@ -14,7 +14,7 @@ from scam.editing.donors import Donor
 from scam.editing.latents import blend, interpolate
 from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
-from scam.errors import InputError
+from scam.errors import NAMED, InputError
 from scam.models.checkpoint import Checkpoint
 from scam.models.mixing import Absent, filled, labels_lacking
 from scam.models.styles import Styles
@@ -67,7 +67,7 @@ def _with_donors(
         lacking = (asked & ~latents.present)[0].nonzero().flatten().tolist()
         if lacking and absent == "error":
             raise InputError(
-                f"--donor {donor.text}: its picture lacks {_listed(lacking, checkpoint)}"
+                f"{{donor}}: its picture lacks {_listed(lacking, checkpoint)}", donor=donor.text
             )
         latents = filled(latents, asked, own, known, model.token_labels, absent)
         own = blend(own, latents, donor.share, model.token_labels)
@@ -82,12 +82,12 @@ def edit(
     subject: Styles | None,
     donors: Sequence[tuple[Donor, Styles]],
     pose: LabelMap,
-    who: str = "--subject",
+    name: str = "",
 ) -> Edited:
     """Paint ``pose`` (any size) from mixed latents, and paste it back if the settings say so.
 
-    The subject's latents go into the background's, then come the donors'. who: what notes and
-    errors call the subject.
+    The subject's latents go into the background's, then come the donors'. name: the subject's, for
+    notes and errors.
     """
     model = checkpoint.model
     picture, home = background
@@ -102,8 +102,9 @@ def edit(
     missing = [label for label in missing if subject is not None and label not in settings.scene]
     if missing and settings.absent == "error":
         raise InputError(
-            f"{who}: the subject's picture lacks {_listed(missing, checkpoint)}, which the label "
-            "map wants; expected --absent background or mean"
+            f"{{subject}}: the subject's picture lacks {_listed(missing, checkpoint)}, which the "
+            "label map wants; expected {:absent} background or mean",
+            subject=name or NAMED,
         )
     absent = "background" if settings.absent == "error" else settings.absent
     mixed = model.mix(own, back, wanted, background_labels=settings.scene, absent=absent)
@@ -118,6 +119,7 @@ def edit(
         touched = _touched(picture.labels, pose, settings, subject is not None, donors)
         frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
     notes = _notes(checkpoint, donors, wanted, settings.absent)
+    who = f"--subject {name}".strip()
     for label in missing:
         mean = absent == "mean" and bool(model.mean_known[label])
         then = "the mean" if mean else "the background picture's"

@@ -9,11 +9,10 @@ from typing import Literal
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited, Settings, edit
-from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.sources import encode
 from scam.editing.styles import Style
-from scam.errors import InputError
+from scam.errors import InputError, leading
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
 
@@ -35,7 +34,7 @@ class Editor:
 
     def __post_init__(self) -> None:
         if isinstance(self.pose, Path):
-            with naming(f"--pose-labels {self.pose}"):
+            with leading("pose_labels", self.pose):
                 self._pose_labels = self.checkpoint.label_values.read(self.pose)
 
     @property
@@ -48,14 +47,15 @@ class Editor:
         if self.pose == "subject":
             if isinstance(subject, Picture):
                 return subject.labels
-            raise InputError("--pose subject: expected a picture as --subject")
+            raise InputError("{pose}: expected a picture as {:subject}", pose=self.pose)
         pose, own = self._pose_labels, background.labels
         if pose is None:
             return own
         if self.settings.feather is not None and pose.shape != own.shape:
             raise InputError(
-                f"--pose-labels {self.pose}: is {pose.shape[1]}x{pose.shape[0]}, expected "
-                f"the {own.shape[1]}x{own.shape[0]} of the background"
+                f"{{pose_labels}}: is {pose.shape[1]}x{pose.shape[0]}, expected "
+                f"the {own.shape[1]}x{own.shape[0]} of the background",
+                pose_labels=self.pose,
             )
         return pose
 
@@ -78,7 +78,7 @@ class Editor:
                 for donor, other in zip(self.donors, others, strict=True)
             ],
             self.pose_of(background, subject),
-            "--subject" if subject is None else f"--subject {subject.name}",
+            "" if subject is None else subject.name,
         )
 
     def _latents(self, source: Picture | Style, last: _Encoded) -> Styles:

@@ -4,6 +4,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +17,9 @@ from numpy.typing import NDArray
 from scam.data import FolderPairs, open_source
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
-from scam.editing.naming import naming
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
-from scam.errors import InputError
+from scam.errors import InputError, leading, within
 from scam.models.checkpoint import Checkpoint, run_around, stored_data
 from scam.models.styles import Styles
 
@@ -56,23 +56,19 @@ class Finder:
     ) -> None:
         if library is not None and not library.is_dir() and (library.exists() or not new_library):
             found = "is a file" if library.exists() else "no such folder"
-            raise InputError(f"--library {library}: {found}, expected a folder of styles")
+            raise InputError(f"{{library}}: {found}, expected a folder of styles", library=library)
         self.checkpoint = checkpoint
         self._data, self._labels, self._library = data, labels, library
         self._used: set[str] = set()
         self._read_from: list[Path] = []
 
-    def open(self, flag: str, words: Sequence[str]) -> Picture | Style:
-        """One picture or style; errors name ``flag``, or as it is a flag with its value.
+    def open(self, words: Sequence[str]) -> Picture | Style:
+        """One picture or style.
 
         words: an image and its label map; or one of: ``IMAGE,LABELS``, an image whose label map
         lies where data folders have it, ``lib:NAME`` or a .safetensors file, a picture's name.
         InputError for everything else.
         """
-        with naming(_argument(flag, words)):
-            return self._open(words)
-
-    def _open(self, words: Sequence[str]) -> Picture | Style:
         if len(words) > 2:
             raise InputError("expected an image and its label map")
         if len(words) == 2:
@@ -91,7 +87,14 @@ class Finder:
             return self._read(Path(image), Path(labels))
         return self._find(word)
 
-    def folder(self, flag: str, words: Sequence[str]) -> Folder | None:
+    def picture(self, words: Sequence[str]) -> Picture:
+        """As :meth:`open`; InputError for a style too."""
+        found = self.open(words)
+        if isinstance(found, Style):
+            raise InputError(f"{words[0]}: is a style, expected a picture")
+        return found
+
+    def folder(self, words: Sequence[str]) -> Folder | None:
         """The pictures of a data folder, or held-out mannequins; None if ``words`` is neither."""
         if words == [MANNEQUINS]:
             merge = self._run_options.get("merge")
@@ -99,8 +102,7 @@ class Finder:
         if len(words) != 1 or not Path(words[0]).is_dir():
             return None
         self._used.add("labels")
-        with naming(_argument(flag, words)):
-            pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._label_folder)}
+        pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._label_folder)}
         self._read_from += _folders(pairs.values())
 
         def load(stem: str) -> Picture:
@@ -116,7 +118,7 @@ class Finder:
         run = run_around(self.checkpoint.path)
         if run is None:
             raise InputError(
-                f"{self.checkpoint.path}: its run folder is not around it, give --library"
+                f"{self.checkpoint.path}: its run folder is not around it, give {{:library}}"
             )
         return run / LIBRARY
 
@@ -127,13 +129,11 @@ class Finder:
 
     def expect_used(self) -> None:
         """InputError if a data set was named and no picture by name."""
-        given = {"data": self._data, "labels": self._labels}
-        unused = [name for name, value in given.items() if value and name not in self._used]
-        if unused:
-            raise InputError(
-                "--data, --labels: of no use when both pictures are given as files "
-                f"(--{unused[0]} {given[unused[0]]})"
-            )
+        for name, value in (("data", self._data), ("labels", self._labels)):
+            if value and name not in self._used:
+                raise InputError(
+                    f"{{{name}}}: of no use when all pictures are given as files", **{name: value}
+                )
 
     def _stored(self, word: str) -> Path:
         name = word.removeprefix(_STORED)
@@ -177,7 +177,7 @@ class Finder:
         if "data" not in options:
             raise InputError(
                 f"{self.checkpoint.path}: its run folder is not around it, so pictures cannot be "
-                "named: give image and label map files, or --data"
+                "named: give image and label map files, or {:data}"
             )
         if self._labels is not None:
             options["labels"] = self._labels
@@ -185,11 +185,11 @@ class Finder:
         run = run_around(self.checkpoint.path)
         if self._data is None and name != MANNEQUINS and not Path(name).is_dir():
             raise InputError(
-                f"the pictures of {run} were in {name}, where no folder is now: give --data, the "
-                "folder where they are"
+                f"the pictures of {run} were in {name}, where no folder is now: give "
+                "{:data}, the folder where they are"
             )
-        trained_on = f"{run}: the data it was trained on"
-        with naming(trained_on if self._data is None else f"--data {self._data}"):
+        trained_on = within(f"{run}: the data it was trained on")
+        with trained_on if self._data is None else leading("data", self._data):
             return [open_source(name, split, **options) for split in ("val", "train")]
 
     def _find(self, stem: str) -> Picture:
@@ -212,6 +212,11 @@ class Finder:
     def _read(self, image: Path, labels: Path) -> Picture:
         self._read_from += [image, labels]
         return _read(self.checkpoint, image, labels)
+
+
+def leading_words(name: str, words: Sequence[str]) -> AbstractContextManager[None]:
+    """:func:`scam.errors.leading` with an argument of one word or several."""
+    return leading(name, words[0] if len(words) == 1 else list(words))
 
 
 def encode(source: Picture | Style, checkpoint: Checkpoint) -> Styles:
@@ -240,10 +245,6 @@ def digest(content: Picture | Style | LabelMap) -> str:
 
 def _folders(pairs: Iterable[Pair]) -> set[Path]:
     return {file.parent for pair in pairs for file in (pair.image, pair.labels)}
-
-
-def _argument(flag: str, words: Sequence[str]) -> str:
-    return flag if " " in flag else f"{flag} {' '.join(words)}"
 
 
 def _as_folder(source: PairSource, checkpoint: Checkpoint) -> Folder:

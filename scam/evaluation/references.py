@@ -21,8 +21,7 @@ from scam.data.convert import to_uint8
 from scam.data.dataset import in_order
 from scam.data.split import pictures_of
 from scam.data.subset import evenly
-from scam.editing.naming import naming
-from scam.errors import InputError, MissingError
+from scam.errors import InputError, MissingError, leading
 from scam.evaluation import networks
 from scam.metrics import FeatureMoments, FeatureStatistics
 from scam.storage.files import write_aside
@@ -95,7 +94,7 @@ class Extractor:
         features = self(probes).cpu()
         known = _read(path, features)
         if known is None:
-            with naming(f"--cache {self._cache}"):
+            with leading("cache", self._cache):
                 expect_writable(path)
             known = self._compute(reference.name, dataset)
             _write(path, known, features)

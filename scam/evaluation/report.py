@@ -33,7 +33,7 @@ def expect_unused(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None
                 out=out,
                 overwrite=True,
             )
-    expect_outputs([(f"--out {out}", file) for file in files], inputs, overwrite=overwrite)
+    expect_outputs([("out", out, file) for file in files], inputs, overwrite=overwrite)
 
 
 def write_pairs(

@@ -17,8 +17,7 @@ from scam.data.labels import is_lost
 from scam.data.pairs import SPLITS
 from scam.data.split import has_val
 from scam.data.subset import at_most, evenly
-from scam.editing.naming import naming
-from scam.errors import NAMED, InputError, counted
+from scam.errors import NAMED, InputError, counted, leading
 from scam.evaluation.options import EvaluationOptions
 from scam.evaluation.pictures import (
     Painter,
@@ -98,7 +97,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
         donors = derangement(len(test), options.seed)
     else:
         donors = read_pairs(options.pairs, [test.stem(index) for index in range(len(test))])
-    with naming("--background-labels"):
+    with leading("background_labels"):
         scene = [checkpoint.label(word) for word in options.background_labels]
     painter = Painter(checkpoint.model, scene, options.seed)
     facts = {

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from scam.errors import InputError, one_line
+from scam.errors import InputError, leading
 from scam.storage.files import LONGEST_NAME, obstacle
 from scam.storage.reading import identity
 
@@ -27,7 +27,7 @@ def expect_writable(path: str | os.PathLike[str]) -> None:
 
 
 def expect_outputs(
-    outputs: Iterable[tuple[str, Path]],
+    outputs: Iterable[tuple[str, object, Path]],
     inputs: Iterable[Path] = (),
     *,
     overwrite: bool = False,
@@ -36,36 +36,34 @@ def expect_outputs(
 
     None of them, by whatever link or spelling, may be one of the files ``inputs`` or lie in a
     folder among these, and no two may be one file. Files that are there already are replaced
-    with ``overwrite`` only. outputs: the argument that errors name, and the file.
+    with ``overwrite`` only. outputs: name and value of the argument that errors
+    begin with, and the file.
     """
     inputs = list(inputs)
     taken: dict[object, str] = {}
-    for argument, path in outputs:
+    for name, value, path in outputs:
         there = identity(path)
         same = {there or _place(path), _place(path)}
         other = next((taken[key] for key in same if key in taken), None)
-        reason = None if other is None else f"is also {other}"
+        reason = None if other is None else f"is also {{:{other}}}"
         if _real(path) in map(_real, inputs) or (there and there in map(identity, inputs)):
             reason = "is one of the files to read"
         elif os.path.lexists(path) and not overwrite:
             reason = "is there already; expected another, or {:overwrite}"
-        what = argument if argument.endswith(f" {path}") else f"{argument}: {path}"
-        if reason is not None:
-            raise InputError(f"{what}: {reason}")
-        expect_outside(what, path, inputs)
-        try:
+        with leading(name, value):
+            if reason is not None:
+                raise InputError(f"{path}: {reason}")
+            expect_outside(path, inputs)
             expect_writable(path)
-        except InputError as error:
-            raise InputError(f"{what}: {str(error).removeprefix(one_line(f'{path}: '))}") from None
-        taken |= dict.fromkeys(same, argument.partition(" ")[0])
+        taken |= dict.fromkeys(same, name)
 
 
-def expect_outside(argument: str, path: Path, inputs: Iterable[Path]) -> None:
+def expect_outside(path: Path, inputs: Iterable[Path]) -> None:
     """InputError if ``path`` lies in one of ``inputs`` that is a folder of pictures to read."""
     folders = {identity(read): read for read in inputs if os.path.isdir(read)}
     for above in Path(_real(path)).parents:
         if (inside := folders.get(identity(above))) is not None:
-            raise InputError(f"{argument}: is in {inside}, which is read; expected it elsewhere")
+            raise InputError(f"{path}: is in {inside}, which is read; expected it elsewhere")
 
 
 def _real(path: Path) -> str:

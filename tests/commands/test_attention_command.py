@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -71,11 +72,11 @@ def test_layers_are_listed(trained: Trained, capsys: pytest.CaptureFixture[str])
         (["--picture", "p1", "--out", "o.png", "--npz", "n.txt"], r"--npz n\.txt: expected a \.n"),
         (["--picture", "p9", "--out", "o.png"], "--picture p9: no such picture"),
         (["--picture", "p1", "--out", "o.png", "--only", "tail"], "label 'tail': expected one of"),
-        (["--picture", "p1", "--out", "o.png", "--layers", "x"], "layer 'x': expected some of en"),
+        (["--picture", "p1", "--out", "o.png", "--layers", "x"], "--layers x: expected some of"),
         (["--picture", "s.safetensors", "--out", "o.png"], r"s\.safetensors: cannot be read"),
         (
             ["--picture", "p1", "--out", "o.png", "--layers", "x"],
-            "^--layers: layer 'x': .*, or all$",
+            "^--layers x: .*, or all$",
         ),
         (["--picture", "p1", "--out", "o.png", "--only", "11"], "^--only: .*, or 0 to 10$"),
         (
@@ -104,3 +105,13 @@ def test_a_label_that_the_picture_lacks(trained: Trained, tmp_path: Path) -> Non
     image = trained[0] / "images" / "p1.png"
     with pytest.raises(InputError, match="--only hair: not in the label map of"):
         run(trained, "--picture", image, labels, "--only", "hair", "--out", tmp_path / "o.png")
+
+
+def test_a_model_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SimpleNamespace(config=SimpleNamespace(kind="toy"))
+    opened = SimpleNamespace(model=model)
+    monkeypatch.setattr(attention, "load_checkpoint", lambda *_, **__: opened)
+    message = "^runs/toy: a model of kind 'toy': expected 'scam', whose attention"
+    with pytest.raises(InputError, match=message) as caught:
+        attention.main(["runs/toy", "--list-layers"])
+    assert caught.value.argument == "checkpoint"

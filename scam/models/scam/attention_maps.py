@@ -92,7 +92,8 @@ def attention_maps(
 def _expect_scam(model: SynthesisModel) -> Scam:
     if not isinstance(model, Scam):
         raise InputError(
-            f"model is a {type(model).__name__}: expected a Scam, whose attention is drawn"
+            f"a model of kind {model.config.kind!r}: expected {Scam.Config.kind!r}, whose "
+            "attention can be drawn"
         )
     return model
 

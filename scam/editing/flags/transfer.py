@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flags of ``python -m scam.transfer``, and what of them can be checked before any file."""
+"""The flags of ``python -m scam.transfer``."""
 
 import argparse
 import os
@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.editing.batch import NO_FOLDERS
 from scam.editing.donors import FORM, Donor
-from scam.errors import InputError
+from scam.editing.edit import Settings
+from scam.editing.transfers import FORMATS, Given
+from scam.errors import InputError, leading
+from scam.models.checkpoint import Checkpoint
 from scam.storage.outputs import expect_outputs, expect_outside
 
 EXAMPLES = """\
@@ -32,8 +36,6 @@ EXAMPLES = """\
 
 FEATHER = 4
 """Pixels of edge unless ``--feather`` says otherwise."""
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""File endings of a single result, with Pillow's names."""
 _MOST_STEPS = 256
 
 
@@ -119,17 +121,27 @@ def check_flags(args: argparse.Namespace) -> None:
     """InputError for flags that contradict each other, or values out of range."""
     out = Path(args.out)
     if args.subject is None and not args.donor:
-        raise InputError("--subject, --donor: expected at least one of them")
+        raise InputError("{:subject}, {:donor}: expected at least one of them")
     if args.interpolate is not None and not 2 <= args.interpolate <= _MOST_STEPS:
-        raise InputError(f"--interpolate {args.interpolate}: expected 2 to {_MOST_STEPS} pictures")
+        raise InputError(
+            f"{{interpolate}}: expected 2 to {_MOST_STEPS} pictures", interpolate=args.interpolate
+        )
     if args.paste_back and out.suffix.lower() in set(FORMATS) - {".png"}:
-        raise InputError(f"--out {out}: --paste-back keeps pixels exactly, which needs a .png")
+        raise InputError("{out}: {:paste_back} keeps pixels exactly, which needs a .png", out=out)
     if args.sheet is not None and Path(args.sheet).suffix.lower() != ".png":
-        raise InputError(f"--sheet {args.sheet}: expected a .png file")
+        raise InputError("{sheet}: expected a .png file", sheet=args.sheet)
     if args.feather is not None and not (args.paste_back and 0 <= args.feather <= 256):
         raise InputError(
-            f"--feather {args.feather}: expected 0 to 256, together with --paste-back"
+            "{feather}: expected 0 to 256, together with {:paste_back}", feather=args.feather
         )
+
+
+def edit_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> Settings:
+    """InputError for background labels that the model has not."""
+    with leading("background_labels"):
+        scene = tuple(checkpoint.label(word) for word in args.background_labels)
+    feather = FEATHER if args.feather is None else args.feather
+    return Settings(scene, args.absent, args.interpolate, feather if args.paste_back else None)
 
 
 def check_paths(args: argparse.Namespace, donors: Sequence[Donor], inputs: Sequence[Path]) -> None:
@@ -143,9 +155,29 @@ def check_paths(args: argparse.Namespace, donors: Sequence[Donor], inputs: Seque
     inputs = [*inputs, *files]
     out, outputs = Path(args.out), []
     if out.suffix.lower() in FORMATS:
-        outputs.append((f"--out {out}", out))
+        outputs.append(("out", out, out))
     else:
-        expect_outside(f"--out {out}", out, inputs)
+        with leading("out", out):
+            expect_outside(out, inputs)
     if args.sheet is not None:
-        outputs.append((f"--sheet {args.sheet}", Path(args.sheet)))
+        outputs.append(("sheet", args.sheet, Path(args.sheet)))
     expect_outputs(outputs, inputs, overwrite=args.overwrite)
+
+
+def check_results(args: argparse.Namespace, given: Given) -> None:
+    """InputError for flags that suit single pictures only, or folders only, where the other is."""
+    out = Path(args.out)
+    if not given.folders:
+        if out.suffix.lower() not in FORMATS:
+            raise InputError(f"{{out}}: expected a {', '.join(FORMATS)} file", out=out)
+        if args.pairs is not None:
+            raise InputError(NO_FOLDERS, pairs=args.pairs)
+        return
+    if out.suffix.lower() in FORMATS:
+        raise InputError("{out}: expected a folder, since a folder of pictures is given", out=out)
+    if args.overwrite:
+        raise InputError("{:overwrite}: expected single pictures; a folder of results is resumed")
+    if args.sheet is not None:
+        raise InputError(
+            "{sheet}: expected single pictures, not a folder of them", sheet=args.sheet
+        )

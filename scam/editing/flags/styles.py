@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flags of the commands of ``python -m scam.styles``."""
+
+from pathlib import Path
+
+from scam.commandline.command import Parser
+
+EXAMPLES = """\
+  python -m scam.styles add runs/mannequins --picture mannequin_val_00003 --name anna
+      runs/mannequins/styles/anna.safetensors and a thumbnail beside it
+  python -m scam.styles mean runs/mannequins --data mannequins --max-pictures 16 --name everybody
+      the mean of many pictures, each label's over the pictures that hold it
+  python -m scam.styles list runs/mannequins
+      what is kept, and whether these weights can still use it
+  python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
+      --donor hair=lib:anna --out borrowed.png
+      give it to somebody"""
+
+
+def add_parser(prog: str) -> Parser:
+    """See ``--help``."""
+    parser = _parser(f"{prog} add", "Keep the latents of a picture.")
+    parser.add_argument(
+        "--picture", nargs="+", required=True, metavar="FILE",
+        help="image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of"
+        " a picture in --data",
+    )  # fmt: skip
+    parser.add_argument("--name", help="of the style (default: the picture's)")
+    parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
+    return parser
+
+
+def mean_parser(prog: str) -> Parser:
+    """See ``--help``."""
+    parser = _parser(f"{prog} mean", "Keep the mean latents of many pictures.")
+    parser.add_argument("--data", required=True, help="a data folder, or mannequins (held out)")
+    parser.add_argument("--name", default="mean", help="of the style (default: mean)")
+    parser.add_argument("--max-pictures", type=int, metavar="N", help="N of them, spread evenly")
+    return parser
+
+
+def list_parser(prog: str) -> Parser:
+    """See ``--help``."""
+    what = "What is kept, and whether these weights can still use it."
+    return _parser(f"{prog} list", what, writes=False)
+
+
+def _parser(prog: str, what: str, *, writes: bool = True) -> Parser:
+    parser = Parser(prog, what, EXAMPLES)
+    parser.add_checkpoint()
+    parser.add_argument(
+        "--library", type=Path, metavar="DIR", help="folder of styles (default: the run's styles/)"
+    )
+    if writes:
+        parser.add_argument("--labels", help="name of the data's folder of label maps")
+        parser.add_overwrite("--replace")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
+    return parser

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Edits of what was opened: of one picture, with a sheet, or of folders, with a record."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scam.data.sheet import save_sheet
+from scam.editing import batch
+from scam.editing.batch import Plan, Source
+from scam.editing.donors import Donor
+from scam.editing.edit import Edited
+from scam.editing.editor import Editor
+from scam.editing.pictures import Picture, label_tensor, resized, to_image
+from scam.editing.sources import Finder, Folder, digest, leading_words
+from scam.editing.styles import Style, fingerprint
+from scam.errors import InputError, leading
+from scam.storage.files import write_aside
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""File endings of a single result, with Pillow's names."""
+_ALL_ALONE = Plan((), {})
+_FREE = ("checkpoint", "out", "device", "sheet", "overwrite")
+
+
+@dataclass(frozen=True)
+class Given:
+    """Who is edited into what. ``others`` are the donors' pictures."""
+
+    background: Picture | Folder
+    subject: Source | None
+    others: tuple[Source, ...]
+
+    @property
+    def folders(self) -> bool:
+        """Whether one of them is a folder, so that there are many results."""
+        every = (self.background, self.subject, *self.others)
+        return any(isinstance(source, Folder) for source in every)
+
+    def of(
+        self, name: str, plan: Plan
+    ) -> tuple[Picture, Picture | Style | None, list[Picture | Style]]:
+        """Background, subject and donors' pictures of the result ``name``, loaded now."""
+        return (
+            plan.background(self.background, name),
+            None if self.subject is None else plan.other(self.subject, name),
+            [plan.other(other, name) for other in self.others],
+        )
+
+
+def open_given(
+    finder: Finder,
+    subject: Sequence[str] | None,
+    background: Sequence[str],
+    donors: Sequence[Donor],
+) -> Given:
+    """Open what the words name, see :meth:`Finder.open`; folders too.
+
+    InputError for what cannot be opened, a style as background, or a data set named in vain.
+    """
+    whom: Source | None = None
+    if subject is not None:
+        with leading_words("subject", subject):
+            whom = finder.folder(subject) or finder.open(subject)
+    with leading_words("background", background):
+        scene = finder.folder(background) or finder.picture(background)
+    given = Given(scene, whom, tuple(_open_donor(finder, donor) for donor in donors))
+    finder.expect_used()
+    return given
+
+
+def _open_donor(finder: Finder, donor: Donor) -> Source:
+    words = [donor.picture]
+    with leading("donor", donor.text):
+        try:
+            return finder.folder(words) or finder.open(words)
+        except InputError as error:
+            raise InputError(f"{error.message}{donor.doubt}", **error.mentions) from error
+
+
+def edit_picture(
+    editor: Editor, given: Given, out: Path, sheet: Path | None = None, *, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Edit one picture, write it to ``out`` and beside its sources to ``sheet``; what to note."""
+    background, subject, others = given.of(out.stem, _ALL_ALONE)
+    edited = editor(background, subject, others)
+    if sheet is not None:
+        columns = _columns(editor, background, subject, others, edited)
+        save_sheet(sheet, columns, min_height=384, overwrite=overwrite)
+    with write_aside(out, overwrite=overwrite) as file:
+        Image.fromarray(edited.pixels).save(file, format=FORMATS[out.suffix.lower()])
+    return edited.notes
+
+
+def _columns(
+    editor: Editor,
+    background: Picture,
+    subject: Picture | Style | None,
+    others: Sequence[Picture | Style],
+    edited: Edited,
+) -> dict[str, Tensor]:
+    size, device = editor.checkpoint.model.config.size, torch.device("cpu")
+    named: list[tuple[str, Picture | Style]] = []
+    if subject is not None:
+        named.append(("subject", subject))
+    for number, (donor, other) in enumerate(zip(editor.donors, others, strict=True), start=1):
+        named.append((f"{number}: {donor.text.partition('=')[0]}", other))
+    columns: dict[str, Tensor] = {}
+    for caption, source in [*named, ("background", background)]:
+        if isinstance(source, Picture):
+            columns[caption] = source.tensors(size, device)[0]
+        elif (thumbnail := source.thumbnail(size)) is not None:
+            columns[caption] = to_image(thumbnail)
+    columns["labels"] = label_tensor(editor.pose_of(background, subject), size, device)
+    steps = editor.settings.steps
+    caption = "transfer" if steps is None else f"step {steps} of {steps}"
+    columns[caption] = to_image(resized(edited.last, size, Image.Resampling.BILINEAR))
+    return columns
+
+
+def edit_folder(
+    editor: Editor, given: Given, out: Path, pairs: Path | None, settings: Mapping[str, Any]
+) -> tuple[int, int, list[str]]:
+    """Edit every picture of the folders that is not in ``out`` yet.
+
+    settings: by name, those that must be equal for ``out`` to be gone on with. Returns how many
+    were written, how many there are now, and what to note.
+    """
+    others = given.others if given.subject is None else (given.subject, *given.others)
+    plan = batch.make_plan(given.background, others, pairs)
+    with batch.opened(out, _record(settings, editor, given, plan)):
+        count, notes = batch.run(out, plan.names, lambda name: editor(*given.of(name, plan)))
+    return count, len(plan.names), notes
+
+
+def _record(
+    settings: Mapping[str, Any], editor: Editor, given: Given, plan: Plan
+) -> dict[str, Any]:
+    """What must be equal for a folder of results to be gone on with.
+
+    Pictures in folders are known by their names, whatever else was read by what it held.
+    """
+    record: dict[str, Any] = {"model": fingerprint(editor.checkpoint.model)}
+    for name, value in settings.items():
+        if name not in _FREE:
+            record[name] = str(value) if isinstance(value, Path) else value
+    read = {
+        "--background": given.background,
+        "--subject": given.subject,
+        "--pose-labels": editor.given_pose,
+    }
+    for donor, other in zip(editor.donors, given.others, strict=True):
+        read[f"--donor {donor.text}"] = other
+    for flag, content in read.items():
+        if not isinstance(content, Folder | None):
+            record[f"content of {flag}"] = digest(content)
+    if settings["pairs"] is not None:
+        record["content of --pairs"] = plan.digest
+    return record
