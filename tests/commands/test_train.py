@@ -194,7 +194,10 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--width", "2147483648"], "^--width 2147483648: expected a multiple of 16, at least 16"),
         (["--width", "16384"], "^--width 16384, .*: need .* parameters or more, expected at most"),
         (["--levels", str(2**63 - 1)], r"^--levels \d+: expected at least 4 and at most 13"),
-        (["--size", "2147483648", "64"], r"^--size 2147483648 64: expected each at least 1 and at most"),
+        (
+            ["--size", "2147483648", "64"],
+            r"^--size 2147483648 64: expected each at least 1 and at most",
+        ),
         (["--batch-size", "2147483648"], "^--batch-size 2147483648: expected at least 1 and at"),
         (["--workers", str(10**20)], r"^--workers 10+: expected at least 0 and at most 4096"),
         (["--steps", str(10**20)], r"^--steps 10+: expected at least 1 and at most 2\*\*40"),
