@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,13 +104,3 @@ def test_a_label_that_the_picture_lacks(trained: Trained, tmp_path: Path) -> Non
     image = trained[0] / "images" / "p1.png"
     with pytest.raises(InputError, match="--only hair: not in the label map of"):
         run(trained, "--picture", image, labels, "--only", "hair", "--out", tmp_path / "o.png")
-
-
-def test_a_model_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = SimpleNamespace(config=SimpleNamespace(kind="toy"))
-    opened = SimpleNamespace(model=model)
-    monkeypatch.setattr(attention, "load_checkpoint", lambda *_, **__: opened)
-    message = "^runs/toy: a model of kind 'toy': expected 'scam', whose attention"
-    with pytest.raises(InputError, match=message) as caught:
-        attention.main(["runs/toy", "--list-layers"])
-    assert caught.value.argument == "checkpoint"

@@ -130,4 +130,4 @@ def test_mistakes_are_one_line() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("python -m scam.profile: error: size=8x8: expected at least")
+    assert done.stderr.startswith("python -m scam.profile: error: --size 8 8: expected at least")

@@ -177,7 +177,7 @@ def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -
         ({"--subject": ["out.png", "b.png"]}, r"--out out\.png: is one of the files to read"),
         ({"--background-labels": ["tail"]}, "label 'tail': expected one of background, hair"),
         ({"--background-labels": ["11"]}, "label '11': expected one of background, hair"),
-        ({"--data": ["nowhere"]}, "data is 'nowhere'"),
+        ({"--data": ["nowhere"]}, "--data nowhere: expected mannequins"),
         ({"--data": ["nowhere"]}, "^--data nowhere: "),
         ({"--pose-labels": ["nothing.png"]}, r"nothing\.png: cannot be read"),
         ({"--pose-labels": ["nothing.png"]}, r"^--pose-labels nothing\.png: cannot be read"),

@@ -131,7 +131,7 @@ def test_a_cache_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pat
     network = Corners()
     (tmp_path / "file").touch()
     extractor = Extractor(network, "corners", torch.device("cpu"), 4, tmp_path / "file" / "in")
-    with pytest.raises(InputError, match=r"--cache .*file/in: .*cannot be written") as caught:
+    with pytest.raises(InputError, match=r"cache='.*file/in': .*cannot be written") as caught:
         extractor.statistics(Reference("test", mannequins))
     assert "\n" not in str(caught.value)
     assert network.seen == PROBES
