@@ -125,7 +125,7 @@ def test_python_measures_what_the_command_does(run: Path, tmp_path: Path) -> Non
     found = report(run, tmp_path / "out", "--metrics", "maps,psnr,lpips", "--batch-size", 2)
     options = EvaluationOptions(run, ("maps", "psnr", "lpips"), batch_size=2, workers=0)
     assert [row.as_dict() for row in evaluation.evaluate(options)] == found["rows"]
-    with pytest.raises(InputError, match="metrics='mse': expected some of psnr,ssim"):
+    with pytest.raises(InputError, match="--metrics mse: expected some of psnr,ssim"):
         EvaluationOptions(run, ("mse",))
     fields = {field.name for field in dataclasses.fields(EvaluationOptions)}
     assert fields | {"out", "overwrite"} == set(vars(evaluate._parser().parse_args([str(run)])))
@@ -289,7 +289,7 @@ def test_other_data(run: Path, make_pairs: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--metrics", "psnr,mse"], "metrics='mse': expected some of psnr,ssim"),
+        (["--metrics", "psnr,mse"], "--metrics mse: expected some of psnr,ssim"),
         (
             ["--data", "mannequins", "--holdout", "5"],
             "^--holdout 5: mannequins have no files",
@@ -334,7 +334,7 @@ def test_a_step_folder_away_from_its_run(run: Path, trained: tuple[Path, Path], 
                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     step = shutil.copytree(run / "checkpoints" / "step_0000002", tmp_path / "alone")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="alone: its run folder is not around it, give data"):
+    with pytest.raises(InputError, match="alone: its run folder is not around it, give --data"):
         evaluate.main([str(step)])
     evaluate.main([str(step), "--data", str(trained[0]), "--metrics", " psnr, maps"])
     found = json.loads((tmp_path / "evaluation" / "alone" / "report.json").read_text())
