@@ -171,7 +171,7 @@ class SynthesisModel(HubModel, ABC):
         noise: of whatever the model draws; None: nothing is drawn. Labels that ``kept`` (B, L)
         bool does not keep are generated from tokens of zero.
         """
-        image, prepared = self._image_and_labels(image, labels, ("image", "labels"))
+        image, prepared = self._given(image, labels)
         expect_noise(noise)
         tokens = self._encode(image, prepared)
         return Reconstruction(
@@ -262,10 +262,15 @@ class SynthesisModel(HubModel, ABC):
         kept = checked_choice(kept, self.config.num_labels, tokens, "kept")
         return torch.where(of_tokens(kept, token_labels).unsqueeze(-1), tokens, 0)
 
+    def _given(self, image: Tensor, labels: Labels) -> tuple[Tensor, Any]:
+        """For :meth:`reconstruct`: with prepared labels a GPU is not waited for."""
+        values = isinstance(labels, Tensor)
+        return self._image_and_labels(image, labels, ("image", "labels"), values=values)
+
     def _image_and_labels(
-        self, image: Tensor, labels: Labels, names: tuple[str, str]
+        self, image: Tensor, labels: Labels, names: tuple[str, str], *, values: bool = True
     ) -> tuple[Tensor, Any]:
-        image = checked_image(image, self.config, self.mean_tokens, names[0])
+        image = checked_image(image, self.config, self.mean_tokens, names[0], values=values)
         prepared = self._prepared(labels, names[1])
         expect_equal_batch(image, prepared.present, names)
         return image, prepared

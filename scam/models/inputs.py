@@ -18,8 +18,13 @@ _LARGEST = 10.0
 """Resampling overshoots [-1, 1] a little, noise more; pictures in [0, 255] far more."""
 
 
-def checked_image(image: Any, config: ModelConfig, weight: Tensor, name: str = "image") -> Tensor:
-    """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such picture."""
+def checked_image(
+    image: Any, config: ModelConfig, weight: Tensor, name: str = "image", *, values: bool = True
+) -> Tensor:
+    """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such picture.
+
+    Without ``values`` a GPU is not waited for, and they may be anything.
+    """
     expected = "a floating tensor (B, 3, H, W) or (3, H, W) in [-1, 1]"
     image = _tensor(image, name, expected, weight)
     if not image.is_floating_point():
@@ -35,7 +40,7 @@ def checked_image(image: Any, config: ModelConfig, weight: Tensor, name: str = "
             f"{name} has shape {tuple(image.shape)}: expected (B, 3, H, W) or (3, H, W){channels}"
         )
     _expect_size(name, image, config)
-    if _values_can_be_asked():
+    if values and _values_can_be_asked():
         largest = float(image.detach().abs().amax())
         if not largest <= _LARGEST:
             raise InputError(f"{name} holds values up to {largest:g}: expected [-1, 1]")

@@ -58,7 +58,7 @@ class Scam(SynthesisModel):
         kept: Tensor | None = None,
     ) -> Reconstruction:
         """As every model does; tokens that no pixel reads are not computed."""
-        image, pyramid = self._image_and_labels(image, labels, ("image", "labels"))
+        image, pyramid = self._given(image, labels)
         expect_noise(noise)
         chosen = self._needed_tokens(pyramid)
         of = self._labels_of(chosen)
