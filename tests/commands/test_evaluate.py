@@ -125,7 +125,7 @@ def test_python_measures_what_the_command_does(run: Path, tmp_path: Path) -> Non
     found = report(run, tmp_path / "out", "--metrics", "maps,psnr,lpips", "--batch-size", 2)
     options = EvaluationOptions(run, ("maps", "psnr", "lpips"), batch_size=2, workers=0)
     assert [row.as_dict() for row in evaluation.evaluate(options)] == found["rows"]
-    with pytest.raises(InputError, match="--metrics mse: expected some of psnr,ssim"):
+    with pytest.raises(InputError, match="metrics='mse': expected some of psnr,ssim"):
         EvaluationOptions(run, ("mse",))
     fields = {field.name for field in dataclasses.fields(EvaluationOptions)}
     assert fields | {"out", "overwrite"} == set(vars(evaluate._parser().parse_args([str(run)])))
