@@ -4,7 +4,6 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
@@ -15,6 +14,7 @@ from scam.evaluation.report import (
     REPORT,
     SHEET,
     expect_unused,
+    heading,
     write_pairs,
     write_report,
     write_sheet,
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         expect_writable(base / REPORT)
     else:
         expect_unused(out, setup.inputs, overwrite=args.overwrite)
-    say(*_heading(setup.facts))
+    say(*heading(setup.facts))
     rows = measure(setup, *build_meters(setup))
     # Files at the end, the report first: who is interrupted leaves none.
     folder = nullcontext(out) if out else free_folder(base / setup.checkpoint.path.name)
@@ -58,16 +58,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_sheet(out, setup.some(_SHEET_ROWS), overwrite=args.overwrite)
     print(render(rows))
     say(f"sheet: {out / SHEET}", f"report: {out / REPORT}")
-
-
-def _heading(facts: dict[str, Any]) -> list[str]:
-    height, width = facts["size"]
-    return [
-        f"{facts['checkpoint']}, weights {facts['weights']}",
-        f"{facts['pictures']} {facts['split']} pictures of {facts['data']['data']} "
-        f"at {height}x{width}, seed {facts['seed']}; "
-        f"background: {', '.join(facts['background_labels'])}",
-    ]
 
 
 def _parser() -> Parser:

@@ -16,7 +16,7 @@ from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
 from scam.errors import NAMED, InputError
 from scam.models.checkpoint import Checkpoint
-from scam.models.mixing import Absent, filled
+from scam.models.mixing import Absent, filled, labels_lacking
 from scam.models.styles import Styles
 
 
@@ -98,7 +98,7 @@ def edit(
         _with_donors(checkpoint, latents, donors, settings.absent)
         for latents in (home if subject is None else subject, home)
     )
-    missing = (wanted[0] & ~own.present[0]).nonzero().flatten().tolist()
+    missing = labels_lacking(own, wanted, model.token_labels)[0].nonzero().flatten().tolist()
     missing = [label for label in missing if subject is not None and label not in settings.scene]
     if missing and settings.absent == "error":
         raise InputError(

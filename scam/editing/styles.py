@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from scam.editing.paste import Pixels
 from scam.editing.pictures import resized
 from scam.errors import InputError, printable
 from scam.models import SynthesisModel
+from scam.models.registry import FIRST_KIND
 from scam.models.styles import Styles
 from scam.storage.files import checked_path, write_aside
 from scam.storage.reading import expect_file, parse_json
@@ -29,11 +30,15 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Style:
-    """Styles of one picture (1, m, d), what its labels are called and where it came from."""
+    """Styles of one picture (1, m, d), what its labels are called and where it came from.
+
+    kind, model: of the model, and its :func:`fingerprint`.
+    """
 
     latents: Styles
     label_names: tuple[str, ...]
     source: str
+    kind: str
     model: str
     path: Path
 
@@ -141,7 +146,8 @@ def read_style(path: str | Path) -> Style:
     try:
         names = tuple(parse_json(about["label_names"], "label_names"))
         latents = Styles(tensors["tokens"][None], tensors["present"][None].bool())
-        style = Style(latents, names, about["source"], about["model"], path)
+        kind = about.get("kind", FIRST_KIND)
+        style = Style(latents, names, about["source"], kind, about["model"], path)
         if latents.tokens.dim() != 3 or latents.present.shape != (1, len(names)):
             raise ValueError(f"tensors of shapes {[tuple(x.shape) for x in tensors.values()]}")
         if not tensors["tokens"].is_floating_point() or not latents.tokens.isfinite().all():
@@ -159,13 +165,15 @@ def load_style(path: str | Path, model: SynthesisModel) -> Style:
     InputError if the file is no style, or one of other weights: its latents would be noise.
     """
     style = read_style(path)
-    ours = fingerprint(model)
+    ours, kind = fingerprint(model), model.config.kind
+    if style.kind != kind:
+        raise InputError(
+            f"{style.path}: is a style of a {printable(style.kind)} model, expected one of a "
+            f"{kind} model; make it again from {style.source}"
+        )
     if style.model != ours:
         raise InputError(
             f"{style.path}: is a style of another model ({style.model}), expected one of this "
             f"one ({ours}); make it again from {style.source}"
         )
-    device = model.token_labels.device
-    return Style(
-        style.latents.to(device), style.label_names, style.source, style.model, style.path
-    )
+    return replace(style, latents=style.latents.to(model.token_labels.device))

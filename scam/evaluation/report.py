@@ -18,6 +18,17 @@ from scam.storage.outputs import expect_outputs
 REPORT, PAIRS, SHEET = "report.json", "pairs.json", "sheet.png"
 
 
+def heading(facts: Mapping[str, Any]) -> list[str]:
+    """What is measured, in two lines."""
+    height, width = facts["size"]
+    return [
+        f"{facts['checkpoint']}, weights {facts['weights']}",
+        f"{facts['pictures']} {facts['split']} pictures of {facts['data']['data']} "
+        f"at {height}x{width}, seed {facts['seed']}; "
+        f"background: {', '.join(facts['background_labels'])}",
+    ]
+
+
 def expect_unused(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """InputError if ``out`` is a file, or holds what would be written there, unless ``overwrite``.
 

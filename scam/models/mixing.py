@@ -16,6 +16,15 @@ Absent = Literal["background", "mean", "error"]
 training images, or nothing."""
 
 
+def labels_lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> Tensor:
+    """Those of the labels ``wanted`` (B, L) that ``styles`` have tokens for, but no evidence of.
+
+    Where tokens are of the whole image these are none: any label is generated from them.
+    """
+    labels = torch.arange(wanted.shape[1], device=wanted.device)
+    return wanted & ~styles.present & torch.isin(labels, token_labels)
+
+
 def filled(
     styles: Styles,
     wanted: Tensor,
@@ -31,7 +40,7 @@ def filled(
     """
     if absent not in get_args(Absent):
         raise InputError("{absent}: expected background, mean or error", absent=absent)
-    lacking = wanted & ~styles.present
+    lacking = labels_lacking(styles, wanted, token_labels)
     if absent == "error" and lacking.any():
         raise InputError(f"the subject's picture lacks label {_numbers(lacking)}")
     if absent == "mean":
@@ -60,7 +69,7 @@ def mixed(
     if absent == "mean":
         background = filled(background, wanted & scene, background, mean, token_labels, absent)
     found = select_tokens(subject, background, ~scene.expand_as(wanted), token_labels)
-    unknown = wanted & ~found.present
+    unknown = labels_lacking(found, wanted, token_labels)
     if unknown.any():
         also = " and the model's mean styles lack" if absent == "mean" else " lacks"
         hint = "" if absent == "mean" else ", or absent='mean'"
