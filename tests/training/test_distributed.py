@@ -156,7 +156,7 @@ def test_a_broken_environment(
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("cuda:1", "--device cuda:1: expected cuda, of which each process takes one"),
+        ("cuda:1", "device='cuda:1': expected cuda, of which each process takes one"),
         ("cuda", "--nproc-per-node 2: expected at most 1, the GPUs here"),
     ],
 )
