@@ -14,6 +14,7 @@ if not __package__:  # started as a file: its folder is on the path in place of 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from scam.commandline import command
+from scam.commandline.device import open_device
 from scam.errors import InputError
 
 PROG = "python benchmarks/fuzz.py"
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(max(1, args.threads))
     # Fractions drawn with IEEE products are compared: TF32 would miss every fp32 budget.
     torch.backends.cuda.matmul.allow_tf32 = False
-    device = command.open_device(args.device)
+    device = open_device(args.device)
     numbers = range(args.problems) if args.only is None else [args.only]
     ended = Run(args, device.type).through(numbers)
     print(ended.summary())

@@ -3,8 +3,9 @@
 
 from collections.abc import Sequence
 
-from scam.commandline.command import in_flags, open_device, run
+from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.editing.attention_sheet import choose_layers, maps_of, save_maps_sheet, save_numbers
 from scam.editing.flags.attention import attention_parser, check_paths
 from scam.editing.sources import Finder, leading_words

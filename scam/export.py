@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from scam.commandline.command import Parser, in_flags, open_device, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.errors import InputError
 from scam.models.checkpoint import load_checkpoint
 from scam.models.export import FILES, MOST_PICTURES, save_programs

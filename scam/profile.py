@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scam.commandline.command import in_flags, open_device, run
+from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.commandline.progress import progress
 from scam.models import ScamConfig
 from scam.profiling import table

@@ -5,8 +5,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from scam.commandline.command import Parser, in_flags, open_device, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.editing.flags.styles import EXAMPLES, add_parser, list_parser, mean_parser
 from scam.editing.library import add_mean, add_picture, styles_in
 from scam.editing.sources import Finder

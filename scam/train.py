@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from scam.checkpoints.step_folders import newest_step_folder
 from scam.checkpoints.weights import CONFIG
-from scam.commandline.command import Parser, in_flags, open_device, run
+from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.commandline.flags import add_flags
 from scam.data import PairDataset
 from scam.data.options import DataOptions

@@ -5,8 +5,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from scam.commandline.command import in_flags, open_device, run
+from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
+from scam.commandline.device import open_device
 from scam.editing.donors import parse_donor
 from scam.editing.editor import Editor
 from scam.editing.flags import transfer as flags

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from os.path import expanduser
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from scam.commandline.console import degrading
 from scam.errors import (
@@ -24,10 +24,6 @@ from scam.errors import (
     shown,
 )
 from scam.settings import environment
-
-if TYPE_CHECKING:
-    import torch
-
 
 Main = Callable[[Sequence[str] | None], None]
 _FLAGS: dict[str, str] = {}
@@ -193,24 +189,3 @@ def _call(main: Main, prog: str) -> int:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-def open_device(name: str | None) -> "torch.device":
-    """The device of ``--device``; by default a GPU if there is one. InputError if unusable."""
-    import torch
-
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(name)
-        known = found.type in ("cpu", "cuda", "mps", "xpu") and str(found) != f"cpu:{found.index}"
-    except RuntimeError:  # whose words list two dozen devices
-        known = False
-    if not known:
-        raise InputError("{device}: expected cpu, cuda or cuda:N", device=name)
-    try:
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{{device}}: cannot be used here ({reason})", device=name) from error
-    return found

@@ -11,7 +11,7 @@ import torch
 
 from scam.checkpoints.training_state import TRAINING, load_training
 from scam.checkpoints.weights import CONFIG, expect_tensors
-from scam.commandline.command import open_device
+from scam.commandline.device import open_device
 from scam.data import PairDataset, PairSource, open_source
 from scam.data.labels import is_lost
 from scam.data.pairs import SPLITS

@@ -263,7 +263,7 @@ def test_a_test_folder_with_trained_pictures(
 def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
     held = names(run)
     elsewhere = data.rename(tmp_path / "elsewhere")
-    gone = rf"were in {data}, where no folder is now: give --data"
+    gone = rf"were in {data}, where no folder is now: give (--)?data"
     with pytest.raises(InputError, match=f"^--resume: the pictures of this run {gone}"):
         resume(run, 3)
     with pytest.raises(InputError, match=f"its pictures {gone}"):
@@ -385,7 +385,7 @@ def test_a_merge_is_known_by_what_it_holds(data: Path, tmp_path: Path, fast: Fas
     config = json.loads((out / "config.json").read_text())
     config["data"]["merge"] = str(merge)  # as earlier versions stored it
     (out / "config.json").write_text(json.dumps(config))
-    gone = rf"{merge}, where no file is now: give --merge"
+    gone = rf"{merge}, where no file is now: give (--)?merge"
     for use in (lambda: resume(out, 5), lambda: to_measure(out)):
         with pytest.raises(InputError, match=gone):
             use()
