@@ -339,7 +339,10 @@ def test_a_used_folder_is_refused_and_left_alone(
         (["--holdout", "2"], ": --holdout is 3 there, 2 was asked$"),
         (["--preset", "ade20k"], ": --preset is 'tiny' there, 'ade20k' was asked$"),
         (["--no-flip"], ": --flip is True there, False was asked$"),
-        (["--amp", "--gan", "9"], r": --gan is .* there, 9\.0 was asked; --amp is False there"),
+        (
+            ["--amp", "--gan", "9"],
+            r": --amp is False there, True was asked; --gan is .* there, 9\.0",
+        ),
         ([], "^this run has already done 2: give a larger --steps$"),
         (["--steps", "1"], "^--steps 1: this run has already done 2, expected more$"),
     ):
