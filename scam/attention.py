@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
-from scam.editing.attention_sheet import choose_layers, maps_of, save_maps_sheet, save_numbers
+from scam.editing.attention_sheet import choose_layers, save_maps_sheet, save_numbers, tensors_with
 from scam.editing.flags.attention import attention_parser, check_paths
 from scam.editing.sources import Finder, leading_words
 from scam.errors import InputError, leading
 from scam.models.checkpoint import load_checkpoint
-from scam.models.scam.attention_maps import attention_layers
+from scam.models.scam.attention_maps import attention_layers, attention_maps
 
 PROG = "python -m scam.attention"
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         picture = finder.picture(args.picture)
     finder.expect_used()
     check_paths(args, finder.inputs)
-    maps = maps_of(checkpoint, picture, layers, only)
+    maps = attention_maps(checkpoint.model, *tensors_with(checkpoint, picture, only), layers)
     largest = save_maps_sheet(args.out, checkpoint, picture, maps, only, overwrite=args.overwrite)
     say(*(f"{layer}: the largest weight is {most:.3g}" for layer, most in largest.items()))
     say(f"sheet: {args.out}")

@@ -2,6 +2,7 @@
 """Imports run one way: each part of the package knows those before it in this list only."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,3 +67,29 @@ def test_the_training_engine_knows_no_model_and_no_pictures() -> None:
     }
     assert "checkpoints" in modules
     assert not modules & {"models", "nn", "ops", "data", "editing", "pretrained", "synthesis"}
+
+
+@pytest.mark.parametrize("room", ["training", "synthesis", "editing", "evaluation"])
+def test_no_kind_of_model_is_named(room: str) -> None:
+    """Callers ask a model what it can do."""
+    kinds = ("scam.models.scam", "scam.models.Scam")
+    for file in (ROOT / room).rglob("*.py"):
+        named = [module for module in imported(file) if module.startswith(kinds)]
+        assert not named, f"{file} imports {named}"
+        assert not re.search(r"\bScam\b|ScamConfig|fidelity\b(?!\.)", _code(file)), file
+
+
+def test_a_file_beside_the_rooms_is_a_command() -> None:
+    for file in ROOT.glob("*.py"):
+        if file.stem not in ("__init__", "errors", "version"):
+            text = file.read_text()
+            assert 'if __name__ == "__main__":' in text, file
+            assert text.count("\n") <= 80, file
+
+
+def _code(file: Path) -> str:
+    """Without words: those of docstrings, comments and messages."""
+    tree = ast.parse(file.read_text())
+    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    names += [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    return " ".join(names)

@@ -13,8 +13,8 @@ from torch import Tensor
 from scam.data.sheet import save_sheet
 from scam.editing.pictures import Picture
 from scam.errors import InputError
+from scam.models.attention import AttentionMap
 from scam.models.checkpoint import Checkpoint
-from scam.models.scam.attention_maps import AttentionMap, attention_maps
 from scam.storage.files import write_aside
 
 Maps = Mapping[str, AttentionMap]
@@ -41,20 +41,17 @@ def choose_layers(known: Sequence[str], wanted: Sequence[str] | None) -> list[st
     return list(wanted)
 
 
-def maps_of(
-    checkpoint: Checkpoint, picture: Picture, layers: Sequence[str], only: Collection[int] = ()
-) -> dict[str, AttentionMap]:
-    """The maps of :func:`attention_maps`, -1 for all labels but ``only``, if there are some.
-
-    InputError for one of ``only`` that the picture lacks.
-    """
+def tensors_with(
+    checkpoint: Checkpoint, picture: Picture, only: Collection[int] = ()
+) -> tuple[Tensor, Tensor]:
+    """Image (1, 3, H, W) and labels (1, H, W). InputError for one of ``only`` that they lack."""
     model = checkpoint.model
     image, labels = picture.tensors(model.config.size, model.token_labels.device)
     for label in only:
         if not (labels == label).any():
             name = checkpoint.label_names[label]
             raise InputError(f"{{only}}: not in the label map of {picture.name}", only=name)
-    return attention_maps(model, image, labels, layers)
+    return image, labels
 
 
 def save_maps_sheet(

@@ -17,6 +17,7 @@ from scam.models import registry
 from scam.models.config import ModelConfig
 from scam.models.scam import ScamConfig
 from scam.settings.fields import setting
+from scam.synthesis.flags import chosen_config, train_parser
 from scam.training.trainer import Trainer
 
 Fast = Callable[..., list[str]]
@@ -49,7 +50,7 @@ ELSEWHERE = {
 def test_no_flag_is_forgotten() -> None:
     known = {
         option
-        for action in train._parser(ScamConfig)._actions
+        for action in train_parser("train", ScamConfig)._actions
         for option in action.option_strings[-1:]  # of --x and --no-x the one that is given here
         if action.dest != "help"
     }
@@ -158,20 +159,20 @@ def test_flags_are_those_of_the_kind_of_model(
     """Of the one that is asked for, else of the run to resume; early runs do not say."""
     monkeypatch.setitem(registry.MODELS, "toy", type("Toy", (), {"Config": ToyConfig}))  # type: ignore[arg-type]
     resume = ["--resume", "--out", str(tmp_path)]
-    assert train._config([]) is train._config(resume) is ScamConfig
-    assert train._config(["--model", "toy"]) is ToyConfig
+    assert chosen_config("train", []) is chosen_config("train", resume) is ScamConfig
+    assert chosen_config("train", ["--model", "toy"]) is ToyConfig
     for stored, config in (({"kind": "toy"}, ToyConfig), ({}, ScamConfig)):
         (tmp_path / "config.json").write_text(json.dumps({"model": stored}))
-        assert train._config(resume) is config
-        assert train._config(["--out", str(tmp_path)]) is ScamConfig
-    assert train._parser(ToyConfig).parse_args(["--blocks", "4"]).blocks == 4
+        assert chosen_config("train", resume) is config
+        assert chosen_config("train", ["--out", str(tmp_path)]) is ScamConfig
+    assert train_parser("train", ToyConfig).parse_args(["--blocks", "4"]).blocks == 4
     with pytest.raises(InputError, match=r"^--model brick: expected one of scam, toy$"):
         train.main(["--model", "brick"])
     (tmp_path / "config.json").write_text('{"model": {"kind": "brick"}}')
     with pytest.raises(
         InputError, match=r"config\.json: kind is 'brick', expected one of scam, toy$"
     ):
-        train._config(resume)
+        chosen_config("train", resume)
 
 
 def test_a_run_that_names_no_kind_is_the_first_one(

@@ -147,7 +147,7 @@ def test_latents_and_the_rest(model: Scam) -> None:
         ("labels is 16x32", lambda: model.prepare(LABELS[:, :16])),
         ("layers='encoder.0': expected a list", lambda: attention_maps(model, *pair, "encoder.0")),
         ("layers=3: expected a list", lambda: attention_maps(model, *pair, 3)),
-        ("model is a int", lambda: attention_maps(3, *pair)),
+        ("a model of kind 'int'", lambda: attention_maps(3, *pair)),
         ("absent='never'", lambda: model.transfer(pair, pair, absent="never")),
     ):
         with pytest.raises(InputError, match=f"^{words}"):

@@ -4,13 +4,13 @@
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from scam.errors import InputError, quoted
+from scam.models.attention import AttentionMap
 from scam.models.base import SynthesisModel
 from scam.models.scam.encoder import SatEncoder
 from scam.models.scam.generator import GeneratorBlock
@@ -22,20 +22,6 @@ from scam.ops import Labels
 from scam.ops.layout import plain_labels
 
 _ONE_AT_A_TIME = threading.Lock()  # the modules of a model hold one watch each
-
-
-@dataclass(frozen=True)
-class AttentionMap:
-    """One layer at its own resolution, mean over heads.
-
-    labels: (B, h, w), -1 where there is none. weights: (B, h, w, k), k the most latents of any
-    label; entry j belongs to the j-th latent of the pixel's label and is 0 where there is none.
-    In the generator it is how much of that latent the pixel reads: they sum to 1 over j. In the
-    encoder it is how much of the pixel that latent reads: they sum to 1 over the label's pixels.
-    """
-
-    labels: Tensor
-    weights: Tensor
 
 
 def attention_layers(model: SynthesisModel) -> list[str]:
@@ -91,8 +77,9 @@ def attention_maps(
 
 def _expect_scam(model: SynthesisModel) -> Scam:
     if not isinstance(model, Scam):
+        kind = model.config.kind if isinstance(model, SynthesisModel) else type(model).__name__
         raise InputError(
-            f"a model of kind {model.config.kind!r}: expected {Scam.Config.kind!r}, whose "
+            f"a model of kind {kind!r}: expected {Scam.Config.kind!r}, whose "
             "attention can be drawn"
         )
     return model

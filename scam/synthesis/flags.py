@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flags of ``python -m scam.train``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from scam.checkpoints.weights import CONFIG
+from scam.commandline.command import Parser
+from scam.commandline.flags import add_flags
+from scam.data.options import DataOptions
+from scam.errors import InputError
+from scam.models.config import DATA_SETS, ModelConfig
+from scam.models.registry import FIRST_KIND, MODELS, model_class, stored_kind
+from scam.storage.reading import read_json
+from scam.synthesis.options import SynthesisOptions
+
+EXAMPLES = """\
+  python -m scam.train --amp --fused-sca
+      train on drawn mannequins; a sheet of pictures within minutes on two cores
+  python -m scam.train --amp --fused-sca --data photos --labels labels_lip20 \\
+      --merge idesigner --preset tiny --steps 1500 --out runs/photos
+      train on photos/images with photos/labels_lip20, 20 labels merged to 3
+  python -m scam.train --data photos --diffaugment color,translation,cutout --lecam 0.3
+      few photographs: keep the discriminator from learning them by heart
+  python -m scam.train --discriminator oasis --labelmix 10 --lr-discriminator 4e-4 --gan-from 0
+      a discriminator that segments, in place of the paper's
+  python -m scam.train --resume --out runs/photos --steps 3000
+      go on from the newest checkpoint, with every setting it was started with
+  python -m scam.train --gradient-checkpointing --channels-last --accumulate 2
+      less memory: blocks computed twice, steps of two times --batch-size
+  python -m scam.train --compile
+      encoder and generator by torch.compile
+  torchrun --standalone --nproc-per-node 2 -m scam.train --out runs/two
+      two processes share every batch; on GPUs one each"""
+
+
+def chosen_config(prog: str, argv: Sequence[str] | None) -> type[ModelConfig]:
+    """The settings of the kind of model that is asked for, or else of the run to resume."""
+    first = Parser(prog, "", "", add_help=False)
+    _add_model(first)
+    _add_run(first)
+    args, _ = first.parse_known_args(argv)
+    if args.kind is None and args.resume and args.out is not None:
+        stored = Path(args.out) / CONFIG
+        if stored.is_file():
+            try:
+                return model_class(stored_kind(read_json(stored).get("model", {}))).Config
+            except InputError as error:
+                raise InputError(f"{stored}: {error}") from error
+    return model_class(args.kind or FIRST_KIND).Config
+
+
+def train_parser(prog: str, config: type[ModelConfig]) -> Parser:
+    """Flags that were not given are None, so that ``--resume`` can tell what was asked for."""
+    parser = Parser(prog, f"Train {config.kind.upper()}.", EXAMPLES)
+    add_flags(parser, DataOptions)
+    _add_model(parser)
+    add_flags(parser, config, {name: config.preset_values(name) for name in DATA_SETS})
+    add_flags(parser, SynthesisOptions, SynthesisOptions.presets)
+    _add_run(parser)
+    return parser
+
+
+def _add_model(parser: Parser) -> None:
+    """What decides on the settings of the model."""
+    group = parser.group("model")
+    group.add_argument(
+        "--model",
+        dest="kind",
+        metavar="MODEL",
+        help=f"{', '.join(MODELS)} (default: {FIRST_KIND})",
+    )
+    group.add_argument("--preset", help=f"{', '.join(DATA_SETS)} (default: tiny)")
+
+
+def _add_run(parser: Parser) -> None:
+    """What is no setting: the place."""
+    group = parser.group("run")
+    group.add_argument("--out", help="run folder (default: a new one under runs/)")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="resume the run in --out; with --data, where its pictures lie by now",
+    )
+    group.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
