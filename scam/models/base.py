@@ -71,6 +71,7 @@ class SynthesisModel(HubModel, ABC):
     Attributes:
         styles_per_label: whether styles of single labels can be exchanged; else a style is of the
             whole image.
+        draws_styles: whether :meth:`random_styles` draws styles without an image.
         needs_noise: whether :meth:`generate` draws noise unless it is given.
         token_labels: (m,), the label of each token of a style, -1 for the whole image.
         mean_tokens, mean_known: each label's tokens (m, d) averaged over the training images that
@@ -79,6 +80,7 @@ class SynthesisModel(HubModel, ABC):
 
     Config: ClassVar[type[ModelConfig]]
     styles_per_label: ClassVar[bool] = True
+    draws_styles: ClassVar[bool] = False
 
     token_labels: Tensor
     mean_tokens: Tensor
@@ -187,6 +189,15 @@ class SynthesisModel(HubModel, ABC):
     ) -> Tensor:
         """The image of :meth:`reconstruct`."""
         return self.reconstruct(image, labels, noise, kept).image
+
+    def random_styles(self, labels: Labels, generator: torch.Generator) -> Styles:
+        """Styles for label maps (B, H, W), drawn without an image.
+
+        Raises InputError where the model draws none: see :attr:`draws_styles`.
+        """
+        raise InputError(
+            f"a model of kind {self.config.kind!r} draws no styles: expected those of an image"
+        )
 
     def fixed_noise(self, seed: int = 0) -> torch.Generator | None:
         """Noise with which :meth:`generate` always makes the same image; None: it needs none."""

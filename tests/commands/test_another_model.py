@@ -87,6 +87,14 @@ def test_what_it_cannot_do_is_said_in_a_line(run: Path, tmp_path: Path) -> None:
         train.main(["--resume", "--model", "scam", "--out", str(run), "--steps", "6"])
 
 
+def test_styles_without_an_image(run: Path) -> None:
+    model = scam.load(run)
+    labels, generator = torch.zeros(1, 32, 32, dtype=torch.int32), torch.Generator()
+    assert not model.draws_styles
+    with pytest.raises(InputError, match="'mean-colour' draws no styles: expected those of an"):
+        model.random_styles(labels, generator)
+
+
 def test_without_its_code_a_checkpoint_says_which_kind_it_is(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
