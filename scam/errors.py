@@ -91,10 +91,9 @@ class InputError(_Mentioning, ValueError):
         if self.mentions:
             return self
         rest = self.message.removeprefix(shown(value))
-        between = "" if rest != self.message and rest[:1] in (" ", ":") else ": "
-        return InputError(
-            f"{{{name}}}{between}{rest if not between else self.message}", **{name: value}
-        )
+        if rest == self.message or rest[:1] not in (" ", ":"):
+            rest = f": {self.message}"
+        return InputError(f"{{{name}}}{rest}", **{name: value})
 
     def within(self, place: str) -> "InputError":
         """The same, led by the place where it was met."""

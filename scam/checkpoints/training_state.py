@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``training.pt``: all that training needs to go on, beside the weights to use."""
+"""``training.pt``: what a resumed run needs beside the weights to use."""
 
 import os
 from collections.abc import Mapping

@@ -64,7 +64,7 @@ def _with_donors(
     for donor, latents in donors:
         asked = torch.zeros_like(latents.present)
         asked[:, list(donor.labels)] = True
-        lacking = (asked & ~latents.present)[0].nonzero().flatten().tolist()
+        lacking = _lacking(latents, asked, model.token_labels)
         if lacking and absent == "error":
             raise InputError(
                 f"{{donor}}: its picture lacks {_listed(lacking, checkpoint)}", donor=donor.text
@@ -98,7 +98,7 @@ def edit(
         _with_donors(checkpoint, latents, donors, settings.absent)
         for latents in (home if subject is None else subject, home)
     )
-    missing = labels_lacking(own, wanted, model.token_labels)[0].nonzero().flatten().tolist()
+    missing = _lacking(own, wanted, model.token_labels)
     missing = [label for label in missing if subject is not None and label not in settings.scene]
     if missing and settings.absent == "error":
         raise InputError(
@@ -125,6 +125,11 @@ def edit(
         then = "the mean" if mean else "the background picture's"
         notes.append(f"{who}: no {checkpoint.label_names[label]} in its picture, {then} is taken")
     return Edited(np.concatenate(frames, axis=1), frames[-1], tuple(notes))
+
+
+def _lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> list[int]:
+    found: list[int] = labels_lacking(styles, wanted, token_labels)[0].nonzero().flatten().tolist()
+    return found
 
 
 def _touched(

@@ -70,8 +70,8 @@ def export_generator(model: SynthesisModel) -> ExportedProgram:
 def save_programs(model: SynthesisModel, folder: Path, *, overwrite: bool = False) -> float:
     """Write both programs and the model's ``config.json``, all of them or none.
 
-    Returns the largest difference, of pictures in [-1, 1], between a random one painted again by
-    the programs and by the model. InputError as for :func:`export_generator`, or if ``folder``
+    Returns the largest difference, of pictures in [-1, 1], between a random one as the programs
+    and as the model reconstruct it. InputError as for :func:`export_generator`, or if ``folder``
     cannot be written, or holds one of the files and is not to be overwritten.
     """
     encoder, generator = export_encoder(model), export_generator(model)
@@ -94,8 +94,8 @@ def _difference(
     cells = torch.randint(config.num_labels, (1, 1, 8, 8), generator=draw).float()
     labels = nn.functional.interpolate(cells, size=config.size)[:, 0].int().to(device)
     tokens, _ = encoder.module()(image, labels)
-    painted = generator.module()(labels, tokens)
-    return float((painted - model.generate(labels, model.encode(image, labels))).abs().max())
+    made = generator.module()(labels, tokens)
+    return float((made - model.generate(labels, model.encode(image, labels))).abs().max())
 
 
 def _labels(model: SynthesisModel) -> Tensor:

@@ -4,8 +4,9 @@
 import torch
 from torch import Tensor, nn
 
-from scam.models import Discriminator, ModelConfig
+from scam.models import ModelConfig
 from scam.models.registry import build
+from scam.synthesis.adversary import build_discriminator
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.perceptual import build_perceptual, resolve_perceptual
 from scam.synthesis.step import SynthesisStep
@@ -27,7 +28,7 @@ def build_step(
     options = SynthesisOptions(amp=amp, fused_sca=fused, perceptual=name)
     torch.manual_seed(0)
     model = build(config).configure(fused=fused)
-    discriminator = Discriminator(config.num_labels, config.width, released=config.released)
+    discriminator = build_discriminator(config, options)
     perceptual: nn.Module = build_perceptual(name, weights, released=config.released)
     precision = resolve_precision(amp, device)
     return SynthesisStep(model, discriminator, perceptual, options, precision, device)

@@ -84,7 +84,7 @@ def check_stored(run: Path) -> None:
                 raise InputError(f"no entry {section!r}")
         merge = DataOptions.from_dict(config["data"]).merge
         if isinstance(merge, dict):
-            read_merge({name: list(ids) for name, ids in merge.items()})
+            read_merge(merge)
         SynthesisOptions.from_dict(config["training"])
         expect_labels(config, stored_config(config["model"]).num_labels)
     except InputError as error:

@@ -46,24 +46,16 @@ class Due:
         return cls(log or save, evaluate, sample, save)
 
 
+@dataclass(frozen=True)
 class Outputs:
     """Log, progress, sheets and checkpoints of a run, all written by the main process."""
 
-    def __init__(
-        self,
-        task: Task,
-        trainer: Trainer,
-        watch: SkipWatch,
-        folder: RunFolder,
-        log: MetricsLog | NullLog,
-        progress: Progress | NullLog,
-    ) -> None:
-        self.task = task
-        self.trainer = trainer
-        self.watch = watch
-        self.folder = folder
-        self.log = log
-        self.progress = progress
+    task: Task
+    trainer: Trainer
+    watch: SkipWatch
+    folder: RunFolder
+    log: MetricsLog | NullLog
+    progress: Progress | NullLog
 
     def tell(self, step: int, found: Measured) -> None:
         """Log numbers and say words, if there are any."""
