@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, cast
 
-from scam.ops.backends import ENTRY_POINTS, Backend
+from scam.ops.backends import OPTIONAL, Backend
 from scam.ops.problem import Problem
 
 REFERENCE = "reference"
@@ -49,7 +49,7 @@ def _refusals(name: str, problem: Problem) -> tuple[str, ...]:
         backend = load(name)
     except ImportError as error:
         return (f"cannot be imported: {error}",)
-    if not hasattr(backend, ENTRY_POINTS[problem.op]):
+    if problem.op in OPTIONAL and not hasattr(backend, OPTIONAL[problem.op]):
         return (f"has no {problem.op}",)
     return tuple(backend.refusals(problem))
 

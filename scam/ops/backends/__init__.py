@@ -8,14 +8,10 @@ from torch import Tensor
 from scam.ops.affine_call import AffineCall
 from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.modulation_call import ModulationCall
-from scam.ops.problem import AFFINE, ATTENTION, MODULATION, Problem
+from scam.ops.problem import AFFINE, MODULATION, Problem
 
-ENTRY_POINTS = {
-    ATTENTION: "forward",
-    MODULATION: "modulation_forward",
-    AFFINE: "affine_forward",
-}
-"""Op -> the function that a file has exactly if it serves the op."""
+OPTIONAL = {MODULATION: "modulation_forward", AFFINE: "affine_forward"}
+"""Op -> the function that a file has exactly if it serves the op; attention all of them serve."""
 
 
 class Backend(Protocol):
