@@ -12,7 +12,7 @@ from torch import nn
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError, PeerExited
 from scam.models import Scam, ScamConfig
-from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.step import SynthesisStep
 from scam.training.distributed import World, join
