@@ -36,7 +36,7 @@ def decay(step: int, steps: int, start: float) -> float:
 
     1 for the share ``start`` of them; then it falls linearly, and would be 0 after the last.
     """
-    whole = int(start * steps)
+    whole = round(start * steps)
     return min(1.0, (steps + 1 - step) / max(steps - whole, 1))
 
 
