@@ -55,7 +55,12 @@ class SynthesisOptions(AdversaryOptions):
         told=True, needs=_VGG,
     )  # fmt: skip
     betas: tuple[float, float] = setting(
-        (0.9, 0.999), "of both optimisers", least=0, below=1, metavar=("B1", "B2"), told=True
+        (0.9, 0.999),
+        "Adam's, of both optimisers",
+        least=0,
+        below=1,
+        metavar=("B1", "B2"),
+        told=True,
     )
     decay_from: float = setting(
         1.0,
