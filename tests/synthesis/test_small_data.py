@@ -120,7 +120,7 @@ def test_accumulated_batches_have_the_losses_of_one_large_batch(
         torch.testing.assert_close(parts[key], value, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("discriminator", ["scam", "oasis"])
+@pytest.mark.parametrize("discriminator", ["scam", "oasis", "patch"])
 def test_a_picture_compared_with_itself_has_no_slope(
     make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, discriminator: str
 ) -> None:
@@ -129,7 +129,9 @@ def test_a_picture_compared_with_itself_has_no_slope(
     trainer = make_trainer(discriminator=discriminator, r1=0.1, r2=0.1)
     for step in (1, 2):
         losses = trainer.step(batch(2), step)
-        assert (losses["r1"], losses["r2"]) == (0, 0)
+        # patch: real and generated go through it together, one of them alone rounds differently.
+        most = 1e-6 if discriminator == "patch" else 0
+        assert max(losses["r1"], losses["r2"]) <= most
 
 
 def test_spectral_norms_are_refined_once_a_step(make_trainer: MakeTrainer) -> None:
