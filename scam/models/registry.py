@@ -8,8 +8,9 @@ from scam.errors import InputError, quoted
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.scam.model import Scam
+from scam.models.spade import Spade
 
-MODELS: dict[str, type[SynthesisModel]] = {model.Config.kind: model for model in (Scam,)}
+MODELS: dict[str, type[SynthesisModel]] = {model.Config.kind: model for model in (Scam, Spade)}
 """A new kind is one entry more."""
 FIRST_KIND = "scam"
 """Of a ``config.json`` that does not say: those written before there were others."""
