@@ -9,10 +9,11 @@ from scam.models.base import SynthesisModel
 from scam.models.clade import Clade
 from scam.models.config import ModelConfig
 from scam.models.scam.model import Scam
+from scam.models.sean import Sean
 from scam.models.spade import Spade
 
 MODELS: dict[str, type[SynthesisModel]] = {
-    model.Config.kind: model for model in (Scam, Spade, Clade)
+    model.Config.kind: model for model in (Scam, Spade, Clade, Sean)
 }
 """A new kind is one entry more."""
 FIRST_KIND = "scam"
