@@ -10,10 +10,11 @@ from scam.models.clade import Clade
 from scam.models.config import ModelConfig
 from scam.models.scam.model import Scam
 from scam.models.sean import Sean
+from scam.models.sean_clade import SeanClade
 from scam.models.spade import Spade
 
 MODELS: dict[str, type[SynthesisModel]] = {
-    model.Config.kind: model for model in (Scam, Spade, Clade, Sean)
+    model.Config.kind: model for model in (Scam, Spade, Clade, Sean, SeanClade)
 }
 """A new kind is one entry more."""
 FIRST_KIND = "scam"
