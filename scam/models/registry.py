@@ -8,13 +8,14 @@ from scam.errors import InputError, quoted
 from scam.models.base import SynthesisModel
 from scam.models.clade import Clade
 from scam.models.config import ModelConfig
+from scam.models.inade import Inade
 from scam.models.scam.model import Scam
 from scam.models.sean import Sean
 from scam.models.sean_clade import SeanClade
 from scam.models.spade import Spade
 
 MODELS: dict[str, type[SynthesisModel]] = {
-    model.Config.kind: model for model in (Scam, Spade, Clade, Sean, SeanClade)
+    model.Config.kind: model for model in (Scam, Spade, Clade, Sean, SeanClade, Inade)
 }
 """A new kind is one entry more."""
 FIRST_KIND = "scam"
