@@ -8,7 +8,7 @@ from pathlib import Path
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
 from scam.commandline.flags import add_flags, given
-from scam.evaluation.measure import build_meters, measure
+from scam.evaluation.measure import measure
 from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.evaluation.report import (
     REPORT,
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         expect_unused(out, setup.inputs, overwrite=args.overwrite)
     say(*heading(setup.facts))
-    rows = measure(setup, *build_meters(setup))
+    rows = measure(setup)
     # Files at the end, the report first: who is interrupted leaves none.
     folder = nullcontext(out) if out else free_folder(base / setup.checkpoint.path.name)
     with folder as out:

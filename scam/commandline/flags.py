@@ -4,7 +4,7 @@
 import argparse
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -23,13 +23,21 @@ def add_flags(parser: Parser, settings: type[Checked], presets: Presets | None =
     """
     for name, what in settings.settings().items():
         if what.flag:
-            group = parser.group(what.heading or settings.heading)
-            group.add_argument(
-                f"--{name.replace('_', '-')}",
-                default=None,
-                help=_help(what, [(p, v[name]) for p, v in (presets or {}).items() if name in v]),
-                **_reading(what),
-            )
+            others = [(p, v[name]) for p, v in (presets or {}).items() if name in v]
+            add_flag(parser, name, what, what.heading or settings.heading, others)
+
+
+def add_flag(
+    parser: Parser,
+    name: str,
+    what: Setting,
+    heading: str,
+    presets: Sequence[tuple[str, Any]] = (),
+) -> None:
+    """The flag of one setting; presets: names, and what they say instead of its default."""
+    parser.group(heading).add_argument(
+        f"--{name.replace('_', '-')}", default=None, help=_help(what, presets), **_reading(what)
+    )
 
 
 def given(values: Mapping[str, Any], settings: type[Checked]) -> dict[str, Any]:
@@ -65,14 +73,14 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(","))
 
 
-def _help(what: Setting, presets: list[tuple[str, Any]]) -> str:
+def _help(what: Setting, presets: Sequence[tuple[str, Any]]) -> str:
     """Its words, and its default in brackets."""
     default = what.default_help
     if default is None:
         default = f"default: {_word(what.default)}" if _word(what.default) else ""
         if presets:
             others = [] if what.default is dataclasses.MISSING else [("others", what.default)]
-            default = ", ".join(f"{name}: {_word(value)}" for name, value in presets + others)
+            default = ", ".join(f"{name}: {_word(value)}" for name, value in [*presets, *others])
     return f"{what.help} ({default})" if what.help and default else what.help or default
 
 

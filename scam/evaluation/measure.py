@@ -2,6 +2,7 @@
 """From the names of metrics to their numbers, in one walk over the pictures."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from scam.evaluation.identity import IdentityMeter
 from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.evaluation.pictures import Meter, walk
 from scam.evaluation.references import Extractor, Reference, default_cache
-from scam.evaluation.rows import Row
+from scam.evaluation.rows import Row, averaged
 from scam.evaluation.setup import EvaluationSetup, open_setup
 from scam.pretrained.custom import CustomExtractor
 from scam.pretrained.dinov2 import DINOV2, DinoV2
@@ -35,12 +36,23 @@ def evaluate(options: EvaluationOptions) -> list[Row]:
     Raises:
         InputError: something cannot be loaded, or does not fit the model.
     """
-    setup = open_setup(options)
-    meters, known = build_meters(setup)
-    return measure(setup, meters, known)
+    return measure(open_setup(options))
 
 
-def build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
+def measure(setup: EvaluationSetup) -> list[Row]:
+    """All rows in order of METRICS; where the model needs noise, means over its draws.
+
+    InputError where an option names something unusable.
+    """
+    draws = setup.options.noise_seeds if setup.painter.model.needs_noise else 1
+    passes = []
+    for draw in range(draws):
+        each = replace(setup, painter=setup.painter.with_draw(draw))
+        passes.append(_walk(each, *_build_meters(each)))
+    return averaged(passes, f"mean of {draws} draws of noise")
+
+
+def _build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
     """Meters of the wanted metrics, and rows that are known already.
 
     These are the costs, and for each metric that cannot be measured the reason. InputError where
@@ -63,7 +75,7 @@ def build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
 
 
 @torch.no_grad()
-def measure(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row]) -> list[Row]:
+def _walk(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row]) -> list[Row]:
     """``known`` and what the meters find in one walk over all pictures, in order of METRICS."""
     if meters:
         options, count = setup.options, len(setup.test)

@@ -48,6 +48,10 @@ class EvaluationOptions(Checked):
         tuple(METRICS), "which of those below", metavar="NAME,...", default_help="default: all"
     )
     seed: int = setting(0, "of pairs and edits", least=0, below=1 << 31)
+    noise_seeds: int = setting(
+        1, "average over N draws of noise, where the model needs any",
+        least=1, most=1 << 10, metavar="N",
+    )  # fmt: skip
     pairs: Path | None = setting(None, "an earlier pairs.json", metavar="FILE")
     batch_size: int = setting(8, "pictures at a time", least=1, most=1 << 16)
     workers: int = setting(

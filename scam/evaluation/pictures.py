@@ -25,15 +25,26 @@ Indices = Sequence[int]
 
 
 class Painter:
-    """A model in evaluation mode that paints the same twice, even the noisy released networks."""
+    """A model in evaluation mode that paints the same twice, even where it needs noise.
+
+    seed, draw: two numbers that the noise follows.
+    """
 
     def __init__(
-        self, model: SynthesisModel, background_labels: Sequence[int] = (0,), seed: int = 0
+        self,
+        model: SynthesisModel,
+        background_labels: Sequence[int] = (0,),
+        seed: int = 0,
+        draw: int = 0,
     ) -> None:
         self.model = model.eval()
         self.device = model.token_labels.device
         self.background_labels = tuple(background_labels)
-        self._seed = seed
+        self._seed, self._draw = seed, draw
+
+    def with_draw(self, draw: int) -> "Painter":
+        """The same with the noise of another draw."""
+        return Painter(self.model, self.background_labels, self._seed, draw)
 
     def paint(self, labels: Tensor, latents: Styles, indices: Indices) -> Tensor:
         """labels (B, H, W) -> pictures (B, 3, H, W) in [-1, 1].
@@ -42,7 +53,7 @@ class Painter:
         """
         noise = None
         if self.model.needs_noise:
-            noise = picture_generators(self._seed, 0, indices, "evaluation", self.device)
+            noise = picture_generators(self._seed, self._draw, indices, "evaluation", self.device)
         return self.model.generate(labels, latents, noise)
 
     def mix(self, subject: Styles, scene: Styles) -> Styles:

@@ -3,7 +3,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any
 
 _LABELS_SHOWN = 24
@@ -37,6 +38,22 @@ class Row:
 def label_row(metric: str, name: str, value: float, n: int, **more: str) -> Row:
     """A number of one label alone; tables show the labels that most pictures hold."""
     return Row(metric, _LABEL + name, value, n=n, **more)
+
+
+def averaged(passes: Sequence[Sequence[Row]], note: str) -> list[Row]:
+    """The rows of one or several measurements of the same numbers, as their means.
+
+    note: of what, told where the values differ.
+    """
+    means = []
+    for rows in zip(*passes, strict=True):
+        values = [row.value for row in rows if row.value is not None]
+        if len(values) == len(passes) and len(set(values)) > 1:
+            notes = "; ".join(filter(None, (rows[0].note, note)))
+            means.append(replace(rows[0], value=fmean(values), note=notes))
+        else:
+            means.append(rows[0])
+    return means
 
 
 def render(rows: Sequence[Row]) -> str:

@@ -109,6 +109,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
         "background_labels": [checkpoint.label_names[i] for i in scene],
         "pairs": "a derangement by seed" if options.pairs is None else str(options.pairs),
         "seed": options.seed,
+        "noise_seeds": options.noise_seeds if painter.model.needs_noise else None,
         "batch_size": options.batch_size,
         "networks": {
             flag: str(given) for flag in NETWORK_FLAGS if (given := getattr(options, flag))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from scam.data import PairDataset
 from scam.data.dataset import in_order
@@ -86,15 +87,26 @@ def paint_sheet(
     device = model.token_labels.device
     rows = evenly(len(dataset), _SHEET_ROWS) if indices is None else indices
     image, labels = (x.to(device) for x in next(in_order(dataset, len(rows), rows)))
-    latents = model.encode(image, labels)
-    following = latents[[*range(1, len(rows)), 0]]
-    mixed = model.mix(following, latents, latents.present)
+    reconstruction, transfer = paint(model, image, labels)
     save_sheet(
         path,
         {
             "input": image,
             "labels": labels,
-            "reconstruction": model.generate(labels, latents, model.fixed_noise()),
-            "transfer of next row": model.generate(labels, mixed, model.fixed_noise()),
+            "reconstruction": reconstruction,
+            "transfer of next row": transfer,
         },
     )
+
+
+@torch.no_grad()
+def paint(model: SynthesisModel, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Reconstructions of image (B, 3, H, W) under labels (B, H, W), and transfers.
+
+    A transfer, (B, 3, H, W) too, shows the next image's subject in each image's scene.
+    """
+    styles = model.encode(image, labels)
+    following = styles[[*range(1, len(image)), 0]]
+    mixed = model.mix(following, styles, styles.present)
+    reconstruction = model.generate(labels, styles, model.fixed_noise())
+    return reconstruction, model.generate(labels, mixed, model.fixed_noise())

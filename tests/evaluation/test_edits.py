@@ -8,6 +8,7 @@ from torch import Tensor
 from scam.data import Mannequins, PairDataset
 from scam.evaluation.edits import CycleMeter, LocalityMeter, MapNoiseMeter, grown, shifted, shrunk
 from scam.evaluation.pictures import Painter, Pictures, batch
+from scam.evaluation.rows import Row, averaged
 from scam.metrics import Psnr
 from scam.models import Scam, ScamConfig
 
@@ -191,5 +192,21 @@ def test_released_networks_paint_the_same_twice(dataset: PairDataset) -> None:
     painter = Painter(model)
     one, other = (pictures(painter, dataset, [1, 0]) for _ in range(2))
     assert torch.equal(one.reconstruction, other.reconstruction)
-    louder = Painter(model, seed=1)
-    assert not torch.equal(pictures(louder, dataset, [1, 0]).reconstruction, one.reconstruction)
+    for other_noise in (Painter(model, seed=1), painter.with_draw(1)):
+        found = pictures(other_noise, dataset, [1, 0]).reconstruction
+        assert not torch.equal(found, one.reconstruction)
+    same = pictures(painter.with_draw(0), dataset, [1, 0]).reconstruction
+    assert torch.equal(same, one.reconstruction)
+
+
+def test_rows_of_several_draws_are_averaged() -> None:
+    def drawn(value: float | None, note: str = "") -> Row:
+        return Row("psnr", "reconstruction, pooled", value, note=note)
+
+    first, second = (
+        [drawn(1.0, "a"), drawn(2.0), drawn(None)],
+        [drawn(3.0, "a"), drawn(2.0), drawn(None)],
+    )
+    assert averaged([first], "two draws") == first
+    found = averaged([first, second], "two draws")
+    assert found == [drawn(2.0, "a; two draws"), drawn(2.0), drawn(None)]
