@@ -141,7 +141,7 @@ class Inade(VariationalModel):
         mean, log_variance = self.encoder(image, labels.labels)
         return mean, log_variance
 
-    def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
         batch = len(labels.labels)
         seed = tokens.new_zeros(batch, self.seed.in_features)
         if noise is not None:

@@ -209,7 +209,7 @@ class StyledModel(ResidualModel):
         codes: Tensor = self.encoder(image, labels.labels)
         return codes
 
-    def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
         fields = None
         if noise is not None:
             shapes = self.generator.noise_shapes

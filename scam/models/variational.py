@@ -138,7 +138,7 @@ class CodeModel(VariationalModel):
         mean, log_variance = self.encoder(image)
         return mean.unsqueeze(1), log_variance.unsqueeze(1)
 
-    def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
         seed = self.seed(tokens[:, 0]).unflatten(1, (-1, *self.config.sizes[0]))
         image: Tensor = self.generator(seed, labels.levels)
         return image
