@@ -205,6 +205,7 @@ class ResidualModel(SynthesisModel):
 
     config: ResidualConfig
     reads_patches = False
+    checkpoints_gradients = False
 
     def __init__(
         self, config: ResidualConfig, token_labels: Sequence[int], fused: bool = True
@@ -215,16 +216,18 @@ class ResidualModel(SynthesisModel):
     def prepare(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> LabelLevels:
         """See :meth:`~scam.models.base.SynthesisModel.prepare`."""
         labels = super().prepare(labels, occurring).labels
+        # What a compiled graph computes may not grow with what the maps hold.
+        by_content = self.fused and not self.compiled and not torch.compiler.is_compiling()
         return LabelLevels.build(
             labels,
             self.config.num_labels,
             self.config.sizes,
-            patches=self.reads_patches and self.fused,
-            occurring=occurring if self.fused else range(self.config.num_labels),
+            patches=self.reads_patches and by_content,
+            occurring=occurring if by_content else range(self.config.num_labels),
         )
 
     def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
-        return self._from_tokens(labels, tokens.expand(len(labels.labels), -1, -1), noise)
+        return self._from_tokens(labels, tokens.expand(labels.labels.shape[0], -1, -1), noise)
 
     @abstractmethod
     def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
