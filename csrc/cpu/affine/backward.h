@@ -1,127 +1,166 @@
 // SPDX-License-Identifier: Apache-2.0
-// The backward pass over groups of windows. Sums over the pixels of a run are taken in registers
-// and added in fp64: a row may hold millions of pixels.
+// The backward pass over one block of channels of a window.
 #pragma once
 
-SCAM_INLINE void add_wide(double* to, const Vec<double>& v) { store(to, load(to) + v); }
-SCAM_INLINE void add_wide(double* to, const Vec<float>& v) {
-  typedef float Half __attribute__((vector_size(SCAM_VECTOR_BYTES / 2)));
-  constexpr int half = VecOf<double>::lanes;
-  alignas(64) float numbers[2 * half];
-  store(numbers, v);
-  for (int i = 0; i < 2; ++i) {
-    const Half part = load_bytes<Half>(numbers + i * half);
-    add_wide(to + i * half, __builtin_convertvector(part, Vec<double>));
-  }
-}
-
-// Sums over some pixels of one row: `g` of the gradient after the activation, `gd` of g (x - mean).
-template <class A>
-SCAM_INLINE void add_sums(const Block<A>& block, int32_t row, int64_t k, const Vec<A>& g,
-                          const Vec<A>& gd, double* sums, double* statistics) {
-  double* of_row = sums + row * 2 * BLOCK + k;
-  add_wide(of_row, g);
-  add_wide(of_row + BLOCK, gd * load(block.rstd + k));
-  if (statistics) {
-    const Vec<A> scale = load(block.scale + row * block.scale_stride + k);
-    add_wide(statistics + k, scale * g);
-    add_wide(statistics + BLOCK + k, scale * gd);
-  }
-}
-
-// Pixels of one row, neighbours in memory.
+// What the sums over pixels are of takes the place of scale and shift in the segments' pairs: of a
+// MIXED one for each pixel, else summed into a vector.
 template <class T>
-inline void backward_run(const Job& job, int64_t b, const Block<A_of<T>>& block, int64_t i,
-                         int64_t count, int32_t row, double* sums, double* statistics) {
+inline void backward_segments(const Job& job, int64_t b, const Block<A_of<T>>& block,
+                              int64_t first, Segments<A_of<T>>* list) {
   typedef A_of<T> A;
   constexpr int lanes = VecOf<A>::lanes;
-  Vec<A> sum_g[BLOCK] = {}, sum_gd[BLOCK] = {};
   for (int64_t k = 0; k < block.channels; ++k) {
-    const T* x = element<const T>(job.p.x, b, block.first + k, i);
-    const T* dy = element<const T>(job.p.grad_y, b, block.first + k, i);
-    T* dx = element<T>(job.p.grad_x, b, block.first + k, i);
-    if (row < 0) {
-      memset(dx, 0, sizeof(T) * count);
-      continue;
+    const T* x = element<const T>(job.p.x, b, block.first + k, first);
+    const T* dy = element<const T>(job.p.grad_y, b, block.first + k, first);
+    T* dx = element<T>(job.p.grad_x, b, block.first + k, first);
+    const A mean = block.mean[k], rstd = block.rstd[k], slope = block.slope;
+    for (int64_t n = 0; n < list->count; ++n) {
+      const Segment& of = list->of[n];
+      A(*pair)[TILE] = list->pairs[k] + 2 * n;
+      if (of.row == MIXED) {
+        for (int64_t j = 0; j < TILE; j += lanes) {
+          const Vec<A> scale = load(pair[0] + j), shift = load(pair[1] + j);
+          const Vec<A> d = load(x + of.begin + j) - mean, dz = load(dy + of.begin + j);
+          const Vec<A> g = d * rstd * scale + shift > A(0) ? dz : dz * slope;
+          store(dx + of.begin + j, g * scale * rstd);
+          store(pair[0] + j, g);
+          store(pair[1] + j, g * d);
+        }
+        continue;
+      }
+      const A scale = block.scale[of.row * block.scale_stride + k];
+      const A shift = block.shift[of.row * block.shift_stride + k];
+      Vec<A> sum_g = {}, sum_gd = {};
+      for (int64_t i = of.begin; i < of.end; i += lanes) {
+        const Vec<A> d = load(x + i) - mean, dz = load(dy + i);
+        const Vec<A> g = d * rstd * scale + shift > A(0) ? dz : dz * slope;
+        sum_g += g;
+        sum_gd += g * d;
+        store(dx + i, g * scale * rstd);
+      }
+      store(pair[0], sum_g);
+      store(pair[1], sum_gd);
     }
-    const A scale = block.scale[row * block.scale_stride + k];
-    const A shift = block.shift[row * block.shift_stride + k];
-    const A mean = block.mean[k], rstd = block.rstd[k];
-    Vec<A> of_g = {}, of_gd = {};
-    for (int64_t j = 0; j < count; j += lanes) {
-      const Vec<A> d = load(x + j) - mean, dz = load(dy + j);
-      const Vec<A> g = d * rstd * scale + shift > A(0) ? dz : dz * block.slope;
-      of_g += g;
-      of_gd += g * d;
-      store(dx + j, g * scale * rstd);
-    }
-    sum_g[k] = of_g, sum_gd[k] = of_gd;
   }
-  if (row < 0) return;
-  for (int64_t k = 0; k < BLOCK; k += lanes)
-    add_sums<A>(block, row, k, sum_each<A>(sum_g + k), sum_each<A>(sum_gd + k), sums, statistics);
 }
 
-// The gradient of x is written over that of y.
 template <class A>
-inline void backward_tile(const Block<A>& block, const int32_t* rows, int64_t count, const A* x,
-                          A* grad, double* sums, double* statistics) {
+inline void add_segments(const Block<A>& block, const int32_t* rows, const Segments<A>& list,
+                         const Sums& sums) {
   constexpr int lanes = VecOf<A>::lanes;
+  alignas(64) A g[TILE][TILE];
+  alignas(64) A gd[TILE][TILE];
+  for (int64_t n = 0; n < list.count; ++n) {
+    const Segment& of = list.of[n];
+    if (of.row == MIXED) {
+      const A *of_g[TILE], *of_gd[TILE];
+      for (int64_t k = 0; k < TILE; ++k)
+        of_g[k] = list.pairs[k][2 * n], of_gd[k] = list.pairs[k][2 * n + 1];
+      turn<A>(of_g, g[0], TILE);
+      turn<A>(of_gd, gd[0], TILE);
+      add_pixels<A>(block, rows + of.begin, g, gd, sums);
+      continue;
+    }
+    for (int64_t k = 0; k < TILE; k += lanes) {
+      Vec<A> of_g[lanes], of_gd[lanes];
+      for (int l = 0; l < lanes; ++l) {
+        of_g[l] = load(list.pairs[k + l][2 * n]);
+        of_gd[l] = load(list.pairs[k + l][2 * n + 1]);
+      }
+      add_sums<A>(block, of.row, k, sum_each<A>(of_g), sum_each<A>(of_gd), sums);
+    }
+  }
+}
+
+// A map whose pixels are `step` numbers apart and whose channels adjoin.
+template <class T>
+struct Pixels {
+  T* data;
+  int64_t step;
+};
+
+// At most TILE pixels; dx may be dy.
+template <class T>
+inline void backward_pixels(const Block<A_of<T>>& block, const int32_t* rows, int64_t count,
+                            Pixels<const T> x, Pixels<const T> dy, Pixels<T> dx,
+                            const Sums& sums) {
+  typedef A_of<T> A;
+  constexpr int lanes = VecOf<A>::lanes;
+  alignas(64) A of_mean[MAX_WIDTH] = {};  // a few pixels: no digits are lost
+  alignas(64) A of_rstd[MAX_WIDTH] = {};
   for (int64_t j = 0; j < count;) {
     const int32_t row = rows[j];
     int64_t end = j + 1;
     while (end < count && rows[end] == row) ++end;
-    if (row < 0) {
-      memset(grad + j * BLOCK, 0, sizeof(A) * BLOCK * (end - j));
-      j = end;
-      continue;
-    }
-    for (int64_t k = 0; k < BLOCK; k += lanes) {
+    for (; row < 0 && j < end; ++j) memset(dx.data + j * dx.step, 0, sizeof(T) * block.width);
+    if (row < 0) continue;
+    for (int64_t k = 0; k < block.width; k += lanes) {
       const Vec<A> scale = load(block.scale + row * block.scale_stride + k);
       const Vec<A> shift = load(block.shift + row * block.shift_stride + k);
       const Vec<A> mean = load(block.mean + k), rstd = load(block.rstd + k);
-      Vec<A> sum_g = {}, sum_gd = {};
-      for (int64_t q = j * BLOCK + k; q < end * BLOCK; q += BLOCK) {
-        const Vec<A> d = load(x + q) - mean, dz = load(grad + q);
-        const Vec<A> g = d * rstd * scale + shift > A(0) ? dz : dz * block.slope;
-        sum_g += g;
-        sum_gd += g * d;
-        store(grad + q, g * scale * rstd);
+      Vec<A> g = {}, gd = {};
+      for (int64_t i = j; i < end; ++i) {
+        const Vec<A> d = load(x.data + i * x.step + k) - mean;
+        const Vec<A> dz = load(dy.data + i * dy.step + k);
+        const Vec<A> given = d * rstd * scale + shift > A(0) ? dz : dz * block.slope;
+        g += given;
+        gd += given * d;
+        store(dx.data + i * dx.step + k, given * scale * rstd);
       }
-      add_sums<A>(block, row, k, sum_g, sum_gd, sums, statistics);
+      add_to_row<A>(block, row, k, g, gd, sums);
+      store(of_mean + k, load(of_mean + k) + scale * g);
+      store(of_rstd + k, load(of_rstd + k) + scale * gd);
     }
     j = end;
+  }
+  for (int64_t k = 0; k < block.width && sums.statistics; k += lanes) {
+    add_wide(sums.statistics + k, load(of_mean + k));
+    add_wide(sums.statistics + block.width + k, load(of_rstd + k));
   }
 }
 
 template <class T>
-inline void backward_window(const Job& job, int64_t b, int64_t w, int64_t n, double* sums) {
+inline Pixels<T> pixels_at(const ScaTensor& map, int64_t b, int64_t c, int64_t i) {
+  return {element<T>(map, b, c, i), map.stride[2]};
+}
+
+template <class T>
+inline void backward_block(const Job& job, int64_t b, int64_t w, const Block<A_of<T>>& block,
+                           const Sums& sums) {
   typedef A_of<T> A;
-  alignas(64) A x[BLOCK * BLOCK];
-  alignas(64) A grad[BLOCK * BLOCK];
-  const AffineParams& p = job.p;
-  const bool in_runs = pixels_are_neighbours(p.x) && pixels_are_neighbours(p.grad_y) &&
-                       pixels_are_neighbours(p.grad_x);
-  const Block<A> block(job, b, n);
+  const ScaTensor &x = job.p.x, &dy = job.p.grad_y, &dx = job.p.grad_x;
   const int32_t* rows = rows_of(job, b, w);
-  const int64_t first = w * job.window, pixels = pixels_of(job, w), channels = block.channels;
-  double* statistics = nullptr;
-  if (job.statistics) {
-    statistics = job.statistics + ((b * job.windows + w) * job.blocks + n) * 2 * BLOCK;
-    memset(statistics, 0, sizeof(double) * 2 * BLOCK);
+  const int64_t first = w * job.window, pixels = pixels_of(job, w), c = block.first;
+  if (channels_adjoin(x) && channels_adjoin(dy) && channels_adjoin(dx) &&
+      block.channels == block.width) {
+    for (int64_t i = 0; i < pixels; i += TILE)
+      backward_pixels<T>(block, rows + i, pixels - i < TILE ? pixels - i : TILE,
+                         pixels_at<const T>(x, b, c, first + i),
+                         pixels_at<const T>(dy, b, c, first + i),
+                         pixels_at<T>(dx, b, c, first + i), sums);
+    return;
   }
-  for (int64_t i = 0; i < pixels;) {
-    const int64_t run = in_runs ? run_end(rows, i, pixels) - i : 0;
-    if (run > 0) {
-      backward_run<T>(job, b, block, first + i, run, rows[i], sums, statistics);
-      i += run;
-      continue;
+  alignas(64) A tile[TILE * MAX_WIDTH];
+  alignas(64) A grad[TILE * MAX_WIDTH];
+  const auto turned = [&](int64_t i, int64_t count) {
+    tile_in<T>(x, b, block, first + i, count, tile);
+    tile_in<T>(dy, b, block, first + i, count, grad);
+    backward_pixels<A>(block, rows + i, count, {tile, block.width}, {grad, block.width},
+                       {grad, block.width}, sums);
+    tile_out<T>(grad, dx, b, block, first + i, count);
+  };
+  if (pixels_adjoin(x) && pixels_adjoin(dy) && pixels_adjoin(dx) && block.width == TILE) {
+    Segments<A> list;
+    for (int64_t k = block.channels; k < TILE; ++k)  // channels that are not there add zeros
+      memset(list.pairs[k], 0, sizeof list.pairs[k]);
+    for (int64_t i = 0; i < pixels;) {
+      i = list_segments(rows, i, pixels, &list, turned);
+      gather_tables<A>(block, rows, &list);
+      backward_segments<T>(job, b, block, first, &list);
+      add_segments<A>(block, rows, list, sums);
     }
-    const int64_t count = pixels - i < BLOCK ? pixels - i : BLOCK;
-    tile_in<T>(p.x, b, block.first, channels, first + i, count, x);
-    tile_in<T>(p.grad_y, b, block.first, channels, first + i, count, grad);
-    backward_tile<A>(block, rows + i, count, x, grad, sums, statistics);
-    tile_out<T>(grad, p.grad_x, b, block.first, channels, first + i, count);
-    i += count;
+  } else {
+    for (int64_t i = 0; i < pixels; i += TILE)
+      turned(i, pixels < i + TILE ? pixels - i : TILE);
   }
 }

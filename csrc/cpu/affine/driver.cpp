@@ -10,9 +10,8 @@
 namespace scam::affine {
 namespace {
 
-constexpr int64_t WINDOW = 1024;      // 4 KB of one channel
-constexpr int64_t SPAN = 4;           // blocks of an item: pixels lie next to their channels
-constexpr int64_t SPAN_ROWS = 1024;   // whose sums of a span stay in a cache
+constexpr int64_t WINDOW = 4096;      // long streams where pixels adjoin
+constexpr int64_t WIDE_ROWS = 1024;   // whose sums of a wide block stay in a cache
 constexpr int64_t ROW_PIECE = 256;
 constexpr int64_t ITEMS = 32;         // enough work for this many threads
 constexpr int64_t PIXELS_A_ROW = 16;  // per group: partial sums are at most a quarter of x
@@ -26,22 +25,24 @@ class Pass : Stages<Job, Kernels> {
   int backward();
 
  private:
-  int begin();
+  int begin(int64_t most_width);
   void set_tables();
   void set_groups();
   bool as_it_is(const ScaTensor& table) const {
-    return job_.p.dtype != SCA_BFLOAT16 && job_.p.channels % BLOCK == 0 && table.stride[1] == 1;
+    return job_.p.dtype != SCA_BFLOAT16 && job_.p.channels % job_.width == 0 && table.stride[1] == 1;
   }
 };
 
-int Pass::begin() {
+int Pass::begin(int64_t most_width) {
   const AffineParams& p = job_.p;
   if (p.pixels >= INT32_MAX || p.rows >= INT32_MAX) return SCA_TOO_LARGE;
   const int status =
       choose_kernels(p.dtype, {p.index.dtype}, kernels_plain, kernels_avx2, kernels_avx512);
   if (status != SCA_OK) return status;
   job_.window = WINDOW, job_.windows = (p.pixels + WINDOW - 1) / WINDOW;
-  job_.blocks = (p.channels + BLOCK - 1) / BLOCK;
+  const int64_t padded = (p.channels + TILE - 1) / TILE * TILE;
+  job_.width = p.x.stride[2] == 1 ? TILE : std::min(padded, most_width);
+  job_.blocks = (p.channels + job_.width - 1) / job_.width;
   job_.row_pieces = (p.rows + ROW_PIECE - 1) / ROW_PIECE;
   job_.rows_stride = p.index.stride[0] == 0 ? 0 : p.pixels;
   const int64_t images = job_.rows_stride ? p.batch : 1;
@@ -56,7 +57,7 @@ void Pass::set_tables() {
   job_.scale = p.scale.data, job_.scale_stride = p.scale.stride[0];
   job_.shift = p.shift.data, job_.shift_stride = p.shift.stride[0];
   if (as_it_is(p.scale) && as_it_is(p.shift)) return;
-  const int64_t width = job_.blocks * BLOCK, size = p.dtype == SCA_FLOAT64 ? 8 : 4;
+  const int64_t width = job_.blocks * job_.width, size = p.dtype == SCA_FLOAT64 ? 8 : 4;
   job_.scale = job_.packed_scale = allocate(p.rows * width, size);
   job_.shift = job_.packed_shift = allocate(p.rows * width, size);
   job_.scale_stride = job_.shift_stride = width;
@@ -64,34 +65,29 @@ void Pass::set_tables() {
 }
 
 int Pass::forward() {
-  if (const int status = begin()) return status;
-  job_.span = SPAN, job_.spans = (job_.blocks + SPAN - 1) / SPAN;
-  run(job_.p.batch * job_.windows * job_.spans, kernels_->forward);
+  if (const int status = begin(MAX_WIDTH)) return status;
+  run(job_.p.batch * job_.windows * job_.blocks, kernels_->forward);
   return status_;
 }
 
-// Few rows: partial sums for many groups of windows. Many: one group, and blocks are the items.
+// Few rows: partial sums of many groups of windows. Many: one group, and blocks are the items.
 void Pass::set_groups() {
   const AffineParams& p = job_.p;
-  const bool neighbours = p.x.stride[2] == 1 || p.rows > SPAN_ROWS;
-  job_.span = neighbours ? 1 : SPAN;
-  job_.spans = (job_.blocks + job_.span - 1) / job_.span;
-  const int64_t wanted = (ITEMS + job_.spans - 1) / job_.spans;
+  const int64_t wanted = (ITEMS + job_.blocks - 1) / job_.blocks;
   const int64_t affordable = p.batch * p.pixels / (PIXELS_A_ROW * std::max<int64_t>(1, p.rows));
-  job_.groups = std::max<int64_t>(
-      1, std::min({wanted, affordable, p.batch * job_.windows}));
+  job_.groups = std::max<int64_t>(1, std::min({wanted, affordable, p.batch * job_.windows}));
   if (job_.groups > 1)
     job_.partial = static_cast<double*>(
         allocate(job_.groups * job_.blocks * sums_of_block(job_), sizeof(double)));
   if (p.mean.data)
     job_.statistics = static_cast<double*>(
-        allocate(p.batch * job_.windows * job_.blocks * 2 * BLOCK, sizeof(double)));
+        allocate(p.batch * job_.windows * job_.blocks * 2 * job_.width, sizeof(double)));
 }
 
 int Pass::backward() {
-  if (const int status = begin()) return status;
+  if (const int status = begin(job_.p.rows > WIDE_ROWS ? TILE : MAX_WIDTH)) return status;
   set_groups();
-  run(job_.groups * job_.spans, kernels_->backward);
+  run(job_.groups * job_.blocks, kernels_->backward);
   if (job_.partial) run(job_.blocks * job_.row_pieces, kernels_->join);
   if (job_.statistics) run(job_.p.batch, kernels_->join_statistics);
   return status_;

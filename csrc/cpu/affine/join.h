@@ -7,15 +7,15 @@ template <class T>
 inline void put_rows(const Job& job, int64_t n, int64_t begin, int64_t end, const double* sums,
                      int64_t groups) {
   typedef A_of<T> A;
-  const int64_t first = n * BLOCK, left = job.p.channels - first;
-  const int64_t channels = left < BLOCK ? left : BLOCK, step = job.blocks * sums_of_block(job);
+  const int64_t width = job.width, first = n * width, left = job.p.channels - first;
+  const int64_t channels = left < width ? left : width, step = job.blocks * sums_of_block(job);
   for (int64_t r = begin; r < end; ++r) {
-    double all[2 * BLOCK] = {};
+    double all[2 * MAX_WIDTH] = {};
     for (int64_t g = 0; g < groups; ++g)
-      for (int64_t k = 0; k < 2 * BLOCK; ++k) all[k] += sums[g * step + r * 2 * BLOCK + k];
+      for (int64_t k = 0; k < 2 * width; ++k) all[k] += sums[g * step + r * 2 * width + k];
     for (int64_t k = 0; k < channels; ++k) {
       shorten(A(all[k]), element<T>(job.p.grad_shift, r, first + k));
-      shorten(A(all[BLOCK + k]), element<T>(job.p.grad_scale, r, first + k));
+      shorten(A(all[width + k]), element<T>(job.p.grad_scale, r, first + k));
     }
   }
 }
@@ -23,20 +23,24 @@ inline void put_rows(const Job& job, int64_t n, int64_t begin, int64_t end, cons
 template <class T>
 int backward(const Job& job, int64_t begin, int64_t end) {
   const int64_t total = job.p.batch * job.windows, size = sums_of_block(job);
-  Workspace workspace(job.partial ? 0 : sizeof(double) * job.span * size);
+  Workspace workspace(job.partial ? 0 : sizeof(double) * size);
   if (!workspace.ok()) return SCA_OUT_OF_MEMORY;
   double* own = workspace.take<double>(0);
   for (int64_t item = begin; item < end; ++item) {
-    const int64_t group = item / job.spans, n = item % job.spans * job.span;
-    const int64_t blocks = job.blocks - n < job.span ? job.blocks - n : job.span;
-    double* sums = job.partial ? job.partial + (group * job.blocks + n) * size : own;
-    memset(sums, 0, sizeof(double) * blocks * size);
+    const int64_t group = item / job.blocks, n = item % job.blocks;
     const int64_t last = (group + 1) * total / job.groups;
-    for (int64_t w = group * total / job.groups; w < last; ++w)
-      for (int64_t k = 0; k < blocks; ++k)
-        backward_window<T>(job, w / job.windows, w % job.windows, n + k, sums + k * size);
-    for (int64_t k = 0; k < blocks && !job.partial; ++k)
-      put_rows<T>(job, n + k, 0, job.p.rows, sums + k * size, 1);
+    double* rows = job.partial ? job.partial + item * size : own;
+    memset(rows, 0, sizeof(double) * size);
+    for (int64_t w = group * total / job.groups; w < last; ++w) {
+      double* statistics = nullptr;
+      if (job.statistics) {
+        statistics = job.statistics + (w * job.blocks + n) * 2 * job.width;
+        memset(statistics, 0, sizeof(double) * 2 * job.width);
+      }
+      const int64_t b = w / job.windows;
+      backward_block<T>(job, b, w % job.windows, Block<A_of<T>>(job, b, n), {rows, statistics});
+    }
+    if (!job.partial) put_rows<T>(job, n, 0, job.p.rows, rows, 1);
   }
   return SCA_OK;
 }
@@ -55,14 +59,14 @@ template <class T>
 int join_statistics(const Job& job, int64_t begin, int64_t end) {
   typedef A_of<T> A;
   const AffineParams& p = job.p;
+  const int64_t width = job.width, step = job.blocks * 2 * width;
   for (int64_t b = begin; b < end; ++b)
     for (int64_t c = 0; c < p.channels; ++c) {
-      const int64_t step = job.blocks * 2 * BLOCK;
-      const double* part = job.statistics + b * job.windows * step + c / BLOCK * 2 * BLOCK;
+      const double* part = job.statistics + b * job.windows * step + c / width * 2 * width;
       double of_g = 0, of_gd = 0;
       for (int64_t w = 0; w < job.windows; ++w) {
-        of_g += part[w * step + c % BLOCK];
-        of_gd += part[w * step + BLOCK + c % BLOCK];
+        of_g += part[w * step + c % width];
+        of_gd += part[w * step + width + c % width];
       }
       *element<A>(p.grad_mean, b, c) = A(-of_g * double(*element<const A>(p.rstd, b, c)));
       *element<A>(p.grad_rstd, b, c) = A(of_gd);

@@ -7,6 +7,7 @@ namespace {
 #include "tables.h"
 #include "tile.h"
 #include "forward.h"
+#include "sums.h"
 #include "backward.h"
 #include "join.h"
 // clang-format on

@@ -54,7 +54,7 @@ inline int64_t first_row(const Job& job, int64_t piece) {
 template <class T>
 int pack(const Job& job, int64_t begin, int64_t end) {
   typedef A_of<T> A;
-  const int64_t channels = job.p.channels, padding = job.blocks * BLOCK - channels;
+  const int64_t channels = job.p.channels, padding = job.blocks * job.width - channels;
   for (int64_t r = first_row(job, begin); r < first_row(job, end); ++r) {
     A* scale = static_cast<A*>(job.packed_scale) + r * job.scale_stride;
     A* shift = static_cast<A*>(job.packed_shift) + r * job.shift_stride;
@@ -68,25 +68,26 @@ int pack(const Job& job, int64_t begin, int64_t end) {
   return SCA_OK;
 }
 
-// Of one image, for one block of channels.
+// One block of channels of one image.
 template <class A>
 struct Block {
-  int64_t first, channels;
+  int64_t first, channels, width;
   const A *scale, *shift;  // from channel `first` on
   int64_t scale_stride, shift_stride;
   A slope;
-  alignas(64) A mean[BLOCK];
-  alignas(64) A rstd[BLOCK];
+  alignas(64) A mean[MAX_WIDTH];
+  alignas(64) A rstd[MAX_WIDTH];
 
   Block(const Job& job, int64_t b, int64_t block)
-      : first(block * BLOCK),
-        channels(job.p.channels - first < BLOCK ? job.p.channels - first : BLOCK),
+      : first(block * job.width),
+        channels(job.p.channels - first < job.width ? job.p.channels - first : job.width),
+        width(job.width),
         scale(static_cast<const A*>(job.scale) + first),
         shift(static_cast<const A*>(job.shift) + first),
         scale_stride(job.scale_stride),
         shift_stride(job.shift_stride),
         slope(A(job.p.negative_slope)) {
-    for (int64_t k = 0; k < BLOCK; ++k) {
+    for (int64_t k = 0; k < width; ++k) {
       const bool given = job.p.mean.data && k < channels;
       mean[k] = given ? *element<const A>(job.p.mean, b, first + k) : A(0);
       rstd[k] = given ? *element<const A>(job.p.rstd, b, first + k) : A(1);
