@@ -11,7 +11,7 @@ from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row
 
 CROP = (256, 128)
-_PROTOCOLS = {"swap": "whole code of the donor", "transfer": "subject of the donor (Z_mix)"}
+PROTOCOLS = {"swap": "whole code of the donor", "transfer": "subject of the donor (Z_mix)"}
 
 
 def subject_box(subject: Tensor) -> tuple[slice, slice] | None:
@@ -32,8 +32,8 @@ class IdentityMeter:
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         self._network = network.to(device).eval().requires_grad_(False)
-        self._to_donor: dict[str, list[float]] = {name: [] for name in _PROTOCOLS}
-        self._to_host: dict[str, list[float]] = {name: [] for name in _PROTOCOLS}
+        self._to_donor: dict[str, list[float]] = {name: [] for name in PROTOCOLS}
+        self._to_host: dict[str, list[float]] = {name: [] for name in PROTOCOLS}
         self._left_out = 0
 
     @torch.no_grad()
@@ -48,7 +48,7 @@ class IdentityMeter:
             return
         donor = self._features(pictures.donor_image, donor_boxes, both)
         host = self._features(pictures.image, boxes, both)
-        for name in _PROTOCOLS:
+        for name in PROTOCOLS:
             painted = self._features(getattr(pictures, name), boxes, both)
             self._to_donor[name] += (painted * donor).sum(1).tolist()
             self._to_host[name] += (painted * host).sum(1).tolist()
@@ -57,7 +57,7 @@ class IdentityMeter:
         """See :class:`~scam.evaluation.pictures.Meter`."""
         note = f"{self._left_out} pairs without a subject left out" if self._left_out else ""
         found = []
-        for name, words in _PROTOCOLS.items():
+        for name, words in PROTOCOLS.items():
             pairs = list(zip(self._to_donor[name], self._to_host[name], strict=True))
             if not pairs:
                 return [Row("reid", "REIDSim", None, note="no pair of pictures with subjects")]
