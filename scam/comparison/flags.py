@@ -2,6 +2,7 @@
 """The flags of ``python -m scam.compare``."""
 
 import argparse
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,12 +32,7 @@ _FIDELITY = "fidelity"
 
 def compare_parser(prog: str) -> Parser:
     """Flags that were not given are None."""
-    listed = [
-        "\n".join(
-            [f"variants of {name}:", *(f"  {x:<27} {_typed(own)}" for x, own in rows.items())]
-        )
-        for name, rows in LISTS.items()
-    ]
+    listed = ["\n".join([f"variants of {x}:", *_described(LISTS[x])]) for x in LISTS]
     parser = Parser(
         prog,
         "Train models or variants alike, measure each, write one table and one sheet.\n"
@@ -98,7 +94,8 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",")]
 
 
-def _typed(settings: Settings) -> str:
-    """As the flags of ``scam.train`` would say it."""
-    flags = {name: f"--{name.replace('_', '-')}" for name in settings}
-    return " ".join(as_flag(flags[name], value) for name, value in settings.items())
+def _described(variants: Mapping[str, Settings]) -> Iterator[str]:
+    """Names and settings, as the flags of ``scam.train`` would say them."""
+    for name, own in variants.items():
+        flags = (as_flag(f"--{x.replace('_', '-')}", value) for x, value in own.items())
+        yield f"  {name:<27} {' '.join(flags)}".rstrip()

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from scam.commandline.command import run as run_command
-from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.comparison.runs import Run
 from scam.errors import printable
@@ -113,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         task = TimedTask(work)
         said = "\n".join([heading(work), *resumed.said])
         try:
-            engine.train(task, folder, resume=job["resume"], say=say, heading=said)
+            engine.train(task, folder, resume=job["resume"], heading=said)
         finally:
             if folder.path.is_dir():
                 _write_cost(folder.path / COST, task.seconds, device)
