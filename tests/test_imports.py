@@ -25,7 +25,18 @@ ORDER = (
     ("synthesis",),
     ("profiling",),
     ("evaluation",),
-    ("attention", "evaluate", "export", "info", "profile", "styles", "train", "transfer"),
+    ("comparison",),
+    (
+        "attention",
+        "compare",
+        "evaluate",
+        "export",
+        "info",
+        "profile",
+        "styles",
+        "train",
+        "transfer",
+    ),
 )
 ANYWHERE = {"", "__init__"}  # scam itself
 RANKS = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
@@ -69,7 +80,7 @@ def test_the_training_engine_knows_no_model_and_no_pictures() -> None:
     assert not modules & {"models", "nn", "ops", "data", "editing", "pretrained", "synthesis"}
 
 
-@pytest.mark.parametrize("room", ["training", "synthesis", "editing", "evaluation"])
+@pytest.mark.parametrize("room", ["training", "synthesis", "editing", "evaluation", "comparison"])
 def test_no_kind_of_model_is_named(room: str) -> None:
     """Callers ask a model what it can do."""
     kinds = ("scam.models.scam", "scam.models.Scam")

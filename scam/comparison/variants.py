@@ -90,12 +90,12 @@ def choose(
 
 
 def _model(word: str) -> Variant:
-    kind, colon, fidelity = word.partition(":")
+    kind, colon, setting = word.partition(":")
     if kind not in MODELS:
         raise InputError(f"{{models}}: expected some of {','.join(MODELS)}", models=word)
     if not colon:
         return Variant(kind, kind, {})
-    return Variant(f"{kind}-{fidelity}", kind, {"fidelity": fidelity})
+    return Variant(f"{kind}-{setting}", kind, {"fidelity": setting})
 
 
 def _name(model: str, row: str, models: int) -> str:
