@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scam import evaluate, profile, train, transfer
+from scam import compare, evaluate, profile, train, transfer
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -42,7 +42,7 @@ def test_transfer_command(after_make_train: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_every_flag_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = ""
-    for command in (train, transfer, evaluate, profile):
+    for command in (train, transfer, evaluate, profile, compare):
         with pytest.raises(SystemExit):
             command.main(["--help"])
         known += capsys.readouterr().out

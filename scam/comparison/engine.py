@@ -35,7 +35,7 @@ def compare(
                     train(run, device, out / f"{run.name}.log", bar)
                 assert run.finished is not None
                 outcome.report = measured(run, run.finished, options, device)
-            except (FailedRun, InputError, torch.OutOfMemoryError) as reason:
+            except (FailedRun, InputError, RuntimeError) as reason:  # out of memory, too
                 outcome.failed = one_line(reason)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()  # the next run is trained by another process

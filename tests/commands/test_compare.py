@@ -3,6 +3,8 @@
 
 import csv
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from PIL import Image
 from scam import compare, train
 from scam.checkpoints.step_folders import newest_step_folder
 from scam.comparison import engine
+from scam.comparison.flags import EXAMPLES, compare_parser
+from scam.comparison.variants import choose
 from scam.errors import InputError
 from scam.storage.reading import read_json
 
@@ -217,3 +221,18 @@ def test_a_flag_that_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         compare.main(["--out", str(tmp_path / "runs"), "--magic", "3"])
     assert "unrecognized arguments: --magic 3" in capsys.readouterr().err
+
+
+def test_the_examples_are_what_they_say(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "compare.md"
+    if not page.is_file():
+        pytest.skip("not a checkout")
+    words = (EXAMPLES + page.read_text()).replace("\\\n", " ")
+    commands = re.findall(r"^ +python -m scam\.compare (.*)", words, re.MULTILINE)
+    assert len(commands) > len(EXAMPLES.splitlines()) // 2
+    for command in commands:
+        args = compare_parser("compare").parse_args(shlex.split(command))
+        assert choose(args.models, args.variants, args.only), command
+    help = compare_parser("compare").format_help()
+    for flag in set(re.findall(r"--[a-z][a-z-]+", words)):
+        assert re.search(rf"{flag}\b", help), flag
