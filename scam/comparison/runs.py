@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runs of a comparison, with all their settings before the first is trained."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +67,8 @@ class Run:
             model = stored_config(stored.get("model", {}))
             options = SynthesisOptions.from_dict(stored.get("training", {}))
         there = {"kind": model.kind, **model.as_dict(), **options.as_dict(), **stored["data"]}
-        here = {
-            "kind": self.model.kind,
-            **self.model.as_dict(),
-            **self.options.as_dict(),
-            **self.data,
-        }
-        for name, value in here.items():
+        here = {"kind": self.model.kind, **self.model.as_dict(), **self.options.as_dict()}
+        for name, value in {**here, **json.loads(json.dumps(self.data))}.items():
             if there.get(name) != value:
                 raise InputError(
                     f"{self.path}: was trained with {name} {there.get(name)}, not {value}; "
