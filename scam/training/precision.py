@@ -36,9 +36,8 @@ def resolve_precision(amp: bool, device: torch.device) -> Precision:
             return Precision(torch.bfloat16, "bfloat16")
         return Precision(torch.float16, "float16 with loss scaling (GPU older than sm_80)")
     if device.type == "cpu":
-        capabilities = _cpu_capabilities()
         for name in ("amx_bf16", "avx512_bf16"):
-            if capabilities.get(name) and not _limited_below_avx512():
+            if _cpu_capabilities().get(name) and not _limited_below_avx512():
                 return Precision(torch.bfloat16, f"bfloat16 ({name})")
         return Precision(None, "float32, since this CPU has no bfloat16 instructions")
     return Precision(None, f"float32, since {device.type} is not tested with autocast")
