@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from scam.commandline.console import degrading
 from scam.errors import (
     NAMED,
+    SPELLING,
     InputError,
     PeerExited,
     Stopped,
@@ -108,17 +109,20 @@ def _spelling(name: str, value: object) -> str:
 
 
 def in_flags(main: Main) -> Main:
-    """Let what ``main`` raises name arguments as its command line does."""
+    """Let what ``main`` raises and says name arguments as its command line does."""
 
     @wraps(main)
-    def spelled(argv: Sequence[str] | None = None) -> None:
+    def spelling(argv: Sequence[str] | None = None) -> None:
+        before = SPELLING.set(_spelling)
         try:
             main(argv)
         except (InputError, Stopped) as error:
             error.spell(_spelling)
             raise
+        finally:
+            SPELLING.reset(before)
 
-    return spelled
+    return spelling
 
 
 def expand_home(word: str) -> str:

@@ -105,6 +105,16 @@ class EvaluationOptions(Checked):
         metavar="DIR", heading=_NETWORKS,
     )  # fmt: skip
 
+    @property
+    def networks(self) -> dict[str, str | Path]:
+        """What was given of the networks to measure with, by setting."""
+        chosen = {
+            name: getattr(self, name)
+            for name, what in self.settings().items()
+            if what.heading == _NETWORKS and name != "cache"
+        }
+        return {name: value for name, value in chosen.items() if value}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.metrics:

@@ -3,8 +3,9 @@
 
 import math
 import numbers
+import operator
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -26,26 +27,22 @@ class Bounds:
 
     def hold(self, value: Number) -> bool:
         """Whether ``value`` is within them."""
-        return not (
-            (self.least is not None and value < self.least)
-            or (self.most is not None and value > self.most)
-            or (self.above is not None and value <= self.above)
-            or (self.below is not None and value >= self.below)
-            or (self.step is not None and value % self.step)
-        )
+        inside = not any(breaks(value, end) for _, breaks, end in self._ends())
+        return inside and not (self.step and value % self.step)
 
     def __str__(self) -> str:
         multiple = "" if self.step is None else f"a multiple of {self.step}, "
-        ends = (
-            ("at least", self.least), ("above", self.above),
-            ("at most", self.most), ("below", self.below),
-        )  # fmt: skip
-        return multiple + " and ".join(
-            f"{words} {_readable(end)}" for words, end in ends if end is not None
-        )
+        return multiple + " and ".join(f"{word} {_readable(end)}" for word, _, end in self._ends())
 
-
-ANYTHING = Bounds()
+    def _ends(self) -> list[tuple[str, Callable[[Number, Number], bool], Number]]:
+        return [
+            (word, breaks, end)
+            for word, breaks, end in (
+                ("at least", operator.lt, self.least), ("above", operator.le, self.above),
+                ("at most", operator.gt, self.most), ("below", operator.ge, self.below),
+            )
+            if end is not None
+        ]  # fmt: skip
 
 
 def _readable(number: Number) -> str:
@@ -72,17 +69,14 @@ def as_kind(value: Any, kind: Any, bounds: Bounds) -> Any:
         return _tuple(value, get_args(kind), bounds)
     if origin is dict:
         return _mapping(value, get_args(kind), bounds)
-    if kind is type(None):
-        if value is None:
-            return None
-        raise UnusableError("nothing")
     if kind in (int, float):
         return _number(value, kind, bounds)
     if isinstance(value, kind):
         if isinstance(value, str | Path) and "\0" in str(value):
             raise UnusableError("no NUL character in it")
         return value
-    raise UnusableError({bool: "true or false", str: "text", Path: "a path"}[kind])
+    words = {bool: "true or false", str: "text", Path: "a path", type(None): "nothing"}
+    raise UnusableError(words[kind])
 
 
 def _one_of(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> Any:
@@ -127,9 +121,8 @@ def _number(value: Any, kind: type, bounds: Bounds) -> Number:
         raise UnusableError(str(bounds))
     try:
         number: Number = kind(value)
-        finite = kind is int or math.isfinite(number)
     except OverflowError:
-        finite = False
-    if not finite:
+        number = math.inf
+    if kind is float and not math.isfinite(number):
         raise UnusableError(f"a finite number, {bounds}".removesuffix(", "))
     return number

@@ -29,8 +29,8 @@ def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size:
     model.eval()
     for image, labels in in_order(dataset, batch_size, evenly(len(dataset), _PICTURES_AT_MOST)):
         image, labels = image.to(device), labels.to(device)
-        painted = model.generate(labels, model.encode(image, labels), model.fixed_noise())
-        psnr.update(painted, image)
+        generated = model.generate(labels, model.encode(image, labels), model.fixed_noise())
+        psnr.update(generated, image)
     return psnr
 
 
@@ -76,7 +76,7 @@ def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) ->
 
 
 @torch.no_grad()
-def paint_sheet(
+def draw_sheet(
     model: SynthesisModel, dataset: PairDataset, path: Path, indices: Sequence[int] | None = None
 ) -> None:
     """Save input, labels, reconstruction, and the next row's subject in this row's scene.

@@ -11,7 +11,7 @@ from scam.checkpoints.weights import CONFIG
 from scam.data import PairDataset
 from scam.data.options import DataOptions
 from scam.data.split import Split
-from scam.errors import InputError, counted, printable
+from scam.errors import InputError, counted, printable, spelled
 from scam.models.registry import stored_config
 from scam.storage.locks import locked
 from scam.synthesis.job import Job
@@ -73,8 +73,11 @@ def heading(job: Job) -> str:
     names = job.train.source.label_set.names
     if options.flip and any(name.startswith("label_") for name in names):
         lines.append(
-            "the labels have no names, so flips cannot exchange left and right ones: "
-            "name them (--label-set, labels.txt) or give --no-flip"
+            spelled(
+                "the labels have no names, so flips cannot exchange left and right ones: "
+                "name them ({:label_set}, labels.txt) or give {flip}",
+                flip=False,
+            )
         )
     return "\n".join(map(printable, lines))
 
