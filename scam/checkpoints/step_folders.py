@@ -43,9 +43,8 @@ def save(
         training_state: what ``torch.load(weights_only=True)`` accepts.
         write_beside: writes more files into the folder that it is given.
 
-    Returns the step folder. Raises:
-        InputError: it cannot be written, for instance because the disk is full.
-        TypeError: ``training_state`` holds something that could not be loaded again.
+    Returns the step folder. InputError if it cannot be written, because the disk is full for
+    instance; TypeError if ``training_state`` holds something that could not be loaded again.
     """
     sweep(checkpoints, locked=True)
     path = step_folder(checkpoints, step)
@@ -82,8 +81,7 @@ def keep_last(checkpoints: Path, count: int) -> None:
 def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder.
 
-    Raises:
-        InputError: there is no such folder, or it holds no complete checkpoint.
+    InputError if there is no such folder, or it holds no complete checkpoint.
     """
     path = checked_path(path, "checkpoint")
     wanted = "give a training run's folder or one of its checkpoints/step_* folders"

@@ -52,8 +52,7 @@ def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
 def read_weights(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the weights, on the CPU, and the configuration of the networks they belong to.
 
-    Raises:
-        InputError: a file is missing or damaged, or a weight is not finite.
+    InputError if a file is missing or damaged, or a weight is not finite.
     """
     path = Path(folder) / MODEL
     verify(path.with_name(CONFIG))

@@ -7,10 +7,8 @@ from typing import Literal
 
 from scam.data.options import DataOptions
 from scam.errors import NAMED, InputError
-from scam.pretrained.dinov2 import DINOV2
-from scam.pretrained.inception import INCEPTION
+from scam.pretrained.features import DINOV2, INCEPTION, PERSON
 from scam.pretrained.lpips import LPIPS_TRUNKS
-from scam.pretrained.person import PERSON
 from scam.settings.fields import Checked, like, setting
 
 METRICS = {

@@ -157,9 +157,8 @@ def _resumed(task: Task, trainer: Trainer, watch: SkipWatch, folder: RunFolder) 
 def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: SkipWatch) -> None:
     """Load what :func:`~scam.checkpoints.training_state.load_training` read.
 
-    Raises:
-        InputError: it is not the state of these networks and optimisers at this folder's step, or
-            not finite. Then nothing was changed.
+    InputError, and nothing is changed, if it is not finite, or not the state of these networks
+    and optimisers at this folder's step.
     """
     with within(step_folder / TRAINING):
         step = integer(state, "step")

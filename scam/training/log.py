@@ -33,8 +33,7 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
         step0: the step the run starts or continues from.
         trackers: get the numbers as well, and are closed with the log.
 
-    Raises:
-        InputError: the file is damaged before its last line, or cannot be written.
+    InputError if the file is damaged before its last line, or cannot be written.
     """
 
     def __init__(
@@ -82,8 +81,7 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Read a file of :class:`MetricsLog`, without a last line that was cut short.
 
-    Raises:
-        InputError: the file cannot be read, or an earlier line is damaged.
+    InputError if the file cannot be read, or an earlier line is damaged.
     """
     return [entry for entry, _ in _entries(Path(path))]
 

@@ -46,8 +46,7 @@ class RunFolder:
     def start(cls, out: str | os.PathLike[str], config: Mapping[str, Any]) -> "RunFolder":
         """Start a run in ``out``, made if missing, with settings that JSON can hold.
 
-        Raises:
-            InputError: ``out`` is a file, not empty, or not writable.
+        InputError if ``out`` is a file, not empty, or not writable.
         """
         path = _expect_folder(out)
         try:
@@ -80,8 +79,7 @@ class RunFolder:
             may_change: settings that may differ from the stored ones, such as the number of
                 steps; a setting inside a section is written ``section.setting``.
 
-        Raises:
-            InputError: there is no run in ``out``, or one with other settings.
+        InputError if there is no run in ``out``, or one with other settings.
         """
         path = _expect_folder(out)
         if not (path / CONFIG).is_file():

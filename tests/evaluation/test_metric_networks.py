@@ -12,11 +12,8 @@ from torch import Tensor, nn
 from scam.checkpoints.weights import state_digest
 from scam.errors import InputError, MissingError
 from scam.evaluation import quality
-from scam.pretrained.custom import CustomExtractor
-from scam.pretrained.dinov2 import DinoV2
-from scam.pretrained.inception import Inception
+from scam.pretrained.features import CustomExtractor, DinoV2, Inception, person_network
 from scam.pretrained.lpips import lpips_distance
-from scam.pretrained.person import person_network
 from scam.pretrained.weights import package, weights_file
 from scam.synthesis.perceptual import PyramidDistance
 
