@@ -57,26 +57,29 @@ class UnusableError(Exception):
 
 def as_kind(value: Any, kind: Any, bounds: Bounds) -> Any:
     """``value`` as the type ``kind``; UnusableError says what was expected."""
-    origin = get_origin(kind)
+    origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return _one_of(value, get_args(kind), bounds)
+        return _one_of(value, parts, bounds)
     if origin is Literal:
-        choices = get_args(kind)
-        if isinstance(value, str) and value in choices:
+        if isinstance(value, str) and value in parts:
             return value
-        raise UnusableError(" or ".join(filter(None, (", ".join(choices[:-1]), choices[-1]))))
+        *others, last = parts
+        raise UnusableError(f"{', '.join(others)} or {last}" if others else last)
     if origin is tuple:
-        return _tuple(value, get_args(kind), bounds)
+        return _tuple(value, parts, bounds)
     if origin is dict:
-        return _mapping(value, get_args(kind), bounds)
+        if not isinstance(value, Mapping):
+            raise UnusableError("values by name")
+        name, entry = parts
+        return {as_kind(k, name, bounds): as_kind(v, entry, bounds) for k, v in value.items()}
     if kind in (int, float):
         return _number(value, kind, bounds)
-    if isinstance(value, kind):
-        if isinstance(value, str | Path) and "\0" in str(value):
-            raise UnusableError("no NUL character in it")
-        return value
-    words = {bool: "true or false", str: "text", Path: "a path", type(None): "nothing"}
-    raise UnusableError(words[kind])
+    if not isinstance(value, kind):
+        words = {bool: "true or false", str: "text", Path: "a path", type(None): "nothing"}
+        raise UnusableError(words[kind])
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise UnusableError("no NUL character in it")
+    return value
 
 
 def _one_of(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> Any:
@@ -85,31 +88,19 @@ def _one_of(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> Any:
         try:
             return as_kind(value, kind, bounds)
         except UnusableError as error:
-            if kind is not type(None):
-                expected.append(str(error))
+            expected += [] if kind is type(None) else [str(error)]
     raise UnusableError(" or ".join(dict.fromkeys(expected)))
 
 
 def _tuple(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> tuple[Any, ...]:
-    every = kinds[-1] is Ellipsis
-    if not isinstance(value, list | tuple):
+    every, given = kinds[-1] is Ellipsis, isinstance(value, list | tuple)
+    if not given or (not every and len(value) != len(kinds)):
         raise UnusableError("a list" if every else f"a list of {len(kinds)}")
-    if not every and len(value) != len(kinds):
-        raise UnusableError(f"a list of {len(kinds)}")
     entries = (kinds[0],) * len(value) if every else kinds
     try:
         return tuple(as_kind(x, k, bounds) for x, k in zip(value, entries, strict=True))
     except UnusableError as error:
         raise UnusableError(f"each {error}") from None
-
-
-def _mapping(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> dict[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise UnusableError("values by name")
-    return {
-        as_kind(name, kinds[0], bounds): as_kind(entry, kinds[1], bounds)
-        for name, entry in value.items()
-    }
 
 
 def _number(value: Any, kind: type, bounds: Bounds) -> Number:

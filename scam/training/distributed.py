@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -44,9 +44,8 @@ class World:
         return self.rank == 0
 
     def share(self, total: int) -> range:
-        """Places of this process's pictures in a batch of ``total``: every ``size``-th one.
-
-        So each process has its share of every part when a batch is cut into equal parts.
+        """Places of this process in a batch of ``total``: every ``size``-th one, so that each
+        process has its share of every part when a batch is cut into equal parts.
         """
         return range(self.rank, total, self.size)
 
@@ -97,8 +96,7 @@ class World:
                 dist.broadcast_object_list(found, src=0, device=torch.device("cpu"))
         if not found[1]:
             raise PeerExited(2)
-        result: Result = found[0]
-        return result
+        return cast(Result, found[0])
 
     def synchronise_norms(self, network: Network, device: torch.device) -> Network:
         """``network`` with batch normalisation, if it has any, over all processes.
@@ -112,8 +110,7 @@ class World:
             raise InputError(
                 "batch normalisation over several processes: expected GPUs, found cpu"
             )
-        converted: Network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return converted
+        return cast(Network, nn.SyncBatchNorm.convert_sync_batchnorm(network))
 
     @contextmanager
     def agreed(self) -> Iterator[None]:
