@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``--compile`` needs of the machine, and says where it is missing."""
+"""What ``compile`` needs of the machine, and says where it is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
