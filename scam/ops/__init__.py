@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention between elements of the same label, and what it modulates."""
+"""Attention between elements of the same label, what it modulates, and affines by index."""
 
+from scam.ops.affine import explain_affine, indexed_affine
 from scam.ops.attention import explain, semantic_cross_attention
 from scam.ops.attention_map import semantic_attention_map
 from scam.ops.dispatch import backend_names, use_backend
@@ -12,7 +13,9 @@ __all__ = [
     "SemanticLayout",
     "backend_names",
     "explain",
+    "explain_affine",
     "explain_modulation",
+    "indexed_affine",
     "semantic_attention_map",
     "semantic_cross_attention",
     "semantic_modulation",

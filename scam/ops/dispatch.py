@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, cast
 
-from scam.ops.backends import Backend
-from scam.ops.problem import MODULATION, Problem
+from scam.ops.backends import OPTIONAL, Backend
+from scam.ops.problem import Problem
 
 REFERENCE = "reference"
 ORDER: tuple[str, ...] = ("triton", "cuda", "cpu", REFERENCE)
@@ -49,8 +49,8 @@ def _refusals(name: str, problem: Problem) -> tuple[str, ...]:
         backend = load(name)
     except ImportError as error:
         return (f"cannot be imported: {error}",)
-    if problem.op == MODULATION and not hasattr(backend, "modulation_forward"):
-        return (f"has no {MODULATION}",)
+    if problem.op in OPTIONAL and not hasattr(backend, OPTIONAL[problem.op]):
+        return (f"has no {problem.op}",)
     return tuple(backend.refusals(problem))
 
 

@@ -10,12 +10,13 @@ from scam.ops import dispatch, modulation_library, reference
 from scam.ops.layout import Labels, Layouts, open_labels
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import (
+    MODULATION,
     Problem,
     check_labels,
-    check_number,
+    check_not_negative,
     check_size,
     check_tensors,
-    modulation_problem,
+    map_problem,
 )
 
 _Optional = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
@@ -85,7 +86,8 @@ def semantic_modulation(
             negative, or a forced backend that cannot serve.
     """
     optional = (position, default_gamma, default_beta, noise, noise_scale)
-    _check_numbers(eps, negative_slope)
+    check_not_negative("eps", eps)
+    check_not_negative("negative_slope", negative_slope)
     problem, inputs, layout = _opened(
         x, labels, keys, key_bias, gamma, beta, token_labels, optional
     )
@@ -125,7 +127,8 @@ def explain_modulation(
         TypeError, ValueError: as :func:`semantic_modulation`.
     """
     optional = (position, default_gamma, default_beta, noise, noise_scale)
-    _check_numbers(eps, negative_slope)
+    check_not_negative("eps", eps)
+    check_not_negative("negative_slope", negative_slope)
     problem, *_ = _opened(x, labels, keys, key_bias, gamma, beta, token_labels, optional)
     return dispatch.explain_problem(problem)
 
@@ -182,7 +185,7 @@ def _check(given: dict[str, Tensor]) -> Problem:
             raise ValueError(f"{name}: a constant that gets no gradient; detach it")
     if ("noise" in given) != ("noise_scale" in given):
         raise ValueError("noise and noise_scale: expected both or neither")
-    return modulation_problem(x, dtype)
+    return map_problem(MODULATION, x, dtype)
 
 
 def _check_shapes(given: dict[str, Tensor]) -> None:
@@ -208,13 +211,6 @@ def _check_shapes(given: dict[str, Tensor]) -> None:
         if name in given and tuple(given[name].shape) not in shapes:
             wanted = " or ".join(str(shape) for shape in shapes)
             raise ValueError(f"{name}: expected shape {wanted}, got {tuple(given[name].shape)}")
-
-
-def _check_numbers(eps: float, negative_slope: float) -> None:
-    for name, number in (("eps", eps), ("negative_slope", negative_slope)):
-        check_number(name, number)
-        if number < 0:
-            raise ValueError(f"{name}: expected at least 0, got {number}")
 
 
 def _flat_labels(

@@ -12,7 +12,7 @@ from torch import Tensor
 from scam.ops import autocast, dispatch
 from scam.ops.backends import ModulationBackend
 from scam.ops.modulation_call import ModulationCall
-from scam.ops.problem import MODULATION, modulation_problem
+from scam.ops.problem import MODULATION, map_problem
 from scam.ops.registration import (
     as_saved,
     define,
@@ -51,7 +51,7 @@ def _call(inputs: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Modulation
 
 
 def _serving(name: str, x: Tensor) -> ModulationBackend:
-    return cast(ModulationBackend, dispatch.serving(name, modulation_problem(x, x.dtype)))
+    return cast(ModulationBackend, dispatch.serving(name, map_problem(MODULATION, x, x.dtype)))
 
 
 def _forward(*args: Any) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from scam.ops.autocast import active_dtype, cast_dtype
 
 ATTENTION = "semantic_cross_attention"
 MODULATION = "semantic_modulation"
+AFFINE = "indexed_affine"
 MINIMUM_CAPABILITY = (8, 0)  # of a GPU, for its kernels
 LABEL_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -39,7 +40,7 @@ class Problem:
     shared_value: bool = False  # value=None: the keys are the values
     empty: Empty = "zero"
     op: str = ATTENTION
-    aligned: bool = True  # D and Dv, or C of a modulation, are multiples of 16
+    aligned: bool = True  # D and Dv, or C of a feature map, are multiples of 16
     width_limit: int | None = 256  # the least of WIDTH_LIMITS that holds them; None: beyond all
     capability: tuple[int, int] | None = None  # as capability_of() the tensors' device
 
@@ -81,11 +82,11 @@ def attention_problem(
     return Problem(where, dtype, value is None, empty, ATTENTION, *_properties(widths), capability)
 
 
-def modulation_problem(x: Tensor, dtype: torch.dtype) -> Problem:
-    """The facts of a checked modulation of x (B, C, ...) that computes in ``dtype``."""
+def map_problem(op: str, x: Tensor, dtype: torch.dtype) -> Problem:
+    """The facts of a checked call that computes in ``dtype``, for the ops on a map (B, C, ...)."""
     widths = _properties((x.shape[1],))
     where = x.device.type
-    return Problem(where, dtype, False, "zero", MODULATION, *widths, capability_of(x.device))
+    return Problem(where, dtype, False, "zero", op, *widths, capability_of(x.device))
 
 
 def capability_of(device: torch.device) -> tuple[int, int] | None:
@@ -178,6 +179,17 @@ def check_number(name: str, number: float) -> None:
         raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
     if not -math.inf < number < math.inf:
         raise ValueError(f"{name}: expected a finite number, got {number}")
+
+
+def check_not_negative(name: str, number: float) -> None:
+    """:func:`check_number`, and not below 0.
+
+    Raises:
+        TypeError, ValueError: as :func:`check_number`; ValueError where it is negative.
+    """
+    check_number(name, number)
+    if number < 0:
+        raise ValueError(f"{name}: expected at least 0, got {number}")
 
 
 def _check_shapes(query: Tensor, key: Tensor, value: Tensor | None) -> None:

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Semantic cross attention and modulation in plain PyTorch: oracle, fallback and baseline.
+"""The ops in plain PyTorch: oracle, fallback and baseline. Any dtype, device, order of gradient.
 
-Dense: every query meets every key, as in the paper's equation. Any floating dtype, any device,
-any order of gradient. Finite numbers in keys and values of other labels change nothing, bit for
-bit; nor do infinities and NaN in keys that *no* query sees, in queries that see no key and in the
-gradients that arrive at them. But a non-finite number that one query sees reaches all of them
-through the dense product (0 * NaN).
+Attention and modulation are dense: every query meets every key, as in the paper's equation.
+Finite numbers in keys and values of other labels change nothing, bit for bit; nor do infinities
+and NaN in keys that *no* query sees, in queries that see no key and in the gradients that arrive
+at them. But a non-finite number that one query sees reaches all of them through the dense product
+(0 * NaN).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scam.ops.affine_call import AffineCall
 from scam.ops.attention_call import AttentionCall, empty_output
 from scam.ops.autocast import to_autocast_dtype, without_autocast
 from scam.ops.modulation_call import ModulationCall
@@ -135,3 +136,28 @@ def _scale_and_shift(
         read = torch.where(sees.squeeze(1), read, others)
         mixed.append((read + constant).mT)
     return mixed[0], mixed[1]
+
+
+def look_up(call: AffineCall) -> Tensor:
+    """What :func:`scam.ops.indexed_affine` means, on flattened pixels.
+
+    Intermediates are fp32, or fp64 for fp64 inputs. Gradients of the tables are added pixel after
+    pixel, so that an fp32 sum over a large region is as exact as that.
+    """
+    x, *tables = (to_autocast_dtype(t) for t in (call.x, call.scale, call.shift))
+    with without_autocast(x.device.type):
+        wide = torch.promote_types(x.dtype, torch.float32)
+        rows, index = call.scale.shape[0], call.index.long()
+        outside = (index < 0) | (index >= rows)
+        index = index.masked_fill(outside, rows)  # a row of zeros, added for them
+        scale, shift = (
+            F.embedding(index, F.pad(table.to(wide), (0, 0, 0, 1))).mT for table in tables
+        )
+        outside = outside.unsqueeze(1)
+        # What is not finite outside must reach no gradient: 0 * NaN is NaN.
+        values = x.to(wide).masked_fill(outside, 0)
+        if call.mean is not None and call.rstd is not None:
+            values = (values - call.mean.unsqueeze(-1)) * call.rstd.unsqueeze(-1)
+        y = F.leaky_relu(torch.addcmul(shift, scale, values), call.negative_slope)
+        y = y.masked_fill(outside, 0).to(x.dtype)
+    return _as_laid_out(y, torch.empty_like(x).stride())

@@ -33,7 +33,8 @@ class Setting:
         flag: whether it has one; else it follows from the data.
         may_change: whether a run that is resumed may change it.
         told: whether a model card tells it where it is not the default.
-        needs: what gives it a meaning, which its class checks.
+        needs: other settings that give it an effect, each with the values that do; (): any but
+            0. Its class checks them.
         kind: its type.
     """
 
@@ -46,7 +47,7 @@ class Setting:
     flag: bool = True
     may_change: bool = False
     told: bool = False
-    needs: str | None = None
+    needs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     kind: Any = None
 
 

@@ -17,7 +17,7 @@ from scam.models import SynthesisModel
 from scam.models.card import model_card
 from scam.models.checkpoint import describe
 from scam.models.registry import build
-from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.facts import training_facts
 from scam.synthesis.job import Job, expect_room
 from scam.synthesis.perceptual import build_perceptual
@@ -58,7 +58,13 @@ class SynthesisTask(SynthesisStep):
         if options.perceptual != "none":
             file = options.perceptual_weights
             weights = None if file is None else Path(file)
-            perceptual = build_perceptual(options.perceptual, weights, released=config.released)
+            perceptual = build_perceptual(
+                options.perceptual,
+                weights,
+                # SCAM's published system, too, leaves them in [-1, 1].
+                normalise=options.vgg_normalise and not config.released,
+                slices=options.vgg_slices,
+            )
         with compiler_failures_named(options.compile):
             super().__init__(
                 model, discriminator, perceptual, options, precision, job.device, job.world

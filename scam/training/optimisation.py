@@ -31,6 +31,15 @@ def warm_up(step: int, steps: int) -> float:
     return min(1.0, step / max(steps, 1))
 
 
+def decay(step: int, steps: int, start: float) -> float:
+    """The part of a learning rate that is left at ``step``, from 1 on, of ``steps``.
+
+    1 for the share ``start`` of them; then it falls linearly, and would be 0 after the last.
+    """
+    whole = round(start * steps)
+    return min(1.0, (steps + 1 - step) / max(steps - whole, 1))
+
+
 @dataclass(eq=False)
 class Optimisation:
     """An optimiser with its scaler, its clipping, and its part in a run of several processes.

@@ -64,6 +64,14 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> Non
         {"fidelity": "released"},
         {"lecam": 0.3, "diffaugment": "color,translation,cutout", "gan_from": 1},
         {"discriminator": "oasis", "labelmix": 10.0, "style_dropout": 0.2},
+        {
+            "discriminator": "patch",
+            "feature_matching": 10.0,
+            "fresh_fake": True,
+            "decay_from": 0.3,
+            "betas": (0.0, 0.9),
+            "warmup": 0,
+        },
     ],
 )
 def test_resuming_equals_not_stopping_bit_for_bit(

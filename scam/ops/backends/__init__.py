@@ -5,9 +5,13 @@ from typing import Protocol
 
 from torch import Tensor
 
+from scam.ops.affine_call import AffineCall
 from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.modulation_call import ModulationCall
-from scam.ops.problem import Problem
+from scam.ops.problem import AFFINE, MODULATION, Problem
+
+OPTIONAL = {MODULATION: "modulation_forward", AFFINE: "affine_forward"}
+"""Op -> the function that a file has exactly if it serves the op; attention all of them serve."""
 
 
 class Backend(Protocol):
@@ -70,3 +74,17 @@ class ModulationBackend(Backend, Protocol):
         """Return the gradients of x, laid out as ``empty_like`` of x, keys, key_bias, gamma, beta,
         default_gamma, default_beta and noise_scale; None for each of the last three not given.
         """
+
+
+class AffineBackend(Backend, Protocol):
+    """What a file provides that serves :func:`scam.ops.indexed_affine` too.
+
+    y and its gradient are like x, (B, C, N), with any strides. Sums over pixels do not depend on
+    the number of threads and keep more digits than an fp32 sum in one row.
+    """
+
+    def affine_forward(self, call: AffineCall) -> Tensor:
+        """Return y, laid out as ``empty_like`` of x."""
+
+    def affine_backward(self, call: AffineCall, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of x, scale, shift, mean and rstd, as ``call.empty_gradients``."""
