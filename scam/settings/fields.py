@@ -8,6 +8,7 @@ words and its heading make ``--help`` (:mod:`scam.commandline.flags`).
 import dataclasses
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_type_hints
 
@@ -15,7 +16,6 @@ from scam.errors import InputError, quoted, within
 from scam.settings.values import Bounds, UnusableError, as_kind
 
 _KEY = "setting"
-_SETTINGS: dict[type, dict[str, "Setting"]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,17 +87,12 @@ class Checked:
                 raise InputError(f"{{{name}}}: expected {error}", **{name: value}) from None
 
     @classmethod
+    @cache
     def settings(cls) -> dict[str, Setting]:
         """Every field by its name, in their order."""
-        if cls not in _SETTINGS:
-            kinds = get_type_hints(cls)
-            _SETTINGS[cls] = {
-                field.name: dataclasses.replace(
-                    field.metadata.get(_KEY, Setting(field.default)), kind=kinds[field.name]
-                )
-                for field in dataclasses.fields(cls)
-            }
-        return _SETTINGS[cls]
+        kinds = get_type_hints(cls)
+        own = {x.name: x.metadata.get(_KEY, Setting(x.default)) for x in dataclasses.fields(cls)}
+        return {name: dataclasses.replace(what, kind=kinds[name]) for name, what in own.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
