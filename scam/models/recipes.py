@@ -5,9 +5,7 @@ Names are those of ``scam.synthesis``'s settings. Lengths and batches are left t
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
-
-from scam.errors import InputError
+from typing import Any, Literal
 
 Fidelity = Literal["matched", "paper", "released"]
 """Of a baseline: the authors' networks trained as SCAM is; everything as the authors had it; or
@@ -26,34 +24,8 @@ _COMMON: dict[str, Any] = {
     "feature_matching": 10.0,
     "vgg_normalise": False,
 }
-_RELEASED = {**_COMMON, "betas": (0.0, 0.999), "flip": False}
+RELEASED: Mapping[str, Any] = {**_COMMON, "betas": (0.0, 0.999), "flip": False}
+"""Of SCAM's copies, whichever."""
 # Rates fall over the second half: SEAN's code, SPADE's and GroupDNet's longer runs.
-_PAPER = {**_COMMON, "betas": (0.0, 0.9), "fresh_fake": True, "decay_from": 0.5}
-_SEAN = {**_PAPER, "discriminator": "sean"}
-_INADE = {
-    **_PAPER,
-    "feature_matching_maps": "last",
-    "vgg_slices": (0.0, 0.0, 0.0, 1 / 4, 1.0),
-}
-
-PAPER: Mapping[str, Mapping[str, Any]] = {
-    "spade": _PAPER,
-    "clade": _PAPER,
-    "sean": _SEAN,
-    "sean-clade": _SEAN,  # nobody else's code is known
-    "inade": _INADE,
-    "groupdnet": _PAPER,
-}
-"""By kind of model."""
-
-
-def recipe(kind: str, fidelity: Fidelity) -> Mapping[str, Any]:
-    """Training settings of a baseline; none for ``matched``, which is trained as SCAM is.
-
-    Raises InputError for another fidelity or kind.
-    """
-    if fidelity not in get_args(Fidelity):
-        raise InputError("{fidelity}: expected matched, paper or released", fidelity=fidelity)
-    if kind not in PAPER:
-        raise InputError("{kind}: expected one of " + ", ".join(PAPER), kind=kind)
-    return {"matched": {}, "paper": PAPER[kind], "released": _RELEASED}[fidelity]
+PAPER: Mapping[str, Any] = {**_COMMON, "betas": (0.0, 0.9), "fresh_fake": True, "decay_from": 0.5}
+"""Of SPADE's, CLADE's and GroupDNet's authors; the other models depart from it."""

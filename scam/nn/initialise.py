@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The initial weights of the paper's baselines and of their discriminators."""
 
+import math
+
 from torch import nn
 from torch.nn.utils import parametrize
 
+from scam.nn.label_linear import LabelLinear
 from scam.nn.spectral import refine_norms
 
 GAIN = 0.02
-_WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+_WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, LabelLinear)
 
 
 def initialise(network: nn.Module, *, released: bool) -> None:
@@ -21,7 +24,9 @@ def initialise(network: nn.Module, *, released: bool) -> None:
         if not isinstance(module, _WEIGHTED):
             continue
         spectral = parametrize.is_parametrized(module, "weight")
-        if released or not spectral:
+        if isinstance(module, LabelLinear):  # each label's by itself
+            nn.init.normal_(module.weight, std=GAIN * math.sqrt(2 / sum(module.weight.shape[1:])))
+        elif released or not spectral:
             name = "parametrizations.weight.original" if spectral else "weight"
             nn.init.xavier_normal_(module.get_parameter(name), GAIN)
         if module.bias is not None and not released:
