@@ -5,6 +5,7 @@ from scam.models.base import PreparedLabels, Reconstruction, SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.discriminators.patch import Discriminator
 from scam.models.discriminators.segmentation import SegmentationDiscriminator
+from scam.models.discriminators.spectral import SpectralDiscriminator
 from scam.models.registry import MODELS
 from scam.models.scam import PRESETS, SatEncoder, Scam, ScamConfig, ScamGenerator
 from scam.models.styles import RunningMean, Styles, select_tokens
@@ -22,6 +23,7 @@ __all__ = [
     "ScamConfig",
     "ScamGenerator",
     "SegmentationDiscriminator",
+    "SpectralDiscriminator",
     "Styles",
     "SynthesisModel",
     "select_tokens",

@@ -45,6 +45,14 @@ class ModelConfig(Checked):
         return False
 
     @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Training settings of this variant by name, where it departs from a task's defaults.
+
+        What is asked for comes before them; one that has no effect beside that is left out.
+        """
+        return {}
+
+    @property
     def least_parameters(self) -> int:
         """A lower bound of the parameters, to refuse what no machine holds."""
         return 0

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The generator's noise, drawn before anything is painted."""
+"""A model's noise, drawn before anything is generated."""
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -14,14 +15,14 @@ does not depend on the batch it is in."""
 
 
 def draw_noise(
-    noise: Noise, batch: int, sizes: Sequence[tuple[int, int]], device: torch.device
+    noise: Noise, batch: int, shapes: Sequence[tuple[int, ...]], device: torch.device
 ) -> list[Tensor]:
-    """A standard normal field (B, 1, h, w) for every size (h, w). InputError unless B sources."""
+    """Standard normal numbers (B, *shape) for every shape. InputError unless B sources."""
     if isinstance(noise, torch.Generator):
-        return [torch.randn(batch, 1, *size, generator=noise, device=device) for size in sizes]
+        return [torch.randn(batch, *shape, generator=noise, device=device) for shape in shapes]
     if len(noise) != batch:
         raise InputError(f"noise has {len(noise)} generators, expected one per picture: {batch}")
-    counts = [height * width for height, width in sizes]
+    counts = [prod(shape) for shape in shapes]
     flat = [torch.randn(sum(counts), generator=source, device=device) for source in noise]
-    fields = torch.stack(flat).split(counts, dim=1)
-    return [field.view(batch, 1, *size) for field, size in zip(fields, sizes, strict=True)]
+    parts = torch.stack(flat).split(counts, dim=1)
+    return [part.view(batch, *shape) for part, shape in zip(parts, shapes, strict=True)]

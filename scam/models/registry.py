@@ -6,10 +6,17 @@ from typing import Any
 
 from scam.errors import InputError, quoted
 from scam.models.base import SynthesisModel
+from scam.models.clade import Clade
 from scam.models.config import ModelConfig
+from scam.models.inade import Inade
 from scam.models.scam.model import Scam
+from scam.models.sean import Sean
+from scam.models.sean_clade import SeanClade
+from scam.models.spade import Spade
 
-MODELS: dict[str, type[SynthesisModel]] = {model.Config.kind: model for model in (Scam,)}
+MODELS: dict[str, type[SynthesisModel]] = {
+    model.Config.kind: model for model in (Scam, Spade, Clade, Sean, SeanClade, Inade)
+}
 """A new kind is one entry more."""
 FIRST_KIND = "scam"
 """Of a ``config.json`` that does not say: those written before there were others."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """VGG-19 as a distance between pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,26 +12,31 @@ from scam.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights
 VGG19 = "vgg19-dcbb9e9d.pth"
 """torchvision's ImageNet weights, by the name that its own download carries."""
 
-_TAPS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1 ... relu5_1
+VGG_SLICES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+"""Weights of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
+_TAPS = (1, 6, 11, 20, 29)  # where they are among the layers
 
 
 class Vgg19Distance(nn.Module):
     """Weighted L1 between VGG-19 features at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1.
 
     weights: torchvision's state dict. normalise: by ImageNet's mean and deviation, as the network
-    was trained, or leave the picture in [-1, 1].
+    was trained, or leave the picture in [-1, 1]. slices: of the five features, one above 0.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, weights: Path, *, normalise: bool) -> None:
+    def __init__(
+        self, weights: Path, *, normalise: bool, slices: Sequence[float] = VGG_SLICES
+    ) -> None:
         super().__init__()
         from torchvision.models import vgg19
 
         network = vgg19(weights=None)
         load_weights(network, weights)
-        self.features = network.features[: max(_TAPS) + 1].eval().requires_grad_(False)
+        self.taps = {at: weight for at, weight in zip(_TAPS, slices, strict=True) if weight}
+        self.features = network.features[: max(self.taps) + 1].eval().requires_grad_(False)
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False
@@ -42,7 +48,7 @@ class Vgg19Distance(nn.Module):
         """fake and real (B, 3, H, W) in [-1, 1] -> a scalar; no gradient flows to ``real``."""
         with torch.no_grad():
             wanted = self._taps(real)
-        pairs = zip(self._taps(fake), wanted, _TAPS.values(), strict=True)
+        pairs = zip(self._taps(fake), wanted, self.taps.values(), strict=True)
         return torch.stack([w * (a.float() - b.float()).abs().mean() for a, b, w in pairs]).sum()
 
     def _taps(self, x: Tensor) -> list[Tensor]:
@@ -50,6 +56,6 @@ class Vgg19Distance(nn.Module):
         taps = []
         for index, layer in enumerate(self.features):
             x = layer(x)
-            if index in _TAPS:
+            if index in self.taps:
                 taps.append(x)
         return taps

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from scam.models import ModelConfig
 from scam.models.registry import build
-from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.perceptual import build_perceptual, resolve_perceptual
 from scam.synthesis.step import SynthesisStep
@@ -29,7 +29,7 @@ def build_step(
     torch.manual_seed(0)
     model = build(config).configure(fused=fused)
     discriminator = build_discriminator(config, options)
-    perceptual: nn.Module = build_perceptual(name, weights, released=config.released)
+    perceptual: nn.Module = build_perceptual(name, weights, normalise=not config.released)
     precision = resolve_precision(amp, device)
     return SynthesisStep(model, discriminator, perceptual, options, precision, device)
 

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adversarial losses of generator and discriminator."""
 
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from scam.models import Discriminator, ModelConfig, SegmentationDiscriminator
+from scam.models import Discriminator, SpectralDiscriminator
+from scam.nn.spectral import refine_norms
 from scam.synthesis.augment import Augmentation, parse_policy
+from scam.synthesis.discriminators import DiscriminatorBatch
 from scam.synthesis.losses import (
     class_balance,
     count_labels,
+    feature_matching,
     hinge_discriminator,
     hinge_generator,
     labelmix_consistency,
@@ -29,40 +32,11 @@ from scam.training.randomness import PictureGenerators
 _CPU = torch.device("cpu")
 
 
-def build_discriminator(config: ModelConfig, options: SynthesisOptions) -> nn.Module:
-    """The one that ``options`` name, freshly initialised."""
-    if options.discriminator == "oasis":
-        return SegmentationDiscriminator(config.num_labels, config.width, config.levels)
-    return Discriminator(
-        config.num_labels,
-        config.width,
-        released=config.released,
-        gradient_norm=options.gradient_norm,
-    )
-
-
-@dataclass(frozen=True)
-class DiscriminatorBatch:
-    """A batch as the discriminator is shown it; each picture is augmented as its painting is.
-
-    real: (B, 3, H, W). maps: the label maps that the discriminator reads, finest first.
-    """
-
-    real: Tensor
-    maps: tuple[Tensor, ...]
-    augmentation: Augmentation | None
-    generators: PictureGenerators
-
-    def augment(self, pictures: Tensor) -> Tensor:
-        """pictures (B, 3, H, W) as they are shown."""
-        return pictures if self.augmentation is None else self.augmentation.pictures(pictures)
-
-
 class Adversary:
     """Losses of both sides for the options of a run.
 
-    A step is :meth:`begin`, for every part of its batch :meth:`batch`, :meth:`generator_loss` and
-    :meth:`discriminator_losses`, then :meth:`finish`. lecam: what it keeps from step to step.
+    A step is :meth:`begin`, for every part of its batch :meth:`batch`, :meth:`generator_losses`
+    and :meth:`discriminator_losses`, then :meth:`finish`. lecam: what it keeps from step to step.
     """
 
     def __init__(
@@ -93,8 +67,8 @@ class Adversary:
 
         labels (B, H, W) and generators: of all pictures of this process.
         """
-        if isinstance(self.discriminator, SegmentationDiscriminator):
-            self.discriminator.refine_norms()
+        refine_norms(self.discriminator)
+        if self.segments:
             if self.policy:
                 augmentation = Augmentation.draw(self.policy, generators("diffaugment", _CPU))
                 labels = augmentation.labels(labels)
@@ -115,15 +89,20 @@ class Adversary:
         maps = label_maps(labels)
         return DiscriminatorBatch(augmentation.pictures(real), maps, augmentation, generators)
 
-    def generator_loss(self, fake: Tensor, batch: DiscriminatorBatch) -> Tensor:
-        """The generator's adversarial loss on fake (B, 3, H, W)."""
-        on_fake = self._discriminate(batch.augment(fake), batch)
-        if self.segments:
-            return oasis_generator(on_fake[0], batch.maps[0], self._balance)
-        if self.options.gan_loss == "relativistic":
-            on_real = [logits.detach() for logits in self._discriminate(batch.real, batch)]
-            return relativistic(winner=on_fake, loser=on_real)
-        return hinge_generator(on_fake)
+    def generator_losses(
+        self, fake: Tensor, batch: DiscriminatorBatch
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Name to (weight, value) of each loss of the generator; fake (B, 3, H, W)."""
+        options = self.options
+        fake = batch.augment(fake)
+        if not options.feature_matching:
+            return {"gan": (options.gan, self._generator_loss(fake, batch))}
+        on_real, on_fake = self._features(fake, batch)
+        matching = feature_matching(on_real, on_fake, options.feature_matching_maps)
+        return {
+            "gan": (options.gan, hinge_generator([maps[-1] for maps in on_fake])),
+            "feature_matching": (options.feature_matching, matching),
+        }
 
     def discriminator_losses(
         self, fake: Tensor, batch: DiscriminatorBatch
@@ -131,7 +110,12 @@ class Adversary:
         """Name to (weight, value) of each loss of the discriminator; fake (B, 3, H, W)."""
         options = self.options
         fake = batch.augment(fake)
-        on_real, on_fake = (self._discriminate(x, batch) for x in (batch.real, fake))
+        if isinstance(self.discriminator, SpectralDiscriminator):
+            on_real, on_fake = (
+                [maps[-1] for maps in features] for features in self._features(fake, batch)
+            )
+        else:
+            on_real, on_fake = (self._discriminate(x, batch.maps) for x in (batch.real, fake))
         terms = {"discriminator": (1.0, self._adversarial_loss(on_real, on_fake, batch))}
         if options.labelmix:
             mixed = self._labelmix(on_real[0], on_fake[0], fake, batch)
@@ -144,7 +128,8 @@ class Adversary:
             ("r2", options.r2, fake, on_fake),
         ):
             if weight:
-                nudged = self._discriminate(picture + SIGMA * _noise(picture, name, batch), batch)
+                noise = _noise(picture, name, batch)
+                nudged = self._discriminate(picture + SIGMA * noise, batch.maps)
                 terms[name] = (weight / 2, approximated_penalty(logits, nudged))
         return terms
 
@@ -153,6 +138,15 @@ class Adversary:
         if self.lecam is not None:
             self.lecam.update(self.world.mean(torch.stack(self._means).mean(0)))
             self._means.clear()
+
+    def _generator_loss(self, fake: Tensor, batch: DiscriminatorBatch) -> Tensor:
+        on_fake = self._discriminate(fake, batch.maps)
+        if self.segments:
+            return oasis_generator(on_fake[0], batch.maps[0], self._balance)
+        if self.options.gan_loss == "relativistic":
+            on_real = [logits.detach() for logits in self._discriminate(batch.real, batch.maps)]
+            return relativistic(winner=on_fake, loser=on_real)
+        return hinge_generator(on_fake)
 
     def _adversarial_loss(
         self, real: list[Tensor], fake: list[Tensor], batch: DiscriminatorBatch
@@ -171,15 +165,32 @@ class Adversary:
         coins = [torch.rand(self.num_labels, generator=g) < 0.5 for g in generators]
         from_real = torch.stack(coins).to(fake.device, non_blocking=True)
         mask = labelmix_mask(batch.maps[0], from_real)
-        on_mixed = self._discriminate(torch.where(mask, batch.real, fake), batch)[0]
+        on_mixed = self._discriminate(torch.where(mask, batch.real, fake), batch.maps)[0]
         return labelmix_consistency(on_mixed, on_real, on_fake, mask)
 
-    def _discriminate(self, image: Tensor, batch: DiscriminatorBatch) -> list[Tensor]:
+    def _features(
+        self, fake: Tensor, batch: DiscriminatorBatch
+    ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """Of real and of fake, found in one pass: per scale what follows each layer."""
+        images, maps = torch.cat([batch.real, fake]), [torch.cat([x, x]) for x in batch.maps]
+        features = cast(SpectralDiscriminator, self.discriminator).features
+        scales = self._discriminate(images, maps, features)
+        halves = [[x.chunk(2) for x in scale] for scale in scales]
+        real, generated = ([[x[side] for x in scale] for scale in halves] for side in range(2))
+        return real, generated
+
+    def _discriminate(
+        self,
+        image: Tensor,
+        maps: Sequence[Tensor],
+        network: Callable[[Tensor, Sequence[Tensor]], Any] | None = None,
+    ) -> Any:
+        network = network or self.discriminator
         if not self._full_precision:
-            return self.discriminator(image, batch.maps)
+            return network(image, maps)
         with torch.autocast(image.device.type, enabled=False):
             wide = torch.promote_types(image.dtype, torch.float32)
-            return self.discriminator(image.to(wide), batch.maps)
+            return network(image.to(wide), maps)
 
 
 def _noise(like: Tensor, purpose: str, batch: DiscriminatorBatch) -> Tensor:

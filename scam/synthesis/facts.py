@@ -21,7 +21,7 @@ def training_facts(job: Job, step: int) -> dict[str, Any]:
         name: getattr(options, name)
         for name, what in options.settings().items()
         if what.told
-        and (adversarial or (what.needs is None and name != "gan_from"))
+        and (adversarial or ("discriminator" not in what.needs and name != "gan_from"))
         and getattr(options, name) != what.default
     }
     return {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adversarial losses: of logit maps, one per discriminator scale, and of segmentation logits."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +17,29 @@ def hinge_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """``mean(relu(1 - D(real))) + mean(relu(1 + D(fake)))``, averaged over scales."""
     pairs = zip(real, fake, strict=True)
     return torch.stack([F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in pairs]).mean()
+
+
+def feature_matching(
+    real: list[list[Tensor]], fake: list[list[Tensor]], maps: Literal["all", "last"] = "all"
+) -> Tensor:
+    """Mean absolute differences of a discriminator's features, summed over its layers and averaged
+    over scales (Wang et al., CVPR 2018). No gradient flows to ``real``.
+
+    Args:
+        real, fake: per scale what follows each layer, (B, C, h, w); last the logits, left out.
+        maps: "last" compares only the last features before the logits, as INADE does.
+    """
+    layers = slice(-2 if maps == "last" else 0, -1)
+    per_scale = [
+        torch.stack(
+            [
+                (a.float() - b.detach().float()).abs().mean()
+                for a, b in zip(ours[layers], theirs[layers], strict=True)
+            ]
+        ).sum()
+        for ours, theirs in zip(fake, real, strict=True)
+    ]
+    return torch.stack(per_scale).mean()
 
 
 def relativistic(winner: list[Tensor], loser: list[Tensor]) -> Tensor:

@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings of this task, beside those of any training run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from scam.errors import InputError
+from scam.pretrained.vgg import VGG_SLICES
 from scam.settings.fields import setting
-from scam.synthesis.augment import KINDS, parse_policy
+from scam.synthesis.adversary_options import AdversaryOptions
+from scam.synthesis.augment import parse_policy
 from scam.synthesis.perceptual import Perceptual
-from scam.training.options import MOST_STEPS, TrainOptions
 
-_ADVERSARY = "discriminator, and training on few pictures"
+_VGG: dict[str, tuple[str, ...]] = {"perceptual": ("vgg19",), "perceptual_weight": ()}
 
 
 @dataclass(frozen=True)
-class SynthesisOptions(TrainOptions):
+class SynthesisOptions(AdversaryOptions):
     """How to train a model that reconstructs pictures.
 
     The defaults are the paper's, plus flips, warm-up, weight averaging and gradient clipping.
-    What needs a discriminator says so: any, or that of a name. ``compile`` leaves it as it is:
-    its gradient normalisation differentiates twice.
+    ``compile`` leaves the discriminator as it is: its gradient normalisation differentiates twice.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -35,67 +36,6 @@ class SynthesisOptions(TrainOptions):
     }
     """Where a preset departs from the paper's training."""
 
-    lr_discriminator: float = setting(
-        4e-4, "the discriminator's (two time scales)", above=0, most=1e6, may_change=True
-    )
-    gan: float = setting(
-        1.0, "weight of the adversarial loss; 0: without a discriminator", least=0
-    )
-    gan_from: int = setting(
-        0,
-        "step after which discriminator and adversarial loss join in",
-        least=0, most=MOST_STEPS, metavar="STEP", told=True,
-        default_help="tiny: four fifths of --steps, others: 0",
-    )  # fmt: skip
-    discriminator: Literal["scam", "oasis"] = setting(
-        "scam",
-        "the paper's two-scale PatchGAN, or one that segments",
-        heading=_ADVERSARY, needs="any",
-    )  # fmt: skip
-    gradient_norm: bool = setting(
-        True,
-        "of scam: divide logits by their gradient, as the paper does",
-        heading=_ADVERSARY, told=True, needs="scam",
-    )  # fmt: skip
-    gan_loss: Literal["hinge", "relativistic"] = setting(
-        "hinge", "of scam", heading=_ADVERSARY, told=True, needs="scam"
-    )
-    r1: float = setting(
-        0.0,
-        "penalty on the discriminator's slope at real pictures, approximated",
-        least=0, metavar="GAMMA", heading=_ADVERSARY, told=True, needs="any",
-    )  # fmt: skip
-    """Adds r1 / 2 * |gradient of a logit|^2, by finite differences."""
-    r2: float = setting(
-        0.0,
-        "penalty on the discriminator's slope at painted pictures, approximated",
-        least=0, metavar="GAMMA", heading=_ADVERSARY, told=True, needs="any",
-    )  # fmt: skip
-    lecam: float = setting(
-        0.0,
-        "of scam: weight of the LeCam regulariser, such as 0.3",
-        least=0, metavar="W", heading=_ADVERSARY, told=True, needs="scam",
-    )  # fmt: skip
-    labelmix: float = setting(
-        0.0,
-        "of oasis: weight of its consistency on mixed pictures, such as 10",
-        least=0, metavar="W", heading=_ADVERSARY, told=True, needs="oasis",
-    )  # fmt: skip
-    diffaugment: str = setting(
-        "",
-        f"augment what the discriminator sees, label maps too: some of {','.join(KINDS)}",
-        metavar="KIND,...", heading=_ADVERSARY, told=True, needs="any",
-    )  # fmt: skip
-    augment_perceptual: str = setting(
-        "",
-        "augment what the perceptual loss compares: kinds as above",
-        metavar="KIND,...", heading=_ADVERSARY, told=True,
-    )  # fmt: skip
-    style_dropout: float = setting(
-        0.0,
-        "leave out a label's latents of a training picture with this chance, such as 0.1",
-        least=0, below=1, metavar="P", heading=_ADVERSARY, told=True,
-    )  # fmt: skip
     l1: float = setting(10.0, "weight of the mean absolute error in [-1, 1]", least=0)
     perceptual: Perceptual = setting(
         "pyramid",
@@ -104,6 +44,29 @@ class SynthesisOptions(TrainOptions):
     )
     perceptual_weight: float = setting(10.0, "of the perceptual loss", least=0)
     perceptual_weights: str | None = setting(None, "network weights behind it", metavar="FILE")
+    vgg_slices: tuple[float, float, float, float, float] = setting(
+        VGG_SLICES,
+        "of vgg19: weights of its five depths, from shallow to deep",
+        least=0, metavar=("W1", "W2", "W3", "W4", "W5"), told=True, needs=_VGG,
+    )  # fmt: skip
+    vgg_normalise: bool = setting(
+        True,
+        "of vgg19: show it images normalised as it was trained; off: in [-1, 1]",
+        told=True, needs=_VGG,
+    )  # fmt: skip
+    betas: tuple[float, float] = setting(
+        (0.9, 0.999),
+        "Adam's, of both optimisers",
+        least=0,
+        below=1,
+        metavar=("B1", "B2"),
+        told=True,
+    )
+    decay_from: float = setting(
+        1.0,
+        "share of --steps after which learning rates fall linearly towards 0; 1: never",
+        least=0, most=1, metavar="SHARE", told=True,
+    )  # fmt: skip
     fused_sca: bool = setting(True, "the fused attention, or the dense one of the paper")
     gradient_checkpointing: bool = setting(
         False,
@@ -130,24 +93,43 @@ class SynthesisOptions(TrainOptions):
                 f"{{augment_perceptual}}: expected a loss to augment, not {{{off}}}",
                 **{"augment_perceptual": self.augment_perceptual, off: getattr(self, off)},
             )
+        if not any(self.vgg_slices):
+            raise InputError("{vgg_slices}: expected one above 0", vgg_slices=self.vgg_slices)
         for name, what in self.settings().items():
-            if what.needs is not None and getattr(self, name) != what.default:
-                self._expect_discriminator(name, what.needs)
+            if getattr(self, name) != what.default and (error := self.idle(name, vars(self))):
+                raise error
 
-    def _expect_discriminator(self, name: str, needed: str) -> None:
-        """InputError without one that the setting ``name`` is for."""
-        given = {name: getattr(self, name)}
-        if self.gan == 0:
-            raise InputError(f"{{{name}}}: expected a discriminator, not {{gan}}", **given, gan=0)
-        if self.gan_from >= self.steps:
-            raise InputError(
-                f"{{{name}}}: expected a discriminator that joins in before the last step, not "
-                "{gan_from} of {steps}",
-                **given, gan_from=self.gan_from, steps=self.steps,
-            )  # fmt: skip
-        if needed not in ("any", self.discriminator):
-            message = f"{{{name}}}: expected together with {{discriminator}}"
-            raise InputError(message, **given, discriminator=needed)
+    @classmethod
+    def idle(cls, name: str, values: Mapping[str, Any]) -> InputError | None:
+        """Why the setting ``name`` has no effect beside ``values`` of others; None: it has one.
+
+        Settings that ``values`` lacks have their defaults.
+        """
+
+        def found(other: str) -> Any:
+            return values.get(other, cls.settings()[other].default)
+
+        own, needs = {name: found(name)}, cls.settings()[name].needs
+        if "discriminator" in needs:
+            if found("gan") == 0:
+                return InputError(
+                    f"{{{name}}}: expected a discriminator, not {{gan}}", **own, gan=0
+                )
+            if found("gan_from") >= found("steps"):
+                return InputError(
+                    f"{{{name}}}: expected a discriminator that joins in before the last step, "
+                    "not {gan_from} of {steps}",
+                    **own, gan_from=found("gan_from"), steps=found("steps"),
+                )  # fmt: skip
+        for other, choices in needs.items():
+            if choices and found(other) not in choices:
+                words = " or ".join([f"{{{other}}}", *choices[1:]])
+                return InputError(
+                    f"{{{name}}}: expected together with {words}", **own, **{other: choices[0]}
+                )
+            if not choices and not found(other):
+                return InputError(f"{{{name}}}: expected {{:{other}}} above 0", **own)
+        return None
 
 
 LATE_GAN = {"tiny": 0.8}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perceptual distances between pictures in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from scam.errors import InputError
 from scam.pretrained.lpips import LPIPS_TRUNKS, LpipsDistance
-from scam.pretrained.vgg import VGG19, Vgg19Distance
+from scam.pretrained.vgg import VGG19, VGG_SLICES, Vgg19Distance
 from scam.pretrained.weights import cached
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
@@ -52,14 +53,20 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
     return name, path
 
 
-def build_perceptual(name: Perceptual, weights: Path | None, *, released: bool) -> nn.Module:
+def build_perceptual(
+    name: Perceptual,
+    weights: Path | None,
+    *,
+    normalise: bool = True,
+    slices: Sequence[float] = VGG_SLICES,
+) -> nn.Module:
     """A module mapping (fake, real), both (B, 3, H, W) in [-1, 1], to a scalar distance.
 
-    ``released=True`` feeds VGG-19 the raw [-1, 1] picture, as the published system does. Raises
+    normalise, slices: of VGG-19, see :class:`~scam.pretrained.vgg.Vgg19Distance`. Raises
     ValueError for "none", for which there is none.
     """
     if name == "vgg19":
-        return Vgg19Distance(cast(Path, weights), normalise=not released)
+        return Vgg19Distance(cast(Path, weights), normalise=normalise, slices=slices)
     if name == "lpips":
         return LpipsDistance(cast(Path, weights))
     if name == "pyramid":

@@ -54,25 +54,41 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     """Fill what was not asked for from the preset and the data."""
     name = settings.get("preset", "tiny")
     asked = settings["training"]
+    shapes = dict(settings["model"])
+    config = model_class(shapes.pop("kind", FIRST_KIND)).Config
+    model = config.preset(name, num_labels=len(source.label_set.names), **shapes)
     weights = asked.get("perceptual_weights")
     perceptual, path = resolve_perceptual(
         asked.get("perceptual"), None if weights is None else Path(weights)
     )
-    training = {**SynthesisOptions.presets.get(name, {}), **asked, "perceptual": perceptual}
+    preset = SynthesisOptions.presets.get(name, {})
+    training = {**preset, **model.recipe, **asked, "perceptual": perceptual}
     training["perceptual_weights"] = None if path is None else str(path)
     if name in LATE_GAN:
         training.setdefault("gan_from", int(LATE_GAN[name] * training["steps"]))
-    shapes = dict(settings["model"])
-    config = model_class(shapes.pop("kind", FIRST_KIND)).Config
-    model = config.preset(name, num_labels=len(source.label_set.names), **shapes)
+    for setting in model.recipe.keys() - asked.keys():
+        if SynthesisOptions.idle(setting, training):
+            del training[setting]
+    options = SynthesisOptions(**training)
+    expect_possible(model, options)
     data = settings["data"]
     return {
         "preset": name,
         "data": {**data, "merge": merge_content(data.get("merge"))},
         **describe(model, source),
-        "training": SynthesisOptions(**training).as_dict(),
+        "training": options.as_dict(),
         **({} if path is None else {"perceptual_digest": file_digest(path)}),
     }
+
+
+def expect_possible(model: ModelConfig, options: SynthesisOptions) -> None:
+    """InputError if the kind of model cannot be trained in that way."""
+    if options.gradient_checkpointing and not model_class(model.kind).checkpoints_gradients:
+        raise InputError(
+            f"{{gradient_checkpointing}}: expected a model that can, not one of kind "
+            f"{model.kind!r}",
+            gradient_checkpointing=True,
+        )
 
 
 def check_stored(run: Path) -> None:

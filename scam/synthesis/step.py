@@ -1,22 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """One training step: the model first, then the discriminator."""
 
+from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from scam.models import SynthesisModel
+from scam.models import PreparedLabels, SynthesisModel
 from scam.nn.pyramid import labels_in
-from scam.synthesis.adversary import Adversary, DiscriminatorBatch
+from scam.nn.spectral import refine_norms
+from scam.synthesis.adversary import Adversary
 from scam.synthesis.augment import Augmentation, kept_styles, parse_policy
+from scam.synthesis.discriminators import DiscriminatorBatch
 from scam.synthesis.options import SynthesisOptions
 from scam.training.distributed import SINGLE_PROCESS, World
-from scam.training.optimisation import Losses, Optimisation, adamw, warm_up
+from scam.training.optimisation import Losses, Optimisation, adamw, decay, warm_up
 from scam.training.precision import Precision
 from scam.training.randomness import PictureGenerators, picture_generators
 
 _CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a step's batch on the device, as the model is given it, and what came of it.
+
+    fake, shown: an image (B, 3, H, W) without gradient, and beside what the discriminator is
+    shown it; None where it rests.
+    """
+
+    real: Tensor
+    prepared: PreparedLabels
+    kept: Tensor | None
+    generators: PictureGenerators
+    fake: Tensor
+    shown: DiscriminatorBatch | None
 
 
 class SynthesisStep:
@@ -70,6 +90,7 @@ class SynthesisStep:
         """
         image, labels = batch
         self.model.train()
+        refine_norms(self.model)
         options = self.options
         adversarial = options.gan > 0 and step > options.gan_from
         places = self.world.share(len(image) * self.world.size)
@@ -77,36 +98,34 @@ class SynthesisStep:
         if adversarial:
             self.adversary.begin(labels, partial(picture_generators, options.seed, step, places))
         self.discriminator.requires_grad_(False)
-        shown = []
-        for part in (slice(i, i + size) for i in range(0, len(image), size)):
-            generators = partial(picture_generators, options.seed, step, places[part])
-            to_show = self._generate(image[part], labels[part], generators, adversarial)
-            shown += [] if to_show is None else [to_show]
-        losses, norm = self.generation.step(warm_up(step, options.warmup))
+        parts = []
+        for cut in (slice(i, i + size) for i in range(0, len(image), size)):
+            generators = partial(picture_generators, options.seed, step, places[cut])
+            parts.append(self._generate(image[cut], labels[cut], generators, adversarial))
+        left = decay(step, options.steps, options.decay_from)
+        losses, norm = self.generation.step(warm_up(step, options.warmup) * left)
         losses["grad_norm"] = norm
         if adversarial:
             self.discriminator.requires_grad_(True)
-            for fake, as_shown in shown:
-                with self.precision.autocast(self.device):
-                    terms = self.adversary.discriminator_losses(fake, as_shown)
-                self.discrimination.backward(terms, options.gan)
+            for part in parts:
+                self._discriminate(part)
             self.adversary.finish()
             rate = warm_up(step - options.gan_from, options.warmup)
-            losses |= self.discrimination.step(rate)[0]
+            losses |= self.discrimination.step(rate * left)[0]
         self.scaler.update()
         return losses
 
     def _generate(
         self, real: Tensor, labels: Tensor, generators: PictureGenerators, adversarial: bool
-    ) -> tuple[Tensor, DiscriminatorBatch] | None:
-        """Gradients of the model; returns what the discriminator shall be shown, if anything."""
+    ) -> _Part:
+        """Gradients of the model."""
         options = self.options
         occurring = None
         if not labels.is_cuda:  # asking a GPU would wait for it
             occurring = labels_in(labels, self.model.config.num_labels)
         real, labels = (x.to(self.device, non_blocking=True) for x in (real, labels))
         real = real.contiguous(memory_format=self.memory_format)
-        batch = None
+        shown = None
         with self.precision.autocast(self.device):
             prepared = self.model.prepare(labels, occurring)
             noise, kept = generators("noise", self.device), self._kept_labels(generators)
@@ -117,10 +136,21 @@ class SynthesisStep:
                 distance = self._perceptual_distance(fake, real, generators)
                 terms["perceptual"] = (options.perceptual_weight, distance)
             if adversarial:
-                batch = self.adversary.batch(real, prepared.labels, generators)
-                terms["gan"] = (options.gan, self.adversary.generator_loss(fake, batch))
+                shown = self.adversary.batch(real, prepared.labels, generators)
+                terms |= self.adversary.generator_losses(fake, shown)
         self.generation.backward(terms)
-        return None if batch is None else (fake.detach(), batch)
+        return _Part(real, prepared, kept, generators, fake.detach(), shown)
+
+    def _discriminate(self, part: _Part) -> None:
+        """Gradients of the discriminator."""
+        fake, shown = part.fake, cast(DiscriminatorBatch, part.shown)
+        if self.options.fresh_fake:
+            noise = part.generators("noise of the fresh fake", self.device)
+            with torch.no_grad(), self.precision.autocast(self.device):
+                fake = self.model.reconstruct(part.real, part.prepared, noise, part.kept).image
+        with self.precision.autocast(self.device):
+            terms = self.adversary.discriminator_losses(fake, shown)
+        self.discrimination.backward(terms, self.options.gan)
 
     def _kept_labels(self, generators: PictureGenerators) -> Tensor | None:
         """Labels that keep their styles, (B, L); None: all."""
@@ -142,7 +172,7 @@ class SynthesisStep:
     def _optimisation(self, network: nn.Module, lr: float) -> Optimisation:
         options = self.options
         return Optimisation(
-            adamw(network, lr, options.weight_decay),
+            adamw(network, lr, options.weight_decay, options.betas),
             self.precision,
             self.scaler,
             self.world,

@@ -17,11 +17,11 @@ from scam.models import SynthesisModel
 from scam.models.card import model_card
 from scam.models.checkpoint import describe
 from scam.models.registry import build
-from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.facts import training_facts
 from scam.synthesis.job import Job, expect_room
 from scam.synthesis.perceptual import build_perceptual
-from scam.synthesis.previews import colour_floors, mean_styles, paint_sheet, reconstruction_psnr
+from scam.synthesis.previews import colour_floors, draw_sheet, mean_styles, reconstruction_psnr
 from scam.synthesis.step import SynthesisStep
 from scam.training import engine
 from scam.training.compiling import compiler_failures_named
@@ -58,7 +58,13 @@ class SynthesisTask(SynthesisStep):
         if options.perceptual != "none":
             file = options.perceptual_weights
             weights = None if file is None else Path(file)
-            perceptual = build_perceptual(options.perceptual, weights, released=config.released)
+            perceptual = build_perceptual(
+                options.perceptual,
+                weights,
+                # SCAM's published system, too, leaves them in [-1, 1].
+                normalise=options.vgg_normalise and not config.released,
+                slices=options.vgg_slices,
+            )
         with compiler_failures_named(options.compile):
             super().__init__(
                 model, discriminator, perceptual, options, precision, job.device, job.world
@@ -99,7 +105,7 @@ class SynthesisTask(SynthesisStep):
 
     def sheet(self, network: SynthesisModel, path: Path) -> None:
         """Reconstructions and transfers of held-out pictures."""
-        paint_sheet(network, self.job.held_out, path)
+        draw_sheet(network, self.job.held_out, path)
 
     def export(self, network: SynthesisModel, step: int, measured: Mapping[str, float]) -> Export:
         """Weights with the mean styles of training pictures, and who they were."""

@@ -38,12 +38,16 @@ RUNS = {
     "--no-gradient-norm --r1 0.1 --r2 0.1 --style-dropout 0.5 --augment-perceptual color",
     "others": "--fidelity released --no-fused-sca --discriminator oasis --labelmix 10 "
     "--gan-from 0",
+    "baseline": "--discriminator patch --feature-matching 10 --feature-matching-maps last "
+    "--fresh-fake --betas 0 0.9 --decay-from 0.5 --gan-from 0",
     "bare": "--perceptual none --gan 0",
 }
 ELSEWHERE = {
     "--compile": "below",
     "--wandb": "tests/training/test_trackers.py",
-    "--perceptual-weights": "tests/training/test_perceptual.py",
+    "--perceptual-weights": "tests/synthesis/test_perceptual.py",
+    "--vgg-slices": "tests/synthesis/test_perceptual.py",
+    "--vgg-normalise": "tests/synthesis/test_perceptual.py",
 }
 
 

@@ -10,7 +10,7 @@ import torch
 
 from scam.data import Mannequins, PairDataset
 from scam.models import Scam, ScamConfig
-from scam.synthesis.adversary import build_discriminator
+from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.job import Job
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.perceptual import PyramidDistance

@@ -7,6 +7,7 @@ from torch import Tensor
 from scam.synthesis.losses import (
     class_balance,
     count_labels,
+    feature_matching,
     hinge_discriminator,
     hinge_generator,
     labelmix_consistency,
@@ -31,6 +32,21 @@ def test_discriminator_hinge() -> None:
     torch.testing.assert_close(loss, torch.tensor((0.5 + 0.5) / 2))
     loss = hinge_discriminator(scales(-1.0), scales(1.0))
     torch.testing.assert_close(loss, torch.tensor(4.0))
+
+
+def test_feature_matching_sums_over_maps_and_averages_over_scales() -> None:
+    real = [scales(1.0, 2.0, 9.0), scales(0.0, 0.0, 9.0)]  # logits last
+    fake = [scales(1.5, 0.0, -9.0), scales(0.0, 1.0, -9.0)]
+    for side in (*real, *fake):
+        for x in side:
+            x.requires_grad_()
+    loss = feature_matching(real, fake)
+    torch.testing.assert_close(loss, torch.tensor((0.5 + 2.0 + 0.0 + 1.0) / 2))
+    last = feature_matching(real, fake, "last")
+    torch.testing.assert_close(last, torch.tensor((2.0 + 1.0) / 2))
+    last.backward()
+    assert all(x.grad is None for side in real for x in side)
+    assert [[x.grad is not None for x in side] for side in fake] == [[False, True, False]] * 2
 
 
 def test_relativistic_compares_patch_by_patch() -> None:

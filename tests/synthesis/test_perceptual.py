@@ -70,11 +70,25 @@ class TestVgg19:
                 a, b = layer(a.clone()), layer(b.clone())
                 if index in weights:
                     wanted = wanted + weights[index] * (a - b).abs().mean()
-            found = build_perceptual("vgg19", vgg19_file, released=True)(fake, real)
+            found = build_perceptual("vgg19", vgg19_file, normalise=False)(fake, real)
         torch.testing.assert_close(found, wanted)
 
+    def test_slices_of_no_weight_are_left_out(self, vgg19_file: Path) -> None:
+        """The five weights add up; as INADE sets them, only the two deepest features count."""
+        fake, real = pictures()
+
+        def distance(*slices: float) -> torch.Tensor:
+            found = build_perceptual("vgg19", vgg19_file, normalise=False, slices=slices)
+            return found(fake, real).detach()
+
+        torch.testing.assert_close(
+            distance(0, 0, 0, 1 / 4, 1), distance(0, 0, 0, 0, 1) + distance(0, 0, 0, 1, 0) / 4
+        )
+        first = build_perceptual("vgg19", vgg19_file, slices=(1, 0, 0, 0, 0))
+        assert len(list(first.features)) == 2
+
     def test_default_normalises_as_the_network_was_trained(self, vgg19_file: Path) -> None:
-        distance = build_perceptual("vgg19", vgg19_file, released=False)
+        distance = build_perceptual("vgg19", vgg19_file)
         grey = torch.tensor([0.485, 0.456, 0.406])[:, None, None].expand(1, 3, 16, 16) * 2 - 1
         first: list[torch.Tensor] = []
         distance.features[0].register_forward_hook(lambda _m, inputs, _o: first.append(inputs[0]))
@@ -82,7 +96,7 @@ class TestVgg19:
         assert first[0].abs().max() < 1e-6
 
     def test_gradient_reaches_the_picture_only(self, vgg19_file: Path) -> None:
-        distance = build_perceptual("vgg19", vgg19_file, released=False)
+        distance = build_perceptual("vgg19", vgg19_file)
         fake, real = pictures()
         fake.requires_grad_()
         distance(fake, real).backward()
@@ -98,7 +112,7 @@ class TestVgg19:
         else:
             path.write_bytes(content)
         with pytest.raises(InputError, match=r"weights\.pth: not the expected network weights"):
-            build_perceptual("vgg19", path, released=False)
+            build_perceptual("vgg19", path)
 
     def test_a_file_that_cannot_be_read_says_why(self, tmp_path: Path) -> None:
         folder = tmp_path / "weights.pth"
@@ -114,9 +128,9 @@ class TestVgg19:
         monkeypatch.setitem(sys.modules, "lpips", None)
         with pytest.raises(
             InputError,
-            match=r"the package lpips: pip install -e '\.\[eval\]'",
+            match=r"needs lpips: pip install -e '\.\[eval\]'",
         ):
-            build_perceptual("lpips", tmp_path / "any.pth", released=False)
+            build_perceptual("lpips", tmp_path / "any.pth")
 
 
 class TestChoice:
@@ -171,7 +185,7 @@ def test_lpips_with_a_given_trunk(tmp_path: Path) -> None:
     network = vgg16(weights=None)
     path = tmp_path / "vgg16.pth"
     torch.save({k: v for k, v in network.state_dict().items() if k.startswith("features")}, path)
-    distance = build_perceptual("lpips", path, released=False)
+    distance = build_perceptual("lpips", path)
     trunk = dict(distance.distance.net.named_parameters())
     assert torch.equal(trunk["slice1.0.weight"], network.features[0].weight)
     assert torch.equal(trunk["slice5.28.bias"], network.features[28].bias)
@@ -183,4 +197,4 @@ def test_lpips_with_a_given_trunk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["none", "vgg16"])
 def test_nothing_stands_in_for_a_loss_that_is_none(name: Any) -> None:
     with pytest.raises(ValueError, match=f"perceptual '{name}': expected vgg19, lpips or pyramid"):
-        build_perceptual(name, None, released=False)
+        build_perceptual(name, None)

@@ -64,6 +64,14 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> Non
         {"fidelity": "released"},
         {"lecam": 0.3, "diffaugment": "color,translation,cutout", "gan_from": 1},
         {"discriminator": "oasis", "labelmix": 10.0, "style_dropout": 0.2},
+        {
+            "discriminator": "patch",
+            "feature_matching": 10.0,
+            "fresh_fake": True,
+            "decay_from": 0.3,
+            "betas": (0.0, 0.9),
+            "warmup": 0,
+        },
     ],
 )
 def test_resuming_equals_not_stopping_bit_for_bit(
@@ -180,7 +188,7 @@ def test_sigterm_saves_and_leaves(
 
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(Stopped, match=r"after step 3, saved in .*; go on with resume=True out="):
+    with pytest.raises(Stopped, match=r"after step 3, saved in .*; resume with resume=True out="):
         train(make_job(tmp_path / "run", steps=6))
     assert signal.getsignal(signal.SIGTERM) is handler
     monkeypatch.undo()

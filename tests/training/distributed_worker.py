@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError, PeerExited
-from scam.models import Scam, ScamConfig
-from scam.synthesis.adversary import build_discriminator
+from scam.models import Reconstruction, Scam, ScamConfig
+from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.step import SynthesisStep
 from scam.training.distributed import World, join
@@ -26,11 +26,21 @@ SMALL = ScamConfig(
 )  # fmt: skip
 
 
+class Divergent(Scam):
+    """With a loss of its own, as models that draw their styles have."""
+
+    def reconstruct(
+        self, image: Tensor, labels: Any, noise: Any = None, kept: Tensor | None = None
+    ) -> Reconstruction:
+        made = super().reconstruct(image, labels, noise, kept)
+        return Reconstruction(made.image, {"kl": (0.3, made.image.square().mean())})
+
+
 def train(world: World, out: Path, steps: int, options: dict[str, Any]) -> None:
     """Steps in float64, where processes agree until late; writes losses and state."""
     settings = SynthesisOptions(perceptual="none", lr=1e-3, lr_discriminator=1e-3, **options)
     torch.manual_seed(0)
-    model = Scam(SMALL).double()
+    model = Divergent(SMALL).double()
     discriminator = build_discriminator(SMALL, settings).double()
     precision = resolve_precision(False, CPU)
     learner = SynthesisStep(model, discriminator, nn.Identity(), settings, precision, CPU, world)

@@ -80,6 +80,13 @@ RUNS: dict[str, tuple[int, dict[str, Any]]] = {
     "augmented": (
         5, {"batch_size": 4, "style_dropout": 0.2, "lecam": 0.3, "diffaugment": "color,cutout"}
     ),
+    "matching": (
+        5,
+        {
+            "batch_size": 4, "accumulate": 2, "discriminator": "patch", "feature_matching": 10.0,
+            "fresh_fake": True, "decay_from": 0.2, "steps": 6,
+        },
+    ),
     "oasis": (5, {"batch_size": 4, "discriminator": "oasis", "labelmix": 10.0}),
 }  # fmt: skip
 
@@ -157,7 +164,7 @@ def test_a_broken_environment(
     ("device", "message"),
     [
         ("cuda:1", "device='cuda:1': expected cuda, of which each process takes one"),
-        ("cuda", "--nproc-per-node 2: expected at most 1, the GPUs here"),
+        ("cuda", "torchrun: 2 processes here, expected at most 1, the GPUs"),
     ],
 )
 def test_a_gpu_for_each_process(

@@ -6,7 +6,7 @@ from scam.models.noise import draw_noise
 from scam.training.randomness import picture_generators
 
 CPU = torch.device("cpu")
-SIZES = [(4, 4), (8, 8)]
+SHAPES = [(1, 4, 4), (1, 8, 8)]
 
 
 def first(*args: object) -> list[int]:
@@ -24,8 +24,8 @@ def test_a_generator_depends_on_its_own_key_alone() -> None:
 
 
 def test_a_pictures_noise_does_not_depend_on_its_batch() -> None:
-    whole = draw_noise(picture_generators(0, 1, range(4), "noise", CPU), 4, SIZES, CPU)
-    part = draw_noise(picture_generators(0, 1, (1, 3), "noise", CPU), 2, SIZES, CPU)
+    whole = draw_noise(picture_generators(0, 1, range(4), "noise", CPU), 4, SHAPES, CPU)
+    part = draw_noise(picture_generators(0, 1, (1, 3), "noise", CPU), 2, SHAPES, CPU)
     assert [field.shape for field in whole] == [(4, 1, 4, 4), (4, 1, 8, 8)]
     for a, b in zip(whole, part, strict=True):
         assert torch.equal(a[1::2], b)
@@ -34,15 +34,15 @@ def test_a_pictures_noise_does_not_depend_on_its_batch() -> None:
 
 
 def test_noise_is_standard_normal() -> None:
-    (field,) = draw_noise(picture_generators(3, 1, range(8), "noise", CPU), 8, [(64, 64)], CPU)
+    (field,) = draw_noise(picture_generators(3, 1, range(8), "noise", CPU), 8, [(1, 64, 64)], CPU)
     assert abs(float(field.mean())) < 0.02
     assert abs(float(field.std()) - 1) < 0.02
 
 
 def test_one_source_for_a_batch_and_too_few() -> None:
-    fields = draw_noise(torch.Generator().manual_seed(1), 2, SIZES, CPU)
+    fields = draw_noise(torch.Generator().manual_seed(1), 2, SHAPES, CPU)
     source = torch.Generator().manual_seed(1)
-    for field, size in zip(fields, SIZES, strict=True):
-        assert torch.equal(field, torch.randn(2, 1, *size, generator=source))
+    for field, shape in zip(fields, SHAPES, strict=True):
+        assert torch.equal(field, torch.randn(2, *shape, generator=source))
     with pytest.raises(ValueError, match="noise has 1 generators, expected one per picture: 2"):
-        draw_noise([torch.Generator()], 2, SIZES, CPU)
+        draw_noise([torch.Generator()], 2, SHAPES, CPU)

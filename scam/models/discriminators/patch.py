@@ -17,32 +17,55 @@ from scam.nn.pyramid import (
     pyramid_sizes,
 )
 from scam.nn.sat import LEAK
+from scam.nn.spectral import SpectralConv2d
 
 _EPSILON = 1e-6
 
 
 class PatchDiscriminator(nn.Module):
-    """Five 4x4 convolutions with padding 2: strides 2, 2, 2, 1, 1; one logit per patch."""
+    """4x4 convolutions with padding 2; one logit per patch.
 
-    def __init__(self, in_channels: int, width: int) -> None:
+    Args:
+        in_channels: of the image and its label map together.
+        width: channels after the first convolution; each further one doubles them.
+        strides: of every convolution.
+        spectral: whether all but the first and the last are under spectral norm.
+        biased: whether those have a bias, which the instance norm behind them takes away.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        strides: Sequence[int] = (2, 2, 2, 1, 1),
+        *,
+        spectral: bool = False,
+        biased: bool = True,
+    ) -> None:
         super().__init__()
-        widths = [in_channels, width, 2 * width, 4 * width, 8 * width, 1]
-        strides = (2, 2, 2, 1, 1)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(entering, leaving, 4, stride=stride, padding=2)
-            for entering, leaving, stride in zip(widths, widths[1:], strides, strict=False)
-        )
+        last = len(strides) - 1
+        widths = [in_channels, *(width << index for index in range(last)), 1]
+        self.convs = nn.ModuleList()
+        for index, stride in enumerate(strides):
+            inner = 0 < index < last
+            make = SpectralConv2d if spectral and inner else nn.Conv2d
+            bias = biased or not inner
+            self.convs.append(
+                make(widths[index], widths[index + 1], 4, stride=stride, padding=2, bias=bias)
+            )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, 3 + L, H, W) -> logits (B, 1, p, q)."""
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """x (B, 3 + L, H, W) -> what follows each convolution; last the logits (B, 1, p, q)."""
         last = len(self.convs) - 1
+        maps = []
         for index, conv in enumerate(self.convs):
             x = conv(x)
             if 0 < index < last:
                 x = instance_norm(x)
             if index < last:
                 x = F.leaky_relu(x, LEAK)
-        return x
+            maps.append(x)
+        return maps
 
 
 class Discriminator(nn.Module):
@@ -95,7 +118,7 @@ class Discriminator(nn.Module):
     def _logits(self, image: Tensor, planes: list[Tensor]) -> list[Tensor]:
         half = F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False)
         return [
-            scale(torch.cat([picture, labels], dim=1)).float()
+            scale(torch.cat([picture, labels], dim=1))[-1].float()
             for scale, picture, labels in zip(self.scales, (image, half), planes, strict=True)
         ]
 

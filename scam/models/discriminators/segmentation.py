@@ -8,11 +8,10 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
 
 from scam.nn.pyramid import known_labels
 from scam.nn.sat import LEAK
+from scam.nn.spectral import SpectralConv2d
 
 
 class SegmentationDiscriminator(nn.Module):
@@ -21,9 +20,6 @@ class SegmentationDiscriminator(nn.Module):
     It never reads the label map: that is what it has to find. ``levels`` halvings (6 in the
     paper); channels 2, 2, 4, 4, 8, 8 times width (64 in the paper), width itself at full
     resolution. Every convolution is spectrally normalised but the last.
-
-    In training mode each pass refines the estimates of the norms, so that two passes differ:
-    :meth:`refine_norms` does so once for all passes that are compared.
     """
 
     def __init__(self, num_labels: int, width: int, levels: int) -> None:
@@ -63,15 +59,6 @@ class SegmentationDiscriminator(nn.Module):
             x = torch.cat([x, skips.pop()], dim=1) if skips else x
         return [cast(Tensor, self.classify(x)).float()]
 
-    @torch.no_grad()
-    def refine_norms(self) -> None:
-        """One power iteration for every norm; then evaluation mode, in which none changes."""
-        self.train()
-        for module in self.modules():
-            if parametrize.is_parametrized(module):
-                _ = module.weight  # reading it iterates
-        self.eval()
-
 
 class _ResidualBlock(nn.Module):
     """Activate, enlarge, convolve, activate, convolve; beside it a 1x1 shortcut."""
@@ -79,25 +66,17 @@ class _ResidualBlock(nn.Module):
     def __init__(self, entering: int, leaving: int, *, first: bool) -> None:
         super().__init__()
         self.first = first
-        self.conv1 = spectral_norm(nn.Conv2d(entering, leaving, 3, padding=1))
-        self.conv2 = spectral_norm(nn.Conv2d(leaving, leaving, 3, padding=1))
+        self.conv1 = SpectralConv2d(entering, leaving, 3, padding=1)
+        self.conv2 = SpectralConv2d(leaving, leaving, 3, padding=1)
         self.shortcut: nn.Module | None = None
         if entering != leaving:
-            self.shortcut = spectral_norm(nn.Conv2d(entering, leaving, 1, bias=False))
+            self.shortcut = SpectralConv2d(entering, leaving, 1, bias=False)
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """x (B, C, h, w), enlarged to ``size`` if that is given."""
         y = x if self.first else F.leaky_relu(x, LEAK)
         if size is not None:
             x, y = (F.interpolate(z, size=size, mode="nearest") for z in (x, y))
-        y = F.leaky_relu(_convolved(self.conv1, y), LEAK)
-        beside = x if self.shortcut is None else _convolved(self.shortcut, x)
-        return beside + _convolved(self.conv2, y)
-
-
-def _convolved(module: nn.Module, x: Tensor) -> Tensor:
-    """What a convolution makes of x; the norm of its weight, found at each reading, in fp32."""
-    conv = cast(nn.Conv2d, module)
-    with torch.autocast(x.device.type, enabled=False):
-        weight = conv.weight
-    return F.conv2d(x, weight, conv.bias, padding=cast(tuple[int, int], conv.padding))
+        y = F.leaky_relu(self.conv1(y), LEAK)
+        beside = x if self.shortcut is None else self.shortcut(x)
+        return beside + cast(Tensor, self.conv2(y))

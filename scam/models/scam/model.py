@@ -90,8 +90,8 @@ class Scam(SynthesisModel):
             pyramid = LabelPyramid.nearest(pyramid.labels, self.config.num_labels, sizes)
         fields = None
         if noise is not None:
-            sizes = self.generator.noise_sizes(pyramid)
-            fields = draw_noise(noise, tokens.shape[0], sizes, tokens.device)
+            shapes = [(1, *size) for size in self.generator.noise_sizes(pyramid)]
+            fields = draw_noise(noise, tokens.shape[0], shapes, tokens.device)
         image: Tensor = self.generator(pyramid, tokens, groups, fields, chosen)
         return image
 

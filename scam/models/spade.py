@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SPADE: semantic image synthesis with spatially-adaptive normalisation (Park et al., CVPR 2019).
+
+Two convolutions of the label map give every pixel a scale and a shift. They see 5x5 labels, so
+they are computed once for every distinct patch of a batch, and looked up.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scam.models.residual import Level, ResidualConfig
+from scam.models.variational import CodeModel
+from scam.nn.indexed_norm import IndexedNorm, Maps, Rows
+from scam.nn.label_conv import LabelConv2d, convolved_rows, fewer_by_patch
+from scam.nn.label_patches import LabelPatches
+
+
+@dataclass(frozen=True)
+class SpadeConfig(ResidualConfig):
+    """Shapes of one SPADE model."""
+
+    kind: ClassVar[str] = "spade"
+    presets: ClassVar[dict[str, Any]] = {"tiny": {"width": 16, "levels": 4, "token_dim": 64}}
+
+
+class LabelBranch(nn.Module):
+    """gamma and beta by two 3x3 convolutions of a label map, the first one shared."""
+
+    def __init__(self, config: ResidualConfig, channels: int) -> None:
+        super().__init__()
+        self.hidden = 2 * config.width
+        self.shared = LabelConv2d(config.num_labels, self.hidden)
+        self.gamma = nn.Conv2d(self.hidden, channels, 3, padding=1)
+        self.beta = nn.Conv2d(self.hidden, channels, 3, padding=1)
+
+    def maps(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """labels (B, h, w) -> gamma and beta (B, C, h, w)."""
+        hidden = F.relu(self.shared(labels))
+        return self.gamma(hidden), self.beta(hidden)
+
+    def rows(self, patches: LabelPatches) -> tuple[Tensor, Tensor]:
+        """gamma and beta (U5, C) of every 5x5 patch."""
+        hidden = F.relu(self.shared.at(patches.taps))
+        # The second convolution pads with zeros, not with what the first one makes of nothing.
+        hidden = hidden.masked_fill(patches.outside[:, None], 0)
+        gamma, beta = (
+            convolved_rows(hidden, conv.weight, conv.bias, patches.around)
+            for conv in (self.gamma, self.beta)
+        )
+        return gamma, beta
+
+
+class SpadeNorm(IndexedNorm):
+    """``(1 + gamma) * batch_norm(x) + beta``."""
+
+    def __init__(self, config: ResidualConfig, channels: int, *, last: bool) -> None:
+        super().__init__(channels)
+        self.labels = LabelBranch(config, channels)
+
+    def affine(self, level: Level, style: Any) -> Rows | Maps:
+        """By patch where that costs less, else by pixel."""
+        patches = level.patches
+        if patches is None or not fewer_by_patch(patches, self.labels.hidden):
+            gamma, beta = self.labels.maps(level.labels)
+            return Maps(1 + gamma, beta)
+        gamma, beta = self.labels.rows(patches)
+        return Rows(patches.index, 1 + gamma, beta)
+
+
+class Spade(CodeModel):
+    """SPADE with its image encoder."""
+
+    Config: ClassVar[type[ResidualConfig]] = SpadeConfig
+    reads_patches = True
+
+    def __init__(self, config: ResidualConfig, *, fused: bool = True) -> None:
+        super().__init__(config, partial(SpadeNorm, config), fused=fused)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models whose styles are normally distributed, and SPADE's encoder, which CLADE shares."""
+
+from abc import abstractmethod
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scam.models.base import Labels, Reconstruction
+from scam.models.inputs import expect_noise
+from scam.models.noise import Noise, draw_noise
+from scam.models.residual import (
+    LabelLevels,
+    NormOf,
+    ResidualConfig,
+    ResidualGenerator,
+    ResidualModel,
+)
+from scam.models.styles import Styles
+from scam.nn.initialise import initialise
+from scam.nn.norm import instance_norm
+from scam.nn.sat import LEAK
+from scam.nn.spectral import SpectralConv2d
+
+KL_WEIGHT = 0.2
+"""Of the divergence of one image. The authors weigh the sum over a GPU's batch, of four or more,
+by 0.05."""
+RELEASED_KL_WEIGHT = 0.4
+"""0.05 at SCAM's eight images on a GPU."""
+_CODE_SIDE = 4
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence from the standard normal distribution, of an image.
+
+    mean, log_variance: (B, ...). Summed over what an image has, averaged over images.
+    """
+    mean, log_variance = mean.float(), log_variance.float()
+    terms = 1 + log_variance - mean.square() - log_variance.exp()
+    return -0.5 * terms.flatten(1).sum(1).mean()
+
+
+class VariationalModel(ResidualModel):
+    """Styles are means of normal distributions; in training they are drawn about them.
+
+    pairs: distributions of which a style is made; their divergences are averaged.
+    """
+
+    draws_styles = True
+    pairs = 1
+
+    @abstractmethod
+    def _moments(self, image: Tensor, labels: LabelLevels) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the tokens (B, m, d)."""
+
+    def reconstruct(
+        self,
+        image: Tensor,
+        labels: Labels,
+        noise: Noise | None = None,
+        kept: Tensor | None = None,
+    ) -> Reconstruction:
+        """From styles drawn with ``noise``; adds the loss "kl"."""
+        image, prepared = self._image_and_labels(image, labels, ("image", "labels"))
+        expect_noise(noise)
+        tokens, log_variance = self._moments(image, prepared)
+        weight = (RELEASED_KL_WEIGHT if self.config.released else KL_WEIGHT) / self.pairs
+        loss = divergence(tokens, log_variance)
+        if noise is not None:
+            (epsilon,) = draw_noise(noise, image.shape[0], [tokens.shape[1:]], image.device)
+            tokens = tokens + epsilon * (0.5 * log_variance).exp()
+        tokens = self._only(tokens, kept, self.token_labels)
+        return Reconstruction(self._generate(prepared, tokens, noise), {"kl": (weight, loss)})
+
+    def random_styles(self, labels: Labels, generator: torch.Generator) -> Styles:
+        """Styles from the standard normal distribution, for label maps (B, H, W)."""
+        present = self._prepared(labels, "labels").present
+        shape = (present.shape[0], *self.mean_tokens.shape)
+        tokens = torch.randn(shape, generator=generator, device=present.device)
+        return Styles(tokens.to(self.mean_tokens.dtype), present)
+
+    def _encode(self, image: Tensor, labels: LabelLevels) -> Tensor:
+        return self._moments(image, labels)[0]
+
+
+class ImageEncoder(nn.Module):
+    """An image, whatever its label map, to mean and log variance of its code.
+
+    Images are resized to 4 << (levels + 1) pixels a side, 256 in the paper; strided convolutions
+    halve that to 4.
+    """
+
+    def __init__(self, config: ResidualConfig) -> None:
+        super().__init__()
+        convs = config.levels + 1
+        self.side = _CODE_SIDE << convs
+        widths = [3, *(config.width << min(i, 3) for i in range(convs))]
+        self.convs = nn.ModuleList(
+            SpectralConv2d(a, b, 3, stride=2, padding=1, bias=config.released)
+            for a, b in pairwise(widths)
+        )
+        features = widths[-1] * _CODE_SIDE**2
+        self.mean = nn.Linear(features, config.token_dim)
+        self.log_variance = nn.Linear(features, config.token_dim)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) -> two (B, token_dim)."""
+        side = (self.side, self.side)
+        x = image
+        if tuple(image.shape[2:]) != side:
+            x = F.interpolate(image, size=side, mode="bilinear", align_corners=False)
+        for conv in self.convs:
+            x = F.leaky_relu(instance_norm(conv(x)), LEAK)
+        x = x.flatten(1)
+        return self.mean(x), self.log_variance(x)
+
+
+class CodeModel(VariationalModel):
+    """One code of the whole image.
+
+    Args:
+        norm: makes the norms of the generator.
+    """
+
+    styles_per_label = False
+
+    def __init__(self, config: ResidualConfig, norm: NormOf, *, fused: bool = True) -> None:
+        super().__init__(config, [-1], fused)
+        height, width = config.sizes[0]
+        self.encoder = ImageEncoder(config)
+        self.seed = nn.Linear(config.token_dim, config.widest * height * width)
+        self.generator = ResidualGenerator(config, norm, slope=config.slope)
+        initialise(self, released=config.released)
+
+    def _moments(self, image: Tensor, labels: LabelLevels) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.encoder(image)
+        return mean.unsqueeze(1), log_variance.unsqueeze(1)
+
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+        seed = self.seed(tokens[:, 0]).unflatten(1, (-1, *self.config.sizes[0]))
+        image: Tensor = self.generator(seed, labels.levels)
+        return image

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of the adversarial part of this task."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from scam.settings.fields import setting
+from scam.synthesis.augment import KINDS
+from scam.training.options import MOST_STEPS, TrainOptions
+
+_HEADING = "discriminator, and training on few pictures"
+_ANY: dict[str, tuple[str, ...]] = {"discriminator": ()}
+_SPECTRAL: dict[str, tuple[str, ...]] = {"discriminator": ("patch", "sean")}
+
+
+@dataclass(frozen=True)
+class AdversaryOptions(TrainOptions):
+    """Which discriminator, and what it is trained by; what only some can do says so."""
+
+    lr_discriminator: float = setting(
+        4e-4, "the discriminator's (two time scales)", above=0, most=1e6, may_change=True
+    )
+    gan: float = setting(
+        1.0, "weight of the adversarial loss; 0: without a discriminator", least=0
+    )
+    gan_from: int = setting(
+        0,
+        "step after which discriminator and adversarial loss join in",
+        least=0, most=MOST_STEPS, metavar="STEP", told=True,
+        default_help="tiny: four fifths of --steps, others: 0",
+    )  # fmt: skip
+    discriminator: Literal["scam", "oasis", "patch", "sean"] = setting(
+        "scam",
+        "the paper's two-scale PatchGAN; oasis: one that segments; patch, sean: with spectral "
+        "norms, as SPADE's and as SEAN's",
+        heading=_HEADING, needs=_ANY,
+    )  # fmt: skip
+    gradient_norm: bool = setting(
+        True,
+        "of scam: divide logits by their gradient, as the paper does",
+        heading=_HEADING, told=True, needs={"discriminator": ("scam",)},
+    )  # fmt: skip
+    gan_loss: Literal["hinge", "relativistic"] = setting(
+        "hinge", "of scam", heading=_HEADING, told=True, needs={"discriminator": ("scam",)}
+    )
+    feature_matching: float = setting(
+        0.0,
+        "of patch and sean: weight of the difference of their features, such as 10",
+        least=0, metavar="W", heading=_HEADING, told=True, needs=_SPECTRAL,
+    )  # fmt: skip
+    feature_matching_maps: Literal["all", "last"] = setting(
+        "all",
+        "which of their features, of every layer or of the last before the logits",
+        heading=_HEADING, told=True, needs={**_SPECTRAL, "feature_matching": ()},
+    )  # fmt: skip
+    fresh_fake: bool = setting(
+        False,
+        "show the discriminator images generated anew, after the model's step",
+        heading=_HEADING, told=True, needs=_ANY,
+    )  # fmt: skip
+    r1: float = setting(
+        0.0,
+        "penalty on the discriminator's slope at real pictures, approximated",
+        least=0, metavar="GAMMA", heading=_HEADING, told=True, needs=_ANY,
+    )  # fmt: skip
+    """Adds r1 / 2 * |gradient of a logit|^2, by finite differences."""
+    r2: float = setting(
+        0.0,
+        "penalty on the discriminator's slope at painted pictures, approximated",
+        least=0, metavar="GAMMA", heading=_HEADING, told=True, needs=_ANY,
+    )  # fmt: skip
+    lecam: float = setting(
+        0.0,
+        "of scam: weight of the LeCam regulariser, such as 0.3",
+        least=0, metavar="W", heading=_HEADING, told=True, needs={"discriminator": ("scam",)},
+    )  # fmt: skip
+    labelmix: float = setting(
+        0.0,
+        "of oasis: weight of its consistency on mixed pictures, such as 10",
+        least=0, metavar="W", heading=_HEADING, told=True, needs={"discriminator": ("oasis",)},
+    )  # fmt: skip
+    diffaugment: str = setting(
+        "",
+        f"augment what the discriminator sees, label maps too: some of {','.join(KINDS)}",
+        metavar="KIND,...", heading=_HEADING, told=True, needs=_ANY,
+    )  # fmt: skip
+    augment_perceptual: str = setting(
+        "",
+        "augment what the perceptual loss compares: kinds as above",
+        metavar="KIND,...", heading=_HEADING, told=True,
+    )  # fmt: skip
+    style_dropout: float = setting(
+        0.0,
+        "leave out a label's latents of a training picture with this chance, such as 0.1",
+        least=0, below=1, metavar="P", heading=_HEADING, told=True,
+    )  # fmt: skip

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The discriminator of a run, and what it is shown."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from scam.models import (
+    Discriminator,
+    ModelConfig,
+    SegmentationDiscriminator,
+    SpectralDiscriminator,
+)
+from scam.models.discriminators.spectral import STRIDES
+from scam.synthesis.augment import Augmentation
+from scam.synthesis.options import SynthesisOptions
+from scam.training.randomness import PictureGenerators
+
+
+def build_discriminator(config: ModelConfig, options: SynthesisOptions) -> nn.Module:
+    """The one that ``options`` name, freshly initialised."""
+    if options.discriminator == "oasis":
+        return SegmentationDiscriminator(config.num_labels, config.width, config.levels)
+    if options.discriminator in STRIDES:
+        strides = STRIDES[options.discriminator]
+        return SpectralDiscriminator(
+            config.num_labels, config.width, strides, released=config.released
+        )
+    return Discriminator(
+        config.num_labels,
+        config.width,
+        released=config.released,
+        gradient_norm=options.gradient_norm,
+    )
+
+
+@dataclass(frozen=True)
+class DiscriminatorBatch:
+    """A batch as the discriminator is shown it; each picture is augmented as its painting is.
+
+    real: (B, 3, H, W). maps: the label maps that the discriminator reads, finest first.
+    """
+
+    real: Tensor
+    maps: tuple[Tensor, ...]
+    augmentation: Augmentation | None
+    generators: PictureGenerators
+
+    def augment(self, pictures: Tensor) -> Tensor:
+        """pictures (B, 3, H, W) as they are shown."""
+        return pictures if self.augmentation is None else self.augmentation.pictures(pictures)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the baselines' authors train by: settings that a kind of model brings."""
+
+from typing import Any
+
+import pytest
+
+from scam.data import Mannequins
+from scam.errors import InputError
+from scam.models import MODELS, ScamConfig
+from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.settings import complete
+
+
+def completed(model: dict[str, object], **asked: object) -> dict[str, Any]:
+    """The training settings of a run for which ``asked`` is given."""
+    settings = {"model": model, "data": {}, "training": {"perceptual": "pyramid", **asked}}
+    found: dict[str, Any] = complete(settings, Mannequins("train", 4))["training"]
+    return found
+
+
+class TestRecipes:
+    @pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "scam"])
+    @pytest.mark.parametrize("fidelity", ["matched", "paper", "released"])
+    def test_every_recipe_is_made_of_settings(self, kind: str, fidelity: str) -> None:
+        config = MODELS[kind].Config.preset("tiny", fidelity=fidelity)
+        SynthesisOptions(**{"perceptual": "vgg19", **config.recipe})
+
+    def test_a_model_without_one_trains_as_before(self) -> None:
+        plain = SynthesisOptions(**SynthesisOptions.presets["tiny"], gan_from=400).as_dict()
+        assert completed({}) == completed({"kind": "inade"}) == plain
+        assert ScamConfig.preset("tiny").recipe == {}
+
+    def test_the_variant_s_settings_come_before_the_preset_s(self) -> None:
+        found = completed({"kind": "inade", "fidelity": "paper"})
+        assert (found["lr"], found["lr_discriminator"]) == (1e-4, 4e-4)
+        assert (found["discriminator"], found["feature_matching_maps"]) == ("patch", "last")
+        assert (found["betas"], found["decay_from"], found["gan_from"]) == ([0.0, 0.9], 0.5, 0)
+        assert (found["l1"], found["steps"]) == (0.0, 500)
+        assert completed({"kind": "inade", "fidelity": "released"})["betas"] == [0.0, 0.999]
+
+    def test_what_is_asked_for_comes_before_all(self) -> None:
+        paper = {"kind": "inade", "fidelity": "paper"}
+        found = completed(paper, l1=3.0, lr=1e-2, gan_from=7)
+        assert (found["l1"], found["lr"], found["gan_from"]) == (3.0, 1e-2, 7)
+
+    def test_what_has_no_effect_beside_it_is_left_out(self) -> None:
+        """VGG-19's slices without it, matching with another discriminator, or without any."""
+        paper, plain = {"kind": "inade", "fidelity": "paper"}, SynthesisOptions().as_dict()
+        found = completed(paper)
+        assert found["vgg_slices"] == plain["vgg_slices"]
+        found = completed(paper, discriminator="scam")
+        assert (found["feature_matching"], found["feature_matching_maps"]) == (0.0, "all")
+        assert found["fresh_fake"]
+        found = completed(paper, gan=0.0)
+        assert (found["discriminator"], found["fresh_fake"]) == ("scam", False)
+        found = completed(paper, feature_matching=0.0)
+        assert (found["discriminator"], found["feature_matching_maps"]) == ("patch", "all")
+        with pytest.raises(InputError, match="fresh_fake=True: expected a discriminator, not gan"):
+            completed(paper, gan=0.0, fresh_fake=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"feature_matching": 1.0},
+            r"^feature_matching=1\.0: expected together with discriminator='patch' or sean$",
+        ),
+        (
+            {"discriminator": "patch", "feature_matching_maps": "last"},
+            "^feature_matching_maps='last': expected feature_matching above 0$",
+        ),
+        (
+            {"fresh_fake": True, "gan": 0.0},
+            "^fresh_fake=True: expected a discriminator, not gan=0",
+        ),
+        ({"vgg_normalise": False}, "^vgg_normalise=False: expected together with perceptual='vgg"),
+        ({"vgg_slices": (0,) * 5}, "^vgg_slices=.*: expected one above 0$"),
+        ({"vgg_slices": (1, 2)}, r"^vgg_slices=.*: expected a list of 5$"),
+        ({"betas": (0.0, 1.0)}, r"^betas=.*: expected each at least 0 and below 1$"),
+        ({"decay_from": 1.5}, r"^decay_from=1\.5: expected at least 0 and at most 1$"),
+    ],
+)
+def test_settings_that_do_not_fit(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SynthesisOptions(**options)
