@@ -44,11 +44,9 @@ class MeasuringOptions(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.of(Path())  # which checks them together
-        for name in self.settings():
-            path = getattr(self, name)
-            if name.endswith("_weights") and path is not None and not path.is_file():
-                raise InputError(f"{{{name}}}: expected a file", **{name: path})
+        for name, value in self.of(Path()).networks.items():
+            if isinstance(value, Path) and not value.is_file():
+                raise InputError(f"{{{name}}}: expected a file", **{name: value})
 
     def of(self, run: Path, **more: Any) -> EvaluationOptions:
         """For the model in the folder ``run``; more: of these options, what follows from it."""

@@ -13,7 +13,7 @@ from scam.data.dataset import in_order
 from scam.data.sheet import save_sheet
 from scam.data.subset import evenly
 from scam.models.checkpoint import load_checkpoint
-from scam.synthesis.previews import paint
+from scam.synthesis.previews import preview
 
 SHEET = "sheet.png"
 _ROWS = 6
@@ -30,7 +30,7 @@ def write_sheet(out: Path, runs: Sequence[Run], device: str | None) -> Path:
     columns: dict[str, Tensor] = {"input": image, "labels": labels}
     for run in runs:
         model = load_checkpoint(run.path, device=place).model
-        made = paint(model, image.to(place), labels.to(place))
+        made = preview(model, image.to(place), labels.to(place))
         columns[run.name], columns[f"{run.name}, transfer"] = (x.cpu() for x in made)
     save_sheet(out / SHEET, columns)
     return out / SHEET

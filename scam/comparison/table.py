@@ -12,6 +12,7 @@ from typing import Any
 
 from scam.comparison.measuring import Outcome, parameters, training_cost
 from scam.comparison.runs import Run
+from scam.evaluation.cost import TRANSFER
 from scam.evaluation.distribution import PAINTINGS
 from scam.evaluation.identity import PROTOCOLS
 from scam.storage.files import write_aside, write_json
@@ -55,7 +56,7 @@ COLUMNS = (
     Column("REIDAcc" + _UP, "reid", f"REIDAcc, {_SUBJECT}"),
     Column("leak" + _DOWN, "locality", "change outside it"),
     Column("cycle" + _UP, "cycle", "A to B to A, pooled"),
-    Column("ms/transfer" + _DOWN, "cost", "transfer: two encoded, one painted"),
+    Column("ms/transfer" + _DOWN, "cost", TRANSFER),
 )
 _STEP, _PEAK = "s/step" + _DOWN, "peak MB" + _DOWN
 

@@ -29,8 +29,7 @@ from scam.errors import printable
 from scam.profiling.memory import resident_bytes
 from scam.storage.files import write_json
 from scam.storage.reading import parse_json, read_json
-from scam.synthesis.job import expect_room
-from scam.synthesis.start import heading, make_job, open_run
+from scam.synthesis.job import expect_room, heading, make_job, open_run
 from scam.synthesis.task import SynthesisTask
 from scam.training import engine
 from scam.training.distributed import SINGLE_PROCESS

@@ -11,6 +11,7 @@ from scam.evaluation.pictures import Pictures, device_name
 from scam.evaluation.rows import Row
 from scam.profiling.memory import peak_allocated
 
+TRANSFER = "transfer: two encoded, one painted"
 _REPEATS, _FEWEST = 10, 3
 _SECONDS = 10.0  # after so long no further repeats
 
@@ -39,7 +40,7 @@ def cost_rows(pair: Pictures) -> list[Row]:
     note = f"{where}, {height}x{width} px, fp32"
     model = "the loaded model"
     return [
-        _time("transfer: two encoded, one painted", transfer, painter.device, note),
+        _time(TRANSFER, transfer, painter.device, note),
         _time("repaint under another map", repaint, painter.device, note),
         Row("cost", "peak memory of a transfer", peak, "MB", 1, model, "lower", note),
     ]

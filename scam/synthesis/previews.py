@@ -92,7 +92,7 @@ def draw_sheet(
     device = model.token_labels.device
     rows = evenly(len(dataset), _SHEET_ROWS) if indices is None else indices
     image, labels = (x.to(device) for x in next(in_order(dataset, len(rows), rows)))
-    reconstruction, transfer = paint(model, image, labels)
+    reconstruction, transfer = preview(model, image, labels)
     save_sheet(
         path,
         {
@@ -105,7 +105,7 @@ def draw_sheet(
 
 
 @torch.no_grad()
-def paint(model: SynthesisModel, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def preview(model: SynthesisModel, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Reconstructions of image (B, 3, H, W) under labels (B, H, W), and transfers.
 
     A transfer, (B, 3, H, W) too, shows the next image's subject in each image's scene.
