@@ -20,7 +20,7 @@ from benchmarks.label_maps import label_map
 from benchmarks.peers import Attend, Peer
 from benchmarks.peers.dense import DENSE
 from benchmarks.peers.sparse import SPARSE
-from benchmarks.timing import Call, copies_beyond_cache
+from benchmarks.timing import Call, copies_beyond_cache, copying
 from scam.ops import semantic_cross_attention
 from scam.testing import Inputs, lay_out
 
@@ -98,11 +98,6 @@ def _backward_alone(inputs: Inputs) -> Call:
     return lambda: torch.autograd.grad(out, wanted, gradient, retain_graph=True)
 
 
-def _copy(pixels: Tensor) -> Call:
-    target = torch.empty_like(pixels)
-    return lambda: target.copy_(pixels)
-
-
 def contenders(
     case: AttentionCase, device: torch.device, folder: Path | None = None
 ) -> tuple[dict[str, Contender], dict[str, str], Inputs]:
@@ -136,7 +131,7 @@ def contenders(
         # Autograd runs a backward on the stream of its forward, which is not the capturing one.
         entered["ours, backward alone"] = Contender("part", alone, graph=False)
     maps = [one.key if case.reads == "pixels" else one.query for one in sets]
-    entered["copy"] = Contender("copy", [_copy(one) for one in maps])
+    entered["copy"] = Contender("copy", [copying(one) for one in maps])
     return entered, refused, inputs
 
 

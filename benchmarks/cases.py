@@ -70,6 +70,31 @@ class ModulationCase:
 
 
 @dataclass(frozen=True)
+class AffineCase:
+    """The last step of a norm whose scale and shift are looked up by pixel.
+
+    ``rows`` is ``labels`` (one row each) or ``patches`` (one per distinct 5x5 label patch).
+    """
+
+    side: int = 256
+    channels: int = 64
+    num_labels: int = 19
+    rows: str = "labels"
+    labels: str = "coherent"
+    backward: bool = False
+    memory: str = "contiguous"  # NCHW, or "channels_last"
+    compiled: bool = False
+    suite: str = "default"
+
+    @property
+    def id(self) -> str:
+        order = "" if self.memory == "contiguous" else "-nhwc"
+        step = "fwd+bwd" if self.backward else "fwd"
+        size = f"{self.side}px-c{self.channels}-s{self.num_labels}"
+        return f"{step}-{size}-{self.rows}-{self.labels}{order}"
+
+
+@dataclass(frozen=True)
 class NetworkCase:
     """Encoder and generator, or a whole training step, of a preset at 256 px."""
 
@@ -125,8 +150,26 @@ def _modulation() -> list[ModulationCase]:
     return cases
 
 
+def _affine() -> list[AffineCase]:
+    cases = []
+    for backward in (False, True):
+        cases += [
+            AffineCase(backward=backward, suite="quick", compiled=True),
+            AffineCase(rows="patches", backward=backward),
+            AffineCase(128, 128, backward=backward),
+            AffineCase(128, 128, rows="patches", backward=backward),
+            AffineCase(labels="noise", backward=backward),
+            AffineCase(backward=backward, memory="channels_last"),
+            AffineCase(rows="patches", labels="noise", backward=backward, suite="full"),
+            AffineCase(128, 128, backward=backward, memory="channels_last", suite="full"),
+            AffineCase(32, 512, rows="patches", backward=backward, suite="full"),
+        ]
+    return cases
+
+
 ATTENTION = _attention()
 MODULATION = _modulation()
+AFFINE = _affine()
 NETWORKS = [
     NetworkCase("tiny", suite="quick"),
     NetworkCase("tiny", "step", suite="quick"),
@@ -156,4 +199,4 @@ def real(table: list[Any], folder: Path | None) -> list[Any]:
 
 def without_compile(case: Any) -> Any:
     """The case without peers that torch.compile has to make first."""
-    return replace(case, compiled=False) if isinstance(case, AttentionCase) else case
+    return replace(case, compiled=False) if hasattr(case, "compiled") else case

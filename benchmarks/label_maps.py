@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -42,6 +43,18 @@ def label_map(
     else:
         raise InputError(f"label map {kind!r}: expected one of {', '.join(KINDS)}")
     return torch.stack(maps).to(torch.uint8)
+
+
+def patch_numbers(labels: Tensor) -> tuple[Tensor, int]:
+    """Number the distinct 5x5 label patches of maps (B, H, W); outside lies one more label.
+
+    Returns:
+        (B, H, W), int64, and how many there are.
+    """
+    padded = F.pad(labels.float().unsqueeze(1), (2, 2, 2, 2), value=-1)
+    patches = F.unfold(padded, 5).mT.flatten(0, 1).to(torch.int16)
+    distinct, numbers = torch.unique(patches, dim=0, return_inverse=True)
+    return numbers.view(labels.shape), len(distinct)
 
 
 def real_files(folder: Path) -> list[Path]:

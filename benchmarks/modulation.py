@@ -19,7 +19,7 @@ from benchmarks.peers.modulation import (
     eager_attend,
     ours_given_tokens,
 )  # fmt: skip
-from benchmarks.timing import Call, copies_beyond_cache
+from benchmarks.timing import Call, copies_beyond_cache, copying
 from scam.nn.position import position_code
 
 REFERENCE = as_written(eager_attend)
@@ -160,10 +160,5 @@ def contenders(
         calls = [timed(modulate, one, case.backward) for one in sets]
         entered[name] = Contender(kind, calls, error, graph=kind != "sparse")
     entered["op alone"] = Contender("part", [_op_alone(one, case.backward) for one in sets])
-    entered["copy"] = Contender("copy", [_copy(one.x) for one in sets])
+    entered["copy"] = Contender("copy", [copying(one.x) for one in sets])
     return entered, refused, half
-
-
-def _copy(x: Tensor) -> Call:
-    target = torch.empty_like(x)
-    return lambda: target.copy_(x)

@@ -11,6 +11,7 @@ AREAS = {
     "attention": "semantic_cross_attention",
     "scaling": "The same op under other labels and layouts",
     "modulation": "semantic_modulation",
+    "affine": "indexed_affine",
     "networks": "Encoder and generator, forward and backward",
     "step": "Training step",
     "memory": "Peak memory of training",

@@ -121,6 +121,12 @@ def copies_beyond_cache(device: torch.device, size: int, most: int = 8) -> int:
     return min(most, 1 + 2 * cache // max(size, 1))
 
 
+def copying(x: torch.Tensor) -> Call:
+    """A copy of ``x`` into memory that is there already: its bytes are moved, nothing else."""
+    target = torch.empty_like(x)
+    return lambda: target.copy_(x)
+
+
 def _cuda_sample(calls: list[Call], repeats: int) -> float:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()

@@ -9,6 +9,7 @@ namespace scam {
 namespace {
 
 #include "vec.h"
+#include "element.h"
 #include "workspace.h"
 
 }  // namespace
@@ -16,3 +17,4 @@ namespace {
 
 #include "attention/kernels.h"
 #include "modulation/kernels.h"
+#include "affine/kernels.h"

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "affine/job.h"
 #include "attention/job.h"
 #include "modulation/job.h"
 

@@ -39,6 +39,8 @@ template <>
 struct Accumulate<BFloat16> {
   typedef float type;
 };
+template <class T>
+using A_of = typename Accumulate<T>::type;
 
 template <class To, class From>
 SCAM_INLINE To bit_cast(const From& from) {

@@ -72,6 +72,7 @@ class SynthesisModel(HubModel, ABC):
         styles_per_label: whether styles of single labels can be exchanged; else a style is of the
             whole image.
         draws_styles: whether :meth:`random_styles` draws styles without an image.
+        checkpoints_gradients: whether :meth:`configure` can trade time for memory in training.
         needs_noise: whether :meth:`generate` draws noise unless it is given.
         token_labels: (m,), the label of each token of a style, -1 for the whole image.
         mean_tokens, mean_known: each label's tokens (m, d) averaged over the training images that
@@ -81,6 +82,7 @@ class SynthesisModel(HubModel, ABC):
     Config: ClassVar[type[ModelConfig]]
     styles_per_label: ClassVar[bool] = True
     draws_styles: ClassVar[bool] = False
+    checkpoints_gradients: ClassVar[bool] = True
 
     token_labels: Tensor
     mean_tokens: Tensor

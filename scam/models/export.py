@@ -59,9 +59,10 @@ def export_generator(model: SynthesisModel) -> ExportedProgram:
     generates.
     """
     if model.needs_noise:
+        facts = "".join(f" with {name}={value!r}" for name, value in model.config.facts.items())
         raise InputError(
-            "a model with fidelity='released' draws noise whenever it paints: expected a model "
-            "with fidelity='default' to export its generator"
+            f"a model of kind {model.config.kind!r}{facts} draws noise whenever it generates: "
+            "expected one that needs none, to export its generator"
         )
     tokens = model.mean_tokens.expand(2, -1, -1).clone()
     return _export(_Generator(model), _labels(model), tokens)

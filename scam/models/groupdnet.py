@@ -69,13 +69,11 @@ class GroupDNetConfig(ResidualConfig):
     @property
     def least_parameters(self) -> int:
         """Those of the blocks' convolutions."""
-        return sum(
-            9
-            * min(block.entering, block.leaving)
-            * (block.entering + block.leaving)
-            // block.groups
+        weights = (
+            min(block.entering, block.leaving) * (block.entering + block.leaving) // block.groups
             for block in self.plan.blocks
         )
+        return 9 * sum(weights)
 
     @property
     def least_numbers(self) -> int:
@@ -198,7 +196,7 @@ class GroupDNet(VariationalModel):
         mean, log_variance = self.encoder(image, labels.labels, labels.occurring)
         return mean, log_variance
 
-    def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
         codes = tokens.unflatten(2, (-1, CODE_SIDE, CODE_SIDE)).flatten(1, 2)
         # The published seeds are as large as a code; others average it, or repeat its numbers.
         codes = F.adaptive_avg_pool2d(codes, self.generator.sizes[0])

@@ -71,7 +71,7 @@ class InadeNorm(IndexedNorm):
         every = slice(None) if style.labels is None else style.labels
         weight, bias = self.weight[:, every], self.bias[:, every]
         scale, shift = ((weight[i] * codes[:, :, i] + bias[i]).flatten(0, 1) for i in range(2))
-        image = torch.arange(len(level.labels), device=scale.device).view(-1, 1, 1)
+        image = torch.arange(level.labels.shape[0], device=scale.device).view(-1, 1, 1)
         return Rows(style.places(level.labels, image), scale, shift)
 
 
@@ -143,8 +143,8 @@ class Inade(VariationalModel):
         mean, log_variance = self.encoder(image, labels.labels)
         return mean, log_variance
 
-    def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
-        batch = len(labels.labels)
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+        batch = labels.labels.shape[0]
         seed = tokens.new_zeros(batch, self.seed.in_features)
         if noise is not None:
             (seed,) = draw_noise(noise, batch, [(self.seed.in_features,)], tokens.device)

@@ -5,6 +5,7 @@ A seed of 1024 channels and 8 pixels a side becomes the image in seven residual 
 whose norms is told of label map and style; a model says what its norms do with them.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.errors import InputError
-from scam.models.base import SynthesisModel
+from scam.models.base import PreparedLabels, SynthesisModel
 from scam.models.config import ModelConfig
+from scam.models.noise import Noise
 from scam.models.recipes import PAPER, RELEASED, Fidelity
 from scam.nn.indexed_norm import IndexedNorm
 from scam.nn.label_patches import LabelPatches
@@ -134,6 +136,11 @@ class LabelLevels:
     levels: tuple[Level, ...]
     occurring: Tensor | None
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """What each block runs at."""
+        return [(level.labels.shape[1], level.labels.shape[2]) for level in self.levels]
+
     @classmethod
     def build(
         cls,
@@ -175,10 +182,9 @@ class LabelCodes:
 
     @classmethod
     def of(cls, tokens: Tensor, maps: LabelLevels, **more: Any) -> Self:
-        """tokens (B, L, d), or (1, L, d) for all images; more: fields of a subclass."""
+        """tokens (B, L, d); more: fields of a subclass."""
         labels, num_labels = maps.occurring, tokens.shape[1]
-        codes = tokens if labels is None else tokens[:, labels]
-        return cls(codes.expand(len(maps.labels), -1, -1), labels, num_labels, **more)
+        return cls(tokens if labels is None else tokens[:, labels], labels, num_labels, **more)
 
     def places(self, labels: Tensor, image: Tensor) -> Tensor:
         """Which of the B * l codes a pixel of ``labels`` in ``image`` has; B * l: none."""
@@ -192,10 +198,14 @@ class LabelCodes:
 
 
 class ResidualModel(SynthesisModel):
-    """A model with this generator."""
+    """A model with this generator.
+
+    reads_patches: whether its norms read the patches of label maps.
+    """
 
     config: ResidualConfig
     reads_patches = False
+    checkpoints_gradients = False
 
     def __init__(
         self, config: ResidualConfig, token_labels: Sequence[int], fused: bool = True
@@ -206,13 +216,30 @@ class ResidualModel(SynthesisModel):
     def prepare(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> LabelLevels:
         """See :meth:`~scam.models.base.SynthesisModel.prepare`."""
         labels = super().prepare(labels, occurring).labels
+        # What a compiled graph computes may not grow with what the maps hold.
+        by_content = self.fused and not self.compiled and not torch.compiler.is_compiling()
         return LabelLevels.build(
             labels,
             self.config.num_labels,
             self.config.sizes,
-            patches=self.reads_patches and self.fused,
-            occurring=occurring if self.fused else range(self.config.num_labels),
+            patches=self.reads_patches and by_content,
+            occurring=occurring if by_content else range(self.config.num_labels),
         )
+
+    def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+        return self._from_tokens(labels, tokens.expand(labels.labels.shape[0], -1, -1), noise)
+
+    @abstractmethod
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+        """Image (B, 3, H, W) from prepared labels and one style (m, d) for each: (B, m, d)."""
+
+    def _checked(self, labels: PreparedLabels, name: str) -> LabelLevels:
+        found = super()._checked(labels, name)
+        sizes = [] if not isinstance(found, LabelLevels) else found.sizes
+        if not isinstance(found, LabelLevels) or sizes != self.config.sizes:
+            expected = f"expected them prepared by such a model, at {self.config.sizes}"
+            raise InputError(f"{name}: prepared at {sizes}, {expected}")
+        return found
 
 
 class ResidualBlock(nn.Module):

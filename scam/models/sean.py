@@ -72,7 +72,7 @@ class StyleBranch(nn.Module):
 
     def maps(self, labels: Tensor, style: NoisyCodes) -> tuple[Tensor, Tensor]:
         """labels (B, h, w) -> gamma and beta (B, C, h, w)."""
-        image = torch.arange(len(labels), device=labels.device).view(-1, 1, 1)
+        image = torch.arange(labels.shape[0], device=labels.device).view(-1, 1, 1)
         values = F.pad(self._values(style), (0, 0, 0, 1))
         spread = values[style.places(labels, image)].permute(0, 3, 1, 2)
         return self.gamma(spread), self.beta(spread)
@@ -210,11 +210,11 @@ class StyledModel(ResidualModel):
         codes: Tensor = self.encoder(image, labels.labels)
         return codes
 
-    def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
         fields = None
         if noise is not None:
             shapes = self.generator.noise_shapes
-            fields = iter(draw_noise(noise, len(labels.labels), shapes, tokens.device))
+            fields = iter(draw_noise(noise, labels.labels.shape[0], shapes, tokens.device))
         style = NoisyCodes.of(tokens, labels, noise=fields)
         seed = self.seed(labels.levels[0].labels)
         image: Tensor = self.generator(seed, labels.levels, style)

@@ -37,7 +37,7 @@ class SeanCladeNorm(StyledNorm):
         """By the label, or by the 3x3 labels that the style's convolutions see."""
         if self.style is None:
             # One row more for pixels without a label.
-            index = torch.where(level.labels >= 0, level.labels, len(self.gamma))
+            index = torch.where(level.labels >= 0, level.labels, self.gamma.shape[0])
             gamma, beta = self._tables()
             return Rows(index, 1 + gamma, beta)
         if level.patches is None:
@@ -51,7 +51,7 @@ class SeanCladeNorm(StyledNorm):
 
     def _at(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """gamma and beta (..., C) of labels (...), 0 for none."""
-        index = torch.where(labels >= 0, labels, len(self.gamma)).long()
+        index = torch.where(labels >= 0, labels, self.gamma.shape[0]).long()
         gamma, beta = self._tables()
         return gamma[index], beta[index]
 

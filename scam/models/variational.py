@@ -73,7 +73,7 @@ class VariationalModel(ResidualModel):
         weight = (RELEASED_KL_WEIGHT if self.config.released else self.kl_weight) / self.pairs
         loss = divergence(tokens, log_variance)
         if noise is not None:
-            (epsilon,) = draw_noise(noise, len(image), [tokens.shape[1:]], image.device)
+            (epsilon,) = draw_noise(noise, image.shape[0], [tokens.shape[1:]], image.device)
             tokens = tokens + epsilon * (0.5 * log_variance).exp()
         tokens = self._only(tokens, kept, self.token_labels)
         return Reconstruction(self._generate(prepared, tokens, noise), {"kl": (weight, loss)})
@@ -81,7 +81,7 @@ class VariationalModel(ResidualModel):
     def random_styles(self, labels: Labels, generator: torch.Generator) -> Styles:
         """Styles from the standard normal distribution, for label maps (B, H, W)."""
         present = self._prepared(labels, "labels").present
-        shape = (len(present), *self.mean_tokens.shape)
+        shape = (present.shape[0], *self.mean_tokens.shape)
         tokens = torch.randn(shape, generator=generator, device=present.device)
         return Styles(tokens.to(self.mean_tokens.dtype), present)
 
@@ -143,7 +143,7 @@ class CodeModel(VariationalModel):
         mean, log_variance = self.encoder(image)
         return mean.unsqueeze(1), log_variance.unsqueeze(1)
 
-    def _generate(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
+    def _from_tokens(self, labels: LabelLevels, tokens: Tensor, noise: Noise | None) -> Tensor:
         seed = self.seed(tokens[:, 0]).unflatten(1, (-1, *self.config.sizes[0]))
         image: Tensor = self.generator(seed, labels.levels)
         return image

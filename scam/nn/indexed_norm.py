@@ -25,7 +25,7 @@ class Rows:
 
     def maps(self) -> "Maps":
         """The same for every pixel."""
-        index = torch.where(self.index >= 0, self.index, len(self.scale)).long()
+        index = torch.where(self.index >= 0, self.index, self.scale.shape[0]).long()
         scale, shift = (
             F.pad(rows, (0, 0, 0, 1))[index].permute(0, 3, 1, 2)
             for rows in (self.scale, self.shift)

@@ -16,7 +16,7 @@ def label_mean(features: Tensor, labels: Tensor, num_labels: int, *, fused: bool
     """
     pixels = features.flatten(2).transpose(1, 2)
     if fused:
-        query = pixels.new_zeros(len(pixels), 1, num_labels, pixels.shape[2])
+        query = pixels.new_zeros(pixels.shape[0], 1, num_labels, pixels.shape[2])
         number = torch.arange(num_labels, dtype=labels.dtype, device=labels.device)
         found = semantic_cross_attention(
             query, pixels.unsqueeze(1), None, number, labels.flatten(1)

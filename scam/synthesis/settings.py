@@ -69,14 +69,26 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     for setting in model.recipe.keys() - asked.keys():
         if SynthesisOptions.idle(setting, training):
             del training[setting]
+    options = SynthesisOptions(**training)
+    expect_possible(model, options)
     data = settings["data"]
     return {
         "preset": name,
         "data": {**data, "merge": merge_content(data.get("merge"))},
         **describe(model, source),
-        "training": SynthesisOptions(**training).as_dict(),
+        "training": options.as_dict(),
         **({} if path is None else {"perceptual_digest": file_digest(path)}),
     }
+
+
+def expect_possible(model: ModelConfig, options: SynthesisOptions) -> None:
+    """InputError if the kind of model cannot be trained in that way."""
+    if options.gradient_checkpointing and not model_class(model.kind).checkpoints_gradients:
+        raise InputError(
+            f"{{gradient_checkpointing}}: expected a model that can, not one of kind "
+            f"{model.kind!r}",
+            gradient_checkpointing=True,
+        )
 
 
 def check_stored(run: Path) -> None:

@@ -17,7 +17,13 @@ from scam.storage.locks import locked
 from scam.synthesis.job import Job
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.resumed import Resumed, find_weights, resume_data, resume_folder
-from scam.synthesis.settings import check_labels, check_stored, complete, open_sources
+from scam.synthesis.settings import (
+    check_labels,
+    check_stored,
+    complete,
+    expect_possible,
+    open_sources,
+)
 from scam.training.distributed import World
 from scam.training.run_folder import RunFolder
 
@@ -53,6 +59,7 @@ def make_job(folder: RunFolder, resumed: Resumed, device: torch.device, world: W
     """Everything the run works on."""
     config = stored_config(folder.config.get("model", {}))
     options = SynthesisOptions.from_dict(folder.config.get("training", {}))
+    expect_possible(config, options)
     train_source, val_source = resumed.sources
     train_data = PairDataset(train_source, config.size, flip=options.flip)
     val_data = PairDataset(val_source, config.size)

@@ -11,12 +11,8 @@ from scam.ops.layout import plain_labels
 from scam.ops.reference import visibility
 from scam.testing.attention import Inputs, drawn_gradients, lay_out, outcome
 from scam.testing.budget import assert_within_bound
-from scam.testing.modulation import (
-    ModulationInputs,
-    away_from_kink,
-    drawn_gradient,
-    modulation_outcome,
-)
+from scam.testing.maps import drawn_gradient
+from scam.testing.modulation import ModulationInputs, away_from_kink, modulation_outcome
 from scam.testing.rounded import Rounded, softmax, through_softmax
 
 

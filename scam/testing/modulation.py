@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inputs of the modulation, and its results held against an fp64 oracle."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from scam.ops import Labels, semantic_modulation
 from scam.testing.budget import assert_within_budget
-
-MAPS = ("channels_first", "channels_last", "sliced")
-_CONSTANT = ("labels", "token_labels", "position", "noise")
+from scam.testing.maps import Arguments, drawn_gradient, lay_out_map
 
 
 @dataclass(frozen=True)
-class ModulationInputs:
+class ModulationInputs(Arguments):
     """Arguments of :func:`scam.ops.semantic_modulation`, shapes and dtypes as there."""
+
+    constant = ("labels", "token_labels", "position", "noise")
 
     x: Tensor
     labels: Labels
@@ -30,36 +30,6 @@ class ModulationInputs:
     default_beta: Tensor | None = None
     noise: Tensor | None = None
     noise_scale: Tensor | None = None
-
-    def to(self, dtype: torch.dtype) -> "ModulationInputs":
-        """The same numbers in another dtype."""
-        floating = {name: tensor.to(dtype) for name, tensor in self._floating().items()}
-        return replace(self, **floating)
-
-    def leaves(self) -> "ModulationInputs":
-        """The same memory, with gradients collected separately."""
-        leaves = {
-            name: tensor.detach().requires_grad_()
-            for name, tensor in self._floating().items()
-            if name not in _CONSTANT
-        }
-        return replace(self, **leaves)
-
-    def arguments(self) -> dict[str, Any]:
-        """By the names of the op's parameters."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def gradients(self) -> dict[str, Tensor]:
-        """``grad_<name>`` of every leaf that has one."""
-        held = {name: tensor.grad for name, tensor in self._floating().items()}
-        return {f"grad_{name}": grad for name, grad in held.items() if grad is not None}
-
-    def _floating(self) -> dict[str, Tensor]:
-        return {
-            name: value
-            for name, value in self.arguments().items()
-            if isinstance(value, Tensor) and value.is_floating_point()
-        }
 
 
 def make_modulation_inputs(
@@ -114,7 +84,7 @@ def make_modulation_inputs(
             "noise_scale": draw(channels),
         }
     return ModulationInputs(
-        x=_lay_out(x, memory),
+        x=lay_out_map(x, memory),
         labels=draw_labels((batch, height, width), num_labels),
         keys=keys,
         key_bias=draw(batch, heads, tokens),
@@ -123,18 +93,6 @@ def make_modulation_inputs(
         token_labels=draw_labels((batch, tokens), num_labels - 1),
         **optional,
     )
-
-
-def _lay_out(x: Tensor, memory: str) -> Tensor:
-    if memory == "channels_last":
-        return x.contiguous(memory_format=torch.channels_last)
-    if memory == "sliced":
-        wider = x.new_full((*x.shape[:-1], x.shape[-1] + 3), torch.nan)
-        wider[..., 1:-2] = x
-        return wider[..., 1:-2]
-    if memory != "channels_first":
-        raise ValueError(f"memory: expected one of {', '.join(MAPS)}, got {memory!r}")
-    return x
 
 
 def modulation_outcome(
@@ -156,17 +114,6 @@ def modulation_outcome(
     y = semantic_modulation(**leaves.arguments(), backend=backend, **options)
     y.backward(drawn_gradient(y, dtype=rounded_to or y.dtype, comparable=comparable, seed=seed))
     return {"y": y.detach()} | leaves.gradients()
-
-
-def drawn_gradient(
-    y: Tensor, *, dtype: torch.dtype, comparable: Tensor | None = None, seed: int = 1
-) -> Tensor:
-    """The gradient of y as :func:`modulation_outcome` draws it, rounded to ``dtype``."""
-    random = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(y.shape, generator=random, dtype=torch.float64)
-    if comparable is not None:
-        drawn = drawn.masked_fill(~comparable.to(drawn.device), 0)
-    return drawn.to(dtype).to(y.device, y.dtype)
 
 
 def away_from_kink(inputs: ModulationInputs, **options: Any) -> Tensor:

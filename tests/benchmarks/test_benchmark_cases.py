@@ -10,14 +10,17 @@ import torch
 from PIL import Image
 
 from benchmarks import cases, fuzz
-from benchmarks.label_maps import PRESENT, label_map, real_num_labels
+from benchmarks.label_maps import PRESENT, label_map, patch_numbers, real_num_labels
 from benchmarks.timing import Stopwatch
 from scam.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("table", [cases.ATTENTION, cases.MODULATION, cases.NETWORKS])
+TABLES = [cases.ATTENTION, cases.MODULATION, cases.AFFINE, cases.NETWORKS]
+
+
+@pytest.mark.parametrize("table", TABLES)
 def test_every_case_has_a_name_of_its_own_and_a_suite(table: list) -> None:
     ids = [case.id for case in table]
     assert len(ids) == len(set(ids))
@@ -47,6 +50,17 @@ def test_coherent_maps_are_coherent() -> None:
         for kind in ("coherent", "noise")
     }
     assert changes["coherent"] < 0.2 < changes["noise"]
+
+
+def test_equal_patches_have_equal_numbers() -> None:
+    maps = torch.zeros(2, 6, 7, dtype=torch.uint8)
+    maps[1, :, 3:] = 1
+    numbers, count = patch_numbers(maps)
+    assert numbers.shape == maps.shape
+    assert sorted(numbers.unique().tolist()) == list(range(count))
+    assert numbers[0, 2, 2] == numbers[0, 3, 4] == numbers[0, 2, 3]
+    assert len({int(numbers[0, 0, 0]), int(numbers[0, 1, 0]), int(numbers[0, 2, 2])}) == 3
+    assert len({int(n) for n in numbers[1, 2]} & {int(numbers[0, 2, 2])}) == 0
 
 
 def test_real_maps_come_from_a_folder(tmp_path: Path) -> None:

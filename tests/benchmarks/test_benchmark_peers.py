@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import attention, gate, modulation, networks
-from benchmarks.cases import AttentionCase, ModulationCase
+from benchmarks import affine, attention, gate, modulation, networks
+from benchmarks.cases import AffineCase, AttentionCase, ModulationCase
 from benchmarks.peers import Peer
 from benchmarks.peers.modulation import CONTENDERS
 from benchmarks.timing import Stopwatch
@@ -89,6 +89,16 @@ def test_large_problems_are_thinned_in_the_same_order(monkeypatch: pytest.Monkey
         assert pixels.shape[2] == 1024
         assert pixels.stride(2) == 1
         assert few.shape[2] == 24
+
+
+@pytest.mark.parametrize("rows", ["labels", "patches"])
+def test_affines_pass_the_gate(rows: str) -> None:
+    case = AffineCase(side=12, channels=8, num_labels=3, rows=rows, backward=True)
+    entered, refused, _ = affine.contenders(case, CPU)
+    assert not refused
+    assert set(entered) == {"ours", "eager", "copy"}
+    for contender in entered.values():
+        contender.calls[0]()
 
 
 @pytest.mark.parametrize("name", CONTENDERS)

@@ -316,7 +316,7 @@ extern "C" const char* sca_status_text(int status) {
   switch (status) {
     case SCA_OK: return "ok";
     case SCA_BAD_DTYPE: return "tensors must be fp64, fp32 or bf16, labels uint8 or int8 to int64";
-    case SCA_TOO_LARGE: return "more than 2^31 - 2 queries or keys";
+    case SCA_TOO_LARGE: return "more than 2^31 - 2 queries, keys, pixels or rows";
     case SCA_OUT_OF_MEMORY: return "out of memory";
     case SCA_UNKNOWN_ISA: return "SCAM_CPU_ISA must be auto, plain, avx2 or avx512";
     case SCA_UNSUPPORTED_ISA: return "this CPU lacks the instructions SCAM_CPU_ISA asks for";

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The passes of the modulation as sequences of stages. What is cut into what depends on shapes,
 // strides and labels, never on the number of threads, and for one image never on the others.
-#include "job.h"
-
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <new>
 #include <vector>
 
+#include "../stages.h"
+#include "job.h"
 #include "plan.h"
 
 namespace scam::modulation {
@@ -23,57 +20,31 @@ constexpr int64_t SCAN = 4096;                 // pixels whose labels are looked
 constexpr int64_t STAT_CHUNK = 512;
 constexpr int64_t CLEAR_PIECES = 64;
 
-struct Free {
-  void operator()(void* p) const { std::free(p); }
-};
-
-class Pass {
+class Pass : Stages<Job, Kernels> {
  public:
-  Pass(const ModulationParams& params, ScaParallelFor parallel_for)
-      : parallel_for_(parallel_for) {
+  Pass(const ModulationParams& params, ScaParallelFor parallel_for) : Stages(parallel_for) {
     job_.p = params;
   }
   int forward();
   int backward();
 
  private:
-  struct Call {
-    const Job* job;
-    Stage stage;
-    std::atomic<int>* status;
-  };
-
   int begin();
-  void run(int64_t count, Stage stage);
-  // Memory until the end of the pass; null once something failed.
-  void* allocate(int64_t numbers, int64_t size);
   int64_t accumulator() const { return job_.p.dtype == SCA_FLOAT64 ? 8 : 4; }
   void choose_present();
   void cut_backward();
 
-  Job job_{};
-  ScaParallelFor parallel_for_;
-  const Kernels* kernels_ = nullptr;
   std::vector<TokenPlanStorage> storage_;
   std::vector<TokenPlan> plans_;
   std::vector<PresentGroup> present_;
-  std::vector<std::unique_ptr<void, Free>> memory_;
-  std::atomic<int> status_{SCA_OK};
 };
 
 int Pass::begin() {
   const ModulationParams& p = job_.p;
-  if (p.dtype != SCA_FLOAT64 && p.dtype != SCA_FLOAT32 && p.dtype != SCA_BFLOAT16)
-    return SCA_BAD_DTYPE;
-  for (int32_t dtype : {p.labels.dtype, p.token_labels.dtype})
-    if (dtype < SCA_UINT8 || dtype > SCA_INT64) return SCA_BAD_DTYPE;
   if (p.pixels >= INT32_MAX || p.heads * (p.tokens + 1) >= INT32_MAX) return SCA_TOO_LARGE;
-  int status;
-  const char* isa = sca_cpu_isa(&status);
+  const int status = choose_kernels(p.dtype, {p.labels.dtype, p.token_labels.dtype},
+                                    kernels_plain, kernels_avx2, kernels_avx512);
   if (status != SCA_OK) return status;
-  kernels_ = !std::strcmp(isa, "avx512") ? &kernels_avx512(p.dtype)
-             : !std::strcmp(isa, "avx2") ? &kernels_avx2(p.dtype)
-                                         : &kernels_plain(p.dtype);
   plan_tokens(p, &storage_, &plans_);
   job_.plans = plans_.data();
   for (const TokenPlan& plan : plans_) {
@@ -90,25 +61,6 @@ int Pass::begin() {
   job_.present = static_cast<unsigned char*>(allocate(flags, 1));
   if (job_.present) std::memset(job_.present, 0, flags);
   return status_;
-}
-
-void* Pass::allocate(int64_t numbers, int64_t size) {
-  memory_.emplace_back(std::aligned_alloc(64, (numbers * size + 127) / 64 * 64));
-  if (!memory_.back()) status_ = SCA_OUT_OF_MEMORY;
-  return memory_.back().get();
-}
-
-void Pass::run(int64_t count, Stage stage) {
-  if (count == 0 || status_ != SCA_OK) return;
-  Call call = {&job_, stage, &status_};
-  parallel_for_(
-      count,
-      [](void* context, int64_t begin, int64_t end) {
-        Call& c = *static_cast<Call*>(context);
-        const int status = c.stage(*c.job, begin, end);
-        if (status != SCA_OK) c.status->store(status);
-      },
-      &call);
 }
 
 // Only groups that some pixel reads are packed and summed.

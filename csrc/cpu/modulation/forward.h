@@ -3,11 +3,6 @@
 #pragma once
 
 template <class T>
-SCAM_INLINE const T* element(const ScaTensor& t, int64_t i, int64_t j = 0, int64_t k = 0) {
-  return static_cast<const T*>(t.data) + i * t.stride[0] + j * t.stride[1] + k * t.stride[2];
-}
-
-template <class T>
 int scan(const Job& job, int64_t begin, int64_t end) {
   constexpr int64_t PIECE = 512;
   int32_t groups[PIECE];

@@ -110,7 +110,7 @@ void join_bias(const Job& job, int64_t b, const TokenGroup& group,
 template <class T>
 SCAM_INLINE void clear_row(const ScaTensor& t, int64_t b, int64_t h, int64_t token,
                            int64_t channels) {
-  T* row = const_cast<T*>(element<T>(t, b, h, token));
+  T* row = element<T>(t, b, h, token);
   if (t.stride[3] == 1) {
     memset(static_cast<void*>(row), 0, sizeof(T) * channels);
   } else {

@@ -2,9 +2,6 @@
 // A window of pixels sorted by label, and the way of numbers from maps to its slots and back.
 #pragma once
 
-template <class T>
-using A_of = typename Accumulate<T>::type;
-
 template <class I>
 inline void find_groups(const I* labels, int64_t stride, int64_t count, const TokenPlan& plan,
                         int32_t* groups) {

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from scam.ops.affine_call import AffineCall
 from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import Problem, dtype_name
@@ -142,3 +143,22 @@ def _tensors(call: ModulationCall) -> tuple[Tensor | None, ...]:
         call.x, call.labels, *call.tokens, call.token_labels, call.position, call.default_gamma,
         call.default_beta, call.noise, call.noise_scale,
     )  # fmt: skip
+
+
+def affine_forward(call: AffineCall) -> Tensor:
+    """Look up and apply; see :class:`scam.ops.backends.AffineBackend`."""
+    y = torch.empty_like(call.x)
+    torch.ops.scam_cpu.affine_forward(*_arguments(call), y)
+    return y
+
+
+def affine_backward(call: AffineCall, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+    """Return all gradients; see :class:`scam.ops.backends.AffineBackend`."""
+    gradients = call.empty_gradients()
+    torch.ops.scam_cpu.affine_backward(grad_y, *_arguments(call), *gradients)
+    return gradients
+
+
+def _arguments(call: AffineCall) -> tuple[Tensor | float | None, ...]:
+    """All fields, in the order of the kernels' arguments."""
+    return call.x, call.index, call.scale, call.shift, call.mean, call.rstd, call.negative_slope

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from scam.ops.attention_call import AttentionCall, Gradients
+from scam.ops.backends.triton_affine import affine_backward as affine_backward
+from scam.ops.backends.triton_affine import affine_forward as affine_forward
 from scam.ops.backends.triton_launch import items_fast, launch, rows, shared_options
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
-from scam.ops.backends.triton_plan import TileTables
+from scam.ops.backends.triton_plan import TileTables, add_pieces
 from scam.ops.problem import MINIMUM_CAPABILITY, Problem, capability_of, dtype_name
 from scam.ops.tiles import PARTIAL_BYTES, PIECES, Pieces
 
@@ -175,9 +177,9 @@ def _backward_queries(
     if call.empty == "uniform":
         rest = _sum_wide(grad_out, made, shared, None)
         rest = rest.unflatten(1, (-1, call.group)).sum(2) / max(1, call.key.shape[2])
-    _add_pieces(partial_key, grad_key, rest if grad_value is None else None, made, parts, shared)
+    add_pieces(partial_key, grad_key, rest if grad_value is None else None, made, parts, shared)
     if grad_value is not None:
-        _add_pieces(partial_value, grad_value, rest, made, parts, shared)
+        add_pieces(partial_value, grad_value, rest, made, parts, shared)
     return gradients
 
 
@@ -214,7 +216,7 @@ def _backward_keys(
         _pairs(call) // call.group * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
     )
     _launch_both(keys.backward, programs, arguments, shared, count * call.group)
-    _add_pieces(partial, grad_query, None, made, parts, shared)
+    add_pieces(partial, grad_query, None, made, parts, shared)
     return gradients
 
 
@@ -228,28 +230,6 @@ def _launch_both(
     launch(kernel, programs, *arguments, **shared, MANY=False)
     if narrow > NARROW:
         launch(kernel, programs, *arguments, **(shared | {"stages": 1}), MANY=True)
-
-
-def _add_pieces(
-    partial: Tensor,
-    destination: Tensor,
-    rest: Tensor | None,
-    made: TileTables,
-    parts: Pieces,
-    shared: dict[str, Any],
-) -> None:
-    """Second stage: partial (B, H, rows, C) into destination (B, Hkv or H, M, C)."""
-    from scam.kernels.sca_triton.configs import PARTS
-    from scam.kernels.sca_triton.sums import add_pieces
-
-    batch, heads, positions, channels = destination.shape
-    chunks = -(-channels // shared["CHUNK"])
-    launch(
-        add_pieces, batch * heads * positions * chunks,
-        rows(partial), rows(destination), rest, parts.spans, *made.orders[2:],
-        positions, heads, partial.shape[1] // heads, channels,
-        BLOCK=PARTS, CHUNK=shared["CHUNK"], CHUNKS=chunks, warps=4, stages=1,
-    )  # fmt: skip
 
 
 def _sum_wide(

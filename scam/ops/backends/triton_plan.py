@@ -2,12 +2,12 @@
 """The tile plan as the Triton kernels use it: each table is made when it is asked for."""
 
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
 from scam.ops import tiles
-from scam.ops.backends.triton_launch import launch
+from scam.ops.backends.triton_launch import launch, rows
 from scam.ops.tiles import Pieces, Side
 
 MOST_LABELS = 1023  # that a program of the planning kernels can look through
@@ -98,3 +98,25 @@ class TileTables:
             TILE=self.tile, LABELS=max(2, 1 << (groups - 1).bit_length()), BLOCK=block,
             warps=4, stages=1,
         )  # fmt: skip
+
+
+def add_pieces(
+    partial: Tensor,
+    destination: Tensor,
+    rest: Tensor | None,
+    made: TileTables,
+    parts: Pieces,
+    shared: dict[str, Any],
+) -> None:
+    """Second stage: partial (B, H, rows, C) into destination (B, Hkv or H, M, C)."""
+    from scam.kernels.sca_triton import sums
+    from scam.kernels.sca_triton.configs import PARTS
+
+    batch, heads, positions, channels = destination.shape
+    chunks = -(-channels // shared["CHUNK"])
+    launch(
+        sums.add_pieces, batch * heads * positions * chunks,
+        rows(partial), rows(destination), rest, parts.spans, *made.orders[2:],
+        positions, heads, partial.shape[1] // heads, channels,
+        BLOCK=PARTS, CHUNK=shared["CHUNK"], CHUNKS=chunks, warps=4, stages=1,
+    )  # fmt: skip
