@@ -88,12 +88,9 @@ class GroupedNorm(IndexedNorm):
     def __init__(self, config: ResidualConfig, plan: NormPlan, channels: int) -> None:
         super().__init__(channels, "instance" if config.released else "batch")
         self.labels = LabelBranch(
-            config.num_labels,
-            plan.hidden,
-            channels,
-            label_groups=plan.label_groups,
-            groups=plan.groups,
-        )
+            config.num_labels, plan.hidden, channels,
+            label_groups=plan.label_groups, groups=plan.groups,
+        )  # fmt: skip
 
     def affine(self, level: Level, style: Any) -> Rows | Maps:
         """See :class:`~scam.models.spade.LabelBranch`."""
@@ -158,8 +155,8 @@ class RegionEncoder(nn.Module):
             return y
         with torch.autocast(x.device.type, enabled=False):  # as SpectralConv2d does
             weight, bias = conv.weight, conv.bias
-        leaving = torch.arange(len(weight), device=x.device).view(self.num_labels, -1)
-        leaving = leaving[occurring].flatten()
+        of_label = torch.arange(len(weight), device=x.device).view(self.num_labels, -1)
+        leaving = of_label[occurring].flatten()
         weight = weight[leaving]
         bias = None if bias is None else bias[leaving]
         return F.conv2d(x, weight, bias, conv.stride, conv.padding, groups=len(occurring))
@@ -182,12 +179,9 @@ class GroupDNet(VariationalModel):
         self.seed = nn.Conv2d(entering, plan[0].entering, 3, padding=1, groups=labels)
         blocks = (
             ResidualBlock(
-                block.entering,
-                block.leaving,
-                partial(GroupedNorm, config, block.norm),
-                groups=block.groups,
+                b.entering, b.leaving, partial(GroupedNorm, config, b.norm), groups=b.groups
             )
-            for block in plan
+            for b in plan
         )
         self.generator = ResidualGenerator(config, blocks, slope=config.slope)
         initialise(self, released=config.released)
