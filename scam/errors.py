@@ -4,8 +4,9 @@
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 _LONGEST_WORD = 500
@@ -33,22 +34,21 @@ class _Mentioning(BaseException):
     def __init__(self, message: object, /, **mentions: object) -> None:
         self.message = shown(message)
         self.mentions = mentions
-        super().__init__(self.spelled(in_python))
-
-    def spelled(self, spelling: Spelling) -> str:
-        """The message with its arguments written by ``spelling``."""
-
-        def words(found: re.Match[str]) -> str:
-            alone, name = found.groups()
-            if alone:
-                return spelling(name, NAMED)
-            return spelling(name, self.mentions[name]) if name in self.mentions else found[0]
-
-        return one_line(_MENTION.sub(words, self.message))
+        self.spell(in_python)
 
     def spell(self, spelling: Spelling) -> None:
         """Let the message be written by ``spelling`` from now on."""
-        self.args = (self.spelled(spelling),)
+        self.args = (one_line(_spelled(self.message, self.mentions, spelling)),)
+
+
+def _spelled(message: str, mentions: Mapping[str, object], spelling: Spelling) -> str:
+    def words(found: re.Match[str]) -> str:
+        alone, name = found.groups()
+        if alone:
+            return spelling(name, NAMED)
+        return spelling(name, mentions[name]) if name in mentions else found[0]
+
+    return _MENTION.sub(words, message)
 
 
 class InputError(_Mentioning, ValueError):
@@ -136,6 +136,18 @@ def as_flag(flag: str, value: object) -> str:
         return f"--no-{flag.removeprefix('--')}"
     words = value if isinstance(value, list | tuple) else [value]
     return " ".join([flag, *(shlex.quote(shown(word)) for word in words)])
+
+
+SPELLING: ContextVar[Spelling] = ContextVar("SPELLING", default=in_python)
+"""How :func:`spelled` writes arguments: a command sets it while it runs."""
+
+
+def spelled(message: str, /, **mentions: object) -> str:
+    """``message``, which mentions arguments as an :class:`InputError` does, for people to read.
+
+    In Python arguments have their names, in a command that runs they are its flags.
+    """
+    return _spelled(message, mentions, SPELLING.get())
 
 
 class MissingError(Exception):

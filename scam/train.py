@@ -9,8 +9,8 @@ from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.synthesis.flags import chosen_config, train_parser
+from scam.synthesis.job import heading, make_job, open_run
 from scam.synthesis.settings import asked_settings
-from scam.synthesis.start import heading, make_job, open_run
 from scam.synthesis.task import train
 from scam.training.distributed import join
 

@@ -10,7 +10,7 @@ import pytest
 
 from scam.commandline.command import Parser, in_flags
 from scam.commandline.flags import add_flags, given
-from scam.errors import InputError
+from scam.errors import InputError, spelled
 from scam.settings.fields import Checked, like, setting
 
 
@@ -105,7 +105,21 @@ def test_what_is_stored_keeps_the_names_of_fields() -> None:
 def test_a_mention_is_never_taken_from_a_value() -> None:
     error = InputError("{a}: expected {b}, or another {:a}", a="{b}", b=2)
     assert str(error) == "a='{b}': expected b=2, or another a"
-    assert error.spelled(lambda name, value: f"<{name} {value}>") == (
-        "<a {b}>: expected <b 2>, or another <a NAMED>"
-    )
     assert str(error.within("place")) == f"place: {error}"
+    error.spell(lambda name, value: f"<{name} {value}>")
+    assert str(error) == "<a {b}>: expected <b 2>, or another <a NAMED>"
+
+
+def test_what_is_said_names_arguments_as_the_reader_types_them() -> None:
+    def main(argv: Sequence[str] | None) -> None:
+        parser = Parser("prog", "", "")
+        parser.add_argument("--low", dest="degrees")
+        parser.parse_args(argv)
+        said.append(spelled("{degrees}, or another {:degrees}", degrees=20))
+
+    said: list[str] = []
+    main([])
+    in_flags(main)([])
+    main([])
+    python = "degrees=20, or another degrees"
+    assert said == [python, "--low 20, or another --low", python]

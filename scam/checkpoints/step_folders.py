@@ -4,8 +4,8 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from scam.storage.reading import reading
 
 CHECKPOINTS = "checkpoints"
 KEPT = 3
-_STEP = re.compile(r"step_(\d{7,})")
+_STEP = re.compile(r"step_\d{7,}")
 
 
 def save(
@@ -40,16 +40,11 @@ def save(
         step: steps done.
         tensors: the weights to use, of any device, layout and sharing.
         description: what builds the networks, as JSON can hold it.
-        training_state: tensors, numbers, strings and containers of these, as
-            ``torch.load(weights_only=True)`` accepts them.
+        training_state: what ``torch.load(weights_only=True)`` accepts.
         write_beside: writes more files into the folder that it is given.
 
-    Returns:
-        The step folder.
-
-    Raises:
-        InputError: it cannot be written, for instance because the disk is full.
-        TypeError: ``training_state`` holds something that could not be loaded again.
+    Returns the step folder. InputError if it cannot be written, because the disk is full for
+    instance; TypeError if ``training_state`` holds something that could not be loaded again.
     """
     sweep(checkpoints, locked=True)
     path = step_folder(checkpoints, step)
@@ -86,26 +81,25 @@ def keep_last(checkpoints: Path, count: int) -> None:
 def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder.
 
-    Raises:
-        InputError: there is no such folder, or it holds no complete checkpoint.
+    InputError if there is no such folder, or it holds no complete checkpoint.
     """
     path = checked_path(path, "checkpoint")
-    wanted = "give a training run's --out folder or one of its checkpoints/step_* folders"
+    wanted = "give a training run's folder or one of its checkpoints/step_* folders"
     with reading(path):
         if not path.is_dir():
             found = "is a file" if path.exists() else "does not exist"
             raise InputError(f"checkpoint {path} {found}: {wanted}")
-        checkpoints = path / CHECKPOINTS
-        if checkpoints.is_dir():
-            newest = newest_step_folder(checkpoints)
-            passed_over = incomplete_after(newest, checkpoints)
-            if newest is None:
-                why = f": {passed_over}" if passed_over else " yet"
-                raise InputError(f"checkpoint {path} holds no complete step folder{why}")
-            if passed_over:
-                warnings.warn(f"{passed_over}; {newest.name} is used", stacklevel=2)
-            return newest
-        missing = [name for name in (MODEL, CONFIG) if not (path / name).is_file()]
+        missing = _missing(path, (MODEL, CONFIG))
+        in_run = (path / CHECKPOINTS).is_dir()
+    if in_run:
+        newest = newest_step_folder(path / CHECKPOINTS)
+        passed_over = incomplete_after(newest, path / CHECKPOINTS)
+        if newest is None:
+            why = f": {passed_over}" if passed_over else " yet"
+            raise InputError(f"checkpoint {path} holds no complete step folder{why}")
+        if passed_over:
+            warnings.warn(f"{passed_over}; {newest.name} is used", stacklevel=2)
+        return newest
     if not missing:
         return path
     if MODEL not in missing or _STEP.fullmatch(path.name):
@@ -117,15 +111,11 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
 
 def step_folders(checkpoints: Path) -> Iterator[Path]:
     """``step_*`` folders of a run's ``checkpoints``, newest first, complete or not."""
-    found = {}
+    found = []
     with reading(checkpoints):
         if os.path.lexists(checkpoints):
-            for folder in checkpoints.iterdir():
-                match = _STEP.fullmatch(folder.name)
-                if match and folder.is_dir():
-                    found[int(match[1])] = folder
-    for step in sorted(found, reverse=True):
-        yield found[step]
+            found = [x for x in checkpoints.iterdir() if _STEP.fullmatch(x.name) and x.is_dir()]
+    yield from sorted(found, key=lambda x: int(x.name.removeprefix("step_")), reverse=True)
 
 
 def is_complete(folder: Path) -> bool:
@@ -144,9 +134,9 @@ def incomplete_after(newest: Path | None, checkpoints: Path) -> str | None:
     return f"{later} is incomplete: no {' and no '.join(missing)} in it"
 
 
-def _missing(folder: Path) -> list[str]:
+def _missing(folder: Path, names: Sequence[str] = (MODEL, CONFIG, TRAINING)) -> list[str]:
     with reading(folder):
-        return [name for name in (MODEL, CONFIG, TRAINING) if not (folder / name).is_file()]
+        return [name for name in names if not (folder / name).is_file()]
 
 
 def newest_step_folder(checkpoints: Path) -> Path | None:
@@ -171,21 +161,13 @@ def offering_older(
     try:
         yield
     except InputError as error:
-        older = _newest_whole(step_folder, opens)
-        if older is None:
-            raise
-        raise InputError(f"{error}; {how.format(older=older)}") from error
-
-
-def _newest_whole(step_folder: Path, opens: Callable[[Path], object]) -> Path | None:
-    own = _STEP.fullmatch(step_folder.name)
-    if own is None:
-        return None
-    for folder in step_folders(step_folder.parent):
-        if int(folder.name.removeprefix("step_")) < int(own[1]) and is_complete(folder):
-            try:
+        folders = list(step_folders(step_folder.parent))
+        older = folders[folders.index(step_folder) + 1 :] if step_folder in folders else []
+        for folder in filter(is_complete, older):
+            with suppress(InputError):
                 opens(folder)
-            except InputError:
-                continue
-            return folder
-    return None
+                whole = folder
+                break
+        else:
+            raise
+        raise InputError(f"{error}; {how.format(older=whole)}") from error

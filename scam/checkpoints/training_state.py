@@ -10,6 +10,7 @@ import torch
 
 from scam.checkpoints.weights import verify
 from scam.errors import InputError
+from scam.storage.reading import reading
 
 TRAINING = "training.pt"
 
@@ -17,28 +18,24 @@ TRAINING = "training.pt"
 def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the training state of a step folder, tensors on the CPU.
 
-    Raises:
-        InputError: the file is missing or damaged.
+    InputError if the file is missing or damaged.
     """
     path = Path(step_folder) / TRAINING
     verify(path)
-    try:
-        state = _load(path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # reading a damaged archive can end in any exception
-        raise InputError(f"{path} is damaged or cut short: {_first_line(error)}") from error
+    with reading(path):
+        try:
+            state = _load(path)
+        except OSError:
+            raise
+        except Exception as error:  # reading a damaged archive can end in any exception
+            raise InputError(f"{path} is damaged or cut short: {_first_line(error)}") from error
     if not isinstance(state, dict):
         raise InputError(f"{path} is damaged: expected a dict, found {type(state).__name__}")
     return state
 
 
 def write_training(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write the file into ``folder``, which exists.
-
-    Raises:
-        TypeError: ``state`` holds something that could not be loaded again.
-    """
+    """Write the file; TypeError if ``state`` holds something that could not be loaded again."""
     path = folder / TRAINING
     # Through Python files, since torch.save to a path hides why the disk refused, and neither
     # writes nor reads a path that is not UTF-8.

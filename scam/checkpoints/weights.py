@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from scam.errors import InputError, quoted
-from scam.storage.reading import file_digest, read_json
+from scam.storage.reading import file_digest, read_json, reading
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"
@@ -27,7 +27,16 @@ MANIFEST = "manifest.json"
 def write_weights(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Write both files into ``folder``, which exists. Tensors: any device, layout and sharing."""
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-    _save(folder / MODEL, tensors)
+    # safetensors refuses tensors that share memory or are not contiguous.
+    plain: dict[str, Tensor] = {}
+    storages = set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().to("cpu").contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        plain[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
+    # Through Python, since safetensors writes no path that is not UTF-8.
+    (folder / MODEL).write_bytes(save(plain, metadata={"format": "pt"}))
 
 
 def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
@@ -43,20 +52,17 @@ def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
 def read_weights(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the weights, on the CPU, and the configuration of the networks they belong to.
 
-    Raises:
-        InputError: a file is missing or damaged, or a weight is not finite.
+    InputError if a file is missing or damaged, or a weight is not finite.
     """
     path = Path(folder) / MODEL
     verify(path.with_name(CONFIG))
     config = read_json(path.with_name(CONFIG))
     verify(path)
     try:
-        tensors = load(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        with reading(path):
+            return load(path.read_bytes()), config
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or cut short: {error}") from error
-    return tensors, config
 
 
 def expect_tensors(
@@ -115,26 +121,11 @@ def verify(path: Path) -> None:
     entry = files.get(path.name) if isinstance(files, dict) else None
     if not isinstance(entry, dict) or entry.keys() != {"size", "sha256"}:
         raise InputError(f"{manifest} is damaged: no size and digest of {path.name}")
-    try:
+    with reading(path):
         size, digest = path.stat().st_size, file_digest(path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     if size != entry["size"]:
         raise InputError(
             f"{path} is damaged or cut short: has {size} bytes, {MANIFEST} says {entry['size']!r}"
         )
     if digest != entry["sha256"]:
         raise InputError(f"{path} is damaged: its digest is not the one in {MANIFEST}")
-
-
-def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    # safetensors refuses tensors that share memory or are not contiguous.
-    plain: dict[str, Tensor] = {}
-    storages = set()
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().to("cpu").contiguous()
-        storage = tensor.untyped_storage().data_ptr()
-        plain[name] = tensor.clone() if storage in storages else tensor
-        storages.add(storage)
-    # Through Python, since safetensors writes no path that is not UTF-8.
-    path.write_bytes(save(plain, metadata={"format": "pt"}))

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from scam.commandline.console import degrading
 from scam.errors import (
     NAMED,
+    SPELLING,
     InputError,
     PeerExited,
     Stopped,
@@ -108,17 +109,20 @@ def _spelling(name: str, value: object) -> str:
 
 
 def in_flags(main: Main) -> Main:
-    """Let what ``main`` raises name arguments as its command line does."""
+    """Let what ``main`` raises and says name arguments as its command line does."""
 
     @wraps(main)
-    def spelled(argv: Sequence[str] | None = None) -> None:
+    def spelling(argv: Sequence[str] | None = None) -> None:
+        before = SPELLING.set(_spelling)
         try:
             main(argv)
         except (InputError, Stopped) as error:
             error.spell(_spelling)
             raise
+        finally:
+            SPELLING.reset(before)
 
-    return spelled
+    return spelling
 
 
 def expand_home(word: str) -> str:
@@ -158,34 +162,28 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def _call(main: Main, prog: str) -> int:
-    """The status to leave with."""
+    """The status to leave with, after a line that says why where that is not 0."""
     try:
         environment.expect_valid()
         main(None)
+        return 0
     except InputError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
+        status, why = 2, f"error: {error}"
     except OSError as error:
         if error.filename is None:
             raise
         path = os.fsdecode(error.filename)
-        named = next(
-            (f" (from ${name})" for name, value in os.environ.items() if value == path), ""
-        )
-        reason = one_line(f"{path}: {error.strerror}{named}")
-        print(f"{prog}: error: {reason}", file=sys.stderr)
-        return 2
+        names = [f" (from ${name})" for name, value in os.environ.items() if value == path]
+        why = f"error: {one_line(f'{path}: {error.strerror}' + ''.join(names[:1]))}"
+        status = 2
     except Stopped as stopped:
-        print(f"{prog}: {stopped}", file=sys.stderr)
-        return 143
+        status, why = 143, str(stopped)
     except _Terminated:
-        print(f"{prog}: stopped, and nothing half-written is left", file=sys.stderr)
-        return 143
+        status, why = 143, "stopped, and nothing half-written is left"
     except PeerExited as peer:
-        if peer.cause:
-            print(f"{prog}: error: {one_line(peer.cause)}", file=sys.stderr)
-        return peer.status
+        status, why = peer.status, f"error: {one_line(peer.cause)}" if peer.cause else ""
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 130
-    return 0
+        status, why = 130, "interrupted"
+    if why:
+        print(f"{prog}: {why}", file=sys.stderr)
+    return status

@@ -4,7 +4,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from scam.errors import printable
@@ -47,21 +47,13 @@ class Degrading:
         """Write what the stream takes of ``text``; returns its length, as if that were all."""
         if self._stream is None:
             self.lost = OSError("is closed")
-        if self._stream is not None and self.lost is None:
-            shown = text if self._raw else "\n".join(map(printable, text.split("\n")))
-            try:
-                self._stream.write(_encodable(shown, self._stream.encoding))
-            except (OSError, ValueError) as error:
-                self._lose(self._stream, error)
+        shown = text if self._raw else "\n".join(map(printable, text.split("\n")))
+        self._try(lambda stream: stream.write(_encodable(shown, stream.encoding)))
         return len(text)
 
     def flush(self) -> None:
         """Write what waits, as far as it can be."""
-        if self._stream is not None and self.lost is None:
-            try:
-                self._stream.flush()
-            except (OSError, ValueError) as error:
-                self._lose(self._stream, error)
+        self._try(lambda stream: stream.flush())
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
@@ -73,13 +65,18 @@ class Degrading:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def _lose(self, stream: TextIO, error: Exception) -> None:
-        self.lost = error
-        # What waits in buffers goes nowhere too: Python would complain about it while it exits.
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+    def _try(self, act: Callable[[TextIO], object]) -> None:
+        if self._stream is None or self.lost is not None:
+            return
+        try:
+            act(self._stream)
+        except (OSError, ValueError) as error:
+            self.lost = error
+            # What waits in buffers goes nowhere too: Python would complain while it exits.
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
 
 
 @contextlib.contextmanager

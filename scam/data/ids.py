@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import gcd
 
+from scam.errors import spelled
+
 # The highest value that unnamed maps may hold: more are instances or colours, not labels.
 MOST_SCANNED = 1024
 # What 255 means as the highest value of unnamed maps.
@@ -18,7 +20,10 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class Scale:
-    """Values that stand for ids: how they are spread, in words, and the flags that make ids."""
+    """Values that stand for ids: how they are spread, in words, and the flags that make ids.
+
+    flags: of the shell command ``prepare indices``.
+    """
 
     said: str
     flags: str
@@ -55,9 +60,10 @@ def judge(pixels: Mapping[int, int], command: Command) -> Judgement:
     if strange:
         value = NO_LABEL if NO_LABEL in strange else min(strange)
         share = 100 * pixels[value] / sum(pixels.values())
+        ignored = spelled("{ignore_label}", ignore_label=value)
         text = (
             f"{value} is {share:.2g} % of the pixels: if they have no label, give "
-            f"--ignore-label {value}; if they are a label, name all labels in labels.txt (lines "
+            f"{ignored}; if they are a label, name all labels in labels.txt (lines "
             f"'id name') or number them anew: {command('--dense')}"
         )
     return Judgement(max(labels, default=0) + 1, frozenset(strange), advice=text)
@@ -67,8 +73,9 @@ def scale_advice(scale: Scale, command: Command) -> str:
     """What to do with values on a scale."""
     text = f"make index maps of them: {command(scale.flags)}"
     if scale.flags.startswith("--dense"):
+        names = spelled("name them in labels.txt (lines 'id name') or give {:label_set}")
         text = (
-            "if these are ids, name them in labels.txt (lines 'id name') or give --label-set; "
+            f"if these are ids, {names}; "
             f"to number those that are there 0, 1, 2, ... in their order: {command(scale.flags)}"
         )
     return text

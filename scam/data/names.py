@@ -58,7 +58,7 @@ def read_label_names(
                 f"{path}: id {index} is missing while {top} is there; expected 0, 1, 2, ...: "
                 f"name the others too, or number the ids anew and keep their names: "
                 f"{prepare_command('indices', path.parent, labels, '--dense')} "
-                "(--ignore-label N, here and there, if one of them means: no label)"
+                "({:ignore_label} N, here and there, if one of them means: no label)"
             )
     return LabelSet.of(path.stem, (found[index] for index in range(len(found))))
 

@@ -4,7 +4,7 @@
 from scam.data.advice import advise_once
 from scam.data.check import FolderReport, LabelCount
 from scam.data.labels import LABEL_SETS
-from scam.errors import counted, printable
+from scam.errors import counted, printable, spelled
 
 _BAR = 30
 _NAMED_ABSENT = 12
@@ -62,7 +62,7 @@ def _head(report: FolderReport) -> list[str]:
 def _unnamed(report: FolderReport) -> str:
     like = [name for name, known in LABEL_SETS.items() if len(known) == len(report.labels)]
     sets = f", as many as {' and '.join(like)} have" if like else ""
-    return f"{sets}, without names (write labels.txt or give --label-set)"
+    return f"{sets}, without names ({spelled('write labels.txt or give {:label_set}')})"
 
 
 def _table(report: FolderReport) -> list[str]:
@@ -103,7 +103,8 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
     shown, advice = advise_once(texts)
     lines = ["", f"bad: {len(report.bad)}", *shown]
     if len(shown) < len(bad):
-        lines.append(f"  ... and {len(bad) - len(shown)} more (--all shows them)")
+        all_of_them = spelled("{:every_bad} shows them")
+        lines.append(f"  ... and {len(bad) - len(shown)} more ({all_of_them})")
     # Of greys the values of all maps tell more than one picture does.
     if report.advice:
         advice = [line for line in advice if " indices " not in line]

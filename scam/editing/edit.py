@@ -14,7 +14,7 @@ from scam.editing.donors import Donor
 from scam.editing.latents import blend, interpolate
 from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
-from scam.errors import NAMED, InputError
+from scam.errors import NAMED, InputError, spelled
 from scam.models.checkpoint import Checkpoint
 from scam.models.mixing import Absent, filled, labels_lacking
 from scam.models.styles import Styles
@@ -84,7 +84,7 @@ def edit(
     pose: LabelMap,
     name: str = "",
 ) -> Edited:
-    """Paint ``pose`` (any size) from mixed latents, and paste it back if the settings say so.
+    """Generate ``pose`` (any size) from mixed latents, and paste it back if the settings say so.
 
     The subject's latents go into the background's, then come the donors'. name: the subject's, for
     notes and errors.
@@ -119,7 +119,7 @@ def edit(
         touched = _touched(picture.labels, pose, settings, subject is not None, donors)
         frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
     notes = _notes(checkpoint, donors, wanted, settings.absent)
-    who = f"--subject {name}".strip()
+    who = spelled("{subject}", subject=name or NAMED)
     for label in missing:
         mean = absent == "mean" and bool(model.mean_known[label])
         then = "the mean" if mean else "the background picture's"
@@ -163,14 +163,15 @@ def _notes(
     known = checkpoint.model.mean_known
     notes = []
     for donor, latents in donors:
+        who = spelled("{donor}", donor=donor.text)
         for label in donor.labels:
             name = checkpoint.label_names[label]
             if not wanted[0, label]:
-                notes.append(f"--donor {donor.text}: no {name} in the label map that is painted")
+                notes.append(f"{who}: no {name} in the label map to generate from")
             elif not latents.present[0, label]:
                 mean = absent == "mean" and bool(known[label])
                 then = "the mean is taken" if mean else "it stays"
-                notes.append(f"--donor {donor.text}: no {name} in its picture, {then}")
+                notes.append(f"{who}: no {name} in its picture, {then}")
     return notes
 
 

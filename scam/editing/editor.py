@@ -17,7 +17,7 @@ from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
 
 Pose = Literal["background", "subject"] | Path
-"""Whose label map is painted, or the file it is in."""
+"""Whose label map to generate from, or the file it is in."""
 _Encoded = dict[int, tuple[Picture | Style, Styles]]
 
 
@@ -39,11 +39,11 @@ class Editor:
 
     @property
     def given_pose(self) -> LabelMap | None:
-        """The label map of a file to paint, if ``pose`` is one."""
+        """The label map of a file, if ``pose`` is one."""
         return self._pose_labels
 
     def pose_of(self, background: Picture, subject: Picture | Style | None) -> LabelMap:
-        """The label map to paint. InputError if there is none or it cannot be pasted back."""
+        """The label map to generate from; InputError for none, or one not to be pasted back."""
         if self.pose == "subject":
             if isinstance(subject, Picture):
                 return subject.labels
@@ -65,7 +65,7 @@ class Editor:
         subject: Picture | Style | None,
         others: Sequence[Picture | Style],
     ) -> Edited:
-        """Mix, paint, paste; ``others`` are the donors' pictures. See :func:`edit`."""
+        """Mix, generate, paste; ``others`` are the donors' pictures. See :func:`edit`."""
         # Whoever was in the last edit too is at hand; nobody else is kept.
         last, self._encoded = self._encoded, {}
         return edit(

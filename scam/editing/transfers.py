@@ -128,7 +128,7 @@ def edit_folder(
 ) -> tuple[int, int, list[str]]:
     """Edit every picture of the folders that is not in ``out`` yet.
 
-    settings: by name, those that must be equal for ``out`` to be gone on with. Returns how many
+    settings: by name, those that must be equal for ``out`` to be resumed. Returns how many
     were written, how many there are now, and what to note.
     """
     others = given.others if given.subject is None else (given.subject, *given.others)
@@ -141,7 +141,7 @@ def edit_folder(
 def _record(
     settings: Mapping[str, Any], editor: Editor, given: Given, plan: Plan
 ) -> dict[str, Any]:
-    """What must be equal for a folder of results to be gone on with.
+    """What must be equal for a folder of results to be resumed.
 
     Pictures in folders are known by their names, whatever else was read by what it held.
     """

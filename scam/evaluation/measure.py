@@ -20,10 +20,15 @@ from scam.evaluation.pictures import Meter, walk
 from scam.evaluation.references import Extractor, Reference, default_cache
 from scam.evaluation.rows import Row
 from scam.evaluation.setup import EvaluationSetup, open_setup
-from scam.pretrained.custom import CustomExtractor
-from scam.pretrained.dinov2 import DINOV2, DinoV2
-from scam.pretrained.inception import INCEPTION, Inception
-from scam.pretrained.person import PERSON, person_network
+from scam.pretrained.features import (
+    DINOV2,
+    INCEPTION,
+    PERSON,
+    CustomExtractor,
+    DinoV2,
+    Inception,
+    person_network,
+)
 from scam.pretrained.weights import weights_file
 
 _Build = Callable[[list[str]], Meter]

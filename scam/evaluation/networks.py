@@ -3,14 +3,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-
-from scam.pretrained import lpips
-from scam.pretrained.weights import package
 
 
 @contextmanager
@@ -23,9 +18,3 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = before
-
-
-def lpips_distance(net: str, weights: Path) -> nn.Module:
-    """As :func:`scam.pretrained.lpips.lpips_distance`; MissingError without package lpips."""
-    package("lpips")
-    return lpips.lpips_distance(net, weights)

@@ -7,10 +7,8 @@ from typing import Literal
 
 from scam.data.options import DataOptions
 from scam.errors import NAMED, InputError
-from scam.pretrained.dinov2 import DINOV2
-from scam.pretrained.inception import INCEPTION
+from scam.pretrained.features import DINOV2, INCEPTION, PERSON
 from scam.pretrained.lpips import LPIPS_TRUNKS
-from scam.pretrained.person import PERSON
 from scam.settings.fields import Checked, like, setting
 
 METRICS = {
@@ -104,6 +102,16 @@ class EvaluationOptions(Checked):
         None, "where feature statistics of real pictures are kept (default: ~/.cache/scam)",
         metavar="DIR", heading=_NETWORKS,
     )  # fmt: skip
+
+    @property
+    def networks(self) -> dict[str, str | Path]:
+        """What was given of the networks to measure with, by setting."""
+        chosen = {
+            name: getattr(self, name)
+            for name, what in self.settings().items()
+            if what.heading == _NETWORKS and name != "cache"
+        }
+        return {name: value for name, value in chosen.items() if value}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from scam.data import PairDataset
 from scam.errors import InputError, MissingError
-from scam.evaluation import networks
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row, label_row
 from scam.metrics import ColourFloors, LabelPsnr, Psnr
-from scam.pretrained.lpips import LPIPS_TRUNKS
+from scam.pretrained.lpips import LPIPS_TRUNKS, lpips_distance
 from scam.pretrained.weights import package, weights_file
 from scam.synthesis.perceptual import PyramidDistance
 from scam.synthesis.previews import learn_colours
@@ -131,7 +130,7 @@ def lpips_meter(
         raise MissingError(
             f"pictures are {size[0]}x{size[1]}, expected {_SMALLEST_LPIPS} a side or more"
         )
-    distance: nn.Module = networks.lpips_distance(net, weights).to(device)
+    distance: nn.Module = lpips_distance(net, weights).to(device)
     return MeanMeter("lpips", "lower", f"trunk {net}", distance)
 
 

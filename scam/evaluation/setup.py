@@ -12,8 +12,10 @@ import torch
 from scam.checkpoints.training_state import TRAINING, load_training
 from scam.checkpoints.weights import CONFIG, expect_tensors
 from scam.commandline.device import open_device
+from scam.commandline.flags import given
 from scam.data import PairDataset, PairSource, open_source
 from scam.data.labels import is_lost
+from scam.data.options import DataOptions
 from scam.data.pairs import SPLITS
 from scam.data.split import has_val
 from scam.data.subset import at_most, evenly
@@ -31,12 +33,6 @@ from scam.evaluation.unseen import MANNEQUINS, Memory
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
 from scam.version import __version__
-
-NETWORK_FLAGS = (
-    "inception_weights", "lpips_trunk", "lpips_weights", "dinov2_weights", "extractor",
-    "reid_weights",
-)  # fmt: skip
-DATA_FLAGS = ("labels", "merge", "ignore_label", "label_set", "holdout")
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class EvaluationSetup:
             for split in ("", *SPLITS)
             for name in ("images", data.get("labels", "labels"))
         ]
-        files = [getattr(self.options, name) for name in ("pairs", *NETWORK_FLAGS)]
+        files = [self.options.pairs, *self.options.networks.values()]
         return [*self.checkpoint.files, *folders, *(x for x in files if isinstance(x, Path))]
 
     @property
@@ -110,9 +106,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
         "pairs": "a derangement by seed" if options.pairs is None else str(options.pairs),
         "seed": options.seed,
         "batch_size": options.batch_size,
-        "networks": {
-            flag: str(given) for flag in NETWORK_FLAGS if (given := getattr(options, flag))
-        },
+        "networks": {name: str(value) for name, value in options.networks.items()},
         "device": device_name(painter.device),
         "torch": torch.__version__,
         "scam": __version__,
@@ -222,8 +216,7 @@ def _data_options(
         if kept is None and memory.digest is None:
             # Of few pictures, fewer were held out when the model was trained.
             options = {**options, "holdout": memory.trained.get("held-out pictures")}
-    given = {flag: getattr(asked, flag) for flag in DATA_FLAGS}
-    return {**options, **{flag: value for flag, value in given.items() if value is not None}}, own
+    return {**options, **given(vars(asked), DataOptions), "data": place}, own
 
 
 def _same(data: str, other: str) -> bool:

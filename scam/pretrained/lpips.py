@@ -7,8 +7,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from scam.errors import InputError
-from scam.pretrained.weights import EVAL_PACKAGES, load_weights
+from scam.errors import InputError, MissingError
+from scam.pretrained.weights import load_weights, package
 
 LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
 """torchvision's ImageNet weights, by the names that its own downloads carry."""
@@ -18,10 +18,9 @@ def lpips_distance(net: str, weights: Path) -> nn.Module:
     """LPIPS of two batches (B, 3, H, W) in [-1, 1], with ``net`` "alex" or "vgg" as its trunk.
 
     ``weights``: torchvision's state dict of the trunk; the calibration comes with package lpips,
-    without which this is an ImportError.
+    without which this is a MissingError.
     """
-    import lpips
-
+    lpips = package("lpips")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips speaks to torchvision in old words
         distance = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
@@ -42,9 +41,8 @@ class LpipsDistance(nn.Module):
         super().__init__()
         try:
             self.distance = lpips_distance("vgg", weights)
-        except ImportError as error:
-            message = f"{{perceptual}}: needs the package lpips: {EVAL_PACKAGES}"
-            raise InputError(message, perceptual="lpips") from error
+        except MissingError as error:
+            raise InputError(f"{{perceptual}}: {error}", perceptual="lpips") from error
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """fake and real (B, 3, H, W) in [-1, 1] -> a scalar."""

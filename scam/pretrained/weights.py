@@ -66,12 +66,17 @@ def read_state(path: Path, otherwise: str = "no PyTorch state dict") -> dict[str
 def load_weights(network: nn.Module, path: Path, only: str = "") -> None:
     """Fill ``network`` from a state dict; ``only`` keeps the keys of that prefix.
 
-    Raises InputError naming the file when it cannot be read or holds another network.
+    InputError naming the file when it cannot be read or holds another network.
     """
-    other = "not the expected network weights"
-    state = read_state(path, f"{other} (no PyTorch state dict)")
+    other = "the expected network weights"
+    state = read_state(path, f"not {other} (no PyTorch state dict)")
+    fill(network, {k: v for k, v in state.items() if str(k).startswith(only)}, path, other)
+
+
+def fill(network: nn.Module, state: dict[str, Any], path: Path, what: str) -> None:
+    """Load ``state``, or InputError: ``path`` does not hold ``what``."""
     try:
-        network.load_state_dict({k: v for k, v in state.items() if str(k).startswith(only)})
+        network.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{path}: {other} ({reason})") from error
+        raise InputError(f"{path}: not {what} ({reason:.200})") from error

@@ -7,14 +7,15 @@ words and its heading make ``--help`` (:mod:`scam.commandline.flags`).
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_type_hints
 
-from scam.errors import InputError, quoted
-from scam.settings.values import ANYTHING, Bounds, Number, UnusableError, as_kind
+from scam.errors import InputError, quoted, within
+from scam.settings.values import Bounds, UnusableError, as_kind
 
 _KEY = "setting"
-_SETTINGS: dict[type, dict[str, "Setting"]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Setting:
 
     default: Any
     help: str = ""
-    bounds: Bounds = ANYTHING
+    bounds: Bounds = dataclasses.field(default_factory=Bounds)
     metavar: str | tuple[str, ...] | None = None
     default_help: str | None = None
     heading: str | None = None
@@ -50,19 +51,10 @@ class Setting:
     kind: Any = None
 
 
-def setting(
-    default: Any = dataclasses.MISSING,
-    help: str = "",
-    *,
-    least: Number | None = None,
-    most: Number | None = None,
-    above: Number | None = None,
-    below: Number | None = None,
-    step: int | None = None,
-    **more: Any,
-) -> Any:
-    """A dataclass field with :class:`Bounds` and ``more`` of a :class:`Setting`."""
-    what = Setting(default, help, Bounds(least, most, above, below, step), **more)
+def setting(default: Any = dataclasses.MISSING, help: str = "", **more: Any) -> Any:
+    """A dataclass field; ``more``: of its :class:`Bounds` and its :class:`Setting`."""
+    ends = {name: more.pop(name) for name in Bounds.__annotations__ if name in more}
+    what = Setting(default, help, Bounds(**ends), **more)
     return dataclasses.field(default=default, metadata={_KEY: what})
 
 
@@ -90,24 +82,17 @@ class Checked:
         for name, what in self.settings().items():
             value = getattr(self, name)
             try:
-                checked = as_kind(value, what.kind, what.bounds)
+                object.__setattr__(self, name, as_kind(value, what.kind, what.bounds))
             except UnusableError as error:
-                message = f"{{{name}}}: expected {error}"
-                raise InputError(message, **{name: value}) from None
-            object.__setattr__(self, name, checked)
+                raise InputError(f"{{{name}}}: expected {error}", **{name: value}) from None
 
     @classmethod
+    @cache
     def settings(cls) -> dict[str, Setting]:
         """Every field by its name, in their order."""
-        if cls not in _SETTINGS:
-            kinds = get_type_hints(cls)
-            _SETTINGS[cls] = {
-                field.name: dataclasses.replace(
-                    field.metadata.get(_KEY, Setting(field.default)), kind=kinds[field.name]
-                )
-                for field in dataclasses.fields(cls)
-            }
-        return _SETTINGS[cls]
+        kinds = get_type_hints(cls)
+        own = {x.name: x.metadata.get(_KEY, Setting(x.default)) for x in dataclasses.fields(cls)}
+        return {name: dataclasses.replace(what, kind=kinds[name]) for name, what in own.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -119,25 +104,17 @@ class Checked:
 
         InputError for a key that is unknown or missing, and for an unusable value.
         """
-        try:
-            return cls._from_dict(values)
-        except InputError as error:
-            if not cls.title:
-                raise
-            raise error.within(cls.title) from error
-
-    @classmethod
-    def _from_dict(cls, values: Mapping[str, Any]) -> Self:
-        if not isinstance(values, Mapping):
-            raise InputError(f"found {quoted(values)}, expected settings by name")
         known = cls.settings()
-        for name in values:
-            if name not in known:
-                raise InputError(f"{quoted(name)} is not one of {', '.join(known)}")
-        for name, what in known.items():
-            if name not in values and what.default is dataclasses.MISSING:
-                raise InputError(f"{name} is missing")
-        return cls(**values)
+        with within(cls.title) if cls.title else nullcontext():
+            if not isinstance(values, Mapping):
+                raise InputError(f"found {quoted(values)}, expected settings by name")
+            for name in values:
+                if name not in known:
+                    raise InputError(f"{quoted(name)} is not one of {', '.join(known)}")
+            for name, what in known.items():
+                if name not in values and what.default is dataclasses.MISSING:
+                    raise InputError(f"{name} is missing")
+            return cls(**values)
 
 
 def _plain(value: Any) -> Any:

@@ -3,8 +3,9 @@
 
 import math
 import numbers
+import operator
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -26,26 +27,22 @@ class Bounds:
 
     def hold(self, value: Number) -> bool:
         """Whether ``value`` is within them."""
-        return not (
-            (self.least is not None and value < self.least)
-            or (self.most is not None and value > self.most)
-            or (self.above is not None and value <= self.above)
-            or (self.below is not None and value >= self.below)
-            or (self.step is not None and value % self.step)
-        )
+        inside = not any(breaks(value, end) for _, breaks, end in self._ends())
+        return inside and not (self.step and value % self.step)
 
     def __str__(self) -> str:
         multiple = "" if self.step is None else f"a multiple of {self.step}, "
-        ends = (
-            ("at least", self.least), ("above", self.above),
-            ("at most", self.most), ("below", self.below),
-        )  # fmt: skip
-        return multiple + " and ".join(
-            f"{words} {_readable(end)}" for words, end in ends if end is not None
-        )
+        return multiple + " and ".join(f"{word} {_readable(end)}" for word, _, end in self._ends())
 
-
-ANYTHING = Bounds()
+    def _ends(self) -> list[tuple[str, Callable[[Number, Number], bool], Number]]:
+        return [
+            (word, breaks, end)
+            for word, breaks, end in (
+                ("at least", operator.lt, self.least), ("above", operator.le, self.above),
+                ("at most", operator.gt, self.most), ("below", operator.ge, self.below),
+            )
+            if end is not None
+        ]  # fmt: skip
 
 
 def _readable(number: Number) -> str:
@@ -60,29 +57,29 @@ class UnusableError(Exception):
 
 def as_kind(value: Any, kind: Any, bounds: Bounds) -> Any:
     """``value`` as the type ``kind``; UnusableError says what was expected."""
-    origin = get_origin(kind)
+    origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return _one_of(value, get_args(kind), bounds)
+        return _one_of(value, parts, bounds)
     if origin is Literal:
-        choices = get_args(kind)
-        if isinstance(value, str) and value in choices:
+        if isinstance(value, str) and value in parts:
             return value
-        raise UnusableError(" or ".join(filter(None, (", ".join(choices[:-1]), choices[-1]))))
+        *others, last = parts
+        raise UnusableError(f"{', '.join(others)} or {last}" if others else last)
     if origin is tuple:
-        return _tuple(value, get_args(kind), bounds)
+        return _tuple(value, parts, bounds)
     if origin is dict:
-        return _mapping(value, get_args(kind), bounds)
-    if kind is type(None):
-        if value is None:
-            return None
-        raise UnusableError("nothing")
+        if not isinstance(value, Mapping):
+            raise UnusableError("values by name")
+        name, entry = parts
+        return {as_kind(k, name, bounds): as_kind(v, entry, bounds) for k, v in value.items()}
     if kind in (int, float):
         return _number(value, kind, bounds)
-    if isinstance(value, kind):
-        if isinstance(value, str | Path) and "\0" in str(value):
-            raise UnusableError("no NUL character in it")
-        return value
-    raise UnusableError({bool: "true or false", str: "text", Path: "a path"}[kind])
+    if not isinstance(value, kind):
+        words = {bool: "true or false", str: "text", Path: "a path", type(None): "nothing"}
+        raise UnusableError(words[kind])
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise UnusableError("no NUL character in it")
+    return value
 
 
 def _one_of(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> Any:
@@ -91,31 +88,19 @@ def _one_of(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> Any:
         try:
             return as_kind(value, kind, bounds)
         except UnusableError as error:
-            if kind is not type(None):
-                expected.append(str(error))
+            expected += [] if kind is type(None) else [str(error)]
     raise UnusableError(" or ".join(dict.fromkeys(expected)))
 
 
 def _tuple(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> tuple[Any, ...]:
-    every = kinds[-1] is Ellipsis
-    if not isinstance(value, list | tuple):
+    every, given = kinds[-1] is Ellipsis, isinstance(value, list | tuple)
+    if not given or (not every and len(value) != len(kinds)):
         raise UnusableError("a list" if every else f"a list of {len(kinds)}")
-    if not every and len(value) != len(kinds):
-        raise UnusableError(f"a list of {len(kinds)}")
     entries = (kinds[0],) * len(value) if every else kinds
     try:
         return tuple(as_kind(x, k, bounds) for x, k in zip(value, entries, strict=True))
     except UnusableError as error:
         raise UnusableError(f"each {error}") from None
-
-
-def _mapping(value: Any, kinds: tuple[Any, ...], bounds: Bounds) -> dict[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise UnusableError("values by name")
-    return {
-        as_kind(name, kinds[0], bounds): as_kind(entry, kinds[1], bounds)
-        for name, entry in value.items()
-    }
 
 
 def _number(value: Any, kind: type, bounds: Bounds) -> Number:
@@ -127,9 +112,8 @@ def _number(value: Any, kind: type, bounds: Bounds) -> Number:
         raise UnusableError(str(bounds))
     try:
         number: Number = kind(value)
-        finite = kind is int or math.isfinite(number)
     except OverflowError:
-        finite = False
-    if not finite:
+        number = math.inf
+    if kind is float and not math.isfinite(number):
         raise UnusableError(f"a finite number, {bounds}".removesuffix(", "))
     return number

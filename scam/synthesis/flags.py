@@ -27,7 +27,7 @@ EXAMPLES = """\
   python -m scam.train --discriminator patch --feature-matching 10 --betas 0 0.9 --decay-from 0.5
       losses and schedule of SPADE and its successors
   python -m scam.train --resume --out runs/photos --steps 3000
-      go on from the newest checkpoint, with every setting it was started with
+      resume from the newest checkpoint, with every setting it was started with
   python -m scam.train --gradient-checkpointing --channels-last --accumulate 2
       less memory: blocks computed twice, steps of two times --batch-size
   python -m scam.train --compile

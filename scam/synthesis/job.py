@@ -1,17 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run of this task works on."""
+"""What a run of this task works on, and how it is opened: settings and data checked, locked."""
 
 import math
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from scam.checkpoints.weights import CONFIG
 from scam.data import PairDataset
+from scam.data.options import DataOptions
 from scam.data.split import Split
-from scam.errors import InputError
+from scam.errors import InputError, counted, printable, spelled
 from scam.models import ModelConfig
+from scam.models.registry import stored_config
+from scam.storage.locks import locked
 from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.resumed import Resumed, find_weights, resume_data, resume_folder
+from scam.synthesis.settings import (
+    check_labels,
+    check_stored,
+    complete,
+    expect_possible,
+    open_sources,
+)
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.run_folder import RunFolder
 
@@ -28,6 +43,67 @@ class Job:
     device: torch.device
     world: World = SINGLE_PROCESS
     split: Split | None = None
+
+
+def open_run(
+    settings: dict[str, Any], out: str | None, resume: bool, stack: ExitStack
+) -> tuple[RunFolder, Resumed]:
+    """Check settings and data; open or start the run folder, locked until ``stack`` closes.
+
+    settings: those that were asked for; the preset, the data or the stored run fill in the rest.
+    """
+    if resume:
+        if out is None:
+            raise InputError("{resume}: name the run to continue with {:out}", resume=True)
+        if Path(out).is_dir():
+            stack.enter_context(locked(out))
+        if (Path(out) / CONFIG).is_file():
+            check_stored(Path(out))
+        folder = resume_folder(out, settings)
+        resumed = resume_data(folder)
+        check_labels(folder, resumed.sources[0])
+        find_weights(folder)
+        return folder, resumed
+    settings["data"] = DataOptions(**settings["data"]).as_dict()
+    sources = open_sources(settings["data"])
+    settings = complete(settings, sources[0])
+    path = Path(out) if out else _free_folder(Path("runs") / Path(settings["data"]["data"]).name)
+    stack.enter_context(locked(path))
+    return RunFolder.start(path, settings), Resumed(sources, Split.of(*sources), [])
+
+
+def make_job(folder: RunFolder, resumed: Resumed, device: torch.device, world: World) -> Job:
+    """Everything the run works on."""
+    config = stored_config(folder.config.get("model", {}))
+    options = SynthesisOptions.from_dict(folder.config.get("training", {}))
+    expect_possible(config, options)
+    train_source, val_source = resumed.sources
+    train_data = PairDataset(train_source, config.size, flip=options.flip)
+    val_data = PairDataset(val_source, config.size)
+    return Job(folder, config, options, train_data, val_data, device, world, resumed.split)
+
+
+def heading(job: Job) -> str:
+    """What the run works on."""
+    config, options, world = job.config, job.options, job.world
+    lines = [
+        f"{len(job.train)} training and {counted(len(job.held_out), 'held-out picture')}, "
+        f"{counted(config.num_labels, 'label')}, {config.size[0]}x{config.size[1]} px, "
+        f"perceptual loss {options.perceptual}, "
+        f"{'fused' if options.fused_sca else 'dense'} attention, {job.device}"
+        f"{f', {world.size} processes' if world.size > 1 else ''}",
+        f"run folder: {job.folder.path}",
+    ]
+    names = job.train.source.label_set.names
+    if options.flip and any(name.startswith("label_") for name in names):
+        lines.append(
+            spelled(
+                "the labels have no names, so flips cannot exchange left and right ones: "
+                "name them ({:label_set}, labels.txt) or give {flip}",
+                flip=False,
+            )
+        )
+    return "\n".join(map(printable, lines))
 
 
 def expect_room(job: Job) -> None:
@@ -61,3 +137,12 @@ def _memory(device: torch.device) -> float:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):
         return math.inf
+
+
+def _free_folder(base: Path) -> Path:
+    """``base``, or the first of base-2, base-3, ... that does not exist."""
+    candidate, number = base, 1
+    while candidate.exists():
+        number += 1
+        candidate = base.with_name(f"{base.name}-{number}")
+    return candidate

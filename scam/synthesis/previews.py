@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run looks at between steps: held-out PSNR, the floors to beat, and the sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from scam.data import PairDataset
 from scam.data.dataset import in_order
@@ -18,6 +19,12 @@ _MEAN_PICTURES = 64
 _SHEET_ROWS = 6
 
 
+def _spread(
+    dataset: PairDataset, batch_size: int = 64, workers: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    return in_order(dataset, batch_size, evenly(len(dataset), _PICTURES_AT_MOST), workers)
+
+
 @torch.no_grad()
 def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Psnr:
     """PSNR of the model's reconstructions, with fixed noise if any.
@@ -27,18 +34,17 @@ def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size:
     device = model.token_labels.device
     psnr = Psnr()
     model.eval()
-    for image, labels in in_order(dataset, batch_size, evenly(len(dataset), _PICTURES_AT_MOST)):
+    for image, labels in _spread(dataset, batch_size):
         image, labels = image.to(device), labels.to(device)
-        painted = model.generate(labels, model.encode(image, labels), model.fixed_noise())
-        psnr.update(painted, image)
+        generated = model.generate(labels, model.encode(image, labels), model.fixed_noise())
+        psnr.update(generated, image)
     return psnr
 
 
 def learn_colours(train: PairDataset, workers: int = 0) -> ColourFloors:
     """Flat colours that know the means of at most 512 pictures spread over ``train``."""
     floors = ColourFloors(len(train.source.label_set.names))
-    indices = evenly(len(train), _PICTURES_AT_MOST)
-    for image, labels in in_order(train, 64, indices, workers):
+    for image, labels in _spread(train, workers=workers):
         floors.learn(image, labels)
     return floors
 
@@ -49,7 +55,7 @@ def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]
     """
     floors = learn_colours(train)
     by_mean, by_own = Psnr(), Psnr()
-    for image, labels in in_order(held_out, 64, evenly(len(held_out), _PICTURES_AT_MOST)):
+    for image, labels in _spread(held_out):
         by_mean.update(floors.paint_mean(labels), image)
         by_own.update(floors.paint_own(image, labels), image)
     return {"psnr_mean_colours": by_mean.pooled, "psnr_own_colours": by_own.pooled}
@@ -76,7 +82,7 @@ def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) ->
 
 
 @torch.no_grad()
-def paint_sheet(
+def draw_sheet(
     model: SynthesisModel, dataset: PairDataset, path: Path, indices: Sequence[int] | None = None
 ) -> None:
     """Save input, labels, reconstruction, and the next row's subject in this row's scene.

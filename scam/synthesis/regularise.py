@@ -13,7 +13,7 @@ def approximated_penalty(logits: list[Tensor], nudged: list[Tensor]) -> Tensor:
     """``mean(((D(x + sigma n) - D(x)) / sigma)^2)``, averaged over scales.
 
     Over standard normal n this tends to the mean square of a logit's gradient in the picture, as
-    sigma goes to 0: R1 on real pictures, R2 on painted ones, without a second derivative.
+    sigma goes to 0: R1 on real pictures, R2 on generated ones, without a second derivative.
     """
     pairs = zip(logits, nudged, strict=True)
     return torch.stack([((b - a) / SIGMA).square().mean() for a, b in pairs]).mean()

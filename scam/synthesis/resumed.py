@@ -4,7 +4,9 @@
 Each is known by what it holds. Where it lies may change, and pictures may come and go.
 """
 
-from collections.abc import Collection, Set
+import json
+from collections import defaultdict
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +36,7 @@ from scam.training.run_folder import RunFolder
 
 
 class Resumed(NamedTuple):
-    """What a run goes on with; ``said``: lines on what came, went and was passed over.
+    """What a run is resumed with; ``said``: lines on what came, went and was passed over.
 
     split: None where the pictures of an old checkpoint cannot be known.
     """
@@ -42,6 +44,10 @@ class Resumed(NamedTuple):
     sources: Sources
     split: Split | None
     said: list[str]
+
+
+def _refused(message: str) -> InputError:
+    return InputError(f"{{resume}}: {message}", resume=True)
 
 
 def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
@@ -52,21 +58,27 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
     may_change = [
         f"training.{n}" for n, what in SynthesisOptions.settings().items() if what.may_change
     ]
-    stored: dict[str, Any] = {}
-    if (Path(out) / CONFIG).is_file():
-        stored = read_json(Path(out) / CONFIG)
-        shapes = asked.get("model", {})
-        if shapes.get("kind") == stored_kind(stored.get("model", {})):  # which early runs imply
-            asked = {**asked, "model": {n: v for n, v in shapes.items() if n != "kind"}}
+    path = Path(out) / CONFIG
+    stored = read_json(path) if path.is_file() else {}
+    shapes = asked.get("model", {})
+    if shapes.get("kind") == stored_kind(stored.get("model", {})):  # which early runs imply
+        asked = {**asked, "model": {n: v for n, v in shapes.items() if n != "kind"}}
     data, old = asked.get("data", {}), stored.get("data", {})
     if MANNEQUINS not in (data.get("data"), old.get("data")):
         may_change.append("data.data")  # resume_data compares the pictures
         place, labels = data.get("data", old.get("data")), old.get("labels")
-        if place and labels and not _label_folder(Path(place), labels).is_dir():
-            may_change.append("data.labels")  # renamed
-    if data.get("merge") not in (None, *MERGES) and old.get("merge") not in (None, *MERGES):
-        asked = {**asked, "data": {**data, "merge": merge_content(data["merge"])}}
-        if _is_path(old["merge"]) and _same_merge(old["merge"], asked["data"]["merge"]):
+        if place and labels:
+            root = Path(place, "train") if Path(place, "train").is_dir() else Path(place)
+            if not (root / labels).is_dir():
+                may_change.append("data.labels")  # renamed
+    merge, before = data.get("merge"), old.get("merge")
+    if merge not in (None, *MERGES) and before not in (None, *MERGES):
+        content = merge_content(merge)
+        asked = {**asked, "data": {**data, "merge": content}}
+        # An early run's file; where it is gone, its labels decide.
+        if isinstance(before, str) and (
+            not Path(before).is_file() or json.dumps(merge_content(before)) == json.dumps(content)
+        ):
             may_change.append("data.merge")
     if stored.get("training", {}).get("perceptual_weights") is not None:
         may_change.append("training.perceptual_weights")  # find_weights compares their digests
@@ -83,60 +95,54 @@ def resume_data(folder: RunFolder) -> Resumed:
     """
     newest = newest_step_folder(folder.checkpoints)
     passed_over = incomplete_after(newest, folder.checkpoints)
-    if passed_over and newest is None:
-        raise InputError(
-            f"{{resume}}: {passed_over}, nor is an older one whole; expected the file back, or no "
-            "step folder at all to begin again",
-            resume=True,
+    if newest is None and passed_over:
+        raise _refused(
+            f"{passed_over}, nor is an older one whole; expected the file back, or no "
+            "step folder at all to begin again"
         )
     found = _open_data(folder, newest)
-    if passed_over and newest is not None:
-        found.said.append(f"{passed_over}; the run goes on from {newest.name}")
+    if newest is not None and passed_over:
+        found.said.append(f"{passed_over}; the run is resumed from {newest.name}")
     return found
 
 
 def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     data = folder.config.get("data", {})
-    place = data.get("data", MANNEQUINS)
+    place, labels = data.get("data", MANNEQUINS), data.get("labels", "labels")
     stored = read_json(folder.path / CONFIG).get("data", {})
     moved = any(stored.get(name) != data.get(name) for name in ("data", "labels"))
     if place != MANNEQUINS and not Path(place).is_dir():
         if moved:
             raise InputError(f"{{data}}: expected {MANNEQUINS} or a folder", data=place)
-        raise InputError(
-            f"{{resume}}: the pictures of this run were in {place}, where no folder is now: "
-            "give {:data}, the folder where they are",
-            resume=True,
+        raise _refused(
+            f"the pictures of this run were in {place}, where no folder is now: "
+            "give {:data}, the folder where they are"
         )
     if is_lost(merge := data.get("merge")) and merge == stored.get("merge"):
-        raise InputError(
-            f"{{resume}}: the merge of this run was in {merge}, where no file is now: "
-            "give {:merge}, the file where it is",
-            resume=True,
+        raise _refused(
+            f"the merge of this run was in {merge}, where no file is now: "
+            "give {:merge}, the file where it is"
         )
-    about = {} if newest is None else read_json(newest / CONFIG)
-    trained = about.get("trained", {})
+    trained = {} if newest is None else read_json(newest / CONFIG).get("trained", {})
     split = None if newest is None else read_split(newest, trained.get("split"))
     if place == MANNEQUINS or newest is None:
         sources = open_sources(data)
         return Resumed(sources, Split.of(*sources), [])
     if split is None:
         return _by_counts(data, trained, moved)
-    train, held_out = _sorted_out(split, place, data.get("labels", "labels"))
+    train, held_out = _sorted_out(split, Path(place), labels)
     if moved:
         _expect_same_names(place, split.names, train.keys() | held_out.keys())
     if not held_out:
         first = min(name for name, _ in split.held_out)
-        raise InputError(
-            f"{{resume}}: {place} has none of this run's "
-            f"{counted(len(split.held_out), 'held-out picture')} any more, for example {first}",
-            resume=True,
+        raise _refused(
+            f"{place} has none of this run's "
+            f"{counted(len(split.held_out), 'held-out picture')} any more, for example {first}"
         )
     opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
-    stems = [opened.stem(index) for index in range(len(opened))]
-    if len(train) < len(stems):  # copies of held-out pictures are for neither side
-        opened = Subset(opened, [index for index, stem in enumerate(stems) if stem in train])
-    sources = opened, measured
+    # Copies of held-out pictures are for neither side.
+    kept = [index for index in range(len(opened)) if opened.stem(index) in train]
+    sources = opened if len(kept) == len(opened) else Subset(opened, kept), measured
     return Resumed(sources, split.continued(train, held_out), _changes(split, train, held_out))
 
 
@@ -153,36 +159,14 @@ def find_weights(folder: RunFolder) -> None:
         # Another user's home, another machine: where this one keeps the file of that name.
         usual = default_weights(name)
         if usual.name != Path(path).name or not usual.is_file():
-            raise InputError(
-                f"{{resume}}: the weights behind this run's perceptual loss {name} were {path}, "
-                "where no file is now: give {:perceptual_weights}, the file where they are",
-                resume=True,
+            raise _refused(
+                f"the weights behind this run's perceptual loss {name} were {path}, "
+                "where no file is now: give {:perceptual_weights}, the file where they are"
             )
         training["perceptual_weights"] = path = str(usual)
     wanted = folder.config.get("perceptual_digest")
     if wanted is not None and file_digest(Path(path)) != wanted:
-        raise InputError(
-            f"{{resume}}: {path} holds other weights than this run's perceptual loss began with",
-            resume=True,
-        )
-
-
-def _label_folder(root: Path, labels: str) -> Path:
-    return (root / "train" if (root / "train").is_dir() else root) / labels
-
-
-def _is_path(merge: object) -> bool:
-    return isinstance(merge, str)
-
-
-def _same_merge(stored: str, content: object) -> bool:
-    """Whether an old run's merge file holds ``content``, or is gone: then its labels decide."""
-    if not Path(stored).is_file():
-        return True
-    found = merge_content(stored)
-    assert isinstance(found, dict)
-    assert isinstance(content, dict)
-    return list(found.items()) == list(content.items())
+        raise _refused(f"{path} holds other weights than this run's perceptual loss began with")
 
 
 def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Resumed:
@@ -196,55 +180,59 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     sources = open_sources(data)
     split, digest = Split.of(*sources), trained.get("split")
     counts = {"training picture": len(sources[0]), "held-out picture": len(sources[1])}
-    others = [what for what, count in counts.items() if trained.get(f"{what}s", count) != count]
+    others = [
+        (what, count, trained[f"{what}s"])
+        for what, count in counts.items()
+        if trained.get(f"{what}s", count) != count
+    ]
     if digest == split.digest or (digest is None and not others):
         return Resumed(sources, split, [])
-    if others and moved:
-        what = others[0]
-        raise InputError(
-            f"{{data}}: has {counted(counts[what], what)}, this run {trained[f'{what}s']}; "
-            "expected the same pictures",
-            data=place,
-        )
-    differs = [
-        f"{counted(counts[what], what)}, the checkpoint {trained[f'{what}s']}" for what in others
-    ]
+    differs = "other pictures than the checkpoint"
+    if others:
+        what, count, then = others[0]
+        if moved:
+            raise InputError(
+                f"{{data}}: has {counted(count, what)}, this run {then}; "
+                "expected the same pictures",
+                data=place,
+            )
+        differs = f"{counted(count, what)}, the checkpoint {then}"
     why = "is of an earlier version and" if digest is None else f"has lost its {SPLIT} and"
     said = (
-        f"{place} has {(differs or ['other pictures than the checkpoint'])[0]}: it {why} keeps no "
+        f"{place} has {differs}: it {why} keeps no "
         "names, so held-out pictures may have been trained on"
     )
     return Resumed(sources, None, [said])
 
 
-def _sorted_out(split: Split, place: str, labels: str) -> tuple[Pictures, Pictures]:
-    """Training and held-out pictures of the folder ``place``."""
-    everything = training_folder(Path(place), labels)
-    if not has_val(place):
+def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictures]:
+    """Training and held-out pictures of the folder ``root``."""
+    everything = training_folder(root, labels)
+    if not has_val(str(root)):
         held, copies = split.kept_from_training(everything)
         train = {n: d for n, d in everything.items() if n not in held | copies}
         return train, {n: d for n, d in everything.items() if n in held}
-    held_out = val_folder(Path(place), labels)
+    held_out = val_folder(root, labels)
     wrong = [
         name
         for name, digest in held_out.items()
         if split.side(name, digest, name not in everything) == "training"
     ]
     if wrong:
-        raise InputError(
-            f"{{resume}}: {Path(place, 'val')} holds pictures that this run was trained on: "
-            f"{named(wrong)}; expected them in train/",
-            resume=True,
+        raise _refused(
+            f"{root / 'val'} holds pictures that this run was trained on: "
+            f"{named(wrong)}; expected them in train/"
         )
     return everything, held_out
 
 
-def _expect_same_names(place: str, then: Collection[str], now: Collection[str]) -> None:
-    gone, new = {*then} - {*now}, {*now} - {*then}
-    if gone or new:
-        differs = [
-            f"{word} {named(names)}" for word, names in (("lacks", gone), ("adds", new)) if names
-        ]
+def _expect_same_names(place: str, then: Set[str], now: Set[str]) -> None:
+    differs = [
+        f"{word} {named(names)}"
+        for word, names in (("lacks", then - now), ("adds", now - then))
+        if names
+    ]
+    if differs:
         raise InputError(
             f"{{data}}: expected this run's {len(then)} pictures under their names, "
             f"it {' and '.join(differs)}",
@@ -257,35 +245,25 @@ def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
     training, kept = dict(split.training), dict(split.held_out)
     known = {*training.values(), *kept.values()} - {""}
     there = {*train.values(), *held_out.values()} - {""}
-    changes: dict[tuple[str, str], list[str]] = {}
-    for side, then, now, other in (
-        ("training", training, train, kept),
-        ("held-out", kept, held_out, training),
+    changes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for side, now, then, other in (
+        ("training", train, training, kept),
+        ("held-out", held_out, kept, training),
     ):
         for name, digest in now.items():
-            if what := _change(name, digest, then, other, known):
-                changes.setdefault((side, what), []).append(name)
-        gone = [name for name, digest in then.items() if name not in now and digest not in there]
-        if gone:
-            changes[side, "gone"] = gone
+            if then.get(name) == digest:
+                continue
+            what = "edited" if name in then else "added"
+            if name not in then and other.get(name) == digest:
+                what = "moved from the other side"
+            elif digest in known:
+                what = "renamed"
+            changes[f"{side} picture", what].append(name)
+        for name, digest in then.items():
+            if name not in now and digest not in there:
+                changes[f"{side} picture", "gone"].append(name)
     parts = [
-        f"{counted(len(names), f'{side} picture')} {what} ({named(names)})"
-        for (side, what), names in changes.items()
+        f"{counted(len(names), pictures)} {what} ({named(names)})"
+        for (pictures, what), names in changes.items()
     ]
     return [f"since the checkpoint: {'; '.join(parts)}"] if parts else []
-
-
-def _change(
-    name: str, digest: str, then: Pictures, other: Pictures, known: Set[str]
-) -> str | None:
-    """What became of a picture of a side; None: nothing.
-
-    then: the side at the checkpoint; other: the other one; known: contents of both.
-    """
-    if then.get(name) == digest:
-        return None
-    if name not in then and other.get(name) == digest:
-        return "moved from the other side"
-    if digest in known:
-        return "renamed"
-    return "edited" if name in then else "added"

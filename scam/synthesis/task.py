@@ -21,7 +21,7 @@ from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.facts import training_facts
 from scam.synthesis.job import Job, expect_room
 from scam.synthesis.perceptual import build_perceptual
-from scam.synthesis.previews import colour_floors, mean_styles, paint_sheet, reconstruction_psnr
+from scam.synthesis.previews import colour_floors, draw_sheet, mean_styles, reconstruction_psnr
 from scam.synthesis.step import SynthesisStep
 from scam.training import engine
 from scam.training.compiling import compiler_failures_named
@@ -105,7 +105,7 @@ class SynthesisTask(SynthesisStep):
 
     def sheet(self, network: SynthesisModel, path: Path) -> None:
         """Reconstructions and transfers of held-out pictures."""
-        paint_sheet(network, self.job.held_out, path)
+        draw_sheet(network, self.job.held_out, path)
 
     def export(self, network: SynthesisModel, step: int, measured: Mapping[str, float]) -> Export:
         """Weights with the mean styles of training pictures, and who they were."""

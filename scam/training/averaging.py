@@ -15,15 +15,10 @@ class Average:
     """A copy of ``module`` that holds the average of its weights; buffers are copied.
 
     After ``t`` updates the next one keeps ``min(decay, (1 + t) / (10 + t))`` of the average, so
-    that early on the initial weights are soon forgotten. The copy lies where the module is now:
-    move that first, and compile it later.
+    that early on the initial weights are soon forgotten. The copy lies where the module, of 32
+    bits or more, is now: move that first, and compile it later.
 
-    Args:
-        module: the networks, with weights of 32 bits or more.
-        decay: what an update keeps of the average in the long run, from 0 to below 1.
-
-    Raises:
-        ValueError: ``decay`` outside that range.
+    Raises ValueError unless ``decay`` is at least 0 and below 1.
     """
 
     def __init__(self, module: nn.Module, decay: float = 0.999) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``--compile`` needs of the machine, and says where it is missing."""
+"""What ``compile`` needs of the machine, and says where it is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,22 +21,16 @@ def compiler_failures_named(compiled: bool) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not compiled or not _of_the_compiler(error):
+        named = isinstance(error, OSError) or type(error).__module__.startswith(_COMPILER)
+        if not compiled or not named:
             raise
+        # The first line with words: torch begins with "backend='inductor' raised:".
+        lines = [line.strip() for line in str(error).splitlines()]
+        said = [line for line in lines if line and not line.endswith("raised:")]
+        reason = said[0] if said else type(error).__name__
         raise InputError(
-            f"{{compile}}: torch.compile of torch {torch.__version__} failed ({_reason(error)}); "
+            f"{{compile}}: torch.compile of torch {torch.__version__} failed ({reason}); "
             "it needs a C++ compiler on a CPU, Triton on a GPU, and a cache folder to write to: "
             "mend that, or leave {:compile} out",
             compile=True,
         ) from error
-
-
-def _of_the_compiler(error: BaseException) -> bool:
-    return isinstance(error, OSError) or type(error).__module__.startswith(_COMPILER)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line with words; torch begins with "backend='inductor' raised:"."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.endswith("raised:")]
-    return said[0] if said else type(error).__name__

@@ -2,11 +2,10 @@
 """Several processes that train one model, as ``torchrun`` starts them.
 
 Every process holds the whole model and an equal share of each batch. Gradients are averaged
-between the last backward pass of a step and its optimiser, by one function of twenty lines, in
-place of PyTorch's DistributedDataParallel. That works here too, with ``no_sync`` where batches
-are accumulated, but every network of every task would need a wrapper: networks that rest for
-some steps, parts without a gradient, several optimisers; and modules and state dicts would change
-their names. The training loops of StyleGAN2-ADA and StyleGAN3 reduce flattened gradients so, too.
+between the last backward pass of a step and its optimiser. PyTorch's DistributedDataParallel
+would work too, but it wraps every network, which changes the names in state dicts, and networks
+that rest for some steps or parts without a gradient need care. StyleGAN2-ADA and StyleGAN3 reduce
+flattened gradients as is done here.
 """
 
 import os
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -25,7 +24,6 @@ from scam.errors import InputError, PeerExited, Stopped
 Result = TypeVar("Result")
 Network = TypeVar("Network", bound=nn.Module)
 
-_CPU = torch.device("cpu")
 _PATIENCE = timedelta(hours=2)  # the others wait while the main process measures and saves
 
 
@@ -34,9 +32,7 @@ class World:
     """The processes of a run; by default there is one.
 
     Methods that speak of all processes must be called by all of them, in the same order; where
-    another one has ended they raise :class:`scam.errors.PeerExited`.
-
-    rank: this process, 0 to size - 1. size: how many.
+    another one has ended they raise :class:`scam.errors.PeerExited`. rank: 0 to size - 1.
     """
 
     rank: int = 0
@@ -48,9 +44,8 @@ class World:
         return self.rank == 0
 
     def share(self, total: int) -> range:
-        """Places of this process's pictures in a batch of ``total``: every ``size``-th one.
-
-        So each process has its share of every part when a batch is cut into equal parts.
+        """Places of this process in a batch of ``total``: every ``size``-th one, so that each
+        process has its share of every part when a batch is cut into equal parts.
         """
         return range(self.rank, total, self.size)
 
@@ -71,15 +66,14 @@ class World:
         if self.size == 1:
             return
         parameters = list(parameters)
-        given = torch.tensor([int(p.grad is not None) for p in parameters])
-        somewhere = _reduced(given, "MAX").tolist()
-        held = [p for p, some in zip(parameters, somewhere, strict=True) if some]
-        if not held:
-            return
+        given = _reduced(torch.tensor([int(p.grad is not None) for p in parameters]), "MAX")
         gradients = []
-        for p in held:
-            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-            gradients.append(p.grad)
+        for p, somewhere in zip(parameters, given.tolist(), strict=True):
+            if somewhere:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+                gradients.append(p.grad)
+        if not gradients:
+            return
         total = _reduced(torch.cat([g.flatten() for g in gradients])).div_(self.size)
         parts = total.split([g.numel() for g in gradients])
         means = [part.view(g.shape) for part, g in zip(parts, gradients, strict=True)]
@@ -99,11 +93,10 @@ class World:
                 found = [compute(), True]
         finally:  # before an error leaves the main process
             with _lost_peers():
-                dist.broadcast_object_list(found, src=0, device=_CPU)
+                dist.broadcast_object_list(found, src=0, device=torch.device("cpu"))
         if not found[1]:
             raise PeerExited(2)
-        result: Result = found[0]
-        return result
+        return cast(Result, found[0])
 
     def synchronise_norms(self, network: Network, device: torch.device) -> Network:
         """``network`` with batch normalisation, if it has any, over all processes.
@@ -117,22 +110,17 @@ class World:
             raise InputError(
                 "batch normalisation over several processes: expected GPUs, found cpu"
             )
-        converted: Network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return converted
+        return cast(Network, nn.SyncBatchNorm.convert_sync_batchnorm(network))
 
     @contextmanager
     def agreed(self) -> Iterator[None]:
         """In the block all processes raise the same, or none does; the main one talks about it."""
         try:
             yield
-        except InputError:
+        except (InputError, Stopped) as error:
             if self.is_main:
                 raise
-            raise PeerExited(2) from None
-        except Stopped:
-            if self.is_main:
-                raise
-            raise PeerExited(143) from None
+            raise PeerExited(143 if isinstance(error, Stopped) else 2) from None
 
     def check_equal(self, tensors: Iterable[Tensor]) -> None:
         """Raise InputError unless all processes hold the same bits.
@@ -191,7 +179,7 @@ def _own_gpu(device: torch.device) -> torch.device:
         raise InputError(message, device=str(device))
     if local >= count:
         wanted = _integer("LOCAL_WORLD_SIZE", local + 1)
-        raise InputError(f"--nproc-per-node {wanted}: expected at most {count}, the GPUs here")
+        raise InputError(f"torchrun: {wanted} processes here, expected at most {count}, the GPUs")
     return torch.device("cuda", local)
 
 

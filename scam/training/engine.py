@@ -10,7 +10,7 @@ import torch
 
 from scam.checkpoints.step_folders import newest_step_folder, offering_older
 from scam.checkpoints.training_state import TRAINING, load_training
-from scam.errors import InputError, Stopped
+from scam.errors import InputError, Stopped, within
 from scam.training.compiling import compiler_failures_named
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.optimisation import Losses
@@ -19,7 +19,7 @@ from scam.training.run_folder import RunFolder
 from scam.training.state import integer, part
 from scam.training.task import Task
 from scam.training.trainer import Trainer
-from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, StopSignal
+from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, stop_signals
 
 
 def train(
@@ -51,7 +51,7 @@ def train(
             )
     trainer = Trainer(task, world)
     watch = SkipWatch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
-    done = _take_up(task, trainer, watch, folder, world) if resume else 0
+    done = _resumed(task, trainer, watch, folder) if resume else 0
     with world.agreed():
         if done > options.steps:
             raise InputError(
@@ -63,61 +63,61 @@ def train(
         folder.store()
     said = [heading] if heading else []
     if options.amp:
-        said.append(task.precision.reason)
+        said.append(f"precision: {task.precision.reason}")
     with (
-        open_outputs(task, trainer, watch, folder, world, done, say, said) as outputs,
-        StopSignal() as stop,
+        open_outputs(task, trainer, watch, folder, done, say, said) as outputs,
+        stop_signals() as stop,
     ):
-        if done == 0 and world.is_main:
+        if done == 0 and outputs:
             outputs.tell(0, task.begin())
-        _steps(trainer, task, outputs, world, done, stop)
+        _steps(task, trainer, watch, folder, outputs, done, stop)
     return folder.sample(options.steps)
 
 
 def _steps(
-    trainer: Trainer, task: Task, outputs: Outputs, world: World, done: int, stop: StopSignal
+    task: Task,
+    trainer: Trainer,
+    watch: SkipWatch,
+    folder: RunFolder,
+    outputs: Outputs | None,
+    done: int,
+    stop: list[int],
 ) -> None:
-    """All steps after ``done``, and what is due after each."""
-    options, folder = task.options, outputs.folder
+    """All steps after ``done``, and what is due after each; ``stop``: signals that came."""
+    options, world = task.options, trainer.world
     stream = task.batches(done)
     recent: list[Losses] = []
     for step in range(done + 1, options.steps + 1):
         batch = next(stream)
         with compiler_failures_named(options.compile):
             recent.append(trainer.step(batch, step))
-        asked = world.any(stop.asked)
+        asked = world.any(bool(stop))
         due = Due.at(step, options, stopping=asked)
         if due.log:
             with world.agreed():
                 world.from_main(folder.expect_there)
-            _log(recent, step, outputs, world)
+            losses, skipped = _means(recent)
             recent.clear()
+            too_many = watch.add(skipped)
+            if outputs:
+                counted = {"skipped": float(watch.total)} if watch.total else {}
+                outputs.record(step, losses | counted)
+            with world.agreed():
+                if too_many:
+                    raise watch.diverged(step)
         if due.save:
             with world.agreed():
                 world.check_equal(task.model.parameters())
-        if world.is_main and (due.evaluate or due.sample or due.save):
+        if outputs and (due.evaluate or due.sample or due.save):
             outputs.after(step, due)
         if asked and step < options.steps:
             with world.agreed():
                 raise Stopped(
                     f"stopped by SIGTERM after step {step}, saved in {folder.path}; "
-                    "go on with {resume} {out}",
+                    "resume with {resume} {out}",
                     resume=True,
                     out=folder.path,
                 )
-
-
-def _log(recent: Sequence[Losses], step: int, outputs: Outputs, world: World) -> None:
-    """Log the means of the steps since the last time; InputError if too many were left out."""
-    watch = outputs.watch
-    losses, skipped = _means(recent)
-    too_many = watch.add(skipped)
-    counted = {"skipped": float(watch.total)} if watch.total else {}
-    outputs.log.write(step, losses | counted)
-    outputs.progress.update(step, losses | counted)
-    if too_many:
-        with world.agreed():
-            raise watch.verdict(step)
 
 
 def _means(recent: Sequence[Losses]) -> tuple[dict[str, float], list[float]]:
@@ -129,28 +129,24 @@ def _means(recent: Sequence[Losses]) -> tuple[dict[str, float], list[float]]:
     return dict(zip(names, values, strict=False)), values[len(names) :]
 
 
-def _take_up(
-    task: Task, trainer: Trainer, watch: SkipWatch, folder: RunFolder, world: World
-) -> int:
-    """Take up the newest checkpoint, which the main process alone has; returns its step, or 0."""
+def _resumed(task: Task, trainer: Trainer, watch: SkipWatch, folder: RunFolder) -> int:
+    """Resume from the newest checkpoint, which the main process alone has; its step, or 0."""
+    world = trainer.world
     newest = world.from_main(lambda: newest_step_folder(folder.checkpoints))
     if newest is None:
         return 0
 
-    def checked() -> dict[str, Any]:
-        how = f"remove that step (rm -r {shlex.quote(str(newest))}) to resume from {{older.name}}"
-        with offering_older(newest, take_up, how):
-            return take_up(newest)
-
-    def take_up(step_folder: Path) -> dict[str, Any]:
+    def resume(step_folder: Path) -> dict[str, Any]:
         state = load_training(step_folder)
         restore(state, step_folder, trainer, watch)
-        try:
-            with eager(task.options):
-                task.expect_trainable(task.model)
-        except InputError as error:
-            raise InputError(f"{step_folder / TRAINING}: cannot be trained on: {error}") from error
+        with within(f"{step_folder / TRAINING}: cannot be trained on"), eager(task.options):
+            task.expect_trainable(task.model)
         return state
+
+    def checked() -> dict[str, Any]:
+        how = f"remove that step (rm -r {shlex.quote(str(newest))}) to resume from {{older.name}}"
+        with offering_older(newest, resume, how):
+            return resume(newest)
 
     state = world.from_main(checked)
     if not world.is_main:
@@ -159,19 +155,17 @@ def _take_up(
 
 
 def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: SkipWatch) -> None:
-    """Take up what :func:`~scam.checkpoints.training_state.load_training` read.
+    """Load what :func:`~scam.checkpoints.training_state.load_training` read.
 
-    Raises:
-        InputError: it is not the state of these networks and optimisers at this folder's step, or
-            not finite. Then nothing was changed.
+    InputError, and nothing is changed, if it is not finite, or not the state of these networks
+    and optimisers at this folder's step.
     """
-    path = step_folder / TRAINING
-    step = integer(state, "step", path)
-    if step != int(step_folder.name.removeprefix("step_")):
-        raise InputError(f"{path}: step is {step}, expected that of {step_folder.name}")
-    parts = part(state, "trainer", path)
-    trainer.expect_state(parts, step, path)
-    counts = part(state, "watch", path)
-    skipped = {name: integer(counts, name, path, most=step) for name in ("total", "in_a_row")}
+    with within(step_folder / TRAINING):
+        step = integer(state, "step")
+        if step != int(step_folder.name.removeprefix("step_")):
+            raise InputError(f"step is {step}, expected that of {step_folder.name}")
+        parts, counts = part(state, "trainer"), part(state, "watch")
+        trainer.expect_state(parts, step)
+        skipped = {name: integer(counts, name, most=step) for name in ("total", "in_a_row")}
     trainer.load_state_dict(parts)
     watch.load_state_dict(skipped)

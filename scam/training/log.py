@@ -6,7 +6,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,12 +15,13 @@ from tqdm import tqdm
 
 from scam.errors import InputError
 from scam.storage.files import write_aside
+from scam.storage.reading import reading
 from scam.training.trackers import Tracker
 
 Value = float | int | str | None
 
 
-class MetricsLog:
+class MetricsLog(AbstractContextManager["MetricsLog"]):
     """Append one JSON object per line to ``path``; to be closed, or used in a ``with``.
 
     Opening drops the lines of steps after ``step0``, at 0 all, so that a run resumed there ends
@@ -31,8 +33,7 @@ class MetricsLog:
         step0: the step the run starts or continues from.
         trackers: get the numbers as well, and are closed with the log.
 
-    Raises:
-        InputError: the file is damaged before its last line, or cannot be written.
+    InputError if the file is damaged before its last line, or cannot be written.
     """
 
     def __init__(
@@ -40,22 +41,21 @@ class MetricsLog:
     ) -> None:
         self.path = Path(path)
         _rewind(self.path, step0)
-        try:
+        with self._writing():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
-        except OSError as error:
-            raise self._cannot_write(error) from error
         self._trackers = trackers
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:
         """Append ``{"step": step, **values}``; numbers that are not finite become null."""
-        finite = {key: _finite(value) for key, value in values.items()}
+        finite = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in values.items()
+        }
         line = json.dumps({"step": step, **finite}, allow_nan=False)
-        try:
+        with self._writing():
             self._file.write(line.encode() + b"\n")
             self._file.flush()
-        except OSError as error:
-            raise self._cannot_write(error) from error
         numbers = {k: float(v) for k, v in finite.items() if isinstance(v, float | int)}
         for tracker in self._trackers:
             tracker.add(step, numbers)
@@ -64,31 +64,29 @@ class MetricsLog:
         """Close the file and the trackers."""
         for tracker in self._trackers:
             tracker.close()
-        try:
+        with self._writing():
             self._file.close()
-        except OSError as error:
-            raise self._cannot_write(error) from error
-
-    def __enter__(self) -> "MetricsLog":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _cannot_write(self, error: OSError) -> InputError:
-        return InputError(f"cannot write {self.path}: {error.strerror or error}")
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Read a file of :class:`MetricsLog`, without a last line that was cut short.
 
-    Raises:
-        InputError: the file cannot be read, or an earlier line is damaged.
+    InputError if the file cannot be read, or an earlier line is damaged.
     """
     return [entry for entry, _ in _entries(Path(path))]
 
 
-class Progress:
+class Progress(AbstractContextManager["Progress"]):
     """A progress bar with losses and the time left; without a terminal, a line now and then.
 
     Args:
@@ -102,19 +100,19 @@ class Progress:
         self, total: int, step0: int = 0, *, interval: float = 10.0, stream: TextIO | None = None
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._total, self._step0, self._interval = total, step0, interval
-        self._start = time.monotonic()
-        self._next_line = self._start
-        self._bar: tqdm[Any] | None = None
-        if self._stream.isatty():
-            self._bar = tqdm(
-                total=total, initial=step0, file=self._stream, dynamic_ncols=True, unit="step"
-            )
+        self._step0, self._interval = step0, interval
+        self._start = self._next_line = time.monotonic()
+        self._bar: tqdm[Any] = tqdm(
+            total=total, initial=step0, file=self._stream, dynamic_ncols=True, unit="step",
+            disable=not self._stream.isatty(),
+        )  # fmt: skip
+        self._total = total
 
     def update(self, step: int, losses: Mapping[str, float]) -> None:
         """Say that ``step`` is done and what its losses were."""
-        if self._bar is not None:
-            self._bar.set_postfix_str(_words(losses), refresh=False)
+        words = " ".join(f"{name}={value:.4g}" for name, value in losses.items())
+        if not self._bar.disable:
+            self._bar.set_postfix_str(words, refresh=False)
             self._bar.update(step - self._bar.n)
             return
         now = time.monotonic()
@@ -123,38 +121,15 @@ class Progress:
         self._next_line = now + self._interval
         seconds = (now - self._start) / max(step - self._step0, 1)
         left = tqdm.format_interval(seconds * (self._total - step))
-        self.say(f"step {step}/{self._total}  {_words(losses)}  {seconds:.3g} s/step  {left} left")
+        self.say(f"step {step}/{self._total}  {words}  {seconds:.3g} s/step  {left} left")
 
     def say(self, text: str) -> None:
         """Print a line without breaking the bar."""
-        if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        else:
-            print(text, file=self._stream, flush=True)
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def __enter__(self) -> "Progress":
-        return self
+        self._bar.write(text, file=self._stream)
+        self._stream.flush()
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-class NullLog:
-    """Stands in for a log or a progress bar in all processes but the main one: does nothing."""
-
-    def write(self, step: int, values: Mapping[str, Value]) -> None:
-        """No-op."""
-
-    def update(self, step: int, losses: Mapping[str, float]) -> None:
-        """No-op."""
-
-    def say(self, text: str) -> None:
-        """No-op."""
+        self._bar.close()
 
 
 def _rewind(path: Path, step0: int) -> None:
@@ -169,35 +144,16 @@ def _rewind(path: Path, step0: int) -> None:
 
 
 def _entries(path: Path) -> list[tuple[dict[str, Any], bytes]]:
-    try:
+    with reading(path):
         lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
     entries = []
     for number, line in enumerate(lines, start=1):
-        entry = _parsed(line)
-        if entry is not None:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            entry = None
+        if isinstance(entry, dict) and type(entry.get("step")) is int:
             entries.append((entry, line))
         elif number < len(lines):  # the last one is empty, unless the writer was killed
             raise InputError(f"{path} is damaged: line {number} is {line[:40]!r}")
     return entries
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    whole = isinstance(entry, dict) and type(entry.get("step")) is int
-    return entry if whole else None
-
-
-def _finite(value: Value) -> Value:
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    value = float(value)
-    return value if math.isfinite(value) else None
-
-
-def _words(losses: Mapping[str, float]) -> str:
-    return " ".join(f"{name}={value:.4g}" for name, value in losses.items())

@@ -2,6 +2,7 @@
 """One optimiser and all that belongs to a step of it."""
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,7 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.AdamW:
     """AdamW over all parameters of ``module``, which is where it will stay."""
-    parameters = module.parameters()
-    return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    return torch.optim.AdamW(module.parameters(), lr, betas, weight_decay=weight_decay, fused=True)
 
 
 def warm_up(step: int, steps: int) -> float:
@@ -40,6 +40,7 @@ def decay(step: int, steps: int, start: float) -> float:
     return min(1.0, (steps + 1 - step) / max(steps - whole, 1))
 
 
+@dataclass(eq=False)
 class Optimisation:
     """An optimiser with its scaler, its clipping, and its part in a run of several processes.
 
@@ -57,28 +58,19 @@ class Optimisation:
         per_step: how often it steps, at most, in one step of the run.
     """
 
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        precision: Precision,
-        scaler: torch.amp.GradScaler,
-        world: World = SINGLE_PROCESS,
-        *,
-        accumulate: int = 1,
-        max_grad_norm: float = 0.0,
-        per_step: int = 1,
-    ) -> None:
-        self.optimizer = optimizer
-        self.precision = precision
-        self.scaler = scaler
-        self.world = world
-        self.accumulate = accumulate
-        self.max_grad_norm = max_grad_norm
-        self.per_step = per_step
-        self.parameters: list[nn.Parameter] = [
-            p for group in optimizer.param_groups for p in group["params"]
-        ]
-        self._rates = [float(group["lr"]) for group in optimizer.param_groups]
+    optimizer: torch.optim.Optimizer
+    precision: Precision
+    scaler: torch.amp.GradScaler
+    world: World = SINGLE_PROCESS
+    _: KW_ONLY
+    accumulate: int = 1
+    max_grad_norm: float = 0.0
+    per_step: int = 1
+
+    def __post_init__(self) -> None:
+        groups = self.optimizer.param_groups
+        self.parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
+        self._rates = [float(group["lr"]) for group in groups]
         self._losses: Losses = {}
         self._skipped: list[Tensor] = []
 

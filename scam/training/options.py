@@ -2,12 +2,13 @@
 """The settings that any training run has."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from scam.settings.fields import Checked, setting
 
 MOST_STEPS = 1 << 40
-_RUN = "run"
+_RUN: dict[str, Any] = {"heading": "run", "may_change": True}
+_EVERY: dict[str, Any] = {"least": 1, "most": MOST_STEPS, "metavar": "STEPS", **_RUN}
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,7 @@ class TrainOptions(Checked):
     title: ClassVar[str] = "training options"
     heading: ClassVar[str] = "training"
 
-    steps: int = setting(
-        50_000,
-        "optimisation steps",
-        least=1, most=MOST_STEPS, may_change=True,
-    )  # fmt: skip
+    steps: int = setting(50_000, "optimisation steps", least=1, most=MOST_STEPS, may_change=True)
     batch_size: int = setting(8, "of a forward pass, over all processes", least=1, most=1 << 16)
     accumulate: int = setting(
         1, "batches per optimisation step, whose gradients are averaged", least=1, most=1 << 16
@@ -49,33 +46,17 @@ class TrainOptions(Checked):
     seed: int = setting(0, "of everything random", least=0, below=1 << 31, told=True)
     amp: bool = setting(False, "16-bit where the device is fast at it")
     compile: bool = setting(
-        False,
-        "torch.compile for the networks (minutes before the first step)",
-        may_change=True,
+        False, "torch.compile for the networks (minutes before the first step)", may_change=True
     )
     workers: int = setting(
         4,
         "loader processes, no more than processors; 0 loads in this one",
-        least=0, most=1 << 12, heading=_RUN, may_change=True,
+        least=0, most=1 << 12, **_RUN,
     )  # fmt: skip
     wandb: str | None = setting(
-        None,
-        "send metrics to Weights & Biases; never asks to log in",
-        metavar="PROJECT", heading=_RUN, may_change=True,
-    )  # fmt: skip
-    eval_every: int = setting(
-        1000, "between measurements",
-        least=1, most=MOST_STEPS, metavar="STEPS", heading=_RUN, may_change=True,
-    )  # fmt: skip
-    sample_every: int = setting(
-        1000, "between sheets",
-        least=1, most=MOST_STEPS, metavar="STEPS", heading=_RUN, may_change=True,
-    )  # fmt: skip
-    save_every: int = setting(
-        1000, "between checkpoints",
-        least=1, most=MOST_STEPS, metavar="STEPS", heading=_RUN, may_change=True,
-    )  # fmt: skip
-    log_every: int = setting(
-        10, "between logged losses",
-        least=1, most=MOST_STEPS, metavar="STEPS", heading=_RUN, may_change=True,
-    )  # fmt: skip
+        None, "send metrics to Weights & Biases; never asks to log in", metavar="PROJECT", **_RUN
+    )
+    eval_every: int = setting(1000, "between measurements", **_EVERY)
+    sample_every: int = setting(1000, "between sheets", **_EVERY)
+    save_every: int = setting(1000, "between checkpoints", **_EVERY)
+    log_every: int = setting(10, "between logged losses", **_EVERY)

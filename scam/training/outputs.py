@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run leaves while it trains, and when: numbers, sheets, checkpoints, the model card."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -10,8 +10,7 @@ import torch
 from scam.checkpoints.step_folders import save
 from scam.errors import InputError
 from scam.storage.files import write_aside
-from scam.training.distributed import World
-from scam.training.log import MetricsLog, NullLog, Progress
+from scam.training.log import MetricsLog, Progress
 from scam.training.options import TrainOptions
 from scam.training.run_folder import RunFolder
 from scam.training.task import Measured, Task
@@ -35,15 +34,14 @@ class Due:
         what sent SIGTERM may not wait long.
         """
         last = step == options.steps
-        evaluate, sample, save, log = (
-            last or step % every == 0
-            for every in (
-                options.eval_every, options.sample_every, options.save_every, options.log_every,
-            )
-        )  # fmt: skip
-        if stopping and not last:
-            evaluate, sample, save = False, False, True
-        return cls(log or save, evaluate, sample, save)
+        stopping = stopping and not last
+        save = last or stopping or step % options.save_every == 0
+        return cls(
+            log=save or step % options.log_every == 0,
+            evaluate=last or (not stopping and step % options.eval_every == 0),
+            sample=last or (not stopping and step % options.sample_every == 0),
+            save=save,
+        )
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,13 @@ class Outputs:
     trainer: Trainer
     watch: SkipWatch
     folder: RunFolder
-    log: MetricsLog | NullLog
-    progress: Progress | NullLog
+    log: MetricsLog
+    progress: Progress
+
+    def record(self, step: int, losses: Mapping[str, float]) -> None:
+        """Log losses and show them."""
+        self.log.write(step, losses)
+        self.progress.update(step, losses)
 
     def tell(self, step: int, found: Measured) -> None:
         """Log numbers and say words, if there are any."""
@@ -78,11 +81,8 @@ class Outputs:
         if not due.save:
             return
         export = self.task.export(average, step, measured.numbers)
-        state = {
-            "step": step,
-            "trainer": self.trainer.state_dict(),
-            "watch": self.watch.state_dict(),
-        }
+        trainer, watch = self.trainer.state_dict(), self.watch.state_dict()
+        state = {"step": step, "trainer": trainer, "watch": watch}
         self.folder.expect_there()
         save(
             self.folder.checkpoints, step, export.tensors, export.description, state,
@@ -111,14 +111,13 @@ def open_outputs(
     trainer: Trainer,
     watch: SkipWatch,
     folder: RunFolder,
-    world: World,
     done: int,
     say: Callable[[str], None],
     first: list[str],
-) -> Iterator[Outputs]:
-    """Outputs of a run after ``done`` steps; prints the lines ``first``."""
-    if not world.is_main:
-        yield Outputs(task, trainer, watch, folder, NullLog(), NullLog())
+) -> Iterator[Outputs | None]:
+    """Outputs of a run after ``done`` steps, None but in the main process; says ``first``."""
+    if not trainer.world.is_main:
+        yield None
         return
     trackers = open_trackers(folder.path, done, task.options.wandb, folder.config, first.append)
     with (

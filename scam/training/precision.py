@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``--amp`` means on the device at hand."""
+"""What mixed precision (``amp``) means on the device at hand."""
 
 import os
 from dataclasses import dataclass
@@ -33,15 +33,14 @@ def resolve_precision(amp: bool, device: torch.device) -> Precision:
         return Precision(None, "float32")
     if device.type == "cuda":
         if torch.cuda.get_device_capability(device) >= (8, 0):
-            return Precision(torch.bfloat16, "--amp: bfloat16")
-        return Precision(torch.float16, "--amp: float16 with loss scaling (GPU older than sm_80)")
+            return Precision(torch.bfloat16, "bfloat16")
+        return Precision(torch.float16, "float16 with loss scaling (GPU older than sm_80)")
     if device.type == "cpu":
-        capabilities = _cpu_capabilities()
         for name in ("amx_bf16", "avx512_bf16"):
-            if capabilities.get(name) and not _limited_below_avx512():
-                return Precision(torch.bfloat16, f"--amp: bfloat16 ({name})")
-        return Precision(None, "--amp: float32, since this CPU has no bfloat16 instructions")
-    return Precision(None, f"--amp: float32, since {device.type} is not tested with autocast")
+            if _cpu_capabilities().get(name) and not _limited_below_avx512():
+                return Precision(torch.bfloat16, f"bfloat16 ({name})")
+        return Precision(None, "float32, since this CPU has no bfloat16 instructions")
+    return Precision(None, f"float32, since {device.type} is not tested with autocast")
 
 
 def _limited_below_avx512() -> bool:

@@ -16,7 +16,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,14 @@ class RunFolder:
     def start(cls, out: str | os.PathLike[str], config: Mapping[str, Any]) -> "RunFolder":
         """Start a run in ``out``, made if missing, with settings that JSON can hold.
 
-        Raises:
-            InputError: ``out`` is a file, not empty, or not writable.
+        InputError if ``out`` is a file, not empty, or not writable.
         """
         path = _expect_folder(out)
-        if _used(path):
+        try:
+            names = os.listdir(path) if path.is_dir() else []
+        except OSError as error:
+            raise InputError(f"cannot read {{out}}: {error.strerror}", out=path) from error
+        if any(not name.endswith(".partial") and not is_lock(name) for name in names):
             raise InputError(
                 "{out} is not empty: continue its run with {:resume}, or give another folder",
                 out=path,
@@ -74,13 +77,14 @@ class RunFolder:
             asked: settings that were asked for; the stored ones fill in the rest, and
                 :meth:`store` writes the result.
             may_change: settings that may differ from the stored ones, such as the number of
-                steps; a setting inside another is written ``outer.inner``.
+                steps; a setting inside a section is written ``section.setting``.
 
-        Raises:
-            InputError: there is no run in ``out``, or one with other settings.
+        InputError if there is no run in ``out``, or one with other settings.
         """
         path = _expect_folder(out)
-        settings = _merge(path / CONFIG, _stored_config(path), _as_json(asked), may_change)
+        if not (path / CONFIG).is_file():
+            raise InputError(f"{{resume}}: there is no run in {path} (no {CONFIG})", resume=True)
+        settings = _merged(path / CONFIG, _as_json(asked), may_change)
         run = cls(path, settings, identity(path))
         run._sweep()
         return run
@@ -91,15 +95,16 @@ class RunFolder:
 
     def expect_there(self) -> None:
         """InputError if the folder was removed, renamed or replaced: nothing may be written."""
-        if self.identity is None:
-            return
-        if identity(self.path) != self.identity or not (self.path / CONFIG).is_file():
+        if self._is_another() or not (self.path / CONFIG).is_file():
             raise InputError(
                 "{out} was removed, renamed or replaced while the run went on: "
                 "nothing more was written, expected it to stay; its checkpoints, where it was "
                 "renamed, can be resumed",
                 out=self.path,
             )
+
+    def _is_another(self) -> bool:
+        return self.identity is not None and identity(self.path) != self.identity
 
     def store(self) -> None:
         """Write the settings."""
@@ -115,7 +120,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what a run that failed to start has written, and the folder if empty."""
-        if self.identity is not None and identity(self.path) != self.identity:
+        if self._is_another():
             return
         for name in (CONFIG, self.metrics.name):
             (self.path / name).unlink(missing_ok=True)
@@ -156,50 +161,21 @@ def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _used(path: Path) -> bool:
-    try:
-        names = os.listdir(path) if path.is_dir() else []
-        return any(not name.endswith(".partial") and not is_lock(name) for name in names)
-    except OSError as error:
-        raise InputError(f"cannot read {{out}}: {error.strerror}", out=path) from error
-
-
-def _stored_config(path: Path) -> dict[str, Any]:
-    if not (path / CONFIG).is_file():
-        raise InputError(f"{{resume}}: there is no run in {path} (no {CONFIG})", resume=True)
-    return read_json(path / CONFIG)
-
-
-def _merge(
-    source: Path, stored: dict[str, Any], asked: dict[str, Any], may_change: Collection[str]
-) -> dict[str, Any]:
-    clashes = [
-        f"{{:{key.split('.')[-1]}}} is {old!r} there, {new!r} was asked"
-        for key, old, new in _differences(stored, asked)
-        if key not in may_change
-    ]
+def _merged(path: Path, asked: dict[str, Any], may_change: Collection[str]) -> dict[str, Any]:
+    """What is stored in ``path``, its sections filled up and all else replaced by ``asked``."""
+    merged, clashes = read_json(path), []
+    for key, value in asked.items():
+        section = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        old, new, prefix = (
+            (merged[key], value, f"{key}.") if section else (merged, {key: value}, "")
+        )
+        clashes += [
+            f"{{:{name}}} is {old.get(name)!r} there, {new[name]!r} was asked"
+            for name in new
+            if old.get(name) != new[name] and f"{prefix}{name}" not in may_change
+        ]
+        old.update(new)
     if clashes:
         differ = "; ".join(clashes)
-        raise InputError(f"{{resume}}: {source} has other settings: {differ}", resume=True)
-    return _update(stored, asked)
-
-
-def _differences(
-    stored: dict[str, Any], asked: dict[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    for key, new in asked.items():
-        old = stored.get(key)
-        if isinstance(old, dict) and isinstance(new, dict) and not prefix:  # a section
-            yield from _differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield f"{prefix}{key}", old, new
-
-
-def _update(stored: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Sections are filled up, everything else is replaced."""
-    merged = dict(stored)
-    for key, new in asked.items():
-        old = stored.get(key)
-        section = isinstance(old, dict) and isinstance(new, dict)
-        merged[key] = {**stored[key], **new} if section else new
+        raise InputError(f"{{resume}}: {path} has other settings: {differ}", resume=True)
     return merged

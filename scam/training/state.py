@@ -1,36 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the training state of a step folder must hold before a run takes it up.
-
-All raise InputError, in a line that names the file, where it does not.
-"""
+"""What a training state must hold before a run takes it up; else each raises InputError."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scam.checkpoints.weights import expect_finite, expect_tensors
+from scam.checkpoints.weights import expect_tensors
 from scam.errors import InputError, quoted
-from scam.training.averaging import Average
 from scam.training.optimisation import Optimisation
 
 _FREE = ("params", "lr")  # the numbers of parameters, and what each step sets anew
-
-
-def expect_network(state: Mapping[str, Any], name: str, network: nn.Module, path: Path) -> None:
-    """The state dict of ``network``."""
-    own = network.state_dict()
-    found = part(state, name, path) if own or name in state else {}  # once there were fewer
-    expect_tensors(found, own, f"{path}: {name}")
-
-
-def expect_average(state: Mapping[str, Any], average: Average, path: Path) -> None:
-    """The state of ``average``."""
-    found = part(state, "ema", path)
-    expect_tensors(found.get("tensors"), average.module.state_dict(), f"{path}: ema")
-    integer(found, "t", path)
 
 
 def unmoved(
@@ -57,58 +38,64 @@ def expect_optimizer(
     optimisation: Optimisation,
     step: int,
     may_lack: set[nn.Parameter],
-    path: Path,
 ) -> None:
     """The state of an optimiser of Adam's family after ``step`` steps of the run.
 
     may_lack: parameters without moments, as those are that no loss reaches.
     """
-    what = f"{path}: {name}"
-    found, own = part(state, name, path), optimisation.optimizer.state_dict()
+    found, own = part(state, name), optimisation.optimizer.state_dict()
     groups, moments = found.get("param_groups"), found.get("state")
     if not isinstance(groups, list) or len(groups) != len(own["param_groups"]):
-        raise InputError(f"{what}: param_groups is {quoted(groups):.40}, expected one group")
+        raise InputError(f"{name}: param_groups is {quoted(groups):.40}, expected one group")
     for group, ours in zip(groups, own["param_groups"], strict=True):
         if not isinstance(group, dict) or group.get("params") != ours["params"]:
-            raise InputError(f"{what} of another model (it has other parameters)")
+            raise InputError(f"{name} of another model (it has other parameters)")
         for key, value in ours.items():
             if key not in _FREE and key in group and not _same(group[key], value):
-                raise InputError(f"{what}: {key} is {quoted(group[key])}, expected {value}")
+                raise InputError(f"{name}: {key} is {quoted(group[key])}, expected {value}")
     parameters = optimisation.parameters
     if not isinstance(moments, dict) or moments.keys() - set(range(len(parameters))):
-        raise InputError(f"{what}: of another model (it has moments of other parameters)")
-    most = step * optimisation.per_step
+        raise InputError(f"{name}: of another model (it has moments of other parameters)")
+    if not moments:  # not a step yet
+        return
     for number, parameter in enumerate(parameters):
-        if not moments:  # not a step yet
-            return
+        what = f"{name}: parameter {number}"
         if number in moments:
-            _expect_moments(moments[number], parameter, most, f"{what}: parameter {number}")
+            _expect_moments(moments[number], parameter, step * optimisation.per_step, what)
         elif parameter not in may_lack:
-            raise InputError(f"{what}: parameter {number} has no moments")
+            raise InputError(f"{what} has no moments")
 
 
-def expect_scaler(state: Mapping[str, Any], name: str, path: Path) -> None:
+def expect_scaler(state: Mapping[str, Any], name: str) -> None:
     """The state of a gradient scaler; empty where the run was not scaled."""
-    for key, value in part(state, name, path).items():
+    for key, value in part(state, name).items():
         whole = isinstance(value, int | float) and not isinstance(value, bool)
         if not whole or not 0 <= value < float("inf"):
-            raise InputError(
-                f"{path}: {name}: {quoted(key)} is {quoted(value)}, expected a number"
-            )
+            raise InputError(f"{name}: {quoted(key)} is {quoted(value)}, expected a number")
 
 
-def expect_finite_tensors(name: str, tensors: Mapping[str, Tensor], of: str = "") -> None:
-    """InputError if one is not finite; ``of``: words after its name."""
-    for key, tensor in tensors.items():
-        expect_finite(tensor, f"{name}: {key}{of}")
+def part(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The entry ``name`` of ``state``, a dict."""
+    if not isinstance(state.get(name), dict):
+        raise InputError(f"{name} is {quoted(state.get(name)):.40}, expected a dict")
+    found: dict[str, Any] = state[name]
+    return found
 
 
-def _expect_moments(moments: Any, parameter: Tensor, step: int, what: str) -> None:
-    steps = torch.zeros((), dtype=torch.float32)
-    like = {"step": steps, "exp_avg": parameter, "exp_avg_sq": parameter}
+def integer(state: Mapping[str, Any], name: str, most: int | None = None) -> int:
+    """The entry ``name`` of ``state``, 0 or more, and no more than ``most``."""
+    value = state.get(name)
+    if type(value) is not int or value < 0 or (most is not None and value > most):
+        expected = "0 or more" if most is None else f"0 to {most}"
+        raise InputError(f"{name} is {quoted(value):.40}, expected {expected}")
+    return value
+
+
+def _expect_moments(moments: Any, parameter: Tensor, most: int, what: str) -> None:
+    like = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
     expect_tensors(moments, like, what)
-    if not 0 <= float(moments["step"]) <= step:
-        raise InputError(f"{what}: step is {float(moments['step'])}, expected 0 to {step}")
+    if not 0 <= float(moments["step"]) <= most:
+        raise InputError(f"{what}: step is {float(moments['step'])}, expected 0 to {most}")
     if bool((moments["exp_avg_sq"] < 0).any()):
         raise InputError(f"{what}: exp_avg_sq is negative, expected squares")
 
@@ -118,20 +105,3 @@ def _same(found: Any, own: Any) -> bool:
     if isinstance(own, tuple | list):
         return isinstance(found, tuple | list) and list(found) == list(own)
     return type(found) is type(own) and bool(found == own)
-
-
-def part(state: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
-    """The entry ``name`` of ``state``, a dict."""
-    if not isinstance(state.get(name), dict):
-        raise InputError(f"{path}: {name} is {quoted(state.get(name)):.40}, expected a dict")
-    found: dict[str, Any] = state[name]
-    return found
-
-
-def integer(state: Mapping[str, Any], name: str, path: Path, most: int | None = None) -> int:
-    """The entry ``name`` of ``state``, 0 or more, and no more than ``most``."""
-    value = state.get(name)
-    if type(value) is not int or value < 0 or (most is not None and value > most):
-        expected = "0 or more" if most is None else f"0 to {most}"
-        raise InputError(f"{path}: {name} is {quoted(value):.40}, expected {expected}")
-    return value

@@ -62,38 +62,28 @@ class WeightsAndBiases:
 
     def __init__(self, run: Path, project: str, settings: Mapping[str, Any]) -> None:
         if not project.strip() or _NOT_IN_NAMES & set(project):
-            raise InputError(
-                f"{{wandb}}: expected the name of a project, "
-                f"without {' '.join(sorted(_NOT_IN_NAMES))}",
-                wandb=project,
-            )
+            without = " ".join(sorted(_NOT_IN_NAMES))
+            message = f"{{wandb}}: expected the name of a project, without {without}"
+            raise InputError(message, wandb=project)
         try:
             wandb: Any = importlib.import_module("wandb")
         except ImportError as error:
             message = "{wandb}: wandb is not installed (pip install wandb)"
             raise InputError(message, wandb=project) from error
-        asked = os.environ.get("WANDB_MODE", "")
+        mode = os.environ.get("WANDB_MODE", "")
         try:
-            logged_in = asked in ("", *_ONLINE) and _logged_in(wandb)
-            if asked in _ONLINE and not logged_in:
-                raise InputError(
-                    f"WANDB_MODE={asked}: expected a login, by wandb login or WANDB_API_KEY"
-                )
-            mode = asked or ("online" if logged_in else "offline")
+            logged_in = mode in ("", *_ONLINE) and _logged_in(wandb)
+            if mode in _ONLINE and not logged_in:
+                message = f"WANDB_MODE={mode}: expected a login, by wandb login or WANDB_API_KEY"
+                raise InputError(message)
+            self.where = mode = mode or ("online" if logged_in else "offline")
             self._run = wandb.init(
-                project=project,
-                name=run.name,
-                id=_stored_id(run / WANDB / "id"),
-                resume="allow",
-                mode=mode,
-                dir=str(run),
-                config=dict(settings),
-                settings={"silent": True},
-            )
+                project=project, name=run.name, id=_stored_id(run / WANDB / "id"), resume="allow",
+                mode=mode, dir=str(run), config=dict(settings), settings={"silent": True},
+            )  # fmt: skip
         except wandb.Error as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"{{wandb}}: {reason}", wandb=project) from error
-        self.where = mode
         if mode == "offline":
             self.where = f"offline in {run / WANDB}, upload with wandb sync"
         elif mode == "online":
@@ -117,15 +107,8 @@ def open_trackers(
 ) -> list[Tracker]:
     """TensorBoard where its package is installed, Weights & Biases where ``project`` names one.
 
-    Args:
-        run: the run folder.
-        step0: the step the run starts or continues from.
-        project: of Weights & Biases, or None.
-        settings: of the run.
-        say: gets one line about where Weights & Biases keeps the numbers.
-
-    Raises:
-        InputError: ``project`` is not a name, or wandb is not installed.
+    run: the folder. step0: the step that the run starts or continues from. say: gets a line about
+    where Weights & Biases keeps the numbers. InputError as :class:`WeightsAndBiases`.
     """
     trackers: list[Tracker] = []
     if project is not None:

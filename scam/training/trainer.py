@@ -1,23 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks, optimisers and averaged weights as one thing that steps, is stored and goes on."""
+"""Networks, optimisers and averaged weights as one thing that steps, is stored and resumed."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from scam.checkpoints.weights import expect_finite, expect_tensors
 from scam.training.averaging import Average
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.optimisation import Losses
-from scam.training.state import (
-    expect_average,
-    expect_finite_tensors,
-    expect_network,
-    expect_optimizer,
-    expect_scaler,
-    unmoved,
-)
+from scam.training.state import expect_optimizer, expect_scaler, integer, part, unmoved
 from scam.training.task import Learner
 
 
@@ -49,7 +42,7 @@ class Trainer:
         return dict(zip(losses, means, strict=True))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything :meth:`load_state_dict` needs to go on as if never stopped."""
+        """What :meth:`load_state_dict` needs to resume as if never stopped."""
         learner = self.learner
         return {
             **{name: network.state_dict() for name, network in self._networks.items()},
@@ -69,22 +62,31 @@ class Trainer:
                 scaler.load_state_dict(state[name])
         self.average.load_state_dict(state["ema"])
 
-    def expect_state(self, state: Mapping[str, Any], step: int, path: Path) -> None:
-        """InputError, naming ``path``, unless ``state`` could be loaded after ``step`` steps."""
+    def expect_state(self, state: Mapping[str, Any], step: int) -> None:
+        """InputError unless ``state`` could be loaded after ``step`` steps."""
         for name, network in self._networks.items():
-            expect_network(state, name, network, path)
-        expect_average(state, self.average, path)
-        may_lack = unmoved(state, self._networks, state["ema"]["tensors"])
+            own = network.state_dict()
+            # Earlier versions stored no networks without tensors.
+            found = part(state, name) if own or name in state else {}
+            expect_tensors(found, own, name)
+        average = part(state, "ema")
+        expect_tensors(average.get("tensors"), self.average.module.state_dict(), "ema")
+        integer(average, "t")
+        may_lack = unmoved(state, self._networks, average["tensors"])
         for name, optimisation in self.learner.optimisations.items():
-            expect_optimizer(state, name, optimisation, step, may_lack, path)
+            expect_optimizer(state, name, optimisation, step, may_lack)
         for name in self.learner.scalers:
-            expect_scaler(state, name, path)
+            expect_scaler(state, name)
 
     def expect_finite(self) -> None:
         """InputError if a weight, an average or a moment is not finite."""
-        for name, network in self._networks.items():
-            expect_finite_tensors(name, network.state_dict())
-        expect_finite_tensors("ema", self.average.module.state_dict())
+        parts = {name: network.state_dict() for name, network in self._networks.items()}
+        parts["ema"] = self.average.module.state_dict()
         for name, optimisation in self.learner.optimisations.items():
-            for number, moments in optimisation.optimizer.state_dict()["state"].items():
-                expect_finite_tensors(name, moments, f" of parameter {number}")
+            moments = optimisation.optimizer.state_dict()["state"].items()
+            parts[name] = {
+                f"{key} of parameter {i}": x for i, each in moments for key, x in each.items()
+            }
+        for name, tensors in parts.items():
+            for key, tensor in tensors.items():
+                expect_finite(tensor, f"{name}: {key}")

@@ -3,8 +3,8 @@
 
 import signal
 import threading
-from collections.abc import Mapping
-from types import FrameType
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from scam.checkpoints.step_folders import newest_step_folder
 from scam.errors import InputError
@@ -34,23 +34,21 @@ class SkipWatch:
             too_many |= self._in_a_row >= self.limit
         return too_many
 
-    def verdict(self, step: int) -> InputError:
-        """What to raise once they were: the weights will not recover."""
-        return self.diverged(step, f"the gradients of {self.limit} steps in a row were not finite")
+    def diverged(self, step: int, why: str | None = None) -> InputError:
+        """What to raise of a run that has diverged, and which checkpoint to resume from.
 
-    def diverged(self, step: int, why: str) -> InputError:
-        """What to raise of a run that has diverged, and which checkpoint to resume from."""
+        why: too many skipped steps, unless something else is said.
+        """
+        why = why or f"the gradients of {self.limit} steps in a row were not finite"
         newest = newest_step_folder(self.folder.checkpoints)
-        remedy = "there is no checkpoint yet: start again with a lower {:lr}"
-        if self.folder.has_steps():  # else the folder goes with a run that fails
-            remedy = (
-                "there is no checkpoint yet: start again with {resume} {out} and a lower {:lr}"
-            )
         if newest is not None:
             remedy = (
                 f"resume from {newest.name} with {{resume}} {{out}} and a lower {{:lr}}, "
                 "{:lr_discriminator} or {:max_grad_norm}"
             )
+        else:  # the folder goes with a run that fails before its first logged step
+            place = "{resume} {out} and " if self.folder.has_steps() else ""
+            remedy = f"there is no checkpoint yet: start again with {place}a lower {{:lr}}"
         message = f"step {step}: the run has diverged: {why}; {remedy}"
         return InputError(message, resume=True, out=self.folder.path)
 
@@ -63,23 +61,18 @@ class SkipWatch:
         self.total, self._in_a_row = state["total"], state["in_a_row"]
 
 
-class StopSignal:
-    """Inside the ``with``, SIGTERM no longer kills: :attr:`asked` becomes true.
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """In the block SIGTERM no longer kills, but is appended to what is given.
 
     Only the main thread may handle signals; elsewhere nothing changes.
     """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> "StopSignal":
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._ask)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+    met: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield met
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: met.append(number))
+    try:
+        yield met
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -488,7 +488,7 @@ def test_an_incomplete_newest_checkpoint_is_named(
         assert len(to_measure(run)) == 2
     resume(run, 4)
     said = capsys.readouterr().out
-    assert f"{newest} is incomplete: no {name} in it; the run goes on from step_0000002" in said
+    assert f"{newest} is incomplete: no {name} in it; the run is resumed from step_0000002" in said
     for step in run.glob("checkpoints/step_*"):
         (step / name).unlink(missing_ok=True)
     logged = (run / "metrics.jsonl").read_bytes()

@@ -176,7 +176,7 @@ def test_a_new_folder_each_time_unless_one_is_named(
     ("arguments", "message"),
     [
         (["--preset", "huge"], "^--preset huge: expected one of tiny, idesigner"),
-        (["--model", "gan"], "^--model gan: expected one of scam$"),
+        (["--model", "gan"], "^--model gan: expected one of scam"),
         (["--data", "nowhere"], "^--data nowhere: expected mannequins or a folder"),
         (["--merge", "nonsense"], "^--merge nonsense: is no file, expected one or"),
         (["--ignore-label", "255"], "^--ignore-label 255: mannequins have no files"),
@@ -228,7 +228,10 @@ def test_a_new_folder_each_time_unless_one_is_named(
             r"^--lecam 0\.3: expected a discriminator, not --gan 0",
         ),
         (["--levels", "9"], "^--levels 9: halves 96x64 .*, expected at most 6 levels$"),
-        (["--discriminator", "patch"], "^--discriminator patch: expected scam or oasis"),
+        (
+            ["--discriminator", "wgan"],
+            "^--discriminator wgan: expected scam, oasis, patch or sean$",
+        ),
         (["--resume"], "--resume: name the run to continue with --out"),
         (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
     ],

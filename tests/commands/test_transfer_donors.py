@@ -149,7 +149,7 @@ def test_a_label_that_nobody_paints_is_said(
     pose = tmp_path / "pose.png"
     save_label_png(pose, np.zeros((48, 40), np.int32))
     painted(trained, tmp_path, "--background", "p2", "--donor", "hair=p1", "--pose-labels", pose)
-    assert "--donor hair=p1: no hair in the label map that is painted" in capsys.readouterr().out
+    assert "--donor hair=p1: no hair in the label map to generate from" in capsys.readouterr().out
 
 
 def test_the_sheet_shows_every_donor(trained: Trained, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_values_that_are_no_labels_where_nothing_names_them(root: Path) -> None:
         "labels/p05.png: holds 255 (24 pixels), expected labels 0 .. 1",
         "labels/p06.png: holds 26001 (24 pixels), expected labels 0 .. 1",
     ]
-    assert "--ignore-label 255" in report.advice[0]
+    assert "ignore_label=255" in report.advice[0]
     # Among higher ids 255 is a label like others.
     for path in root.rglob("*.png"):
         path.unlink()
@@ -268,7 +268,7 @@ def test_long_lists_are_cut_unless_asked_for(root: Path) -> None:
     for i in range(30):
         _no_picture(root / "images" / f"q{i:02d}.png")
     report = check_folder(root)
-    assert "... and 10 more (--all shows them)" in report_text(report)
+    assert "... and 10 more (every_bad shows them)" in report_text(report)
     assert "q29" not in report_text(report)
     assert "q29" in report_text(report, every_bad=True)
 

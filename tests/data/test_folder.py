@@ -300,7 +300,7 @@ def _all_splits(root: Path) -> None:
         (
             lambda r: write_pair(r, "p05", np.full(SIZE, 255, np.uint8)),
             {},
-            r"p05\.png: holds 255 \(24 pixels\), expected labels 0 \.\. 1; .*--ignore-label 255",
+            r"p05\.png: holds 255 \(24 pixels\), expected labels 0 \.\. 1; .*ignore_label=255",
         ),
         (
             lambda r: write_pair(r, "p05", np.full(SIZE, 26001, np.uint16)),

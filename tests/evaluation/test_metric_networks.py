@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from scam.checkpoints.weights import state_digest
 from scam.errors import InputError, MissingError
-from scam.evaluation import networks, quality
-from scam.pretrained.custom import CustomExtractor
-from scam.pretrained.dinov2 import DinoV2
-from scam.pretrained.inception import Inception
-from scam.pretrained.person import person_network
+from scam.evaluation import quality
+from scam.pretrained.features import CustomExtractor, DinoV2, Inception, person_network
+from scam.pretrained.lpips import lpips_distance
 from scam.pretrained.weights import package, weights_file
 from scam.synthesis.perceptual import PyramidDistance
 
@@ -106,7 +104,7 @@ def test_lpips_is_the_package_s(net: str, model: str, tmp_path: Path) -> None:
             layer.load_state_dict(trunk.features[int(index)].state_dict())
     one, other = (torch.rand(2, 3, 64, 48) * 2 - 1 for _ in range(2))
     with torch.no_grad():
-        found = networks.lpips_distance(net, path)(one, other)
+        found = lpips_distance(net, path)(one, other)
         assert torch.equal(found, theirs(one, other))
     assert found.flatten().min() > 0
 

@@ -128,7 +128,7 @@ class TestVgg19:
         monkeypatch.setitem(sys.modules, "lpips", None)
         with pytest.raises(
             InputError,
-            match=r"the package lpips: pip install -e '\.\[eval\]'",
+            match=r"needs lpips: pip install -e '\.\[eval\]'",
         ):
             build_perceptual("lpips", tmp_path / "any.pth")
 

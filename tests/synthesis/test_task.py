@@ -188,7 +188,7 @@ def test_sigterm_saves_and_leaves(
 
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(Stopped, match=r"after step 3, saved in .*; go on with resume=True out="):
+    with pytest.raises(Stopped, match=r"after step 3, saved in .*; resume with resume=True out="):
         train(make_job(tmp_path / "run", steps=6))
     assert signal.getsignal(signal.SIGTERM) is handler
     monkeypatch.undo()

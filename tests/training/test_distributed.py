@@ -164,7 +164,7 @@ def test_a_broken_environment(
     ("device", "message"),
     [
         ("cuda:1", "device='cuda:1': expected cuda, of which each process takes one"),
-        ("cuda", "--nproc-per-node 2: expected at most 1, the GPUs here"),
+        ("cuda", "torchrun: 2 processes here, expected at most 1, the GPUs"),
     ],
 )
 def test_a_gpu_for_each_process(

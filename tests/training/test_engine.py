@@ -167,10 +167,10 @@ def test_a_state_of_other_parts_is_refused(tmp_path: Path) -> None:
     for name in task.optimisations | task.others:
         rest = {key: value for key, value in state.items() if key != name}
         with pytest.raises(InputError, match=f"{name} is None, expected a dict"):
-            trainer.expect_state(rest, 3, step)
+            trainer.expect_state(rest, 3)
     with pytest.raises(InputError, match=r"optimizer: parameter 0: step is 3\.0, expected 0 to 1"):
-        trainer.expect_state(state, 1, step)
-    trainer.expect_state(state, 3, step)  # the judge has stepped four times in three steps
+        trainer.expect_state(state, 1)
+    trainer.expect_state(state, 3)  # the judge has stepped four times in three steps
 
 
 def test_steps_that_are_not_finite_end_a_run(

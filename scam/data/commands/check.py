@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     if args.json:
         print(json.dumps(report.as_dict(), indent=2))
     else:
-        print(report_text(report, every_bad=args.all))
+        print(report_text(report, every_bad=args.every_bad))
     if report.bad:
         sys.exit(1)
 
@@ -90,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--holdout", type=int, metavar="N", help="pictures held out where there is no val folder"
     )
-    parser.add_argument("--all", action="store_true", help="list every bad file, not only 20")
+    parser.add_argument(
+        "--all", dest="every_bad", action="store_true", help="list every bad file, not only 20"
+    )
     parser.add_argument("--json", action="store_true", help="everything as JSON on stdout")
     add_workers(parser)
     return parser

@@ -88,9 +88,9 @@ def transfer_parser(prog: str) -> Parser:
         "--pose",
         choices=("background", "subject"),
         default="background",
-        help="whose label map is painted (default: background)",
+        help="whose label map to generate from (default: background)",
     )
-    poses.add_argument("--pose-labels", metavar="FILE", help="another label map to paint")
+    poses.add_argument("--pose-labels", metavar="FILE", help="another label map to generate from")
     parser.add_argument(
         "--background-labels",
         nargs="+",
