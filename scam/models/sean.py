@@ -27,6 +27,7 @@ from scam.models.residual import (
     ResidualConfig,
     ResidualGenerator,
     ResidualModel,
+    residual_blocks,
 )
 from scam.models.spade import LabelBranch
 from scam.nn.indexed_norm import IndexedNorm, Maps, Rows
@@ -130,7 +131,7 @@ class SeanNorm(StyledNorm):
 
     def __init__(self, config: ResidualConfig, channels: int, *, last: bool) -> None:
         super().__init__(config, channels, last=last)
-        self.labels = LabelBranch(config, channels)
+        self.labels = LabelBranch(config.num_labels, 2 * config.width, channels)
         self.constant = 0 if last else config.token_dim
 
     def affine(self, level: Level, style: NoisyCodes) -> Rows | Maps:
@@ -197,7 +198,7 @@ class StyledModel(ResidualModel):
         super().__init__(config, range(config.num_labels), fused)
         self.encoder = StyleEncoder(config)
         self.seed = LabelConv2d(config.num_labels, config.widest)
-        self.generator = ResidualGenerator(config, norm)
+        self.generator = ResidualGenerator(config, residual_blocks(config, norm))
         initialise(self, released=config.released)
 
     @property
