@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run of this task works on, and how it is opened: settings and data checked, locked."""
 
+import itertools
 import math
 import os
 from contextlib import ExitStack
@@ -141,8 +142,5 @@ def _memory(device: torch.device) -> float:
 
 def _free_folder(base: Path) -> Path:
     """``base``, or the first of base-2, base-3, ... that does not exist."""
-    candidate, number = base, 1
-    while candidate.exists():
-        number += 1
-        candidate = base.with_name(f"{base.name}-{number}")
-    return candidate
+    numbered = (base.with_name(f"{base.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([base], numbered) if not path.exists())
