@@ -14,7 +14,7 @@ from scam.errors import InputError, Stopped, within
 from scam.training.compiling import compiler_failures_named
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.optimisation import Losses
-from scam.training.outputs import Due, Outputs, eager, open_outputs
+from scam.training.outputs import Due, Outputs, Run, eager, open_outputs
 from scam.training.run_folder import RunFolder
 from scam.training.state import integer, part
 from scam.training.task import Task
@@ -44,14 +44,11 @@ def train(
     options = task.options
     with world.agreed():
         if options.batch_size % world.size:
-            raise InputError(
-                f"{{batch_size}}: expected a multiple of the {world.size} processes, which "
-                "share it",
-                batch_size=options.batch_size,
-            )
-    trainer = Trainer(task, world)
+            wanted = f"a multiple of the {world.size} processes, which share it"
+            raise InputError(f"{{batch_size}}: expected {wanted}", batch_size=options.batch_size)
     watch = SkipWatch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
-    done = _resumed(task, trainer, watch, folder) if resume else 0
+    run = Run(task, Trainer(task, world), watch, folder)
+    done = _resumed(run) if resume else 0
     with world.agreed():
         if done > options.steps:
             raise InputError(
@@ -64,26 +61,16 @@ def train(
     said = [heading] if heading else []
     if options.amp:
         said.append(f"precision: {task.precision.reason}")
-    with (
-        open_outputs(task, trainer, watch, folder, done, say, said) as outputs,
-        stop_signals() as stop,
-    ):
+    with open_outputs(run, done, say, said) as outputs, stop_signals() as stop:
         if done == 0 and outputs:
             outputs.tell(0, task.begin())
-        _steps(task, trainer, watch, folder, outputs, done, stop)
+        _steps(run, outputs, done, stop)
     return folder.sample(options.steps)
 
 
-def _steps(
-    task: Task,
-    trainer: Trainer,
-    watch: SkipWatch,
-    folder: RunFolder,
-    outputs: Outputs | None,
-    done: int,
-    stop: list[int],
-) -> None:
+def _steps(run: Run, outputs: Outputs | None, done: int, stop: list[int]) -> None:
     """All steps after ``done``, and what is due after each; ``stop``: signals that came."""
+    task, trainer, watch, folder = run
     options, world = task.options, trainer.world
     stream = task.batches(done)
     recent: list[Losses] = []
@@ -111,12 +98,10 @@ def _steps(
         if outputs and (due.evaluate or due.sample or due.save):
             outputs.after(step, due)
         if asked and step < options.steps:
+            said = f"stopped by SIGTERM after step {step}, saved in {folder.path}"
             with world.agreed():
                 raise Stopped(
-                    f"stopped by SIGTERM after step {step}, saved in {folder.path}; "
-                    "resume with {resume} {out}",
-                    resume=True,
-                    out=folder.path,
+                    f"{said}; resume with {{resume}} {{out}}", resume=True, out=folder.path
                 )
 
 
@@ -129,8 +114,9 @@ def _means(recent: Sequence[Losses]) -> tuple[dict[str, float], list[float]]:
     return dict(zip(names, values, strict=False)), values[len(names) :]
 
 
-def _resumed(task: Task, trainer: Trainer, watch: SkipWatch, folder: RunFolder) -> int:
+def _resumed(run: Run) -> int:
     """Resume from the newest checkpoint, which the main process alone has; its step, or 0."""
+    task, trainer, watch, folder = run
     world = trainer.world
     newest = world.from_main(lambda: newest_step_folder(folder.checkpoints))
     if newest is None:
