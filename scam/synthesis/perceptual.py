@@ -14,8 +14,6 @@ from scam.pretrained.vgg import VGG19, VGG_SLICES, Vgg19Distance
 from scam.pretrained.weights import cached
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
-PERCEPTUAL: tuple[Perceptual, ...] = get_args(Perceptual)
-
 WEIGHT_FILES = {"vgg19": VGG19, "lpips": LPIPS_TRUNKS["vgg"]}
 """Which of the losses need weights, and their usual names."""
 
@@ -34,7 +32,7 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
         if weights is None and not default_weights("vgg19").is_file():
             return "pyramid", None
         name = "vgg19"
-    if name not in PERCEPTUAL:
+    if name not in get_args(Perceptual):
         raise InputError("{perceptual}: expected vgg19, lpips, pyramid or none", perceptual=name)
     if name not in WEIGHT_FILES:
         if weights is not None:
@@ -42,7 +40,7 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
                 "{perceptual_weights}: {perceptual} takes none",
                 perceptual_weights=weights, perceptual=name,
             )  # fmt: skip
-        return name, None
+        return cast(Perceptual, name), None
     path = weights or default_weights(name)
     if not path.is_file():
         raise InputError(
@@ -50,7 +48,7 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
             "give its path as {:perceptual_weights}, or choose another {:perceptual}",
             perceptual=name,
         )
-    return name, path
+    return cast(Perceptual, name), path
 
 
 def build_perceptual(
@@ -84,12 +82,10 @@ class PyramidDistance(nn.Module):
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """See :func:`build_perceptual`."""
         error = fake.float() - real.float()
-        total = error.new_zeros(())
-        count = 0
+        total, count = error.new_zeros(()), 0
         while count < self.levels and min(error.shape[2:]) >= 4:
-            across = error[..., 1:] - error[..., :-1]
-            down = error[..., 1:, :] - error[..., :-1, :]
-            total = total + (error.abs().mean() + across.abs().mean() + down.abs().mean()) / 3
+            parts = error, error.diff(dim=-1), error.diff(dim=-2)
+            total = total + sum(part.abs().mean() for part in parts) / 3
             error = F.avg_pool2d(error, 2)
             count += 1
         return total / max(count, 1)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run looks at between steps: held-out PSNR, the floors to beat, and the sheet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -72,25 +72,20 @@ def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) ->
     wanted = evenly(len(dataset), _PICTURES_AT_MOST)
     stride = -(-len(wanted) // _MEAN_PICTURES)
     wanted = [i for first in range(stride) for i in wanted[first::stride]]
-    seen = 0
-    for image, labels in in_order(dataset, batch_size, wanted):
-        if seen >= _MEAN_PICTURES and bool((mean.count > 0).all()):
+    for number, (image, labels) in enumerate(in_order(dataset, batch_size, wanted)):
+        if number * batch_size >= _MEAN_PICTURES and bool((mean.count > 0).all()):
             break
-        seen += len(image)
         mean.add(model.encode(image.to(device), labels.to(device)))
     return mean.styles()
 
 
 @torch.no_grad()
-def draw_sheet(
-    model: SynthesisModel, dataset: PairDataset, path: Path, indices: Sequence[int] | None = None
-) -> None:
-    """Save input, labels, reconstruction, and the next row's subject in this row's scene.
-
-    indices: the pictures, one a row; by default six spread over the data set.
+def draw_sheet(model: SynthesisModel, dataset: PairDataset, path: Path) -> None:
+    """Save input, labels, reconstruction, and the next row's subject in this row's scene; the
+    rows are six pictures spread over the data set.
     """
     device = model.token_labels.device
-    rows = evenly(len(dataset), _SHEET_ROWS) if indices is None else indices
+    rows = evenly(len(dataset), _SHEET_ROWS)
     image, labels = (x.to(device) for x in next(in_order(dataset, len(rows), rows)))
     latents = model.encode(image, labels)
     following = latents[[*range(1, len(rows)), 0]]

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several processes that train one model, as ``torchrun`` starts them.
 
-Every process holds the whole model and an equal share of each batch. Gradients are averaged
-between the last backward pass of a step and its optimiser. PyTorch's DistributedDataParallel
-would work too, but it wraps every network, which changes the names in state dicts, and networks
-that rest for some steps or parts without a gradient need care. StyleGAN2-ADA and StyleGAN3 reduce
-flattened gradients as is done here.
+Every process holds the whole model and an equal share of each batch. Flattened gradients are
+averaged between the last backward pass of a step and its optimiser, as in StyleGAN3:
+DistributedDataParallel changes the names in state dicts and expects a gradient everywhere.
 """
 
 import os
@@ -19,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from scam.errors import InputError, PeerExited, Stopped
+from scam.errors import InputError, PeerExited, Stopped, first_line
 
 Result = TypeVar("Result")
 Network = TypeVar("Network", bound=nn.Module)
@@ -160,7 +158,7 @@ def join(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise InputError(f"torchrun: the processes cannot find each other ({reason})") from error
     try:
         yield World(dist.get_rank(), dist.get_world_size()), device
@@ -202,6 +200,5 @@ def _lost_peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # DistBackendError is one
-        reason = str(error).strip().splitlines()[0]
-        cause = f"the connection to the other processes broke ({reason})"
+        cause = f"the connection to the other processes broke ({first_line(error)})"
         raise PeerExited(1, cause if dist.get_rank() == 0 else "") from error

@@ -8,10 +8,6 @@ To write one, set the attributes of a :class:`Learner` and write its ``step``, t
 :class:`Task`. A task whose steps depend on (batch, step, seed) alone resumes to the bit: draw
 random numbers with :func:`scam.training.randomness.picture_generators`, or from a
 ``torch.Generator`` seeded by seed and step, never from torch's global stream.
-
-A task of one picture, with losses of its own: ``batches`` yields that picture for ever, a batch
-size of 1 is its options' default, ``step`` draws its augmentation by the number of the step and
-steps each of its optimisations as often as it likes, ``measure`` returns ``Measured()``.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from scam.errors import InputError
+from scam.errors import InputError, first_line
 from scam.storage.files import write_aside
 
 TENSORBOARD = "tensorboard"
@@ -93,8 +93,7 @@ def _weights_and_biases(
             mode=mode, dir=str(run), config=dict(settings), settings={"silent": True},
         )  # fmt: skip
     except wandb.Error as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{{wandb}}: {reason}", wandb=project) from error
+        raise InputError(f"{{wandb}}: {first_line(error)}", wandb=project) from error
     places = {"offline": f"offline in {run / WANDB}, upload with wandb sync"}
     if mode == "online":
         places[mode] = str(started.url)
