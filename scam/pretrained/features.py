@@ -72,9 +72,8 @@ class DinoV2(nn.Module):
         try:
             network = torch.hub.load(str(code), maker, source="local", pretrained=False)
         except Exception as error:  # whatever that code may raise
-            raise InputError(
-                f"{weights}: {code} makes no {maker} ({first_line(error)})"
-            ) from error
+            made = f"{code} makes no {maker} ({first_line(error)})"
+            raise InputError(f"{weights}: {made}") from error
         load_weights(network, weights)
         self.network: nn.Module = network
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None] * 255)

@@ -55,9 +55,8 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
 
     InputError if there is no run, or one with other settings.
     """
-    may_change = [
-        f"training.{n}" for n, what in SynthesisOptions.settings().items() if what.may_change
-    ]
+    free = (name for name, what in SynthesisOptions.settings().items() if what.may_change)
+    may_change = [f"training.{name}" for name in free]
     path = Path(out) / CONFIG
     stored = read_json(path) if path.is_file() else {}
     shapes = asked.get("model", {})
@@ -66,29 +65,25 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
     data, old = asked.get("data", {}), stored.get("data", {})
     if MANNEQUINS not in (data.get("data"), old.get("data")):
         may_change.append("data.data")  # resume_data compares the pictures
-        place, labels = data.get("data", old.get("data")), old.get("labels")
-        if place and labels:
-            root = Path(place, "train") if Path(place, "train").is_dir() else Path(place)
-            if not (root / labels).is_dir():
-                may_change.append("data.labels")  # renamed
+        place, labels = data.get("data", old.get("data", "")), old.get("labels", "")
+        if not any(Path(place, folder, labels).is_dir() for folder in ("", "train")):
+            may_change.append("data.labels")  # renamed
     merge, before = data.get("merge"), old.get("merge")
     if merge not in (None, *MERGES) and before not in (None, *MERGES):
         content = merge_content(merge)
         asked = {**asked, "data": {**data, "merge": content}}
-        # An early run's file; where it is gone, its labels decide.
-        if isinstance(before, str) and (
-            not Path(before).is_file() or json.dumps(merge_content(before)) == json.dumps(content)
-        ):
-            may_change.append("data.merge")
+        if isinstance(before, str):  # an early run's file; where it is gone, its labels decide
+            then = merge_content(before) if Path(before).is_file() else content
+            if json.dumps(then) == json.dumps(content):
+                may_change.append("data.merge")
     if stored.get("training", {}).get("perceptual_weights") is not None:
         may_change.append("training.perceptual_weights")  # find_weights compares their digests
     return RunFolder.resume(out, asked, may_change)
 
 
 def resume_data(folder: RunFolder) -> Resumed:
-    """Open the data of a run as its newest checkpoint knows them.
-
-    Who was held out stays held out; new pictures join the training.
+    """Open the data of a run as its newest checkpoint knows them: who was held out stays so, and
+    new pictures join the training.
 
     InputError if the data are not there, or are others; if nothing is left to measure on; if a
     val folder holds pictures that were trained on; if no checkpoint is complete, but one was.
@@ -156,8 +151,7 @@ def find_weights(folder: RunFolder) -> None:
     if path is None:
         return
     if not Path(path).is_file() and name in WEIGHT_FILES:
-        # Another user's home, another machine: where this one keeps the file of that name.
-        usual = default_weights(name)
+        usual = default_weights(name)  # another user's home, another machine
         if usual.name != Path(path).name or not usual.is_file():
             raise _refused(
                 f"the weights behind this run's perceptual loss {name} were {path}, "
@@ -170,9 +164,8 @@ def find_weights(folder: RunFolder) -> None:
 
 
 def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Resumed:
-    """For checkpoints that came without names: those of earlier versions, or split.json is gone.
-
-    The digest of the split, or else the numbers of pictures must be the same.
+    """For checkpoints without names, which lost them or are of an earlier version: the digest of
+    the split, or else the numbers of pictures must be the same.
     """
     place, held = data["data"], trained.get("held-out pictures")
     if data.get("holdout") is None and held is not None and not has_val(place):
@@ -181,28 +174,21 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     split, digest = Split.of(*sources), trained.get("split")
     counts = {"training picture": len(sources[0]), "held-out picture": len(sources[1])}
     others = [
-        (what, count, trained[f"{what}s"])
+        (counted(count, what), trained[f"{what}s"])
         for what, count in counts.items()
         if trained.get(f"{what}s", count) != count
     ]
     if digest == split.digest or (digest is None and not others):
         return Resumed(sources, split, [])
     differs = "other pictures than the checkpoint"
-    if others:
-        what, count, then = others[0]
+    for now, then in others[:1]:
         if moved:
-            raise InputError(
-                f"{{data}}: has {counted(count, what)}, this run {then}; "
-                "expected the same pictures",
-                data=place,
-            )
-        differs = f"{counted(count, what)}, the checkpoint {then}"
-    why = "is of an earlier version and" if digest is None else f"has lost its {SPLIT} and"
-    said = (
-        f"{place} has {differs}: it {why} keeps no "
-        "names, so held-out pictures may have been trained on"
-    )
-    return Resumed(sources, None, [said])
+            message = f"{{data}}: has {now}, this run {then}; expected the same pictures"
+            raise InputError(message, data=place)
+        differs = f"{now}, the checkpoint {then}"
+    why = "is of an earlier version" if digest is None else f"has lost its {SPLIT}"
+    risk = "keeps no names, so held-out pictures may have been trained on"
+    return Resumed(sources, None, [f"{place} has {differs}: it {why} and {risk}"])
 
 
 def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictures]:
@@ -213,12 +199,8 @@ def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictur
         train = {n: d for n, d in everything.items() if n not in held | copies}
         return train, {n: d for n, d in everything.items() if n in held}
     held_out = val_folder(root, labels)
-    wrong = [
-        name
-        for name, digest in held_out.items()
-        if split.side(name, digest, name not in everything) == "training"
-    ]
-    if wrong:
+    sides = {n: split.side(n, digest, n not in everything) for n, digest in held_out.items()}
+    if wrong := [name for name, side in sides.items() if side == "training"]:
         raise _refused(
             f"{root / 'val'} holds pictures that this run was trained on: "
             f"{named(wrong)}; expected them in train/"
@@ -227,17 +209,10 @@ def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictur
 
 
 def _expect_same_names(place: str, then: Set[str], now: Set[str]) -> None:
-    differs = [
-        f"{word} {named(names)}"
-        for word, names in (("lacks", then - now), ("adds", now - then))
-        if names
-    ]
-    if differs:
-        raise InputError(
-            f"{{data}}: expected this run's {len(then)} pictures under their names, "
-            f"it {' and '.join(differs)}",
-            data=place,
-        )
+    sides = (("lacks", then - now), ("adds", now - then))
+    if differs := [f"{word} {named(names)}" for word, names in sides if names]:
+        expected = f"expected this run's {len(then)} pictures under their names"
+        raise InputError(f"{{data}}: {expected}, it {' and '.join(differs)}", data=place)
 
 
 def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
@@ -258,12 +233,12 @@ def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
                 what = "moved from the other side"
             elif digest in known:
                 what = "renamed"
-            changes[f"{side} picture", what].append(name)
-        for name, digest in then.items():
-            if name not in now and digest not in there:
-                changes[f"{side} picture", "gone"].append(name)
+            changes[side, what].append(name)
+        gone = [n for n, digest in then.items() if n not in now and digest not in there]
+        if gone:
+            changes[side, "gone"] = gone
     parts = [
-        f"{counted(len(names), pictures)} {what} ({named(names)})"
-        for (pictures, what), names in changes.items()
+        f"{counted(len(names), f'{side} picture')} {what} ({named(names)})"
+        for (side, what), names in changes.items()
     ]
     return [f"since the checkpoint: {'; '.join(parts)}"] if parts else []

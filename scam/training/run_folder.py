@@ -72,20 +72,15 @@ class RunFolder:
     ) -> "RunFolder":
         """Open the run in ``out`` to continue it; one without a checkpoint begins again.
 
-        Args:
-            out: the folder.
-            asked: settings that were asked for; the stored ones fill in the rest, and
-                :meth:`store` writes the result.
-            may_change: settings that may differ from the stored ones, such as the number of
-                steps; a setting inside a section is written ``section.setting``.
+        Stored settings fill in what was not ``asked``; :meth:`store` writes the result.
+        may_change: those that may differ, ``section.setting`` where they lie in a section.
 
         InputError if there is no run in ``out``, or one with other settings.
         """
         path = _expect_folder(out)
         if not (path / CONFIG).is_file():
             raise InputError(f"{{resume}}: there is no run in {path} (no {CONFIG})", resume=True)
-        settings = _merged(path / CONFIG, _as_json(asked), may_change)
-        run = cls(path, settings, identity(path))
+        run = cls(path, _merged(path / CONFIG, _as_json(asked), may_change), identity(path))
         run._sweep()
         return run
 
@@ -113,10 +108,8 @@ class RunFolder:
     def has_steps(self) -> bool:
         """Whether the run has logged or saved anything of a step."""
         logged = read_metrics(self.metrics) if self.metrics.exists() else []
-        return (
-            any(entry["step"] > 0 for entry in logged)
-            or newest_step_folder(self.checkpoints) is not None
-        )
+        saved = newest_step_folder(self.checkpoints)
+        return saved is not None or any(entry["step"] > 0 for entry in logged)
 
     def discard(self) -> None:
         """Remove what a run that failed to start has written, and the folder if empty."""
