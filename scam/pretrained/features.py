@@ -109,11 +109,8 @@ class CustomExtractor(nn.Module):
         fits = isinstance(features, Tensor) and features.is_floating_point()
         if not fits or features.dim() != 2 or len(features) != len(pictures):
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features)
-            raise InputError(
-                f"{{extractor}}: returned {found} for {tuple(pictures.shape)}, "
-                "expected floating (B, D)",
-                extractor=self.name,
-            )
+            message = f"returned {found} for {tuple(pictures.shape)}, expected floating (B, D)"
+            raise InputError(f"{{extractor}}: {message}", extractor=self.name)
         return features
 
 

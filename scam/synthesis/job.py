@@ -97,13 +97,9 @@ def heading(job: Job) -> str:
     ]
     names = job.train.source.label_set.names
     if options.flip and any(name.startswith("label_") for name in names):
-        lines.append(
-            spelled(
-                "the labels have no names, so flips cannot exchange left and right ones: "
-                "name them ({:label_set}, labels.txt) or give {flip}",
-                flip=False,
-            )
-        )
+        unnamed = "the labels have no names, so flips cannot exchange left and right ones"
+        mend = "name them ({:label_set}, labels.txt) or give {flip}"
+        lines.append(spelled(f"{unnamed}: {mend}", flip=False))
     return "\n".join(map(printable, lines))
 
 
@@ -123,11 +119,9 @@ def expect_room(job: Job) -> None:
         (batch, "batch_size", options.batch_size),
     ):
         if count > room:
-            raise InputError(
-                f"{{{name}}}: training would take {count / 2**30:,.0f} GiB or more, "
-                f"{job.device} has {room / 2**30:,.0f} GiB",
-                **{name: value},
-            )
+            takes, has = (f"{size / 2**30:,.0f} GiB" for size in (count, room))
+            message = f"training would take {takes} or more, {job.device} has {has}"
+            raise InputError(f"{{{name}}}: {message}", **{name: value})
 
 
 def _memory(device: torch.device) -> float:

@@ -23,7 +23,9 @@ def default_weights(name: str) -> Path:
     return cached(WEIGHT_FILES[name])
 
 
-def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptual, Path | None]:
+def resolve_perceptual(
+    name: str | None, weights: str | Path | None
+) -> tuple[Perceptual, Path | None]:
     """The loss to use and its weight file; ``None`` means VGG-19 where its weights are at hand.
 
     Raises InputError for an unknown name, a missing weight file, or one that is of no use.
@@ -41,7 +43,7 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
                 perceptual_weights=weights, perceptual=name,
             )  # fmt: skip
         return cast(Perceptual, name), None
-    path = weights or default_weights(name)
+    path = Path(weights) if weights else default_weights(name)
     if not path.is_file():
         raise InputError(
             f"{{perceptual}}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]} there, "
@@ -53,7 +55,7 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
 
 def build_perceptual(
     name: Perceptual,
-    weights: Path | None,
+    weights: str | Path | None,
     *,
     normalise: bool = True,
     slices: Sequence[float] = VGG_SLICES,
@@ -64,9 +66,9 @@ def build_perceptual(
     ValueError for "none", for which there is none.
     """
     if name == "vgg19":
-        return Vgg19Distance(cast(Path, weights), normalise=normalise, slices=slices)
+        return Vgg19Distance(Path(str(weights)), normalise=normalise, slices=slices)
     if name == "lpips":
-        return LpipsDistance(cast(Path, weights))
+        return LpipsDistance(Path(str(weights)))
     if name == "pyramid":
         return PyramidDistance()
     raise ValueError(f"perceptual {name!r}: expected vgg19, lpips or pyramid")

@@ -53,10 +53,7 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     shapes = dict(settings["model"])
     config = model_class(shapes.pop("kind", FIRST_KIND)).Config
     model = config.preset(name, num_labels=len(source.label_set.names), **shapes)
-    weights = asked.get("perceptual_weights")
-    perceptual, path = resolve_perceptual(
-        asked.get("perceptual"), None if weights is None else Path(weights)
-    )
+    perceptual, path = resolve_perceptual(asked.get("perceptual"), asked.get("perceptual_weights"))
     preset = SynthesisOptions.presets.get(name, {})
     training = {**preset, **model.recipe, **asked, "perceptual": perceptual}
     training["perceptual_weights"] = None if path is None else str(path)

@@ -56,11 +56,9 @@ class SynthesisTask(SynthesisStep):
         # Last: equal seeds give equal weights, whatever the perceptual loss draws.
         perceptual: nn.Module = nn.Identity()
         if options.perceptual != "none":
-            file = options.perceptual_weights
-            weights = None if file is None else Path(file)
             perceptual = build_perceptual(
                 options.perceptual,
-                weights,
+                options.perceptual_weights,
                 # SCAM's published system, too, leaves them in [-1, 1].
                 normalise=options.vgg_normalise and not config.released,
                 slices=options.vgg_slices,

@@ -40,12 +40,9 @@ class SkipWatch:
         why: too many skipped steps, unless something else is said.
         """
         why = why or f"the gradients of {self.limit} steps in a row were not finite"
-        newest = newest_step_folder(self.folder.checkpoints)
-        if newest is not None:
-            remedy = (
-                f"resume from {newest.name} with {{resume}} {{out}} and a lower {{:lr}}, "
-                "{:lr_discriminator} or {:max_grad_norm}"
-            )
+        if (newest := newest_step_folder(self.folder.checkpoints)) is not None:
+            lower = "{:lr}, {:lr_discriminator} or {:max_grad_norm}"
+            remedy = f"resume from {newest.name} with {{resume}} {{out}} and a lower {lower}"
         else:  # the folder goes with a run that fails before its first logged step
             place = "{resume} {out} and " if self.folder.has_steps() else ""
             remedy = f"there is no checkpoint yet: start again with {place}a lower {{:lr}}"
