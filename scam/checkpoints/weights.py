@@ -83,10 +83,8 @@ def expect_tensors(
         if not isinstance(found, Tensor):
             raise InputError(f"{what}: {name} is {quoted(found):.40}, expected a tensor")
         if found.shape != own.shape:
-            raise InputError(
-                f"{what} of another model ({name} has shape {tuple(found.shape)}, "
-                f"expected {tuple(own.shape)})"
-            )
+            shapes = f"{name} has shape {tuple(found.shape)}, expected {tuple(own.shape)}"
+            raise InputError(f"{what} of another model ({shapes})")
         both_floating = found.is_floating_point() and own.is_floating_point()
         if found.dtype != own.dtype and (same_dtype or not both_floating):
             raise InputError(f"{what}: {name} is {found.dtype}, expected {own.dtype}")
@@ -124,8 +122,7 @@ def verify(path: Path) -> None:
     with reading(path):
         size, digest = path.stat().st_size, file_digest(path)
     if size != entry["size"]:
-        raise InputError(
-            f"{path} is damaged or cut short: has {size} bytes, {MANIFEST} says {entry['size']!r}"
-        )
+        differs = f"has {size} bytes, {MANIFEST} says {entry['size']!r}"
+        raise InputError(f"{path} is damaged or cut short: {differs}")
     if digest != entry["sha256"]:
         raise InputError(f"{path} is damaged: its digest is not the one in {MANIFEST}")

@@ -38,10 +38,8 @@ def resolve_perceptual(
         raise InputError("{perceptual}: expected vgg19, lpips, pyramid or none", perceptual=name)
     if name not in WEIGHT_FILES:
         if weights is not None:
-            raise InputError(
-                "{perceptual_weights}: {perceptual} takes none",
-                perceptual_weights=weights, perceptual=name,
-            )  # fmt: skip
+            message = "{perceptual_weights}: {perceptual} takes none"
+            raise InputError(message, perceptual_weights=weights, perceptual=name)
         return cast(Perceptual, name), None
     path = Path(weights) if weights else default_weights(name)
     if not path.is_file():

@@ -50,6 +50,10 @@ def _refused(message: str) -> InputError:
     return InputError(f"{{resume}}: {message}", resume=True)
 
 
+def _lost(what: str, place: str, kind: str, flag: str) -> InputError:
+    return _refused(f"{what} {place}, where no {kind} is now: give {{:{flag}}}, its new place")
+
+
 def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
     """Open the run in ``out``; files that were asked for may lie elsewhere than they did.
 
@@ -91,10 +95,8 @@ def resume_data(folder: RunFolder) -> Resumed:
     newest = newest_step_folder(folder.checkpoints)
     passed_over = incomplete_after(newest, folder.checkpoints)
     if newest is None and passed_over:
-        raise _refused(
-            f"{passed_over}, nor is an older one whole; expected the file back, or no "
-            "step folder at all to begin again"
-        )
+        wanted = "expected the file back, or no step folder at all to begin again"
+        raise _refused(f"{passed_over}, nor is an older one whole; {wanted}")
     found = _open_data(folder, newest)
     if newest is not None and passed_over:
         found.said.append(f"{passed_over}; the run is resumed from {newest.name}")
@@ -109,15 +111,9 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     if place != MANNEQUINS and not Path(place).is_dir():
         if moved:
             raise InputError(f"{{data}}: expected {MANNEQUINS} or a folder", data=place)
-        raise _refused(
-            f"the pictures of this run were in {place}, where no folder is now: "
-            "give {:data}, the folder where they are"
-        )
+        raise _lost("the pictures of this run were in", place, "folder", "data")
     if is_lost(merge := data.get("merge")) and merge == stored.get("merge"):
-        raise _refused(
-            f"the merge of this run was in {merge}, where no file is now: "
-            "give {:merge}, the file where it is"
-        )
+        raise _lost("the merge of this run was in", merge, "file", "merge")
     trained = {} if newest is None else read_json(newest / CONFIG).get("trained", {})
     split = None if newest is None else read_split(newest, trained.get("split"))
     if place == MANNEQUINS or newest is None:
@@ -130,10 +126,8 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
         _expect_same_names(place, split.names, train.keys() | held_out.keys())
     if not held_out:
         first = min(name for name, _ in split.held_out)
-        raise _refused(
-            f"{place} has none of this run's "
-            f"{counted(len(split.held_out), 'held-out picture')} any more, for example {first}"
-        )
+        gone = counted(len(split.held_out), "held-out picture")
+        raise _refused(f"{place} has none of this run's {gone} any more, for example {first}")
     opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
     # Copies of held-out pictures are for neither side.
     kept = [index for index in range(len(opened)) if opened.stem(index) in train]
@@ -153,10 +147,8 @@ def find_weights(folder: RunFolder) -> None:
     if not Path(path).is_file() and name in WEIGHT_FILES:
         usual = default_weights(name)  # another user's home, another machine
         if usual.name != Path(path).name or not usual.is_file():
-            raise _refused(
-                f"the weights behind this run's perceptual loss {name} were {path}, "
-                "where no file is now: give {:perceptual_weights}, the file where they are"
-            )
+            what = f"the weights behind this run's perceptual loss {name} were"
+            raise _lost(what, path, "file", "perceptual_weights")
         training["perceptual_weights"] = path = str(usual)
     wanted = folder.config.get("perceptual_digest")
     if wanted is not None and file_digest(Path(path)) != wanted:
@@ -201,10 +193,8 @@ def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictur
     held_out = val_folder(root, labels)
     sides = {n: split.side(n, digest, n not in everything) for n, digest in held_out.items()}
     if wrong := [name for name, side in sides.items() if side == "training"]:
-        raise _refused(
-            f"{root / 'val'} holds pictures that this run was trained on: "
-            f"{named(wrong)}; expected them in train/"
-        )
+        found = f"{root / 'val'} holds pictures that this run was trained on: {named(wrong)}"
+        raise _refused(f"{found}; expected them in train/")
     return everything, held_out
 
 

@@ -105,9 +105,8 @@ class World:
         if self.size == 1 or not any(isinstance(part, kind) for part in network.modules()):
             return network
         if device.type == "cpu":
-            raise InputError(
-                "batch normalisation over several processes: expected GPUs, found cpu"
-            )
+            message = "batch normalisation over several processes: expected GPUs, found cpu"
+            raise InputError(message)
         return cast(Network, nn.SyncBatchNorm.convert_sync_batchnorm(network))
 
     @contextmanager
@@ -121,20 +120,15 @@ class World:
             raise PeerExited(143 if isinstance(error, Stopped) else 2) from None
 
     def check_equal(self, tensors: Iterable[Tensor]) -> None:
-        """Raise InputError unless all processes hold the same bits.
-
-        They do if they run the same code on the same kind of processor.
-        """
+        """Raise InputError unless all processes hold the same bits."""
         if self.size == 1:
             return
         sums = [x.detach().contiguous().view(-1).view(torch.uint8).sum() for x in tensors]
         own = torch.stack(sums).cpu()
         low, high = (_reduced(own.clone(), op) for op in ("MIN", "MAX"))
         if not torch.equal(low, high):
-            raise InputError(
-                f"the weights of the {self.size} processes differ: "
-                "expected machines of one kind with the same versions of scam and torch"
-            )
+            alike = "machines of one kind with the same versions of scam and torch"
+            raise InputError(f"the weights of the {self.size} processes differ: expected {alike}")
 
 
 SINGLE_PROCESS = World()

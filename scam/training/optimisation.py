@@ -48,7 +48,7 @@ class Optimisation:
     or gradients are not finite leaves the weights as they are.
 
     Args:
-        optimizer: of Adam's family. A fused one is left out without waiting for a GPU.
+        optimizer: a fused one of Adam's family, which leaves a step out without a wait.
         precision: of the forward passes.
         scaler: of the gradients. Several optimisations may share one; whoever made it updates it
             once all of them have made their steps.
@@ -102,7 +102,10 @@ class Optimisation:
         skipped = (~norm.isfinite()).float()
         if self.max_grad_norm > 0:
             nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
-        self._update(skipped)
+        if not self.scaler.is_enabled():
+            # What a gradient scaler sets: the fused optimiser looks at it without a wait.
+            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
+        self.scaler.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         self._skipped.append(skipped)
         return losses, norm
@@ -111,16 +114,6 @@ class Optimisation:
         """For each step since the last call 1 if it was left out, else 0."""
         skipped, self._skipped = self._skipped, []
         return skipped
-
-    def _update(self, skipped: Tensor) -> None:
-        if self.scaler.is_enabled():
-            self.scaler.step(self.optimizer)
-        elif getattr(self.optimizer, "_step_supports_amp_scaling", False):
-            # What a gradient scaler sets: the fused optimiser looks at it without a wait.
-            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
-            self.optimizer.step()
-        elif not skipped:
-            self.optimizer.step()
 
     def _gradients(self) -> list[Tensor]:
         return [p.grad for p in self.parameters if p.grad is not None]

@@ -54,10 +54,8 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"cannot read {{out}}: {error.strerror}", out=path) from error
         if any(not name.endswith(".partial") and not is_lock(name) for name in names):
-            raise InputError(
-                "{out} is not empty: continue its run with {:resume}, or give another folder",
-                out=path,
-            )
+            mend = "continue its run with {:resume}, or give another folder"
+            raise InputError(f"{{out}} is not empty: {mend}", out=path)
         run = cls(path, _as_json(config))
         run._sweep()
         run.store()
@@ -91,12 +89,8 @@ class RunFolder:
     def expect_there(self) -> None:
         """InputError if the folder was removed, renamed or replaced: nothing may be written."""
         if self._is_another() or not (self.path / CONFIG).is_file():
-            raise InputError(
-                "{out} was removed, renamed or replaced while the run went on: "
-                "nothing more was written, expected it to stay; its checkpoints, where it was "
-                "renamed, can be resumed",
-                out=self.path,
-            )
+            gone = "{out} was removed, renamed or replaced while the run went on"
+            raise InputError(f"{gone}: nothing more was written there", out=self.path)
 
     def _is_another(self) -> bool:
         return self.identity is not None and identity(self.path) != self.identity
