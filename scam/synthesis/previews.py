@@ -27,12 +27,10 @@ def _spread(
 
 @torch.no_grad()
 def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Psnr:
-    """PSNR of the model's reconstructions, with fixed noise if any.
-
-    Over at most 512 pictures, spread over ``dataset``: ``python -m scam.evaluate`` takes all.
+    """PSNR of the model's reconstructions, with fixed noise if any, of at most 512 pictures spread
+    over ``dataset``: ``python -m scam.evaluate`` takes all.
     """
-    device = model.token_labels.device
-    psnr = Psnr()
+    device, psnr = model.token_labels.device, Psnr()
     model.eval()
     for image, labels in _spread(dataset, batch_size):
         image, labels = image.to(device), labels.to(device)
@@ -63,9 +61,8 @@ def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]
 
 @torch.no_grad()
 def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Styles:
-    """The mean styles of 64 pictures spread over ``dataset``, as of one picture, on the CPU.
-
-    While labels are missing more are taken, up to 512.
+    """The mean styles of 64 pictures spread over ``dataset``, as of one picture, on the CPU; more
+    are taken while labels are missing, up to 512.
     """
     device = model.token_labels.device
     mean = RunningMean(model.token_labels)

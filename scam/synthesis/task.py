@@ -109,10 +109,8 @@ class SynthesisTask(SynthesisStep):
         """Weights with the mean styles of training pictures, and who they were."""
         job = self.job
         mean = mean_styles(network, job.train, self.options.batch_size)
-        tensors = network.state_dict() | {
-            "mean_tokens": mean.tokens[0],
-            "mean_known": mean.present[0],
-        }
+        means = {"mean_tokens": mean.tokens[0], "mean_known": mean.present[0]}
+        tensors = network.state_dict() | means
         facts = training_facts(job, step) | {f"held-out {x}": measured[x] for x in measured}
         description = {**describe(job.config, job.train.source), "trained": facts}
         beside = None if job.split is None else partial(write_split, split=job.split)

@@ -87,8 +87,9 @@ def _steps(run: Run, outputs: Outputs | None, done: int, stop: list[int]) -> Non
             recent.clear()
             too_many = watch.add(skipped)
             if outputs:
-                counted = {"skipped": float(watch.total)} if watch.total else {}
-                outputs.record(step, losses | counted)
+                losses |= {"skipped": float(watch.total)} if watch.total else {}
+                outputs.log.write(step, losses)
+                outputs.progress.update(step, losses)
             with world.agreed():
                 if too_many:
                     raise watch.diverged(step)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run leaves while it trains, and when: numbers, sheets, checkpoints, the model card."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -57,11 +57,6 @@ class Outputs:
     run: Run
     log: MetricsLog
     progress: Progress
-
-    def record(self, step: int, losses: Mapping[str, float]) -> None:
-        """Log losses and show them."""
-        self.log.write(step, losses)
-        self.progress.update(step, losses)
 
     def tell(self, step: int, found: Measured) -> None:
         """Log numbers and say words, if there are any."""
