@@ -108,9 +108,8 @@ def write_manifest(folder: Path, names: Sequence[str]) -> None:
 
 
 def verify(path: Path) -> None:
-    """InputError if ``path`` is not the file that the manifest beside it describes.
-
-    Folders without a manifest, as earlier versions wrote them, pass.
+    """InputError if ``path`` is not the file that the manifest beside it describes; without one,
+    as in folders of earlier versions, any is.
     """
     manifest = path.with_name(MANIFEST)
     if not manifest.exists():

@@ -87,10 +87,7 @@ def oasis_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
 
 
 def oasis_discriminator(real: Tensor, fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
-    """Cross entropy of real pixels with their label plus that of painted ones with "painted".
-
-    Arguments as for :func:`oasis_generator`.
-    """
+    """Cross entropy of real pixels with their label plus that of painted ones with "painted"."""
     painted = torch.where(labels >= 0, real.shape[1] - 1, -1)
     return oasis_generator(real, labels, balance) + oasis_generator(fake, painted, balance)
 

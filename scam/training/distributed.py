@@ -57,9 +57,8 @@ class World:
         return flag if self.size == 1 else bool(_reduced(torch.tensor(int(flag)), "MAX"))
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make every ``.grad`` its mean over all processes, bit for bit the same in each.
-
-        A gradient that is None counts as zero, and stays None where no process has one.
+        """Make every ``.grad`` its mean over all processes, bit for bit the same in each; None
+        counts as zero, and stays where no process has a gradient.
         """
         if self.size == 1:
             return
@@ -78,10 +77,8 @@ class World:
         torch._foreach_copy_(gradients, means)
 
     def from_main(self, compute: Callable[[], Result]) -> Result:
-        """What ``compute`` returns in the main process; the others do not call it.
-
-        Its InputError is raised in the main process, and :class:`scam.errors.PeerExited` in the
-        others.
+        """What ``compute`` returns in the main process, which alone calls it; where it raises, the
+        others raise :class:`scam.errors.PeerExited`.
         """
         if self.size == 1:
             return compute()
@@ -97,9 +94,8 @@ class World:
         return cast(Result, found[0])
 
     def synchronise_norms(self, network: Network, device: torch.device) -> Network:
-        """``network`` with batch normalisation, if it has any, over all processes.
-
-        Raises InputError on a CPU, where PyTorch has none.
+        """``network`` with batch normalisation, if it has any, over all processes; InputError on a
+        CPU, where PyTorch has none.
         """
         kind = nn.modules.batchnorm._BatchNorm
         if self.size == 1 or not any(isinstance(part, kind) for part in network.modules()):

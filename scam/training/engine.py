@@ -33,9 +33,8 @@ def train(
 ) -> Path:
     """Run ``task`` to its last step, from the newest checkpoint if there is one and ``resume``.
 
-    ``heading`` is printed first, once everything has been checked.
-    Returns the path of the last sheet. On the CPU a resumed run ends with the bits of one that
-    never stopped. With several processes the main one alone writes and talks.
+    ``heading`` is said first, once everything has been checked. Returns the path of the last
+    sheet. On the CPU a resumed run ends with the bits of one that never stopped.
 
     Raises InputError when a checkpoint cannot be read or written, or when several steps in a row
     have gradients that are not finite; Stopped, with everything saved, after SIGTERM. A process

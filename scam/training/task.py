@@ -105,16 +105,12 @@ class Task(Learner, Protocol):
         """Draw what ``network`` does into the file ``path``; may leave it out."""
 
     def export(self, network: Any, step: int, measured: Mapping[str, float]) -> Export:
-        """What is saved of ``network``; measured: numbers of this step, where it was measured.
-
-        Changes nothing of the network.
-        """
+        """What is saved of ``network``; measured: numbers of this step, where it was measured."""
 
     def card(self, description: Mapping[str, Any]) -> str:
         """The model card, Markdown, of an :class:`Export` with that description."""
 
     def expect_trainable(self, network: Any) -> None:
-        """InputError if no step could follow from ``network``, whose tensors are finite.
-
-        May go through it and back, and leaves no gradients.
+        """InputError if no step could follow from ``network``, whose tensors are finite; leaves
+        no gradients.
         """

@@ -39,8 +39,7 @@ def open_trackers(
 ) -> list[Tracker]:
     """TensorBoard where its package is installed, Weights & Biases where ``project`` names one.
 
-    run: the folder. step0: the step that the run starts or continues from. say: gets a line about
-    where Weights & Biases keeps the numbers, in place of wandb's own words.
+    say: gets a line about where Weights & Biases keeps them, in place of wandb's own words.
 
     Raises InputError when ``project`` is no name, wandb is not installed or refuses, or
     WANDB_MODE wants a login and there is none.
