@@ -6,8 +6,10 @@ the strides, alignments and constants of the tensors (on the CPU) that it is cal
 """
 
 import contextlib
+import os
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,6 +125,24 @@ def wanting(target: int) -> Iterator[set[str]]:
     hook = mock.patch.object(knobs.runtime, "jit_cache_hook", note)
     with absent, hook, mock.patch.object(JITFunction, "run", key_only):
         yield found
+
+
+def compile_with(folder: Path, tests: str) -> None:
+    """Run the usual tests of a file with the Triton in ``folder``; they must pass."""
+    folder = folder.resolve()
+    environment = {k: v for k, v in os.environ.items() if k != "SCAM_TEST_TRITON"}
+    environment["PYTHONPATH"] = str(folder)
+    script = (
+        "import pytest, sys, triton; print(triton.__file__); sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "-x", "-m", "not exhaustive", tests],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert str(folder) in done.stdout
 
 
 def _read(kernel: Any, target: int) -> Compiled:

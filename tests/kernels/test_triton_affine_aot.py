@@ -94,6 +94,4 @@ def test_batches_of_other_sizes_compile_nothing_anew() -> None:
 
 @pytest.mark.skipif("SCAM_TEST_TRITON" not in os.environ, reason="SCAM_TEST_TRITON is not set")
 def test_another_triton_compiles_the_same() -> None:
-    from test_triton_modulation_aot import compile_with
-
-    compile_with(Path(os.environ["SCAM_TEST_TRITON"]), __file__)
+    aot.compile_with(Path(os.environ["SCAM_TEST_TRITON"]), __file__)

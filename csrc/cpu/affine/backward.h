@@ -79,38 +79,58 @@ struct Pixels {
   int64_t step;
 };
 
-// At most TILE pixels; dx may be dy.
+// Pixels [j, end) of one row, and the channels of U vectors from k on; dx may be dy. `of_mean` and
+// `of_rstd`: sums over a few pixels, so that no digits are lost.
+template <int U, class T>
+inline void backward_run(const Block<A_of<T>>& block, int32_t row, int64_t k, int64_t j,
+                         int64_t end, Pixels<const T> x, Pixels<const T> dy, Pixels<T> dx,
+                         const Sums& sums, A_of<T>* of_mean, A_of<T>* of_rstd) {
+  typedef A_of<T> A;
+  constexpr int lanes = VecOf<A>::lanes;
+  const A* scales = block.scale + row * block.scale_stride + k;
+  const A* shifts = block.shift + row * block.shift_stride + k;
+  Vec<A> sum_g[U] = {}, sum_gd[U] = {};
+  for (int64_t i = j; i < end; ++i) {
+    const T *from = x.data + i * x.step + k, *given = dy.data + i * dy.step + k;
+    T* to = dx.data + i * dx.step + k;
+    for (int u = 0; u < U; ++u) {
+      const Vec<A> d = load(from + u * lanes) - load(block.mean + k + u * lanes);
+      const Vec<A> rstd = load(block.rstd + k + u * lanes), scale = load(scales + u * lanes);
+      const Vec<A> dz = load(given + u * lanes);
+      const Vec<A> g = d * rstd * scale + load(shifts + u * lanes) > A(0) ? dz : dz * block.slope;
+      sum_g[u] += g;
+      sum_gd[u] += g * d;
+      store(to + u * lanes, g * scale * rstd);
+    }
+  }
+  for (int u = 0; u < U; ++u) {
+    const int64_t c = k + u * lanes;
+    const Vec<A> scale = load(scales + u * lanes);
+    add_to_row<A>(block, row, c, sum_g[u], sum_gd[u], sums);
+    store(of_mean + c, load(of_mean + c) + scale * sum_g[u]);
+    store(of_rstd + c, load(of_rstd + c) + scale * sum_gd[u]);
+  }
+}
+
+// At most TILE pixels.
 template <class T>
 inline void backward_pixels(const Block<A_of<T>>& block, const int32_t* rows, int64_t count,
                             Pixels<const T> x, Pixels<const T> dy, Pixels<T> dx,
                             const Sums& sums) {
   typedef A_of<T> A;
-  constexpr int lanes = VecOf<A>::lanes;
-  alignas(64) A of_mean[MAX_WIDTH] = {};  // a few pixels: no digits are lost
+  constexpr int lanes = VecOf<A>::lanes, U = 4;
+  alignas(64) A of_mean[MAX_WIDTH] = {};
   alignas(64) A of_rstd[MAX_WIDTH] = {};
   for (int64_t j = 0; j < count;) {
     const int32_t row = rows[j];
-    int64_t end = j + 1;
+    int64_t end = j + 1, k = 0;
     while (end < count && rows[end] == row) ++end;
     for (; row < 0 && j < end; ++j) memset(dx.data + j * dx.step, 0, sizeof(T) * block.width);
     if (row < 0) continue;
-    for (int64_t k = 0; k < block.width; k += lanes) {
-      const Vec<A> scale = load(block.scale + row * block.scale_stride + k);
-      const Vec<A> shift = load(block.shift + row * block.shift_stride + k);
-      const Vec<A> mean = load(block.mean + k), rstd = load(block.rstd + k);
-      Vec<A> g = {}, gd = {};
-      for (int64_t i = j; i < end; ++i) {
-        const Vec<A> d = load(x.data + i * x.step + k) - mean;
-        const Vec<A> dz = load(dy.data + i * dy.step + k);
-        const Vec<A> given = d * rstd * scale + shift > A(0) ? dz : dz * block.slope;
-        g += given;
-        gd += given * d;
-        store(dx.data + i * dx.step + k, given * scale * rstd);
-      }
-      add_to_row<A>(block, row, k, g, gd, sums);
-      store(of_mean + k, load(of_mean + k) + scale * g);
-      store(of_rstd + k, load(of_rstd + k) + scale * gd);
-    }
+    for (; k + U * lanes <= block.width; k += U * lanes)
+      backward_run<U, T>(block, row, k, j, end, x, dy, dx, sums, of_mean, of_rstd);
+    for (; k < block.width; k += lanes)
+      backward_run<1, T>(block, row, k, j, end, x, dy, dx, sums, of_mean, of_rstd);
     j = end;
   }
   for (int64_t k = 0; k < block.width && sums.statistics; k += lanes) {

@@ -10,11 +10,16 @@
 namespace scam::affine {
 namespace {
 
-constexpr int64_t WINDOW = 4096;      // long streams where pixels adjoin
-constexpr int64_t WIDE_ROWS = 1024;   // whose sums of a wide block stay in a cache
+constexpr int64_t WINDOW = 4096;     // long streams where pixels adjoin
+constexpr int64_t WIDE_ROWS = 8192;  // whose sums of a wide block stay in a cache
 constexpr int64_t ROW_PIECE = 256;
-constexpr int64_t ITEMS = 32;         // enough work for this many threads
-constexpr int64_t PIXELS_A_ROW = 16;  // per group: partial sums are at most a quarter of x
+
+// Of the backward pass: items for so many threads, as long as a group of windows has so many pixels
+// to each row. With 16 partial sums take a quarter of the memory of an fp32 x, with 4 all of it.
+struct Share {
+  int64_t items, pixels_a_row;
+};
+constexpr Share SHARES[] = {{32, 16}, {4, 4}};
 
 class Pass : Stages<Job, Kernels> {
  public:
@@ -29,7 +34,8 @@ class Pass : Stages<Job, Kernels> {
   void set_tables();
   void set_groups();
   bool as_it_is(const ScaTensor& table) const {
-    return job_.p.dtype != SCA_BFLOAT16 && job_.p.channels % job_.width == 0 && table.stride[1] == 1;
+    return job_.p.dtype != SCA_BFLOAT16 && job_.p.channels % job_.width == 0 &&
+           table.stride[1] == 1;
   }
 };
 
@@ -41,7 +47,8 @@ int Pass::begin(int64_t most_width) {
   if (status != SCA_OK) return status;
   job_.window = WINDOW, job_.windows = (p.pixels + WINDOW - 1) / WINDOW;
   const int64_t padded = (p.channels + TILE - 1) / TILE * TILE;
-  job_.width = p.x.stride[2] == 1 ? TILE : std::min(padded, most_width);
+  job_.width = p.x.stride[2] == 1 ? TILE : most_width;
+  while (padded % job_.width) job_.width -= TILE;  // blocks with channels missing are slower
   job_.blocks = (p.channels + job_.width - 1) / job_.width;
   job_.row_pieces = (p.rows + ROW_PIECE - 1) / ROW_PIECE;
   job_.rows_stride = p.index.stride[0] == 0 ? 0 : p.pixels;
@@ -73,9 +80,14 @@ int Pass::forward() {
 // Few rows: partial sums of many groups of windows. Many: one group, and blocks are the items.
 void Pass::set_groups() {
   const AffineParams& p = job_.p;
-  const int64_t wanted = (ITEMS + job_.blocks - 1) / job_.blocks;
-  const int64_t affordable = p.batch * p.pixels / (PIXELS_A_ROW * std::max<int64_t>(1, p.rows));
-  job_.groups = std::max<int64_t>(1, std::min({wanted, affordable, p.batch * job_.windows}));
+  job_.groups = 1;
+  for (const Share& share : SHARES) {
+    const int64_t wanted = (share.items + job_.blocks - 1) / job_.blocks;
+    const int64_t affordable =
+        p.batch * p.pixels / (share.pixels_a_row * std::max<int64_t>(1, p.rows));
+    job_.groups = std::max(job_.groups, std::min(wanted, affordable));
+  }
+  job_.groups = std::min(job_.groups, p.batch * job_.windows);
   if (job_.groups > 1)
     job_.partial = static_cast<double*>(
         allocate(job_.groups * job_.blocks * sums_of_block(job_), sizeof(double)));
