@@ -16,9 +16,8 @@ TRAINING = "training.pt"
 
 
 def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the training state of a step folder, tensors on the CPU.
-
-    InputError if the file is missing or damaged.
+    """Read the training state of a step folder, tensors on the CPU; InputError if it is missing
+    or damaged.
     """
     path = Path(step_folder) / TRAINING
     verify(path)

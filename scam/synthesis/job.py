@@ -49,9 +49,8 @@ class Job:
 def open_run(
     settings: dict[str, Any], out: str | None, resume: bool, stack: ExitStack
 ) -> tuple[RunFolder, Resumed]:
-    """Check settings and data; open or start the run folder, locked until ``stack`` closes.
-
-    settings: those that were asked for; the preset, the data or the stored run fill in the rest.
+    """Check what was asked for; open or start the run folder, locked until ``stack`` closes. The
+    preset, the data or the stored run fill in the rest of the ``settings``.
     """
     if resume:
         if out is None:
@@ -104,9 +103,8 @@ def heading(job: Job) -> str:
 
 
 def expect_room(job: Job) -> None:
-    """InputError for networks or a batch that are larger than the memory of the job's device.
-
-    Counts the least they need, so that only hopeless sizes are refused.
+    """InputError for networks or a batch of which even the least that they need is larger than
+    the memory of the job's device.
     """
     options, config = job.options, job.config
     room = _memory(job.device)

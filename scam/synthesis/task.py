@@ -32,9 +32,8 @@ from scam.training.task import Export, Measured
 def train(
     job: Job, *, resume: bool = False, say: Callable[[str], None] = print, heading: str = ""
 ) -> Path:
-    """Build the task of ``job`` and run it: see :func:`scam.training.engine.train`.
-
-    Raises InputError, too, where networks or batch are larger than the device's memory.
+    """Build the task of ``job`` and run it: see :func:`scam.training.engine.train`. InputError,
+    too, where networks or batch are larger than the device's memory.
     """
     with job.world.agreed():
         expect_room(job)
@@ -121,9 +120,8 @@ class SynthesisTask(SynthesisStep):
         return model_card(self.job.config, description)
 
     def expect_trainable(self, network: SynthesisModel) -> None:
-        """InputError unless a training picture goes through and back in finite numbers.
-
-        Weights can be finite and too large for any step to follow.
+        """InputError unless a training picture goes through and back in finite numbers: weights
+        can be finite and too large for any step to follow.
         """
         image, labels = (x.to(self.device) for x in next(in_order(self.job.train, 1, [0])))
         was_training = network.training

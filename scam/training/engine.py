@@ -50,9 +50,8 @@ def train(
     done = _resumed(run) if resume else 0
     with world.agreed():
         if done > options.steps:
-            raise InputError(
-                f"{{steps}}: this run has already done {done}, expected more", steps=options.steps
-            )
+            message = f"{{steps}}: this run has already done {done}, expected more"
+            raise InputError(message, steps=options.steps)
         if done == options.steps:
             raise InputError(f"this run has already done {done}: give a larger {{:steps}}")
     if resume and world.is_main:  # a new run's settings are written when its folder is

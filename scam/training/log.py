@@ -74,9 +74,8 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read a file of :class:`MetricsLog`, without a last line that was cut short.
-
-    InputError if the file cannot be read, or an earlier line is damaged.
+    """Read a file of :class:`MetricsLog`, without a last line that was cut short; InputError if
+    it cannot be read, or an earlier line is damaged.
     """
     return [entry for entry, _ in _entries(Path(path))]
 

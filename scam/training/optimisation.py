@@ -32,9 +32,8 @@ def warm_up(step: int, steps: int) -> float:
 
 
 def decay(step: int, steps: int, start: float) -> float:
-    """The part of a learning rate that is left at ``step``, from 1 on, of ``steps``.
-
-    1 for the share ``start`` of them; then it falls linearly, and would be 0 after the last.
+    """The part of a learning rate that is left at ``step``, from 1 on, of ``steps``: 1 for the
+    share ``start`` of them; then it falls linearly, and would be 0 after the last.
     """
     whole = round(start * steps)
     return min(1.0, (steps + 1 - step) / max(steps - whole, 1))
@@ -84,9 +83,8 @@ class Optimisation:
             self._losses[name] = self._losses[name] + share if name in self._losses else share
 
     def step(self, rate: float = 1.0) -> tuple[Losses, Tensor]:
-        """One step at ``rate`` times the optimiser's own learning rates, or none.
-
-        Returns the losses, means over the parts of the step, and the norm of the gradient.
+        """One step at ``rate`` times the optimiser's own learning rates, or none. Returns losses,
+        means over the parts of the step, and the norm of the gradient.
         """
         losses, self._losses = self._losses, {}
         for group, own in zip(self.optimizer.param_groups, self._rates, strict=True):
