@@ -73,8 +73,7 @@ def keep_last(checkpoints: Path, count: int) -> None:
 
 
 def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
-    """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder.
-
+    """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder;
     InputError if there is no such folder, or it holds no complete checkpoint.
     """
     path = checked_path(path, "checkpoint")
@@ -118,9 +117,8 @@ def is_complete(folder: Path) -> bool:
 
 
 def incomplete_after(newest: Path | None, checkpoints: Path) -> str | None:
-    """That the step folder after ``newest`` is incomplete, in words; None where it is not.
-
-    No kill leaves such a folder: somebody removed its files, or copied a part of them.
+    """That the step folder after ``newest`` is incomplete, in words; None where it is not. No
+    kill leaves such a folder: somebody removed its files, or copied a part of them.
     """
     later = next(step_folders(checkpoints), None)
     if later is None or later == newest or not (missing := _missing(later)):

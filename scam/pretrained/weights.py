@@ -23,9 +23,8 @@ def cached(file: str) -> Path:
 
 
 def weights_file(argument: str, given: Path | None, usual: str) -> Path:
-    """The weights given as ``argument``, else the usual file in torch's cache.
-
-    Raises InputError for a given file that is not there, MissingError for an absent usual one.
+    """The weights given as ``argument``, else the usual file in torch's cache; InputError for a
+    given file that is not there, MissingError for an absent usual one.
     """
     if given is not None:
         if not given.is_file():

@@ -55,8 +55,7 @@ def _lost(what: str, place: str, kind: str, flag: str) -> InputError:
 
 
 def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
-    """Open the run in ``out``; files that were asked for may lie elsewhere than they did.
-
+    """Open the run in ``out``; files that were asked for may lie elsewhere than they did;
     InputError if there is no run, or one with other settings.
     """
     free = (name for name, what in SynthesisOptions.settings().items() if what.may_change)
@@ -136,9 +135,8 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
 
 
 def find_weights(folder: RunFolder) -> None:
-    """Let the run's setting name its perceptual weights where they are now.
-
-    InputError if they are nowhere, or others than those that the run began with.
+    """Let the run's setting name its perceptual weights where they are now; InputError if they
+    are nowhere, or others than those that the run began with.
     """
     training = folder.config.get("training", {})
     path, name = training.get("perceptual_weights"), training.get("perceptual")
