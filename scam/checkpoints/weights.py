@@ -50,9 +50,8 @@ def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
 
 
 def read_weights(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the weights, on the CPU, and the configuration of the networks they belong to.
-
-    InputError if a file is missing or damaged, or a weight is not finite.
+    """Read the weights, on the CPU, and the configuration of the networks they belong to;
+    InputError if a file is missing or damaged.
     """
     path = Path(folder) / MODEL
     verify(path.with_name(CONFIG))
