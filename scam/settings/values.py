@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a value may be: of its type, and within bounds."""
 
+import math
 import numbers
 import operator
-import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -106,8 +106,10 @@ def _number(value: Any, kind: type, bounds: Bounds) -> Number:
         raise UnusableError("an integer" if kind is int else "a number")
     if not bounds.hold(value):
         raise UnusableError(str(bounds))
-    # float() itself refuses large integers in other words.
-    if kind is float and not abs(value) <= sys.float_info.max:
+    try:
+        number: Number = kind(value)
+    except OverflowError:  # a large integer
+        number = math.inf
+    if kind is float and not math.isfinite(number):
         raise UnusableError(f"a finite number, {bounds}".removesuffix(", "))
-    number: Number = kind(value)
     return number

@@ -22,8 +22,9 @@ _CPU = torch.device("cpu")
 
 
 class Adversary:
-    """Losses of both sides for the options of a run. A step is :meth:`begin`, for every part of its batch :meth:`batch`, :meth:`generator_losses`
-    and :meth:`discriminator_losses`, then :meth:`finish`. lecam: what it keeps from step to step.
+    """Losses of both sides for the options of a run. A step is :meth:`begin`, for every part of
+    its batch :meth:`batch`, :meth:`generator_losses` and :meth:`discriminator_losses`, then
+    :meth:`finish`. lecam: what it keeps from step to step.
     """
 
     def __init__(
