@@ -36,9 +36,8 @@ from scam.training.run_folder import RunFolder
 
 
 class Resumed(NamedTuple):
-    """What a run is resumed with; ``said``: lines on what came, went and was passed over.
-
-    split: None where the pictures of an old checkpoint cannot be known.
+    """What a run is resumed with; ``said``: lines on what came, went and was passed over;
+    ``split``: None where the pictures of an old checkpoint cannot be known.
     """
 
     sources: Sources
