@@ -89,7 +89,7 @@ def timed(look_up: LookUp, inputs: AffineInputs, backward: bool) -> Call:
         return forward
     leaves = inputs.leaves()
     wanted = [t for t in leaves.arguments().values() if t is not None and t.requires_grad]
-    gradient = gradient_like(inputs.x)
+    gradient = torch.empty_like(inputs.x).copy_(gradient_like(inputs.x))  # in its memory order
     return lambda: torch.autograd.grad(look_up(leaves), wanted, gradient)
 
 

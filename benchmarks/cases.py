@@ -95,6 +95,25 @@ class AffineCase:
 
 
 @dataclass(frozen=True)
+class BaselineCase:
+    """A norm of a baseline (by its kind), INADE's encoder, or a convolution of one-hot maps."""
+
+    part: str
+    side: int = 256
+    channels: int = 128
+    num_labels: int = 19
+    labels: str = "coherent"
+    backward: bool = False
+    suite: str = "default"
+
+    @property
+    def id(self) -> str:
+        step = "fwd+bwd" if self.backward else "fwd"
+        size = f"{self.side}px-c{self.channels}-s{self.num_labels}"
+        return f"{self.part.replace(' ', '-')}-{step}-{size}-{self.labels}"
+
+
+@dataclass(frozen=True)
 class NetworkCase:
     """Encoder and generator, or a whole training step, of a preset at 256 px."""
 
@@ -167,7 +186,32 @@ def _affine() -> list[AffineCase]:
     return cases
 
 
+def _baselines() -> list[BaselineCase]:
+    case, cases = BaselineCase, []
+    for backward in (False, True):
+        cases += [
+            case("spade", backward=backward, suite="quick" if backward else "default"),
+            case("spade", num_labels=151, labels="absent", backward=backward),
+            case("spade", labels="noise", backward=backward, suite="full"),
+            case("spade", 64, 512, backward=backward, suite="full"),
+            case("sean", 128, 256, backward=backward),
+            case("sean", 64, 512, 151, "absent", backward=backward),
+            case("sean-clade", 128, 256, backward=backward),
+            case("clade", backward=backward),
+            case("inade", backward=backward),
+            case("inade", num_labels=151, labels="absent", backward=backward),
+            case("inade encoder", backward=backward),
+            case("inade encoder", num_labels=151, labels="absent", backward=backward),
+            case("inade encoder", labels="noise", backward=backward, suite="full"),
+            case("one-hot convolution", backward=backward),
+            case("one-hot convolution", num_labels=151, labels="absent", backward=backward),
+            case("one-hot convolution", num_labels=151, labels="noise", backward=backward),
+        ]
+    return cases
+
+
 ATTENTION = _attention()
+BASELINES = _baselines()
 MODULATION = _modulation()
 AFFINE = _affine()
 NETWORKS = [

@@ -12,6 +12,7 @@ AREAS = {
     "scaling": "The same op under other labels and layouts",
     "modulation": "semantic_modulation",
     "affine": "indexed_affine",
+    "baselines": "Parts of the baselines",
     "networks": "Encoder and generator, forward and backward",
     "step": "Training step",
     "memory": "Peak memory of training",

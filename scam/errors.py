@@ -208,6 +208,11 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__} that cannot be written"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what ``error`` says, or its ``repr`` where it says nothing."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
 def quoted(value: object) -> str:
     """``repr(value)``, a tuple as JSON's list, cut short where that is long."""
     try:

@@ -35,16 +35,10 @@ def save(
     A kill or a full disk at any moment leaves the previous step folder and ``latest`` as they
     were. A step folder of the same step is replaced.
 
-    Args:
-        checkpoints: of the run.
-        step: steps done.
-        tensors: the weights to use, of any device, layout and sharing.
-        description: what builds the networks, as JSON can hold it.
-        training_state: what ``torch.load(weights_only=True)`` accepts.
-        write_beside: writes more files into the folder that it is given.
+    tensors, description, write_beside: as of :class:`scam.training.task.Export`. training_state:
+    what ``torch.load(weights_only=True)`` accepts, else this is a TypeError.
 
-    Returns the step folder. InputError if it cannot be written, because the disk is full for
-    instance; TypeError if ``training_state`` holds something that could not be loaded again.
+    Returns the step folder. InputError if it cannot be written.
     """
     sweep(checkpoints, locked=True)
     path = step_folder(checkpoints, step)
@@ -79,8 +73,7 @@ def keep_last(checkpoints: Path, count: int) -> None:
 
 
 def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
-    """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder.
-
+    """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder;
     InputError if there is no such folder, or it holds no complete checkpoint.
     """
     path = checked_path(path, "checkpoint")
@@ -124,9 +117,8 @@ def is_complete(folder: Path) -> bool:
 
 
 def incomplete_after(newest: Path | None, checkpoints: Path) -> str | None:
-    """That the step folder after ``newest`` is incomplete, in words; None where it is not.
-
-    No kill leaves such a folder: somebody removed its files, or copied a part of them.
+    """That the step folder after ``newest`` is incomplete, in words; None where it is not. No
+    kill leaves such a folder: somebody removed its files, or copied a part of them.
     """
     later = next(step_folders(checkpoints), None)
     if later is None or later == newest or not (missing := _missing(later)):
@@ -166,8 +158,7 @@ def offering_older(
         for folder in filter(is_complete, older):
             with suppress(InputError):
                 opens(folder)
-                whole = folder
                 break
         else:
             raise
-        raise InputError(f"{error}; {how.format(older=whole)}") from error
+        raise InputError(f"{error}; {how.format(older=folder)}") from error

@@ -9,16 +9,15 @@ from typing import Any
 import torch
 
 from scam.checkpoints.weights import verify
-from scam.errors import InputError
+from scam.errors import InputError, first_line
 from scam.storage.reading import reading
 
 TRAINING = "training.pt"
 
 
 def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the training state of a step folder, tensors on the CPU.
-
-    InputError if the file is missing or damaged.
+    """Read the training state of a step folder, tensors on the CPU; InputError if it is missing
+    or damaged.
     """
     path = Path(step_folder) / TRAINING
     verify(path)
@@ -28,7 +27,7 @@ def load_training(step_folder: str | os.PathLike[str]) -> dict[str, Any]:
         except OSError:
             raise
         except Exception as error:  # reading a damaged archive can end in any exception
-            raise InputError(f"{path} is damaged or cut short: {_first_line(error)}") from error
+            raise InputError(f"{path} is damaged or cut short: {first_line(error)}") from error
     if not isinstance(state, dict):
         raise InputError(f"{path} is damaged: expected a dict, found {type(state).__name__}")
     return state
@@ -45,13 +44,9 @@ def write_training(folder: Path, state: Mapping[str, Any]) -> None:
         with torch.serialization.skip_data():  # what is asked is which types there are
             _load(path)
     except Exception as error:
-        raise TypeError(f"training_state cannot be loaded again: {_first_line(error)}") from error
+        raise TypeError(f"training_state cannot be loaded again: {first_line(error)}") from error
 
 
 def _load(path: Path) -> Any:
     with path.open("rb") as file:
         return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

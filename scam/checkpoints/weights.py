@@ -50,9 +50,8 @@ def state_digest(state: Mapping[str, Tensor], about: str = "") -> str:
 
 
 def read_weights(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the weights, on the CPU, and the configuration of the networks they belong to.
-
-    InputError if a file is missing or damaged, or a weight is not finite.
+    """Read the weights, on the CPU, and the configuration of the networks they belong to;
+    InputError if a file is missing or damaged.
     """
     path = Path(folder) / MODEL
     verify(path.with_name(CONFIG))
@@ -83,10 +82,8 @@ def expect_tensors(
         if not isinstance(found, Tensor):
             raise InputError(f"{what}: {name} is {quoted(found):.40}, expected a tensor")
         if found.shape != own.shape:
-            raise InputError(
-                f"{what} of another model ({name} has shape {tuple(found.shape)}, "
-                f"expected {tuple(own.shape)})"
-            )
+            shapes = f"{name} has shape {tuple(found.shape)}, expected {tuple(own.shape)}"
+            raise InputError(f"{what} of another model ({shapes})")
         both_floating = found.is_floating_point() and own.is_floating_point()
         if found.dtype != own.dtype and (same_dtype or not both_floating):
             raise InputError(f"{what}: {name} is {found.dtype}, expected {own.dtype}")
@@ -110,9 +107,8 @@ def write_manifest(folder: Path, names: Sequence[str]) -> None:
 
 
 def verify(path: Path) -> None:
-    """InputError if ``path`` is not the file that the manifest beside it describes.
-
-    Folders without a manifest, as earlier versions wrote them, pass.
+    """InputError if ``path`` is not the file that the manifest beside it describes; without one,
+    as in folders of earlier versions, any is.
     """
     manifest = path.with_name(MANIFEST)
     if not manifest.exists():
@@ -124,8 +120,7 @@ def verify(path: Path) -> None:
     with reading(path):
         size, digest = path.stat().st_size, file_digest(path)
     if size != entry["size"]:
-        raise InputError(
-            f"{path} is damaged or cut short: has {size} bytes, {MANIFEST} says {entry['size']!r}"
-        )
+        differs = f"has {size} bytes, {MANIFEST} says {entry['size']!r}"
+        raise InputError(f"{path} is damaged or cut short: {differs}")
     if digest != entry["sha256"]:
         raise InputError(f"{path} is damaged: its digest is not the one in {MANIFEST}")

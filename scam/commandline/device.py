@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from scam.errors import InputError
+from scam.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,6 @@ def open_device(name: str | None) -> "torch.device":
     try:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{{device}}: cannot be used here ({reason})", device=name) from error
+        message = f"{{device}}: cannot be used here ({first_line(error)})"
+        raise InputError(message, device=name) from error
     return found

@@ -8,9 +8,8 @@ from tqdm import tqdm
 
 
 def progress(what: str, total: int, *, unit: str = "pictures", logged: bool = False) -> Any:
-    """A bar on a terminal, a context manager with ``update``.
-
-    Elsewhere nothing is said, or where it is ``logged`` a line a minute and one at the end.
+    """A bar on a terminal, a context manager with ``update``; elsewhere nothing is said, or where
+    it is ``logged`` a line a minute and one at the end.
     """
     terminal = sys.stderr.isatty()
     return tqdm(

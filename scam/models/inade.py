@@ -22,6 +22,7 @@ from scam.models.residual import (
     Level,
     ResidualConfig,
     ResidualGenerator,
+    residual_blocks,
 )
 from scam.models.variational import VariationalModel
 from scam.nn.indexed_norm import IndexedNorm, Rows
@@ -129,7 +130,8 @@ class Inade(VariationalModel):
         height, width = config.sizes[0]
         self.encoder = CodeEncoder(config)
         self.seed = nn.Linear(4 * config.width, config.widest * height * width)
-        self.generator = ResidualGenerator(config, partial(InadeNorm, config), slope=config.slope)
+        blocks = residual_blocks(config, partial(InadeNorm, config))
+        self.generator = ResidualGenerator(config, blocks, slope=config.slope)
         initialise(self, released=config.released)
 
     @property

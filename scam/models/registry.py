@@ -8,6 +8,7 @@ from scam.errors import InputError, quoted
 from scam.models.base import SynthesisModel
 from scam.models.clade import Clade
 from scam.models.config import ModelConfig
+from scam.models.groupdnet import GroupDNet
 from scam.models.inade import Inade
 from scam.models.scam.model import Scam
 from scam.models.sean import Sean
@@ -15,7 +16,7 @@ from scam.models.sean_clade import SeanClade
 from scam.models.spade import Spade
 
 MODELS: dict[str, type[SynthesisModel]] = {
-    model.Config.kind: model for model in (Scam, Spade, Clade, Sean, SeanClade, Inade)
+    model.Config.kind: model for model in (Scam, Spade, Clade, Sean, SeanClade, Inade, GroupDNet)
 }
 """A new kind is one entry more."""
 FIRST_KIND = "scam"

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The generator that SPADE introduced and CLADE, SEAN and INADE share.
+"""The generator that SPADE introduced and CLADE, SEAN, INADE and GroupDNet share.
 
 A seed of 1024 channels and 8 pixels a side becomes the image in seven residual blocks, each of
 whose norms is told of label map and style; a model says what its norms do with them.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -243,18 +243,31 @@ class ResidualModel(SynthesisModel):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, each behind a norm and an activation, beside a shortcut."""
+    """Two convolutions, each behind a norm and an activation, beside a shortcut.
 
-    def __init__(self, entering: int, leaving: int, norm: Callable[[int], IndexedNorm]) -> None:
+    Args:
+        entering, leaving: channels.
+        norm: makes a norm of so many channels.
+        groups: of the convolutions.
+    """
+
+    def __init__(
+        self,
+        entering: int,
+        leaving: int,
+        norm: Callable[[int], IndexedNorm],
+        *,
+        groups: int = 1,
+    ) -> None:
         super().__init__()
         middle = min(entering, leaving)
         self.norm_0, self.norm_1 = norm(entering), norm(middle)
-        self.conv_0 = SpectralConv2d(entering, middle, 3, padding=1)
-        self.conv_1 = SpectralConv2d(middle, leaving, 3, padding=1)
+        self.conv_0 = SpectralConv2d(entering, middle, 3, padding=1, groups=groups)
+        self.conv_1 = SpectralConv2d(middle, leaving, 3, padding=1, groups=groups)
         self.norm_s = self.conv_s = None
         if entering != leaving:
             self.norm_s = norm(entering)
-            self.conv_s = SpectralConv2d(entering, leaving, 1, bias=False)
+            self.conv_s = SpectralConv2d(entering, leaving, 1, groups=groups, bias=False)
 
     def forward(self, x: Tensor, level: Level, style: Any, slope: float) -> Tensor:
         """x (B, entering, h, w) -> (B, leaving, h, w)."""
@@ -266,21 +279,32 @@ class ResidualBlock(nn.Module):
         return shortcut + x
 
 
-class ResidualGenerator(nn.Module):
-    """Features of the seed to an image."""
+def residual_blocks(config: ResidualConfig, norm: NormOf) -> Iterator[ResidualBlock]:
+    """SPADE's blocks: three of the seed's width, then half as wide each."""
+    widths = [config.widest] * 4 + [config.widest >> i for i in range(1, config.levels)]
+    last = len(widths) - 2
+    for block, (entering, leaving) in enumerate(pairwise(widths)):
+        yield ResidualBlock(entering, leaving, partial(norm, last=block == last))
 
-    def __init__(self, config: ResidualConfig, norm: NormOf, *, slope: float = LEAK) -> None:
+
+class ResidualGenerator(nn.Module):
+    """Features of the seed to an image.
+
+    Args:
+        config: its size, and the size of every block.
+        blocks: from the seed's channels on.
+        slope: of the leaky ReLU in front of their convolutions.
+    """
+
+    def __init__(
+        self, config: ResidualConfig, blocks: Iterable[ResidualBlock], *, slope: float = LEAK
+    ) -> None:
         super().__init__()
         self.size, self.sizes = config.size, config.sizes
         self.slope = slope
-        tops = [config.widest] * 4
-        widths = [*tops, *(config.widest >> i for i in range(1, config.levels))]
-        last = len(widths) - 2
-        self.blocks = nn.ModuleList(
-            ResidualBlock(entering, leaving, partial(norm, last=block == last))
-            for block, (entering, leaving) in enumerate(pairwise(widths))
-        )
-        self.to_rgb = nn.Conv2d(config.width, 3, 3, padding=1)
+        self.blocks = nn.ModuleList(blocks)
+        last = cast(ResidualBlock, self.blocks[-1])
+        self.to_rgb = nn.Conv2d(last.conv_1.out_channels, 3, 3, padding=1)
 
     @property
     def noise_shapes(self) -> list[tuple[int, int, int]]:
@@ -293,7 +317,7 @@ class ResidualGenerator(nn.Module):
         ]
 
     def forward(self, x: Tensor, levels: Sequence[Level], style: Any = None) -> Tensor:
-        """Seed (B, 16 width, h0, w0) -> image (B, 3, H, W) in [-1, 1].
+        """Seed (B, C, h0, w0) -> image (B, 3, H, W) in [-1, 1].
 
         style: what the model's norms read beside the label maps.
         """

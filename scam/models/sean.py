@@ -27,6 +27,7 @@ from scam.models.residual import (
     ResidualConfig,
     ResidualGenerator,
     ResidualModel,
+    residual_blocks,
 )
 from scam.models.spade import LabelBranch
 from scam.nn.indexed_norm import IndexedNorm, Maps, Rows
@@ -130,7 +131,7 @@ class SeanNorm(StyledNorm):
 
     def __init__(self, config: ResidualConfig, channels: int, *, last: bool) -> None:
         super().__init__(config, channels, last=last)
-        self.labels = LabelBranch(config, channels)
+        self.labels = LabelBranch(config.num_labels, 2 * config.width, channels)
         self.constant = 0 if last else config.token_dim
 
     def affine(self, level: Level, style: NoisyCodes) -> Rows | Maps:
@@ -154,14 +155,23 @@ class SeanNorm(StyledNorm):
 
 
 class StyleEncoder(nn.Module):
-    """An image and its label map to the mean feature of every label: (B, L, token_dim)."""
+    """An image and its label map to the mean feature of every label: (B, L, token_dim).
 
-    def __init__(self, config: ResidualConfig) -> None:
+    Args:
+        num_labels: L.
+        width: channels at half the resolution of the image.
+        token_dim: of a mean feature.
+        released: SCAM's copy takes away each channel's mean over the image.
+    """
+
+    def __init__(
+        self, num_labels: int, width: int, token_dim: int, *, released: bool = False
+    ) -> None:
         super().__init__()
-        self.num_labels = config.num_labels
-        self.released = config.released
+        self.num_labels = num_labels
+        self.released = released
         self.fused = True
-        widths = [config.width // 2, config.width, 2 * config.width]
+        widths = [width // 2, width, 2 * width]
         self.enter = nn.Conv2d(3, widths[0], 3, padding=1, padding_mode="reflect")
         self.halve = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
@@ -170,7 +180,7 @@ class StyleEncoder(nn.Module):
         self.enlarge = nn.ConvTranspose2d(
             widths[-1], wide, 3, stride=2, padding=1, output_padding=1
         )
-        self.leave = nn.Conv2d(wide, config.token_dim, 3, padding=1, padding_mode="reflect")
+        self.leave = nn.Conv2d(wide, token_dim, 3, padding=1, padding_mode="reflect")
 
     def forward(self, image: Tensor, labels: Tensor) -> Tensor:
         """image (B, 3, H, W), labels (B, H, W); labels that the map lacks get zeros."""
@@ -178,7 +188,6 @@ class StyleEncoder(nn.Module):
         for conv in (self.enter, *self.halve, self.enlarge):
             x = F.leaky_relu(instance_norm(conv(x)), LEAK)
         x = self.leave(x)
-        # SCAM's copy takes away each channel's mean over the image.
         x = torch.tanh(instance_norm(x) if self.released else x)
         small = nearest_labels(labels, (x.shape[2], x.shape[3]))
         return label_mean(x, small, self.num_labels, fused=self.fused)
@@ -195,9 +204,11 @@ class StyledModel(ResidualModel):
 
     def __init__(self, config: ResidualConfig, norm: NormOf, *, fused: bool = True) -> None:
         super().__init__(config, range(config.num_labels), fused)
-        self.encoder = StyleEncoder(config)
+        self.encoder = StyleEncoder(
+            config.num_labels, config.width, config.token_dim, released=config.released
+        )
         self.seed = LabelConv2d(config.num_labels, config.widest)
-        self.generator = ResidualGenerator(config, norm)
+        self.generator = ResidualGenerator(config, residual_blocks(config, norm))
         initialise(self, released=config.released)
 
     @property

@@ -28,14 +28,38 @@ class SpadeConfig(ResidualConfig):
 
 
 class LabelBranch(nn.Module):
-    """gamma and beta by two 3x3 convolutions of a label map, the first one shared."""
+    """gamma and beta by two 3x3 convolutions of a label map, the first one shared.
 
-    def __init__(self, config: ResidualConfig, channels: int) -> None:
+    Args:
+        num_labels: L.
+        hidden: channels between the convolutions.
+        channels: of gamma and beta.
+        label_groups, groups: of the first convolution and of the second ones.
+    """
+
+    def __init__(
+        self,
+        num_labels: int,
+        hidden: int,
+        channels: int,
+        *,
+        label_groups: int = 1,
+        groups: int = 1,
+    ) -> None:
         super().__init__()
-        self.hidden = 2 * config.width
-        self.shared = LabelConv2d(config.num_labels, self.hidden)
-        self.gamma = nn.Conv2d(self.hidden, channels, 3, padding=1)
-        self.beta = nn.Conv2d(self.hidden, channels, 3, padding=1)
+        self.hidden = hidden
+        self.shared = LabelConv2d(num_labels, hidden, label_groups)
+        self.gamma = nn.Conv2d(hidden, channels, 3, padding=1, groups=groups)
+        self.beta = nn.Conv2d(hidden, channels, 3, padding=1, groups=groups)
+
+    def affine(self, level: Level) -> Rows | Maps:
+        """``1 + gamma`` and ``beta``, by patch where that costs less, else by pixel."""
+        patches = level.patches
+        if patches is None or not fewer_by_patch(patches, self.hidden // self.gamma.groups):
+            gamma, beta = self.maps(level.labels)
+            return Maps(1 + gamma, beta)
+        gamma, beta = self.rows(patches)
+        return Rows(patches.index, 1 + gamma, beta)
 
     def maps(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """labels (B, h, w) -> gamma and beta (B, C, h, w)."""
@@ -48,7 +72,7 @@ class LabelBranch(nn.Module):
         # The second convolution pads with zeros, not with what the first one makes of nothing.
         hidden = hidden.masked_fill(patches.outside[:, None], 0)
         gamma, beta = (
-            convolved_rows(hidden, conv.weight, conv.bias, patches.around)
+            convolved_rows(hidden, conv.weight, conv.bias, patches.around, conv.groups)
             for conv in (self.gamma, self.beta)
         )
         return gamma, beta
@@ -59,16 +83,11 @@ class SpadeNorm(IndexedNorm):
 
     def __init__(self, config: ResidualConfig, channels: int, *, last: bool) -> None:
         super().__init__(channels)
-        self.labels = LabelBranch(config, channels)
+        self.labels = LabelBranch(config.num_labels, 2 * config.width, channels)
 
     def affine(self, level: Level, style: Any) -> Rows | Maps:
-        """By patch where that costs less, else by pixel."""
-        patches = level.patches
-        if patches is None or not fewer_by_patch(patches, self.labels.hidden):
-            gamma, beta = self.labels.maps(level.labels)
-            return Maps(1 + gamma, beta)
-        gamma, beta = self.labels.rows(patches)
-        return Rows(patches.index, 1 + gamma, beta)
+        """See :class:`LabelBranch`."""
+        return self.labels.affine(level)
 
 
 class Spade(CodeModel):

@@ -17,6 +17,7 @@ from scam.models.residual import (
     ResidualConfig,
     ResidualGenerator,
     ResidualModel,
+    residual_blocks,
 )
 from scam.models.styles import Styles
 from scam.nn.initialise import initialise
@@ -29,7 +30,8 @@ KL_WEIGHT = 0.2
 by 0.05."""
 RELEASED_KL_WEIGHT = 0.4
 """0.05 at SCAM's eight images on a GPU."""
-_CODE_SIDE = 4
+CODE_SIDE = 4
+"""Pixels of the features that become a code."""
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -45,11 +47,13 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 class VariationalModel(ResidualModel):
     """Styles are means of normal distributions; in training they are drawn about them.
 
-    pairs: distributions of which a style is made; their divergences are averaged.
+    pairs: distributions of which a style is made; their divergences are averaged. kl_weight: of
+    the divergence, but for SCAM's copies.
     """
 
     draws_styles = True
     pairs = 1
+    kl_weight = KL_WEIGHT
 
     @abstractmethod
     def _moments(self, image: Tensor, labels: LabelLevels) -> tuple[Tensor, Tensor]:
@@ -66,7 +70,7 @@ class VariationalModel(ResidualModel):
         image, prepared = self._image_and_labels(image, labels, ("image", "labels"))
         expect_noise(noise)
         tokens, log_variance = self._moments(image, prepared)
-        weight = (RELEASED_KL_WEIGHT if self.config.released else KL_WEIGHT) / self.pairs
+        weight = (RELEASED_KL_WEIGHT if self.config.released else self.kl_weight) / self.pairs
         loss = divergence(tokens, log_variance)
         if noise is not None:
             (epsilon,) = draw_noise(noise, image.shape[0], [tokens.shape[1:]], image.device)
@@ -95,13 +99,13 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         convs = config.levels + 1
-        self.side = _CODE_SIDE << convs
+        self.side = CODE_SIDE << convs
         widths = [3, *(config.width << min(i, 3) for i in range(convs))]
         self.convs = nn.ModuleList(
             SpectralConv2d(a, b, 3, stride=2, padding=1, bias=config.released)
             for a, b in pairwise(widths)
         )
-        features = widths[-1] * _CODE_SIDE**2
+        features = widths[-1] * CODE_SIDE**2
         self.mean = nn.Linear(features, config.token_dim)
         self.log_variance = nn.Linear(features, config.token_dim)
 
@@ -131,7 +135,8 @@ class CodeModel(VariationalModel):
         height, width = config.sizes[0]
         self.encoder = ImageEncoder(config)
         self.seed = nn.Linear(config.token_dim, config.widest * height * width)
-        self.generator = ResidualGenerator(config, norm, slope=config.slope)
+        blocks = residual_blocks(config, norm)
+        self.generator = ResidualGenerator(config, blocks, slope=config.slope)
         initialise(self, released=config.released)
 
     def _moments(self, image: Tensor, labels: LabelLevels) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Normalisation, then an affine that every pixel looks up, as in SPADE, CLADE, SEAN, INADE."""
+"""Normalisation, then an affine that every pixel looks up, as in SPADE and the models after it."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -19,25 +19,30 @@ ROW_READ = 64
 CPUs with AVX2 and AVX-512; from 32 to 128 the choices are the same but for maps of 16 pixels)."""
 
 
-def convolved_rows(values: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor) -> Tensor:
+def convolved_rows(
+    values: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, groups: int = 1
+) -> Tensor:
     """A 3x3 convolution at the given patches of a map of vectors.
 
-    values: (R, K) vectors. weight: (C, K, 3, 3). bias: (C,). taps: (U, 9) which vector lies at
-    each place of a patch, row by row; R: none, a vector of zeros. Returns (U, C).
+    values: (R, K) vectors. weight: (C, K / groups, 3, 3). bias: (C,). taps: (U, 9) which vector
+    lies at each place of a patch, row by row; R: none, a vector of zeros. Returns (U, C).
     """
     channels, entering = weight.shape[:2]
-    table = values @ weight.permute(1, 2, 3, 0).reshape(entering, TAPS * channels)
-    return _summed(table.view(-1, channels), bias, taps)
+    kernels = weight.unflatten(0, (groups, -1)).permute(0, 2, 3, 4, 1)
+    by_group = values.unflatten(1, (groups, entering)).transpose(0, 1)
+    table = by_group @ kernels.reshape(groups, entering, TAPS * (channels // groups))
+    table = table.unflatten(2, (TAPS, -1)).permute(1, 2, 0, 3)
+    return _summed(table.reshape(-1, channels), bias, taps)
 
 
 class LabelConv2d(nn.Conv2d):
     """A 3x3 convolution of one-hot label maps, which its fused form never makes.
 
-    Parameters are those of ``nn.Conv2d(num_labels, channels, 3, padding=1)``.
+    Parameters are those of ``nn.Conv2d(num_labels, channels, 3, padding=1, groups=groups)``.
     """
 
-    def __init__(self, num_labels: int, channels: int) -> None:
-        super().__init__(num_labels, channels, 3, padding=1)
+    def __init__(self, num_labels: int, channels: int, groups: int = 1) -> None:
+        super().__init__(num_labels, channels, 3, padding=1, groups=groups)
 
     def forward(self, labels: Tensor) -> Tensor:
         """labels (B, h, w) -> (B, C, h, w), the dense form. Values outside [0, L): no label."""
@@ -45,16 +50,20 @@ class LabelConv2d(nn.Conv2d):
 
     def at(self, taps: Tensor) -> Tensor:
         """The same at patches of labels (U, 9), L where there is none: (U, C)."""
-        table = self.weight.permute(1, 2, 3, 0).reshape(-1, self.out_channels)
-        return _summed(table, self.bias, taps)
+        groups, device = self.groups, self.weight.device
+        kernels = self.weight.unflatten(0, (groups, -1)).permute(0, 2, 3, 4, 1)
+        # A label adds 0 to the channels of other groups.
+        own = torch.eye(groups, dtype=self.weight.dtype, device=device)
+        table = kernels.unsqueeze(4) * own.view(groups, 1, 1, 1, groups, 1)
+        return _summed(table.reshape(-1, self.out_channels), self.bias, taps)
 
 
 def fewer_by_patch(patches: LabelPatches, hidden: int, constant: int = 0) -> bool:
     """Whether convolutions of a label map cost less by patch than by pixel.
 
-    hidden: channels between the two convolutions of the map. constant: those of a further map,
-    also convolved, which is one vector for all pixels of a label. Known before any is computed:
-    it follows from the number of distinct patches.
+    hidden: channels between the two convolutions of the map, of each group. constant: those of a
+    further map, also convolved, which is one vector for all pixels of a label. Known before any
+    is computed: it follows from the number of distinct patches.
     """
     pixels = patches.index.numel()
     by_patch = len(patches.taps) * hidden + len(patches.around) * ROW_READ

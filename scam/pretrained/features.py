@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.errors import InputError, MissingError
+from scam.errors import InputError, MissingError, first_line
 from scam.pretrained.weights import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -70,13 +70,12 @@ class DinoV2(nn.Module):
         self.name = weights.name.partition("_pretrain")[0]
         maker = self.name.replace("_reg4", "_reg")  # files count the register tokens
         try:
-            self.network: nn.Module = torch.hub.load(
-                str(code), maker, source="local", pretrained=False
-            )
+            network = torch.hub.load(str(code), maker, source="local", pretrained=False)
         except Exception as error:  # whatever that code may raise
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise InputError(f"{weights}: {code} makes no {maker} ({reason})") from error
-        load_weights(self.network, weights)
+            made = f"{code} makes no {maker} ({first_line(error)})"
+            raise InputError(f"{weights}: {made}") from error
+        load_weights(network, weights)
+        self.network: nn.Module = network
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None] * 255)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None] * 255)
 
@@ -98,8 +97,7 @@ class CustomExtractor(nn.Module):
         try:
             network = getattr(importlib.import_module(module), function)()
         except Exception as error:  # whatever that code may raise
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise InputError(f"{{extractor}}: {reason}", extractor=spec) from error
+            raise InputError(f"{{extractor}}: {first_line(error)}", extractor=spec) from error
         if not isinstance(network, nn.Module):
             made = type(network).__name__
             raise InputError(f"{{extractor}}: made a {made}, no nn.Module", extractor=spec)
@@ -111,11 +109,8 @@ class CustomExtractor(nn.Module):
         fits = isinstance(features, Tensor) and features.is_floating_point()
         if not fits or features.dim() != 2 or len(features) != len(pictures):
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features)
-            raise InputError(
-                f"{{extractor}}: returned {found} for {tuple(pictures.shape)}, "
-                "expected floating (B, D)",
-                extractor=self.name,
-            )
+            message = f"returned {found} for {tuple(pictures.shape)}, expected floating (B, D)"
+            raise InputError(f"{{extractor}}: {message}", extractor=self.name)
         return features
 
 

@@ -23,9 +23,8 @@ def cached(file: str) -> Path:
 
 
 def weights_file(argument: str, given: Path | None, usual: str) -> Path:
-    """The weights given as ``argument``, else the usual file in torch's cache.
-
-    Raises InputError for a given file that is not there, MissingError for an absent usual one.
+    """The weights given as ``argument``, else the usual file in torch's cache; InputError for a
+    given file that is not there, MissingError for an absent usual one.
     """
     if given is not None:
         if not given.is_file():
@@ -48,9 +47,8 @@ def package(name: str) -> Any:
 
 
 def read_state(path: Path, otherwise: str = "no PyTorch state dict") -> dict[str, Any]:
-    """A PyTorch file of named tensors; ``otherwise`` says what a file of anything else is.
-
-    Raises InputError naming the file when it cannot be read or holds something else.
+    """A PyTorch file of named tensors; InputError where it cannot be read, or is something else,
+    of which ``otherwise`` says what it is.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -64,9 +62,8 @@ def read_state(path: Path, otherwise: str = "no PyTorch state dict") -> dict[str
 
 
 def load_weights(network: nn.Module, path: Path, only: str = "") -> None:
-    """Fill ``network`` from a state dict; ``only`` keeps the keys of that prefix.
-
-    InputError naming the file when it cannot be read or holds another network.
+    """Fill ``network`` from a state dict, of which ``only`` keeps the keys of that prefix;
+    InputError, naming the file, when it cannot be read or holds another network.
     """
     other = "the expected network weights"
     state = read_state(path, f"not {other} (no PyTorch state dict)")

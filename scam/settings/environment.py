@@ -21,10 +21,7 @@ from pathlib import Path
 from scam.errors import InputError
 
 _AVX2 = frozenset({"avx2", "fma"})
-_NEEDS = {
-    "avx2": _AVX2,
-    "avx512": _AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl"},
-}
+_NEEDS = {"avx2": _AVX2, "avx512": _AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl"}}
 """What the kernels of an instruction set need, as ``csrc/cpu/attention/driver.cpp`` asks."""
 
 
@@ -53,10 +50,9 @@ def cpu_isa() -> str:
     isa = _choice("SCAM_CPU_ISA", ("auto", "plain", "avx2", "avx512"), "auto")
     has = cpu_flags()
     if lacking := has and _NEEDS.get(isa, frozenset()) - has:
-        raise InputError(
-            f"environment variable SCAM_CPU_ISA={isa!r}: this CPU lacks "
-            f"{', '.join(sorted(lacking))}; expected auto or plain"
-        )
+        flags = ", ".join(sorted(lacking))
+        message = f"this CPU lacks {flags}; expected auto or plain"
+        raise InputError(f"environment variable SCAM_CPU_ISA={isa!r}: {message}")
     return isa
 
 

@@ -6,10 +6,10 @@ words and its heading make ``--help`` (:mod:`scam.commandline.flags`).
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, Self, get_type_hints
 
 from scam.errors import InputError, quoted, within
@@ -96,7 +96,9 @@ class Checked:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {name: _plain(getattr(self, name)) for name in self.settings()}
+        own = {name: getattr(self, name) for name in self.settings()}
+        plain: dict[str, Any] = json.loads(json.dumps(own, default=str))
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -115,11 +117,3 @@ class Checked:
                 if name not in values and what.default is dataclasses.MISSING:
                     raise InputError(f"{name} is missing")
             return cls(**values)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, Mapping):
-        return {name: _plain(entry) for name, entry in value.items()}
-    return str(value) if isinstance(value, Path) else value

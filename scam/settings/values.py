@@ -35,14 +35,11 @@ class Bounds:
         return multiple + " and ".join(f"{word} {_readable(end)}" for word, _, end in self._ends())
 
     def _ends(self) -> list[tuple[str, Callable[[Number, Number], bool], Number]]:
-        return [
-            (word, breaks, end)
-            for word, breaks, end in (
-                ("at least", operator.lt, self.least), ("above", operator.le, self.above),
-                ("at most", operator.gt, self.most), ("below", operator.ge, self.below),
-            )
-            if end is not None
-        ]  # fmt: skip
+        ends = (
+            ("at least", operator.lt, self.least), ("above", operator.le, self.above),
+            ("at most", operator.gt, self.most), ("below", operator.ge, self.below),
+        )  # fmt: skip
+        return [(word, breaks, end) for word, breaks, end in ends if end is not None]
 
 
 def _readable(number: Number) -> str:
@@ -107,12 +104,11 @@ def _number(value: Any, kind: type, bounds: Bounds) -> Number:
     plain = isinstance(value, numbers.Integral if kind is int else numbers.Real)
     if not plain or isinstance(value, bool):
         raise UnusableError("an integer" if kind is int else "a number")
-    # Before float(), which refuses large integers.
     if not bounds.hold(value):
         raise UnusableError(str(bounds))
     try:
         number: Number = kind(value)
-    except OverflowError:
+    except OverflowError:  # a large integer
         number = math.inf
     if kind is float and not math.isfinite(number):
         raise UnusableError(f"a finite number, {bounds}".removesuffix(", "))

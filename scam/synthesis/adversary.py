@@ -9,20 +9,9 @@ from torch import Tensor, nn
 
 from scam.models import Discriminator, SpectralDiscriminator
 from scam.nn.spectral import refine_norms
+from scam.synthesis import losses
 from scam.synthesis.augment import Augmentation, parse_policy
 from scam.synthesis.discriminators import DiscriminatorBatch
-from scam.synthesis.losses import (
-    class_balance,
-    count_labels,
-    feature_matching,
-    hinge_discriminator,
-    hinge_generator,
-    labelmix_consistency,
-    labelmix_mask,
-    oasis_discriminator,
-    oasis_generator,
-    relativistic,
-)
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.regularise import SIGMA, LeCam, approximated_penalty, mean_logits
 from scam.training.distributed import SINGLE_PROCESS, World
@@ -33,10 +22,9 @@ _CPU = torch.device("cpu")
 
 
 class Adversary:
-    """Losses of both sides for the options of a run.
-
-    A step is :meth:`begin`, for every part of its batch :meth:`batch`, :meth:`generator_losses`
-    and :meth:`discriminator_losses`, then :meth:`finish`. lecam: what it keeps from step to step.
+    """Losses of both sides for the options of a run. A step is :meth:`begin`, for every part of
+    its batch :meth:`batch`, :meth:`generator_losses` and :meth:`discriminator_losses`, then
+    :meth:`finish`. lecam: what it keeps from step to step.
     """
 
     def __init__(
@@ -72,8 +60,8 @@ class Adversary:
             if self.policy:
                 augmentation = Augmentation.draw(self.policy, generators("diffaugment", _CPU))
                 labels = augmentation.labels(labels)
-            counts = self.world.mean(count_labels(labels, self.num_labels))
-            balance = class_balance(counts, labels.numel())
+            counts = self.world.mean(losses.count_labels(labels, self.num_labels))
+            balance = losses.class_balance(counts, labels.numel())
             self._balance = balance.to(self.device, non_blocking=True)
 
     def batch(
@@ -98,9 +86,9 @@ class Adversary:
         if not options.feature_matching:
             return {"gan": (options.gan, self._generator_loss(fake, batch))}
         on_real, on_fake = self._features(fake, batch)
-        matching = feature_matching(on_real, on_fake, options.feature_matching_maps)
+        matching = losses.feature_matching(on_real, on_fake, options.feature_matching_maps)
         return {
-            "gan": (options.gan, hinge_generator([maps[-1] for maps in on_fake])),
+            "gan": (options.gan, losses.hinge_generator([maps[-1] for maps in on_fake])),
             "feature_matching": (options.feature_matching, matching),
         }
 
@@ -142,21 +130,21 @@ class Adversary:
     def _generator_loss(self, fake: Tensor, batch: DiscriminatorBatch) -> Tensor:
         on_fake = self._discriminate(fake, batch.maps)
         if self.segments:
-            return oasis_generator(on_fake[0], batch.maps[0], self._balance)
+            return losses.oasis_generator(on_fake[0], batch.maps[0], self._balance)
         if self.options.gan_loss == "relativistic":
             on_real = [logits.detach() for logits in self._discriminate(batch.real, batch.maps)]
-            return relativistic(winner=on_fake, loser=on_real)
-        return hinge_generator(on_fake)
+            return losses.relativistic(winner=on_fake, loser=on_real)
+        return losses.hinge_generator(on_fake)
 
     def _adversarial_loss(
         self, real: list[Tensor], fake: list[Tensor], batch: DiscriminatorBatch
     ) -> Tensor:
         if self.segments:
             labels = batch.maps[0]
-            return oasis_discriminator(real[0], fake[0], labels, self._balance)
+            return losses.oasis_discriminator(real[0], fake[0], labels, self._balance)
         if self.options.gan_loss == "relativistic":
-            return relativistic(winner=real, loser=fake)
-        return hinge_discriminator(real, fake)
+            return losses.relativistic(winner=real, loser=fake)
+        return losses.hinge_discriminator(real, fake)
 
     def _labelmix(
         self, on_real: Tensor, on_fake: Tensor, fake: Tensor, batch: DiscriminatorBatch
@@ -164,9 +152,9 @@ class Adversary:
         generators = batch.generators("labelmix", _CPU)
         coins = [torch.rand(self.num_labels, generator=g) < 0.5 for g in generators]
         from_real = torch.stack(coins).to(fake.device, non_blocking=True)
-        mask = labelmix_mask(batch.maps[0], from_real)
+        mask = losses.labelmix_mask(batch.maps[0], from_real)
         on_mixed = self._discriminate(torch.where(mask, batch.real, fake), batch.maps)[0]
-        return labelmix_consistency(on_mixed, on_real, on_fake, mask)
+        return losses.labelmix_consistency(on_mixed, on_real, on_fake, mask)
 
     def _features(
         self, fake: Tensor, batch: DiscriminatorBatch

@@ -2,15 +2,22 @@
 """The settings of the adversarial part of this task."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from scam.settings.fields import setting
 from scam.synthesis.augment import KINDS
 from scam.training.options import MOST_STEPS, TrainOptions
 
-_HEADING = "discriminator, and training on few pictures"
-_ANY: dict[str, tuple[str, ...]] = {"discriminator": ()}
-_SPECTRAL: dict[str, tuple[str, ...]] = {"discriminator": ("patch", "sean")}
+_FEW = {"heading": "discriminator, and training on few pictures", "told": True}
+
+
+def _of(*discriminators: str) -> dict[str, Any]:
+    """What the settings of these discriminators have in common, or of any."""
+    return {**_FEW, "needs": {"discriminator": discriminators}}
+
+
+def _weight(help: str, *discriminators: str, metavar: str = "W") -> Any:
+    return setting(0.0, help, least=0, metavar=metavar, **_of(*discriminators))
 
 
 @dataclass(frozen=True)
@@ -33,64 +40,45 @@ class AdversaryOptions(TrainOptions):
         "scam",
         "the paper's two-scale PatchGAN; oasis: one that segments; patch, sean: with spectral "
         "norms, as SPADE's and as SEAN's",
-        heading=_HEADING, needs=_ANY,
-    )  # fmt: skip
-    gradient_norm: bool = setting(
-        True,
-        "of scam: divide logits by their gradient, as the paper does",
-        heading=_HEADING, told=True, needs={"discriminator": ("scam",)},
-    )  # fmt: skip
-    gan_loss: Literal["hinge", "relativistic"] = setting(
-        "hinge", "of scam", heading=_HEADING, told=True, needs={"discriminator": ("scam",)}
+        **_of() | {"told": False},
     )
-    feature_matching: float = setting(
-        0.0,
+    gradient_norm: bool = setting(
+        True, "of scam: divide logits by their gradient, as the paper does", **_of("scam")
+    )
+    gan_loss: Literal["hinge", "relativistic"] = setting("hinge", "of scam", **_of("scam"))
+    feature_matching: float = _weight(
         "of patch and sean: weight of the difference of their features, such as 10",
-        least=0, metavar="W", heading=_HEADING, told=True, needs=_SPECTRAL,
+        "patch", "sean",
     )  # fmt: skip
     feature_matching_maps: Literal["all", "last"] = setting(
         "all",
         "which of their features, of every layer or of the last before the logits",
-        heading=_HEADING, told=True, needs={**_SPECTRAL, "feature_matching": ()},
+        **_FEW, needs={"discriminator": ("patch", "sean"), "feature_matching": ()},
     )  # fmt: skip
     fresh_fake: bool = setting(
-        False,
-        "show the discriminator images generated anew, after the model's step",
-        heading=_HEADING, told=True, needs=_ANY,
-    )  # fmt: skip
-    r1: float = setting(
-        0.0,
-        "penalty on the discriminator's slope at real pictures, approximated",
-        least=0, metavar="GAMMA", heading=_HEADING, told=True, needs=_ANY,
-    )  # fmt: skip
+        False, "show the discriminator images generated anew, after the model's step", **_of()
+    )
+    r1: float = _weight(
+        "penalty on the discriminator's slope at real pictures, approximated", metavar="GAMMA"
+    )
     """Adds r1 / 2 * |gradient of a logit|^2, by finite differences."""
-    r2: float = setting(
-        0.0,
-        "penalty on the discriminator's slope at painted pictures, approximated",
-        least=0, metavar="GAMMA", heading=_HEADING, told=True, needs=_ANY,
-    )  # fmt: skip
-    lecam: float = setting(
-        0.0,
-        "of scam: weight of the LeCam regulariser, such as 0.3",
-        least=0, metavar="W", heading=_HEADING, told=True, needs={"discriminator": ("scam",)},
-    )  # fmt: skip
-    labelmix: float = setting(
-        0.0,
-        "of oasis: weight of its consistency on mixed pictures, such as 10",
-        least=0, metavar="W", heading=_HEADING, told=True, needs={"discriminator": ("oasis",)},
-    )  # fmt: skip
+    r2: float = _weight(
+        "penalty on the discriminator's slope at painted pictures, approximated", metavar="GAMMA"
+    )
+    lecam: float = _weight("of scam: weight of the LeCam regulariser, such as 0.3", "scam")
+    labelmix: float = _weight(
+        "of oasis: weight of its consistency on mixed pictures, such as 10", "oasis"
+    )
     diffaugment: str = setting(
         "",
         f"augment what the discriminator sees, label maps too: some of {','.join(KINDS)}",
-        metavar="KIND,...", heading=_HEADING, told=True, needs=_ANY,
+        **_of(), metavar="KIND,...",
     )  # fmt: skip
     augment_perceptual: str = setting(
-        "",
-        "augment what the perceptual loss compares: kinds as above",
-        metavar="KIND,...", heading=_HEADING, told=True,
-    )  # fmt: skip
+        "", "augment what the perceptual loss compares: kinds as above", metavar="KIND,...", **_FEW
+    )
     style_dropout: float = setting(
         0.0,
         "leave out a label's latents of a training picture with this chance, such as 0.1",
-        least=0, below=1, metavar="P", heading=_HEADING, told=True,
+        least=0, below=1, metavar="P", **_FEW,
     )  # fmt: skip

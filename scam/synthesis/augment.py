@@ -20,9 +20,8 @@ _NUMBERS = 7  # brightness, saturation, contrast; down, right; row and column of
 
 
 def parse_policy(option: str, text: str) -> tuple[str, ...]:
-    """``"color,cutout"`` -> its kinds; ``""`` -> none.
-
-    Raises InputError, naming ``option``, for a kind that does not exist or comes twice.
+    """``"color,cutout"`` -> its kinds; ``""`` -> none; InputError, naming ``option``, for a kind
+    that does not exist or comes twice.
     """
     kinds = tuple(text.split(",")) if text else ()
     if not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):

@@ -19,19 +19,14 @@ from scam.training.randomness import PictureGenerators
 
 def build_discriminator(config: ModelConfig, options: SynthesisOptions) -> nn.Module:
     """The one that ``options`` name, freshly initialised."""
+    labels, width, released = config.num_labels, config.width, config.released
     if options.discriminator == "oasis":
-        return SegmentationDiscriminator(config.num_labels, config.width, config.levels)
+        return SegmentationDiscriminator(labels, width, config.levels)
     if options.discriminator in STRIDES:
         strides = STRIDES[options.discriminator]
-        return SpectralDiscriminator(
-            config.num_labels, config.width, strides, released=config.released
-        )
-    return Discriminator(
-        config.num_labels,
-        config.width,
-        released=config.released,
-        gradient_norm=options.gradient_norm,
-    )
+        return SpectralDiscriminator(labels, width, strides, released=released)
+    norm = options.gradient_norm
+    return Discriminator(labels, width, released=released, gradient_norm=norm)
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,6 @@ EXAMPLES = """\
       resume from the newest checkpoint, with every setting it was started with
   python -m scam.train --gradient-checkpointing --channels-last --accumulate 2
       less memory: blocks computed twice, steps of two times --batch-size
-  python -m scam.train --compile
-      encoder and generator by torch.compile
   torchrun --standalone --nproc-per-node 2 -m scam.train --out runs/two
       two processes share every batch; on GPUs one each"""
 
@@ -66,12 +64,8 @@ def train_parser(prog: str, config: type[ModelConfig]) -> Parser:
 def _add_model(parser: Parser) -> None:
     """What decides on the settings of the model."""
     group = parser.group("model")
-    group.add_argument(
-        "--model",
-        dest="kind",
-        metavar="MODEL",
-        help=f"{', '.join(MODELS)} (default: {FIRST_KIND})",
-    )
+    kinds = f"{', '.join(MODELS)} (default: {FIRST_KIND})"
+    group.add_argument("--model", dest="kind", metavar="MODEL", help=kinds)
     group.add_argument("--preset", help=f"{', '.join(DATA_SETS)} (default: tiny)")
 
 
@@ -79,9 +73,6 @@ def _add_run(parser: Parser) -> None:
     """What is no setting: the place."""
     group = parser.group("run")
     group.add_argument("--out", help="run folder (default: a new one under runs/)")
-    group.add_argument(
-        "--resume",
-        action="store_true",
-        help="resume the run in --out; with --data, where its pictures lie by now",
-    )
+    resume = "resume the run in --out; with --data, where its pictures lie by now"
+    group.add_argument("--resume", action="store_true", help=resume)
     group.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run of this task works on, and how it is opened: settings and data checked, locked."""
 
+import itertools
 import math
 import os
 from contextlib import ExitStack
@@ -48,9 +49,8 @@ class Job:
 def open_run(
     settings: dict[str, Any], out: str | None, resume: bool, stack: ExitStack
 ) -> tuple[RunFolder, Resumed]:
-    """Check settings and data; open or start the run folder, locked until ``stack`` closes.
-
-    settings: those that were asked for; the preset, the data or the stored run fill in the rest.
+    """Check what was asked for; open or start the run folder, locked until ``stack`` closes. The
+    preset, the data or the stored run fill in the rest of the ``settings``.
     """
     if resume:
         if out is None:
@@ -96,20 +96,15 @@ def heading(job: Job) -> str:
     ]
     names = job.train.source.label_set.names
     if options.flip and any(name.startswith("label_") for name in names):
-        lines.append(
-            spelled(
-                "the labels have no names, so flips cannot exchange left and right ones: "
-                "name them ({:label_set}, labels.txt) or give {flip}",
-                flip=False,
-            )
-        )
+        unnamed = "the labels have no names, so flips cannot exchange left and right ones"
+        mend = "name them ({:label_set}, labels.txt) or give {flip}"
+        lines.append(spelled(f"{unnamed}: {mend}", flip=False))
     return "\n".join(map(printable, lines))
 
 
 def expect_room(job: Job) -> None:
-    """InputError for networks or a batch that are larger than the memory of the job's device.
-
-    Counts the least they need, so that only hopeless sizes are refused.
+    """InputError for networks or a batch of which even the least that they need is larger than
+    the memory of the job's device.
     """
     options, config = job.options, job.config
     room = _memory(job.device)
@@ -122,11 +117,9 @@ def expect_room(job: Job) -> None:
         (batch, "batch_size", options.batch_size),
     ):
         if count > room:
-            raise InputError(
-                f"{{{name}}}: training would take {count / 2**30:,.0f} GiB or more, "
-                f"{job.device} has {room / 2**30:,.0f} GiB",
-                **{name: value},
-            )
+            takes, has = (f"{size / 2**30:,.0f} GiB" for size in (count, room))
+            message = f"training would take {takes} or more, {job.device} has {has}"
+            raise InputError(f"{{{name}}}: {message}", **{name: value})
 
 
 def _memory(device: torch.device) -> float:
@@ -141,8 +134,5 @@ def _memory(device: torch.device) -> float:
 
 def _free_folder(base: Path) -> Path:
     """``base``, or the first of base-2, base-3, ... that does not exist."""
-    candidate, number = base, 1
-    while candidate.exists():
-        number += 1
-        candidate = base.with_name(f"{base.name}-{number}")
-    return candidate
+    numbered = (base.with_name(f"{base.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([base], numbered) if not path.exists())

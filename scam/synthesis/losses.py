@@ -30,16 +30,12 @@ def feature_matching(
         maps: "last" compares only the last features before the logits, as INADE does.
     """
     layers = slice(-2 if maps == "last" else 0, -1)
-    per_scale = [
-        torch.stack(
-            [
-                (a.float() - b.detach().float()).abs().mean()
-                for a, b in zip(ours[layers], theirs[layers], strict=True)
-            ]
-        ).sum()
-        for ours, theirs in zip(fake, real, strict=True)
-    ]
-    return torch.stack(per_scale).mean()
+    scales = []
+    for ours, theirs in zip(fake, real, strict=True):
+        pairs = zip(ours[layers], theirs[layers], strict=True)
+        differences = [(a.float() - b.detach().float()).abs().mean() for a, b in pairs]
+        scales.append(torch.stack(differences).sum())
+    return torch.stack(scales).mean()
 
 
 def relativistic(winner: list[Tensor], loser: list[Tensor]) -> Tensor:
@@ -91,10 +87,7 @@ def oasis_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
 
 
 def oasis_discriminator(real: Tensor, fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
-    """Cross entropy of real pixels with their label plus that of painted ones with "painted".
-
-    Arguments as for :func:`oasis_generator`.
-    """
+    """Cross entropy of real pixels with their label plus that of painted ones with "painted"."""
     painted = torch.where(labels >= 0, real.shape[1] - 1, -1)
     return oasis_generator(real, labels, balance) + oasis_generator(fake, painted, balance)
 

@@ -12,7 +12,7 @@ from scam.synthesis.adversary_options import AdversaryOptions
 from scam.synthesis.augment import parse_policy
 from scam.synthesis.perceptual import Perceptual
 
-_VGG: dict[str, tuple[str, ...]] = {"perceptual": ("vgg19",), "perceptual_weight": ()}
+_VGG = {"told": True, "needs": {"perceptual": ("vgg19",), "perceptual_weight": ()}}
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,15 @@ class SynthesisOptions(AdversaryOptions):
     vgg_slices: tuple[float, float, float, float, float] = setting(
         VGG_SLICES,
         "of vgg19: weights of its five depths, from shallow to deep",
-        least=0, metavar=("W1", "W2", "W3", "W4", "W5"), told=True, needs=_VGG,
+        least=0, metavar=("W1", "W2", "W3", "W4", "W5"), **_VGG,
     )  # fmt: skip
     vgg_normalise: bool = setting(
-        True,
-        "of vgg19: show it images normalised as it was trained; off: in [-1, 1]",
-        told=True, needs=_VGG,
-    )  # fmt: skip
-    betas: tuple[float, float] = setting(
-        (0.9, 0.999),
-        "Adam's, of both optimisers",
-        least=0,
-        below=1,
-        metavar=("B1", "B2"),
-        told=True,
+        True, "of vgg19: show it images normalised as it was trained; off: in [-1, 1]", **_VGG
     )
+    betas: tuple[float, float] = setting(
+        (0.9, 0.999), "Adam's, of both optimisers",
+        least=0, below=1, metavar=("B1", "B2"), told=True,
+    )  # fmt: skip
     decay_from: float = setting(
         1.0,
         "share of --steps after which learning rates fall linearly towards 0; 1: never",
@@ -105,30 +99,29 @@ class SynthesisOptions(AdversaryOptions):
 
         Settings that ``values`` lacks have their defaults.
         """
+        found = {other: what.default for other, what in cls.settings().items()} | dict(values)
+        needs = cls.settings()[name].needs
 
-        def found(other: str) -> Any:
-            return values.get(other, cls.settings()[other].default)
+        def without(expected: str, **mentions: Any) -> InputError:
+            return InputError(
+                f"{{{name}}}: expected {expected}", **{name: found[name]}, **mentions
+            )
 
-        own, needs = {name: found(name)}, cls.settings()[name].needs
         if "discriminator" in needs:
-            if found("gan") == 0:
-                return InputError(
-                    f"{{{name}}}: expected a discriminator, not {{gan}}", **own, gan=0
-                )
-            if found("gan_from") >= found("steps"):
-                return InputError(
-                    f"{{{name}}}: expected a discriminator that joins in before the last step, "
+            if found["gan"] == 0:
+                return without("a discriminator, not {gan}", gan=0)
+            if found["gan_from"] >= found["steps"]:
+                return without(
+                    "a discriminator that joins in before the last step, "
                     "not {gan_from} of {steps}",
-                    **own, gan_from=found("gan_from"), steps=found("steps"),
-                )  # fmt: skip
-        for other, choices in needs.items():
-            if choices and found(other) not in choices:
-                words = " or ".join([f"{{{other}}}", *choices[1:]])
-                return InputError(
-                    f"{{{name}}}: expected together with {words}", **own, **{other: choices[0]}
+                    **{other: found[other] for other in ("gan_from", "steps")},
                 )
-            if not choices and not found(other):
-                return InputError(f"{{{name}}}: expected {{:{other}}} above 0", **own)
+        for other, choices in needs.items():
+            if choices and found[other] not in choices:
+                words = " or ".join([f"{{{other}}}", *choices[1:]])
+                return without(f"together with {words}", **{other: choices[0]})
+            if not choices and not found[other]:
+                return without(f"{{:{other}}} above 0")
         return None
 
 

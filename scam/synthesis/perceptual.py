@@ -14,8 +14,6 @@ from scam.pretrained.vgg import VGG19, VGG_SLICES, Vgg19Distance
 from scam.pretrained.weights import cached
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
-PERCEPTUAL: tuple[Perceptual, ...] = get_args(Perceptual)
-
 WEIGHT_FILES = {"vgg19": VGG19, "lpips": LPIPS_TRUNKS["vgg"]}
 """Which of the losses need weights, and their usual names."""
 
@@ -25,7 +23,9 @@ def default_weights(name: str) -> Path:
     return cached(WEIGHT_FILES[name])
 
 
-def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptual, Path | None]:
+def resolve_perceptual(
+    name: str | None, weights: str | Path | None
+) -> tuple[Perceptual, Path | None]:
     """The loss to use and its weight file; ``None`` means VGG-19 where its weights are at hand.
 
     Raises InputError for an unknown name, a missing weight file, or one that is of no use.
@@ -34,28 +34,26 @@ def resolve_perceptual(name: str | None, weights: Path | None) -> tuple[Perceptu
         if weights is None and not default_weights("vgg19").is_file():
             return "pyramid", None
         name = "vgg19"
-    if name not in PERCEPTUAL:
+    if name not in get_args(Perceptual):
         raise InputError("{perceptual}: expected vgg19, lpips, pyramid or none", perceptual=name)
     if name not in WEIGHT_FILES:
         if weights is not None:
-            raise InputError(
-                "{perceptual_weights}: {perceptual} takes none",
-                perceptual_weights=weights, perceptual=name,
-            )  # fmt: skip
-        return name, None
-    path = weights or default_weights(name)
+            message = "{perceptual_weights}: {perceptual} takes none"
+            raise InputError(message, perceptual_weights=weights, perceptual=name)
+        return cast(Perceptual, name), None
+    path = Path(weights) if weights else default_weights(name)
     if not path.is_file():
         raise InputError(
             f"{{perceptual}}: no weights at {path}; put torchvision's {WEIGHT_FILES[name]} there, "
             "give its path as {:perceptual_weights}, or choose another {:perceptual}",
             perceptual=name,
         )
-    return name, path
+    return cast(Perceptual, name), path
 
 
 def build_perceptual(
     name: Perceptual,
-    weights: Path | None,
+    weights: str | Path | None,
     *,
     normalise: bool = True,
     slices: Sequence[float] = VGG_SLICES,
@@ -66,9 +64,9 @@ def build_perceptual(
     ValueError for "none", for which there is none.
     """
     if name == "vgg19":
-        return Vgg19Distance(cast(Path, weights), normalise=normalise, slices=slices)
+        return Vgg19Distance(Path(str(weights)), normalise=normalise, slices=slices)
     if name == "lpips":
-        return LpipsDistance(cast(Path, weights))
+        return LpipsDistance(Path(str(weights)))
     if name == "pyramid":
         return PyramidDistance()
     raise ValueError(f"perceptual {name!r}: expected vgg19, lpips or pyramid")
@@ -84,8 +82,7 @@ class PyramidDistance(nn.Module):
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """See :func:`build_perceptual`."""
         error = fake.float() - real.float()
-        total = error.new_zeros(())
-        count = 0
+        total, count = error.new_zeros(()), 0
         while count < self.levels and min(error.shape[2:]) >= 4:
             across = error[..., 1:] - error[..., :-1]
             down = error[..., 1:, :] - error[..., :-1, :]

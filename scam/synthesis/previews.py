@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run looks at between steps: held-out PSNR, the floors to beat, and the sheet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -27,12 +27,10 @@ def _spread(
 
 @torch.no_grad()
 def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Psnr:
-    """PSNR of the model's reconstructions, with fixed noise if any.
-
-    Over at most 512 pictures, spread over ``dataset``: ``python -m scam.evaluate`` takes all.
+    """PSNR of the model's reconstructions, with fixed noise if any, of at most 512 pictures spread
+    over ``dataset``: ``python -m scam.evaluate`` takes all.
     """
-    device = model.token_labels.device
-    psnr = Psnr()
+    device, psnr = model.token_labels.device, Psnr()
     model.eval()
     for image, labels in _spread(dataset, batch_size):
         image, labels = image.to(device), labels.to(device)
@@ -63,34 +61,28 @@ def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]
 
 @torch.no_grad()
 def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Styles:
-    """The mean styles of 64 pictures spread over ``dataset``, as of one picture, on the CPU.
-
-    While labels are missing more are taken, up to 512.
+    """The mean styles of 64 pictures spread over ``dataset``, as of one picture, on the CPU; more
+    are taken while labels are missing, up to 512.
     """
     device = model.token_labels.device
     mean = RunningMean(model.token_labels)
     wanted = evenly(len(dataset), _PICTURES_AT_MOST)
     stride = -(-len(wanted) // _MEAN_PICTURES)
     wanted = [i for first in range(stride) for i in wanted[first::stride]]
-    seen = 0
-    for image, labels in in_order(dataset, batch_size, wanted):
-        if seen >= _MEAN_PICTURES and bool((mean.count > 0).all()):
+    for number, (image, labels) in enumerate(in_order(dataset, batch_size, wanted)):
+        if number * batch_size >= _MEAN_PICTURES and bool((mean.count > 0).all()):
             break
-        seen += len(image)
         mean.add(model.encode(image.to(device), labels.to(device)))
     return mean.styles()
 
 
 @torch.no_grad()
-def draw_sheet(
-    model: SynthesisModel, dataset: PairDataset, path: Path, indices: Sequence[int] | None = None
-) -> None:
-    """Save input, labels, reconstruction, and the next row's subject in this row's scene.
-
-    indices: the pictures, one a row; by default six spread over the data set.
+def draw_sheet(model: SynthesisModel, dataset: PairDataset, path: Path) -> None:
+    """Save input, labels, reconstruction, and the next row's subject in this row's scene; the
+    rows are six pictures spread over the data set.
     """
     device = model.token_labels.device
-    rows = evenly(len(dataset), _SHEET_ROWS) if indices is None else indices
+    rows = evenly(len(dataset), _SHEET_ROWS)
     image, labels = (x.to(device) for x in next(in_order(dataset, len(rows), rows)))
     reconstruction, transfer = preview(model, image, labels)
     save_sheet(

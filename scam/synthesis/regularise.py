@@ -45,8 +45,8 @@ class LeCam(nn.Module):
         # The averages began at 0, which weighs decay^steps in them.
         anchors = self.averages / (1 - self.decay ** self.steps.clamp(min=1))
         penalties = [
-            (_per_picture(r) - anchor_fake).square().mean()
-            + (_per_picture(f) - anchor_real).square().mean()
+            (r.mean((1, 2, 3)) - anchor_fake).square().mean()
+            + (f.mean((1, 2, 3)) - anchor_real).square().mean()
             for r, f, (anchor_real, anchor_fake) in zip(real, fake, anchors, strict=True)
         ]
         return torch.where(self.steps > 0, torch.stack(penalties).mean(), 0.0)
@@ -55,9 +55,8 @@ class LeCam(nn.Module):
     def update(self, means: Tensor) -> None:
         """Take a step's mean logits in: (scales, 2), real and fake; left out if not finite."""
         usable = means.isfinite().all()
-        self.averages.copy_(
-            torch.where(usable, self.averages.lerp(means, 1 - self.decay), self.averages)
-        )
+        moved = self.averages.lerp(means, 1 - self.decay)
+        self.averages.copy_(torch.where(usable, moved, self.averages))
         self.steps.add_(usable)
 
 
@@ -65,7 +64,3 @@ def mean_logits(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """What :meth:`LeCam.update` takes, of one batch."""
     pairs = zip(real, fake, strict=True)
     return torch.stack([torch.stack([r.mean(), f.mean()]) for r, f in pairs]).detach()
-
-
-def _per_picture(logits: Tensor) -> Tensor:
-    return logits.mean((1, 2, 3))

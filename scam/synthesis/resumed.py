@@ -36,9 +36,8 @@ from scam.training.run_folder import RunFolder
 
 
 class Resumed(NamedTuple):
-    """What a run is resumed with; ``said``: lines on what came, went and was passed over.
-
-    split: None where the pictures of an old checkpoint cannot be known.
+    """What a run is resumed with; ``said``: lines on what came, went and was passed over;
+    ``split``: None where the pictures of an old checkpoint cannot be known.
     """
 
     sources: Sources
@@ -50,14 +49,16 @@ def _refused(message: str) -> InputError:
     return InputError(f"{{resume}}: {message}", resume=True)
 
 
-def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
-    """Open the run in ``out``; files that were asked for may lie elsewhere than they did.
+def _lost(what: str, place: str, kind: str, flag: str) -> InputError:
+    return _refused(f"{what} {place}, where no {kind} is now: give {{:{flag}}}, its new place")
 
+
+def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
+    """Open the run in ``out``; files that were asked for may lie elsewhere than they did;
     InputError if there is no run, or one with other settings.
     """
-    may_change = [
-        f"training.{n}" for n, what in SynthesisOptions.settings().items() if what.may_change
-    ]
+    free = (name for name, what in SynthesisOptions.settings().items() if what.may_change)
+    may_change = [f"training.{name}" for name in free]
     path = Path(out) / CONFIG
     stored = read_json(path) if path.is_file() else {}
     shapes = asked.get("model", {})
@@ -66,29 +67,25 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
     data, old = asked.get("data", {}), stored.get("data", {})
     if MANNEQUINS not in (data.get("data"), old.get("data")):
         may_change.append("data.data")  # resume_data compares the pictures
-        place, labels = data.get("data", old.get("data")), old.get("labels")
-        if place and labels:
-            root = Path(place, "train") if Path(place, "train").is_dir() else Path(place)
-            if not (root / labels).is_dir():
-                may_change.append("data.labels")  # renamed
+        place, labels = data.get("data", old.get("data", "")), old.get("labels", "")
+        if not any(Path(place, folder, labels).is_dir() for folder in ("", "train")):
+            may_change.append("data.labels")  # renamed
     merge, before = data.get("merge"), old.get("merge")
     if merge not in (None, *MERGES) and before not in (None, *MERGES):
         content = merge_content(merge)
         asked = {**asked, "data": {**data, "merge": content}}
-        # An early run's file; where it is gone, its labels decide.
-        if isinstance(before, str) and (
-            not Path(before).is_file() or json.dumps(merge_content(before)) == json.dumps(content)
-        ):
-            may_change.append("data.merge")
+        if isinstance(before, str):  # an early run's file; where it is gone, its labels decide
+            then = merge_content(before) if Path(before).is_file() else content
+            if json.dumps(then) == json.dumps(content):
+                may_change.append("data.merge")
     if stored.get("training", {}).get("perceptual_weights") is not None:
         may_change.append("training.perceptual_weights")  # find_weights compares their digests
     return RunFolder.resume(out, asked, may_change)
 
 
 def resume_data(folder: RunFolder) -> Resumed:
-    """Open the data of a run as its newest checkpoint knows them.
-
-    Who was held out stays held out; new pictures join the training.
+    """Open the data of a run as its newest checkpoint knows them: who was held out stays so, and
+    new pictures join the training.
 
     InputError if the data are not there, or are others; if nothing is left to measure on; if a
     val folder holds pictures that were trained on; if no checkpoint is complete, but one was.
@@ -96,10 +93,8 @@ def resume_data(folder: RunFolder) -> Resumed:
     newest = newest_step_folder(folder.checkpoints)
     passed_over = incomplete_after(newest, folder.checkpoints)
     if newest is None and passed_over:
-        raise _refused(
-            f"{passed_over}, nor is an older one whole; expected the file back, or no "
-            "step folder at all to begin again"
-        )
+        wanted = "expected the file back, or no step folder at all to begin again"
+        raise _refused(f"{passed_over}, nor is an older one whole; {wanted}")
     found = _open_data(folder, newest)
     if newest is not None and passed_over:
         found.said.append(f"{passed_over}; the run is resumed from {newest.name}")
@@ -114,15 +109,9 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     if place != MANNEQUINS and not Path(place).is_dir():
         if moved:
             raise InputError(f"{{data}}: expected {MANNEQUINS} or a folder", data=place)
-        raise _refused(
-            f"the pictures of this run were in {place}, where no folder is now: "
-            "give {:data}, the folder where they are"
-        )
+        raise _lost("the pictures of this run were in", place, "folder", "data")
     if is_lost(merge := data.get("merge")) and merge == stored.get("merge"):
-        raise _refused(
-            f"the merge of this run was in {merge}, where no file is now: "
-            "give {:merge}, the file where it is"
-        )
+        raise _lost("the merge of this run was in", merge, "file", "merge")
     trained = {} if newest is None else read_json(newest / CONFIG).get("trained", {})
     split = None if newest is None else read_split(newest, trained.get("split"))
     if place == MANNEQUINS or newest is None:
@@ -135,10 +124,8 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
         _expect_same_names(place, split.names, train.keys() | held_out.keys())
     if not held_out:
         first = min(name for name, _ in split.held_out)
-        raise _refused(
-            f"{place} has none of this run's "
-            f"{counted(len(split.held_out), 'held-out picture')} any more, for example {first}"
-        )
+        gone = counted(len(split.held_out), "held-out picture")
+        raise _refused(f"{place} has none of this run's {gone} any more, for example {first}")
     opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
     # Copies of held-out pictures are for neither side.
     kept = [index for index in range(len(opened)) if opened.stem(index) in train]
@@ -147,22 +134,18 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
 
 
 def find_weights(folder: RunFolder) -> None:
-    """Let the run's setting name its perceptual weights where they are now.
-
-    InputError if they are nowhere, or others than those that the run began with.
+    """Let the run's setting name its perceptual weights where they are now; InputError if they
+    are nowhere, or others than those that the run began with.
     """
     training = folder.config.get("training", {})
     path, name = training.get("perceptual_weights"), training.get("perceptual")
     if path is None:
         return
     if not Path(path).is_file() and name in WEIGHT_FILES:
-        # Another user's home, another machine: where this one keeps the file of that name.
-        usual = default_weights(name)
+        usual = default_weights(name)  # another user's home, another machine
         if usual.name != Path(path).name or not usual.is_file():
-            raise _refused(
-                f"the weights behind this run's perceptual loss {name} were {path}, "
-                "where no file is now: give {:perceptual_weights}, the file where they are"
-            )
+            what = f"the weights behind this run's perceptual loss {name} were"
+            raise _lost(what, path, "file", "perceptual_weights")
         training["perceptual_weights"] = path = str(usual)
     wanted = folder.config.get("perceptual_digest")
     if wanted is not None and file_digest(Path(path)) != wanted:
@@ -170,9 +153,8 @@ def find_weights(folder: RunFolder) -> None:
 
 
 def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Resumed:
-    """For checkpoints that came without names: those of earlier versions, or split.json is gone.
-
-    The digest of the split, or else the numbers of pictures must be the same.
+    """For checkpoints without names, which lost them or are of an earlier version: the digest of
+    the split, or else the numbers of pictures must be the same.
     """
     place, held = data["data"], trained.get("held-out pictures")
     if data.get("holdout") is None and held is not None and not has_val(place):
@@ -181,28 +163,21 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     split, digest = Split.of(*sources), trained.get("split")
     counts = {"training picture": len(sources[0]), "held-out picture": len(sources[1])}
     others = [
-        (what, count, trained[f"{what}s"])
+        (counted(count, what), trained[f"{what}s"])
         for what, count in counts.items()
         if trained.get(f"{what}s", count) != count
     ]
     if digest == split.digest or (digest is None and not others):
         return Resumed(sources, split, [])
     differs = "other pictures than the checkpoint"
-    if others:
-        what, count, then = others[0]
+    for now, then in others[:1]:
         if moved:
-            raise InputError(
-                f"{{data}}: has {counted(count, what)}, this run {then}; "
-                "expected the same pictures",
-                data=place,
-            )
-        differs = f"{counted(count, what)}, the checkpoint {then}"
-    why = "is of an earlier version and" if digest is None else f"has lost its {SPLIT} and"
-    said = (
-        f"{place} has {differs}: it {why} keeps no "
-        "names, so held-out pictures may have been trained on"
-    )
-    return Resumed(sources, None, [said])
+            message = f"{{data}}: has {now}, this run {then}; expected the same pictures"
+            raise InputError(message, data=place)
+        differs = f"{now}, the checkpoint {then}"
+    why = "is of an earlier version" if digest is None else f"has lost its {SPLIT}"
+    risk = "keeps no names, so held-out pictures may have been trained on"
+    return Resumed(sources, None, [f"{place} has {differs}: it {why} and {risk}"])
 
 
 def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictures]:
@@ -213,31 +188,18 @@ def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictur
         train = {n: d for n, d in everything.items() if n not in held | copies}
         return train, {n: d for n, d in everything.items() if n in held}
     held_out = val_folder(root, labels)
-    wrong = [
-        name
-        for name, digest in held_out.items()
-        if split.side(name, digest, name not in everything) == "training"
-    ]
-    if wrong:
-        raise _refused(
-            f"{root / 'val'} holds pictures that this run was trained on: "
-            f"{named(wrong)}; expected them in train/"
-        )
+    sides = {n: split.side(n, digest, n not in everything) for n, digest in held_out.items()}
+    if wrong := [name for name, side in sides.items() if side == "training"]:
+        found = f"{root / 'val'} holds pictures that this run was trained on: {named(wrong)}"
+        raise _refused(f"{found}; expected them in train/")
     return everything, held_out
 
 
 def _expect_same_names(place: str, then: Set[str], now: Set[str]) -> None:
-    differs = [
-        f"{word} {named(names)}"
-        for word, names in (("lacks", then - now), ("adds", now - then))
-        if names
-    ]
-    if differs:
-        raise InputError(
-            f"{{data}}: expected this run's {len(then)} pictures under their names, "
-            f"it {' and '.join(differs)}",
-            data=place,
-        )
+    sides = (("lacks", then - now), ("adds", now - then))
+    if differs := [f"{word} {named(names)}" for word, names in sides if names]:
+        expected = f"expected this run's {len(then)} pictures under their names"
+        raise InputError(f"{{data}}: {expected}, it {' and '.join(differs)}", data=place)
 
 
 def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
@@ -258,12 +220,12 @@ def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
                 what = "moved from the other side"
             elif digest in known:
                 what = "renamed"
-            changes[f"{side} picture", what].append(name)
-        for name, digest in then.items():
-            if name not in now and digest not in there:
-                changes[f"{side} picture", "gone"].append(name)
+            changes[side, what].append(name)
+        gone = [n for n, digest in then.items() if n not in now and digest not in there]
+        if gone:
+            changes[side, "gone"] = gone
     parts = [
-        f"{counted(len(names), pictures)} {what} ({named(names)})"
-        for (pictures, what), names in changes.items()
+        f"{counted(len(names), f'{side} picture')} {what} ({named(names)})"
+        for (side, what), names in changes.items()
     ]
     return [f"since the checkpoint: {'; '.join(parts)}"] if parts else []

@@ -31,11 +31,7 @@ def asked_settings(asked: dict[str, Any], config: type[ModelConfig]) -> dict[str
     """
     # A run may be resumed from another folder: files are remembered by their full path.
     asked = dict(asked)
-    for name, built_in in (
-        ("data", {MANNEQUINS}),
-        ("merge", MERGES),
-        ("perceptual_weights", ()),
-    ):
+    for name, built_in in (("data", {MANNEQUINS}), ("merge", MERGES), ("perceptual_weights", ())):
         if name in asked and asked[name] not in built_in and Path(asked[name]).exists():
             asked[name] = str(Path(asked[name]).resolve())
     settings: dict[str, Any] = {
@@ -57,10 +53,7 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     shapes = dict(settings["model"])
     config = model_class(shapes.pop("kind", FIRST_KIND)).Config
     model = config.preset(name, num_labels=len(source.label_set.names), **shapes)
-    weights = asked.get("perceptual_weights")
-    perceptual, path = resolve_perceptual(
-        asked.get("perceptual"), None if weights is None else Path(weights)
-    )
+    perceptual, path = resolve_perceptual(asked.get("perceptual"), asked.get("perceptual_weights"))
     preset = SynthesisOptions.presets.get(name, {})
     training = {**preset, **model.recipe, **asked, "perceptual": perceptual}
     training["perceptual_weights"] = None if path is None else str(path)
@@ -84,11 +77,8 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
 def expect_possible(model: ModelConfig, options: SynthesisOptions) -> None:
     """InputError if the kind of model cannot be trained in that way."""
     if options.gradient_checkpointing and not model_class(model.kind).checkpoints_gradients:
-        raise InputError(
-            f"{{gradient_checkpointing}}: expected a model that can, not one of kind "
-            f"{model.kind!r}",
-            gradient_checkpointing=True,
-        )
+        message = f"expected a model that can, not one of kind {model.kind!r}"
+        raise InputError(f"{{gradient_checkpointing}}: {message}", gradient_checkpointing=True)
 
 
 def check_stored(run: Path) -> None:
@@ -110,12 +100,9 @@ def check_stored(run: Path) -> None:
 def check_labels(folder: RunFolder, source: PairSource) -> None:
     """Raise InputError if the labels of the data are no longer those the run began with."""
     for name, found in describe_labels(source).items():
-        if folder.config.get(name) != found:
-            raise InputError(
-                f"{{resume}}: the data's {name} are {found} now, "
-                f"the run began with {folder.config.get(name)}",
-                resume=True,
-            )
+        if (then := folder.config.get(name)) != found:
+            message = f"the data's {name} are {found} now, the run began with {then}"
+            raise InputError(f"{{resume}}: {message}", resume=True)
 
 
 def open_sources(data: dict[str, Any], held_out: Set[str] | None = None) -> Sources:

@@ -57,11 +57,10 @@ class SynthesisStep:
     ) -> None:
         model = world.synchronise_norms(model, device)
         discriminator = world.synchronise_norms(discriminator, device)
-        self.memory_format = (
-            torch.channels_last if options.channels_last else torch.preserve_format
-        )
-        self.model: SynthesisModel = model.to(device).to(memory_format=self.memory_format)
-        self.discriminator = discriminator.to(device).to(memory_format=self.memory_format)
+        layout = torch.channels_last if options.channels_last else torch.preserve_format
+        self.memory_format = layout
+        self.model: SynthesisModel = model.to(device).to(memory_format=layout)
+        self.discriminator = discriminator.to(device).to(memory_format=layout)
         self.perceptual = perceptual.to(device)
         self.options = options
         self.precision = precision
@@ -154,8 +153,7 @@ class SynthesisStep:
 
     def _kept_labels(self, generators: PictureGenerators) -> Tensor | None:
         """Labels that keep their styles, (B, L); None: all."""
-        dropout = self.options.style_dropout
-        if dropout == 0:
+        if not (dropout := self.options.style_dropout):
             return None
         kept = kept_styles(dropout, self.model.config.num_labels, generators("style", _CPU))
         return kept.to(self.device, non_blocking=True)

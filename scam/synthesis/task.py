@@ -32,9 +32,8 @@ from scam.training.task import Export, Measured
 def train(
     job: Job, *, resume: bool = False, say: Callable[[str], None] = print, heading: str = ""
 ) -> Path:
-    """Build the task of ``job`` and run it: see :func:`scam.training.engine.train`.
-
-    Raises InputError, too, where networks or batch are larger than the device's memory.
+    """Build the task of ``job`` and run it: see :func:`scam.training.engine.train`. InputError,
+    too, where networks or batch are larger than the device's memory.
     """
     with job.world.agreed():
         expect_room(job)
@@ -56,11 +55,9 @@ class SynthesisTask(SynthesisStep):
         # Last: equal seeds give equal weights, whatever the perceptual loss draws.
         perceptual: nn.Module = nn.Identity()
         if options.perceptual != "none":
-            file = options.perceptual_weights
-            weights = None if file is None else Path(file)
             perceptual = build_perceptual(
                 options.perceptual,
-                weights,
+                options.perceptual_weights,
                 # SCAM's published system, too, leaves them in [-1, 1].
                 normalise=options.vgg_normalise and not config.released,
                 slices=options.vgg_slices,
@@ -111,10 +108,8 @@ class SynthesisTask(SynthesisStep):
         """Weights with the mean styles of training pictures, and who they were."""
         job = self.job
         mean = mean_styles(network, job.train, self.options.batch_size)
-        tensors = network.state_dict() | {
-            "mean_tokens": mean.tokens[0],
-            "mean_known": mean.present[0],
-        }
+        means = {"mean_tokens": mean.tokens[0], "mean_known": mean.present[0]}
+        tensors = network.state_dict() | means
         facts = training_facts(job, step) | {f"held-out {x}": measured[x] for x in measured}
         description = {**describe(job.config, job.train.source), "trained": facts}
         beside = None if job.split is None else partial(write_split, split=job.split)
@@ -125,9 +120,8 @@ class SynthesisTask(SynthesisStep):
         return model_card(self.job.config, description)
 
     def expect_trainable(self, network: SynthesisModel) -> None:
-        """InputError unless a training picture goes through and back in finite numbers.
-
-        Weights can be finite and too large for any step to follow.
+        """InputError unless a training picture goes through and back in finite numbers: weights
+        can be finite and too large for any step to follow.
         """
         image, labels = (x.to(self.device) for x in next(in_order(self.job.train, 1, [0])))
         was_training = network.training

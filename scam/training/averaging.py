@@ -12,7 +12,7 @@ Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 class Average:
-    """A copy of ``module`` that holds the average of its weights; buffers are copied.
+    """A copy of ``module``, in evaluation mode, of its average weights; buffers are copied.
 
     After ``t`` updates the next one keeps ``min(decay, (1 + t) / (10 + t))`` of the average, so
     that early on the initial weights are soon forgotten. The copy lies where the module, of 32
@@ -28,13 +28,7 @@ class Average:
         self._live = module
         self._copy = AveragedModel(module, multi_avg_fn=self._approach)
         self._copy.n_averaged.fill_(1)  # the initial weights
-        self.module.eval()
-
-    @property
-    def module(self) -> nn.Module:
-        """The copy, in evaluation mode."""
-        found: nn.Module = self._copy.module
-        return found
+        self.module: nn.Module = self._copy.module.eval()
 
     @property
     def t(self) -> int:

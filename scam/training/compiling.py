@@ -28,9 +28,7 @@ def compiler_failures_named(compiled: bool) -> Iterator[None]:
         lines = [line.strip() for line in str(error).splitlines()]
         said = [line for line in lines if line and not line.endswith("raised:")]
         reason = said[0] if said else type(error).__name__
-        raise InputError(
-            f"{{compile}}: torch.compile of torch {torch.__version__} failed ({reason}); "
-            "it needs a C++ compiler on a CPU, Triton on a GPU, and a cache folder to write to: "
-            "mend that, or leave {:compile} out",
-            compile=True,
-        ) from error
+        failed = f"torch.compile of torch {torch.__version__} failed ({reason})"
+        needs = "a C++ compiler on a CPU, Triton on a GPU, and a cache folder to write to"
+        message = f"{failed}; it needs {needs}: mend that, or leave {{:compile}} out"
+        raise InputError(f"{{compile}}: {message}", compile=True) from error

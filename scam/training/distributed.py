@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several processes that train one model, as ``torchrun`` starts them.
 
-Every process holds the whole model and an equal share of each batch. Gradients are averaged
-between the last backward pass of a step and its optimiser. PyTorch's DistributedDataParallel
-would work too, but it wraps every network, which changes the names in state dicts, and networks
-that rest for some steps or parts without a gradient need care. StyleGAN2-ADA and StyleGAN3 reduce
-flattened gradients as is done here.
+Every process holds the whole model and an equal share of each batch. Flattened gradients are
+averaged between the last backward pass of a step and its optimiser, as in StyleGAN3:
+DistributedDataParallel changes the names in state dicts and expects a gradient everywhere.
 """
 
 import os
@@ -19,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from scam.errors import InputError, PeerExited, Stopped
+from scam.errors import InputError, PeerExited, Stopped, first_line
 
 Result = TypeVar("Result")
 Network = TypeVar("Network", bound=nn.Module)
@@ -59,9 +57,8 @@ class World:
         return flag if self.size == 1 else bool(_reduced(torch.tensor(int(flag)), "MAX"))
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make every ``.grad`` its mean over all processes, bit for bit the same in each.
-
-        A gradient that is None counts as zero, and stays None where no process has one.
+        """Make every ``.grad`` its mean over all processes, bit for bit the same in each; None
+        counts as zero, and stays where no process has a gradient.
         """
         if self.size == 1:
             return
@@ -80,10 +77,8 @@ class World:
         torch._foreach_copy_(gradients, means)
 
     def from_main(self, compute: Callable[[], Result]) -> Result:
-        """What ``compute`` returns in the main process; the others do not call it.
-
-        Its InputError is raised in the main process, and :class:`scam.errors.PeerExited` in the
-        others.
+        """What ``compute`` returns in the main process, which alone calls it; where it raises, the
+        others raise :class:`scam.errors.PeerExited`.
         """
         if self.size == 1:
             return compute()
@@ -99,17 +94,15 @@ class World:
         return cast(Result, found[0])
 
     def synchronise_norms(self, network: Network, device: torch.device) -> Network:
-        """``network`` with batch normalisation, if it has any, over all processes.
-
-        Raises InputError on a CPU, where PyTorch has none.
+        """``network`` with batch normalisation, if it has any, over all processes; InputError on a
+        CPU, where PyTorch has none.
         """
         kind = nn.modules.batchnorm._BatchNorm
         if self.size == 1 or not any(isinstance(part, kind) for part in network.modules()):
             return network
         if device.type == "cpu":
-            raise InputError(
-                "batch normalisation over several processes: expected GPUs, found cpu"
-            )
+            message = "batch normalisation over several processes: expected GPUs, found cpu"
+            raise InputError(message)
         return cast(Network, nn.SyncBatchNorm.convert_sync_batchnorm(network))
 
     @contextmanager
@@ -123,20 +116,15 @@ class World:
             raise PeerExited(143 if isinstance(error, Stopped) else 2) from None
 
     def check_equal(self, tensors: Iterable[Tensor]) -> None:
-        """Raise InputError unless all processes hold the same bits.
-
-        They do if they run the same code on the same kind of processor.
-        """
+        """Raise InputError unless all processes hold the same bits."""
         if self.size == 1:
             return
         sums = [x.detach().contiguous().view(-1).view(torch.uint8).sum() for x in tensors]
         own = torch.stack(sums).cpu()
         low, high = (_reduced(own.clone(), op) for op in ("MIN", "MAX"))
         if not torch.equal(low, high):
-            raise InputError(
-                f"the weights of the {self.size} processes differ: "
-                "expected machines of one kind with the same versions of scam and torch"
-            )
+            alike = "machines of one kind with the same versions of scam and torch"
+            raise InputError(f"the weights of the {self.size} processes differ: expected {alike}")
 
 
 SINGLE_PROCESS = World()
@@ -160,7 +148,7 @@ def join(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise InputError(f"torchrun: the processes cannot find each other ({reason})") from error
     try:
         yield World(dist.get_rank(), dist.get_world_size()), device
@@ -202,6 +190,5 @@ def _lost_peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # DistBackendError is one
-        reason = str(error).strip().splitlines()[0]
-        cause = f"the connection to the other processes broke ({reason})"
+        cause = f"the connection to the other processes broke ({first_line(error)})"
         raise PeerExited(1, cause if dist.get_rank() == 0 else "") from error

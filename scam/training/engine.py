@@ -14,7 +14,7 @@ from scam.errors import InputError, Stopped, within
 from scam.training.compiling import compiler_failures_named
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.optimisation import Losses
-from scam.training.outputs import Due, Outputs, eager, open_outputs
+from scam.training.outputs import Due, Outputs, Run, eager, open_outputs
 from scam.training.run_folder import RunFolder
 from scam.training.state import integer, part
 from scam.training.task import Task
@@ -33,9 +33,8 @@ def train(
 ) -> Path:
     """Run ``task`` to its last step, from the newest checkpoint if there is one and ``resume``.
 
-    ``heading`` is printed first, once everything has been checked.
-    Returns the path of the last sheet. On the CPU a resumed run ends with the bits of one that
-    never stopped. With several processes the main one alone writes and talks.
+    ``heading`` is said first, once everything has been checked. Returns the path of the last
+    sheet. On the CPU a resumed run ends with the bits of one that never stopped.
 
     Raises InputError when a checkpoint cannot be read or written, or when several steps in a row
     have gradients that are not finite; Stopped, with everything saved, after SIGTERM. A process
@@ -44,19 +43,15 @@ def train(
     options = task.options
     with world.agreed():
         if options.batch_size % world.size:
-            raise InputError(
-                f"{{batch_size}}: expected a multiple of the {world.size} processes, which "
-                "share it",
-                batch_size=options.batch_size,
-            )
-    trainer = Trainer(task, world)
+            wanted = f"a multiple of the {world.size} processes, which share it"
+            raise InputError(f"{{batch_size}}: expected {wanted}", batch_size=options.batch_size)
     watch = SkipWatch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
-    done = _resumed(task, trainer, watch, folder) if resume else 0
+    run = Run(task, Trainer(task, world), watch, folder)
+    done = _resumed(run) if resume else 0
     with world.agreed():
         if done > options.steps:
-            raise InputError(
-                f"{{steps}}: this run has already done {done}, expected more", steps=options.steps
-            )
+            message = f"{{steps}}: this run has already done {done}, expected more"
+            raise InputError(message, steps=options.steps)
         if done == options.steps:
             raise InputError(f"this run has already done {done}: give a larger {{:steps}}")
     if resume and world.is_main:  # a new run's settings are written when its folder is
@@ -64,26 +59,16 @@ def train(
     said = [heading] if heading else []
     if options.amp:
         said.append(f"precision: {task.precision.reason}")
-    with (
-        open_outputs(task, trainer, watch, folder, done, say, said) as outputs,
-        stop_signals() as stop,
-    ):
+    with open_outputs(run, done, say, said) as outputs, stop_signals() as stop:
         if done == 0 and outputs:
             outputs.tell(0, task.begin())
-        _steps(task, trainer, watch, folder, outputs, done, stop)
+        _steps(run, outputs, done, stop)
     return folder.sample(options.steps)
 
 
-def _steps(
-    task: Task,
-    trainer: Trainer,
-    watch: SkipWatch,
-    folder: RunFolder,
-    outputs: Outputs | None,
-    done: int,
-    stop: list[int],
-) -> None:
+def _steps(run: Run, outputs: Outputs | None, done: int, stop: list[int]) -> None:
     """All steps after ``done``, and what is due after each; ``stop``: signals that came."""
+    task, trainer, watch, folder = run
     options, world = task.options, trainer.world
     stream = task.batches(done)
     recent: list[Losses] = []
@@ -100,8 +85,9 @@ def _steps(
             recent.clear()
             too_many = watch.add(skipped)
             if outputs:
-                counted = {"skipped": float(watch.total)} if watch.total else {}
-                outputs.record(step, losses | counted)
+                losses |= {"skipped": float(watch.total)} if watch.total else {}
+                outputs.log.write(step, losses)
+                outputs.progress.update(step, losses)
             with world.agreed():
                 if too_many:
                     raise watch.diverged(step)
@@ -111,12 +97,10 @@ def _steps(
         if outputs and (due.evaluate or due.sample or due.save):
             outputs.after(step, due)
         if asked and step < options.steps:
+            said = f"stopped by SIGTERM after step {step}, saved in {folder.path}"
             with world.agreed():
                 raise Stopped(
-                    f"stopped by SIGTERM after step {step}, saved in {folder.path}; "
-                    "resume with {resume} {out}",
-                    resume=True,
-                    out=folder.path,
+                    f"{said}; resume with {{resume}} {{out}}", resume=True, out=folder.path
                 )
 
 
@@ -129,8 +113,9 @@ def _means(recent: Sequence[Losses]) -> tuple[dict[str, float], list[float]]:
     return dict(zip(names, values, strict=False)), values[len(names) :]
 
 
-def _resumed(task: Task, trainer: Trainer, watch: SkipWatch, folder: RunFolder) -> int:
+def _resumed(run: Run) -> int:
     """Resume from the newest checkpoint, which the main process alone has; its step, or 0."""
+    task, trainer, watch, folder = run
     world = trainer.world
     newest = world.from_main(lambda: newest_step_folder(folder.checkpoints))
     if newest is None:

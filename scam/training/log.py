@@ -26,12 +26,7 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
 
     Opening drops the lines of steps after ``step0``, at 0 all, so that a run resumed there ends
     with the file of a run that was never interrupted. A last line cut short by a kill is dropped
-    too.
-
-    Args:
-        path: the file, made if missing.
-        step0: the step the run starts or continues from.
-        trackers: get the numbers as well, and are closed with the log.
+    too. trackers: get the numbers as well, and are closed with the log.
 
     InputError if the file is damaged before its last line, or cannot be written.
     """
@@ -79,34 +74,27 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read a file of :class:`MetricsLog`, without a last line that was cut short.
-
-    InputError if the file cannot be read, or an earlier line is damaged.
+    """Read a file of :class:`MetricsLog`, without a last line that was cut short; InputError if
+    it cannot be read, or an earlier line is damaged.
     """
     return [entry for entry, _ in _entries(Path(path))]
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """A progress bar with losses and the time left; without a terminal, a line now and then.
-
-    Args:
-        total: the step the run ends at.
-        step0: the step it starts or continues from.
-        interval: without a terminal, seconds between lines.
-        stream: where to; stderr unless given.
+    """A progress bar with losses and the time left, from ``step0`` to ``total``, on stderr unless
+    ``stream`` is given; without a terminal, a line every ``interval`` seconds.
     """
 
     def __init__(
         self, total: int, step0: int = 0, *, interval: float = 10.0, stream: TextIO | None = None
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._step0, self._interval = step0, interval
+        self._total, self._step0, self._interval = total, step0, interval
         self._start = self._next_line = time.monotonic()
         self._bar: tqdm[Any] = tqdm(
             total=total, initial=step0, file=self._stream, dynamic_ncols=True, unit="step",
             disable=not self._stream.isatty(),
         )  # fmt: skip
-        self._total = total
 
     def update(self, step: int, losses: Mapping[str, float]) -> None:
         """Say that ``step`` is done and what its losses were."""
@@ -135,8 +123,7 @@ class Progress(AbstractContextManager["Progress"]):
 def _rewind(path: Path, step0: int) -> None:
     if not path.exists():
         return
-    # Of step 0 are the floors, which a run that begins writes.
-    last = step0 if step0 > 0 else -1
+    last = step0 or -1  # of step 0 are the floors, which a run that begins writes
     kept = b"".join(line + b"\n" for entry, line in _entries(path) if entry["step"] <= last)
     if kept != path.read_bytes():
         with write_aside(path) as file:

@@ -32,9 +32,8 @@ def warm_up(step: int, steps: int) -> float:
 
 
 def decay(step: int, steps: int, start: float) -> float:
-    """The part of a learning rate that is left at ``step``, from 1 on, of ``steps``.
-
-    1 for the share ``start`` of them; then it falls linearly, and would be 0 after the last.
+    """The part of a learning rate that is left at ``step``, from 1 on, of ``steps``: 1 for the
+    share ``start`` of them; then it falls linearly, and would be 0 after the last.
     """
     whole = round(start * steps)
     return min(1.0, (steps + 1 - step) / max(steps - whole, 1))
@@ -48,7 +47,7 @@ class Optimisation:
     or gradients are not finite leaves the weights as they are.
 
     Args:
-        optimizer: of Adam's family. A fused one is left out without waiting for a GPU.
+        optimizer: a fused one of Adam's family, which leaves a step out without a wait.
         precision: of the forward passes.
         scaler: of the gradients. Several optimisations may share one; whoever made it updates it
             once all of them have made their steps.
@@ -84,9 +83,8 @@ class Optimisation:
             self._losses[name] = self._losses[name] + share if name in self._losses else share
 
     def step(self, rate: float = 1.0) -> tuple[Losses, Tensor]:
-        """One step at ``rate`` times the optimiser's own learning rates, or none.
-
-        Returns the losses, means over the parts of the step, and the norm of the gradient.
+        """One step at ``rate`` times the optimiser's own learning rates, or none. Returns losses,
+        means over the parts of the step, and the norm of the gradient.
         """
         losses, self._losses = self._losses, {}
         for group, own in zip(self.optimizer.param_groups, self._rates, strict=True):
@@ -102,7 +100,10 @@ class Optimisation:
         skipped = (~norm.isfinite()).float()
         if self.max_grad_norm > 0:
             nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
-        self._update(skipped)
+        if not self.scaler.is_enabled():
+            # What a gradient scaler sets: the fused optimiser looks at it without a wait.
+            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
+        self.scaler.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         self._skipped.append(skipped)
         return losses, norm
@@ -111,16 +112,6 @@ class Optimisation:
         """For each step since the last call 1 if it was left out, else 0."""
         skipped, self._skipped = self._skipped, []
         return skipped
-
-    def _update(self, skipped: Tensor) -> None:
-        if self.scaler.is_enabled():
-            self.scaler.step(self.optimizer)
-        elif getattr(self.optimizer, "_step_supports_amp_scaling", False):
-            # What a gradient scaler sets: the fused optimiser looks at it without a wait.
-            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
-            self.optimizer.step()
-        elif not skipped:
-            self.optimizer.step()
 
     def _gradients(self) -> list[Tensor]:
         return [p.grad for p in self.parameters if p.grad is not None]

@@ -13,10 +13,8 @@ _EVERY: dict[str, Any] = {"least": 1, "most": MOST_STEPS, "metavar": "STEPS", **
 
 @dataclass(frozen=True)
 class TrainOptions(Checked):
-    """How to train, whatever it is; a task adds its own.
-
-    A resumed run may change what does not alter the numbers of a step (``compile``: but for
-    rounding), and what can save a run that diverged.
+    """How to train, whatever it is; a task adds its own. A resumed run may change what does not
+    alter the numbers of a step (``compile``: but for rounding), or can save a run that diverged.
     """
 
     title: ClassVar[str] = "training options"

@@ -54,10 +54,8 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"cannot read {{out}}: {error.strerror}", out=path) from error
         if any(not name.endswith(".partial") and not is_lock(name) for name in names):
-            raise InputError(
-                "{out} is not empty: continue its run with {:resume}, or give another folder",
-                out=path,
-            )
+            mend = "continue its run with {:resume}, or give another folder"
+            raise InputError(f"{{out}} is not empty: {mend}", out=path)
         run = cls(path, _as_json(config))
         run._sweep()
         run.store()
@@ -72,20 +70,15 @@ class RunFolder:
     ) -> "RunFolder":
         """Open the run in ``out`` to continue it; one without a checkpoint begins again.
 
-        Args:
-            out: the folder.
-            asked: settings that were asked for; the stored ones fill in the rest, and
-                :meth:`store` writes the result.
-            may_change: settings that may differ from the stored ones, such as the number of
-                steps; a setting inside a section is written ``section.setting``.
+        Stored settings fill in what was not ``asked``; :meth:`store` writes the result.
+        may_change: those that may differ, ``section.setting`` where they lie in a section.
 
         InputError if there is no run in ``out``, or one with other settings.
         """
         path = _expect_folder(out)
         if not (path / CONFIG).is_file():
             raise InputError(f"{{resume}}: there is no run in {path} (no {CONFIG})", resume=True)
-        settings = _merged(path / CONFIG, _as_json(asked), may_change)
-        run = cls(path, settings, identity(path))
+        run = cls(path, _merged(path / CONFIG, _as_json(asked), may_change), identity(path))
         run._sweep()
         return run
 
@@ -96,12 +89,8 @@ class RunFolder:
     def expect_there(self) -> None:
         """InputError if the folder was removed, renamed or replaced: nothing may be written."""
         if self._is_another() or not (self.path / CONFIG).is_file():
-            raise InputError(
-                "{out} was removed, renamed or replaced while the run went on: "
-                "nothing more was written, expected it to stay; its checkpoints, where it was "
-                "renamed, can be resumed",
-                out=self.path,
-            )
+            gone = "{out} was removed, renamed or replaced while the run went on"
+            raise InputError(f"{gone}: nothing more was written there", out=self.path)
 
     def _is_another(self) -> bool:
         return self.identity is not None and identity(self.path) != self.identity
@@ -113,10 +102,8 @@ class RunFolder:
     def has_steps(self) -> bool:
         """Whether the run has logged or saved anything of a step."""
         logged = read_metrics(self.metrics) if self.metrics.exists() else []
-        return (
-            any(entry["step"] > 0 for entry in logged)
-            or newest_step_folder(self.checkpoints) is not None
-        )
+        saved = newest_step_folder(self.checkpoints)
+        return saved is not None or any(entry["step"] > 0 for entry in logged)
 
     def discard(self) -> None:
         """Remove what a run that failed to start has written, and the folder if empty."""

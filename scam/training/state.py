@@ -69,8 +69,7 @@ def expect_optimizer(
 def expect_scaler(state: Mapping[str, Any], name: str) -> None:
     """The state of a gradient scaler; empty where the run was not scaled."""
     for key, value in part(state, name).items():
-        whole = isinstance(value, int | float) and not isinstance(value, bool)
-        if not whole or not 0 <= value < float("inf"):
+        if type(value) not in (int, float) or not 0 <= value < float("inf"):
             raise InputError(f"{name}: {quoted(key)} is {quoted(value)}, expected a number")
 
 

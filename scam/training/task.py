@@ -8,10 +8,6 @@ To write one, set the attributes of a :class:`Learner` and write its ``step``, t
 :class:`Task`. A task whose steps depend on (batch, step, seed) alone resumes to the bit: draw
 random numbers with :func:`scam.training.randomness.picture_generators`, or from a
 ``torch.Generator`` seeded by seed and step, never from torch's global stream.
-
-A task of one picture, with losses of its own: ``batches`` yields that picture for ever, a batch
-size of 1 is its options' default, ``step`` draws its augmentation by the number of the step and
-steps each of its optimisations as often as it likes, ``measure`` returns ``Measured()``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -109,16 +105,12 @@ class Task(Learner, Protocol):
         """Draw what ``network`` does into the file ``path``; may leave it out."""
 
     def export(self, network: Any, step: int, measured: Mapping[str, float]) -> Export:
-        """What is saved of ``network``; measured: numbers of this step, where it was measured.
-
-        Changes nothing of the network.
-        """
+        """What is saved of ``network``; measured: numbers of this step, where it was measured."""
 
     def card(self, description: Mapping[str, Any]) -> str:
         """The model card, Markdown, of an :class:`Export` with that description."""
 
     def expect_trainable(self, network: Any) -> None:
-        """InputError if no step could follow from ``network``, whose tensors are finite.
-
-        May go through it and back, and leaves no gradients.
+        """InputError if no step could follow from ``network``, whose tensors are finite; leaves
+        no gradients.
         """

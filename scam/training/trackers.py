@@ -7,11 +7,12 @@ import netrc
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlparse
 
-from scam.errors import InputError
+from scam.errors import InputError, first_line
 from scam.storage.files import write_aside
 
 TENSORBOARD = "tensorboard"
@@ -21,81 +22,12 @@ _ONLINE = ("online", "shared", "run")  # the modes that would ask who is not log
 _NOT_IN_NAMES = frozenset("/\\#?%:")  # W&B refuses them in a project's name
 
 
-class Tracker(Protocol):
-    """Takes the numbers of a step."""
+@dataclass(frozen=True)
+class Tracker:
+    """Takes the numbers of a step by name, of steps that never fall; ``close`` ends it."""
 
-    def add(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Remember ``numbers``; steps never fall."""
-
-    def close(self) -> None:
-        """Write what is left."""
-
-
-class TensorBoard:
-    """Event files in ``run/tensorboard``; what is there of steps after ``step0`` is hidden."""
-
-    def __init__(self, run: Path, step0: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(run / TENSORBOARD), purge_step=step0 + 1)
-
-    def add(self, step: int, numbers: Mapping[str, float]) -> None:
-        """One scalar per number."""
-        for name, value in numbers.items():
-            self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        """Flush and close the event file."""
-        self._writer.close()
-
-
-class WeightsAndBiases:
-    """A run of ``project``, named like the run folder and taken up again when it is resumed.
-
-    Nobody is ever asked to log in: without a stored login, WANDB_API_KEY or WANDB_MODE the run
-    stays in ``run/wandb``, from where ``wandb sync`` uploads it. wandb's own words are left out:
-    ``where`` says in a line where the numbers go.
-
-    Raises InputError when ``project`` is no name, wandb is not installed or refuses, or
-    WANDB_MODE wants a login and there is none.
-    """
-
-    def __init__(self, run: Path, project: str, settings: Mapping[str, Any]) -> None:
-        if not project.strip() or _NOT_IN_NAMES & set(project):
-            without = " ".join(sorted(_NOT_IN_NAMES))
-            message = f"{{wandb}}: expected the name of a project, without {without}"
-            raise InputError(message, wandb=project)
-        try:
-            wandb: Any = importlib.import_module("wandb")
-        except ImportError as error:
-            message = "{wandb}: wandb is not installed (pip install wandb)"
-            raise InputError(message, wandb=project) from error
-        mode = os.environ.get("WANDB_MODE", "")
-        try:
-            logged_in = mode in ("", *_ONLINE) and _logged_in(wandb)
-            if mode in _ONLINE and not logged_in:
-                message = f"WANDB_MODE={mode}: expected a login, by wandb login or WANDB_API_KEY"
-                raise InputError(message)
-            self.where = mode = mode or ("online" if logged_in else "offline")
-            self._run = wandb.init(
-                project=project, name=run.name, id=_stored_id(run / WANDB / "id"), resume="allow",
-                mode=mode, dir=str(run), config=dict(settings), settings={"silent": True},
-            )  # fmt: skip
-        except wandb.Error as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{{wandb}}: {reason}", wandb=project) from error
-        if mode == "offline":
-            self.where = f"offline in {run / WANDB}, upload with wandb sync"
-        elif mode == "online":
-            self.where = str(getattr(self._run, "url", project))
-
-    def add(self, step: int, numbers: Mapping[str, float]) -> None:
-        """One row of the run's history, together with what else the step says."""
-        self._run.log(dict(numbers), step=step)
-
-    def close(self) -> None:
-        """End the run."""
-        self._run.finish()
+    add: Callable[[int, Mapping[str, float]], object]
+    close: Callable[[], object]
 
 
 def open_trackers(
@@ -107,17 +39,65 @@ def open_trackers(
 ) -> list[Tracker]:
     """TensorBoard where its package is installed, Weights & Biases where ``project`` names one.
 
-    run: the folder. step0: the step that the run starts or continues from. say: gets a line about
-    where Weights & Biases keeps the numbers. InputError as :class:`WeightsAndBiases`.
+    say: gets a line about where Weights & Biases keeps them, in place of wandb's own words.
+
+    Raises InputError when ``project`` is no name, wandb is not installed or refuses, or
+    WANDB_MODE wants a login and there is none.
     """
-    trackers: list[Tracker] = []
-    if project is not None:
-        wandb = WeightsAndBiases(run, project, settings)
-        say(f"wandb: {wandb.where}")
-        trackers.append(wandb)
+    trackers = [] if project is None else [_weights_and_biases(run, project, settings, say)]
     with contextlib.suppress(ImportError):
-        trackers.append(TensorBoard(run, step0))
+        trackers.append(_tensorboard(run, step0))
     return trackers
+
+
+def _tensorboard(run: Path, step0: int) -> Tracker:
+    """Event files in ``run/tensorboard``; what is there of steps after ``step0`` is hidden."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(run / TENSORBOARD), purge_step=step0 + 1)
+
+    def add(step: int, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            writer.add_scalar(name, value, step)
+
+    return Tracker(add, writer.close)
+
+
+def _weights_and_biases(
+    run: Path, project: str, settings: Mapping[str, Any], say: Callable[[str], None]
+) -> Tracker:
+    """A run of ``project``, named like the run folder and taken up again when it is resumed.
+
+    Nobody is ever asked to log in: without a stored login, WANDB_API_KEY or WANDB_MODE the run
+    stays in ``run/wandb``, from where ``wandb sync`` uploads it.
+    """
+    if not project.strip() or _NOT_IN_NAMES & set(project):
+        without = " ".join(sorted(_NOT_IN_NAMES))
+        message = f"{{wandb}}: expected the name of a project, without {without}"
+        raise InputError(message, wandb=project)
+    try:
+        wandb: Any = importlib.import_module("wandb")
+    except ImportError as error:
+        message = "{wandb}: wandb is not installed (pip install wandb)"
+        raise InputError(message, wandb=project) from error
+    mode = os.environ.get("WANDB_MODE", "")
+    try:
+        logged_in = mode in ("", *_ONLINE) and _logged_in(wandb)
+        if mode in _ONLINE and not logged_in:
+            message = f"WANDB_MODE={mode}: expected a login, by wandb login or WANDB_API_KEY"
+            raise InputError(message)
+        mode = mode or ("online" if logged_in else "offline")
+        started = wandb.init(
+            project=project, name=run.name, id=_stored_id(run / WANDB / "id"), resume="allow",
+            mode=mode, dir=str(run), config=dict(settings), settings={"silent": True},
+        )  # fmt: skip
+    except wandb.Error as error:
+        raise InputError(f"{{wandb}}: {first_line(error)}", wandb=project) from error
+    places = {"offline": f"offline in {run / WANDB}, upload with wandb sync"}
+    if mode == "online":
+        places[mode] = str(started.url)
+    say(f"wandb: {places.get(mode, mode)}")
+    return Tracker(lambda step, numbers: started.log(dict(numbers), step=step), started.finish)
 
 
 def _stored_id(path: Path) -> str:

@@ -15,10 +15,8 @@ from scam.training.task import Learner
 
 
 class Trainer:
-    """Advances ``learner`` and the average of its model.
-
-    With several processes each calls :meth:`step` with its share of the batch, and all end with
-    the same weights.
+    """Advances ``learner`` and the average of its model; each process with its share of a batch,
+    and all with the same weights.
     """
 
     def __init__(self, learner: Learner, world: World = SINGLE_PROCESS) -> None:

@@ -35,17 +35,11 @@ class SkipWatch:
         return too_many
 
     def diverged(self, step: int, why: str | None = None) -> InputError:
-        """What to raise of a run that has diverged, and which checkpoint to resume from.
-
-        why: too many skipped steps, unless something else is said.
-        """
+        """What to raise of a run that has diverged, by default of too many skipped steps."""
         why = why or f"the gradients of {self.limit} steps in a row were not finite"
-        newest = newest_step_folder(self.folder.checkpoints)
-        if newest is not None:
-            remedy = (
-                f"resume from {newest.name} with {{resume}} {{out}} and a lower {{:lr}}, "
-                "{:lr_discriminator} or {:max_grad_norm}"
-            )
+        if (newest := newest_step_folder(self.folder.checkpoints)) is not None:
+            lower = "{:lr}, {:lr_discriminator} or {:max_grad_norm}"
+            remedy = f"resume from {newest.name} with {{resume}} {{out}} and a lower {lower}"
         else:  # the folder goes with a run that fails before its first logged step
             place = "{resume} {out} and " if self.folder.has_steps() else ""
             remedy = f"there is no checkpoint yet: start again with {place}a lower {{:lr}}"
@@ -63,9 +57,8 @@ class SkipWatch:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """In the block SIGTERM no longer kills, but is appended to what is given.
-
-    Only the main thread may handle signals; elsewhere nothing changes.
+    """In the block SIGTERM no longer kills, but is appended to what is given; only in the main
+    thread, which alone may handle signals.
     """
     met: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -170,11 +170,11 @@ def test_flags_are_those_of_the_kind_of_model(
         assert chosen_config("train", resume) is config
         assert chosen_config("train", ["--out", str(tmp_path)]) is ScamConfig
     assert train_parser("train", ToyConfig).parse_args(["--blocks", "4"]).blocks == 4
-    with pytest.raises(InputError, match=r"^--model brick: expected one of scam, toy$"):
+    with pytest.raises(InputError, match=r"^--model brick: expected one of scam, .*, toy$"):
         train.main(["--model", "brick"])
     (tmp_path / "config.json").write_text('{"model": {"kind": "brick"}}')
     with pytest.raises(
-        InputError, match=r"config\.json: kind is 'brick', expected one of scam, toy$"
+        InputError, match=r"config\.json: kind is 'brick', expected one of scam, .*, toy$"
     ):
         chosen_config("train", resume)
 

@@ -288,6 +288,16 @@ def test_sizes_of_the_blocks(
     assert released.sizes == [*sizes[:-1], *doubled]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(256, 256), (256, 170), (96, 128), (96, 64)])
+def test_every_size(kind: str, size: tuple[int, int]) -> None:
+    model = tiny(kind, size, levels=5)
+    image, labels = pictures(size, batch=2)
+    made = model.reconstruct(image, labels, noise())
+    assert made.image.shape == image.shape
+    assert made.image.isfinite().all()
+
+
 def test_wrong_settings() -> None:
     with pytest.raises(InputError, match=r"levels=7: halves 96x64 down to nothing, .* most 6"):
         MODELS["spade"].Config(num_labels=3, size=(96, 64), levels=7)

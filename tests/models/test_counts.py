@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from scam.models import Discriminator, SatEncoder, ScamConfig, ScamGenerator
+from scam.models import Discriminator, SatEncoder, Scam, ScamConfig, ScamGenerator
 
 SIZES = {3: (256, 170), 19: (256, 256), 151: (256, 256)}
 
@@ -68,3 +68,15 @@ def test_default_parameters_do_not_grow_with_the_label_couples() -> None:
         with torch.device("meta"):
             counts[num_labels] = count(ScamGenerator(config)) + count(SatEncoder(config))
     assert counts[19] - counts[3] == 16 * (9_216 + 2 * 8 * 256)
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "generator"), [(3, 73_821_394), (19, 74_362_066), (151, 78_822_610)]
+)
+def test_the_encoder_of_sean_split_into_latents(num_labels: int, generator: int) -> None:
+    """Row x of the paper's Table 2."""
+    config = released(num_labels, encoder="sean", token_dim=64)
+    with torch.device("meta"):
+        model = Scam(config)
+    assert count(model.encoder) == 1_568_576
+    assert count(model.generator) == generator

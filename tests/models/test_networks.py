@@ -334,3 +334,20 @@ class TestConfig:
         assert {name: c.num_tokens for name, c in PRESETS.items()} == {
             "tiny": 24, "idesigner": 24, "celebamask-hq": 152, "ade20k": 1208,
         }  # fmt: skip
+
+
+def test_the_encoder_of_sean_in_place_of_ours() -> None:
+    torch.manual_seed(0)
+    config = ScamConfig(3, (32, 32), width=16, levels=4, encoder="sean", token_dim=8)
+    model = Scam(config).double()
+    image = torch.rand(2, 3, 32, 32, dtype=torch.float64) * 2 - 1
+    labels = torch.randint(-1, 2, (2, 32, 32))  # label 2 is absent
+    fused, styles = model(image, labels), model.encode(image, labels)
+    assert styles.tokens.shape == (2, 24, 8)
+    assert styles.tokens[:, 16:].abs().sum() == 0
+    dense = model.configure(fused=False)(image, labels)
+    torch.testing.assert_close(fused, dense, rtol=0, atol=1e-9)
+    wrong = {"pyramid": False}, {"self_attention": False}, {"background_latents": 4}
+    for changes in wrong:
+        with pytest.raises(InputError, match=r"encoder"):
+            replace(config, **changes)

@@ -63,6 +63,7 @@ def fused(request: pytest.FixtureRequest) -> str:
         {"statistics": "batch", "kind": "noise"},
         {"memory": "channels_last", "channels": 37},
         {"memory": "channels_last", "channels": 192, "size": (9, 8)},
+        {"memory": "channels_last", "channels": 96, "size": (9, 8)},
         {"memory": "sliced", "size": (24, 25), "outside": False},
         {"channels": 1, "size": (1, 1), "rows": 1, "batch": 3},
         {"channels": 5, "rows": 1, "size": (20, 20)},

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from scam.data import Mannequins, PairDataset, batches
 from scam.errors import InputError, PeerExited
-from scam.models import Reconstruction, Scam, ScamConfig
+from scam.models import Reconstruction, Scam, ScamConfig, SynthesisModel
+from scam.models.registry import MODELS, build
 from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.step import SynthesisStep
@@ -37,10 +38,18 @@ class Divergent(Scam):
 
 
 def train(world: World, out: Path, steps: int, options: dict[str, Any]) -> None:
-    """Steps in float64, where processes agree until late; writes losses and state."""
+    """Steps in float64, where processes agree until late; writes losses and state.
+
+    options: of the training; "kind": of a model with batch norms, in place of SCAM.
+    """
+    kind = options.pop("kind", None)
     settings = SynthesisOptions(perceptual="none", lr=1e-3, lr_discriminator=1e-3, **options)
     torch.manual_seed(0)
-    model = Divergent(SMALL).double()
+    model: SynthesisModel = Divergent(SMALL)
+    if kind is not None:
+        shapes = {"width": 4, "levels": 3, "token_dim": 8}
+        model = build(MODELS[kind].Config(num_labels=11, size=SMALL.size, **shapes))
+    model = model.double()
     discriminator = build_discriminator(SMALL, settings).double()
     precision = resolve_precision(False, CPU)
     learner = SynthesisStep(model, discriminator, nn.Identity(), settings, precision, CPU, world)

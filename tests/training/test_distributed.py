@@ -88,6 +88,9 @@ RUNS: dict[str, tuple[int, dict[str, Any]]] = {
         },
     ),
     "oasis": (5, {"batch_size": 4, "discriminator": "oasis", "labelmix": 10.0}),
+    "batch norms": (3, {"batch_size": 4, "kind": "spade"}),
+    "codes and noise": (3, {"batch_size": 4, "accumulate": 2, "kind": "sean"}),
+    "pairs of codes": (3, {"batch_size": 4, "kind": "inade"}),
 }  # fmt: skip
 
 

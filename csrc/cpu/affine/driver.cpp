@@ -34,7 +34,8 @@ class Pass : Stages<Job, Kernels> {
   void set_tables();
   void set_groups();
   bool as_it_is(const ScaTensor& table) const {
-    return job_.p.dtype != SCA_BFLOAT16 && job_.p.channels % job_.width == 0 && table.stride[1] == 1;
+    return job_.p.dtype != SCA_BFLOAT16 && job_.p.channels % job_.width == 0 &&
+           table.stride[1] == 1;
   }
 };
 
@@ -46,7 +47,8 @@ int Pass::begin(int64_t most_width) {
   if (status != SCA_OK) return status;
   job_.window = WINDOW, job_.windows = (p.pixels + WINDOW - 1) / WINDOW;
   const int64_t padded = (p.channels + TILE - 1) / TILE * TILE;
-  job_.width = p.x.stride[2] == 1 ? TILE : std::min(padded, most_width);
+  job_.width = p.x.stride[2] == 1 ? TILE : most_width;
+  while (padded % job_.width) job_.width -= TILE;  // blocks with channels missing are slower
   job_.blocks = (p.channels + job_.width - 1) / job_.width;
   job_.row_pieces = (p.rows + ROW_PIECE - 1) / ROW_PIECE;
   job_.rows_stride = p.index.stride[0] == 0 ? 0 : p.pixels;

@@ -17,6 +17,10 @@ inline void tile_in(const ScaTensor& map, int64_t b, const Block<A>& block, int6
         transpose<A>(square);
         for (int l = 0; l < lanes; ++l) store(tile + (j + l) * width + k, square[l]);
       }
+  } else if (by_channel == 1 && block.channels == width) {
+    for (int64_t j = 0; j < count; ++j)
+      for (int64_t k = 0; k < width; k += lanes)
+        store(tile + j * width + k, load(from + j * by_pixel + k));
   } else {
     memset(tile, 0, sizeof(A) * count * width);
     for (int64_t k = 0; k < block.channels; ++k)
@@ -39,6 +43,10 @@ inline void tile_out(const A* tile, const ScaTensor& map, int64_t b, const Block
         transpose<A>(square);
         for (int l = 0; l < lanes; ++l) store(to + (k + l) * by_channel + j, square[l]);
       }
+  } else if (by_channel == 1 && block.channels == width) {
+    for (int64_t j = 0; j < count; ++j)
+      for (int64_t k = 0; k < width; k += lanes)
+        store(to + j * by_pixel + k, load(tile + j * width + k));
   } else {
     for (int64_t k = 0; k < block.channels; ++k)
       for (int64_t j = 0; j < count; ++j)

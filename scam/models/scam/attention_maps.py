@@ -133,7 +133,9 @@ def _sizes(model: Scam) -> dict[str, tuple[int, int]]:
 
 
 def _encoder_layers(model: Scam) -> dict[str, SemanticCrossAttention]:
-    encoder: SatEncoder = model.encoder
+    encoder = model.encoder
+    if not isinstance(encoder, SatEncoder):  # SEAN's has no attention
+        return {}
     return {
         f"encoder.{level}": cast(SemanticCrossAttention, layer.attention)
         for level, layer in enumerate(encoder.cross)

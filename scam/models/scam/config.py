@@ -44,6 +44,9 @@ class ScamConfig(ModelConfig):
         1, "of every attention, a divisor of --attention-dim", least=1, most=1 << 10
     )
     fidelity: Fidelity = setting("default", "released: the published networks, quirks included")
+    encoder: Literal["sat", "sean"] = setting(
+        "sat", "sean: ablation of Table 2, SEAN's codes split into latents"
+    )
     pyramid: bool = setting(True, _ABLATION + "every encoder block reads the raw pixels")
     self_attention: bool = setting(True, _ABLATION + "latents never read each other")
     duplex: bool = setting(True, _ABLATION + "latents never read the generator's pixels (simplex)")
@@ -69,7 +72,25 @@ class ScamConfig(ModelConfig):
                 "{heads}: expected a divisor of {attention_dim}",
                 heads=self.heads, attention_dim=self.attention_dim,
             )  # fmt: skip
+        if self.encoder == "sean":
+            self._expect_split()
         self._expect_room()
+
+    def _expect_split(self) -> None:
+        """InputError for what SEAN's encoder has not."""
+        if self.background_latents != self.latents_per_label:
+            raise InputError(
+                "{background_latents}: expected as many as {latents_per_label} with {encoder}",
+                background_latents=self.background_latents,
+                latents_per_label=self.latents_per_label,
+                encoder=self.encoder,
+            )
+        for name in ("pyramid", "self_attention"):
+            if not getattr(self, name):
+                raise InputError(
+                    f"{{{name}}}: expected the encoder 'sat', not {{encoder}}",
+                    **{name: False, "encoder": self.encoder},
+                )
 
     def _expect_room(self) -> None:
         """InputError for networks or pictures that no machine holds: before they are made."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.scam.config import ScamConfig
+from scam.models.sean import StyleEncoder
 from scam.nn.gradient_checkpointing import checkpointed
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid
@@ -100,3 +101,25 @@ class SatEncoder(nn.Module):
         if raw:
             return torch.cat([features, code.expand(batch, -1, -1, -1)], dim=1)
         return features + code
+
+
+class SplitEncoder(nn.Module):
+    """SEAN's encoder, each label's code split into its latents (row x of the paper's Table 2)."""
+
+    def __init__(self, config: ScamConfig, *, fused: bool = True) -> None:
+        super().__init__()
+        self.shape = (config.num_labels * config.latents_per_label, config.token_dim)
+        code = config.latents_per_label * config.token_dim
+        self.codes = StyleEncoder(config.num_labels, config.width, code, released=config.released)
+        self.codes.fused = fused
+
+    def forward(
+        self,
+        image: Tensor,
+        pyramid: LabelPyramid,
+        token_labels: Labels,
+        chosen: Tensor | None = None,
+    ) -> Tensor:
+        """As :class:`SatEncoder`."""
+        tokens: Tensor = self.codes(image, pyramid.labels).reshape(image.shape[0], *self.shape)
+        return tokens if chosen is None else tokens[:, chosen]

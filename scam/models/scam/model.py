@@ -4,13 +4,13 @@
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scam.models.base import Labels, PreparedLabels, Reconstruction, SynthesisModel
 from scam.models.inputs import checked_labels, checked_pyramid, expect_noise
 from scam.models.noise import Noise, draw_noise
 from scam.models.scam.config import ScamConfig
-from scam.models.scam.encoder import SatEncoder
+from scam.models.scam.encoder import SatEncoder, SplitEncoder
 from scam.models.scam.generator import ScamGenerator
 from scam.nn.pyramid import LabelPyramid, grouped, pyramid_sizes
 from scam.ops import Labels as Groups
@@ -29,7 +29,8 @@ class Scam(SynthesisModel):
     def __init__(self, config: ScamConfig, *, fused: bool = True) -> None:
         super().__init__(config, config.token_labels(), config.token_dim)
         self.fused = fused
-        self.encoder = SatEncoder(config, fused=fused)
+        encoder = SatEncoder if config.encoder == "sat" else SplitEncoder
+        self.encoder: nn.Module = encoder(config, fused=fused)
         self.generator = ScamGenerator(config, fused=fused)
 
     @property
