@@ -45,6 +45,7 @@ RUNS = {
 ELSEWHERE = {
     "--compile": "below",
     "--wandb": "tests/training/test_trackers.py",
+    "--encoder": "tests/models/test_networks.py",
     "--perceptual-weights": "tests/synthesis/test_perceptual.py",
     "--vgg-slices": "tests/synthesis/test_perceptual.py",
     "--vgg-normalise": "tests/synthesis/test_perceptual.py",
