@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from scam.errors import InputError, MissingError
+from scam.errors import InputError, MissingError, spelled
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -34,7 +34,8 @@ def weights_file(argument: str, given: Path | None, usual: str) -> Path:
     if not path.is_file():
         folder, home = path.parent, Path.home()
         where = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else folder
-        raise MissingError(f"no weights: put {usual} into {where} or name it as {argument}")
+        name_it = spelled(f"name it as {{:{argument}}}")
+        raise MissingError(f"no weights: put {usual} into {where} or {name_it}")
     return path
 
 
