@@ -20,7 +20,7 @@ def compare(
 ) -> tuple[list[Outcome], str]:
     """Train and measure what is not yet; returns what became of every run, and the table.
 
-    A run that fails is noted, and the others go on. Tables are written after each run.
+    A run that fails is noted, and the others are trained. Tables are written after each run.
     """
     outcomes = [Outcome(run) for run in runs]
     steps = sum(run.options.steps for run in runs)

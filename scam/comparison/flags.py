@@ -18,7 +18,7 @@ from scam.synthesis.options import SynthesisOptions
 
 EXAMPLES = """\
   python -m scam.compare --models scam,spade,clade --out runs/compare --amp --steps 500
-      three models on drawn mannequins; started again, it goes on where it was stopped
+      three models on drawn mannequins; started again, it resumes where it was stopped
   python -m scam.compare --models scam,sean,sean:paper --out runs/sean --data photos
       SEAN trained as SCAM is, and as its authors did
   python -m scam.compare --variants ablations --out runs/ablations --only full,simplex,k4

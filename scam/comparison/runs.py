@@ -44,7 +44,7 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Whether there is something to go on with."""
+        """Whether there is something to resume."""
         return (self.path / CONFIG).exists()
 
     @property

@@ -19,6 +19,7 @@ ABLATIONS: dict[str, Settings] = {
     "no_pyramid": {"pyramid": False},
     "no_self_attention": {"self_attention": False},
     "simplex": {"duplex": False},
+    "sean_encoder": {"encoder": "sean", "token_dim": 64},
     "no_gan": {"gan": 0.0},
     "no_l1": {"l1": 0.0},
     "no_perceptual": {"perceptual": "none"},
