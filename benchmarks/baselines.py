@@ -19,7 +19,7 @@ from benchmarks.label_maps import label_map
 from benchmarks.timing import Call
 from scam.models.clade import CladeNorm
 from scam.models.inade import CodeEncoder, InadeConfig, InadeNorm
-from scam.models.residual import LabelCodes, LabelLevels, Level
+from scam.models.label_levels import LabelCodes, LabelLevels, Level
 from scam.models.sean import NoisyCodes, SeanConfig, SeanNorm
 from scam.models.sean_clade import SeanCladeConfig, SeanCladeNorm
 from scam.models.spade import SpadeConfig, SpadeNorm

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from scam.models.residual import Level, ResidualConfig
+from scam.models.label_levels import Level
+from scam.models.residual import ResidualConfig
 from scam.models.variational import CodeModel
 from scam.nn.indexed_norm import IndexedNorm, Rows
 

@@ -15,14 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.models.group_plan import GroupPlan, NormPlan, published_plan, released_plan
+from scam.models.label_levels import LabelLevels, Level
 from scam.models.noise import Noise
-from scam.models.residual import (
-    LabelLevels,
-    Level,
-    ResidualBlock,
-    ResidualConfig,
-    ResidualGenerator,
-)
+from scam.models.residual import ResidualBlock, ResidualConfig, ResidualGenerator
 from scam.models.spade import LabelBranch
 from scam.models.variational import CODE_SIDE, VariationalModel
 from scam.nn.indexed_norm import IndexedNorm, Maps, Rows

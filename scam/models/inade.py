@@ -14,16 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scam.models.label_levels import LabelCodes, LabelLevels, Level
 from scam.models.noise import Noise, draw_noise
 from scam.models.recipes import PAPER
-from scam.models.residual import (
-    LabelCodes,
-    LabelLevels,
-    Level,
-    ResidualConfig,
-    ResidualGenerator,
-    residual_blocks,
-)
+from scam.models.residual import ResidualConfig, ResidualGenerator, residual_blocks
 from scam.models.variational import VariationalModel
 from scam.nn.indexed_norm import IndexedNorm, Rows
 from scam.nn.initialise import initialise

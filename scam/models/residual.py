@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Protocol, Self, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +19,10 @@ from torch import Tensor, nn
 from scam.errors import InputError
 from scam.models.base import PreparedLabels, SynthesisModel
 from scam.models.config import ModelConfig
+from scam.models.label_levels import LabelLevels, Level
 from scam.models.noise import Noise
 from scam.models.recipes import PAPER, RELEASED, Fidelity
 from scam.nn.indexed_norm import IndexedNorm
-from scam.nn.label_patches import LabelPatches
-from scam.nn.pyramid import known_labels, nearest_labels, present_labels
 from scam.nn.sat import LEAK
 from scam.nn.spectral import SpectralConv2d
 from scam.nn.statistics import wide
@@ -113,88 +112,6 @@ class ResidualConfig(ModelConfig):
     def facts(self) -> dict[str, Any]:
         """See :class:`~scam.models.config.ModelConfig`."""
         return {"fidelity": self.fidelity}
-
-
-@dataclass(frozen=True)
-class Level:
-    """A label map (B, h, w) at the size of a block, and its patches where they are read."""
-
-    labels: Tensor
-    patches: LabelPatches | None
-
-
-@dataclass(frozen=True)
-class LabelLevels:
-    """Label maps as the generator reads them: see :class:`~scam.models.base.PreparedLabels`.
-
-    levels: one for every block, coarse to fine. occurring: (l,) the labels that the batch holds;
-    None: all, or not known.
-    """
-
-    labels: Tensor
-    present: Tensor
-    levels: tuple[Level, ...]
-    occurring: Tensor | None
-
-    @property
-    def sizes(self) -> list[tuple[int, int]]:
-        """What each block runs at."""
-        return [(level.labels.shape[1], level.labels.shape[2]) for level in self.levels]
-
-    @classmethod
-    def build(
-        cls,
-        labels: Tensor,
-        num_labels: int,
-        sizes: Sequence[tuple[int, int]],
-        *,
-        patches: bool,
-        occurring: Sequence[int] | None = None,
-    ) -> "LabelLevels":
-        """The top-left pixel of every cell, at each of ``sizes``."""
-        labels = known_labels(labels, num_labels)
-        made: dict[tuple[int, int], Level] = {}
-        for size in sizes:
-            if size not in made:
-                small = nearest_labels(labels, size)
-                found = LabelPatches.build(small, num_labels) if patches else None
-                made[size] = Level(small, found)
-        present = present_labels(labels, num_labels)
-        if occurring is None and not present.is_cuda:  # asking a GPU would wait for it
-            occurring = present.any(0).nonzero().flatten().tolist()
-        some = None
-        if occurring is not None and 0 < len(occurring) < num_labels:
-            some = torch.tensor(occurring).to(labels.device, non_blocking=True)
-        return cls(labels, present, tuple(made[size] for size in sizes), some)
-
-
-@dataclass(frozen=True)
-class LabelCodes:
-    """A style code for each label, as norms read them.
-
-    codes: (B, l, d) of the labels that occur in the batch. labels: (l,) which those are; None:
-    all of ``num_labels``.
-    """
-
-    codes: Tensor
-    labels: Tensor | None
-    num_labels: int
-
-    @classmethod
-    def of(cls, tokens: Tensor, maps: LabelLevels, **more: Any) -> Self:
-        """tokens (B, L, d); more: fields of a subclass."""
-        labels, num_labels = maps.occurring, tokens.shape[1]
-        return cls(tokens if labels is None else tokens[:, labels], labels, num_labels, **more)
-
-    def places(self, labels: Tensor, image: Tensor) -> Tensor:
-        """Which of the B * l codes a pixel of ``labels`` in ``image`` has; B * l: none."""
-        batch, count = self.codes.shape[:2]
-        rank = torch.arange(self.num_labels + 1, device=labels.device)
-        known = (labels >= 0) & (labels < self.num_labels)
-        if self.labels is not None:
-            rank[self.labels] = torch.arange(count, device=labels.device)
-        place = image * count + rank[torch.where(known, labels, 0).long()]
-        return torch.where(known, place, batch * count)
 
 
 class ResidualModel(SynthesisModel):

@@ -17,12 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scam.models.label_levels import LabelCodes, LabelLevels, Level
 from scam.models.noise import Noise, draw_noise
 from scam.models.recipes import PAPER
 from scam.models.residual import (
-    LabelCodes,
-    LabelLevels,
-    Level,
     NormOf,
     ResidualConfig,
     ResidualGenerator,

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.residual import Level, ResidualConfig
+from scam.models.label_levels import Level
+from scam.models.residual import ResidualConfig
 from scam.models.sean import NoisyCodes, SeanConfig, StyledModel, StyledNorm
 from scam.nn.indexed_norm import Maps, Rows
 

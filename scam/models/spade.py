@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.residual import Level, ResidualConfig
+from scam.models.label_levels import Level
+from scam.models.residual import ResidualConfig
 from scam.models.variational import CodeModel
 from scam.nn.indexed_norm import IndexedNorm, Maps, Rows
 from scam.nn.label_conv import LabelConv2d, convolved_rows, fewer_by_patch

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from scam.models.base import Labels, Reconstruction
 from scam.models.inputs import expect_noise
+from scam.models.label_levels import LabelLevels
 from scam.models.noise import Noise, draw_noise
 from scam.models.residual import (
-    LabelLevels,
     NormOf,
     ResidualConfig,
     ResidualGenerator,
