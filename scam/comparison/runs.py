@@ -18,7 +18,7 @@ from scam.models.config import ModelConfig
 from scam.models.registry import MODELS, stored_config
 from scam.storage.reading import read_json
 from scam.synthesis.options import SynthesisOptions
-from scam.synthesis.settings import asked_settings, complete, open_sources
+from scam.synthesis.settings import ABILITIES, asked_settings, complete, open_sources
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,8 @@ def _sections(common: Settings, variant: Variant) -> dict[str, Any]:
 
 
 def _has(config: type[ModelConfig], name: str) -> bool:
+    if name in ABILITIES and not getattr(MODELS[config.kind], ABILITIES[name]):
+        return False
     every = (config, DataOptions, SynthesisOptions)
     return name == "preset" or any(name in settings.settings() for settings in every)
 

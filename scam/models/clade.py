@@ -13,16 +13,15 @@ from torch import nn
 
 from scam.models.label_levels import Level
 from scam.models.residual import ResidualConfig
-from scam.models.variational import CodeModel
+from scam.models.variational import CodeModel, VariationalConfig
 from scam.nn.indexed_norm import IndexedNorm, Rows
 
 
 @dataclass(frozen=True)
-class CladeConfig(ResidualConfig):
+class CladeConfig(VariationalConfig):
     """Shapes of one CLADE model."""
 
     kind: ClassVar[str] = "clade"
-    presets: ClassVar[dict[str, Any]] = {"tiny": {"width": 16, "levels": 4, "token_dim": 64}}
 
 
 class CladeNorm(IndexedNorm):
@@ -41,7 +40,7 @@ class CladeNorm(IndexedNorm):
 class Clade(CodeModel):
     """CLADE with SPADE's image encoder."""
 
-    Config: ClassVar[type[ResidualConfig]] = CladeConfig
+    Config: ClassVar[type[VariationalConfig]] = CladeConfig
 
-    def __init__(self, config: ResidualConfig, *, fused: bool = True) -> None:
+    def __init__(self, config: VariationalConfig, *, fused: bool = True) -> None:
         super().__init__(config, partial(CladeNorm, config), fused=fused)

@@ -59,9 +59,9 @@ def export_generator(model: SynthesisModel) -> ExportedProgram:
     generates.
     """
     if model.needs_noise:
-        facts = "".join(f" with {name}={value!r}" for name, value in model.config.facts.items())
+        released = " with fidelity='released'" if model.config.released else ""
         raise InputError(
-            f"a model of kind {model.config.kind!r}{facts} draws noise whenever it generates: "
+            f"a model of kind {model.config.kind!r}{released} draws noise whenever it generates: "
             "expected one that needs none, to export its generator"
         )
     tokens = model.mean_tokens.expand(2, -1, -1).clone()

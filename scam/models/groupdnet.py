@@ -19,7 +19,7 @@ from scam.models.label_levels import LabelLevels, Level
 from scam.models.noise import Noise
 from scam.models.residual import ResidualBlock, ResidualConfig, ResidualGenerator
 from scam.models.spade import LabelBranch
-from scam.models.variational import CODE_SIDE, VariationalModel
+from scam.models.variational import CODE_SIDE, VariationalConfig, VariationalModel
 from scam.nn.indexed_norm import IndexedNorm, Maps, Rows
 from scam.nn.initialise import initialise
 from scam.nn.label_regions import label_regions
@@ -31,11 +31,12 @@ from scam.settings.fields import setting
 
 
 @dataclass(frozen=True)
-class GroupDNetConfig(ResidualConfig):
+class GroupDNetConfig(VariationalConfig):
     """Shapes of one GroupDNet model."""
 
     kind: ClassVar[str] = "groupdnet"
     presets: ClassVar[dict[str, Any]] = {"tiny": {"width": 16, "levels": 4}}
+    usual_kl: ClassVar[float] = 2 * 0.05
 
     levels: int = setting(6, "doublings of the generator", least=2, most=12)
     token_dim: int = setting(
@@ -160,10 +161,8 @@ class RegionEncoder(nn.Module):
 class GroupDNet(VariationalModel):
     """GroupDNet with its encoder."""
 
-    Config: ClassVar[type[ResidualConfig]] = GroupDNetConfig
+    Config: ClassVar[type[VariationalConfig]] = GroupDNetConfig
     reads_patches = True
-    kl_weight = 0.1
-    """0.05 at the two images that each of the authors' four GPUs had of DeepFashion."""
 
     def __init__(self, config: GroupDNetConfig, *, fused: bool = True) -> None:
         labels = config.num_labels

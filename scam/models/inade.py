@@ -18,7 +18,7 @@ from scam.models.label_levels import LabelCodes, LabelLevels, Level
 from scam.models.noise import Noise, draw_noise
 from scam.models.recipes import PAPER
 from scam.models.residual import ResidualConfig, ResidualGenerator, residual_blocks
-from scam.models.variational import VariationalModel
+from scam.models.variational import VariationalConfig, VariationalModel
 from scam.nn.indexed_norm import IndexedNorm, Rows
 from scam.nn.initialise import initialise
 from scam.nn.label_aware_conv import LabelAwareConv2d, LabelBorders, tap_means
@@ -30,11 +30,10 @@ from scam.settings.fields import setting
 
 
 @dataclass(frozen=True)
-class InadeConfig(ResidualConfig):
+class InadeConfig(VariationalConfig):
     """Shapes of one INADE model."""
 
     kind: ClassVar[str] = "inade"
-    presets: ClassVar[dict[str, Any]] = {"tiny": {"width": 16, "levels": 4, "token_dim": 64}}
 
     paper: ClassVar[Mapping[str, Any]] = {
         **PAPER,
@@ -116,10 +115,10 @@ class CodeEncoder(nn.Module):
 class Inade(VariationalModel):
     """INADE with its encoder, and a seed of noise."""
 
-    Config: ClassVar[type[ResidualConfig]] = InadeConfig
+    Config: ClassVar[type[VariationalConfig]] = InadeConfig
     pairs = 2
 
-    def __init__(self, config: ResidualConfig, *, fused: bool = True) -> None:
+    def __init__(self, config: VariationalConfig, *, fused: bool = True) -> None:
         super().__init__(config, range(config.num_labels), fused)
         height, width = config.sizes[0]
         self.encoder = CodeEncoder(config)

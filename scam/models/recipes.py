@@ -22,6 +22,7 @@ _COMMON: dict[str, Any] = {
     "gan_from": 0,
     "discriminator": "patch",
     "feature_matching": 10.0,
+    "perceptual": "vgg19",
     "vgg_normalise": False,
 }
 RELEASED: Mapping[str, Any] = {**_COMMON, "betas": (0.0, 0.999), "flip": False}

@@ -43,6 +43,9 @@ class ResidualConfig(ModelConfig):
     paper: training settings of the authors.
     """
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"width": 16, "levels": 4, "token_dim": 64}
+    }
     paper: ClassVar[Mapping[str, Any]] = PAPER
 
     width: int = setting(64, "feature channels at full resolution", least=4, most=1 << 12, step=2)

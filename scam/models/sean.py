@@ -45,7 +45,6 @@ class SeanConfig(ResidualConfig):
     """Shapes of one SEAN model."""
 
     kind: ClassVar[str] = "sean"
-    presets: ClassVar[dict[str, Any]] = {"tiny": {"width": 16, "levels": 4, "token_dim": 64}}
 
     paper: ClassVar[Mapping[str, Any]] = {**PAPER, "discriminator": "sean"}
 
@@ -114,7 +113,7 @@ class StyledNorm(IndexedNorm):
     ) -> tuple[Tensor, Tensor]:
         """Scale and shift from gamma and beta of both."""
         gamma, beta = (
-            torch.lerp(by_label, by_style, weight.sigmoid())
+            torch.lerp(by_label.to(by_style.dtype), by_style, weight.sigmoid().to(by_style.dtype))
             for by_style, by_label, weight in zip(style, labels, self.blend, strict=True)
         )
         return 1 + gamma, beta
@@ -208,11 +207,6 @@ class StyledModel(ResidualModel):
         self.seed = LabelConv2d(config.num_labels, config.widest)
         self.generator = ResidualGenerator(config, residual_blocks(config, norm))
         initialise(self, released=config.released)
-
-    @property
-    def needs_noise(self) -> bool:
-        """The released generator draws noise at evaluation too."""
-        return self.config.released
 
     def _encode(self, image: Tensor, labels: LabelLevels) -> Tensor:
         codes: Tensor = self.encoder(image, labels.labels)

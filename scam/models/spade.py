@@ -14,18 +14,17 @@ from torch import Tensor, nn
 
 from scam.models.label_levels import Level
 from scam.models.residual import ResidualConfig
-from scam.models.variational import CodeModel
+from scam.models.variational import CodeModel, VariationalConfig
 from scam.nn.indexed_norm import IndexedNorm, Maps, Rows
 from scam.nn.label_conv import LabelConv2d, convolved_rows, fewer_by_patch
 from scam.nn.label_patches import LabelPatches
 
 
 @dataclass(frozen=True)
-class SpadeConfig(ResidualConfig):
+class SpadeConfig(VariationalConfig):
     """Shapes of one SPADE model."""
 
     kind: ClassVar[str] = "spade"
-    presets: ClassVar[dict[str, Any]] = {"tiny": {"width": 16, "levels": 4, "token_dim": 64}}
 
 
 class LabelBranch(nn.Module):
@@ -94,8 +93,8 @@ class SpadeNorm(IndexedNorm):
 class Spade(CodeModel):
     """SPADE with its image encoder."""
 
-    Config: ClassVar[type[ResidualConfig]] = SpadeConfig
+    Config: ClassVar[type[VariationalConfig]] = SpadeConfig
     reads_patches = True
 
-    def __init__(self, config: ResidualConfig, *, fused: bool = True) -> None:
+    def __init__(self, config: VariationalConfig, *, fused: bool = True) -> None:
         super().__init__(config, partial(SpadeNorm, config), fused=fused)

@@ -2,7 +2,9 @@
 """Models whose styles are normally distributed, and SPADE's encoder, which CLADE shares."""
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,14 +26,35 @@ from scam.nn.initialise import initialise
 from scam.nn.norm import instance_norm
 from scam.nn.sat import LEAK
 from scam.nn.spectral import SpectralConv2d
+from scam.settings.fields import setting
 
-KL_WEIGHT = 0.2
-"""Of the divergence of one image. The authors weigh the sum over a GPU's batch, of four or more,
-by 0.05."""
-RELEASED_KL_WEIGHT = 0.4
-"""0.05 at SCAM's eight images on a GPU."""
 CODE_SIDE = 4
 """Pixels of the features that become a code."""
+
+
+@dataclass(frozen=True)
+class VariationalConfig(ResidualConfig):
+    """Shapes of a model whose styles are normally distributed.
+
+    usual_kl: images that the authors had on a GPU, times the 0.05 by which they weigh the sum of
+    a GPU's divergences.
+    """
+
+    usual_kl: ClassVar[float] = 4 * 0.05
+
+    kl: float | None = setting(
+        None,
+        "weight of the divergence of an image's style",
+        least=0, metavar="W", told=True,
+        default_help="matched and paper: 0.2, groupdnet 0.1; released: 0.4",
+    )  # fmt: skip
+
+    @property
+    def kl_weight(self) -> float:
+        """``kl``, or that of the variant."""
+        if self.kl is not None:
+            return self.kl
+        return 8 * 0.05 if self.released else self.usual_kl
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -47,13 +70,12 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 class VariationalModel(ResidualModel):
     """Styles are means of normal distributions; in training they are drawn about them.
 
-    pairs: distributions of which a style is made; their divergences are averaged. kl_weight: of
-    the divergence, but for SCAM's copies.
+    pairs: distributions of which a style is made; their divergences are averaged.
     """
 
+    config: VariationalConfig
     draws_styles = True
     pairs = 1
-    kl_weight = KL_WEIGHT
 
     @abstractmethod
     def _moments(self, image: Tensor, labels: LabelLevels) -> tuple[Tensor, Tensor]:
@@ -70,7 +92,7 @@ class VariationalModel(ResidualModel):
         image, prepared = self._image_and_labels(image, labels, ("image", "labels"))
         expect_noise(noise)
         tokens, log_variance = self._moments(image, prepared)
-        weight = (RELEASED_KL_WEIGHT if self.config.released else self.kl_weight) / self.pairs
+        weight = self.config.kl_weight / self.pairs
         loss = divergence(tokens, log_variance)
         if noise is not None:
             (epsilon,) = draw_noise(noise, image.shape[0], [tokens.shape[1:]], image.device)
@@ -130,7 +152,7 @@ class CodeModel(VariationalModel):
 
     styles_per_label = False
 
-    def __init__(self, config: ResidualConfig, norm: NormOf, *, fused: bool = True) -> None:
+    def __init__(self, config: VariationalConfig, norm: NormOf, *, fused: bool = True) -> None:
         super().__init__(config, [-1], fused)
         height, width = config.sizes[0]
         self.encoder = ImageEncoder(config)

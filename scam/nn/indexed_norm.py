@@ -75,7 +75,7 @@ class IndexedNorm(nn.Module, ABC):
             )
         maps = affine.maps() if isinstance(affine, Rows) else affine
         mean, rstd = (t.view(*t.shape, 1, 1) for t in (mean, rstd))
-        y = maps.scale * ((x - mean) * rstd) + maps.shift
+        y = (maps.scale * ((x - mean) * rstd) + maps.shift).to(x.dtype)
         return y if negative_slope == 1 else F.leaky_relu(y, negative_slope)
 
     @abstractmethod

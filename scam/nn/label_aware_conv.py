@@ -8,10 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.nn.label_mean import label_mean
-from scam.nn.pyramid import one_hot
-
-TAPS = 9
+from scam.nn.label_conv import TAPS
+from scam.nn.label_mean import label_counts, label_mean
 
 
 @dataclass(frozen=True)
@@ -84,13 +82,13 @@ def tap_means(x: Tensor, borders: LabelBorders, num_labels: int) -> Tensor:
     x (B, C, h, w) -> (B, L, 9 * C), absent labels 0.
     """
     labels = borders.labels
-    inside = _counts(labels, num_labels, x.dtype).clamp(min=1)
+    inside = label_counts(labels, num_labels).clamp(min=1)
     found = []
     for tap in range(TAPS):
         # The pixels that a centre of their own label sees through this tap.
         seen = labels.masked_fill(borders.other[:, TAPS - 1 - tap], -1)
         seen = _with_centre(seen, tap)
-        share = _counts(seen, num_labels, x.dtype) / inside
+        share = (label_counts(seen, num_labels) / inside).to(x.dtype)
         found.append(label_mean(x, seen, num_labels, fused=True) * share.unsqueeze(2))
     return torch.cat(found, dim=2)
 
@@ -103,11 +101,6 @@ def _with_centre(labels: Tensor, tap: int) -> Tensor:
     columns = torch.arange(width, device=labels.device) - right
     seen = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     return labels.where(seen, -1)
-
-
-def _counts(labels: Tensor, num_labels: int, dtype: torch.dtype) -> Tensor:
-    """Pixels of each label, (B, L)."""
-    return one_hot(labels, num_labels).flatten(2).sum(2).to(dtype)
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

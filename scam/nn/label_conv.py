@@ -36,7 +36,7 @@ def convolved_rows(
 
 
 class LabelConv2d(nn.Conv2d):
-    """A 3x3 convolution of one-hot label maps, which its fused form never makes.
+    """A 3x3 convolution of one-hot label maps; :meth:`at` computes it at some patches only.
 
     Parameters are those of ``nn.Conv2d(num_labels, channels, 3, padding=1, groups=groups)``.
     """

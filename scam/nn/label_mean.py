@@ -23,4 +23,13 @@ def label_mean(features: Tensor, labels: Tensor, num_labels: int, *, fused: bool
         )
         return found.squeeze(1)
     masks = one_hot(labels, num_labels).flatten(2).to(pixels.dtype)
-    return masks @ pixels / masks.sum(2, keepdim=True).clamp(min=1)
+    inside = label_counts(labels, num_labels).clamp(min=1).unsqueeze(2)
+    # In 16 bits a sum of many pixels is not finite, or rounded: divide before it is stored.
+    return ((masks / inside).to(pixels.dtype) @ pixels).to(pixels.dtype)
+
+
+def label_counts(labels: Tensor, num_labels: int) -> Tensor:
+    """labels (B, h, w), below 0 for none -> pixels of each label, float64 (B, L)."""
+    slots = torch.where(labels < 0, num_labels, labels).flatten(1).long()
+    counts = torch.zeros(labels.shape[0], num_labels + 1, dtype=torch.int64, device=labels.device)
+    return counts.scatter_add(1, slots, torch.ones_like(slots))[:, :num_labels].double()

@@ -31,7 +31,7 @@ class BatchStatistics(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, C, H, W) -> mean and 1 / standard deviation (C,), fp32 or x's wider dtype."""
         if not self.training:
-            return self.running_mean, (self.running_var + EPSILON).rsqrt()
+            return wide(self.running_mean), (wide(self.running_var) + EPSILON).rsqrt()
         mean, variance, count = batch_statistics(x)
         with torch.no_grad():
             unbiased = variance * (count / max(count - 1, 1))

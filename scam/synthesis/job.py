@@ -89,8 +89,9 @@ def heading(job: Job) -> str:
     lines = [
         f"{len(job.train)} training and {counted(len(job.held_out), 'held-out picture')}, "
         f"{counted(config.num_labels, 'label')}, {config.size[0]}x{config.size[1]} px, "
+        f"{config.kind}{''.join(f' ({fact})' for fact in config.facts.values())}, "
         f"perceptual loss {options.perceptual}, "
-        f"{'fused' if options.fused_sca else 'dense'} attention, {job.device}"
+        f"{'fused' if options.fused_sca else 'dense'}, {job.device}"
         f"{f', {world.size} processes' if world.size > 1 else ''}",
         f"run folder: {job.folder.path}",
     ]

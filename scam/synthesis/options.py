@@ -61,7 +61,9 @@ class SynthesisOptions(AdversaryOptions):
         "share of --steps after which learning rates fall linearly towards 0; 1: never",
         least=0, most=1, metavar="SHARE", told=True,
     )  # fmt: skip
-    fused_sca: bool = setting(True, "the fused attention, or the dense one of the paper")
+    fused_sca: bool = setting(
+        True, "the fused form of attention and norms, or the dense one of the papers"
+    )
     gradient_checkpointing: bool = setting(
         False,
         "less memory, more time, the same bits: compute encoder and generator twice",

@@ -20,6 +20,11 @@ from scam.synthesis.options import LATE_GAN, SynthesisOptions
 from scam.synthesis.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
 
+ABILITIES = {
+    "gradient_checkpointing": "checkpoints_gradients",
+    "style_dropout": "styles_per_label",
+}
+"""Settings that not every kind of model can follow, and what it has to be able to."""
 Sources = tuple[PairSource, PairSource]
 """Training pictures, held-out pictures."""
 
@@ -53,7 +58,9 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     shapes = dict(settings["model"])
     config = model_class(shapes.pop("kind", FIRST_KIND)).Config
     model = config.preset(name, num_labels=len(source.label_set.names), **shapes)
-    perceptual, path = resolve_perceptual(asked.get("perceptual"), asked.get("perceptual_weights"))
+    perceptual, path = resolve_perceptual(
+        asked.get("perceptual", model.recipe.get("perceptual")), asked.get("perceptual_weights")
+    )
     preset = SynthesisOptions.presets.get(name, {})
     training = {**preset, **model.recipe, **asked, "perceptual": perceptual}
     training["perceptual_weights"] = None if path is None else str(path)
@@ -76,9 +83,12 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
 
 def expect_possible(model: ModelConfig, options: SynthesisOptions) -> None:
     """InputError if the kind of model cannot be trained in that way."""
-    if options.gradient_checkpointing and not model_class(model.kind).checkpoints_gradients:
-        message = f"expected a model that can, not one of kind {model.kind!r}"
-        raise InputError(f"{{gradient_checkpointing}}: {message}", gradient_checkpointing=True)
+    kind = model_class(model.kind)
+    for name, ability in ABILITIES.items():
+        asked = getattr(options, name)
+        if asked and not getattr(kind, ability):
+            message = f"{{{name}}}: expected a model that can, not one of kind {model.kind!r}"
+            raise InputError(message, **{name: asked})
 
 
 def check_stored(run: Path) -> None:

@@ -111,6 +111,25 @@ def test_fused_is_dense(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_sixteen_bits(kind: str) -> None:
+    """Under autocast and as such, fused and dense, where float32 is."""
+    model = tiny(kind).train()
+    image, labels = pictures()
+    for fused in (True, False):
+        model.configure(fused=fused)
+        exact = model(image, labels, noise())
+        with torch.autocast("cpu", torch.bfloat16):
+            made = model.reconstruct(image, labels, noise())
+        made.image.float().square().mean().backward()
+        # Batch norms of a few pixels enlarge what rounding did before them.
+        assert (made.image - exact).abs().mean() < 0.05
+    low = copy.deepcopy(model).bfloat16().eval().configure(fused=True)
+    with torch.no_grad():
+        styles = low.encode(image.bfloat16(), labels)
+        assert low.generate(labels, styles, low.fixed_noise()).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_renaming_labels_changes_nothing(kind: str) -> None:
     """Tables, label planes and styles follow; a label that no map has keeps out of it."""
     order = torch.tensor([2, 0, 4, 1, 3])
@@ -136,7 +155,7 @@ def test_renaming_labels_changes_nothing(kind: str) -> None:
 def test_evaluation_repeats_itself(kind: str, fidelity: str) -> None:
     model = tiny(kind, fidelity=fidelity).eval()
     image, labels = pictures()
-    assert model.needs_noise == (kind == "inade" or (fidelity == "released" and "sean" in kind))
+    assert model.needs_noise == (kind == "inade")
     with torch.no_grad():
         made = [
             model.generate(labels, model.encode(image, labels), model.fixed_noise(3))

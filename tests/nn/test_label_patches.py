@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from scam.nn.label_aware_conv import LabelAwareConv2d, LabelBorders, tap_means
 from scam.nn.label_conv import LabelConv2d, convolved_rows, fewer_by_patch
-from scam.nn.label_mean import label_mean
+from scam.nn.label_mean import label_counts, label_mean
 from scam.nn.label_patches import LabelPatches
 from scam.nn.pyramid import one_hot
 
@@ -112,6 +112,17 @@ def test_label_mean(fused: bool) -> None:
             inside = labels[image] == label
             mean = features[image][:, inside].mean(1) if inside.any() else torch.zeros(6)
             torch.testing.assert_close(found[image, label], mean.double(), rtol=0, atol=1e-13)
+
+
+def test_many_pixels_in_sixteen_bits() -> None:
+    """256x256 of one label: more than float16 can count."""
+    labels = torch.zeros(1, 256, 256, dtype=torch.int32)
+    features = torch.full((1, 2, 256, 256), 2.0, dtype=torch.float16)
+    assert torch.equal(
+        label_mean(features, labels, 2, fused=False), torch.tensor([[[2.0] * 2, [0.0] * 2]]).half()
+    )
+    counts = label_counts(labels, 2)
+    assert counts.tolist() == [[65536.0, 0.0]]
 
 
 class TestLabelAwareConv:

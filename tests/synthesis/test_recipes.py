@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the baselines' authors train by: settings that a kind of model brings."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ class TestRecipes:
         paper = {"kind": "inade", "fidelity": "paper"}
         found = completed(paper, l1=3.0, lr=1e-2, gan_from=7)
         assert (found["l1"], found["lr"], found["gan_from"]) == (3.0, 1e-2, 7)
+
+    def test_papers_compare_by_vgg_unless_asked_otherwise(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        settings = {"model": {"kind": "sean", "fidelity": "paper"}, "data": {}, "training": {}}
+        with pytest.raises(InputError, match="vgg19"):
+            complete(settings, Mannequins("train", 4))
+
+    def test_what_a_kind_cannot_do_is_refused(self) -> None:
+        with pytest.raises(InputError, match=r"style_dropout=0\.1: .* not one of kind 'spade'"):
+            completed({"kind": "spade"}, style_dropout=0.1)
+        assert completed({"kind": "sean"}, style_dropout=0.1)["style_dropout"] == 0.1
 
     def test_what_has_no_effect_beside_it_is_left_out(self) -> None:
         """VGG-19's slices without it, matching with another discriminator, or without any."""
