@@ -25,7 +25,7 @@ from scam.errors import InputError
 from scam.storage.reading import read_json
 
 Fast = Callable[..., list[str]]
-QUICK = ["--metrics", "psnr,locality,cost"]
+QUICK = ["--metrics", "psnr,locality,cost", "--perceptual", "pyramid"]
 
 
 @pytest.fixture
