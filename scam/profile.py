@@ -3,13 +3,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.progress import progress
-from scam.models import ScamConfig
+from scam.models.registry import model_class
 from scam.profiling import table
 from scam.profiling.flags import check_numbers, profile_parser
 from scam.profiling.variants import MORE_STEPS, machine, measure_step
@@ -32,10 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         outputs = [("out", out, file) for file in (out / REPORT, *traces.values())]
         expect_outputs(outputs, overwrite=args.overwrite)
     device = open_device(args.device)
-    changes: dict[str, Any] = {"fidelity": args.fidelity}
-    if args.size:
-        changes["size"] = tuple(args.size)
-    config = ScamConfig.preset(args.preset, **changes)
+    asked = {"fidelity": args.fidelity, "size": tuple(args.size) if args.size else None}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    config = model_class(args.kind).Config.preset(args.preset, **changes)
     found = {}
     with progress("profiling", len(variants) * (args.steps + MORE_STEPS), unit="steps") as bar:
         for name in variants:
@@ -53,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     facts = {
         "preset": args.preset,
-        "model": config.as_dict(),
+        "model": {"kind": config.kind, **config.as_dict()},
         "batch_size": args.batch_size,
         "amp": args.amp,
         **machine(device),

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from scam.commandline.command import Parser
 from scam.errors import InputError
-from scam.models import PRESETS
+from scam.models.config import DATA_SETS
+from scam.models.registry import FIRST_KIND, MODELS
 
 EXAMPLES = """\
   python -m scam.profile
       one training step of the tiny preset, fused and dense side by side
   python -m scam.profile --preset celebamask-hq --fused-sca --depth 4
       the fused step alone, down to single modulations
+  python -m scam.profile --model sean --preset celebamask-hq --both
+      a baseline's exact fast form beside the form of its paper
   python -m scam.profile --preset ade20k --batch-size 8 --device cuda --amp --out profile
       writes profile/profile.json and one Chrome trace per variant (open in ui.perfetto.dev)"""
 
@@ -20,22 +23,22 @@ EXAMPLES = """\
 def profile_parser(prog: str) -> Parser:
     """See ``--help``."""
     parser = Parser(prog, "Time and memory of a training step, module by module.", EXAMPLES)
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="tiny", help="default: tiny")
+    parser.add_argument(
+        "--model", dest="kind", default=FIRST_KIND, metavar="MODEL",
+        help=f"{', '.join(MODELS)} (default: {FIRST_KIND})",
+    )  # fmt: skip
+    presets = sorted(DATA_SETS)
+    parser.add_argument("--preset", choices=presets, default="tiny", help="default: tiny")
     parser.add_argument(
         "--size", nargs=2, type=int, metavar=("H", "W"), help="the preset's if absent"
     )
-    parser.add_argument(
-        "--fidelity",
-        choices=("default", "released"),
-        default="default",
-        help="released: the published networks",
-    )
+    parser.add_argument("--fidelity", metavar="SETTING", help="as in scam.train")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
     which = parser.add_mutually_exclusive_group()
     for flag, value, text in (
-        ("--fused-sca", "fused", "the fused attention only"),
-        ("--no-fused-sca", "dense", "the paper's dense attention only"),
+        ("--fused-sca", "fused", "the fused form only"),
+        ("--no-fused-sca", "dense", "the papers' dense form only"),
         ("--both", "both", "side by side (default)"),
     ):
         which.add_argument(flag, dest="variants", action="store_const", const=value, help=text)

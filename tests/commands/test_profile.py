@@ -131,3 +131,11 @@ def test_mistakes_are_one_line() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("python -m scam.profile: error: --size 8 8: expected at least")
+
+
+def test_another_kind_of_model(tmp_path: Path) -> None:
+    profile.main(["--model", "clade", "--steps", "1", "--fused-sca", "--out", str(tmp_path / "p")])
+    report = json.loads((tmp_path / "p" / "profile.json").read_text())
+    assert (report["model"]["kind"], report["model"]["fidelity"]) == ("clade", "matched")
+    with pytest.raises(InputError, match="--fidelity default: expected matched, paper or rel"):
+        profile.main(["--model", "clade", "--fidelity", "default"])
