@@ -70,7 +70,7 @@ def fingerprint(model: SynthesisModel) -> str:
     """
     means = ("mean_tokens", "mean_known")
     state = {name: x for name, x in model.state_dict().items() if name not in means}
-    return state_digest(state, json.dumps(model.config.as_dict()))
+    return state_digest(state, json.dumps(model.config.identity))
 
 
 def save_style(

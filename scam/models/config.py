@@ -29,6 +29,8 @@ class ModelConfig(Checked):
     """The model's name in the registry and in ``config.json``."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Where a preset of :data:`DATA_SETS` departs from the defaults."""
+    later: ClassVar[tuple[str, ...]] = ()
+    """Settings that came when models of the kind had been saved; see :attr:`identity`."""
 
     num_labels: int = setting(
         help="labels in a map, L; label 0 is the background", least=1, most=MOST_LABELS, flag=False
@@ -61,6 +63,16 @@ class ModelConfig(Checked):
     def least_numbers(self) -> int:
         """A lower bound of what is kept of one image in a training step."""
         return self.size[0] * self.size[1] * 3
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All settings, without :attr:`later` ones at their defaults: equal for old files."""
+        settings = self.settings()
+        return {
+            name: value
+            for name, value in self.as_dict().items()
+            if name not in self.later or value != settings[name].default
+        }
 
     @property
     def facts(self) -> dict[str, Any]:

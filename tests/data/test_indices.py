@@ -199,7 +199,7 @@ def test_void_beside_ids_may_be_ignored_or_numbered(tmp_path: Path) -> None:
     }
     (advice,) = report.advice
     assert re.match(
-        r"255 is \d\d % of the pixels: if they have no label, give --ignore-label", advice
+        r"255 is \d\d % of the pixels: if they have no label, give ignore_label", advice
     )
     with pytest.raises(InputError, match=r"expected labels 0 \.\. 18; ") as refused:
         FolderPairs(root, split="train")

@@ -24,6 +24,7 @@ class ScamConfig(ModelConfig):
     """
 
     kind: ClassVar[str] = "scam"
+    later: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {"width": 16, "levels": 4, "token_dim": 64, "attention_dim": 64}
     }
