@@ -177,10 +177,9 @@ class SynthesisModel(HubModel, ABC):
         """
         image, prepared = self._image_and_labels(image, labels, ("image", "labels"))
         expect_noise(noise)
-        tokens = self._encode(image, prepared)
-        return Reconstruction(
-            self._generate(prepared, self._only(tokens, kept, self.token_labels), noise)
-        )
+        tokens, losses = self._training_tokens(image, prepared, noise)
+        tokens = self._only(tokens, kept, self.token_labels)
+        return Reconstruction(self._generate(prepared, tokens, noise), losses)
 
     def forward(
         self,
@@ -255,6 +254,12 @@ class SynthesisModel(HubModel, ABC):
         return mixed(
             subject, background, mean, wanted, self.token_labels, background_labels, absent
         )
+
+    def _training_tokens(
+        self, image: Tensor, labels: Any, noise: Noise | None
+    ) -> tuple[Tensor, dict[str, tuple[float, Tensor]]]:
+        """Tokens to reconstruct an image from, and the losses that come with them."""
+        return self._encode(image, labels), {}
 
     @abstractmethod
     def _encode(self, image: Tensor, labels: Any) -> Tensor:

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.base import Labels, Reconstruction
-from scam.models.inputs import expect_noise
+from scam.models.base import Labels
 from scam.models.label_levels import LabelLevels
 from scam.models.noise import Noise, draw_noise
 from scam.models.residual import (
@@ -81,24 +80,17 @@ class VariationalModel(ResidualModel):
     def _moments(self, image: Tensor, labels: LabelLevels) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the tokens (B, m, d)."""
 
-    def reconstruct(
-        self,
-        image: Tensor,
-        labels: Labels,
-        noise: Noise | None = None,
-        kept: Tensor | None = None,
-    ) -> Reconstruction:
-        """From styles drawn with ``noise``; adds the loss "kl"."""
-        image, prepared = self._image_and_labels(image, labels, ("image", "labels"))
-        expect_noise(noise)
-        tokens, log_variance = self._moments(image, prepared)
+    def _training_tokens(
+        self, image: Tensor, labels: LabelLevels, noise: Noise | None
+    ) -> tuple[Tensor, dict[str, tuple[float, Tensor]]]:
+        """Drawn with ``noise``, means without it; and the loss "kl"."""
+        tokens, log_variance = self._moments(image, labels)
         weight = self.config.kl_weight / self.pairs
-        loss = divergence(tokens, log_variance)
+        losses = {"kl": (weight, divergence(tokens, log_variance))}
         if noise is not None:
             (epsilon,) = draw_noise(noise, image.shape[0], [tokens.shape[1:]], image.device)
             tokens = tokens + epsilon * (0.5 * log_variance).exp()
-        tokens = self._only(tokens, kept, self.token_labels)
-        return Reconstruction(self._generate(prepared, tokens, noise), {"kl": (weight, loss)})
+        return tokens, losses
 
     def random_styles(self, labels: Labels, generator: torch.Generator) -> Styles:
         """Styles from the standard normal distribution, for label maps (B, H, W)."""
