@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scam.nn.label_conv import TAPS
 from scam.nn.label_mean import label_counts, label_mean
+from scam.nn.label_patches import shifted
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,12 @@ class LabelBorders:
 
     @cached_property
     def other(self) -> Tensor:
-        """Whether each tap of a pixel lies in another label, (B, 9, h, w); outside the map: no."""
-        height, width = self.labels.shape[1:]
+        """Whether each tap of a pixel lies in another label: (B, 9, h, w) bool.
+
+        A tap outside the map does not.
+        """
         padded = F.pad(self.labels, (1, 1, 1, 1), value=_OUTSIDE)
-        taps = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-        near = torch.stack(taps, dim=1)
+        near = torch.stack(shifted(padded, 3), dim=1)
         return (near != self.labels.unsqueeze(1)) & (near != _OUTSIDE)
 
 

@@ -29,7 +29,8 @@ def label_mean(features: Tensor, labels: Tensor, num_labels: int, *, fused: bool
 
 
 def label_counts(labels: Tensor, num_labels: int) -> Tensor:
-    """labels (B, h, w), below 0 for none -> pixels of each label, float64 (B, L)."""
-    slots = torch.where(labels < 0, num_labels, labels).flatten(1).long()
+    """labels (B, h, w), none outside [0, L) -> pixels of each label, float64 (B, L)."""
+    known = (labels >= 0) & (labels < num_labels)
+    slots = torch.where(known, labels, num_labels).flatten(1).long()
     counts = torch.zeros(labels.shape[0], num_labels + 1, dtype=torch.int64, device=labels.device)
     return counts.scatter_add(1, slots, torch.ones_like(slots))[:, :num_labels].double()

@@ -42,13 +42,13 @@ class LabelPatches:
         known = torch.where((labels >= 0) & (labels < num_labels), labels.long(), none)
         codes, symbols = _compact(F.pad(known, (2, 2, 2, 2), value=outside), num_labels + 2)
         # 3x3 patches about all pixels and one ring around them.
-        small = _shifted(codes, 3)
+        small = shifted(codes, 3)
         number, first = _numbered(small, symbols)
         padded = F.pad(known, (2, 2, 2, 2), value=outside)
-        taps = torch.stack([tap.reshape(-1)[first] for tap in _shifted(padded, 3)], dim=1)
+        taps = torch.stack([tap.reshape(-1)[first] for tap in shifted(padded, 3)], dim=1)
         number = number.view(batch, height + 2, width + 2)
         # Four of them, about the corners, hold all 25 labels.
-        nine = _shifted(number, 3)
+        nine = shifted(number, 3)
         index, first = _numbered([nine[corner] for corner in (0, 2, 6, 8)], len(taps))
         around = torch.stack([tap.reshape(-1)[first] for tap in nine], dim=1)
         return cls(
@@ -106,7 +106,7 @@ class ImagePatches:
         )
 
 
-def _shifted(maps: Tensor, side: int) -> list[Tensor]:
+def shifted(maps: Tensor, side: int) -> list[Tensor]:
     """maps (B, h, w) -> the ``side``^2 views (B, h - side + 1, w - side + 1), row by row."""
     height, width = (n - side + 1 for n in maps.shape[1:])
     return [maps[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scam.nn.label_mean import label_counts
+
 
 def hinge_generator(fake: list[Tensor]) -> Tensor:
     """``-mean(D(fake))``, averaged over scales; each entry is (B, 1, p, q)."""
@@ -50,9 +52,7 @@ def relativistic(winner: list[Tensor], loser: list[Tensor]) -> Tensor:
 
 def count_labels(labels: Tensor, num_labels: int) -> Tensor:
     """labels (B, H, W) with -1 = no label -> pixels of each label, float64 (L,)."""
-    slots = torch.where((labels >= 0) & (labels < num_labels), labels, num_labels).flatten().long()
-    counts = torch.zeros(num_labels + 1, dtype=torch.int64, device=labels.device)
-    return counts.scatter_add(0, slots, torch.ones_like(slots))[:num_labels].double()
+    return label_counts(labels, num_labels).sum(0)
 
 
 def class_balance(counts: Tensor, pixels: float) -> Tensor:
