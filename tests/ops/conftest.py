@@ -2,18 +2,41 @@
 """Which backends a test runs on; a skip carries the backend's own words."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from scam.ops import dispatch
+from scam.ops.backends import cpu
 from scam.ops.problem import Problem
 
 sys.path.insert(0, str(Path(__file__).parent))
 import toy_backend
 
 FUSED = ("cpu", "toy")
+ISAS = ("plain", "avx2", "avx512")
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each instruction set that this machine has, asked of the CPU kernels."""
+    monkeypatch.setenv("SCAM_CPU_ISA", request.param)
+    try:
+        assert cpu.isa() == request.param
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    return str(request.param)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For small problems, of which two threads would mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``indexed_affine``: every backend against the oracle, and the laws of a look-up."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,17 +24,11 @@ from scam.testing import (
 )
 from scam.testing.affine import INDICES, STATISTICS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FUSED = ("cpu",)
 BITS: dict[str, float] = {"rtol": 0.0, "atol": 0.0}
 ROUND_OFF = {"rtol": 1e-11, "atol": 1e-12}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # small problems
-    yield
-    torch.set_num_threads(before)
 
 
 def _available(name: str) -> str:

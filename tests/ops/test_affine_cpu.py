@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only the C++ kernels of the affine have: instruction sets, segments, groups of windows."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,27 +17,10 @@ from scam.testing import (
 )
 
 REFUSAL = "; ".join(cpu.refusals(Problem("cpu", torch.float32)))
-pytestmark = pytest.mark.skipif(bool(REFUSAL), reason=REFUSAL)
-
-ISAS = ("plain", "avx2", "avx512")
-
-
-@pytest.fixture(params=ISAS)
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("SCAM_CPU_ISA", request.param)
-    try:
-        assert cpu.isa() == request.param
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    return str(request.param)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # small problems
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.skipif(bool(REFUSAL), reason=REFUSAL),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 def stripes(inputs: AffineInputs, length: int, names: tuple[int, ...]) -> AffineInputs:

@@ -2,7 +2,6 @@
 """The C++ kernels alone, against a dense fp64 oracle written here."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,30 +15,14 @@ from scam.ops.backends import cpu
 from scam.ops.problem import Problem
 
 REFUSAL = "; ".join(cpu.refusals(Problem("cpu", torch.float32)))
-pytestmark = pytest.mark.skipif(bool(REFUSAL), reason=REFUSAL)
+pytestmark = [
+    pytest.mark.skipif(bool(REFUSAL), reason=REFUSAL),
+    pytest.mark.usefixtures("one_thread"),
+]
 
-ISAS = ("plain", "avx2", "avx512")
 NO_LAYOUT = (None, None, None, None)
 # relative to 1 + the largest reference value, on inputs drawn from a normal distribution
 BOUNDS = {torch.float64: 1e-13, torch.float32: 4e-6, torch.bfloat16: 6e-3}
-
-
-@pytest.fixture(params=ISAS)
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("SCAM_CPU_ISA", request.param)
-    try:
-        assert cpu.isa() == request.param
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    return str(request.param)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # small problems; two threads would mostly wait for each other
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass
