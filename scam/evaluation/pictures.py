@@ -25,7 +25,7 @@ Indices = Sequence[int]
 
 
 class Painter:
-    """A model in evaluation mode that paints the same twice, even where it needs noise.
+    """A model in evaluation mode that generates the same twice, even where it needs noise.
 
     seed, draw: two numbers that the noise follows.
     """

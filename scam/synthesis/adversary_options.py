@@ -56,14 +56,16 @@ class AdversaryOptions(TrainOptions):
         **_FEW, needs={"discriminator": ("patch", "sean"), "feature_matching": ()},
     )  # fmt: skip
     fresh_fake: bool = setting(
-        False, "show the discriminator images generated anew, after the model's step", **_of()
+        False,
+        "show the discriminator images that are generated again after the model's step",
+        **_of(),
     )
     r1: float = _weight(
         "penalty on the discriminator's slope at real pictures, approximated", metavar="GAMMA"
     )
     """Adds r1 / 2 * |gradient of a logit|^2, by finite differences."""
     r2: float = _weight(
-        "penalty on the discriminator's slope at painted pictures, approximated", metavar="GAMMA"
+        "penalty on the discriminator's slope at generated pictures, approximated", metavar="GAMMA"
     )
     lecam: float = _weight("of scam: weight of the LeCam regulariser, such as 0.3", "scam")
     labelmix: float = _weight(
