@@ -3,7 +3,8 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ NUMBERING = "numbering the patches"
 Tensors = tuple[Tensor, ...]
 Run = Callable[[Any, Tensors], Tensors]
 Drawn = tuple[nn.Module, Tensors, Run]
+BRANCHES = {"spade branch": "spade", "sean style": "sean"}
+"""Of these norms what makes scale and shift alone is timed, without the lookup that ends all."""
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Part:
     """A part of a baseline under one label map.
 
     run: (module, inputs) -> its result; the module's ``fused`` says how. inputs: floating ones.
+    timed: what is timed in its place; the result may then have another form in each.
     """
 
     module: nn.Module
@@ -48,6 +52,7 @@ class Part:
     run: Run
     maps: Tensor
     patches: LabelPatches
+    timed: Run
 
 
 def make_part(case: BaselineCase, device: torch.device, folder: Path | None = None) -> Part:
@@ -60,7 +65,8 @@ def make_part(case: BaselineCase, device: torch.device, folder: Path | None = No
     make = {"one-hot convolution": _convolution, "inade encoder": _encoder}.get(case.part, _norm)
     module, inputs, run = make(case, labels, patches)
     moved = tuple(t.to(device) for t in inputs)
-    return Part(module.to(device).train(), moved, run, labels, patches)
+    timed = partial(_branch, case, labels, patches) if case.part in BRANCHES else run
+    return Part(module.to(device).train(), moved, run, labels, patches, timed)
 
 
 def _convolution(case: BaselineCase, labels: Tensor, patches: LabelPatches) -> Drawn:
@@ -83,7 +89,7 @@ def _encoder(case: BaselineCase, labels: Tensor, patches: LabelPatches) -> Drawn
 
 
 def _norm(case: BaselineCase, labels: Tensor, patches: LabelPatches) -> Drawn:
-    norm, config_class = _NORMS[case.part]
+    norm, config_class = _NORMS[BRANCHES.get(case.part, case.part)]
     size = (case.side, case.side)
     config = config_class(num_labels=case.num_labels, size=size)
     levels = LabelLevels.build(labels, case.num_labels, [size], patches=True)
@@ -99,8 +105,23 @@ def _norm(case: BaselineCase, labels: Tensor, patches: LabelPatches) -> Drawn:
             style = NoisyCodes.of(inputs[1], levels, noise=None)
         return (module(inputs[0], fused if module.fused else dense, style, 0.2),)
 
-    inputs = (x,) if case.part in ("spade", "clade") else (x, tokens)
+    inputs = (x,) if config_class is SpadeConfig else (x, tokens)
     return norm(config, case.channels, last=False), inputs, run
+
+
+def _branch(
+    case: BaselineCase, labels: Tensor, patches: LabelPatches, module: Any, inputs: Tensors
+) -> Tensors:
+    """gamma and beta of SPADE's convolutions, or of SEAN's convolutions of the map of codes."""
+    if case.part == "spade branch":
+        branch: Any = module.labels
+        made: Tensors = branch.rows(patches) if module.fused else branch.maps(labels)
+        return made
+    levels = LabelLevels.build(labels, case.num_labels, [(case.side, case.side)], patches=True)
+    style, branch = NoisyCodes.of(inputs[1], levels, noise=None), module.style
+    if module.fused:
+        return tuple(branch.rows(patches.of_images, style))
+    return tuple(branch.maps(labels, style))
 
 
 _NORMS: dict[str, tuple[Any, Any]] = {
@@ -122,14 +143,14 @@ def in_form(part: Part, fused: bool, dtype: torch.dtype | None = None) -> Part:
     inputs = part.inputs
     if dtype is not None:
         module, inputs = module.to(dtype), tuple(t.to(dtype) for t in inputs)
-    return Part(module, inputs, part.run, part.maps, part.patches)
+    return replace(part, module=module, inputs=inputs)
 
 
-def results(part: Part, backward: bool) -> Results:
+def results(part: Part, backward: bool, run: Run | None = None) -> Results:
     """What it gives, and under a gradient of that, those of parameters and inputs."""
     leaves = tuple(t.detach().requires_grad_() for t in part.inputs)
     with torch.set_grad_enabled(backward):
-        made = part.run(part.module, leaves)
+        made = (run or part.run)(part.module, leaves)
     found = {f"result {i}": y.detach() for i, y in enumerate(made)}
     if backward:
         inputs = {f"input {i}": leaf for i, leaf in enumerate(leaves)}
@@ -145,7 +166,7 @@ def results(part: Part, backward: bool) -> Results:
 
 def timed(part: Part, backward: bool) -> Call:
     """One forward, or one forward and backward, as a function of nothing."""
-    return lambda: results(part, backward)
+    return lambda: results(part, backward, part.timed)
 
 
 def kept_bytes(part: Part) -> int:
@@ -161,7 +182,7 @@ def kept_bytes(part: Part) -> int:
 
     leaves = tuple(t.detach().requires_grad_() for t in part.inputs)
     with saved_tensors_hooks(note, lambda tensor: tensor):
-        made = part.run(part.module, leaves)
+        made = part.timed(part.module, leaves)
     del made
     return sum(kept.values())
 
