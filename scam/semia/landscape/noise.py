@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Noise that depends on the place only: the same picture at any size and on any machine."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def hashed(i: Ints, j: Ints | int, seed: int) -> Floats:
+    """Uniform numbers in [0, 1), one for each pair of integers and seed."""
+    with np.errstate(over="ignore"):
+        mixed = (
+            i.astype(np.uint32) * np.uint32(0x9E3779B1)
+            + np.asarray(j).astype(np.uint32) * np.uint32(0x85EBCA77)
+            + np.uint32(seed * 0xC2B2AE3D & 0xFFFFFFFF)
+        )
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+            mixed = (mixed ^ (mixed >> np.uint32(shift))) * np.uint32(factor)
+        mixed ^= mixed >> np.uint32(16)
+    return (mixed >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24)
+
+
+def gradient_noise(x: Floats, y: Floats, seed: int) -> Floats:
+    """Smooth noise of period about 1, in [-1, 1] (Perlin 2002, one random slope per corner)."""
+    column, row = np.floor(x), np.floor(y)
+    right, down = x - column, y - row
+    i, j = column.astype(np.int64), row.astype(np.int64)
+
+    def slope(di: int, dj: int) -> Floats:
+        angle = hashed(i + di, j + dj, seed) * np.float32(2 * np.pi)
+        return np.cos(angle) * (right - di) + np.sin(angle) * (down - dj)
+
+    across, along = (t * t * t * (t * (6 * t - 15) + 10) for t in (right, down))
+    top = slope(0, 0) + across * (slope(1, 0) - slope(0, 0))
+    bottom = slope(0, 1) + across * (slope(1, 1) - slope(0, 1))
+    return np.float32(1.41) * (top + along * (bottom - top))
+
+
+def fractal_noise(
+    x: Floats, y: Floats, octaves: int, seed: int, *, ridged: bool = False
+) -> Floats:
+    """Noise of several scales, about -1 .. 1; ridged: sharp crests, 0 .. 1."""
+    total = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
+    weight, whole, crest = 1.0, 0.0, np.float32(1)
+    for octave in range(octaves):
+        value = gradient_noise(x, y, seed + octave)
+        if ridged:
+            # Crests carry the detail, valleys stay smooth (Musgrave's ridged multifractal).
+            value = crest * (1 - np.abs(value)) ** 2
+            crest = np.clip(1.6 * value, 0, 1)
+        total += np.float32(weight) * value
+        whole += weight
+        weight *= 0.5
+        # Turned, so that no direction of the lattices shows.
+        x, y = 2.03 * (0.8 * x - 0.6 * y), 2.03 * (0.6 * x + 0.8 * y)
+    return total / np.float32(whole if ridged else 1)
+
+
+def smooth_step(low: float, high: float, x: Floats) -> Floats:
+    """0 below ``low``, 1 above ``high`` and smooth between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def blend(first: object, second: object, part: Floats) -> Floats:
+    """Colours (..., 3): ``first``, with ``part`` (...) of it replaced by ``second``."""
+    one, other = np.asarray(first, np.float32), np.asarray(second, np.float32)
+    return one + part[..., None] * (other - one)
