@@ -5,12 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from scam.semia.landscape.lake import paint_boat, paint_lake
 from scam.semia.landscape.plants import paint_meadow, paint_tree
-from scam.semia.landscape.scene import BOAT, LAKE, MEADOW, NAMES, TREE, Labels, Scene, View, lay_out
-from scam.semia.landscape.sky_and_lake import paint_boat, paint_lake, paint_sky
+from scam.semia.landscape.scene import BOAT, LAKE, NAMES, TREE, Labels, Scene, View, lay_out
+from scam.semia.landscape.sky import paint_sky
 from scam.semia.landscape.terrain import paint_mountains
 
-_FINE = 3  # drawn so many times larger each way, then averaged
+_FINE = 2  # drawn so many times larger each way, then averaged
 _SUN = (-0.55, 0.6, -0.45)  # to the left, above, in front of the mountains
 
 
@@ -25,10 +26,9 @@ def draw_picture(scene: Scene, size: tuple[int, int]) -> tuple[NDArray[np.uint8]
     layout = lay_out(scene, view)
     backdrop = paint_sky(view)
     backdrop[layout.terrain.seen] = paint_mountains(layout.terrain, _SUN)
-    colour = backdrop.clip(0, 255)
-    lake = paint_lake(view, colour, scene.boats)
-    for label, painted in ((MEADOW, paint_meadow(view, scene.trees)), (LAKE, lake)):
-        np.copyto(colour, painted, where=(layout.labels == label)[..., None])
+    wet = (layout.ground[view.shore :] == LAKE)[..., None]
+    lake, meadow = paint_lake(view, backdrop, scene.boats), paint_meadow(view, scene.trees)
+    colour = np.concatenate([backdrop, np.where(wet, lake, meadow)])
     for label, places, paint in ((BOAT, scene.boats, paint_boat), (TREE, scene.trees, paint_tree)):
         over = Image.fromarray(colour.clip(0, 255).astype(np.uint8))
         for place in places:

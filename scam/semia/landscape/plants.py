@@ -12,19 +12,21 @@ _SOIL = (66, 84, 34)
 
 
 def paint_meadow(view: View, trees: tuple[Place, ...]) -> Floats:
-    """Colours (H, W, 3) of grass everywhere, with the shadows of the trees."""
-    x, y = np.broadcast_arrays(view.x, view.y)
-    near = np.clip(y - SHORE, 0.004, 1)
+    """Colours (rows, W, 3) of grass in all rows below the far shore, and the trees' shadows."""
+    x, y = np.broadcast_arrays(view.x, view.y[view.shore :])
+    near = y - SHORE
     patches = fractal_noise(1.1 * x / np.sqrt(near), -4 * np.log(near), 4, 131)
     ground = blend((128, 146, 66), (84, 110, 40), smooth_step(-0.5, 0.5, patches))
     ground = blend(ground, _SOIL, 0.5 * smooth_step(0.1, 0.5, near))
-    picture = Image.fromarray(ground.clip(0, 255).astype(np.uint8))
+    whole = np.zeros((*view.size, 3), np.uint8)
+    whole[view.shore :] = ground
+    picture = Image.fromarray(whole)
     _draw_blades(picture, view)
     _draw_flowers(picture, view)
-    colour = np.asarray(picture, np.float32)
+    colour = np.asarray(picture, np.float32)[view.shore :]
     for tree in trees:
         # The sun is at the left, so the shadow lies to the right of the foot.
-        across = (x - tree.x * view.half_width - 0.16 * tree.size) / (0.36 * tree.size)
+        across = (x - tree.x * view.half_width - 0.16 * tree.size) / (0.42 * tree.size)
         down = (y - tree.y - 0.012) / (0.055 * tree.size)
         edge = 0.35 * fractal_noise(16 * x, 50 * y, 3, 141)
         dark = smooth_step(-0.25, 0.5, 1 - across**2 - down**2 + edge)
@@ -63,15 +65,15 @@ def _draw_flowers(picture: Image.Image, view: View) -> None:
     draw = ImageDraw.Draw(picture)
     for row in range(34):
         near = 0.05 + 0.45 * (row / 34) ** 1.5
-        size = 0.0035 + 0.016 * near
-        count = int(2 * view.half_width / (4.5 * size))
+        size = 0.002 + 0.011 * near
+        count = int(2 * view.half_width / (6 * size))
         number = np.arange(count) - count // 2
         u = [hashed(number, row, 170 + k) for k in range(4)]
-        x = (number + u[0]) * 4.5 * size
+        x = (number + u[0]) * 6 * size
         y = SHORE + near + (u[1] - 0.5) * 0.04 * (0.3 + near)
         drift = fractal_noise(1.7 * x + 5, 4 * y, 3, 180)
         kind = (3.99 * np.clip(0.5 + 0.9 * drift + 0.35 * (u[2] - 0.5), 0, 1)).astype(int)
-        for i in np.flatnonzero(u[3] < 0.42 + 0.5 * drift):
+        for i in np.flatnonzero(u[3] < 0.3 + 0.5 * drift):
             radius = size * (0.7 + 0.5 * float(u[2][i]))
             box = [(x[i] - radius, y[i] - 0.8 * radius), (x[i] + radius, y[i] + 0.8 * radius)]
             draw.ellipse([c for p in view.pixels(box) for c in p], fill=_FLOWERS[kind[i]])
@@ -90,7 +92,7 @@ def paint_tree(picture: Image.Image, tree: Place, view: View) -> None:
     number = np.arange(70)
     u = [hashed(number, 1, 190 + k) for k in range(3)]
     for across, up, tone in zip(*(v.tolist() for v in u), strict=True):
-        x, y = middle + tree.size * (across - 0.5) * 0.05, tree.y - tree.size * 0.48 * up
+        x, y = middle + tree.size * (across - 0.5) * 0.06, tree.y - tree.size * 0.48 * up
         end = (x + 0.004 * tree.size, y - 0.05 * tree.size)
         bark = int(58 + 70 * (1 - across) * tone), int(44 + 54 * (1 - across) * tone), 36
         draw.line(view.pixels([(x, y), end]), fill=bark, width=max(1, view.size[0] // 240))
@@ -108,9 +110,9 @@ def _draw_leaves(draw: ImageDraw.ImageDraw, ball: Clump, tree: Place, view: View
     # Leaves of a ball face the sun at its upper left, and the crown is darker below.
     bulge = np.sqrt(np.clip(1.35 - away * away, 0, 1))
     facing = -0.5 * dx - 0.62 * dy + 0.45 * bulge
-    level = (tree.y - ball.y) / tree.size - 0.66
-    light = np.clip(0.36 + 0.42 * facing + 0.7 * level + 0.5 * (u[2] - 0.5), 0, 1)
-    tint = blend((22, 44, 18), (172, 186, 70), light**1.25).astype(int)
+    level = (tree.y - ball.y) / tree.size - 0.64
+    light = np.clip(0.26 + 0.55 * facing + 0.75 * level + 0.42 * (u[2] - 0.5), 0, 1)
+    tint = blend((16, 34, 16), (158, 174, 62), light**1.2).astype(int)
     order = np.argsort(light, kind="stable")
     turn, length = np.pi * u[3], tree.size * 0.011 * (0.7 + 0.7 * u[4])
     for i in order:

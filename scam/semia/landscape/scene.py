@@ -42,10 +42,10 @@ class Pond:
 class Scene:
     """A layout: how high the mountains are and where lakes, boats and trees are, far to near."""
 
-    peaks: float = 1.0
-    ponds: tuple[Pond, ...] = (Pond(0.28, 0.575, 0.56, 0.075), Pond(0.62, 0.63, 0.34, 0.06))
-    boats: tuple[Place, ...] = (Place(0.4, 0.615, 0.17),)
-    trees: tuple[Place, ...] = (Place(-0.56, 0.86, 0.74),)
+    peaks: float = 0.88
+    ponds: tuple[Pond, ...] = (Pond(0.3, 0.59, 0.6, 0.088), Pond(0.7, 0.65, 0.36, 0.075))
+    boats: tuple[Place, ...] = (Place(0.14, 0.605, 0.17),)
+    trees: tuple[Place, ...] = (Place(-0.56, 0.87, 0.74),)
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class View:
         columns, rows = (np.arange(n, dtype=np.float32) + 0.5 for n in (width, height))
         object.__setattr__(self, "x", (columns[None] - width / 2) / height)
         object.__setattr__(self, "y", rows[:, None] / height)
+
+    @property
+    def shore(self) -> int:
+        """How many rows lie above the far shore."""
+        return int((self.y[:, 0] < SHORE).sum())
 
     @property
     def half_width(self) -> float:
@@ -86,34 +91,35 @@ class View:
 
 @dataclass(frozen=True)
 class Layout:
-    """labels (H, W) int64 of :data:`NAMES`, and the terrain behind them."""
+    """labels (H, W) int64 of :data:`NAMES`, those without boats and trees, and the terrain."""
 
     labels: Labels
+    ground: Labels
     terrain: Terrain
 
 
 def lay_out(scene: Scene, view: View) -> Layout:
     """Draw the label map of a scene."""
-    terrain = look_at_terrain(view.x, view.y, SHORE, scene.peaks)
-    labels = np.where(terrain.seen, MOUNTAIN, SKY)
-    labels[np.broadcast_to(view.y > SHORE, labels.shape)] = MEADOW
-    labels[water(scene, view) & (labels == MEADOW)] = LAKE
+    terrain = look_at_terrain(view.x, view.y[: view.shore], SHORE, scene.peaks)
+    land = np.where(water(scene, view), LAKE, MEADOW)
+    labels = np.concatenate([np.where(terrain.seen, MOUNTAIN, SKY), land])
+    ground = labels.copy()
     for boat in scene.boats:
         labels[view.mask(*boat_outlines(boat, view).values())] = BOAT
     for tree in scene.trees:
         labels[crown(tree, view) | view.mask(*trunk(tree, view))] = TREE
-    return Layout(labels, terrain)
+    return Layout(labels, ground, terrain)
 
 
 def water(scene: Scene, view: View) -> Mask:
-    """Pixels of the ponds, whose shores have bays."""
-    depth = np.full(view.size, -1.0, np.float32)
+    """The ponds, whose shores have bays, in all rows below the far shore."""
+    y = view.y[view.shore :]
+    depth = np.full((len(y), view.size[1]), -1.0, np.float32)
     for pond in scene.ponds:
         across = (view.x - pond.x * view.half_width) / pond.across
-        down = (view.y - pond.y) / pond.down
+        down = (y - pond.y) / pond.down
         depth = np.maximum(depth, 1 - across**2 - down**2)
-    bays = fractal_noise(5 * view.x, 22 * view.y, 4, 40)
-    return depth + 0.3 * bays > 0
+    return depth + 0.3 * fractal_noise(5 * view.x, 22 * y, 4, 40) > 0
 
 
 def boat_outlines(boat: Place, view: View) -> dict[str, Outline]:
@@ -142,13 +148,14 @@ class Clump:
 
 def clumps(tree: Place, view: View) -> list[Clump]:
     """The balls that make up a crown, from the back to the front."""
-    count = 26
+    count = 34
     number = np.arange(count)
-    angle = 2.399963 * number + 0.6 * hashed(number, 0, 50)  # the golden angle spreads them
-    away = np.sqrt((number + 0.5) / count) * 0.26
-    x = away * np.cos(angle) * 1.05
-    y = -0.66 + away * np.sin(angle) * 1.02
-    radius = 0.075 + 0.055 * hashed(number, 1, 50) + 0.04 * (1 - away / 0.26)
+    angle = 2.399963 * number + 0.9 * hashed(number, 0, 50)  # the golden angle spreads them
+    away = np.sqrt((number + 0.5) / count)
+    x = 0.36 * away * np.cos(angle)
+    # Flat below and domed above.
+    y = -0.62 + np.where(np.sin(angle) > 0, 0.17, 0.27) * away * np.sin(angle)
+    radius = 0.07 + 0.05 * hashed(number, 1, 50) + 0.03 * (1 - away)
     middle = tree.x * view.half_width
     order = np.argsort(-away, kind="stable")
     return [
@@ -162,22 +169,24 @@ def clumps(tree: Place, view: View) -> list[Clump]:
 
 
 def crown(tree: Place, view: View) -> Mask:
-    """Pixels of the leaves of a tree."""
+    """Pixels (H, W) of the leaves of a tree."""
     inside = np.full(view.size, -1.0, np.float32)
     for ball in clumps(tree, view):
         across, down = (view.x - ball.x) / ball.radius, (view.y - ball.y) / ball.radius
         inside = np.maximum(inside, 1 - across**2 - down**2)
-    middle = tree.x * view.half_width
-    fine = 22 / tree.size
-    return inside + 0.6 * fractal_noise((view.x - middle) * fine, (view.y - tree.y) * fine, 3, 60) > 0
+    # Leaves blur the outline; far from it nothing has to be drawn.
+    i, j = np.nonzero(np.abs(inside) < 0.9)
+    x, y = view.x[0, j] - tree.x * view.half_width, view.y[i, 0] - tree.y
+    inside[i, j] += 0.5 * fractal_noise(22 / tree.size * x, 22 / tree.size * y, 3, 60)
+    return inside > 0
 
 
 def trunk(tree: Place, view: View) -> list[Outline]:
     """Polygons of the trunk and two branches."""
     parts = [
-        [(-0.05, 0.0), (-0.028, -0.06), (-0.02, -0.5), (0.02, -0.5), (0.026, -0.06), (0.055, 0.0)],
-        [(-0.018, -0.34), (-0.13, -0.52), (-0.12, -0.53), (-0.01, -0.38)],
-        [(0.014, -0.36), (0.12, -0.54), (0.108, -0.55), (0.005, -0.41)],
+        [(-0.07, 0.0), (-0.036, -0.06), (-0.028, -0.55), (0.024, -0.55), (0.034, -0.06), (0.075, 0.0)],
+        [(-0.026, -0.28), (-0.2, -0.5), (-0.18, -0.52), (-0.018, -0.36)],
+        [(0.024, -0.3), (0.21, -0.52), (0.19, -0.54), (0.015, -0.38)],
     ]
     middle = tree.x * view.half_width
     return [[(middle + tree.size * x, tree.y + tree.size * y) for x, y in part] for part in parts]

@@ -15,7 +15,7 @@ _STEPS = 160
 
 @dataclass(frozen=True)
 class Terrain:
-    """What each pixel (H, W) sees: whether land, and its place on the map (where seen)."""
+    """What each pixel (rows, W) sees: whether land, and its place on the map (where seen)."""
 
     seen: NDArray[np.bool_]
     across: Floats
@@ -36,14 +36,14 @@ def height(across: Floats, away: Floats, peaks: float, octaves: int = 8) -> Floa
 
 
 def look_at_terrain(x: Floats, y: Floats, shore: float, peaks: float) -> Terrain:
-    """Follow each pixel's ray to the first land; x (1, W), y (H, 1) in picture heights."""
+    """Follow each pixel's ray to the first land; x (1, W), y (rows, 1) in picture heights."""
     away = np.linspace(_NEAR, _FAR, _STEPS, dtype=np.float32)[:, None]
     # How high the land at each distance stands in the picture; what is nearer hides it.
     skyline = height(x * away / _FOCAL, away, peaks) * _FOCAL / away
     skyline = np.maximum.accumulate(skyline, 0)
     asked = shore - y[:, 0]
     first = np.stack([np.searchsorted(column, asked) for column in skyline.T], 1)
-    seen = (first < _STEPS) & (asked >= 0)[:, None]
+    seen = first < _STEPS
 
     step = np.clip(first, 1, _STEPS - 1)
     high = np.take_along_axis(skyline, step, 0)
@@ -69,7 +69,8 @@ def paint_mountains(terrain: Terrain, light: tuple[float, float, float]) -> Floa
     grain = fractal_noise(26 * across, 26 * away, 4, 71)
     patches = fractal_noise(5 * across, 5 * away, 4, 81)
     rock = np.float32([122, 112, 104]) + 26 * grain[:, None] + np.float32([18, 8, -4]) * patches[:, None]
-    forest = np.float32([52, 74, 40]) + np.float32([16, 20, 9]) * (grain + patches)[:, None]
+    trees = fractal_noise(95 * across, 60 * up + 30 * away, 2, 96)
+    forest = np.float32([50, 72, 40]) + np.float32([18, 22, 10]) * (patches + 1.5 * trees)[:, None]
     meadow = np.float32([112, 128, 62]) + 14 * grain[:, None]
     level = up / np.float32(max(peaks, 0.5))
     green = 1 - smooth_step(0.2, 0.42, level + 0.12 * patches - 0.12 * (flat - 0.5))
