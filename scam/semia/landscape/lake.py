@@ -5,7 +5,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from scam.semia.landscape.noise import Floats, blend, fractal_noise, smooth_step
-from scam.semia.landscape.scene import SHORE, Place, View, boat_outlines
+from scam.semia.landscape.objects import Place, boat_outlines
+from scam.semia.landscape.view import SHORE, View
 
 _DEEP, _GLINT = (24, 58, 78), (236, 242, 246)
 _SAIL, _SAIL_SHADE, _HULL, _MAST = (246, 240, 226), (206, 200, 196), (152, 44, 36), (92, 62, 40)
@@ -41,7 +42,9 @@ def _mirrored(view: View, backdrop: Floats, boats: tuple[Place, ...]) -> Floats:
     for boat in boats:
         for part, outline in boat_outlines(boat, view).items():
             below = [(x, 2 * boat.y - y) for x, y in outline]
-            draw.polygon(view.pixels(below), fill={"hull": _HULL, "mast": _MAST}.get(part, _SAIL_SHADE))
+            draw.polygon(
+                view.pixels(below), fill={"hull": _HULL, "mast": _MAST}.get(part, _SAIL_SHADE)
+            )
     return np.asarray(picture, np.float32)[view.shore :]
 
 
@@ -49,7 +52,12 @@ def paint_boat(picture: Image.Image, boat: Place, view: View) -> None:
     """Draw a sailing boat onto the picture."""
     draw = ImageDraw.Draw(picture)
     parts = boat_outlines(boat, view)
-    for name, colour in (("mast", _MAST), ("mainsail", _SAIL), ("jib", _SAIL_SHADE), ("hull", _HULL)):
+    for name, colour in (
+        ("mast", _MAST),
+        ("mainsail", _SAIL),
+        ("jib", _SAIL_SHADE),
+        ("hull", _HULL),
+    ):
         draw.polygon(view.pixels(parts[name]), fill=colour)
     middle, size = boat.x * view.half_width, boat.size
     trims = [

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Noise that depends on the place only: the same picture at any size and on any machine."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 Bits = NDArray[np.uint32]
 
@@ -71,6 +73,11 @@ def smooth_step(low: float, high: float, x: Floats) -> Floats:
     """0 below ``low``, 1 above ``high`` and smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def rgb(red: float, green: float, blue: float) -> Floats:
+    """A colour (3,), 0 .. 255 or relative."""
+    return np.array([red, green, blue], np.float32)
 
 
 def blend(first: object, second: object, part: Floats) -> Floats:

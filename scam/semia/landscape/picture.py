@@ -7,9 +7,10 @@ from PIL import Image
 
 from scam.semia.landscape.lake import paint_boat, paint_lake
 from scam.semia.landscape.plants import paint_meadow, paint_tree
-from scam.semia.landscape.scene import BOAT, LAKE, NAMES, TREE, Labels, Scene, View, lay_out
+from scam.semia.landscape.scene import BOAT, LAKE, NAMES, TREE, Labels, Scene, lay_out
 from scam.semia.landscape.sky import paint_sky
 from scam.semia.landscape.terrain import paint_mountains
+from scam.semia.landscape.view import View
 
 _FINE = 2  # drawn so many times larger each way, then averaged
 _SUN = (-0.55, 0.6, -0.45)  # to the left, above, in front of the mountains

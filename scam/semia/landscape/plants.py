@@ -4,8 +4,9 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from scam.semia.landscape.noise import Floats, blend, fractal_noise, hashed, smooth_step
-from scam.semia.landscape.scene import SHORE, Clump, Place, View, clumps, trunk
+from scam.semia.landscape.noise import Floats, blend, fractal_noise, hashed, rgb, smooth_step
+from scam.semia.landscape.objects import Clump, Place, clumps, trunk
+from scam.semia.landscape.view import SHORE, View
 
 _FLOWERS = ((250, 246, 238), (250, 214, 70), (222, 62, 48), (176, 120, 206))
 _SOIL = (66, 84, 34)
@@ -23,14 +24,14 @@ def paint_meadow(view: View, trees: tuple[Place, ...]) -> Floats:
     picture = Image.fromarray(whole)
     _draw_blades(picture, view)
     _draw_flowers(picture, view)
-    colour = np.asarray(picture, np.float32)[view.shore :]
+    colour: Floats = np.asarray(picture, np.float32)[view.shore :]
     for tree in trees:
         # The sun is at the left, so the shadow lies to the right of the foot.
         across = (x - tree.x * view.half_width - 0.16 * tree.size) / (0.42 * tree.size)
         down = (y - tree.y - 0.012) / (0.055 * tree.size)
         edge = 0.35 * fractal_noise(16 * x, 50 * y, 3, 141)
         dark = smooth_step(-0.25, 0.5, 1 - across**2 - down**2 + edge)
-        colour = colour * (1 - 0.58 * dark[..., None] * np.float32([1.0, 0.92, 0.78]))
+        colour = colour * (1 - 0.58 * dark[..., None] * rgb(1.0, 0.92, 0.78))
     return colour
 
 

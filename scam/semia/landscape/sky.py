@@ -4,7 +4,7 @@
 import numpy as np
 
 from scam.semia.landscape.noise import Floats, blend, fractal_noise, smooth_step
-from scam.semia.landscape.scene import SHORE, View
+from scam.semia.landscape.view import SHORE, View
 
 _ZENITH, _HORIZON = (58, 108, 178), (206, 222, 234)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.semia.landscape.noise import Floats, fractal_noise, smooth_step
+from scam.semia.landscape.noise import Floats, fractal_noise, rgb, smooth_step
 
 _NEAR, _FAR = 2.0, 6.0  # distance of the far shore and of what is drawn behind it
 _FOCAL = 1.15  # picture heights: a unit at distance z is _FOCAL / z high
@@ -68,19 +68,19 @@ def paint_mountains(terrain: Terrain, light: tuple[float, float, float]) -> Floa
 
     grain = fractal_noise(26 * across, 26 * away, 4, 71)
     patches = fractal_noise(5 * across, 5 * away, 4, 81)
-    rock = np.float32([122, 112, 104]) + 26 * grain[:, None] + np.float32([18, 8, -4]) * patches[:, None]
+    rock = rgb(122, 112, 104) + 26 * grain[:, None] + rgb(18, 8, -4) * patches[:, None]
     trees = fractal_noise(95 * across, 60 * up + 30 * away, 2, 96)
-    forest = np.float32([50, 72, 40]) + np.float32([18, 22, 10]) * (patches + 1.5 * trees)[:, None]
-    meadow = np.float32([112, 128, 62]) + 14 * grain[:, None]
+    forest = rgb(50, 72, 40) + rgb(18, 22, 10) * (patches + 1.5 * trees)[:, None]
+    meadow = rgb(112, 128, 62) + 14 * grain[:, None]
     level = up / np.float32(max(peaks, 0.5))
     green = 1 - smooth_step(0.2, 0.42, level + 0.12 * patches - 0.12 * (flat - 0.5))
     grass = smooth_step(-0.05, 0.25, patches + 0.4 * grain) * smooth_step(0.1, 0.3, level)
     wood = forest + grass[:, None] * (meadow - forest)
     ground = rock + green[:, None] * (wood - rock)
     snow = smooth_step(0.62, 0.78, level + 0.16 * patches + 0.5 * (flat - 0.55))
-    ground = ground + snow[:, None] * (np.float32([246, 248, 252]) - ground)
+    ground = ground + snow[:, None] * (rgb(246, 248, 252) - ground)
 
-    sun, shade = np.float32([1.12, 1.05, 0.94]), np.float32([0.36, 0.42, 0.54])
+    sun, shade = rgb(1.12, 1.05, 0.94), rgb(0.36, 0.42, 0.54)
     colour = ground * (shade + lit[:, None] * sun)
     haze = 0.62 * smooth_step(2.2, 6.5, away)
-    return colour + haze[:, None] * (np.float32([186, 204, 222]) - colour)
+    return colour + haze[:, None] * (rgb(186, 204, 222) - colour)
