@@ -15,7 +15,7 @@ from scam.semia.landscape.sketch import sketch_labels
 _LEAST = 32  # pixels: below this the boat has no pixel of its own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
     """A source and targets for it.
 

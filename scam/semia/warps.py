@@ -17,7 +17,7 @@ _QUARTERS = (0.25, 0.5, 0.75)  # where the 3x3 control points lie
 _DRAWS = 2 + 2 * len(_QUARTERS) ** 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Warp:
     """Where each pixel of the warped picture is read, the same for image and labels.
 

@@ -9,7 +9,7 @@ from scam.semia.landscape.objects import Clump, Place, clumps, trunk
 from scam.semia.landscape.view import SHORE, View
 
 _FLOWERS = ((250, 246, 238), (250, 214, 70), (222, 62, 48), (176, 120, 206))
-_SOIL = (66, 84, 34)
+_SOIL, _BARK = (66, 84, 34), (92, 72, 56)
 
 
 def paint_meadow(view: View, trees: tuple[Place, ...]) -> Floats:
@@ -88,24 +88,22 @@ def paint_tree(picture: Image.Image, tree: Place, view: View) -> None:
     """Draw trunk and leaves over the picture; strokes may leave the outline of the crown."""
     draw = ImageDraw.Draw(picture)
     for outline in trunk(tree, view):
-        draw.polygon(view.pixels(outline), fill=(84, 64, 48))
+        draw.polygon(view.pixels(outline), fill=_BARK)
     middle = tree.x * view.half_width
-    number = np.arange(70)
-    u = [hashed(number, 1, 190 + k) for k in range(3)]
+    u = [hashed(np.arange(70), 1, 190 + k) for k in range(3)]
     for across, up, tone in zip(*(v.tolist() for v in u), strict=True):
         x, y = middle + tree.size * (across - 0.5) * 0.06, tree.y - tree.size * 0.48 * up
         end = (x + 0.004 * tree.size, y - 0.05 * tree.size)
-        bark = int(58 + 70 * (1 - across) * tone), int(44 + 54 * (1 - across) * tone), 36
+        bark = tuple(round(c * (0.6 + 0.9 * (1 - across) * tone)) for c in _BARK)
         draw.line(view.pixels([(x, y), end]), fill=bark, width=max(1, view.size[0] // 240))
-    for ball in clumps(tree, view):
-        _draw_leaves(draw, ball, tree, view)
+    for number, ball in enumerate(clumps(tree, view)):
+        _draw_leaves(draw, number, ball, tree, view)
 
 
-def _draw_leaves(draw: ImageDraw.ImageDraw, ball: Clump, tree: Place, view: View) -> None:
-    count = 420
-    number = np.arange(count)
-    key = round(1e4 * (ball.x - tree.x * view.half_width) / tree.size) * 31
-    u = [hashed(number, key, 200 + k) for k in range(5)]
+def _draw_leaves(
+    draw: ImageDraw.ImageDraw, number: int, ball: Clump, tree: Place, view: View
+) -> None:
+    u = [hashed(np.arange(420), number, 200 + k) for k in range(5)]
     angle, away = 2 * np.pi * u[0], np.sqrt(u[1]) * 1.16
     dx, dy = away * np.cos(angle), away * np.sin(angle)
     # Leaves of a ball face the sun at its upper left, and the crown is darker below.

@@ -37,7 +37,7 @@ class Scene:
     trees: tuple[Place, ...] = (Place(-0.56, 0.87, 0.74),)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """labels (H, W) int64 of :data:`NAMES`, those without boats and trees, and the terrain."""
 

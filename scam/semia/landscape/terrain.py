@@ -13,7 +13,7 @@ _FOCAL = 1.15  # picture heights: a unit at distance z is _FOCAL / z high
 _STEPS = 160
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Terrain:
     """What each pixel (rows, W) sees: whether land, and its place on the map (where seen)."""
 

@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]
 Outline = list[tuple[float, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """The pixels of a picture in the coordinates of the scene.
 
