@@ -11,7 +11,7 @@ After Li et al., "Semantic Image Analogy with a Conditional Single-Image GAN" (A
 """
 
 from scam.semia.analogy import Analogy, load
-from scam.semia.example import Example, example
+from scam.semia.landscape.example import Example, example
 from scam.semia.learning import learn
 
 __all__ = ["Analogy", "Example", "example", "learn", "load"]

@@ -13,7 +13,7 @@ from scam.errors import InputError
 from scam.semia.folder import Stored, newest_weights, read_folder
 from scam.semia.generator import Generator, GeneratorConfig
 from scam.semia.patches import PatchMatch, PatchOptions
-from scam.semia.scales import resized_labels
+from scam.semia.scales import at_scale
 
 
 class Analogy:
@@ -68,11 +68,9 @@ class Analogy:
 
     def working(self, labels: Tensor) -> Tensor:
         """labels (H', W') at the working size."""
+        size = (self.labels.shape[0], self.labels.shape[1])
         labels = labels.to(self.labels.device).long()
-        if labels.shape == self.labels.shape or self.scale == 1:
-            return labels
-        size = (round(labels.shape[0] * self.scale), round(labels.shape[1] * self.scale))
-        return resized_labels(labels, (max(1, size[0]), max(1, size[1])), self.num_labels)
+        return at_scale(labels, size, self.scale, self.num_labels)
 
     def _expect_known(self, labels: Tensor) -> None:
         if labels.dim() != 2:
@@ -107,5 +105,5 @@ def opened(stored: Stored, device: torch.device) -> Analogy:
         len(stored.vocabulary),
         PatchOptions.from_dict(stored.settings["patches"]),
         network,
-        stored.image.shape[1] / stored.own_size[0],
+        stored.scale,
     )

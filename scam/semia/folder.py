@@ -20,8 +20,9 @@ from torch import Tensor
 
 from scam.checkpoints.step_folders import newest_step_folder
 from scam.checkpoints.weights import CONFIG
-from scam.data.picture import read_image, read_label_png, save_label_png
+from scam.data.picture import read_image, read_label_png
 from scam.errors import InputError
+from scam.semia.scales import at_scale
 from scam.semia.vocabulary import Vocabulary
 from scam.storage.files import write_aside
 from scam.storage.reading import read_json
@@ -47,6 +48,16 @@ class Stored:
     own_size: tuple[int, int]
     settings: Mapping[str, Any]
 
+    @property
+    def scale(self) -> float:
+        """Working size over own size."""
+        return self.labels.shape[0] / self.own_size[0]
+
+    def working(self, labels: Tensor) -> Tensor:
+        """labels (H, W), of any size, at the working size."""
+        size = (self.labels.shape[0], self.labels.shape[1])
+        return at_scale(labels.long(), size, self.scale, len(self.vocabulary))
+
 
 def settings_of(
     method: Method, vocabulary: Vocabulary, own_size: tuple[int, int], **sections: Any
@@ -61,7 +72,7 @@ def write_source(folder: RunFolder, image: Tensor, labels: Tensor) -> None:
     with write_aside(folder.path / SOURCE) as file:
         Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
     with write_aside(folder.path / LABELS) as file:
-        save_label_png(file, labels.cpu().numpy())
+        Image.fromarray(labels.cpu().numpy().astype(np.uint16)).save(file, format="PNG")
 
 
 def read_folder(path: Path) -> Stored:

@@ -42,6 +42,15 @@ def resized_labels(labels: Tensor, size: Size, num_labels: int) -> Tensor:
     return small
 
 
+def at_scale(labels: Tensor, working: Size, scale: float, num_labels: int) -> Tensor:
+    """labels (H, W) scaled; of the working size they are that already, and stay."""
+    height, width = labels.shape
+    if (height, width) == working or scale == 1:
+        return labels
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    return resized_labels(labels, size, num_labels)
+
+
 def spread(labels: Tensor, num_labels: int) -> Tensor:
     """labels (H, W) -> (K, H, W), 1 where a pixel has the label, float32."""
     index = torch.arange(num_labels, device=labels.device)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from scam.errors import InputError
-from scam.semia.example import Example, example
+from scam.semia.landscape.example import Example, example
 from scam.semia.landscape.noise import fractal_noise, hashed
 from scam.semia.landscape.scene import BOAT, LAKE, MOUNTAIN, NAMES, TREE
 
