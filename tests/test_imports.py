@@ -23,6 +23,7 @@ ORDER = (
     ("editing",),
     ("training",),
     ("synthesis",),
+    ("semia",),
     ("profiling",),
     ("evaluation",),
     ("comparison",),
