@@ -12,35 +12,36 @@ from scam.semia.vocabulary import Codes, unpacked
 
 _SAMPLE = 4096  # pixels of a colour that are asked what lies around them
 _MOSTLY = 0.6
+_LEAST_AREA = 0.0001  # of the pixels, that surely have a label's colour
 # Sharp filters overshoot by a tenth, where the picture has room for it.
 _ALONG = np.linspace(-0.15, 1.15, 105)[:, None]
-# Rows: red, green, blue to brightness and two colour differences (ITU-T T.871).
-_TO_YCC = np.array(
+TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
 )
+"""Rows: red, green, blue to brightness and two colour differences (ITU-T T.871)."""
 
 
 @dataclass(frozen=True)
 class Noise:
     """What compression did to a picture, in levels of a channel.
 
-    inside: largest difference between neighbours within an area. radius: of the cloud of colours
-    that are one. sight: how many pixels a border is wide. between: how far a mixture may lie from
-    the line between its colours, or, where brightness and colour mix apart, from the box between
-    them. like: how far a fringe may be from its colour.
+    radius: of the cloud of colours that are one. apart: how far two such clouds are at least.
+    sight: how many pixels a border is wide.
+    between: how far a mixture may lie from the line between its colours, or, where brightness and
+    colour mix apart, from the box between them. like: how far a fringe may be from its colour.
     """
 
     lossy: bool
-    inside: int
     radius: int
+    apart: int
     sight: int
     between: int
     like: int
 
 
-UNTOUCHED = Noise(lossy=False, inside=0, radius=0, sight=2, between=8, like=0)
-EXACT = Noise(lossy=False, inside=0, radius=3, sight=2, between=8, like=0)
-LOSSY = Noise(lossy=True, inside=12, radius=9, sight=3, between=24, like=40)
+GREYS = Noise(lossy=False, radius=0, apart=1, sight=2, between=8, like=0)
+EXACT = Noise(lossy=False, radius=3, apart=4, sight=2, between=8, like=16)
+LOSSY = Noise(lossy=True, radius=9, apart=15, sight=3, between=24, like=40)
 
 
 def distance(colours: Codes, colour: int) -> NDArray[np.int32]:
@@ -75,13 +76,14 @@ def without_mixtures(
     """
     flat = sure.ravel()
     areas = np.bincount(flat[flat >= 0], minlength=len(colours))
+    least = max(1.0, _LEAST_AREA * flat.size)
     order = [*range(known), *(known + np.argsort(-areas[known:], kind="stable")).tolist()]
     kept = order[:known]
     steps = range(-noise.sight, noise.sight + 1)
     for index in order[known:]:
-        where = np.flatnonzero(flat == index)
-        if not where.size:
+        if areas[index] < least:
             continue
+        where = np.flatnonzero(flat == index)
         seen = around(sure, where[:: 1 + where.size // _SAMPLE], steps)
         sees = {other: (seen == other).any(axis=1) for other in kept}
         often = [other for other in kept if sees[other].mean() >= _MOSTLY]
@@ -103,6 +105,6 @@ def _is_between(colours: Codes, noise: Noise) -> bool:
     if not noise.lossy:
         line = (one + _ALONG * (other - one)).clip(0, 255)
         return bool(np.abs(line - mixed).max(-1).min() <= noise.between)
-    mixed, one, other = mixed @ _TO_YCC.T, one @ _TO_YCC.T, other @ _TO_YCC.T
+    mixed, one, other = mixed @ TO_YCC.T, one @ TO_YCC.T, other @ TO_YCC.T
     low, high = np.minimum(one, other) - noise.between, np.maximum(one, other) + noise.between
     return bool(((low <= mixed) & (mixed <= high)).all())

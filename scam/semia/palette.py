@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The colours that stand for labels in a picture, told from those between two of them.
 
-A label's colour has areas of its own. In a lossless picture it is exact there, and smoothed borders
-mix it with a neighbour's; after lossy compression it is a cloud of colours, and near a border that
-cloud is wide. Which of the two a picture is follows from the pixels beside its borders.
+A label's colour has areas of its own. In a lossless picture it is exact there, and smoothed
+borders mix it with a neighbour's; after lossy compression it is a cloud of colours. Which of the
+two a picture is follows from the pixels beside its borders.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.semia.mixtures import EXACT, LOSSY, UNTOUCHED, Noise, distance, without_mixtures
+from scam.semia.mixtures import EXACT, GREYS, LOSSY, Noise, distance, without_mixtures
 from scam.semia.vocabulary import Codes, Mask, packed, unpacked
 
 LEAST_SHARE = 0.001
@@ -87,10 +87,10 @@ def find_palette(rgb: NDArray[np.uint8], opaque: Mask, known: Codes) -> Palette:
     codes = packed(rgb)
     colours, pixels = np.unique(codes[opaque], return_counts=True)
     insides = np.zeros_like(pixels)
-    found, counts = np.unique(codes[uneven <= noise.inside], return_counts=True)
+    found, counts = np.unique(codes[uneven == 0], return_counts=True)
     insides[np.searchsorted(colours, found)] = counts
     if not noise.lossy and _are_grey(colours):
-        noise = UNTOUCHED  # greys may be ids: 0, 1, 2, ...
+        noise = GREYS  # greys may be ids: 0, 1, 2, ...
     candidates = _peaks(colours, pixels, insides, known, noise)
     sure = _sure(codes, opaque, colours, candidates, noise)
     kept = without_mixtures(candidates, len(known), sure, noise)
@@ -121,12 +121,25 @@ def _peaks(
     while left.size:
         colour = int(colours[left[0]])
         near = distance(colours[left], colour) <= noise.radius
+        if noise.lossy:
+            colour = _centre(colours[left[near]], pixels[left[near]])
+            near |= distance(colours[left], colour) <= noise.radius
         around, within = pixels[left[near]].sum(), insides[left[near]].sum()
-        spiked = not noise.lossy and around >= LEAST_SHARE * total
-        if spiked or (within >= _LEAST_INSIDE * total and around >= LEAST_SHARE / 3 * total):
+        least = LEAST_SHARE / 3 if noise.lossy else LEAST_SHARE
+        alone = not peaks or distance(np.array(peaks), colour).min() >= noise.apart
+        if alone and (around >= least * total or within >= _LEAST_INSIDE * total):
             peaks.append(colour)
         left = left[~near]
     return np.array(peaks, np.int32)
+
+
+def _centre(colours: Codes, pixels: NDArray[np.int64]) -> int:
+    """The median of each channel."""
+    middle = 0
+    for shift in (16, 8, 0):
+        levels = np.bincount(colours >> shift & 255, pixels, minlength=256).cumsum()
+        middle = middle << 8 | int(np.searchsorted(levels, levels[-1] / 2))
+    return middle
 
 
 def _worth_a_look(
@@ -144,9 +157,7 @@ def _worth_a_look(
     np.add.at(mass[1:-1, 1:-1, 1:-1], cells, pixels)
     for axis in range(3):
         mass = mass + np.roll(mass, 1, axis) + np.roll(mass, -1, axis)
-    return np.flatnonzero(
-        (mass[1:-1, 1:-1, 1:-1][cells] >= LEAST_SHARE / 3 * total) & (insides > 0)
-    )
+    return np.flatnonzero(mass[1:-1, 1:-1, 1:-1][cells] >= LEAST_SHARE / 3 * total)
 
 
 def _sure(

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scam.data.grow import grow
-from scam.semia.mixtures import around
-from scam.semia.palette import LEAST_SHARE, Palette, find_palette
+from scam.semia.mixtures import TO_YCC
+from scam.semia.palette import LEAST_SHARE, Palette, find_palette, windows
 from scam.semia.vocabulary import Codes, Mask, unpacked
 
 _FAR = 40.0  # levels, Euclidean: a pixel this far from its label's colour is no shade of it
-_LOOK = ((-1, 0, 1), (-3, 0, 3))  # where a border looks for labels, by rows and columns
-_BLOCK = 1 << 18
+# Lossy compression keeps brightness, where it is, four times as well as it does colour.
+_WEIGHTED = (TO_YCC * np.array([[1], [0.25], [0.25]])).T.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,39 +54,40 @@ def _labelled(
 ) -> tuple[NDArray[np.int64], float]:
     """The label of every pixel, and the share of strange ones."""
     labels = found.sure.astype(np.int64)
-    flat, colours = labels.ravel(), unpacked(found.colours).astype(np.float32)
-    unsure = np.flatnonzero((found.sure < 0) & opaque)
-    strange = 0
-    for start in range(0, unsure.size, _BLOCK):
-        where = unsure[start : start + _BLOCK]
-        own = rgb.reshape(-1, 3)[where].astype(np.float32)
-        seen = np.concatenate([around(found.sure, where, steps) for steps in _LOOK], axis=1)
-        best, gap = _most_similar(own, seen, colours)
-        alone = np.flatnonzero(best < 0)
-        every = np.broadcast_to(
-            np.arange(len(colours), dtype=np.int16), (alone.size, len(colours))
-        )
-        best[alone], gap[alone] = _most_similar(own[alone], every, colours)
-        flat[where] = best
-        first = seen.max(axis=1)
-        second = np.where(seen == first[:, None], np.int16(-1), seen).max(axis=1)
-        strange += int(np.count_nonzero((gap > _FAR) & (second < 0)))
+    where = np.flatnonzero((found.sure < 0) & opaque)
+    space, reach = (_WEIGHTED, 4) if found.lossy else (np.eye(3, dtype=np.float32), 2)
+    own, colours = rgb.reshape(-1, 3)[where] @ space, unpacked(found.colours) @ space
+    best = np.full(where.size, -1, np.int64)
+    least = np.full(where.size, np.inf, np.float32)
+    seen = np.zeros(where.size, np.int32)
+
+    def offer(index: int, places: NDArray[np.int64]) -> None:
+        gap = np.sqrt(((own[places] - colours[index]) ** 2).sum(-1))
+        closer = gap < least[places]
+        best[places[closer]], least[places[closer]] = index, gap[closer]
+
+    for index in range(len(colours)):
+        near = np.flatnonzero(_widened(found.sure == index, reach).ravel()[where])
+        seen[near] += 1
+        offer(index, near)
+    alone = np.flatnonzero(best < 0)
+    for index in range(len(colours)):
+        offer(index, alone)
+    labels.ravel()[where] = best
     if not opaque.all():
         grow(labels, ~opaque)
+    strange = np.count_nonzero((least > _FAR) & (seen < 2))
     return labels, strange / max(1, int(opaque.sum()))
 
 
-def _most_similar(
-    own: NDArray[np.float32], choices: NDArray[np.int16], colours: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Of the labels (N, C) that each colour (N, 3) may have the most similar one and its distance.
-
-    -1 is no choice, and the answer where there is none.
-    """
-    best = np.full(len(own), -1, np.int64)
-    least = np.full(len(own), np.inf, np.float32)
-    for choice in choices.T:
-        gap = np.sqrt(((colours[choice] - own) ** 2).sum(-1))
-        closer = (choice >= 0) & (gap < least)
-        best[closer], least[closer] = choice[closer], gap[closer]
-    return best, least
+def _widened(mask: Mask, reach: int) -> Mask:
+    """Every pixel within ``reach`` of the mask (H, W), in rows and columns."""
+    wide = np.zeros_like(mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size:
+        box = tuple(slice(max(0, x[0] - reach), x[-1] + reach + 1) for x in (rows, columns))
+        part = mask[box].view(np.uint8)
+        for _ in range(reach):
+            part = windows(part, np.maximum)
+        wide[box] = part
+    return wide
