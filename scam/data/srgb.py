@@ -3,6 +3,7 @@
 
 from io import BytesIO
 
+import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 # Profiles that say sRGB in other words round some colours to a neighbour.
@@ -32,7 +33,7 @@ def to_srgb(picture: Image.Image, profile: bytes) -> tuple[Image.Image, str | No
         return picture, "its colour profile cannot be used and is ignored"
     assert converted is not None  # None is for pictures converted in place
     if picture.mode == "RGB":
-        change = ImageChops.difference(picture, converted).getextrema()
-        if max(most for _, most in change) <= _ROUNDING:
+        change = np.asarray(ImageChops.difference(picture, converted))
+        if change.max(initial=0) <= _ROUNDING:
             return picture, None
     return converted, f"its colours are converted from the profile {name:.80} to sRGB"

@@ -26,7 +26,7 @@ class Noise:
     """What compression did to a picture, in levels of a channel.
 
     radius: of the cloud of colours that are one. apart: how far two such clouds are at least.
-    sight: how many pixels a border is wide.
+    drift: of one label's colour from picture to picture. sight: how many pixels a border is wide.
     between: how far a mixture may lie from the line between its colours, or, where brightness and
     colour mix apart, from the box between them. like: how far a fringe may be from its colour.
     """
@@ -34,14 +34,15 @@ class Noise:
     lossy: bool
     radius: int
     apart: int
+    drift: int
     sight: int
     between: int
     like: int
 
 
-GREYS = Noise(lossy=False, radius=0, apart=1, sight=2, between=8, like=0)
-EXACT = Noise(lossy=False, radius=3, apart=4, sight=2, between=8, like=16)
-LOSSY = Noise(lossy=True, radius=9, apart=15, sight=3, between=24, like=40)
+GREYS = Noise(lossy=False, radius=0, apart=1, drift=0, sight=2, between=8, like=0)
+EXACT = Noise(lossy=False, radius=3, apart=4, drift=16, sight=2, between=8, like=16)
+LOSSY = Noise(lossy=True, radius=9, apart=15, drift=24, sight=3, between=24, like=40)
 
 
 def distance(colours: Codes, colour: int) -> NDArray[np.int32]:

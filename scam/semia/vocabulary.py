@@ -18,6 +18,7 @@ Codes = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
 MOST_LABELS = 256
+_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Vocabulary(Checked):
         return len(self.values)
 
     def __str__(self) -> str:
-        return ", ".join(self.name(index) for index in range(len(self)))
+        more = f" and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
+        return ", ".join(self.name(index) for index in range(min(_SHOWN, len(self)))) + more
 
     def name(self, label: int) -> str:
         """Of a label, as people write it: ``7``, ``#ff9300``."""
