@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scam.data.picture import opened, read_label_png
 from scam.errors import InputError, counted
-from scam.semia.palette import evenness, windows
+from scam.semia.evenness import evenness, windows
 from scam.semia.pictures import read_picture
 from scam.semia.quantise import quantise
 from scam.semia.vocabulary import MOST_LABELS, Codes, Kind, packed

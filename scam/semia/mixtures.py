@@ -40,8 +40,8 @@ class Noise:
     like: int
 
 
-GREYS = Noise(lossy=False, radius=0, apart=1, drift=0, sight=2, between=8, like=0)
-EXACT = Noise(lossy=False, radius=3, apart=4, drift=16, sight=2, between=8, like=16)
+GREYS = Noise(lossy=False, radius=0, apart=1, drift=0, sight=3, between=8, like=0)
+EXACT = Noise(lossy=False, radius=3, apart=4, drift=16, sight=3, between=8, like=16)
 LOSSY = Noise(lossy=True, radius=9, apart=15, drift=24, sight=3, between=24, like=40)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scam.semia.evenness import unevenness, windows
 from scam.semia.mixtures import EXACT, GREYS, LOSSY, Noise, distance, without_mixtures
 from scam.semia.vocabulary import Codes, Mask, packed, unpacked
 
@@ -41,37 +42,6 @@ class Palette:
         return Palette(self.colours[kept], number[self.sure], self.lossy)
 
 
-def windows(values: NDArray[np.uint8], function: np.ufunc) -> NDArray[np.uint8]:
-    """``function`` (minimum, maximum) over 3x3 pixels of (H, W, ...), fewer at the rim."""
-    for axis in (0, 1):
-        ahead = [slice(None)] * values.ndim
-        behind = list(ahead)
-        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-        result = values.copy()
-        for to, other in ((behind, ahead), (ahead, behind)):
-            function(result[tuple(to)], values[tuple(other)], out=result[tuple(to)])
-        values = result
-    return values
-
-
-def unevenness(rgb: NDArray[np.uint8], opaque: Mask) -> NDArray[np.uint8]:
-    """Largest difference of a channel in the 3x3 pixels around each, (H, W).
-
-    255 at the rim and in transparent pixels, which have no inside.
-    """
-    uneven: NDArray[np.uint8] = (windows(rgb, np.maximum) - windows(rgb, np.minimum)).max(-1)
-    uneven[[0, -1]], uneven[:, [0, -1]], uneven[~opaque] = 255, 255, 255
-    return uneven
-
-
-def evenness(rgb: NDArray[np.uint8], opaque: Mask) -> float:
-    """Share of the pixels whose surroundings have their colour, or nearly so.
-
-    Label pictures have 0.6 to 1, after compression too; photographs 0 to 0.3.
-    """
-    return float(np.mean(unevenness(rgb, opaque)[opaque] <= 2))
-
-
 def _noise(uneven: NDArray[np.uint8]) -> Noise:
     """Beside borders, where smoothing ends, lossless pictures are even and lossy ones are not."""
     border = (uneven > _EDGE).view(np.uint8)
@@ -99,13 +69,11 @@ def find_palette(rgb: NDArray[np.uint8], opaque: Mask, known: Codes) -> Palette:
     insides[np.searchsorted(colours, found)] = counts
     if not noise.lossy and _are_grey(colours):
         noise = GREYS  # greys may be ids: 0, 1, 2, ...
-    candidates = _peaks(colours, pixels, insides, known, noise)
-    sure = _sure(codes, opaque, colours, candidates, noise)
-    kept = without_mixtures(candidates, len(known), sure, noise)
-    if len(kept) < len(candidates):
-        candidates = candidates[kept]
-        sure = _sure(codes, opaque, colours, candidates, noise)
-    return Palette(candidates, sure, noise.lossy)
+    peaks, owners = _peaks(colours, pixels, insides, known, noise)
+    labels = peaks[np.unique(owners, return_index=True)[1]]
+    sure = _sure(codes, opaque, colours, peaks, owners, noise)
+    kept = without_mixtures(labels, len(known), sure, noise)
+    return Palette(labels, sure, noise.lossy).only(np.array(kept))
 
 
 def _are_grey(colours: Codes) -> bool:
@@ -118,14 +86,18 @@ def _peaks(
     insides: NDArray[np.int64],
     known: Codes,
     noise: Noise,
-) -> Codes:
-    """The known colours, then each that has most insides of those around it, most first."""
+) -> tuple[Codes, NDArray[np.int16]]:
+    """Colours with pixels around them, most first, and the labels they stand for.
+
+    The known ones are labels 0, 1, ... and so are colours with insides that are near them: from
+    picture to picture a label's colour may drift.
+    """
     total = int(pixels.sum())
     left = _worth_a_look(colours, pixels, insides, total, noise)
     left = left[np.lexsort((colours[left], -pixels[left], -insides[left]))]
     for colour in known:
         left = left[distance(colours[left], int(colour)) > noise.radius]
-    peaks: list[int] = []
+    peaks, owners = list(map(int, known)), list(range(len(known)))
     while left.size:
         colour = int(colours[left[0]])
         near = distance(colours[left], colour) <= noise.radius
@@ -133,15 +105,20 @@ def _peaks(
             colour = _centre(colours[left[near]], pixels[left[near]])
             near |= distance(colours[left], colour) <= noise.radius
         around, within = pixels[left[near]].sum(), insides[left[near]].sum()
-        least = LEAST_SHARE / 3 if noise.lossy else LEAST_SHARE
-        gaps = distance(np.array([*known, *peaks], np.int32), colour)
-        apart = (gaps[len(known) :] >= noise.apart).all() and (
-            gaps[: len(known)] > noise.drift
-        ).all()
-        if apart and (around >= least * total or within >= _LEAST_INSIDE * total):
-            peaks.append(colour)
         left = left[~near]
-    return np.array([*known, *peaks], np.int32)
+        gaps = distance(np.array(peaks, np.int32), colour)
+        old, new = gaps[: len(known)], gaps[len(known) :]
+        if old.size and old.min() <= noise.drift:
+            if within >= _LEAST_INSIDE * total:
+                peaks.append(colour)
+                owners.append(int(old.argmin()))
+            continue
+        least = LEAST_SHARE / 3 if noise.lossy else LEAST_SHARE
+        large = around >= least * total or within >= _LEAST_INSIDE * total
+        if large and (new >= noise.apart).all():
+            peaks.append(colour)
+            owners.append(max(owners, default=-1) + 1)
+    return np.array(peaks, np.int32), np.array(owners, np.int16)
 
 
 def _centre(colours: Codes, pixels: NDArray[np.int64]) -> int:
@@ -172,15 +149,20 @@ def _worth_a_look(
 
 
 def _sure(
-    codes: Codes, opaque: Mask, colours: Codes, peaks: Codes, noise: Noise
+    codes: Codes,
+    opaque: Mask,
+    colours: Codes,
+    peaks: Codes,
+    owners: NDArray[np.int16],
+    noise: Noise,
 ) -> NDArray[np.int16]:
-    """Which of the peaks each pixel's colour belongs to, (H, W), -1 for none."""
+    """The owner of the peak that each pixel's colour belongs to, (H, W), -1 for none."""
     nearest = np.full(len(colours), -1, np.int16)
     least = np.full(len(colours), noise.radius + 1)
-    for index, colour in enumerate(peaks):
+    for colour, owner in zip(peaks, owners, strict=True):
         gap = distance(colours, int(colour))
         closer = gap < least
-        nearest[closer], least[closer] = index, gap[closer]
+        nearest[closer], least[closer] = owner, gap[closer]
     table = np.full(1 << 24, -1, np.int16)
     table[colours] = nearest
     sure = np.where(opaque, table[codes], np.int16(-1))

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scam.data.grow import grow
+from scam.semia.evenness import windows
 from scam.semia.mixtures import TO_YCC
-from scam.semia.palette import LEAST_SHARE, Palette, find_palette, windows
+from scam.semia.palette import LEAST_SHARE, Palette, find_palette
 from scam.semia.vocabulary import Codes, Mask, unpacked
 
 _FAR = 40.0  # levels, Euclidean: a pixel this far from its label's colour is no shade of it
