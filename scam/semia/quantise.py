@@ -21,7 +21,8 @@ _WEIGHTED = (TO_YCC * np.array([[1], [0.25], [0.25]])).T.astype(np.float32)
 class Quantised:
     """labels: int64 (H, W), places in ``colours``, int32 (K,), 0xRRGGBB; known ones come first.
 
-    strange: share of the pixels whose colour is that of no label and no mixture at a border.
+    Without any colours all labels are -1. strange: share of the pixels whose colour is that of no
+    label and no mixture at a border.
     lossy: whether the picture was compressed with losses.
     """
 
@@ -41,6 +42,8 @@ def quantise(rgb: NDArray[np.uint8], opaque: Mask, known: Codes | None = None) -
     number = 0 if known is None else len(known)
     found = find_palette(rgb, opaque, np.zeros(0, np.int32) if known is None else known)
     while True:
+        if not len(found.colours):
+            return Quantised(found.colours, np.full(opaque.shape, -1), 1.0, found.lossy)
         labels, strange = _labelled(rgb, opaque, found)
         areas = np.bincount(labels[opaque], minlength=len(found.colours))
         large = areas >= LEAST_SHARE * areas.sum()
