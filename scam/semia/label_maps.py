@@ -109,7 +109,7 @@ def _read_colours(path: Path, known: Codes | None) -> LabelMap:
         if not opaque.all():
             share = 100 * np.mean(~opaque)
             notes.append(
-                f"{path}: {share:.2g} % transparent pixels take the label nearest to them"
+                f"{path}: {share:.3g} % transparent pixels take the label nearest to them"
             )
     if not looks_like_labels(picture.rgb, opaque):
         count = len(np.unique(packed(picture.rgb)[opaque]))
@@ -125,7 +125,7 @@ def _read_colours(path: Path, known: Codes | None) -> LabelMap:
         )
     if found.strange > _MOST_STRANGE:
         raise NoLabelMapError(
-            f"{path}: {100 * found.strange:.2g} % of the pixels have no label's colour and lie at "
+            f"{path}: {100 * found.strange:.3g} % of the pixels have no label's colour and lie at "
             f"no border, expected {100 * _MOST_STRANGE:.0f} % at most"
         )
     if found.lossy:

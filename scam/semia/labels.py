@@ -149,7 +149,7 @@ def _listed(found: LabelMap, ids: np.ndarray) -> str:
     shares = {int(label): found.share(int(label)) for label in np.flatnonzero(ids < 0)}
     ordered = sorted(shares, key=lambda label: -shares[label])
     shown = [
-        f"{written(found.kind, int(found.values[label]))} ({100 * shares[label]:.2g} %)"
+        f"{written(found.kind, int(found.values[label]))} ({100 * shares[label]:.3g} %)"
         for label in ordered[:3]
     ]
     return ", ".join(shown)

@@ -69,8 +69,8 @@ def find_palette(rgb: NDArray[np.uint8], opaque: Mask, known: Codes) -> Palette:
     insides = np.zeros_like(pixels)
     found, counts = np.unique(codes[uneven == 0], return_counts=True)
     insides[np.searchsorted(colours, found)] = counts
-    if not noise.lossy and _are_grey(colours):
-        noise = GREYS  # greys may be ids: 0, 1, 2, ...
+    if not noise.lossy and _are_grey(colours) and np.mean(insides > 0) > 0.5:
+        noise = GREYS
     peaks, owners = _peaks(colours, pixels, insides, known, noise)
     labels = peaks[np.unique(owners, return_index=True)[1]]
     sure = _sure(codes, opaque, colours, peaks, owners, noise)
@@ -79,6 +79,7 @@ def find_palette(rgb: NDArray[np.uint8], opaque: Mask, known: Codes) -> Palette:
 
 
 def _are_grey(colours: Codes) -> bool:
+    """Whether they are greys alone: without smoothed borders these may be ids 0, 1, 2, ..."""
     return bool(((colours >> 8 == colours & 0xFFFF) & (colours >> 16 == colours & 255)).all())
 
 
