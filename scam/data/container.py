@@ -2,9 +2,10 @@
 """What lies around the pixels of a picture file: told apart by its first bytes, then left out.
 
 Metadata (EXIF, XMP, colour profiles, text, times, sizes on paper) is made by thousands of programs
-and may be wrong in any way. Decoders trip over it, so they are given a file without it; the one
-thing that is needed, the EXIF orientation, is read here by code that knows nothing else and never
-raises. PNG: www.w3.org/TR/png-3; JPEG: ITU T.81, annex B; WebP: RFC 9649; EXIF is a TIFF file.
+and may be wrong in any way. Decoders trip over it, so they are given a file without it. What is
+needed of it, the orientation, the colour profile and the number of frames, is read here by code
+that never raises. PNG: www.w3.org/TR/png-3; JPEG: ITU T.81, annex B, with profiles as annex B of
+ICC.1 puts them; WebP: RFC 9649.
 """
 
 import re
@@ -12,6 +13,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from scam.data.orientation import orientation
 
 _KINDS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -41,14 +44,13 @@ _MOST_PARTS = 1 << 20
 # Progressive scans cost a pass over the picture each, however short they are; real files have 10.
 _MOST_SCANS = 500
 _LONGEST_TEXT = 1 << 20
+# Real ones have 500 bytes to 2 MiB (those of presses); a longer one is cut, thus broken.
+_LONGEST_PROFILE = 1 << 22
 
 # A JPEG marker that begins a segment or ends the file: not a stuffed 0xFF, a restart or padding.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
-_SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
-
-_ORIENTATION = 0x0112
-_SHORT, _LONG = 3, 4
-_XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\b")
+_SCAN, _END, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+_PROFILE = b"ICC_PROFILE\0"
 
 
 class DamagedError(ValueError):
@@ -57,11 +59,17 @@ class DamagedError(ValueError):
 
 @dataclass(frozen=True)
 class Container:
-    """pixels: a file of this kind (PNG, JPEG, ...) without metadata. orientation: 1 .. 8."""
+    """pixels: a file of this kind (PNG, JPEG, ...) without metadata. orientation: 1 .. 8.
+
+    profile: the ICC profile, unchecked, of a PNG, JPEG or WebP file; empty if there is none.
+    frames: how many an animated PNG announces; its pixels are the first of them.
+    """
 
     kind: str
     pixels: bytes
     orientation: int = 1
+    profile: bytes = b""
+    frames: int = 1
 
 
 def kind_of(start: bytes) -> str:
@@ -90,7 +98,7 @@ def take_apart(data: bytes) -> Container:
 
 def _png(data: bytes) -> Container:
     kept, exif, texts = [data[:8]], [], []
-    colour, entries = 0, 0
+    colour, entries, profile, frames = 0, 0, b"", 1
     for kind, start, stop in _chunks(data):
         body = data[start + 8 : stop - 4]
         if kind == b"IHDR" and len(body) == 13:
@@ -99,6 +107,10 @@ def _png(data: bytes) -> Container:
             entries = len(body) // 3
         elif kind == b"eXIf":
             exif.append(body)
+        elif kind == b"iCCP":
+            profile = _inflated(body.partition(b"\0")[2][1:], _LONGEST_PROFILE)
+        elif kind == b"acTL":
+            frames = int.from_bytes(body[:4], "big")
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
             texts.append((kind, body))
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (
@@ -107,8 +119,9 @@ def _png(data: bytes) -> Container:
             kept.append(data[start:stop])
         if kind == b"IEND":
             break
-    profiles, packets = _png_texts(texts)
-    return Container("PNG", b"".join(kept), _orientation([*exif, *profiles], packets))
+    hidden, packets = _png_texts(texts)
+    turned = orientation([*exif, *hidden], packets)
+    return Container("PNG", b"".join(kept), turned, profile, frames)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -136,31 +149,31 @@ def _is_sound(chunk: bytes, colour: int, entries: int) -> bool:
 
 def _png_texts(texts: list[tuple[bytes, bytes]]) -> tuple[list[bytes], list[bytes]]:
     """EXIF as ImageMagick hides it in text, and XMP packets."""
-    profiles, packets = [], []
+    exif, packets = [], []
     for kind, body in texts:
         keyword, _, rest = body.partition(b"\0")
         if keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
             text = _inflated(rest[1:]) if kind == b"zTXt" else rest
             try:
                 # A line "exif", one with the length, then hexadecimal digits.
-                profiles.append(bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii")))
+                exif.append(bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii")))
             except ValueError:
                 continue
         elif keyword == b"XML:com.adobe.xmp" and kind == b"iTXt":
             compressed, after = rest[:1] == b"\1", rest[2:].split(b"\0", 2)[-1]
             packets.append(_inflated(after) if compressed else after)
-    return profiles, packets
+    return exif, packets
 
 
-def _inflated(data: bytes) -> bytes:
+def _inflated(data: bytes, longest: int = _LONGEST_TEXT) -> bytes:
     try:
-        return zlib.decompressobj().decompress(data, _LONGEST_TEXT)
+        return zlib.decompressobj().decompress(data, longest)
     except zlib.error:
         return b""
 
 
 def _jpeg(data: bytes) -> Container:
-    kept, exif, packets = [data[:2]], [], []
+    kept, exif, packets, profile = [data[:2]], [], [], list[bytes]()
     position, scans = 2, 0
     for _ in range(_MOST_PARTS):
         found = _MARKER.search(data, position)
@@ -181,11 +194,15 @@ def _jpeg(data: bytes) -> Container:
             exif.append(body)
         elif marker == _APP1 and body.startswith(b"http://ns.adobe.com/xap"):
             packets.append(body)
+        elif marker == _APP2 and body.startswith(_PROFILE):
+            profile.append(body)
         if _is_needed(marker, body):
             kept.append(data[start:position])
     else:
         raise DamagedError(f"more than {_MOST_PARTS} segments")
-    return Container("JPEG", b"".join(kept), _orientation(exif, packets))
+    # Behind the name stand the part's number and how many there are.
+    whole = b"".join(part[len(_PROFILE) + 2 :] for part in sorted(profile))[:_LONGEST_PROFILE]
+    return Container("JPEG", b"".join(kept), orientation(exif, packets), whole)
 
 
 def _is_needed(marker: int, body: bytes) -> bool:
@@ -198,7 +215,7 @@ def _is_needed(marker: int, body: bytes) -> bool:
 
 
 def _webp(data: bytes) -> Container:
-    exif, packets = [], []
+    exif, packets, profile = [], [], b""
     start = 12
     for _ in range(_MOST_PARTS):
         if start + 8 > len(data):
@@ -208,38 +225,8 @@ def _webp(data: bytes) -> Container:
             exif.append(data[start + 8 : start + 8 + length])
         elif kind == b"XMP ":
             packets.append(data[start + 8 : start + 8 + length])
+        elif kind == b"ICCP":
+            profile = data[start + 8 : start + 8 + min(length, _LONGEST_PROFILE)]
         start += 8 + length + length % 2
     # libwebp hands metadata on and never looks into it: the file can stay as it is.
-    return Container("WEBP", data, _orientation(exif, packets))
-
-
-def _orientation(exif: list[bytes], xmp: list[bytes]) -> int:
-    """The first that is said, EXIF before XMP; 1, upright, if none is."""
-    for block in exif:
-        found = _tiff_orientation(block.removeprefix(b"Exif\0").removeprefix(b"\0"))
-        if found:
-            return found
-    for packet in xmp:
-        match = _XMP.search(packet[:_LONGEST_TEXT])
-        if match:
-            return int(match[1])
-    return 1
-
-
-def _tiff_orientation(tiff: bytes) -> int:
-    """The orientation in the first directory of a TIFF header; 0 if there is none from 1 to 8."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 0
-    try:
-        (place,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, place)
-        for entry in range(place + 2, place + 2 + 12 * count, 12):
-            tag, kind, values = struct.unpack_from(f"{order}HHI", tiff, entry)
-            if tag == _ORIENTATION and values == 1 and kind in (_SHORT, _LONG):
-                form = "H" if kind == _SHORT else "I"
-                (found,) = struct.unpack_from(order + form, tiff, entry + 8)
-                return int(found) if 1 <= found <= 8 else 0
-    except struct.error:
-        pass
-    return 0
+    return Container("WEBP", data, orientation(exif, packets), profile)

@@ -130,12 +130,16 @@ def read_image(path: Path, *, tiff: bool = False) -> tuple[Image.Image, int]:
     :func:`scam.settings.max_pixels`.
     """
     with opened(path, tiff=tiff) as (picture, file):
-        if file.orientation in _UPRIGHT:
-            picture = picture.transpose(_UPRIGHT[file.orientation])
-        return _as_rgb(picture), file.orientation
+        return as_rgb(upright(picture, file.orientation)), file.orientation
 
 
-def _as_rgb(picture: Image.Image) -> Image.Image:
+def upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """The picture turned as its EXIF orientation (1 .. 8) says."""
+    return picture.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else picture
+
+
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """A picture of any mode as 8-bit RGB: 16 bits become 8, transparency lies on white."""
     if picture.mode == "RGB" and not picture.has_transparency_data:
         return picture
     rgb = Image.new("RGB", picture.size)

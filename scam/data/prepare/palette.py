@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scam.data.advice import prepare_command
+from scam.data.grow import grow
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.pairs import PICTURE_SUFFIXES, BadFile
 from scam.data.parallel import spread
@@ -146,7 +147,7 @@ class ColourMaps:
                 self._refuse(path, strange, f"at least {100 * count / labels.size:.3g}")
         if count > most:
             self._refuse(path, strange, f"{100 * count / labels.size:.3g}")
-        _grow(labels, outside)
+        grow(labels, outside)
         return labels
 
     def _refuse(self, path: Path, strange: NDArray[np.uint32], percent: str) -> NoReturn:
@@ -281,28 +282,6 @@ def _packed(picture: Image.Image) -> NDArray[np.uint32]:
     data = np.frombuffer(picture.tobytes("raw", "BGRX"), "<u4")
     packed: NDArray[np.uint32] = data.reshape(picture.height, picture.width) & np.uint32(0xFFFFFF)
     return packed
-
-
-def _grow(labels: LabelMap, unknown: NDArray[np.bool_]) -> None:
-    """Give unknown pixels the labels of known neighbours, round by round, in place.
-
-    Of several neighbours the one above comes first, then left, right, below. Each pixel is met
-    once, however far it is from the known ones.
-    """
-    width = labels.shape[1] + 2
-    # With a margin that is neither, every pixel has four neighbours.
-    known, unknown = np.pad(~unknown, 1).ravel(), np.pad(unknown, 1).ravel()
-    steps = np.array([-width, -1, 1, width])
-    edge = np.flatnonzero(unknown)
-    edge = edge[np.logical_or.reduce([known[edge + step] for step in steps])]
-    while edge.size:
-        near = edge[:, None] + steps
-        source = edge + steps[known[near].argmax(axis=1)]
-        labels[edge // width - 1, edge % width - 1] = labels[
-            source // width - 1, source % width - 1
-        ]
-        known[edge], unknown[edge] = True, False
-        edge = np.unique(near[unknown[near]])
 
 
 def _distance(colours: NDArray[np.integer], colour: int) -> NDArray[np.int16]:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Colours that are no labels: mixtures of two neighbours' colours, and fringes of one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scam.semia.vocabulary import Codes, unpacked
+
+_SAMPLE = 4096  # pixels of a colour that are asked what lies around them
+_MOSTLY = 0.6
+_LEAST_AREA = 0.0001  # of the pixels, that surely have a label's colour
+# Sharp filters overshoot by a tenth, where the picture has room for it.
+_ALONG = np.linspace(-0.15, 1.15, 105)[:, None]
+TO_YCC = np.array(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+)
+"""Rows: red, green, blue to brightness and two colour differences (ITU-T T.871)."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What compression did to a picture, in levels of a channel.
+
+    radius: of the cloud of colours that are one. apart: how far two such clouds are at least.
+    drift: of one label's colour from picture to picture. sight: how many pixels a border is wide.
+    between: how far a mixture may lie from the line between its colours, or, where brightness and
+    colour mix apart, from the box between them. like: how far a fringe may be from its colour.
+    """
+
+    lossy: bool
+    radius: int
+    apart: int
+    drift: int
+    sight: int
+    between: int
+    like: int
+
+
+GREYS = Noise(lossy=False, radius=0, apart=1, drift=0, sight=3, between=8, like=0)
+EXACT = Noise(lossy=False, radius=3, apart=4, drift=16, sight=3, between=8, like=16)
+LOSSY = Noise(lossy=True, radius=9, apart=15, drift=24, sight=3, between=24, like=40)
+
+
+def distance(colours: Codes, colour: int) -> NDArray[np.int32]:
+    """Largest difference of a channel."""
+    gaps = unpacked(colours).astype(np.int32) - unpacked(np.array(colour)).astype(np.int32)
+    return np.abs(gaps).max(-1)
+
+
+def around(
+    sure: NDArray[np.int16], where: NDArray[np.int64], steps: Sequence[int]
+) -> NDArray[np.int16]:
+    """The labels at these steps, down and right, of the pixels ``where`` (N,), (N, len(steps)**2).
+
+    where: places in the flat map. -1 beyond the rim.
+    """
+    reach = max(steps)
+    padded = np.pad(sure, reach, constant_values=-1)
+    width = padded.shape[1]
+    row, column = np.divmod(where, sure.shape[1])
+    start = (row + reach) * width + column + reach
+    offsets = np.array([down * width + right for down in steps for right in steps])
+    return padded.ravel()[start[:, None] + offsets]
+
+
+def without_mixtures(
+    colours: Codes, known: int, sure: NDArray[np.int16], noise: Noise
+) -> list[int]:
+    """Places of the colours that are labels of their own; the first ``known`` are.
+
+    A mixture lies between two labels, in colour and in space: most of its pixels see both. So
+    does a fringe of one label: most of its pixels see that one, whose colour is similar.
+    """
+    flat = sure.ravel()
+    areas = np.bincount(flat[flat >= 0], minlength=len(colours))
+    least = max(1.0, _LEAST_AREA * flat.size)
+    order = [*range(known), *(known + np.argsort(-areas[known:], kind="stable")).tolist()]
+    kept = order[:known]
+    steps = range(-noise.sight, noise.sight + 1)
+    for index in order[known:]:
+        if areas[index] < least:
+            continue
+        where = np.flatnonzero(flat == index)
+        seen = around(sure, where[:: 1 + where.size // _SAMPLE], steps)
+        sees = {other: (seen == other).any(axis=1) for other in kept}
+        often = [other for other in kept if sees[other].mean() >= _MOSTLY]
+        fringe = any(
+            distance(colours[other], int(colours[index])) <= noise.like for other in often
+        )
+        if not fringe and not any(
+            (sees[one] & sees[other]).mean() >= _MOSTLY
+            and _is_between(colours[[index, one, other]], noise)
+            for one, other in combinations(often, 2)
+        ):
+            kept.append(index)
+    return sorted(kept)
+
+
+def _is_between(colours: Codes, noise: Noise) -> bool:
+    """Whether the first of three colours may be a mixture of the others."""
+    mixed, one, other = unpacked(colours).astype(np.float64)
+    if not noise.lossy:
+        line = (one + _ALONG * (other - one)).clip(0, 255)
+        return bool(np.abs(line - mixed).max(-1).min() <= noise.between)
+    mixed, one, other = mixed @ TO_YCC.T, one @ TO_YCC.T, other @ TO_YCC.T
+    low, high = np.minimum(one, other) - noise.between, np.maximum(one, other) + noise.between
+    return bool(((low <= mixed) & (mixed <= high)).all())
