@@ -25,6 +25,7 @@ ORDER = (
     ("synthesis",),
     ("profiling",),
     ("evaluation",),
+    ("semia",),
     ("comparison",),
     (
         "attention",
