@@ -12,6 +12,7 @@ from scam.errors import InputError
 from scam.evaluation.networks import full_precision
 from scam.semia.patch_distance import expect_pair
 from scam.semia.segmenter import Segmenter, segmentation_loss
+from scam.semia.warps import draw_warp
 
 Draw = Callable[[torch.Generator], tuple[Tensor, Tensor]]
 """From random numbers (of a CPU generator) to an augmented image (1, 3, H, W) and its labels."""
@@ -55,7 +56,7 @@ def train_judge(
     image: Tensor,
     labels: Tensor,
     num_labels: int,
-    draw: Draw,
+    draw: Draw | None = None,
     *,
     seed: int = 0,
     steps: int = STEPS,
@@ -70,7 +71,7 @@ def train_judge(
         image: (1, 3, H, W) in [-1, 1].
         labels: int64 (1, H, W), 0 to ``num_labels`` - 1, below 0 for none.
         num_labels: K.
-        draw: augments the source; sizes may differ from the source's.
+        draw: augments the source, to any size; by default it is warped at full strength.
         seed: of weights and augmentations; on a CPU, runs with one seed and number of threads are
             equal to the bit.
         steps: of training, one image each.
@@ -82,6 +83,7 @@ def train_judge(
     if steps < 1:
         raise InputError("{steps}: expected 1 or more", steps=steps)
     _expect_labels(image, labels, num_labels)
+    draw = draw or _warps(image, labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Segmenter(num_labels, _WIDTH, _LEVELS).to(image.device)
@@ -112,6 +114,14 @@ def layout_scores(judge: Judge, image: Tensor, labels: Tensor) -> LayoutScores:
     """
     _expect_labels(image, labels, judge.network.num_labels)
     return _scores(judge.network, [(image, labels)])
+
+
+def _warps(image: Tensor, labels: Tensor) -> Draw:
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        warp = draw_warp((labels.shape[1], labels.shape[2]), 1.0, generator)
+        return warp.image(image), warp.labels(labels)
+
+    return draw
 
 
 def _rate(done: float) -> float:

@@ -18,6 +18,7 @@ SIDE = 7
 SCALES = 3
 """Full, half and quarter resolution."""
 _TILE = 1024  # patches on either side of a matrix of distances, 8 MiB
+_ROUNDING = 1e-12  # of a sum of squares; 8-bit images that differ have 6e-5
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,12 @@ def _nearest(
             squares = left @ right.T
             there[row] = torch.minimum(there[row], squares.amin(1))
             back[column] = torch.minimum(back[column], squares.amin(0))
-    size = 3 * SIDE * SIDE
-    # Rounding may leave equal patches a little below 0.
-    return float(there.clamp(min=0).mean() / size), float(back.clamp(min=0).mean() / size)
+    return _mean(there), _mean(back)
+
+
+def _mean(squares: Tensor) -> float:
+    """Sums of squares of patches as their mean square; what rounding leaves of zeros is 0."""
+    return float(torch.where(squares > _ROUNDING, squares, 0).mean()) / (3 * SIDE * SIDE)
 
 
 def _tiles(places: Tensor) -> Iterator[slice]:

@@ -53,6 +53,13 @@ def test_it_knows_them_wherever_they_lie(judge: Judge) -> None:
     assert layout_scores(judge, image, labels).accuracy > 0.9
 
 
+def test_warps_are_the_default() -> None:
+    source = stripes()
+    judge = train_judge(*source, 2, steps=60)
+    assert judge.held_out.accuracy > 0.9
+    assert judge.source.accuracy > 0.95
+
+
 def test_wrong_textures_score_low(judge: Judge) -> None:
     image, labels = stripes()
     assert layout_scores(judge, image, 1 - labels).accuracy < 0.1
