@@ -81,8 +81,9 @@ def read_folder(path: Path) -> Stored:
     if not config_path.is_file():
         raise InputError(f"{path}: expected a folder of scam.semia (no {CONFIG})")
     config = read_json(config_path)
-    method, source = config.get("method"), config.get("source")
-    if config.get("format") != _FORMAT or method not in get_args(Method):
+    source, methods = config.get("source"), dict.fromkeys(get_args(Method))
+    method: Method | None = next((x for x in methods if x == config.get("method")), None)
+    if config.get("format") != _FORMAT or method is None:
         raise InputError(f"{config_path}: expected the settings of scam.semia")
     try:
         if not isinstance(source, Mapping):

@@ -135,7 +135,7 @@ class Generator(nn.Module):
         change = torch.tanh(self.leave(F.leaky_relu(y, LEAK)))
         if start is not None:
             # From the collage towards white or black, so that nothing leaves [-1, 1].
-            change = base + F.relu(change) * (1 - base) - F.relu(-change) * (1 + base)
+            change = base + change * torch.where(change > 0, 1 - base, 1 + base)
         return Generated(change, [scale for scale, _ in changes], [shift for _, shift in changes])
 
     def _aligned(

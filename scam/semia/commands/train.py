@@ -4,18 +4,18 @@
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
-from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from scam.commandline.command import Parser
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.flags import add_flags, given
-from scam.data.picture import save_label_png
 from scam.errors import InputError, counted
 from scam.semia.folder import LABELS, SOURCE, Method, Stored, read_folder
 from scam.semia.generator import GeneratorConfig
@@ -52,15 +52,18 @@ def main(argv: Sequence[str]) -> None:
     args = vars(_parser().parse_args(argv))
     device = open_device(args.pop("device"))
     out, resume = args["out"], args.pop("resume")
+    notes: list[str] = []
+    targets: dict[str, Tensor] = {}
     with ExitStack() as stack:
         if resume:
             if out.is_dir():
                 stack.enter_context(locked(out))
-            run, notes, targets = _resumed(out, args), [], {}
+            run = _resumed(out, args)
         else:
             source, targets = _source(args)
+            notes.extend(source.notes)
             stack.enter_context(locked(out))
-            run, notes = _started(args, source, device), list(source.notes)
+            run = _started(args, source, device)
         try:
             stored = read_folder(out)
             previews = _previews(args["previews"], stored, list(targets.values()))
@@ -106,7 +109,7 @@ def _source(args: dict[str, Any]) -> tuple[Source, dict[str, Tensor]]:
 
 
 def _started(args: dict[str, Any], source: Source, device: torch.device) -> RunFolder:
-    method = args["method"] or "patches"
+    method: Method = args["method"] or "patches"
     settings = {name: value for kind in SETTINGS for name, value in given(args, kind).items()}
     size = args["size"]
     if size is None:
@@ -151,10 +154,8 @@ def _previews(
 
 def save_labels(path: Path, labels: Tensor) -> None:
     """Write labels (H, W) as an index map."""
-    buffer = BytesIO()
-    save_label_png(buffer, labels.numpy())
     with write_aside(path) as file:
-        file.write(buffer.getvalue())
+        Image.fromarray(labels.numpy().astype(np.uint8)).save(file, format="PNG")
 
 
 def discard(run: RunFolder, targets: Path) -> None:
