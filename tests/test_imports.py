@@ -23,9 +23,9 @@ ORDER = (
     ("editing",),
     ("training",),
     ("synthesis",),
-    ("semia",),
     ("profiling",),
     ("evaluation",),
+    ("semia",),
     ("comparison",),
     (
         "attention",

@@ -108,8 +108,11 @@ def psnr_meter(names: Sequence[str], train: Callable[[], PairDataset], workers: 
     return PsnrMeter(names, learn_colours(dataset, workers))
 
 
-def ssim_meter() -> MeanMeter:
-    """SSIM (Wang et al., 2004) through torchmetrics: Gaussian window of 11, sigma 1.5, colours."""
+def structural_similarity() -> Callable[[Tensor, Tensor], Tensor]:
+    """SSIM (Wang et al., 2004) of each of two batches' pictures (B, 3, H, W) in [-1, 1] -> (B,).
+
+    Through torchmetrics, else MissingError: Gaussian window of 11, sigma 1.5, colours.
+    """
     similarity = package("torchmetrics.functional.image")
 
     def compare(result: Tensor, target: Tensor) -> Tensor:
@@ -118,7 +121,12 @@ def ssim_meter() -> MeanMeter:
         )
         return found
 
-    return MeanMeter("ssim", "higher", "", compare)
+    return compare
+
+
+def ssim_meter() -> MeanMeter:
+    """SSIM of reconstructions."""
+    return MeanMeter("ssim", "higher", "", structural_similarity())
 
 
 def lpips_meter(

@@ -4,6 +4,7 @@
 import importlib
 import io
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,25 @@ class Inception(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
         return self.network(pictures)[0]
+
+
+class InceptionStem(nn.Module):
+    """uint8 (B, 3, H, W) -> (B, 64, h, w): :class:`Inception` up to its first pooling.
+
+    Pictures keep their size (11 pixels a side or more), a quarter of which is left: the features
+    of SIFID (Shaham et al., "SinGAN", ICCV 2019).
+    """
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        network: Any = Inception(weights).network
+        self.layers = nn.Sequential(
+            network.Conv2d_1a_3x3, network.Conv2d_2a_3x3, network.Conv2d_2b_3x3, network.MaxPool_1
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class."""
+        return self.layers((pictures.float() - 128) / 128)
 
 
 class DinoV2(nn.Module):

@@ -1,5 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SemIA: learns one image with its label map, then generates it under other label maps.
+"""Semantic image analogy: one image with its label map, generated again under another label map.
 
-After J. Li et al., "Semantic Image Analogy with a Conditional Single-Image GAN", ACM MM 2020.
+After Li et al., "Semantic Image Analogy with a Conditional Single-Image GAN" (ACM MM 2020)::
+
+    from scam import semia
+
+    source = semia.example()
+    analogy = semia.learn(source.image, source.labels)
+    moved = analogy(source.targets["move"])  # uint8 (3, H, W)
 """
+
+from scam.semia.analogy import Analogy, load
+from scam.semia.landscape.example import Example, example
+from scam.semia.learning import learn
+
+__all__ = ["Analogy", "Example", "example", "learn", "load"]

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A source that can be generated under other label maps."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scam.checkpoints.weights import MODEL, expect_tensors, read_weights
+from scam.data.convert import to_uint8
+from scam.errors import InputError
+from scam.semia.folder import Stored, newest_weights, read_folder
+from scam.semia.generator import Generator, GeneratorConfig
+from scam.semia.patches import PatchMatch, PatchOptions
+from scam.semia.scales import at_scale
+
+
+class Analogy:
+    """Generate ``image`` under other label maps.
+
+    Args:
+        image: uint8 (3, H, W), the source at its working size.
+        labels: int64 (H, W), 0 .. K - 1.
+        num_labels: K.
+        patches: how collages are made.
+        network: refines them, or generates alone; None: collages are the result.
+        scale: working size over the size of the source's files.
+    """
+
+    def __init__(
+        self,
+        image: Tensor,
+        labels: Tensor,
+        num_labels: int,
+        patches: PatchOptions,
+        network: Generator | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        self.image, self.labels, self.num_labels = image, labels, num_labels
+        self.network, self.scale = network, scale
+        self._source = image.float() / 127.5 - 1
+        self._matcher: PatchMatch | None = None
+        if network is None or network.config.start:
+            by_label = network is None or network.config.by_label
+            self._matcher = PatchMatch(
+                self._source, labels, num_labels, patches, by_label=by_label
+            )
+
+    def __call__(self, labels: Tensor, progress: Callable[[float], None] | None = None) -> Tensor:
+        """labels (H', W') of any size, in the source's labels -> image, uint8 (3, h, w).
+
+        A label map of the working size is taken as it is; others are scaled as the source was.
+        progress: is told the share of the work that is done. InputError for labels that the
+        source lacks.
+        """
+        target = self.working(labels)
+        self._expect_known(target)
+        start = self._matcher(target, progress) if self._matcher is not None else None
+        if self.network is None:
+            assert start is not None
+            return to_uint8(start.image)
+        with torch.no_grad():
+            made = self.network(
+                self._source[None], self.labels[None], target[None].to(self.labels.device), start
+            )
+        return to_uint8(made.image[0])
+
+    def working(self, labels: Tensor) -> Tensor:
+        """labels (H', W') at the working size."""
+        size = (self.labels.shape[0], self.labels.shape[1])
+        labels = labels.to(self.labels.device).long()
+        return at_scale(labels, size, self.scale, self.num_labels)
+
+    def _expect_known(self, labels: Tensor) -> None:
+        if labels.dim() != 2:
+            message = "{labels}: expected shape (H, W)"
+            raise InputError(message, labels=tuple(labels.shape))
+        known = torch.unique(self.labels)
+        others = [x for x in torch.unique(labels).tolist() if x not in known.tolist()]
+        if others:
+            message = f"{{labels}}: expected labels of the source ({known.tolist()})"
+            raise InputError(message, labels=others)
+
+
+def load(folder: Path | str, *, device: torch.device | str = "cpu") -> Analogy:
+    """What ``python -m scam.semia train`` or :func:`scam.semia.learn` left in a folder."""
+    stored = read_folder(Path(folder))
+    return opened(stored, torch.device(device))
+
+
+def opened(stored: Stored, device: torch.device) -> Analogy:
+    """The analogy of a folder that was read."""
+    network = None
+    if stored.method == "network":
+        config = GeneratorConfig.from_dict(stored.settings["network"])
+        network, step_folder = Generator(config), newest_weights(stored.path)
+        tensors, _ = read_weights(step_folder)
+        expect_tensors(tensors, network.state_dict(), str(step_folder / MODEL))
+        network.load_state_dict(tensors)
+        network.to(device).eval().requires_grad_(False)
+    return Analogy(
+        stored.image.to(device),
+        stored.labels.to(device),
+        len(stored.vocabulary),
+        PatchOptions.from_dict(stored.settings["patches"]),
+        network,
+        stored.scale,
+    )

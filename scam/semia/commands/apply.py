@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m scam.semia apply``: the source under target label maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scam.commandline.command import Parser
+from scam.commandline.console import say
+from scam.commandline.device import open_device
+from scam.commandline.progress import progress
+from scam.data.sheet import save_sheet
+from scam.errors import InputError
+from scam.semia.analogy import opened
+from scam.semia.folder import Stored, read_folder
+from scam.semia.labels import Absent, Target, read_targets
+from scam.storage.files import write_aside
+from scam.storage.outputs import expect_outputs
+
+PROG = "python -m scam.semia apply"
+SHEET = "sheet.png"
+EXAMPLES = """\
+  python -m scam.semia apply runs/lake edited.png --out results
+      results/edited.png, and results/sheet.png with source, label map and result
+  python -m scam.semia apply runs/lake targets --out results --absent nearest
+      every label map in the folder targets; labels that the source lacks are replaced"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Read the folder and the label maps, generate, write pictures and a sheet."""
+    args = _parser().parse_args(argv)
+    device = open_device(args.device)
+    stored = read_folder(args.dir)
+    targets = read_targets(
+        args.labels, stored.vocabulary, absent=args.absent, source_size=stored.own_size
+    )
+    names = _names(targets)
+    files = [args.out / f"{name}.png" for name in names]
+    expect_outputs(
+        [("out", args.out, path) for path in (*files, args.out / SHEET)],
+        [args.dir / "source.png", args.dir / "labels.png", *targets],
+        overwrite=args.overwrite,
+    )
+    analogy = opened(stored, device)
+    for target in targets.values():
+        say(*target.notes)
+    made = {}
+    with progress("generating", len(targets)) as bar:
+        for (path, target), name in zip(targets.items(), names, strict=True):
+            try:
+                made[name] = (stored.working(target.labels), analogy(target.labels))
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            bar.update(1)
+    for path, (_, image) in zip(files, made.values(), strict=True):
+        with write_aside(path, overwrite=args.overwrite) as file:
+            Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
+    write_sheet(args.out / SHEET, stored, made)
+    say(f"{len(files)} written to {args.out}", f"sheet: {args.out / SHEET}")
+
+
+def write_sheet(path: Path, stored: Stored, made: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """Source, its label map, target and result, a row for each result; smaller ones on white.
+
+    made: by name the target label map (h, w) and the image uint8 (3, h, w).
+    """
+    source = stored.image, stored.labels
+    size = tuple(
+        max(x.shape[at - 2] for x in (source[1], *(labels for labels, _ in made.values())))
+        for at in range(2)
+    )
+    rows = [
+        (_on_white(source[0], size), _on_black(source[1], size),
+         _on_black(labels, size), _on_white(image, size))
+        for labels, image in made.values()
+    ]  # fmt: skip
+    columns = [torch.stack(column) for column in zip(*rows, strict=True)]
+    captions = ("source", "labels", "target", "result")
+    save_sheet(path, dict(zip(captions, columns, strict=True)), rows=list(made))
+
+
+def _on_white(image: Tensor, size: Sequence[int]) -> Tensor:
+    canvas = torch.ones(3, *size)
+    canvas[:, : image.shape[1], : image.shape[2]] = image.cpu() / 127.5 - 1
+    return canvas
+
+
+def _on_black(labels: Tensor, size: Sequence[int]) -> Tensor:
+    canvas = torch.full(tuple(size), -1)
+    canvas[: labels.shape[0], : labels.shape[1]] = labels.cpu()
+    return canvas
+
+
+def _names(targets: dict[Path, Target]) -> list[str]:
+    """Names of results: those of the files; InputError where two are one."""
+    seen: dict[str, Path] = {}
+    for path in targets:
+        if path.stem in seen or path.stem == Path(SHEET).stem:
+            taken = seen.get(path.stem, f"the {SHEET}")
+            raise InputError(f"{path}: has the name of {taken}, expected another")
+        seen[path.stem] = path
+    return list(seen)
+
+
+def _parser() -> Parser:
+    parser = Parser(PROG, "Generate the source under other label maps.", EXAMPLES)
+    parser.add_argument("dir", type=Path, help="what `train` left")
+    parser.add_argument(
+        "labels", nargs="+", type=Path,
+        help="label maps in the source's labels, of any size, or folders of them",
+    )  # fmt: skip
+    parser.add_argument("--out", required=True, type=Path, help="folder for pictures and sheet")
+    parser.add_argument(
+        "--absent", choices=get_args(Absent), default="error",
+        help="what becomes of labels that the source lacks: an error, or the nearest label "
+        "(default: error)",
+    )  # fmt: skip
+    parser.add_overwrite()
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
+    return parser

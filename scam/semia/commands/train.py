@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m scam.semia train``: a folder from which a picture is generated."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scam.commandline.command import Parser
+from scam.commandline.console import say
+from scam.commandline.device import open_device
+from scam.commandline.flags import add_flags, given
+from scam.errors import InputError, counted
+from scam.semia.folder import LABELS, SOURCE, Method, Stored, read_folder
+from scam.semia.generator import GeneratorConfig
+from scam.semia.labels import Source, read_source, read_targets
+from scam.semia.landscape.example import example
+from scam.semia.learning import start, train
+from scam.semia.options import SemiaOptions
+from scam.semia.patches import PatchOptions
+from scam.semia.vocabulary import Vocabulary
+from scam.storage.files import write_aside
+from scam.storage.locks import locked
+from scam.training.run_folder import RunFolder
+
+PROG = "python -m scam.semia train"
+EXAMPLES = """\
+  python -m scam.semia train --out runs/lake
+      the embedded example, without learning; its targets are written to runs/lake/targets
+  python -m scam.semia train photo.jpg labels.png --out runs/photo --size 512
+      a photograph and its label map, an index map or a picture in colours
+  python -m scam.semia train photo.jpg labels.png --out runs/refined --method network --seconds 300
+      as good as a network gets in five minutes; sheets are in runs/refined/samples
+  python -m scam.semia train --resume --out runs/refined --steps 4000
+      resume, with every setting it was started with"""
+TARGETS = "targets"
+SETTINGS = (PatchOptions, GeneratorConfig, SemiaOptions)
+_SIZES = {"patches": 768, "network": 128}
+"""Pixels of the longer side where nothing else is asked for."""
+_GPU_SIZE = 512
+_EXAMPLE = (320, 480)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Read, start or resume the folder, learn if there is anything to learn."""
+    args = vars(_parser().parse_args(argv))
+    device = open_device(args.pop("device"))
+    out, resume = args["out"], args.pop("resume")
+    notes: list[str] = []
+    targets: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        if resume:
+            if out.is_dir():
+                stack.enter_context(locked(out))
+            run = _resumed(out, args)
+        else:
+            source, targets = _source(args)
+            notes.extend(source.notes)
+            stack.enter_context(locked(out))
+            run = _started(args, source, device)
+        try:
+            stored = read_folder(out)
+            previews = _previews(args["previews"], stored, list(targets.values()))
+            for name, labels in targets.items():
+                save_labels(out / TARGETS / f"{name}.png", labels)
+            lines = [*notes, heading(stored, device)]
+            if stored.method == "patches":
+                say(*lines)
+            else:
+                sheet = train(
+                    run, device, resume=resume, previews=previews, say=say,
+                    heading="\n".join(lines),
+                )  # fmt: skip
+                say(f"sheet: {sheet}")
+        except BaseException:
+            if not resume and not run.has_steps():
+                discard(run, out / TARGETS)
+            raise
+    where = str(out / TARGETS) if targets else "LABELS ..."
+    say(f"next: python -m scam.semia apply {out} {where} --out EDITED")
+
+
+def heading(stored: Stored, device: torch.device) -> str:
+    """What is worked on."""
+    (height, width), own = stored.labels.shape, stored.own_size
+    words = f"working size {width}x{height}"
+    if (height, width) != own:
+        words += f", the picture's own is {own[1]}x{own[0]}"
+    labels = counted(len(stored.vocabulary), "label")
+    return f"{labels}, {words}, method {stored.method}, {device}; folder: {stored.path}"
+
+
+def _source(args: dict[str, Any]) -> tuple[Source, dict[str, Tensor]]:
+    """The source, and target label maps where it is the embedded example."""
+    image, labels = args["image"], args["labels"]
+    if image is None:
+        drawn = example(*_EXAMPLE)
+        vocabulary = Vocabulary("index", tuple(range(len(drawn.names))))
+        return Source(drawn.image, drawn.labels, vocabulary), drawn.targets
+    if labels is None:
+        raise InputError("labels: expected the label map of the image beside it")
+    return read_source(image, labels), {}
+
+
+def _started(args: dict[str, Any], source: Source, device: torch.device) -> RunFolder:
+    method: Method = args["method"] or "patches"
+    settings = {name: value for kind in SETTINGS for name, value in given(args, kind).items()}
+    size = args["size"]
+    if size is None:
+        size = _GPU_SIZE if method == "network" and device.type == "cuda" else _SIZES[method]
+    learned = [x for x in (*given(args, SemiaOptions), *given(args, GeneratorConfig))]
+    if method == "patches" and (learned or args["seconds"] is not None):
+        name = learned[0] if learned else "seconds"
+        message = f"{{{name}}}: expected {{method}} with it: patches learn nothing"
+        raise InputError(message, **{name: args[name]}, method="network")
+    return start(
+        args["out"], source.image, source.labels, source.vocabulary, method,
+        size=size, seconds=args["seconds"], device=device, **settings,
+    )  # fmt: skip
+
+
+def _resumed(out: Path, args: dict[str, Any]) -> RunFolder:
+    """Open the run in ``out``; what was asked for may not contradict it."""
+    for name in ("image", "size", "seconds"):
+        if args[name] is not None:
+            message = f"{{{name}}}: cannot be given with {{resume}}: {out} has its own"
+            raise InputError(message, **{name: args[name]}, resume=True)
+    sections = zip(("patches", "network", "training"), SETTINGS, strict=True)
+    asked = {name: given(args, kind) for name, kind in sections if given(args, kind)}
+    if args["method"] is not None:
+        asked["method"] = args["method"]
+    free = [name for name, what in SemiaOptions.settings().items() if what.may_change]
+    run = RunFolder.resume(out, asked, [f"training.{name}" for name in free])
+    if read_folder(out).method == "patches":
+        raise InputError(f"{{resume}}: {out} holds patches, which learn nothing", resume=True)
+    return run
+
+
+def _previews(
+    files: Sequence[Path] | None, stored: Stored, targets: Sequence[Tensor]
+) -> list[Tensor]:
+    """Label maps for the sheets, at the working size."""
+    if files:
+        found = read_targets(files, stored.vocabulary)
+        targets = [target.labels for target in found.values()]
+    return [stored.working(labels) for labels in targets]
+
+
+def save_labels(path: Path, labels: Tensor) -> None:
+    """Write labels (H, W) as an index map."""
+    with write_aside(path) as file:
+        Image.fromarray(labels.numpy().astype(np.uint8)).save(file, format="PNG")
+
+
+def discard(run: RunFolder, targets: Path) -> None:
+    """Remove what a run that failed to start has written."""
+    for name in (SOURCE, LABELS):
+        (run.path / name).unlink(missing_ok=True)
+    shutil.rmtree(targets, ignore_errors=True)
+    run.discard()
+
+
+def _parser() -> Parser:
+    about = "Learn one picture with its label map; `apply` then generates it under others."
+    parser = Parser(PROG, about, EXAMPLES)
+    parser.add_argument("image", nargs="?", type=Path, help="(default: the embedded example)")
+    parser.add_argument("labels", nargs="?", type=Path, help="its label map, of the same size")
+    parser.add_argument("--out", required=True, type=Path, help="folder to make")
+    methods = "patches: a collage of the source's patches, no learning, seconds; network: a "
+    methods += "generator that refines it, minutes (default: patches)"
+    parser.add_argument("--method", choices=get_args(Method), help=methods)
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="of the longer side, to work at (default: patches 768, network 128, on a GPU 512; "
+        "no larger than the picture)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="of learning, instead of --steps: as many as fit in there"
+    )
+    parser.add_argument(
+        "--previews", nargs="+", type=Path, metavar="LABELS", help="label maps for the sheets"
+    )
+    parser.add_argument("--resume", action="store_true", help="resume the run in --out")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
+    for settings in SETTINGS:
+        add_flags(parser, settings)
+    return parser

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of one source: picture, label map, settings and, once trained, checkpoints.
+
+::
+
+    DIR/config.json                 method, settings, what the labels are in files
+    DIR/source.png, labels.png      at the working size; labels as 0, 1, 2, ...
+    DIR/metrics.jsonl, samples/, checkpoints/    of a network, see scam.training.run_folder
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scam.checkpoints.step_folders import newest_step_folder
+from scam.checkpoints.weights import CONFIG
+from scam.data.picture import read_image, read_label_png
+from scam.errors import InputError
+from scam.semia.scales import at_scale
+from scam.semia.vocabulary import Vocabulary
+from scam.storage.files import write_aside
+from scam.storage.reading import read_json
+from scam.training.run_folder import RunFolder
+
+Method = Literal["patches", "network"]
+SOURCE, LABELS = "source.png", "labels.png"
+_FORMAT = "semia"
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a folder holds. image: uint8 (3, H, W). labels: int64 (H, W), 0 .. K - 1.
+
+    own_size: (H, W) of the picture before it was resized. settings: sections of config.json.
+    """
+
+    path: Path
+    method: Method
+    image: Tensor
+    labels: Tensor
+    vocabulary: Vocabulary
+    own_size: tuple[int, int]
+    settings: Mapping[str, Any]
+
+    @property
+    def scale(self) -> float:
+        """Working size over own size."""
+        return self.labels.shape[0] / self.own_size[0]
+
+    def working(self, labels: Tensor) -> Tensor:
+        """labels (H, W), of any size, at the working size."""
+        size = (self.labels.shape[0], self.labels.shape[1])
+        return at_scale(labels.long(), size, self.scale, len(self.vocabulary))
+
+
+def settings_of(
+    method: Method, vocabulary: Vocabulary, own_size: tuple[int, int], **sections: Any
+) -> dict[str, Any]:
+    """What ``config.json`` holds."""
+    source = {"vocabulary": vocabulary.as_dict(), "own_size": list(own_size)}
+    return {"format": _FORMAT, "method": method, "source": source, **sections}
+
+
+def write_source(folder: RunFolder, image: Tensor, labels: Tensor) -> None:
+    """Write image uint8 (3, H, W) and labels (H, W) into a started folder."""
+    with write_aside(folder.path / SOURCE) as file:
+        Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
+    with write_aside(folder.path / LABELS) as file:
+        Image.fromarray(labels.cpu().numpy().astype(np.uint16)).save(file, format="PNG")
+
+
+def read_folder(path: Path) -> Stored:
+    """InputError, naming the file, unless ``python -m scam.semia train`` left what is there."""
+    config_path = path / CONFIG
+    if not config_path.is_file():
+        raise InputError(f"{path}: expected a folder of scam.semia (no {CONFIG})")
+    config = read_json(config_path)
+    source, methods = config.get("source"), dict.fromkeys(get_args(Method))
+    method: Method | None = next((x for x in methods if x == config.get("method")), None)
+    if config.get("format") != _FORMAT or method is None:
+        raise InputError(f"{config_path}: expected the settings of scam.semia")
+    try:
+        if not isinstance(source, Mapping):
+            raise InputError("no entry 'source'")
+        vocabulary = Vocabulary.from_dict(source.get("vocabulary", {}))
+        own = source.get("own_size")
+        if not (isinstance(own, list) and len(own) == 2 and all(type(n) is int for n in own)):
+            raise InputError(f"own_size is {own!r}, expected [height, width]")
+    except InputError as error:
+        raise InputError(f"{config_path}: {error}") from error
+    image, _ = read_image(path / SOURCE)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    labels = torch.from_numpy(read_label_png(path / LABELS).astype(np.int64))
+    if labels.shape != pixels.shape[1:] or int(labels.max()) >= len(vocabulary):
+        raise InputError(f"{path / LABELS}: expected the label map of {SOURCE}")
+    return Stored(path, method, pixels, labels, vocabulary, (own[0], own[1]), config)
+
+
+def newest_weights(path: Path) -> Path:
+    """The newest step folder; InputError if nothing was trained."""
+    newest = newest_step_folder(path / "checkpoints")
+    if newest is None:
+        raise InputError(f"{path}: there is no checkpoint yet, expected a trained network")
+    return newest

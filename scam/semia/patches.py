@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label-restricted patch match: a collage of the source under another label map, without learning.
+
+Coarse to fine, as in GPNN (Granot et al., CVPR 2022): where does a patch like this one lie in the
+source, and what do the patches that cover a pixel say of it? Here only patches whose centre has
+the same label are asked, and the coarsest guess is that of label maps alone. Where the target's
+label map is the source's, every patch lies where it lay, and the collage is the source to the bit
+of an 8-bit image.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scam.errors import InputError
+from scam.semia.scales import Rows, Scale, Size, resized_image, resized_labels, sizes, surroundings
+from scam.semia.search import most_alike, propagated
+from scam.settings.fields import Checked, setting
+
+_REACHES = (1.0, 2.0, 4.0)
+_FAR_REACHES = (*_REACHES, 8.0, 16.0)
+_ALL_PAIRS = 1 << 28
+"""Pairs of a target's and a source's pixels above which only places found near are compared."""
+_VOTE = 0.8
+"""Standard deviation, in pixels, of the votes of a patch: small ones keep texture sharp."""
+_LAYOUT = 3.0
+"""Weight of a place in the image where label maps alone are compared, times that of patches."""
+
+
+@dataclass(frozen=True)
+class PatchOptions(Checked):
+    """How a collage is made."""
+
+    title: ClassVar[str] = "patch options"
+    heading: ClassVar[str] = "patches"
+
+    patch: int = setting(7, "pixels a side, odd", least=3, most=31)
+    coarsest: int = setting(16, "pixels of the shorter side where it begins", least=8, most=256)
+    ratio: float = setting(0.75, "of a size to the next", least=0.3, most=0.95)
+    rounds: int = setting(4, "of search and vote at each size but the last", least=1, most=100)
+    last_rounds: int = setting(2, "at the last", least=1, most=100)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patch % 2 == 0:
+            raise InputError("{patch}: expected an odd number", patch=self.patch)
+
+
+@dataclass(frozen=True)
+class Collage:
+    """image (3, H, W), and the source's pixel behind each: (H, W) int64, row by row."""
+
+    image: Tensor
+    places: Tensor
+
+
+class PatchMatch:
+    """Collages of one source.
+
+    Args:
+        image: (3, H, W) in [-1, 1].
+        labels: (H, W) int64, 0 to ``num_labels`` - 1.
+        num_labels: K.
+        options: see :class:`PatchOptions`.
+        by_label: whether patches are restricted to those of the same label; off for comparison.
+    """
+
+    def __init__(
+        self,
+        image: Tensor,
+        labels: Tensor,
+        num_labels: int,
+        options: PatchOptions | None = None,
+        *,
+        by_label: bool = True,
+    ) -> None:
+        self.options = options or PatchOptions()
+        self.num_labels = num_labels
+        self.by_label = by_label
+        whole = (labels.shape[0], labels.shape[1])
+        coarsest = min(self.options.coarsest, *whole)
+        levels = sizes(whole, max(coarsest, self.options.patch // 2 + 1), self.options.ratio)
+        self._levels = [self._scale(image, labels, size, i) for i, size in enumerate(levels)]
+
+    def __call__(self, labels: Tensor, progress: Callable[[float], None] | None = None) -> Collage:
+        """The collage under labels (H', W') int64, of any size; each must occur in the source.
+
+        progress: called with the share of the work that is done.
+        """
+        source = self._levels[-1].size
+        whole = (labels.shape[0], labels.shape[1])
+        collage = None
+        for number, level in enumerate(self._levels):
+            factors = (level.size[0] / source[0], level.size[1] / source[1])
+            size = whole
+            if number < len(self._levels) - 1:
+                size = (
+                    max(self.options.patch, round(whole[0] * factors[0])),
+                    max(self.options.patch, round(whole[1] * factors[1])),
+                )
+            small = self._present(resized_labels(labels, size, self.num_labels), level)
+            around = surroundings(small, self.num_labels, self._reaches(number, level.size))
+            if collage is None:
+                places = self._by_layout(level, small, around)
+            else:
+                before = self._levels[number - 1].size
+                places = self._enlarged(collage.places, before, level, small, around)
+            collage = self._refined(level, small, around, places, number)
+            if progress is not None:
+                progress(_share(self._levels, number))
+        assert collage is not None
+        return collage
+
+    def _scale(self, image: Tensor, labels: Tensor, size: Size, number: int) -> Scale:
+        small = resized_labels(labels, size, self.num_labels)
+        around = surroundings(small, self.num_labels, self._reaches(number, size))
+        return Scale(resized_image(image, size), small, around, self.options.patch)
+
+    def _reaches(self, number: int, size: Size) -> Sequence[float]:
+        if number == 0:
+            return _FAR_REACHES
+        return _REACHES if (size[0] * size[1]) ** 2 <= _ALL_PAIRS else ()
+
+    def _present(self, labels: Tensor, level: Scale) -> Tensor:
+        """Labels without those that a small source has lost: the nearest pixel's in rows."""
+        counts = torch.bincount(level.labels.flatten(), minlength=self.num_labels)
+        if bool((counts[labels] > 0).all()):
+            return labels
+        known = counts[labels] > 0
+        most = int(torch.where(known, labels, -1).flatten().mode().values)
+        return torch.where(known, labels, most if most >= 0 else int(counts.argmax()))
+
+    def _kinds(self, labels: Tensor) -> Tensor:
+        """What has to be equal in a match."""
+        return labels if self.by_label else torch.zeros_like(labels)
+
+    def _by_layout(self, level: Scale, labels: Tensor, around: Tensor) -> Tensor:
+        """The first guess: where surroundings and place in the image are most alike."""
+        blank = Scale(
+            level.image[:, :1, :1].expand_as(level.image) * 0,
+            level.labels,
+            level.around,
+            level.patch,
+        )
+        target = Scale(blank.image.new_zeros(3, *labels.shape), labels, around, level.patch)
+        keys, queries = (
+            Rows(scale, scale.places() * math.sqrt(_LAYOUT), around=1.0)
+            for scale in (blank, target)
+        )
+        kinds, own = self._kinds(labels).flatten(), self._kinds(level.labels).flatten()
+        match = most_alike(queries, kinds, keys, own, _any_of(own, kinds))
+        return match.view(labels.shape)
+
+    def _enlarged(
+        self, places: Tensor, before: Size, level: Scale, labels: Tensor, around: Tensor
+    ) -> Tensor:
+        """Places of the size before at this size; where their label differs, the nearest of it."""
+        size, source = (labels.shape[0], labels.shape[1]), level.size
+        rows, row_rest = _halfway(size[0], places.shape[0], labels.device)
+        columns, column_rest = _halfway(size[1], places.shape[1], labels.device)
+        coarse = places[rows][:, columns]
+        row = (coarse // before[1] + 0.5 + row_rest[:, None]) * (source[0] / before[0])
+        column = (coarse % before[1] + 0.5 + column_rest) * (source[1] / before[1])
+        row = row.floor().long().clamp(0, source[0] - 1)
+        column = column.floor().long().clamp(0, source[1] - 1)
+        match = (row * source[1] + column).flatten()
+        kinds, own = self._kinds(labels).flatten(), self._kinds(level.labels).flatten()
+        if bool((own[match] == kinds).all()):
+            return match.view(labels.shape)
+        return _of_label(match.view(labels.shape), kinds, own, source)
+
+    def _refined(
+        self, level: Scale, labels: Tensor, around: Tensor, places: Tensor, number: int
+    ) -> Collage:
+        """Rounds of search and vote."""
+        last = number == len(self._levels) - 1
+        keys, prior = Rows(level), level.places()[places.flatten()]
+        kinds, own = self._kinds(labels), self._kinds(level.labels)
+        generator = torch.Generator().manual_seed(number)
+        image = vote(level, places, kinds, own)
+        for _ in range(self.options.last_rounds if last else self.options.rounds):
+            queries = Rows(Scale(image, labels, around, level.patch), prior)
+            if kinds.numel() * own.numel() <= _ALL_PAIRS:
+                match = most_alike(
+                    queries, kinds.flatten(), keys, own.flatten(), places.flatten()
+                ).view(places.shape)
+            else:
+                match = propagated(queries, kinds, keys, own, places, generator)
+            if torch.equal(match, places):
+                break
+            places = match
+            image = vote(level, places, kinds, own)
+        return Collage(image, places)
+
+
+def vote(level: Scale, places: Tensor, kinds: Tensor, own: Tensor) -> Tensor:
+    """The image of which patches around ``places`` (h, w) of the source speak: (3, h, w).
+
+    A pixel is the weighted mean of what the patches that cover it hold there, of source pixels of
+    its own kind. kinds (h, w) of the target's pixels, own (H, W) of the source's.
+    """
+    margin = level.patch // 2
+    width = level.size[1]
+    pixels, total = level.padded(), torch.zeros_like(kinds, dtype=level.image.dtype)
+    wide = width + 2 * margin
+    kind = F.pad(own[None, None].float(), (margin,) * 4, mode="reflect").long().flatten()
+    centres = (places // width + margin) * wide + places % width + margin
+    centres = F.pad(centres, (margin,) * 4, value=-1)
+    image = level.image.new_zeros(*kinds.shape, 3)
+    for row in range(-margin, margin + 1):
+        for column in range(-margin, margin + 1):
+            # The patch around the pixel that lies (row, column) before this one.
+            top, left = margin - row, margin - column
+            centre = centres[top : top + kinds.shape[0], left : left + kinds.shape[1]]
+            source = (centre + row * wide + column).clamp(min=0)
+            weight = math.exp(-(row**2 + column**2) / (2 * _VOTE**2))
+            counts = weight * ((centre >= 0) & (kind[source] == kinds))
+            image += counts.unsqueeze(2) * pixels[source]
+            total += counts
+    return (image / total.unsqueeze(2)).permute(2, 0, 1)
+
+
+def _any_of(own: Tensor, kinds: Tensor) -> Tensor:
+    """For each of ``kinds`` (n,) some place of ``own`` (m,) with it: (n,)."""
+    first = torch.zeros(int(own.max()) + 1, dtype=torch.int64, device=own.device)
+    first[own] = torch.arange(len(own), device=own.device)
+    return first[kinds]
+
+
+def _of_label(match: Tensor, kinds: Tensor, own: Tensor, source: Size) -> Tensor:
+    """``match`` (h, w), each place replaced by the nearest of the source that has the kind."""
+    found = match.flatten().clone()
+    wrong = own[found] != kinds
+    for kind in torch.unique(kinds[wrong]).tolist():
+        asking = torch.nonzero(wrong & (kinds == kind)).flatten()
+        offered = torch.nonzero(own == kind).flatten()
+        at = torch.stack([offered // source[1], offered % source[1]], 1).float()
+        for part in asking.split(max(1, (1 << 23) // len(offered))):
+            here = torch.stack([found[part] // source[1], found[part] % source[1]], 1).float()
+            found[part] = offered[torch.cdist(here, at).argmin(1)]
+    return found.view(match.shape)
+
+
+def _halfway(size: int, coarse: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For each of ``size`` pixels the one of ``coarse`` around its centre, and how far beside."""
+    centre = (torch.arange(size, device=device) + 0.5) * (coarse / size)
+    index = centre.floor().long().clamp(max=coarse - 1)
+    return index, centre - index - 0.5
+
+
+def _share(levels: Sequence[Scale], number: int) -> float:
+    pixels = [level.labels.numel() for level in levels]
+    return sum(pixels[: number + 1]) / sum(pixels)

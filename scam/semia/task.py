@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task of the training engine: learn to generate one picture under other label maps."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scam.data.sheet import save_sheet
+from scam.errors import InputError
+from scam.metrics import Psnr
+from scam.semia.generator import Generator, GeneratorConfig
+from scam.semia.learner import SemiaLearner
+from scam.semia.options import SemiaOptions
+from scam.semia.pairs import Pair, Pairs
+from scam.semia.patches import PatchOptions
+from scam.training.task import Export, Measured
+
+_PREVIEWS = 4
+
+
+class SemiaTask(SemiaLearner):
+    """The :class:`~scam.training.task.Task` of one picture.
+
+    Args:
+        image: (3, H, W) in [-1, 1], on the device to train on.
+        labels: (H, W) int64, 0 to K - 1.
+        config: of the generator.
+        options: of the training.
+        patches: how collages are made.
+        previews: label maps (H, W) for the sheets; by default edits that are drawn.
+    """
+
+    def __init__(
+        self,
+        image: Tensor,
+        labels: Tensor,
+        config: GeneratorConfig,
+        options: SemiaOptions,
+        patches: PatchOptions,
+        previews: Sequence[Tensor] = (),
+    ) -> None:
+        super().__init__(image[None], labels[None], config, options)
+        self.pairs = Pairs(
+            image[None],
+            labels[None],
+            config.num_labels,
+            options.pairs,
+            options.seed,
+            patches if config.start else None,
+            by_label=config.by_label,
+        )
+        self._targets = [x[None].to(image.device) for x in previews if x.shape == labels.shape]
+
+    def batches(self, done: int) -> Iterator[Pair]:
+        """Pairs without end."""
+        step = done
+        while True:
+            step += 1
+            yield self.pairs.at(step, self.options.steps)
+
+    def begin(self) -> Measured:
+        """Nothing can be said."""
+        return Measured()
+
+    def measure(self, network: Generator) -> Measured:
+        """PSNR under the unchanged label map."""
+        pair, psnr = self.pairs.itself, Psnr()
+        psnr.update(generate(network, pair), pair.image)
+        # 8-bit images that are equal have no more.
+        reached = min(psnr.pooled, 99.0)
+        return Measured({"psnr": reached}, f"PSNR under the unchanged label map {reached:.2f} dB")
+
+    def sheet(self, network: Generator, path: Path) -> None:
+        """Source, label maps, collage and result, a row for each preview."""
+        pairs = [self.pairs.for_target(target) for target in self._targets[:_PREVIEWS]]
+        pairs += [self.pairs.edited(n) for n in range(_PREVIEWS - len(pairs))]
+        columns = {
+            "source": torch.cat([pair.image for pair in pairs]),
+            "labels": torch.cat([pair.labels for pair in pairs]),
+            "target": torch.cat([pair.target for pair in pairs]),
+        }
+        if all(pair.start is not None for pair in pairs):
+            columns["patches"] = torch.stack([pair.start.image for pair in pairs if pair.start])
+        columns["result"] = torch.cat([generate(network, pair) for pair in pairs])
+        save_sheet(path, columns)
+
+    def export(self, network: Generator, step: int, measured: Mapping[str, float]) -> Export:
+        """The weights; what else is needed lies in the run folder."""
+        facts = {"steps": step, **measured}
+        return Export(
+            network.state_dict(), {"network": network.config.as_dict(), "trained": facts}
+        )
+
+    def card(self, description: Mapping[str, Any]) -> str:
+        """What the run folder is, and how it is used."""
+        trained = ", ".join(f"{name} {value:g}" for name, value in description["trained"].items())
+        return (
+            "# One picture, generated under other label maps\n\n"
+            f"Trained by `python -m scam.semia train`: {trained}.\n\n"
+            "    python -m scam.semia apply DIR labels.png --out edited\n"
+        )
+
+    def expect_trainable(self, network: Generator) -> None:
+        """InputError unless the source goes through and back in finite numbers."""
+        pair = self.pairs.itself
+        was_training = network.training
+        network.eval()
+        try:
+            with torch.enable_grad():
+                made = network(pair.image, pair.labels, pair.target, pair.start)
+                loss = made.image.square().mean()
+                loss.backward()
+            gradients = [p.grad for p in network.parameters() if p.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+        finally:
+            network.zero_grad(set_to_none=True)
+            network.train(was_training)
+        for value, what in ((loss.detach(), "result"), (norm, "gradient")):
+            if not math.isfinite(float(value)):
+                raise InputError(f"the source's {what} is {value.item()}")
+
+
+@torch.no_grad()
+def generate(network: Generator, pair: Pair) -> Tensor:
+    """The result for a pair, (1, 3, H, W)."""
+    network.eval()
+    made: Tensor = network(pair.image, pair.labels, pair.target, pair.start).image
+    return made
+
+
+def seconds_of(task: SemiaTask, steps: int = 6) -> tuple[float, float]:
+    """Seconds that a step takes, and that a pair takes to be made; ``task`` is used up."""
+    begun = time.perf_counter()
+    pairs = [task.pairs.itself, task.pairs.at(1, 1), task.pairs.at(2, 1), task.pairs.at(3, 1)]
+    made = (time.perf_counter() - begun) / len(pairs)
+    task.step(pairs[0], 1)
+    begun = time.perf_counter()
+    for step in range(steps):
+        task.step(pairs[step % len(pairs)], step + 1)
+    return (time.perf_counter() - begun) / steps, made
