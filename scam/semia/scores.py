@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scores of results: do they show their layout, and does all of them look like the source?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +14,7 @@ from scam.data.convert import to_uint8
 from scam.errors import InputError, MissingError
 from scam.evaluation.networks import full_precision
 from scam.evaluation.quality import structural_similarity
-from scam.evaluation.rows import Row, render
+from scam.evaluation.rows import Row
 from scam.metrics import FeatureMoments, FeatureStatistics, Psnr, frechet_distance
 from scam.pretrained.features import INCEPTION, InceptionStem
 from scam.pretrained.weights import weights_file
@@ -156,10 +156,18 @@ def means(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def table(rows: Sequence[Row]) -> str:
-    """All results beneath one another, metric by metric."""
-    names = list(METRICS)
-    return render(sorted(rows, key=lambda row: names.index(row.metric)))
+def side_by_side(rows: Mapping[str, Sequence[Row]]) -> str:
+    """Means over results: a line for each metric, a column for each method."""
+    found = {method: {row.metric: row.value for row in means(own)} for method, own in rows.items()}
+    lines = [["", *rows, ""]]
+    for metric, about in METRICS.items():
+        values = [own.get(metric) for own in found.values()]
+        lines.append([metric, *("-" if x is None else f"{x:.4g}" for x in values), about])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def _expect_result(image: Tensor, labels: Tensor) -> None:

@@ -12,7 +12,7 @@ from scam.evaluation.report import write_report
 from scam.evaluation.rows import Row
 from scam.pretrained.features import INCEPTION, Inception, InceptionStem
 from scam.semia.judge import Judge, train_judge
-from scam.semia.scores import METRICS, Scorer, means, table
+from scam.semia.scores import METRICS, Scorer, means, side_by_side
 
 SIZE = (25, 34)
 
@@ -146,10 +146,10 @@ def test_table_and_report(judge: Judge, tmp_path: Path) -> None:
     assert averages["psnr"].n == 1
     assert "sifid" not in averages
     everything = [*scorer.ceilings(), *rows, *averages.values()]
-    lines = table(everything).splitlines()
-    assert len(lines) == 1 + len(everything)
-    firsts = [line.split()[0] for line in lines if not line.startswith(" ")]
-    assert firsts == ["metric", *METRICS]
+    lines = side_by_side({"ours": rows, "theirs": rows[: len(METRICS)]}).splitlines()
+    assert lines[0].split() == ["ours", "theirs"]
+    assert [line.split()[0] for line in lines[1:]] == list(METRICS)
+    assert lines[-1].split()[1:3] == ["-", "-"]
     write_report(tmp_path, scorer.facts(), everything, overwrite=False)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["judge"]["source"]["accuracy"] == judge.source.accuracy
