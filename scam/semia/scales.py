@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Size = tuple[int, int]
-PLACE = 0.1
+PLACE = 0.5
 """Weight of a squared distance in the image, whose sides are 1."""
 
 
