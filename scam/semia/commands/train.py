@@ -19,7 +19,7 @@ from scam.commandline.flags import add_flags, given
 from scam.errors import InputError, counted
 from scam.semia.folder import LABELS, SOURCE, Method, Stored, read_folder
 from scam.semia.generator import GeneratorConfig
-from scam.semia.labels import Source, read_source, read_targets
+from scam.semia.labels import Absent, Source, read_source, read_targets
 from scam.semia.landscape.example import example
 from scam.semia.learning import start, train
 from scam.semia.options import SemiaOptions
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
             run = _started(args, source, device)
         try:
             stored = read_folder(out)
-            previews = _previews(args["previews"], stored, list(targets.values()))
+            previews = _previews(args, stored, list(targets.values()))
             for name, labels in targets.items():
                 save_labels(out / TARGETS / f"{name}.png", labels)
             lines = [*notes, heading(stored, device)]
@@ -105,7 +105,7 @@ def _source(args: dict[str, Any]) -> tuple[Source, dict[str, Tensor]]:
         return Source(drawn.image, drawn.labels, vocabulary), drawn.targets
     if labels is None:
         raise InputError("labels: expected the label map of the image beside it")
-    return read_source(image, labels), {}
+    return read_source(image, labels, as_colours=args["as_colours"]), {}
 
 
 def _started(args: dict[str, Any], source: Source, device: torch.device) -> RunFolder:
@@ -142,12 +142,10 @@ def _resumed(out: Path, args: dict[str, Any]) -> RunFolder:
     return run
 
 
-def _previews(
-    files: Sequence[Path] | None, stored: Stored, targets: Sequence[Tensor]
-) -> list[Tensor]:
+def _previews(args: dict[str, Any], stored: Stored, targets: Sequence[Tensor]) -> list[Tensor]:
     """Label maps for the sheets, at the working size."""
-    if files:
-        found = read_targets(files, stored.vocabulary)
+    if args["previews"]:
+        found = read_targets(args["previews"], stored.vocabulary, absent=args["absent"])
         targets = [target.labels for target in found.values()]
     return [stored.working(labels) for labels in targets]
 
@@ -188,6 +186,14 @@ def _parser() -> Parser:
     parser.add_argument(
         "--previews", nargs="+", type=Path, metavar="LABELS", help="label maps for the sheets"
     )
+    parser.add_argument(
+        "--absent", choices=get_args(Absent), default="error",
+        help="what becomes of labels in --previews that the source lacks (default: error)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--as-colours", action="store_true",
+        help="a grey or palette png of labels is a picture in colours, not an index map",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     for settings in SETTINGS:
