@@ -3,6 +3,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,10 @@ def test_an_example_comes_early_and_every_picture_exists() -> None:
     assert "```python" in "\n".join(README.splitlines()[:30])
     for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (ROOT / path).is_file(), path
+
+
+def test_the_figures_can_be_made(after_make_train: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "docs" / "figures.py"), "runs/mannequins"]
+    size = ["--size", "48", "64", "--out", str(tmp_path)]
+    subprocess.run([*command, *size], check=True, cwd=after_make_train)
+    assert {path.name for path in tmp_path.iterdir()} == {"mannequins.png", "semia.png"}
