@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from scam import compare, evaluate, profile, train, transfer
+from scam.semia.commands import apply as semia_apply
+from scam.semia.commands import train as semia_train
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -44,7 +46,7 @@ def test_transfer_command(after_make_train: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_every_flag_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = ""
-    for command in (train, transfer, evaluate, profile, compare):
+    for command in (train, transfer, evaluate, profile, compare, semia_train, semia_apply):
         with pytest.raises(SystemExit):
             command.main(["--help"])
         known += capsys.readouterr().out
