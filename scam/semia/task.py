@@ -2,7 +2,6 @@
 """The task of the training engine: learn to generate one picture under other label maps."""
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,15 +130,3 @@ def generate(network: Generator, pair: Pair) -> Tensor:
     network.eval()
     made: Tensor = network(pair.image, pair.labels, pair.target, pair.start).image
     return made
-
-
-def seconds_of(task: SemiaTask, steps: int = 6) -> tuple[float, float]:
-    """Seconds that a step takes, and that a pair takes to be made; ``task`` is used up."""
-    begun = time.perf_counter()
-    pairs = [task.pairs.itself, task.pairs.at(1, 1), task.pairs.at(2, 1), task.pairs.at(3, 1)]
-    made = (time.perf_counter() - begun) / len(pairs)
-    task.step(pairs[0], 1)
-    begun = time.perf_counter()
-    for step in range(steps):
-        task.step(pairs[step % len(pairs)], step + 1)
-    return (time.perf_counter() - begun) / steps, made

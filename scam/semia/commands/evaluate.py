@@ -75,7 +75,7 @@ def measure(
     scorer = Scorer(image, labels, judge, inception)
 
     def found(target: Tensor) -> Tensor:
-        return analogy(target).cpu()
+        return analogy.generate(target).cpu()
 
     def collage(matcher: PatchMatch, target: Tensor) -> Tensor:
         return to_uint8(matcher(target).image)

@@ -114,11 +114,6 @@ def _started(args: dict[str, Any], source: Source, device: torch.device) -> RunF
     size = args["size"]
     if size is None:
         size = _GPU_SIZE if method == "network" and device.type == "cuda" else _SIZES[method]
-    learned = [x for x in (*given(args, SemiaOptions), *given(args, GeneratorConfig))]
-    if method == "patches" and (learned or args["seconds"] is not None):
-        name = learned[0] if learned else "seconds"
-        message = f"{{{name}}}: expected {{method}} with it: patches learn nothing"
-        raise InputError(message, **{name: args[name]}, method="network")
     return start(
         args["out"], source.image, source.labels, source.vocabulary, method,
         size=size, seconds=args["seconds"], device=device, **settings,
