@@ -11,7 +11,7 @@ from scam.checkpoints.weights import MODEL, expect_tensors, read_weights
 from scam.data.convert import to_uint8
 from scam.errors import InputError
 from scam.semia.folder import Stored, newest_weights, read_folder
-from scam.semia.generator import Generator, GeneratorConfig
+from scam.semia.generator import Generator
 from scam.semia.patches import PatchMatch, PatchOptions
 from scam.semia.scales import LEAST_SIDE, at_scale
 
@@ -100,9 +100,8 @@ def load(folder: Path | str, *, device: torch.device | str = "cpu") -> Analogy:
 def opened(stored: Stored, device: torch.device) -> Analogy:
     """The analogy of a folder that was read."""
     network = None
-    if stored.method == "network":
-        config = GeneratorConfig.from_dict(stored.settings["network"])
-        network, step_folder = Generator(config), newest_weights(stored.path)
+    if stored.network is not None:
+        network, step_folder = Generator(stored.network), newest_weights(stored.path)
         tensors, _ = read_weights(step_folder)
         expect_tensors(tensors, network.state_dict(), str(step_folder / MODEL))
         network.load_state_dict(tensors)
@@ -111,7 +110,7 @@ def opened(stored: Stored, device: torch.device) -> Analogy:
         stored.image.to(device),
         stored.labels.to(device),
         len(stored.vocabulary),
-        PatchOptions.from_dict(stored.settings["patches"]),
+        stored.patches,
         network,
         stored.scale,
     )

@@ -11,10 +11,11 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from scam.checkpoints.weights import CONFIG
 from scam.data.convert import to_uint8
-from scam.errors import InputError
+from scam.errors import InputError, within
 from scam.semia.analogy import Analogy, load
-from scam.semia.folder import Method, read_folder, settings_of, write_source
+from scam.semia.folder import Method, discard, read_folder, settings_of, write_source
 from scam.semia.generator import GeneratorConfig
 from scam.semia.options import SemiaOptions
 from scam.semia.patches import PatchOptions
@@ -103,7 +104,11 @@ def start(
             options = within_seconds(image, labels, network, options, patches, seconds, device)
         sections |= {"network": network.as_dict(), "training": options.as_dict()}
     run = RunFolder.start(out, settings_of(method, vocabulary, own, **sections))
-    write_source(run, image, labels)
+    try:
+        write_source(run, image, labels)
+    except BaseException:
+        discard(run)
+        raise
     return run
 
 
@@ -153,14 +158,11 @@ def train(
 ) -> Path:
     """Train the network of a folder; the path of its last sheet."""
     stored = read_folder(run.path)
-    task = SemiaTask(
-        stored.image.to(device).float() / 127.5 - 1,
-        stored.labels.to(device),
-        GeneratorConfig.from_dict(run.config["network"]),
-        SemiaOptions.from_dict(run.config["training"]),
-        PatchOptions.from_dict(run.config["patches"]),
-        previews,
-    )
+    assert stored.network is not None
+    with within(run.path / CONFIG):
+        options = SemiaOptions.from_dict(run.config["training"])
+    image, labels = stored.image.to(device).float() / 127.5 - 1, stored.labels.to(device)
+    task = SemiaTask(image, labels, stored.network, options, stored.patches, previews)
     return engine.train(task, run, resume=resume, say=say, heading=heading)
 
 

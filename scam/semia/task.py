@@ -31,7 +31,7 @@ class SemiaTask(SemiaLearner):
         config: of the generator.
         options: of the training.
         patches: how collages are made.
-        previews: label maps (H, W) for the sheets; by default edits that are drawn.
+        previews: label maps (H, W) for the sheets; drawn edits fill up what is missing.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class SemiaTask(SemiaLearner):
             patches if config.start else None,
             by_label=config.by_label,
         )
-        self._targets = [x[None].to(image.device) for x in previews if x.shape == labels.shape]
+        self._targets = [x[None].to(image.device) for x in previews]
 
     def batches(self, done: int) -> Iterator[Pair]:
         """Pairs without end."""

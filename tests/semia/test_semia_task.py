@@ -210,7 +210,7 @@ class TestRun:
 
     def test_previews_are_the_targets_that_are_given(self, tmp_path: Path) -> None:
         network = GeneratorConfig(num_labels=COUNT, width=4)
-        targets = [DRAWN.targets[name] for name in ("move", "retarget")]
+        targets = [DRAWN.targets[name] for name in ("move", "remove")]
         made = SemiaTask(IMAGE, LABELS, network, SemiaOptions(**TINY), FAST, targets)
         made.sheet(made.model, tmp_path / "sheet.png")
         assert (tmp_path / "sheet.png").is_file()
