@@ -11,9 +11,9 @@ from scam.checkpoints.weights import MODEL, expect_tensors, read_weights
 from scam.data.convert import to_uint8
 from scam.errors import InputError
 from scam.semia.folder import Stored, newest_weights, read_folder
-from scam.semia.generator import Generator, GeneratorConfig
+from scam.semia.generator import Generator
 from scam.semia.patches import PatchMatch, PatchOptions
-from scam.semia.scales import at_scale
+from scam.semia.scales import LEAST_SIDE, at_scale
 
 
 class Analogy:
@@ -54,16 +54,24 @@ class Analogy:
         progress: is told the share of the work that is done. InputError for labels that the
         source lacks.
         """
-        target = self.working(labels)
+        self._expect_known(labels)
+        return self.generate(self.working(labels), progress)
+
+    def generate(self, target: Tensor, progress: Callable[[float], None] | None = None) -> Tensor:
+        """The same of labels (h, w) at the working size, whatever their own."""
         self._expect_known(target)
+        if min(target.shape) < LEAST_SIDE:
+            height, width = target.shape
+            message = f"{{:labels}}: {width}x{height} at the working size, "
+            message += f"expected {LEAST_SIDE} pixels a side or more"
+            raise InputError(message, labels=(height, width))
+        target = target.to(self.labels.device).long()
         start = self._matcher(target, progress) if self._matcher is not None else None
         if self.network is None:
             assert start is not None
             return to_uint8(start.image)
         with torch.no_grad():
-            made = self.network(
-                self._source[None], self.labels[None], target[None].to(self.labels.device), start
-            )
+            made = self.network(self._source[None], self.labels[None], target[None], start)
         return to_uint8(made.image[0])
 
     def working(self, labels: Tensor) -> Tensor:
@@ -73,13 +81,13 @@ class Analogy:
         return at_scale(labels, size, self.scale, self.num_labels)
 
     def _expect_known(self, labels: Tensor) -> None:
-        if labels.dim() != 2:
+        if labels.dim() != 2 or labels.numel() == 0:
             message = "{labels}: expected shape (H, W)"
             raise InputError(message, labels=tuple(labels.shape))
-        known = torch.unique(self.labels)
-        others = [x for x in torch.unique(labels).tolist() if x not in known.tolist()]
+        known = torch.unique(self.labels).tolist()
+        others = [x for x in torch.unique(labels).tolist() if x not in known]
         if others:
-            message = f"{{labels}}: expected labels of the source ({known.tolist()})"
+            message = f"{{labels}}: expected labels of the source ({known})"
             raise InputError(message, labels=others)
 
 
@@ -92,9 +100,8 @@ def load(folder: Path | str, *, device: torch.device | str = "cpu") -> Analogy:
 def opened(stored: Stored, device: torch.device) -> Analogy:
     """The analogy of a folder that was read."""
     network = None
-    if stored.method == "network":
-        config = GeneratorConfig.from_dict(stored.settings["network"])
-        network, step_folder = Generator(config), newest_weights(stored.path)
+    if stored.network is not None:
+        network, step_folder = Generator(stored.network), newest_weights(stored.path)
         tensors, _ = read_weights(step_folder)
         expect_tensors(tensors, network.state_dict(), str(step_folder / MODEL))
         network.load_state_dict(tensors)
@@ -103,7 +110,7 @@ def opened(stored: Stored, device: torch.device) -> Analogy:
         stored.image.to(device),
         stored.labels.to(device),
         len(stored.vocabulary),
-        PatchOptions.from_dict(stored.settings["patches"]),
+        stored.patches,
         network,
         stored.scale,
     )

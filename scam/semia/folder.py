@@ -5,9 +5,11 @@
 
     DIR/config.json                 method, settings, what the labels are in files
     DIR/source.png, labels.png      at the working size; labels as 0, 1, 2, ...
+    DIR/targets/                    label maps to try, of the embedded example
     DIR/metrics.jsonl, samples/, checkpoints/    of a network, see scam.training.run_folder
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,9 @@ from torch import Tensor
 from scam.checkpoints.step_folders import newest_step_folder
 from scam.checkpoints.weights import CONFIG
 from scam.data.picture import read_image, read_label_png
-from scam.errors import InputError
+from scam.errors import InputError, within
+from scam.semia.generator import GeneratorConfig
+from scam.semia.patches import PatchOptions
 from scam.semia.scales import at_scale
 from scam.semia.vocabulary import Vocabulary
 from scam.storage.files import write_aside
@@ -29,7 +33,7 @@ from scam.storage.reading import read_json
 from scam.training.run_folder import RunFolder
 
 Method = Literal["patches", "network"]
-SOURCE, LABELS = "source.png", "labels.png"
+SOURCE, LABELS, TARGETS = "source.png", "labels.png", "targets"
 _FORMAT = "semia"
 
 
@@ -37,7 +41,7 @@ _FORMAT = "semia"
 class Stored:
     """What a folder holds. image: uint8 (3, H, W). labels: int64 (H, W), 0 .. K - 1.
 
-    own_size: (H, W) of the picture before it was resized. settings: sections of config.json.
+    own_size: (H, W) of the picture before it was resized. network: None where there is none.
     """
 
     path: Path
@@ -46,7 +50,8 @@ class Stored:
     labels: Tensor
     vocabulary: Vocabulary
     own_size: tuple[int, int]
-    settings: Mapping[str, Any]
+    patches: PatchOptions
+    network: GeneratorConfig | None
 
     @property
     def scale(self) -> float:
@@ -75,31 +80,47 @@ def write_source(folder: RunFolder, image: Tensor, labels: Tensor) -> None:
         Image.fromarray(labels.cpu().numpy().astype(np.uint16)).save(file, format="PNG")
 
 
+def discard(folder: RunFolder) -> None:
+    """Remove what a run that failed to start has written."""
+    for name in (SOURCE, LABELS):
+        (folder.path / name).unlink(missing_ok=True)
+    shutil.rmtree(folder.path / TARGETS, ignore_errors=True)
+    folder.discard()
+
+
 def read_folder(path: Path) -> Stored:
     """InputError, naming the file, unless ``python -m scam.semia train`` left what is there."""
     config_path = path / CONFIG
     if not config_path.is_file():
         raise InputError(f"{path}: expected a folder of scam.semia (no {CONFIG})")
     config = read_json(config_path)
-    source, methods = config.get("source"), dict.fromkeys(get_args(Method))
+    methods = dict.fromkeys(get_args(Method))
     method: Method | None = next((x for x in methods if x == config.get("method")), None)
     if config.get("format") != _FORMAT or method is None:
         raise InputError(f"{config_path}: expected the settings of scam.semia")
-    try:
+    with within(config_path):
+        source = config.get("source")
         if not isinstance(source, Mapping):
-            raise InputError("no entry 'source'")
+            raise InputError(f"source is {source!r}, expected its vocabulary and own_size")
         vocabulary = Vocabulary.from_dict(source.get("vocabulary", {}))
         own = source.get("own_size")
-        if not (isinstance(own, list) and len(own) == 2 and all(type(n) is int for n in own)):
+        if not (isinstance(own, list) and len(own) == 2 and all(map(_is_side, own))):
             raise InputError(f"own_size is {own!r}, expected [height, width]")
-    except InputError as error:
-        raise InputError(f"{config_path}: {error}") from error
+        patches = PatchOptions.from_dict(config.get("patches", {}))
+        network = None
+        if method == "network":
+            network = GeneratorConfig.from_dict(config.get("network", {}))
     image, _ = read_image(path / SOURCE)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
     labels = torch.from_numpy(read_label_png(path / LABELS).astype(np.int64))
     if labels.shape != pixels.shape[1:] or int(labels.max()) >= len(vocabulary):
         raise InputError(f"{path / LABELS}: expected the label map of {SOURCE}")
-    return Stored(path, method, pixels, labels, vocabulary, (own[0], own[1]), config)
+    size = own[0], own[1]
+    return Stored(path, method, pixels, labels, vocabulary, size, patches, network)
+
+
+def _is_side(value: object) -> bool:
+    return type(value) is int and value > 0
 
 
 def newest_weights(path: Path) -> Path:

@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a picture with its label map to what generates it under others."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from scam.checkpoints.weights import CONFIG
 from scam.data.convert import to_uint8
-from scam.errors import InputError
+from scam.errors import InputError, within
 from scam.semia.analogy import Analogy, load
-from scam.semia.folder import Method, read_folder, settings_of, write_source
+from scam.semia.folder import Method, discard, read_folder, settings_of, write_source
 from scam.semia.generator import GeneratorConfig
 from scam.semia.options import SemiaOptions
 from scam.semia.patches import PatchOptions
-from scam.semia.scales import resized_image, resized_labels
-from scam.semia.task import SemiaTask, seconds_of
-from scam.semia.vocabulary import Vocabulary
+from scam.semia.plan import within_seconds
+from scam.semia.scales import LEAST_SIDE, resized_image, resized_labels
+from scam.semia.task import SemiaTask
+from scam.semia.vocabulary import MOST_LABELS, Vocabulary
 from scam.training import engine
 from scam.training.run_folder import RunFolder
-
-_LEAST_STEPS = 20
 
 
 def learn(
@@ -54,8 +54,8 @@ def learn(
 
     InputError if the arguments make no sense.
     """
-    count = int(labels.max()) + 1
-    vocabulary = Vocabulary("index", tuple(range(count)))
+    _expect_source(image, labels)
+    vocabulary = Vocabulary("index", tuple(range(int(labels.max()) + 1)))
     with TemporaryDirectory() if out is None else nullcontext(str(out)) as folder:
         place = Path(folder) / "run" if out is None else Path(folder)
         run = start(
@@ -80,13 +80,7 @@ def start(
     **settings: Any,
 ) -> RunFolder:
     """Start the folder of a source: check everything, write settings and source."""
-    if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
-        raise InputError("{image}: expected uint8 (3, H, W)", image=tuple(image.shape))
-    if labels.shape != image.shape[1:]:
-        message = f"{{labels}}: expected {tuple(image.shape[1:])}, the size of the image"
-        raise InputError(message, labels=tuple(labels.shape))
-    if len(torch.unique(labels)) < 2:
-        raise InputError("{labels}: expected two labels or more", labels=labels.unique().tolist())
+    _expect_method(method, seconds, settings)
     own = (image.shape[1], image.shape[2])
     network = _chosen(GeneratorConfig, settings, num_labels=len(vocabulary))
     patches, options = _chosen(PatchOptions, settings), _chosen(SemiaOptions, settings)
@@ -94,7 +88,14 @@ def start(
         name = next(iter(settings))
         raise InputError(f"{{{name}}}: is no setting", **{name: settings[name]})
     scale = 1.0 if size is None else min(1.0, size / max(own))
-    working = (max(1, round(own[0] * scale)), max(1, round(own[1] * scale)))
+    working = (round(own[0] * scale), round(own[1] * scale))
+    if min(own) < LEAST_SIDE:
+        message = f"{{:image}}: is {own[1]}x{own[0]}, expected {LEAST_SIDE} pixels a side or more"
+        raise InputError(message, image=own)
+    if min(working) < LEAST_SIDE:
+        message = f"{{size}}: makes {working[1]}x{working[0]} of {own[1]}x{own[0]}, "
+        message += f"expected {LEAST_SIDE} pixels a side or more"
+        raise InputError(message, size=size)
     labels = resized_labels(labels.long(), working, len(vocabulary))
     image = to_uint8(resized_image(image.float() / 127.5 - 1, working)) if scale < 1 else image
     sections: dict[str, Any] = {"patches": patches.as_dict()}
@@ -103,30 +104,47 @@ def start(
             options = within_seconds(image, labels, network, options, patches, seconds, device)
         sections |= {"network": network.as_dict(), "training": options.as_dict()}
     run = RunFolder.start(out, settings_of(method, vocabulary, own, **sections))
-    write_source(run, image, labels)
+    try:
+        write_source(run, image, labels)
+    except BaseException:
+        discard(run)
+        raise
     return run
 
 
-def within_seconds(
-    image: Tensor,
-    labels: Tensor,
-    network: GeneratorConfig,
-    options: SemiaOptions,
-    patches: PatchOptions,
-    seconds: float,
-    device: torch.device,
-) -> SemiaOptions:
-    """As many steps and pairs as fit into ``seconds``, as measured on a few."""
-    begun = SemiaTask(_floating(image, device), labels.to(device), network, options, patches)
-    step, pair = seconds_of(begun)
-    # A tenth for pairs; half as many steps as that leaves are taken up by sheets and checkpoints
-    # only in runs of seconds.
-    pairs = max(4, min(options.pairs, int(seconds / 10 / max(pair, 1e-6))))
-    steps = max(_LEAST_STEPS, int((0.9 * seconds - pairs * pair) / step))
-    every = max(10, steps // 5)
-    return replace(
-        options, steps=steps, pairs=pairs, eval_every=every, sample_every=every, save_every=every
-    )
+def _expect_source(image: Tensor, labels: Tensor) -> None:
+    if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
+        raise InputError("{image}: expected uint8 (3, H, W)", image=tuple(image.shape))
+    if labels.shape != image.shape[1:]:
+        message = f"{{labels}}: expected {tuple(image.shape[1:])}, the size of the image"
+        raise InputError(message, labels=tuple(labels.shape))
+    if labels.is_floating_point():
+        raise InputError("{labels}: expected integers", labels=labels.dtype)
+    present = labels.unique().tolist()
+    if not 0 <= present[0] <= present[-1] < MOST_LABELS:
+        message = f"{{labels}}: expected 0 to {MOST_LABELS - 1} at most"
+        raise InputError(message, labels=[present[0], present[-1]])
+    if len(present) < 2:
+        raise InputError("{labels}: expected two labels or more", labels=present)
+
+
+def _expect_method(method: Method, seconds: float | None, settings: Mapping[str, Any]) -> None:
+    """InputError unless the method is one, and can use what else is asked for."""
+    if method not in get_args(Method):
+        raise InputError("{method}: expected patches or network", method=method)
+    learned = {"seconds": seconds} if seconds is not None else {}
+    learned |= {
+        x: settings[x] for of in (SemiaOptions, GeneratorConfig) for x in _of(of, settings)
+    }
+    for name, value in learned.items():
+        if method == "patches":
+            message = f"{{{name}}}: expected {{method}} with it: patches learn nothing"
+            raise InputError(message, **{name: value}, method="network")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InputError("{seconds}: expected a number above 0", seconds=seconds)
+    if seconds is not None and "steps" in settings:
+        message = "{steps}: cannot be given with {:seconds}, which plans them"
+        raise InputError(message, steps=settings["steps"], seconds=seconds)
 
 
 def train(
@@ -140,22 +158,19 @@ def train(
 ) -> Path:
     """Train the network of a folder; the path of its last sheet."""
     stored = read_folder(run.path)
-    task = SemiaTask(
-        _floating(stored.image, device),
-        stored.labels.to(device),
-        GeneratorConfig.from_dict(run.config["network"]),
-        SemiaOptions.from_dict(run.config["training"]),
-        PatchOptions.from_dict(run.config["patches"]),
-        previews,
-    )
+    assert stored.network is not None
+    with within(run.path / CONFIG):
+        options = SemiaOptions.from_dict(run.config["training"])
+    image, labels = stored.image.to(device).float() / 127.5 - 1, stored.labels.to(device)
+    task = SemiaTask(image, labels, stored.network, options, stored.patches, previews)
     return engine.train(task, run, resume=resume, say=say, heading=heading)
 
 
 def _chosen(of: Any, settings: dict[str, Any], **more: Any) -> Any:
     """The dataclass ``of`` with those of the settings that are its own, which are taken out."""
-    own = {name: settings.pop(name) for name in list(settings) if name in of.settings()}
-    return of(**own, **more)
+    return of(**{name: settings.pop(name) for name in _of(of, settings)}, **more)
 
 
-def _floating(image: Tensor, device: torch.device) -> Tensor:
-    return image.to(device).float() / 127.5 - 1
+def _of(of: Any, settings: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that are those of ``of`` and do not follow from the data."""
+    return [name for name in settings if name in of.settings() and of.settings()[name].flag]

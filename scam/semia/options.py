@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from scam.errors import InputError
 from scam.settings.fields import like, setting
 from scam.training.options import TrainOptions
 
@@ -41,3 +42,11 @@ class SemiaOptions(TrainOptions):
     discriminator_width: int = setting(32, "channels of the discriminator", least=1, most=1 << 10)
 
     title: ClassVar[str] = "training options"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.gan or self.feature_matching or self.coherence or self.align):
+            message = (
+                "{gan}: expected {:gan}, {:feature_matching}, {:coherence} or {:align} above 0"
+            )
+            raise InputError(message, gan=self.gan)

@@ -70,7 +70,7 @@ def propagated(
     and not with their square. query_labels (h, w), key_labels (H, W), match (h, w): places of the
     source. Returns (h, w).
     """
-    found, wanted = match.flatten(), query_labels.flatten()
+    found, wanted = match.flatten().clone(), query_labels.flatten()
     everyone = torch.arange(len(found), device=found.device)
     parts = everyone.split(1 << 15)
     reached = torch.cat([queries.distance(part, keys, found[part]) for part in parts])

@@ -2,7 +2,6 @@
 """The task of the training engine: learn to generate one picture under other label maps."""
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from scam.semia.pairs import Pair, Pairs
 from scam.semia.patches import PatchOptions
 from scam.training.task import Export, Measured
 
-_PREVIEWS = 4
+PREVIEWS = 4
+"""Rows of a sheet."""
 
 
 class SemiaTask(SemiaLearner):
@@ -32,7 +32,7 @@ class SemiaTask(SemiaLearner):
         config: of the generator.
         options: of the training.
         patches: how collages are made.
-        previews: label maps (H, W) for the sheets; by default edits that are drawn.
+        previews: label maps (H, W) for the sheets; drawn edits fill up what is missing.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class SemiaTask(SemiaLearner):
             patches if config.start else None,
             by_label=config.by_label,
         )
-        self._targets = [x[None].to(image.device) for x in previews if x.shape == labels.shape]
+        self._targets = [x[None].to(image.device) for x in previews]
+        self._previews: list[Pair] = []
 
     def batches(self, done: int) -> Iterator[Pair]:
         """Pairs without end."""
@@ -77,8 +78,7 @@ class SemiaTask(SemiaLearner):
 
     def sheet(self, network: Generator, path: Path) -> None:
         """Source, label maps, collage and result, a row for each preview."""
-        pairs = [self.pairs.for_target(target) for target in self._targets[:_PREVIEWS]]
-        pairs += [self.pairs.edited(n) for n in range(_PREVIEWS - len(pairs))]
+        pairs = self._previewed()
         columns = {
             "source": torch.cat([pair.image for pair in pairs]),
             "labels": torch.cat([pair.labels for pair in pairs]),
@@ -88,6 +88,14 @@ class SemiaTask(SemiaLearner):
             columns["patches"] = torch.stack([pair.start.image for pair in pairs if pair.start])
         columns["result"] = torch.cat([generate(network, pair) for pair in pairs])
         save_sheet(path, columns)
+
+    def _previewed(self) -> list[Pair]:
+        """The pairs of the sheets, whose collages are made once."""
+        if not self._previews:
+            self._previews = [self.pairs.for_target(x) for x in self._targets[:PREVIEWS]]
+            missing = range(PREVIEWS - len(self._previews))
+            self._previews += [self.pairs.edited(number) for number in missing]
+        return self._previews
 
     def export(self, network: Generator, step: int, measured: Mapping[str, float]) -> Export:
         """The weights; what else is needed lies in the run folder."""
@@ -131,15 +139,3 @@ def generate(network: Generator, pair: Pair) -> Tensor:
     network.eval()
     made: Tensor = network(pair.image, pair.labels, pair.target, pair.start).image
     return made
-
-
-def seconds_of(task: SemiaTask, steps: int = 6) -> tuple[float, float]:
-    """Seconds that a step takes, and that a pair takes to be made; ``task`` is used up."""
-    begun = time.perf_counter()
-    pairs = [task.pairs.itself, task.pairs.at(1, 1), task.pairs.at(2, 1), task.pairs.at(3, 1)]
-    made = (time.perf_counter() - begun) / len(pairs)
-    task.step(pairs[0], 1)
-    begun = time.perf_counter()
-    for step in range(steps):
-        task.step(pairs[step % len(pairs)], step + 1)
-    return (time.perf_counter() - begun) / steps, made

@@ -14,7 +14,7 @@ from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.progress import progress
 from scam.data.sheet import save_sheet
-from scam.errors import InputError
+from scam.errors import InputError, within
 from scam.semia.analogy import opened
 from scam.semia.folder import Stored, read_folder
 from scam.semia.labels import Absent, Target, read_targets
@@ -51,10 +51,9 @@ def main(argv: Sequence[str]) -> None:
     made = {}
     with progress("generating", len(targets)) as bar:
         for (path, target), name in zip(targets.items(), names, strict=True):
-            try:
-                made[name] = (stored.working(target.labels), analogy(target.labels))
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from error
+            with within(path):
+                labels = stored.working(target.labels)
+                made[name] = labels, analogy.generate(labels)
             bar.update(1)
     for path, (_, image) in zip(files, made.values(), strict=True):
         with write_aside(path, overwrite=args.overwrite) as file:

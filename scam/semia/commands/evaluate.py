@@ -13,6 +13,7 @@ from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.progress import progress
 from scam.data.convert import to_uint8
+from scam.errors import within
 from scam.evaluation.rows import Row
 from scam.semia.analogy import Analogy, opened
 from scam.semia.folder import Stored, read_folder
@@ -50,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
         say(*target.notes)
     if max(stored.labels.shape) > _MOST:
         say(f"larger than {_MOST} pixels: comparing all patches takes minutes a label map")
-    targets = {path.name: stored.working(target.labels) for path, target in files.items()}
+    targets = {str(path): stored.working(target.labels) for path, target in files.items()}
     targets = {_SOURCE: stored.labels, **targets}
     rows, facts = measure(stored, opened(stored, device), targets, args.inception_weights)
     report = {"source": str(args.dir), "method": stored.method, **facts}
@@ -75,7 +76,7 @@ def measure(
     scorer = Scorer(image, labels, judge, inception)
 
     def found(target: Tensor) -> Tensor:
-        return analogy(target).cpu()
+        return analogy.generate(target).cpu()
 
     def collage(matcher: PatchMatch, target: Tensor) -> Tensor:
         return to_uint8(matcher(target).image)
@@ -88,8 +89,9 @@ def measure(
     with progress("measuring", len(methods) * len(targets), unit="results") as bar:
         for method, made in methods.items():
             for name, target in targets.items():
-                image = (made(target).float() / 127.5 - 1)[None]
-                rows[method] += scorer.rows(name, image, target[None])
+                with within(name):
+                    result = (made(target).float() / 127.5 - 1)[None]
+                    rows[method] += scorer.rows(name, result, target[None])
                 bar.update(1)
     return rows, {**scorer.facts(), "ceilings": [row.as_dict() for row in scorer.ceilings()]}
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m scam.semia train``: a folder from which a picture is generated."""
 
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +16,7 @@ from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.flags import add_flags, given
 from scam.errors import InputError, counted
-from scam.semia.folder import LABELS, SOURCE, Method, Stored, read_folder
+from scam.semia.folder import TARGETS, Method, Stored, discard, read_folder
 from scam.semia.generator import GeneratorConfig
 from scam.semia.labels import Absent, Source, read_source, read_targets
 from scam.semia.landscape.example import example
@@ -39,7 +38,6 @@ EXAMPLES = """\
       as good as a network gets in five minutes; sheets are in runs/refined/samples
   python -m scam.semia train --resume --out runs/refined --steps 4000
       resume, with every setting it was started with"""
-TARGETS = "targets"
 SETTINGS = (PatchOptions, GeneratorConfig, SemiaOptions)
 _SIZES = {"patches": 768, "network": 128}
 """Pixels of the longer side where nothing else is asked for."""
@@ -80,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
                 say(f"sheet: {sheet}")
         except BaseException:
             if not resume and not run.has_steps():
-                discard(run, out / TARGETS)
+                discard(run)
             raise
     where = str(out / TARGETS) if targets else "LABELS ..."
     say(f"next: python -m scam.semia apply {out} {where} --out EDITED")
@@ -114,11 +112,6 @@ def _started(args: dict[str, Any], source: Source, device: torch.device) -> RunF
     size = args["size"]
     if size is None:
         size = _GPU_SIZE if method == "network" and device.type == "cuda" else _SIZES[method]
-    learned = [x for x in (*given(args, SemiaOptions), *given(args, GeneratorConfig))]
-    if method == "patches" and (learned or args["seconds"] is not None):
-        name = learned[0] if learned else "seconds"
-        message = f"{{{name}}}: expected {{method}} with it: patches learn nothing"
-        raise InputError(message, **{name: args[name]}, method="network")
     return start(
         args["out"], source.image, source.labels, source.vocabulary, method,
         size=size, seconds=args["seconds"], device=device, **settings,
@@ -131,37 +124,38 @@ def _resumed(out: Path, args: dict[str, Any]) -> RunFolder:
         if args[name] is not None:
             message = f"{{{name}}}: cannot be given with {{resume}}: {out} has its own"
             raise InputError(message, **{name: args[name]}, resume=True)
+    if read_folder(out).method == "patches":
+        raise InputError(f"{{resume}}: {out} holds patches, which learn nothing", resume=True)
     sections = zip(("patches", "network", "training"), SETTINGS, strict=True)
     asked = {name: given(args, kind) for name, kind in sections if given(args, kind)}
     if args["method"] is not None:
         asked["method"] = args["method"]
     free = [name for name, what in SemiaOptions.settings().items() if what.may_change]
-    run = RunFolder.resume(out, asked, [f"training.{name}" for name in free])
-    if read_folder(out).method == "patches":
-        raise InputError(f"{{resume}}: {out} holds patches, which learn nothing", resume=True)
-    return run
+    return RunFolder.resume(out, asked, [f"training.{name}" for name in free])
 
 
 def _previews(args: dict[str, Any], stored: Stored, targets: Sequence[Tensor]) -> list[Tensor]:
-    """Label maps for the sheets, at the working size."""
-    if args["previews"]:
-        found = read_targets(args["previews"], stored.vocabulary, absent=args["absent"])
-        targets = [target.labels for target in found.values()]
-    return [stored.working(labels) for labels in targets]
+    """Label maps for the sheets, at the working size; of files, or those targets that fit."""
+    size = stored.labels.shape
+    if not args["previews"]:
+        return [x for x in map(stored.working, targets) if x.shape == size]
+    found = []
+    files = read_targets(args["previews"], stored.vocabulary, absent=args["absent"])
+    for path, target in files.items():
+        say(*target.notes)
+        labels = stored.working(target.labels)
+        if labels.shape != size:
+            height, width = stored.own_size
+            shape = f"{target.labels.shape[1]}x{target.labels.shape[0]}"
+            raise InputError(f"{path}: is {shape}, expected {width}x{height} for a preview")
+        found.append(labels)
+    return found
 
 
 def save_labels(path: Path, labels: Tensor) -> None:
     """Write labels (H, W) as an index map."""
     with write_aside(path) as file:
         Image.fromarray(labels.numpy().astype(np.uint8)).save(file, format="PNG")
-
-
-def discard(run: RunFolder, targets: Path) -> None:
-    """Remove what a run that failed to start has written."""
-    for name in (SOURCE, LABELS):
-        (run.path / name).unlink(missing_ok=True)
-    shutil.rmtree(targets, ignore_errors=True)
-    run.discard()
 
 
 def _parser() -> Parser:
