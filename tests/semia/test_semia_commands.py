@@ -177,7 +177,9 @@ class TestTrain:
             ):
                 semia("train", "--resume", "--out", patches, *words)
 
-    @pytest.mark.parametrize("flags", [["--steps", 9], ["--width", 9], ["--seconds", 9.0]])
+    @pytest.mark.parametrize(
+        "flags", [["--steps", 9], ["--width", 9], ["--seconds", 9.0], ["--previews", "a.png"]]
+    )
     def test_patches_learn_nothing(
         self, sources: Path, tmp_path: Path, flags: list[object]
     ) -> None:
