@@ -2,6 +2,7 @@
 """Problems of ``semantic_cross_attention`` and everyone who can solve them."""
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -53,6 +54,9 @@ def make_inputs(
     owners = owners.repeat_interleave(case.k).expand(setting.batch, -1)
     if case.reads == "pixels":
         return Inputs(draw(count), pixels, None, owners, drawn)
+    if case.reads == "transport":
+        source, value = (lay_out(draw(case.side**2), case.memory) for _ in range(2))
+        return Inputs(pixels, source, value, drawn, drawn.roll(case.side**2 // 3, 1))
     return Inputs(pixels, draw(count), draw(count), drawn, owners)
 
 
@@ -61,6 +65,9 @@ def traffic(case: AttentionCase, inputs: Inputs) -> dict[str, int]:
     pixels, few = sorted((inputs.query, inputs.key), key=lambda x: x.shape[2], reverse=True)
     labels = pixels.shape[0] * pixels.shape[2]
     pairs = labels * case.k * case.width
+    if case.reads == "transport":
+        counts = torch.bincount(cast(Tensor, inputs.query_labels).flatten().long())
+        pairs = int(counts.square().sum()) * case.width // pixels.shape[0]
     one, small = pixels.nbytes, few.nbytes
     # Forward: read the map and, where pixels are the queries, write one. Backward: read the map
     # (and the gradient of what was written), write its gradient.

@@ -25,7 +25,8 @@ SETTINGS = {"cpu": Setting(1, "float32"), "cuda": Setting(16, "bfloat16")}
 class AttentionCase:
     """One call of the op: ``side`` squared pixels and ``k`` latents for each label, one head.
 
-    ``reads`` is ``latents`` (pixels read latents) or ``pixels`` (latents read pixels, value=None).
+    ``reads`` is ``latents`` (pixels read latents), ``pixels`` (latents read pixels, value=None) or
+    ``transport`` (pixels read those of another image, as in SemIA: many of a label on both sides).
     """
 
     side: int = 128
@@ -141,6 +142,9 @@ def _attention() -> list[AttentionCase]:
         case(reads="pixels", width=128, backward=True),
         case(reads="pixels", width=128, num_labels=150),
         case(reads="pixels", width=64, side=256, backward=True, suite="full"),
+        case(reads="transport", width=64, side=64, num_labels=3),
+        case(reads="transport", width=64, side=64, num_labels=3, backward=True),
+        case(reads="transport", width=64, num_labels=3, backward=True, suite="full"),
     ]
     cases += [case(labels=kind) for kind in ("noise", "one", "absent")]
     cases += [

@@ -3,11 +3,15 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from scam import compare, evaluate, profile, train, transfer
+from scam.semia.commands import apply as semia_apply
+from scam.semia.commands import train as semia_train
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -42,7 +46,7 @@ def test_transfer_command(after_make_train: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_every_flag_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = ""
-    for command in (train, transfer, evaluate, profile, compare):
+    for command in (train, transfer, evaluate, profile, compare, semia_train, semia_apply):
         with pytest.raises(SystemExit):
             command.main(["--help"])
         known += capsys.readouterr().out
@@ -55,3 +59,10 @@ def test_an_example_comes_early_and_every_picture_exists() -> None:
     assert "```python" in "\n".join(README.splitlines()[:30])
     for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (ROOT / path).is_file(), path
+
+
+def test_the_figures_can_be_made(after_make_train: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "docs" / "figures.py"), "runs/mannequins"]
+    size = ["--size", "48", "64", "--out", str(tmp_path)]
+    subprocess.run([*command, *size], check=True, cwd=after_make_train)
+    assert {path.name for path in tmp_path.iterdir()} == {"mannequins.png", "semia.png"}

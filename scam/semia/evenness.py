@@ -36,3 +36,11 @@ def evenness(rgb: NDArray[np.uint8], opaque: Mask) -> float:
     Label pictures have 0.6 to 1, after compression too; photographs 0 to 0.3.
     """
     return float(np.mean(unevenness(rgb, opaque)[opaque] <= 2))
+
+
+def inside(labels: NDArray[np.integer]) -> Mask:
+    """Pixels (H, W) whose eight neighbours, fewer at the rim, have the same label."""
+    # Two bytes tell any 65536 labels apart.
+    parts = np.stack([labels & 255, labels >> 8 & 255], -1).astype(np.uint8)
+    same: Mask = (windows(parts, np.maximum) == windows(parts, np.minimum)).all(-1)
+    return same

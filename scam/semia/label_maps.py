@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scam.data.picture import opened, read_label_png
 from scam.errors import InputError, counted
-from scam.semia.evenness import evenness, windows
+from scam.semia.evenness import evenness, inside
 from scam.semia.pictures import read_picture
 from scam.semia.quantise import quantise
 from scam.semia.vocabulary import MOST_LABELS, Codes, Kind, packed
@@ -78,7 +78,7 @@ def _read_indices(path: Path, or_colours: bool) -> LabelMap:
     found = read_label_png(path)
     values, labels = np.unique(found, return_inverse=True)
     labels = labels.reshape(found.shape)
-    thin = len(values) - len(np.unique(labels[_inside(labels)]))
+    thin = len(values) - len(np.unique(labels[inside(labels)]))
     if len(values) > MOST_LABELS or (len(values) > _FEW and thin > len(values) // 2):
         said = (
             f"{path}: holds {len(values)} values, {thin} of them without an area of their own, "
@@ -88,14 +88,6 @@ def _read_indices(path: Path, or_colours: bool) -> LabelMap:
             raise NoLabelMapError(f"{said} ({{as_colours}} reads its colours)", as_colours=True)
         raise NoLabelMapError(said)
     return LabelMap("index", values.astype(np.int32), labels.astype(np.int64))
-
-
-def _inside(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Pixels whose eight neighbours have the same label."""
-    # Two bytes hold any of the 65536 labels, and only equality counts.
-    parts = np.stack([labels & 255, labels >> 8], -1).astype(np.uint8)
-    inside: NDArray[np.bool_] = (windows(parts, np.maximum) == windows(parts, np.minimum)).all(-1)
-    return inside
 
 
 def _read_colours(path: Path, known: Codes | None) -> LabelMap:

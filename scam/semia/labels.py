@@ -19,6 +19,7 @@ from scam.semia.vocabulary import Vocabulary, written
 
 Absent = Literal["error", "nearest"]
 """What becomes of a target's label that the source lacks."""
+_SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ def read_target(
     labels, notes = ids[found.labels], list(found.notes)
     lacking = labels < 0
     if lacking.any():
-        said = f"{path}: holds {_listed(found, ids)} of the pixels, which the source lacks"
+        said = f"{path}: holds labels that the source lacks: {_listed(found, ids)}"
         if absent == "error" or lacking.all():
             raise InputError(
                 f"{said}; expected {vocabulary} ({{absent}} replaces others by those around them)",
@@ -150,9 +151,10 @@ def _listed(found: LabelMap, ids: np.ndarray) -> str:
     ordered = sorted(shares, key=lambda label: -shares[label])
     shown = [
         f"{written(found.kind, int(found.values[label]))} ({100 * shares[label]:.3g} %)"
-        for label in ordered[:3]
+        for label in ordered[:_SHOWN]
     ]
-    return ", ".join(shown)
+    more = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
+    return ", ".join(shown) + more
 
 
 def _size(shape: tuple[int, ...]) -> str:

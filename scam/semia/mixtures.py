@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from scam.semia.evenness import inside
 from scam.semia.vocabulary import Codes, unpacked
 
 _SAMPLE = 4096  # pixels of a colour that are asked what lies around them
@@ -41,7 +42,7 @@ class Noise:
 
 
 GREYS = Noise(lossy=False, radius=0, apart=1, drift=0, sight=3, between=8, like=0)
-EXACT = Noise(lossy=False, radius=3, apart=4, drift=16, sight=3, between=8, like=16)
+EXACT = Noise(lossy=False, radius=3, apart=4, drift=16, sight=3, between=8, like=19)
 LOSSY = Noise(lossy=True, radius=9, apart=15, drift=24, sight=3, between=24, like=40)
 
 
@@ -67,37 +68,43 @@ def around(
     return padded.ravel()[start[:, None] + offsets]
 
 
-def without_mixtures(
-    colours: Codes, known: int, sure: NDArray[np.int16], noise: Noise
-) -> list[int]:
-    """Places of the colours that are labels of their own; the first ``known`` are.
+def owners(colours: Codes, known: int, sure: NDArray[np.int16], noise: Noise) -> NDArray[np.int16]:
+    """The label that each colour stands for: its own place, another's, or -1 for none.
 
-    A mixture lies between two labels, in colour and in space: most of its pixels see both. So
-    does a fringe of one label: most of its pixels see that one, whose colour is similar.
+    The first ``known`` stand for themselves. A mixture lies between two labels, in colour and in
+    space: most of its pixels see both. So does a fringe of one label: most of its pixels see that
+    one, whose colour is similar. Elsewhere a similar colour without an inside is a thin part of
+    that label, which smoothing has paled.
     """
     flat = sure.ravel()
     areas = np.bincount(flat[flat >= 0], minlength=len(colours))
+    insides = np.bincount(sure[inside(sure) & (sure >= 0)], minlength=len(colours))
     least = max(1.0, _LEAST_AREA * flat.size)
-    order = [*range(known), *(known + np.argsort(-areas[known:], kind="stable")).tolist()]
-    kept = order[:known]
+    found = np.full(len(colours), -1, np.int16)
+    found[:known] = np.arange(known)
+    kept = list(range(known))
     steps = range(-noise.sight, noise.sight + 1)
-    for index in order[known:]:
+    for index in (known + np.argsort(-areas[known:], kind="stable")).tolist():
         if areas[index] < least:
             continue
         where = np.flatnonzero(flat == index)
         seen = around(sure, where[:: 1 + where.size // _SAMPLE], steps)
         sees = {other: (seen == other).any(axis=1) for other in kept}
         often = [other for other in kept if sees[other].mean() >= _MOSTLY]
-        fringe = any(
-            distance(colours[other], int(colours[index])) <= noise.like for other in often
-        )
-        if not fringe and not any(
+        gaps = distance(colours[kept], int(colours[index]))
+        similar = [other for other, gap in zip(kept, gaps, strict=True) if gap <= noise.like]
+        if set(similar) & set(often) or any(
             (sees[one] & sees[other]).mean() >= _MOSTLY
             and _is_between(colours[[index, one, other]], noise)
             for one, other in combinations(often, 2)
         ):
+            continue
+        if not noise.lossy and similar and insides[index] < least:
+            found[index] = kept[int(gaps.argmin())]
+        else:
+            found[index] = index
             kept.append(index)
-    return sorted(kept)
+    return found
 
 
 def _is_between(colours: Codes, noise: Noise) -> bool:

@@ -17,7 +17,7 @@ class SemiaOptions(TrainOptions):
     batch_size: int = like(TrainOptions, "batch_size", default=1, flag=False)
     accumulate: int = like(TrainOptions, "accumulate", flag=False)
     workers: int = like(TrainOptions, "workers", default=0, flag=False)
-    lr: float = like(TrainOptions, "lr", default=5e-4)
+    lr: float = like(TrainOptions, "lr", default=2e-3)
     warmup: int = like(TrainOptions, "warmup", default=20)
     weight_decay: float = like(TrainOptions, "weight_decay", default=0.0)
     ema: float = like(TrainOptions, "ema", default=0.99)
@@ -27,7 +27,7 @@ class SemiaOptions(TrainOptions):
     decay_from: float = setting(
         0.6, "share of the steps after which learning rates fall to 0", least=0, most=1
     )
-    gan: float = setting(0.2, "weight of the adversarial loss; the paper has 1", least=0)
+    gan: float = setting(1.0, "weight of the adversarial loss", least=0)
     feature_matching: float = setting(1.0, "of features of the discriminator", least=0)
     coherence: float = setting(10.0, "of the distance to the source's patches", least=0)
     align: float = setting(0.1, "of the label map that a segmenter sees in the result", least=0)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scam.semia.evenness import unevenness, windows
-from scam.semia.mixtures import EXACT, GREYS, LOSSY, Noise, distance, without_mixtures
+from scam.semia.mixtures import EXACT, GREYS, LOSSY, Noise, distance, owners
 from scam.semia.vocabulary import Codes, Mask, packed, unpacked
 
 LEAST_SHARE = 0.001
@@ -71,11 +71,12 @@ def find_palette(rgb: NDArray[np.uint8], opaque: Mask, known: Codes) -> Palette:
     insides[np.searchsorted(colours, found)] = counts
     if not noise.lossy and _are_grey(colours) and np.mean(insides > 0) > 0.5:
         noise = GREYS
-    peaks, owners = _peaks(colours, pixels, insides, known, noise)
-    labels = peaks[np.unique(owners, return_index=True)[1]]
-    sure = _sure(codes, opaque, colours, peaks, owners, noise)
-    kept = without_mixtures(labels, len(known), sure, noise)
-    return Palette(labels, sure, noise.lossy).only(np.array(kept, np.int64))
+    peaks, label_of = _peaks(colours, pixels, insides, known, noise)
+    labels = peaks[np.unique(label_of, return_index=True)[1]]
+    sure = _sure(codes, opaque, colours, peaks, label_of, noise)
+    owner = owners(labels, len(known), sure, noise)
+    merged = Palette(labels, np.append(owner, np.int16(-1))[sure], noise.lossy)
+    return merged.only(np.unique(owner[owner >= 0]))
 
 
 def _are_grey(colours: Codes) -> bool:
@@ -100,7 +101,7 @@ def _peaks(
     left = left[np.lexsort((colours[left], -pixels[left], -insides[left]))]
     for colour in known:
         left = left[distance(colours[left], int(colour)) > noise.radius]
-    peaks, owners = list(map(int, known)), list(range(len(known)))
+    peaks, label_of = list(map(int, known)), list(range(len(known)))
     while left.size:
         colour = int(colours[left[0]])
         near = distance(colours[left], colour) <= noise.radius
@@ -114,14 +115,14 @@ def _peaks(
         if old.size and old.min() <= noise.drift:
             if within >= _LEAST_INSIDE * total:
                 peaks.append(colour)
-                owners.append(int(old.argmin()))
+                label_of.append(int(old.argmin()))
             continue
         least = LEAST_SHARE / 3 if noise.lossy else LEAST_SHARE
         large = around >= least * total or within >= _LEAST_INSIDE * total
         if large and (new >= noise.apart).all():
             peaks.append(colour)
-            owners.append(max(owners, default=-1) + 1)
-    return np.array(peaks, np.int32), np.array(owners, np.int16)
+            label_of.append(max(label_of, default=-1) + 1)
+    return np.array(peaks, np.int32), np.array(label_of, np.int16)
 
 
 def _centre(colours: Codes, pixels: NDArray[np.int64]) -> int:
@@ -156,16 +157,16 @@ def _sure(
     opaque: Mask,
     colours: Codes,
     peaks: Codes,
-    owners: NDArray[np.int16],
+    label_of: NDArray[np.int16],
     noise: Noise,
 ) -> NDArray[np.int16]:
-    """The owner of the peak that each pixel's colour belongs to, (H, W), -1 for none."""
+    """The label of the peak that each pixel's colour belongs to, (H, W), -1 for none."""
     nearest = np.full(len(colours), -1, np.int16)
     least = np.full(len(colours), noise.radius + 1)
-    for colour, owner in zip(peaks, owners, strict=True):
+    for colour, label in zip(peaks, label_of, strict=True):
         gap = distance(colours, int(colour))
         closer = gap < least
-        nearest[closer], least[closer] = owner, gap[closer]
+        nearest[closer], least[closer] = label, gap[closer]
     table = np.full(1 << 24, -1, np.int16)
     table[colours] = nearest
     sure = np.where(opaque, table[codes], np.int16(-1))

@@ -28,7 +28,7 @@ _ALL_PAIRS = 1 << 28
 """Pairs of a target's and a source's pixels above which only places found near are compared."""
 _VOTE = 0.8
 """Standard deviation, in pixels, of the votes of a patch: small ones keep texture sharp."""
-_LAYOUT = 3.0
+_LAYOUT = 0.6
 """Weight of a place in the image where label maps alone are compared, times that of patches."""
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from scam.semia.generator import GeneratorConfig
 from scam.semia.options import SemiaOptions
 from scam.semia.patches import PatchOptions
-from scam.semia.task import SemiaTask
+from scam.semia.task import PREVIEWS, SemiaTask
 
 _LEAST_STEPS = 20
 
@@ -29,9 +29,9 @@ def within_seconds(
         image.to(device).float() / 127.5 - 1, labels.to(device), network, options, patches
     )
     step, pair = seconds_of(begun)
-    # A tenth at most for pairs, and a tenth for sheets and checkpoints.
+    # A tenth at most for pairs, and a tenth for measuring, sheets and checkpoints.
     pairs = min(options.pairs, max(4, int(seconds / 10 / max(pair, 1e-6))))
-    steps = max(_LEAST_STEPS, int((0.9 * seconds - pairs * pair) / step))
+    steps = max(_LEAST_STEPS, int((0.9 * seconds - (pairs + PREVIEWS) * pair) / step))
     every = max(10, steps // 5)
     return replace(
         options, steps=steps, pairs=pairs, eval_every=every, sample_every=every, save_every=every

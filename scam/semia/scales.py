@@ -12,7 +12,7 @@ from torch import Tensor
 Size = tuple[int, int]
 LEAST_SIDE = 16
 """Pixels, of sources and targets: half the largest patch, and two at an eighth of the size."""
-PLACE = 0.1
+PLACE = 0.5
 """Weight of a squared distance in the image, whose sides are 1."""
 
 

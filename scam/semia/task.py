@@ -19,7 +19,8 @@ from scam.semia.pairs import Pair, Pairs
 from scam.semia.patches import PatchOptions
 from scam.training.task import Export, Measured
 
-_PREVIEWS = 4
+PREVIEWS = 4
+"""Rows of a sheet."""
 
 
 class SemiaTask(SemiaLearner):
@@ -54,6 +55,7 @@ class SemiaTask(SemiaLearner):
             by_label=config.by_label,
         )
         self._targets = [x[None].to(image.device) for x in previews]
+        self._previews: list[Pair] = []
 
     def batches(self, done: int) -> Iterator[Pair]:
         """Pairs without end."""
@@ -76,8 +78,7 @@ class SemiaTask(SemiaLearner):
 
     def sheet(self, network: Generator, path: Path) -> None:
         """Source, label maps, collage and result, a row for each preview."""
-        pairs = [self.pairs.for_target(target) for target in self._targets[:_PREVIEWS]]
-        pairs += [self.pairs.edited(n) for n in range(_PREVIEWS - len(pairs))]
+        pairs = self._previewed()
         columns = {
             "source": torch.cat([pair.image for pair in pairs]),
             "labels": torch.cat([pair.labels for pair in pairs]),
@@ -87,6 +88,14 @@ class SemiaTask(SemiaLearner):
             columns["patches"] = torch.stack([pair.start.image for pair in pairs if pair.start])
         columns["result"] = torch.cat([generate(network, pair) for pair in pairs])
         save_sheet(path, columns)
+
+    def _previewed(self) -> list[Pair]:
+        """The pairs of the sheets, whose collages are made once."""
+        if not self._previews:
+            self._previews = [self.pairs.for_target(x) for x in self._targets[:PREVIEWS]]
+            missing = range(PREVIEWS - len(self._previews))
+            self._previews += [self.pairs.edited(number) for number in missing]
+        return self._previews
 
     def export(self, network: Generator, step: int, measured: Mapping[str, float]) -> Export:
         """The weights; what else is needed lies in the run folder."""

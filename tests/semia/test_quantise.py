@@ -3,7 +3,19 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from drawings import COLOURS, FIELD, LABELS, SKY, coloured, recoded, smoothed
+from drawings import (
+    COLOURS,
+    FIELD,
+    FINE_MAP,
+    HEIGHT,
+    LABELS,
+    ROOF,
+    SKY,
+    WIDTH,
+    coloured,
+    recoded,
+    smoothed,
+)
 from PIL import Image, ImageDraw
 
 from scam.semia.mixtures import distance
@@ -65,6 +77,14 @@ def test_thin_lines_of_an_exact_colour_are_labels() -> None:
     assert 0xC800C8 in found.colours
     line = found.labels == list(found.colours).index(0xC800C8)
     assert line.sum() == 240
+
+
+def test_thin_parts_that_smoothing_pales_stay_with_their_label() -> None:
+    labels = FINE_MAP.copy()
+    labels[:5] = labels[-5:] = COLOURS.index(ROOF)  # a frame of one pixel and a bit
+    labels[:, :5] = labels[:, -5:] = COLOURS.index(ROOF)
+    found = read(coloured(labels).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+    assert sorted(found.colours) == list(COLOURS)
 
 
 def test_seams_of_a_lossy_picture_belong_to_what_they_part() -> None:

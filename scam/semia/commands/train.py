@@ -18,7 +18,7 @@ from scam.commandline.flags import add_flags, given
 from scam.errors import InputError, counted
 from scam.semia.folder import TARGETS, Method, Stored, discard, read_folder
 from scam.semia.generator import GeneratorConfig
-from scam.semia.labels import Source, read_source, read_targets
+from scam.semia.labels import Absent, Source, read_source, read_targets
 from scam.semia.landscape.example import example
 from scam.semia.learning import start, train
 from scam.semia.options import SemiaOptions
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
             run = _started(args, source, device)
         try:
             stored = read_folder(out)
-            previews = _previews(args["previews"], stored, list(targets.values()))
+            previews = _previews(args, stored, list(targets.values()))
             for name, labels in targets.items():
                 save_labels(out / TARGETS / f"{name}.png", labels)
             lines = [*notes, heading(stored, device)]
@@ -103,7 +103,7 @@ def _source(args: dict[str, Any]) -> tuple[Source, dict[str, Tensor]]:
         return Source(drawn.image, drawn.labels, vocabulary), drawn.targets
     if labels is None:
         raise InputError("labels: expected the label map of the image beside it")
-    return read_source(image, labels), {}
+    return read_source(image, labels, as_colours=args["as_colours"]), {}
 
 
 def _started(args: dict[str, Any], source: Source, device: torch.device) -> RunFolder:
@@ -137,15 +137,14 @@ def _resumed(out: Path, args: dict[str, Any]) -> RunFolder:
     return RunFolder.resume(out, asked, [f"training.{name}" for name in free])
 
 
-def _previews(
-    files: Sequence[Path] | None, stored: Stored, targets: Sequence[Tensor]
-) -> list[Tensor]:
+def _previews(args: dict[str, Any], stored: Stored, targets: Sequence[Tensor]) -> list[Tensor]:
     """Label maps for the sheets, at the working size; of files, or those targets that fit."""
     size = stored.labels.shape
-    if not files:
+    if not args["previews"]:
         return [x for x in map(stored.working, targets) if x.shape == size]
     found = []
-    for path, target in read_targets(files, stored.vocabulary).items():
+    files = read_targets(args["previews"], stored.vocabulary, absent=args["absent"])
+    for path, target in files.items():
         say(*target.notes)
         labels = stored.working(target.labels)
         if labels.shape != size:
@@ -184,6 +183,14 @@ def _parser() -> Parser:
     parser.add_argument(
         "--previews", nargs="+", type=Path, metavar="LABELS", help="label maps for the sheets"
     )
+    parser.add_argument(
+        "--absent", choices=get_args(Absent), default="error",
+        help="what becomes of labels in --previews that the source lacks (default: error)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--as-colours", action="store_true",
+        help="a grey or palette png of labels is a picture in colours, not an index map",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     for settings in SETTINGS:
