@@ -13,7 +13,7 @@ from scam.errors import InputError
 from scam.semia.folder import Stored, newest_weights, read_folder
 from scam.semia.generator import Generator
 from scam.semia.patches import PatchMatch, PatchOptions
-from scam.semia.scales import LEAST_SIDE, at_scale
+from scam.semia.scales import LEAST_SIDE, Size, at_scale
 
 
 class Analogy:
@@ -25,7 +25,7 @@ class Analogy:
         num_labels: K.
         patches: how collages are made.
         network: refines them, or generates alone; None: collages are the result.
-        scale: working size over the size of the source's files.
+        own_size: (H, W) of the source before it was resized; None: it was not.
     """
 
     def __init__(
@@ -35,10 +35,12 @@ class Analogy:
         num_labels: int,
         patches: PatchOptions,
         network: Generator | None = None,
-        scale: float = 1.0,
+        own_size: Size | None = None,
     ) -> None:
         self.image, self.labels, self.num_labels = image, labels, num_labels
-        self.network, self.scale = network, scale
+        self.network = network
+        self._size = (labels.shape[0], labels.shape[1])
+        self._own_size = own_size or self._size
         self._source = image.float() / 127.5 - 1
         self._matcher: PatchMatch | None = None
         if network is None or network.config.start:
@@ -76,9 +78,8 @@ class Analogy:
 
     def working(self, labels: Tensor) -> Tensor:
         """labels (H', W') at the working size."""
-        size = (self.labels.shape[0], self.labels.shape[1])
         labels = labels.to(self.labels.device).long()
-        return at_scale(labels, size, self.scale, self.num_labels)
+        return at_scale(labels, self._size, self._own_size, self.num_labels)
 
     def _expect_known(self, labels: Tensor) -> None:
         if labels.dim() != 2 or labels.numel() == 0:
@@ -112,5 +113,5 @@ def opened(stored: Stored, device: torch.device) -> Analogy:
         len(stored.vocabulary),
         stored.patches,
         network,
-        stored.scale,
+        stored.own_size,
     )

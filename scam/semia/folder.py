@@ -53,15 +53,10 @@ class Stored:
     patches: PatchOptions
     network: GeneratorConfig | None
 
-    @property
-    def scale(self) -> float:
-        """Working size over own size."""
-        return self.labels.shape[0] / self.own_size[0]
-
     def working(self, labels: Tensor) -> Tensor:
         """labels (H, W), of any size, at the working size."""
         size = (self.labels.shape[0], self.labels.shape[1])
-        return at_scale(labels.long(), size, self.scale, len(self.vocabulary))
+        return at_scale(labels.long(), size, self.own_size, len(self.vocabulary))
 
 
 def settings_of(

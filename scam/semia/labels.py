@@ -89,12 +89,11 @@ def read_targets(
 ) -> dict[Path, Target]:
     """:func:`read_target` of every file, by its path; a folder stands for the pictures in it.
 
-    InputError if there is none.
+    InputError if there is none, of all or in a folder.
     """
+    if not targets:
+        raise InputError("{targets}: expected at least one label map", targets=[])
     files = [file for target in targets for file in _pictures(target)]
-    if not files:
-        given = list(map(str, targets))
-        raise InputError("{targets}: expected at least one label map", targets=given)
     return {
         file: read_target(file, vocabulary, absent=absent, source_size=source_size)
         for file in files
@@ -104,7 +103,10 @@ def read_targets(
 def _pictures(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise InputError(f"{path}: holds no picture, expected at least one label map")
+    return found
 
 
 def read_target(

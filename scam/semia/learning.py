@@ -88,12 +88,12 @@ def start(
         name = next(iter(settings))
         raise InputError(f"{{{name}}}: is no setting", **{name: settings[name]})
     scale = 1.0 if size is None else min(1.0, size / max(own))
-    working = (round(own[0] * scale), round(own[1] * scale))
+    working = (max(0, round(own[0] * scale)), max(0, round(own[1] * scale)))
     if min(own) < LEAST_SIDE:
         message = f"{{:image}}: is {own[1]}x{own[0]}, expected {LEAST_SIDE} pixels a side or more"
         raise InputError(message, image=own)
     if min(working) < LEAST_SIDE:
-        message = f"{{size}}: makes {working[1]}x{working[0]} of {own[1]}x{own[0]}, "
+        message = f"{{size}}: leaves {working[1]}x{working[0]} of {own[1]}x{own[0]}, "
         message += f"expected {LEAST_SIDE} pixels a side or more"
         raise InputError(message, size=size)
     labels = resized_labels(labels.long(), working, len(vocabulary))

@@ -44,13 +44,13 @@ def resized_labels(labels: Tensor, size: Size, num_labels: int) -> Tensor:
     return small
 
 
-def at_scale(labels: Tensor, working: Size, scale: float, num_labels: int) -> Tensor:
-    """labels (H, W) scaled; of the working size they are that already, and stay."""
+def at_scale(labels: Tensor, working: Size, own: Size, num_labels: int) -> Tensor:
+    """labels (H, W) scaled as a source of its own size was; of the working size they stay."""
     height, width = labels.shape
-    if (height, width) == working or scale == 1:
+    if (height, width) == working or own == working:
         return labels
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    return resized_labels(labels, size, num_labels)
+    size = round(height * working[0] / own[0]), round(width * working[1] / own[1])
+    return resized_labels(labels, (max(1, size[0]), max(1, size[1])), num_labels)
 
 
 def spread(labels: Tensor, num_labels: int) -> Tensor:

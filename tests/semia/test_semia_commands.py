@@ -177,7 +177,9 @@ class TestTrain:
             ):
                 semia("train", "--resume", "--out", patches, *words)
 
-    @pytest.mark.parametrize("flags", [["--steps", 9], ["--width", 9], ["--seconds", 9.0]])
+    @pytest.mark.parametrize(
+        "flags", [["--steps", 9], ["--width", 9], ["--seconds", 9.0], ["--previews", "a.png"]]
+    )
     def test_patches_learn_nothing(
         self, sources: Path, tmp_path: Path, flags: list[object]
     ) -> None:
@@ -339,7 +341,9 @@ class TestApply:
         labels = DRAWN.labels.clone()
         labels[:4] = 77
         target = index_map(tmp_path / "t.png", labels)
-        with pytest.raises(InputError, match=r"t\.png: holds .* lacks: 77 \(10 %\).*--absent nearest"):
+        with pytest.raises(
+            InputError, match=r"t\.png: holds .* lacks: 77 \(10 %\).*--absent nearest"
+        ):
             semia("apply", patches, target, "--out", tmp_path / "o")
         assert not (tmp_path / "o").exists()
         semia("apply", patches, target, "--out", tmp_path / "o", "--absent", "nearest")
@@ -450,7 +454,7 @@ class TestEvaluate:
 
     def test_labels_that_the_source_lacks(self, patches: Path, tmp_path: Path) -> None:
         target = index_map(tmp_path / "t.png", DRAWN.labels + 7)
-        with pytest.raises(InputError, match=r"t\.png: holds .* that the source lacks"):
+        with pytest.raises(InputError, match=r"t\.png: holds labels that the source lacks"):
             semia("evaluate", patches, target, "--out", tmp_path / "o")
 
 

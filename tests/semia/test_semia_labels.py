@@ -269,5 +269,7 @@ class TestTargets:
         assert all(agreement(target) == 1 for target in found.values())
 
     def test_none(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"targets=\[.*\]: expected at least one label map"):
+        with pytest.raises(InputError, match=r"targets=\[\]: expected at least one label map"):
+            read_targets([], VOCABULARY)
+        with pytest.raises(InputError, match=f"{tmp_path}: holds no picture, expected at least"):
             read_targets([tmp_path], VOCABULARY)

@@ -2,8 +2,9 @@
 """``python -m scam.semia apply``: the source under target label maps."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from PIL import Image
@@ -16,7 +17,7 @@ from scam.commandline.progress import progress
 from scam.data.sheet import save_sheet
 from scam.errors import InputError, within
 from scam.semia.analogy import opened
-from scam.semia.folder import Stored, read_folder
+from scam.semia.folder import LABELS, SOURCE, Stored, read_folder
 from scam.semia.labels import Absent, Target, read_targets
 from scam.storage.files import write_aside
 from scam.storage.outputs import expect_outputs
@@ -42,24 +43,29 @@ def main(argv: Sequence[str]) -> None:
     files = [args.out / f"{name}.png" for name in names]
     expect_outputs(
         [("out", args.out, path) for path in (*files, args.out / SHEET)],
-        [args.dir / "source.png", args.dir / "labels.png", *targets],
+        [args.dir / SOURCE, args.dir / LABELS, *targets],
         overwrite=args.overwrite,
     )
     analogy = opened(stored, device)
     for target in targets.values():
         say(*target.notes)
     made = {}
-    with progress("generating", len(targets)) as bar:
-        for (path, target), name in zip(targets.items(), names, strict=True):
+    with progress("generating", 100 * len(targets), unit="%") as bar:
+        for number, (path, target) in enumerate(targets.items()):
             with within(path):
                 labels = stored.working(target.labels)
-                made[name] = labels, analogy.generate(labels)
-            bar.update(1)
+                made[names[number]] = labels, analogy.generate(labels, partial(_tell, bar, number))
+            _tell(bar, number, 1)
     for path, (_, image) in zip(files, made.values(), strict=True):
         with write_aside(path, overwrite=args.overwrite) as file:
             Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
     write_sheet(args.out / SHEET, stored, made)
     say(f"{len(files)} written to {args.out}", f"sheet: {args.out / SHEET}")
+
+
+def _tell(bar: Any, number: int, share: float) -> None:
+    """Of result ``number`` this share is done."""
+    bar.update(round(100 * (number + share)) - bar.n)
 
 
 def write_sheet(path: Path, stored: Stored, made: dict[str, tuple[Tensor, Tensor]]) -> None:

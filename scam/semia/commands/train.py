@@ -108,6 +108,9 @@ def _source(args: dict[str, Any]) -> tuple[Source, dict[str, Tensor]]:
 
 def _started(args: dict[str, Any], source: Source, device: torch.device) -> RunFolder:
     method: Method = args["method"] or "patches"
+    if method == "patches" and args["previews"]:
+        message = "{previews}: expected {method} with it: patches draw no sheets"
+        raise InputError(message, previews=args["previews"], method="network")
     settings = {name: value for kind in SETTINGS for name, value in given(args, kind).items()}
     size = args["size"]
     if size is None:
