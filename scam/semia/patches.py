@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scam.errors import InputError
+from scam.semia.places import any_of, enlarged, of_label, vote
 from scam.semia.scales import Rows, Scale, Size, resized_image, resized_labels, sizes, surroundings
 from scam.semia.search import most_alike, propagated
 from scam.settings.fields import Checked, setting
@@ -26,8 +26,6 @@ _REACHES = (1.0, 2.0, 4.0)
 _FAR_REACHES = (*_REACHES, 8.0, 16.0)
 _ALL_PAIRS = 1 << 28
 """Pairs of a target's and a source's pixels above which only places found near are compared."""
-_VOTE = 0.8
-"""Standard deviation, in pixels, of the votes of a patch: small ones keep texture sharp."""
 _LAYOUT = 0.6
 """Weight of a place in the image where label maps alone are compared, times that of patches."""
 
@@ -153,7 +151,7 @@ class PatchMatch:
             for scale in (blank, target)
         )
         kinds, own = self._kinds(labels).flatten(), self._kinds(level.labels).flatten()
-        match = most_alike(queries, kinds, keys, own, _any_of(own, kinds))
+        match = most_alike(queries, kinds, keys, own, any_of(own, kinds))
         return match.view(labels.shape)
 
     def _enlarged(
@@ -161,18 +159,11 @@ class PatchMatch:
     ) -> Tensor:
         """Places of the size before at this size; where their label differs, the nearest of it."""
         size, source = (labels.shape[0], labels.shape[1]), level.size
-        rows, row_rest = _halfway(size[0], places.shape[0], labels.device)
-        columns, column_rest = _halfway(size[1], places.shape[1], labels.device)
-        coarse = places[rows][:, columns]
-        row = (coarse // before[1] + 0.5 + row_rest[:, None]) * (source[0] / before[0])
-        column = (coarse % before[1] + 0.5 + column_rest) * (source[1] / before[1])
-        row = row.floor().long().clamp(0, source[0] - 1)
-        column = column.floor().long().clamp(0, source[1] - 1)
-        match = (row * source[1] + column).flatten()
+        match = enlarged(places, before, size, source).flatten()
         kinds, own = self._kinds(labels).flatten(), self._kinds(level.labels).flatten()
         if bool((own[match] == kinds).all()):
             return match.view(labels.shape)
-        return _of_label(match.view(labels.shape), kinds, own, source)
+        return of_label(match.view(labels.shape), kinds, own, source)
 
     def _refined(
         self, level: Scale, labels: Tensor, around: Tensor, places: Tensor, number: int
@@ -196,61 +187,6 @@ class PatchMatch:
             places = match
             image = vote(level, places, kinds, own)
         return Collage(image, places)
-
-
-def vote(level: Scale, places: Tensor, kinds: Tensor, own: Tensor) -> Tensor:
-    """The image of which patches around ``places`` (h, w) of the source speak: (3, h, w).
-
-    A pixel is the weighted mean of what the patches that cover it hold there, of source pixels of
-    its own kind. kinds (h, w) of the target's pixels, own (H, W) of the source's.
-    """
-    margin = level.patch // 2
-    width = level.size[1]
-    pixels, total = level.padded(), torch.zeros_like(kinds, dtype=level.image.dtype)
-    wide = width + 2 * margin
-    kind = F.pad(own[None, None].float(), (margin,) * 4, mode="reflect").long().flatten()
-    centres = (places // width + margin) * wide + places % width + margin
-    centres = F.pad(centres, (margin,) * 4, value=-1)
-    image = level.image.new_zeros(*kinds.shape, 3)
-    for row in range(-margin, margin + 1):
-        for column in range(-margin, margin + 1):
-            # The patch around the pixel that lies (row, column) before this one.
-            top, left = margin - row, margin - column
-            centre = centres[top : top + kinds.shape[0], left : left + kinds.shape[1]]
-            source = (centre + row * wide + column).clamp(min=0)
-            weight = math.exp(-(row**2 + column**2) / (2 * _VOTE**2))
-            counts = weight * ((centre >= 0) & (kind[source] == kinds))
-            image += counts.unsqueeze(2) * pixels[source]
-            total += counts
-    return (image / total.unsqueeze(2)).permute(2, 0, 1)
-
-
-def _any_of(own: Tensor, kinds: Tensor) -> Tensor:
-    """For each of ``kinds`` (n,) some place of ``own`` (m,) with it: (n,)."""
-    first = torch.zeros(int(own.max()) + 1, dtype=torch.int64, device=own.device)
-    first[own] = torch.arange(len(own), device=own.device)
-    return first[kinds]
-
-
-def _of_label(match: Tensor, kinds: Tensor, own: Tensor, source: Size) -> Tensor:
-    """``match`` (h, w), each place replaced by the nearest of the source that has the kind."""
-    found = match.flatten().clone()
-    wrong = own[found] != kinds
-    for kind in torch.unique(kinds[wrong]).tolist():
-        asking = torch.nonzero(wrong & (kinds == kind)).flatten()
-        offered = torch.nonzero(own == kind).flatten()
-        at = torch.stack([offered // source[1], offered % source[1]], 1).float()
-        for part in asking.split(max(1, (1 << 23) // len(offered))):
-            here = torch.stack([found[part] // source[1], found[part] % source[1]], 1).float()
-            found[part] = offered[torch.cdist(here, at).argmin(1)]
-    return found.view(match.shape)
-
-
-def _halfway(size: int, coarse: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each of ``size`` pixels the one of ``coarse`` around its centre, and how far beside."""
-    centre = (torch.arange(size, device=device) + 0.5) * (coarse / size)
-    index = centre.floor().long().clamp(max=coarse - 1)
-    return index, centre - index - 0.5
 
 
 def _share(levels: Sequence[Scale], number: int) -> float:

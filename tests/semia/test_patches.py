@@ -7,7 +7,8 @@ from scam.data.convert import to_uint8
 from scam.errors import InputError
 from scam.semia import patches
 from scam.semia.landscape.example import example
-from scam.semia.patches import Collage, PatchMatch, PatchOptions, vote
+from scam.semia.patches import Collage, PatchMatch, PatchOptions
+from scam.semia.places import vote
 from scam.semia.scales import Scale, resized_labels, sizes
 
 DRAWN = example(48, 64)
