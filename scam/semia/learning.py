@@ -132,14 +132,13 @@ def _expect_method(method: Method, seconds: float | None, settings: Mapping[str,
     """InputError unless the method is one, and can use what else is asked for."""
     if method not in get_args(Method):
         raise InputError("{method}: expected patches or network", method=method)
-    learned = {"seconds": seconds} if seconds is not None else {}
-    learned |= {
-        x: settings[x] for of in (SemiaOptions, GeneratorConfig) for x in _of(of, settings)
-    }
-    for name, value in learned.items():
-        if method == "patches":
-            message = f"{{{name}}}: expected {{method}} with it: patches learn nothing"
-            raise InputError(message, **{name: value}, method="network")
+    learned = {} if seconds is None else {"seconds": seconds}
+    for of in (SemiaOptions, GeneratorConfig):
+        learned |= {name: settings[name] for name in _of(of, settings)}
+    if method == "patches" and learned:
+        name, value = next(iter(learned.items()))
+        message = f"{{{name}}}: expected {{method}} with it: patches learn nothing"
+        raise InputError(message, **{name: value}, method="network")
     if seconds is not None and not 0 < seconds < math.inf:
         raise InputError("{seconds}: expected a number above 0", seconds=seconds)
     if seconds is not None and "steps" in settings:

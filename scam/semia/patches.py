@@ -82,7 +82,7 @@ class PatchMatch:
         self.by_label = by_label
         whole = (labels.shape[0], labels.shape[1])
         coarsest = min(self.options.coarsest, *whole)
-        levels = sizes(whole, max(coarsest, self.options.patch // 2 + 1), self.options.ratio)
+        levels = sizes(whole, max(coarsest, self.options.patch), self.options.ratio)
         self._levels = [self._scale(image, labels, size, i) for i, size in enumerate(levels)]
 
     def __call__(self, labels: Tensor, progress: Callable[[float], None] | None = None) -> Collage:

@@ -33,14 +33,24 @@ def resized_image(image: Tensor, size: Size) -> Tensor:
 
 
 def resized_labels(labels: Tensor, size: Size, num_labels: int) -> Tensor:
-    """labels (H, W) -> (h, w), the label that covers most; ones that vanish keep a pixel."""
+    """labels (H, W) -> (h, w), the label that covers most.
+
+    Those that vanish keep a pixel, near where they cover most; none is another label's last.
+    """
     if labels.shape == size:
         return labels
     shares = F.interpolate(spread(labels, num_labels)[None], size, mode="area")[0]
     small = shares.argmax(0)
-    lost = torch.bincount(small.flatten(), minlength=num_labels) == 0
-    for label in torch.nonzero(lost & (shares.flatten(1).amax(1) > 0)).flatten().tolist():
-        small.view(-1)[shares[label].argmax()] = label
+    rows, columns = (torch.arange(side, device=labels.device) for side in size)
+    counts = torch.bincount(small.flatten(), minlength=num_labels)
+    lost = (counts == 0) & (shares.flatten(1).amax(1) > 0)
+    for label in torch.nonzero(lost).flatten().tolist():
+        row, column = divmod(int(shares[label].argmax()), size[1])
+        apart = (rows - row).square()[:, None] + (columns - column).square()
+        free = counts[small] > 1
+        if free.any():
+            small.view(-1)[torch.where(free, apart, sum(size) ** 2).argmin()] = label
+            counts = torch.bincount(small.flatten(), minlength=num_labels)
     return small
 
 

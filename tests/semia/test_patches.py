@@ -33,6 +33,12 @@ def test_under_its_own_labels_the_source_is_the_source(
     assert torch.equal(to_uint8(found.image), DRAWN.image)
 
 
+@pytest.mark.parametrize("patch", [3, 17, 31])
+def test_also_where_patches_are_large(patch: int) -> None:
+    matcher = PatchMatch(IMAGE, LABELS, COUNT, PatchOptions(patch=patch, ratio=0.5, rounds=1))
+    assert torch.equal(to_uint8(matcher(LABELS).image), DRAWN.image)
+
+
 @pytest.mark.parametrize("name", ["move", "retarget", "sketch"])
 @pytest.mark.parametrize("nearby", [False, True])
 def test_places_have_the_label_that_is_asked_for(
