@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from scam.errors import InputError
 from scam.pretrained.vgg import VGG_SLICES
@@ -52,6 +52,15 @@ class SynthesisOptions(AdversaryOptions):
     vgg_normalise: bool = setting(
         True, "of vgg19: show it images normalised as it was trained; off: in [-1, 1]", **_VGG
     )
+    optimizer: Literal["adamw", "muon"] = setting(
+        "adamw",
+        "the model's; muon: its matrices and convolutions by Muon, the rest by AdamW",
+        told=True,
+    )
+    lr_muon: float = setting(
+        5e-3, "of muon: learning rate of matrices and convolutions, beside --lr of the rest",
+        above=0, most=1e6, may_change=True, told=True, needs={"optimizer": ("muon",)},
+    )  # fmt: skip
     betas: tuple[float, float] = setting(
         (0.9, 0.999), "Adam's, of both optimisers",
         least=0, below=1, metavar=("B1", "B2"), told=True,

@@ -16,6 +16,7 @@ from scam.synthesis.augment import Augmentation, kept_styles, parse_policy
 from scam.synthesis.discriminators import DiscriminatorBatch
 from scam.synthesis.options import SynthesisOptions
 from scam.training.distributed import SINGLE_PROCESS, World
+from scam.training.muon import muon
 from scam.training.optimisation import Losses, Optimisation, adamw, decay, warm_up
 from scam.training.precision import Precision
 from scam.training.randomness import PictureGenerators, picture_generators
@@ -68,8 +69,15 @@ class SynthesisStep:
         self.world = world
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
         self.scalers = {"scaler": self.scaler}
-        self.generation = self._optimisation(self.model, options.lr)
-        self.discrimination = self._optimisation(self.discriminator, options.lr_discriminator)
+        decay_and_betas = options.weight_decay, options.betas
+        self.generation = self._optimisation(
+            adamw(self.model, options.lr, *decay_and_betas)
+            if options.optimizer == "adamw"
+            else muon(self.model, options.lr, options.lr_muon, *decay_and_betas)
+        )
+        self.discrimination = self._optimisation(
+            adamw(self.discriminator, options.lr_discriminator, *decay_and_betas)
+        )
         self.optimisations = {"optimizer": self.generation, "optimizer_d": self.discrimination}
         labels = model.config.num_labels
         self.adversary = Adversary(self.discriminator, labels, options, precision, device, world)
@@ -167,10 +175,10 @@ class SynthesisStep:
         distance: Tensor = self.perceptual(fake, real)
         return distance
 
-    def _optimisation(self, network: nn.Module, lr: float) -> Optimisation:
+    def _optimisation(self, optimizer: torch.optim.Optimizer) -> Optimisation:
         options = self.options
         return Optimisation(
-            adamw(network, lr, options.weight_decay, options.betas),
+            optimizer,
             self.precision,
             self.scaler,
             self.world,

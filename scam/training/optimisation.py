@@ -47,7 +47,7 @@ class Optimisation:
     or gradients are not finite leaves the weights as they are.
 
     Args:
-        optimizer: a fused one of Adam's family, which leaves a step out without a wait.
+        optimizer: a fused one of Adam's family, or Muon, which leave a step out without a wait.
         precision: of the forward passes.
         scaler: of the gradients. Several optimisations may share one; whoever made it updates it
             once all of them have made their steps.

@@ -37,7 +37,7 @@ class TrainOptions(Checked):
         least=0, metavar="NORM", may_change=True,
     )  # fmt: skip
     """Now and then a batch has tenfold gradients, which Adam takes for a large step."""
-    weight_decay: float = setting(0.01, "AdamW's, decoupled", least=0)
+    weight_decay: float = setting(0.01, "decoupled, as in AdamW", least=0)
     ema: float = setting(
         0.999, "what the weight average keeps per step in the long run", least=0, below=1
     )

@@ -32,7 +32,7 @@ def resolve_precision(amp: bool, device: torch.device) -> Precision:
     if not amp:
         return Precision(None, "float32")
     if device.type == "cuda":
-        if torch.cuda.get_device_capability(device) >= (8, 0):
+        if gpu_multiplies_bfloat16(device):
             return Precision(torch.bfloat16, "bfloat16")
         return Precision(torch.float16, "float16 with loss scaling (GPU older than sm_80)")
     if device.type == "cpu":
@@ -41,6 +41,11 @@ def resolve_precision(amp: bool, device: torch.device) -> Precision:
                 return Precision(torch.bfloat16, f"bfloat16 ({name})")
         return Precision(None, "float32, since this CPU has no bfloat16 instructions")
     return Precision(None, f"float32, since {device.type} is not tested with autocast")
+
+
+def gpu_multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether ``device`` is a GPU whose matrix products are fast in bfloat16."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _limited_below_avx512() -> bool:

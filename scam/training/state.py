@@ -12,6 +12,7 @@ from scam.errors import InputError, quoted
 from scam.training.optimisation import Optimisation
 
 _FREE = ("params", "lr")  # the numbers of parameters, and what each step sets anew
+_MUON = {"momentum", "matrices"}  # of its groups; other settings came with versions of PyTorch
 
 
 def unmoved(
@@ -39,17 +40,21 @@ def expect_optimizer(
     step: int,
     may_lack: set[nn.Parameter],
 ) -> None:
-    """The state of an optimiser of Adam's family after ``step`` steps of the run.
+    """The state of an optimiser of Adam's family, or of Muon, after ``step`` steps of the run.
 
     may_lack: parameters without moments, as those are that no loss reaches.
     """
     found, own = part(state, name), optimisation.optimizer.state_dict()
     groups, moments = found.get("param_groups"), found.get("state")
     if not isinstance(groups, list) or len(groups) != len(own["param_groups"]):
-        raise InputError(f"{name}: param_groups is {quoted(groups):.40}, expected one group")
+        raise InputError(
+            f"{name}: param_groups is {quoted(groups):.40}, expected {len(own['param_groups'])}"
+        )
     for group, ours in zip(groups, own["param_groups"], strict=True):
         if not isinstance(group, dict) or group.get("params") != ours["params"]:
             raise InputError(f"{name} of another model (it has other parameters)")
+        if _MUON & group.keys() != _MUON & ours.keys():
+            raise InputError(f"{name} of another optimiser (its groups have other settings)")
         for key, value in ours.items():
             if key not in _FREE and key in group and not _same(group[key], value):
                 raise InputError(f"{name}: {key} is {quoted(group[key])}, expected {value}")
@@ -58,10 +63,13 @@ def expect_optimizer(
         raise InputError(f"{name}: of another model (it has moments of other parameters)")
     if not moments:  # not a step yet
         return
+    by_muon = [bool(_MUON & x.keys()) for x in own["param_groups"] for _ in x["params"]]
     for number, parameter in enumerate(parameters):
         what = f"{name}: parameter {number}"
         if number in moments:
-            _expect_moments(moments[number], parameter, step * optimisation.per_step, what)
+            kept = ["momentum_buffer"] if by_muon[number] else ["exp_avg", "exp_avg_sq"]
+            like = {"step": torch.zeros(())} | dict.fromkeys(kept, parameter)
+            _expect_moments(moments[number], like, step * optimisation.per_step, what)
         elif parameter not in may_lack:
             raise InputError(f"{what} has no moments")
 
@@ -90,12 +98,11 @@ def integer(state: Mapping[str, Any], name: str, most: int | None = None) -> int
     return value
 
 
-def _expect_moments(moments: Any, parameter: Tensor, most: int, what: str) -> None:
-    like = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
+def _expect_moments(moments: Any, like: Mapping[str, Tensor], most: int, what: str) -> None:
     expect_tensors(moments, like, what)
     if not 0 <= float(moments["step"]) <= most:
         raise InputError(f"{what}: step is {float(moments['step'])}, expected 0 to {most}")
-    if bool((moments["exp_avg_sq"] < 0).any()):
+    if "exp_avg_sq" in like and bool((moments["exp_avg_sq"] < 0).any()):
         raise InputError(f"{what}: exp_avg_sq is negative, expected squares")
 
 

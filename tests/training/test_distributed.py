@@ -88,6 +88,7 @@ RUNS: dict[str, tuple[int, dict[str, Any]]] = {
         },
     ),
     "oasis": (5, {"batch_size": 4, "discriminator": "oasis", "labelmix": 10.0}),
+    "muon": (5, {"batch_size": 4, "gan_from": 5, "optimizer": "muon"}),
     "batch norms": (3, {"batch_size": 4, "kind": "spade"}),
     "codes and noise": (3, {"batch_size": 4, "accumulate": 2, "kind": "sean"}),
     "pairs of codes": (3, {"batch_size": 4, "kind": "inade"}),
