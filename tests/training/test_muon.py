@@ -278,6 +278,7 @@ def test_settings() -> None:
         SynthesisOptions(optimizer="sgd")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_bits(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     flags = [*FAST, "--optimizer", "muon", "--lr-muon", "0.01"]
