@@ -5,7 +5,7 @@ K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 202
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -89,30 +89,23 @@ class Muon(torch.optim.AdamW):
         count, momentum, lr = group["matrices"], group["momentum"], group["lr"]
         states = [self._state(p) for p in parameters]
         averages = [state["momentum_buffer"] for state in states]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         weight, average, gradient = (
             torch.cat([_matrices(x, count) for x in tensors])
-            for tensors in (
-                parameters,
-                averages,
-                [p.grad for p in parameters if p.grad is not None],
-            )
+            for tensors in (parameters, averages, gradients)
         )
         averaged = average.lerp(gradient, 1 - momentum)
         direction = orthogonalised(gradient.lerp(averaged, momentum))
         rows, columns = weight.shape[1:]
         moved = weight * (1 - lr * group["weight_decay"])
         moved.sub_(direction, alpha=lr * math.sqrt(max(1, rows / columns)))
-        found_inf = getattr(self, "found_inf", None)
-        if found_inf is not None:
-            skipped = found_inf.reshape(()) > 0
-            moved = torch.where(skipped, weight, moved)
-            averaged = torch.where(skipped, average, averaged)
-        taken = 1 if found_inf is None else 1 - found_inf.reshape(())
-        shape = parameters[0].shape
+        found_inf = getattr(self, "found_inf", torch.zeros((), device=weight.device))
+        skipped = found_inf.reshape(()) > 0
         olds: list[list[Tensor]] = [list(parameters), averages]
-        for old, new in zip(olds, (moved, averaged), strict=True):
-            torch._foreach_copy_(old, [x.reshape(shape) for x in new.split(count)])
-        torch._foreach_add_([state["step"] for state in states], taken)
+        for old, was, new in zip(olds, (weight, average), (moved, averaged), strict=True):
+            kept = torch.where(skipped, was, new).split(count)
+            torch._foreach_copy_(old, [x.reshape(parameters[0].shape) for x in kept])
+        torch._foreach_add_([state["step"] for state in states], (~skipped).float())
         for parameter in parameters:
             parameter.grad = None  # AdamW passes by what has none
 
@@ -152,6 +145,6 @@ def _matrices(weight: Tensor, count: int) -> Tensor:
 def _raw_weight(layer: nn.Module) -> nn.Parameter:
     """The parameter behind ``layer.weight``, which a spectral norm may compute from it."""
     if parametrize.is_parametrized(layer, "weight"):
-        layer = layer.parametrizations["weight"]  # type: ignore[index,assignment]
-        return layer.original  # type: ignore[return-value]
-    return layer.weight  # type: ignore[return-value]
+        layer = cast(nn.ModuleDict, layer.parametrizations)["weight"]
+        return cast(nn.Parameter, layer.original)
+    return cast(nn.Parameter, layer.weight)

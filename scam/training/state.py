@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scam.checkpoints.weights import expect_tensors
-from scam.errors import InputError, quoted
+from scam.errors import InputError, counted, quoted
 from scam.training.optimisation import Optimisation
 
 _FREE = ("params", "lr")  # the numbers of parameters, and what each step sets anew
@@ -47,9 +47,8 @@ def expect_optimizer(
     found, own = part(state, name), optimisation.optimizer.state_dict()
     groups, moments = found.get("param_groups"), found.get("state")
     if not isinstance(groups, list) or len(groups) != len(own["param_groups"]):
-        raise InputError(
-            f"{name}: param_groups is {quoted(groups):.40}, expected {len(own['param_groups'])}"
-        )
+        expected = counted(len(own["param_groups"]), "group")
+        raise InputError(f"{name}: param_groups is {quoted(groups):.40}, expected {expected}")
     for group, ours in zip(groups, own["param_groups"], strict=True):
         if not isinstance(group, dict) or group.get("params") != ours["params"]:
             raise InputError(f"{name} of another model (it has other parameters)")
