@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a transferred subject looks like the donor's, and how far it follows the donor."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scam.data import Mannequins, PairDataset
+from scam.data.convert import from_uint8
+from scam.data.subset import origin
+from scam.errors import MissingError
+from scam.evaluation.pictures import Indices, Pictures
+from scam.evaluation.regions import pixels_of, subject_labels
+from scam.evaluation.rows import Row
+from scam.metrics import ColourFloors, Psnr
+from scam.models.styles import Styles
+
+_RESULTS = {
+    "the donor's subject, pooled": "",
+    "the host unchanged, pooled": "a floor: donors are ignored",
+    "flat colours of the donor, pooled": "a floor: donor's mean per label",
+    "half of each, pooled": "a floor: mean of these two pictures",
+}
+"""What is compared with the truth, and what its row says of it."""
+
+
+class TransferMeter:
+    """PSNR between transfers and the same transfers as they are drawn.
+
+    Compared are the pixels of subject labels that the donor's picture holds too, since of others
+    a model can know nothing. Beside it stands what little is needed to come as close.
+    MissingError unless ``dataset`` draws its pictures. donors: of its pictures, by index.
+    """
+
+    def __init__(self, dataset: PairDataset, donors: Sequence[int]) -> None:
+        source, _ = origin(dataset.source, 0)
+        if not isinstance(source, Mannequins):
+            raise MissingError("only of drawn mannequins is the true result known")
+        self._drawn = source
+        self._size = dataset.size
+        self._places = [origin(dataset.source, index)[1] for index in range(len(dataset))]
+        self._donors = donors
+        self._floors = ColourFloors(len(source.label_set))
+        self._psnr = {name: Psnr() for name in _RESULTS}
+        self._count = 0
+
+    def truth(self, hosts: Indices) -> Tensor:
+        """Drawn (B, 3, H, W) in [-1, 1]: the hosts as they would look with their donors' looks."""
+        places = [(self._places[host], self._places[self._donors[host]]) for host in hosts]
+        drawn = [self._drawn.transferred(host, donor, self._size) for host, donor in places]
+        return torch.stack([from_uint8(picture) for picture in drawn])
+
+    def update(self, pictures: Pictures) -> None:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        both = pictures.latents.present & pictures.donor_latents.present
+        where = pixels_of(pictures.labels, subject_labels(pictures.painter, both))
+        flat = self._floors.paint_own(
+            pictures.donor_image, pictures.donor_labels, onto=pictures.labels
+        )
+        truth = self.truth(pictures.indices)
+        half = (pictures.image + flat) / 2
+        results = (pictures.transfer, pictures.image, flat, half)
+        for psnr, result in zip(self._psnr.values(), results, strict=True):
+            psnr.update(result, truth, where)
+        self._count += int(where.flatten(1).any(1).sum())
+
+    def rows(self) -> list[Row]:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        if not self._count:
+            reason = "host and donor share no subject label"
+            return [Row("transfer", next(iter(_RESULTS)), None, note=reason)]
+        return [
+            Row(
+                "transfer", what, psnr.pooled, "dB", self._count, "the drawn truth", "higher",
+                _RESULTS[what] or f"{100 * psnr.share:.3g} % of the pixels: labels that travel",
+            )
+            for what, psnr in self._psnr.items()
+        ]  # fmt: skip
+
+
+class InfluenceMeter:
+    """How far a transfer moves when its donor is exchanged for another. In levels of 255.
+
+    The other donor is the preceding host's; hosts for which that is no other, or the host itself,
+    are left out, as is the first. Inside are the pixels of subject labels that both donors hold,
+    outside those whose styles no donor gives. donors: of the pictures, by index.
+    """
+
+    def __init__(self, donors: Sequence[int], num_labels: int) -> None:
+        self._donors = donors
+        self._floors = ColourFloors(num_labels)
+        self._last: tuple[Styles, Tensor, Tensor] | None = None
+        self._edits = 0
+        self._sums = {"inside": 0.0, "outside": 0.0, "flat": 0.0}
+        self._pixels = {"inside": 0, "outside": 0}
