@@ -40,7 +40,7 @@ class Subset:
 def origin(source: PairSource, index: int) -> tuple[PairSource, int]:
     """The source that a pair comes from, through any subsets, and its index there."""
     while isinstance(source, Subset):
-        source, index = source.source, source.indices[index]
+        index, source = source.indices[index], source.source
     return source, index
 
 

@@ -55,12 +55,11 @@ class TransferMeter:
         """See :class:`~scam.evaluation.pictures.Meter`."""
         both = pictures.latents.present & pictures.donor_latents.present
         where = pixels_of(pictures.labels, subject_labels(pictures.painter, both))
-        flat = self._floors.paint_own(
-            pictures.donor_image, pictures.donor_labels, onto=pictures.labels
-        )
+        image = pictures.image.cpu()
+        donor_image, donor_labels = pictures.donor_image.cpu(), pictures.donor_labels.cpu()
+        flat = self._floors.paint_own(donor_image, donor_labels, onto=pictures.labels.cpu())
         truth = self.truth(pictures.indices)
-        half = (pictures.image + flat) / 2
-        results = (pictures.transfer, pictures.image, flat, half)
+        results = (pictures.transfer, image, flat, (image + flat) / 2)
         for psnr, result in zip(self._psnr.values(), results, strict=True):
             psnr.update(result, truth, where)
         self._count += int(where.flatten(1).any(1).sum())
@@ -80,17 +79,73 @@ class TransferMeter:
 
 
 class InfluenceMeter:
-    """How far a transfer moves when its donor is exchanged for another. In levels of 255.
+    """How far a transfer moves when its donor is exchanged for another, in levels of 255.
 
-    The other donor is the preceding host's; hosts for which that is no other, or the host itself,
-    are left out, as is the first. Inside are the pixels of subject labels that both donors hold,
-    outside those whose styles no donor gives. donors: of the pictures, by index.
+    The other donor is that of the host before, in the order of the pictures; where it is no other,
+    or the host itself, nothing is compared. Inside are the pixels of subject labels that both
+    donors hold, outside those of labels that neither gives. Beside it stands how far apart the
+    mean colours of the two donors are. donors: of the pictures, by index.
     """
 
-    def __init__(self, donors: Sequence[int], num_labels: int) -> None:
+    def __init__(self, num_labels: int, donors: Sequence[int]) -> None:
         self._donors = donors
         self._floors = ColourFloors(num_labels)
-        self._last: tuple[Styles, Tensor, Tensor] | None = None
-        self._edits = 0
-        self._sums = {"inside": 0.0, "outside": 0.0, "flat": 0.0}
-        self._pixels = {"inside": 0, "outside": 0}
+        self._last: tuple[Tensor, ...] | None = None
+        self._squares = {"inside": 0.0, "outside": 0.0, "flat": 0.0}
+        self._pixels = {"inside": 0, "outside": 0, "flat": 0}
+        self._count = 0
+
+    def update(self, pictures: Pictures) -> None:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        painter, maps = pictures.painter, pictures.labels
+        donor, host = (
+            torch.tensor(numbers, device=maps.device)
+            for numbers in ([self._donors[host] for host in pictures.indices], pictures.indices)
+        )
+        own = pictures.donor_latents
+        images, labels = pictures.donor_image, pictures.donor_labels
+        now = donor, own.tokens, own.present, images, labels
+        last = self._last or tuple(values[:1] for values in now)
+        self._last = tuple(values[-1:] for values in now)
+        other, tokens, present, other_images, other_labels = (
+            torch.cat([first, rest[:-1]]) for first, rest in zip(last, now, strict=True)
+        )
+        compared = ((other != donor) & (other != host))[:, None, None]
+        if not compared.any():
+            return
+        mixed = painter.mix(Styles(tokens, present), pictures.latents)
+        moved = pictures.transfer - pictures.paint(maps, mixed)
+        flat, other_flat = (
+            self._floors.paint_own(colours.cpu(), held.cpu(), onto=maps.cpu())
+            for colours, held in ((images, labels), (other_images, other_labels))
+        )
+        both, either = (
+            pixels_of(maps, subject_labels(painter, held))
+            for held in (own.present & present, own.present | present)
+        )
+        self._add("inside", moved, both & compared)
+        self._add("outside", moved, ~either & compared)
+        self._add("flat", flat - other_flat, both & compared)
+        self._count += int((both & compared).flatten(1).any(1).sum())
+
+    def rows(self) -> list[Row]:
+        """See :class:`~scam.evaluation.pictures.Meter`."""
+        if not self._count:
+            reason = "no two donors in turn share a subject label with a host"
+            return [Row("influence", "another donor", None, note=reason)]
+        inside, outside, flat = (
+            (self._squares[name] / max(self._pixels[name], 1)) ** 0.5 for name in self._squares
+        )
+        return [
+            self._row("change inside the subject", inside, "", "0: donors are ignored"),
+            self._row("change outside it", outside, "lower"),
+            self._row("flat colours of the donors, inside", flat, "", "a yardstick"),
+        ]
+
+    def _add(self, name: str, change: Tensor, where: Tensor) -> None:
+        squares = (change.cpu().double() * 127.5).square().mean(1)[where.cpu()]
+        self._squares[name] += float(squares.sum())
+        self._pixels[name] += len(squares)
+
+    def _row(self, what: str, value: float, better: str, note: str = "") -> Row:
+        return Row("influence", what, value, "RMS/255", self._count, "another donor", better, note)
