@@ -176,8 +176,6 @@ def test_through_the_front_door(tmp_path: Path, photographs: bool) -> None:
             folder = tmp_path / "data" / "val" / kind
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.astype("uint8")).save(folder / f"{index}.png")
-    names = "\n".join(f"{index} {name}" for index, name in enumerate(drawn.label_set.names))
-    (tmp_path / "data" / "labels.txt").write_text(names)
     model = tiny()
     model.about = {"label_names": list(drawn.label_set.names)}
     model.save_pretrained(tmp_path / "model")
