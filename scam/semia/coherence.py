@@ -46,7 +46,10 @@ class PatchCoherence:
             self._sources.append(groups)
 
     def __call__(self, image: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """image (1, 3, H, W) under labels (1, H, W): a scalar, 0 for the source itself."""
+        """image (1, 3, H, W) under labels (1, H, W): a scalar, 0 for the source itself.
+
+        Labels that the source lacks have no say.
+        """
         losses = []
         for factor, groups in zip((1, 2), self._sources, strict=True):
             rows, kinds = self._rows(_averaged(image, factor)), self._kinds(labels, factor)
@@ -59,7 +62,8 @@ class PatchCoherence:
                     with torch.no_grad():
                         nearest = torch.addmm(squares, part, own.T, alpha=-2).argmin(1)
                     losses.append((part - own[nearest]).abs().sum(1))
-        return torch.cat(losses).mean() / (3 * self.patch**2)
+        found = torch.cat(losses)
+        return found.sum() / (max(1, len(found)) * 3 * self.patch**2)
 
     def _rows(self, image: Tensor) -> Tensor:
         margin = self.patch // 2

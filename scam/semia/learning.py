@@ -100,11 +100,13 @@ def start(
     image = to_uint8(resized_image(image.float() / 127.5 - 1, working)) if scale < 1 else image
     sections: dict[str, Any] = {"patches": patches.as_dict()}
     if method == "network":
-        if seconds is not None:
-            options = within_seconds(image, labels, network, options, patches, seconds, device)
         sections |= {"network": network.as_dict(), "training": options.as_dict()}
     run = RunFolder.start(out, settings_of(method, vocabulary, own, **sections))
     try:
+        if seconds is not None:
+            options = within_seconds(image, labels, network, options, patches, seconds, device)
+            run.config["training"] = options.as_dict()
+            run.store()
         write_source(run, image, labels)
     except BaseException:
         discard(run)
