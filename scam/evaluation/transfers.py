@@ -28,9 +28,9 @@ _RESULTS = {
 class TransferMeter:
     """PSNR between transfers and the same transfers as they are drawn.
 
-    Compared are the pixels of subject labels that the donor's picture holds too, since of others
-    a model can know nothing. Beside it stands what little is needed to come as close.
-    MissingError unless ``dataset`` draws its pictures. donors: of its pictures, by index.
+    Compared are the pixels of subject labels that the donor's picture holds too: of others a model
+    can know nothing. Beside it stand floors, which need no model. donors: of the pictures of
+    ``dataset``, by index. MissingError unless these are mannequins.
     """
 
     def __init__(self, dataset: PairDataset, donors: Sequence[int]) -> None:
@@ -46,7 +46,7 @@ class TransferMeter:
         self._count = 0
 
     def truth(self, hosts: Indices) -> Tensor:
-        """Drawn (B, 3, H, W) in [-1, 1]: the hosts as they would look with their donors' looks."""
+        """Drawn (B, 3, H, W) in [-1, 1]: the donors of these hosts in the hosts' place."""
         places = [(self._places[host], self._places[self._donors[host]]) for host in hosts]
         drawn = [self._drawn.transferred(host, donor, self._size) for host, donor in places]
         return torch.stack([from_uint8(picture) for picture in drawn])
@@ -81,10 +81,10 @@ class TransferMeter:
 class InfluenceMeter:
     """How far a transfer moves when its donor is exchanged for another, in levels of 255.
 
-    The other donor is that of the host before, in the order of the pictures; where it is no other,
-    or the host itself, nothing is compared. Inside are the pixels of subject labels that both
-    donors hold, outside those of labels that neither gives. Beside it stands how far apart the
-    mean colours of the two donors are. donors: of the pictures, by index.
+    The other donor is that of the host before, in the order of the pictures, and may be the host
+    itself; where it is no other, nothing is compared. Inside are the pixels of subject labels that
+    both donors hold, outside those of labels that neither gives. Beside it stands how far apart
+    the mean colours of the two donors are. donors: of the pictures, by index.
     """
 
     def __init__(self, num_labels: int, donors: Sequence[int]) -> None:
@@ -98,10 +98,7 @@ class InfluenceMeter:
     def update(self, pictures: Pictures) -> None:
         """See :class:`~scam.evaluation.pictures.Meter`."""
         painter, maps = pictures.painter, pictures.labels
-        donor, host = (
-            torch.tensor(numbers, device=maps.device)
-            for numbers in ([self._donors[host] for host in pictures.indices], pictures.indices)
-        )
+        donor = torch.tensor([self._donors[host] for host in pictures.indices], device=maps.device)
         own = pictures.donor_latents
         images, labels = pictures.donor_image, pictures.donor_labels
         now = donor, own.tokens, own.present, images, labels
@@ -110,7 +107,7 @@ class InfluenceMeter:
         other, tokens, present, other_images, other_labels = (
             torch.cat([first, rest[:-1]]) for first, rest in zip(last, now, strict=True)
         )
-        compared = ((other != donor) & (other != host))[:, None, None]
+        compared = (other != donor)[:, None, None]
         if not compared.any():
             return
         mixed = painter.mix(Styles(tokens, present), pictures.latents)

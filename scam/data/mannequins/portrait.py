@@ -28,7 +28,7 @@ class Portrait:
 
     @classmethod
     def sample(cls, key: str, aspect: float) -> "Portrait":
-        """Draw the lot of a key; aspect: width over height of the picture."""
+        """Choose everything from one key; aspect: width over height of the picture."""
         # Two streams: a wider scene draws more numbers, and must not change who stands in it.
         chance = Chance(key)
         light, horizon = chance.between(-1, 1), chance.between(0.62, 0.8)
