@@ -26,6 +26,7 @@ METRICS = {
     "miou": "the same as intersection over union, mean of the labels that occur",
     "coherence": "mean square from patches to the source's nearest of the same label",
     "completeness": "mean square from the source's patches to the nearest of the same label",
+    "detail": "differences of neighbours where the label map is changed, over the source's",
     "unedited": "mean absolute difference from the source where the label map is unchanged",
     "psnr": "PSNR under the source's own label map",
     "ssim": "SSIM under the source's own label map",
@@ -84,6 +85,7 @@ class Scorer:
             Row("miou", name, layout.mean_iou, better="higher"),
             Row("coherence", name, patches.coherence, better="lower", note=without),
             Row("completeness", name, patches.completeness, better="lower", note=without),
+            self._detail(name, image, labels),
             self._unedited(name, image, labels),
             *self._reconstruction(name, image, labels),
             self._sifid(name, image),
@@ -105,6 +107,24 @@ class Scorer:
         """For the report: the judge's scores, label by label."""
         judge = self._judge
         return {"judge": {"held_out": asdict(judge.held_out), "source": asdict(judge.source)}}
+
+    def _detail(self, name: str, image: Tensor, labels: Tensor) -> Row:
+        """Blur that the patch distances reward: 1 is as rough as the source's same labels."""
+        here, there = _roughness(image, labels), _roughness(self._image, self._labels)
+        edited = torch.ones_like(labels, dtype=torch.bool)
+        if labels.shape == self._labels.shape:
+            edited = labels != self._labels
+        found = wanted = 0.0
+        for label in torch.unique(labels[edited]).tolist():
+            own = here[edited & (labels == label)]
+            known = own.isfinite()
+            source = there[self._labels == label].nanmean()
+            if known.any() and source.isfinite():
+                found += float(own[known].sum())
+                wanted += float(source * known.sum())
+        if wanted == 0:
+            return Row("detail", name, None, note="no label is changed")
+        return Row("detail", name, found / wanted, against="1")
 
     def _unedited(self, name: str, image: Tensor, labels: Tensor) -> Row:
         if labels.shape != self._labels.shape:
@@ -168,6 +188,21 @@ def side_by_side(rows: Mapping[str, Sequence[Row]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def _roughness(image: Tensor, labels: Tensor) -> Tensor:
+    """Mean difference of a pixel and its neighbours to the right and below, as far as these have
+    its label, else nan: image (1, 3, h, w), labels (1, h, w) -> (1, h, w).
+    """
+    both = []
+    for dim in (1, 2):
+        height, width = labels.shape[1] - (dim == 1), labels.shape[2] - (dim == 2)
+        differs = image.double().diff(dim=dim + 1).abs().mean(1)
+        differs = differs.masked_fill(labels.diff(dim=dim) != 0, torch.nan)
+        padded = differs.new_full(labels.shape, torch.nan)
+        padded[:, :height, :width] = differs
+        both.append(padded)
+    return torch.stack(both).nanmean(0)
 
 
 def _expect_result(image: Tensor, labels: Tensor) -> None:

@@ -154,3 +154,21 @@ def test_table_and_report(judge: Judge, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["judge"]["source"]["accuracy"] == judge.source.accuracy
     assert len(report["rows"]) == len(everything)
+
+
+def test_detail_tells_blur_from_texture(judge: Judge) -> None:
+    """As rough as the source's label where it is copied, less where it is smoothed."""
+    image, labels = source()
+    scorer = Scorer(image, labels, judge)
+
+    def detail(picture: torch.Tensor, target: torch.Tensor) -> float | None:
+        rows = scorer.rows("a", picture, target)
+        return next(row.value for row in rows if row.metric == "detail")
+
+    assert detail(image, labels) is None
+    mirrored, other = image.flip(3), labels.flip(2)
+    assert detail(mirrored, other) == pytest.approx(1, abs=0.2)
+    smooth = torch.nn.functional.avg_pool2d(mirrored, 5, 1, 2)
+    assert detail(smooth, other) < 0.6
+    wide = torch.cat([image] * 2, 3), torch.cat([labels] * 2, 2)
+    assert detail(*wide) == pytest.approx(1, abs=0.1)
