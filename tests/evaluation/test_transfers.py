@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transfers against the drawn truth, and exchanged donors, with models known by construction."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class TestTransfer:
     def test_the_truth_scores_infinite(self, dataset: PairDataset) -> None:
         meter = TransferMeter(dataset, DONORS)
         found = self.rows(dataset, Made(lambda _, __, indices: meter.truth(indices)))
-        assert found.pop("the donor's subject, pooled") == float("inf")
+        assert found.pop("the donor's subject, pooled") == math.inf
         assert all(5 < value < 30 for value in found.values())
 
     def test_who_ignores_donors_scores_the_floor(self, dataset: PairDataset) -> None:
@@ -92,12 +93,10 @@ class TestTransfer:
             ("half of each, pooled", "half"),
             ("the host unchanged, pooled", "host"),
         ):
-            value = 10 * torch.log10(torch.tensor(4 * count / squares[name]))
-            assert found[what] == pytest.approx(float(value), abs=1e-4)
+            assert found[what] == pytest.approx(10 * math.log10(4 * count / squares[name]))
 
     def test_neither_batches_nor_repeats_matter(self, dataset: PairDataset) -> None:
-        painter = Painter(tiny())
-        found = self.rows(dataset, painter)
+        found = self.rows(dataset, painter := Painter(tiny()))
         assert found == self.rows(dataset, painter)
         assert found == pytest.approx(self.rows(dataset, painter, 2), rel=1e-5)
 
