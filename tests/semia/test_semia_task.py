@@ -348,5 +348,5 @@ def test_what_is_no_tensor_is_named(wrong: Any) -> None:
     for arguments in ((wrong, LABELS), (DRAWN.image, wrong)):
         with pytest.raises(InputError, match="expected a tensor"):
             learn(*arguments)
-    with pytest.raises(InputError, match="labels=.*expected a tensor"):
+    with pytest.raises(InputError, match=r"labels=.*expected a tensor"):
         learn(DRAWN.image, LABELS)(wrong)
