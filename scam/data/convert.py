@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a network's pictures to those of a file."""
+"""From the pictures of a file to a network's, and back."""
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from scam.data.source import Image
 from scam.errors import InputError
+
+
+def from_uint8(picture: Image) -> Tensor:
+    """uint8 (H, W, 3) -> float32 (3, H, W) in [-1, 1], contiguous."""
+    channels_first = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)
+    return torch.from_numpy(channels_first).div_(127.5).sub_(1)
 
 
 def to_uint8(pictures: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
+from scam.data.convert import from_uint8
 from scam.data.parallel import end_with_owner, usable_cpus
 from scam.data.source import Image, LabelMap, PairSource
 from scam.errors import InputError
@@ -102,9 +103,7 @@ class PairDataset(Dataset[Item]):
 
 
 def _tensors(image: Image, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-    channels_first = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
-    picture = torch.from_numpy(channels_first).div_(127.5).sub_(1)
-    return picture, torch.from_numpy(labels.astype(np.int32))
+    return from_uint8(image), torch.from_numpy(labels.astype(np.int32))
 
 
 def batch_keys(length: int, batch_size: int, *, seed: int, step: int) -> list[Key]:

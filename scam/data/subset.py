@@ -37,6 +37,13 @@ class Subset:
         return self.source.load(self.indices[index], size)
 
 
+def origin(source: PairSource, index: int) -> tuple[PairSource, int]:
+    """The source that a pair comes from, through any subsets, and its index there."""
+    while isinstance(source, Subset):
+        index, source = source.indices[index], source.source
+    return source, index
+
+
 def at_most(source: PairSource, count: int | None) -> PairSource:
     """The source, or ``count`` of its pairs spread evenly over it."""
     if count is None or count >= len(source):

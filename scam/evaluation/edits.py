@@ -9,6 +9,7 @@ from torch import Tensor
 from scam.data.convert import to_uint8
 from scam.editing import paste_back
 from scam.evaluation.pictures import Pictures
+from scam.evaluation.regions import pixels_of, subject_labels
 from scam.evaluation.rows import Row
 from scam.metrics import Psnr
 from scam.models.styles import select_tokens
@@ -115,10 +116,8 @@ class CycleMeter:
         """See :class:`~scam.evaluation.pictures.Meter`."""
         painter, encode = pictures.painter, pictures.painter.model.encode
         home, own = pictures.donor_labels, pictures.donor_latents
-        travels = own.present & pictures.latents.present
-        labels = torch.arange(travels.shape[1], device=home.device)
-        travels &= ~painter.is_background(labels)
-        where = (home >= 0) & travels.gather(1, home.clamp(min=0).flatten(1).long()).view_as(home)
+        travels = subject_labels(painter, own.present & pictures.latents.present)
+        where = pixels_of(home, travels)
         away = encode(pictures.transfer, pictures.labels)
         stayed = encode(pictures.paint(home, own), home)
         for psnr, latents in ((self._cycle, away), (self._twice, stayed)):

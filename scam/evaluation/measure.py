@@ -21,6 +21,7 @@ from scam.evaluation.pictures import Meter, walk
 from scam.evaluation.references import Extractor, Reference, default_cache
 from scam.evaluation.rows import Row, averaged
 from scam.evaluation.setup import EvaluationSetup, open_setup
+from scam.evaluation.transfers import InfluenceMeter, TransferMeter
 from scam.pretrained.features import (
     DINOV2,
     INCEPTION,
@@ -115,6 +116,8 @@ def _builders(setup: EvaluationSetup) -> dict[tuple[str, ...], _Build]:
         ("reid",): lambda _: IdentityMeter(_person(options), device),
         ("locality",): lambda _: _per_label(setup, LocalityMeter(options.seed)),
         ("cycle",): lambda _: _per_label(setup, CycleMeter()),
+        ("transfer",): lambda _: TransferMeter(setup.test, setup.donors),
+        ("influence",): lambda _: InfluenceMeter(len(names), setup.donors),
         ("maps",): lambda _: MapNoiseMeter(size),
     }
 

@@ -23,6 +23,8 @@ METRICS = {
     "reid": "REIDSim and REIDAcc: is the donor's subject still that person?",
     "locality": "changes outside a label that was edited alone, with and without paste-back",
     "cycle": "a subject sent to another picture and back",
+    "transfer": "PSNR of transferred subjects, against how mannequins are drawn for it",
+    "influence": "changes inside and outside the subject when its donor is another",
     "maps": "reconstruction with label maps that are a bit off",
     "cost": "milliseconds and memory of one edit",
 }

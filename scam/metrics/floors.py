@@ -27,11 +27,15 @@ class ColourFloors:
         colours = torch.where(self._count > 0, self._sum / self._count.clamp(min=1), overall)
         return _paint(torch.cat([colours, overall[None]])[None], labels)
 
-    def paint_own(self, image: Tensor, labels: Tensor) -> Tensor:
-        """Each label in its mean colour within that very picture: (B, 3, H, W)."""
+    def paint_own(self, image: Tensor, labels: Tensor, onto: Tensor | None = None) -> Tensor:
+        """Each label in its mean colour within that very picture: (B, 3, H, W).
+
+        onto: label maps to colour in place of ``labels``; those that the picture lacks are 0.
+        """
         total, count = label_sums(image, labels, len(self._sum))
         overall = image.double().mean((2, 3))[:, None]
-        return _paint(torch.cat([total / count.clamp(min=1), overall], dim=1), labels)
+        colours = torch.cat([total / count.clamp(min=1), overall], dim=1)
+        return _paint(colours, labels if onto is None else onto)
 
 
 def label_sums(image: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,10 @@ class Analogy:
         labels = labels.to(self.labels.device).long()
         return at_scale(labels, self._size, self._own_size, self.num_labels)
 
-    def _expect_known(self, labels: Tensor) -> None:
+    def _expect_known(self, labels: Any) -> None:
+        if not isinstance(labels, Tensor):
+            message = "{labels}: expected a tensor of integers (H, W)"
+            raise InputError(message, labels=type(labels).__name__)
         if labels.dim() != 2 or labels.numel() == 0:
             message = "{labels}: expected shape (H, W)"
             raise InputError(message, labels=tuple(labels.shape))

@@ -115,8 +115,12 @@ def start(
 
 
 def _expect_source(image: Tensor, labels: Tensor) -> None:
+    for name, value in (("image", image), ("labels", labels)):
+        if not isinstance(value, Tensor):
+            raise InputError(f"{{{name}}}: expected a tensor", **{name: type(value).__name__})
     if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
-        raise InputError("{image}: expected uint8 (3, H, W)", image=tuple(image.shape))
+        found = f"{image.dtype} {tuple(image.shape)}"
+        raise InputError("{image}: expected torch.uint8 (3, H, W)", image=found)
     if labels.shape != image.shape[1:]:
         message = f"{{labels}}: expected {tuple(image.shape[1:])}, the size of the image"
         raise InputError(message, labels=tuple(labels.shape))

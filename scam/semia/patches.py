@@ -3,9 +3,8 @@
 
 Coarse to fine, as in GPNN (Granot et al., CVPR 2022): where does a patch like this one lie in the
 source, and what do the patches that cover a pixel say of it? Here only patches whose centre has
-the same label are asked, and the coarsest guess is that of label maps alone. Where the target's
-label map is the source's, every patch lies where it lay, and the collage is the source to the bit
-of an 8-bit image.
+the same label are asked, and the coarsest guess is that of label maps alone. What lies half a
+patch or more from any change of the label map stays as it is, to the bit.
 """
 
 import math
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scam.errors import InputError
@@ -173,20 +173,38 @@ class PatchMatch:
         keys, prior = Rows(level), level.places()[places.flatten()]
         kinds, own = self._kinds(labels), self._kinds(level.labels)
         generator = torch.Generator().manual_seed(number)
-        image = vote(level, places, kinds, own)
+        fixed = _unchanged(level, labels)
+        if fixed is not None:
+            itself = torch.arange(labels.numel(), device=labels.device).view(labels.shape)
+            places = torch.where(fixed, itself, places)
+        asking = None if fixed is None else ~fixed
+
+        def voted() -> Tensor:
+            image = vote(level, places, kinds, own)
+            return image if fixed is None else torch.where(fixed, level.image, image)
+
+        image = voted()
         for _ in range(self.options.last_rounds if last else self.options.rounds):
             queries = Rows(Scale(image, labels, around, level.patch), prior)
             if kinds.numel() * own.numel() <= _ALL_PAIRS:
-                match = most_alike(
-                    queries, kinds.flatten(), keys, own.flatten(), places.flatten()
-                ).view(places.shape)
+                flat = kinds.flatten(), keys, own.flatten(), places.flatten()
+                seeking = None if asking is None else asking.flatten()
+                match = most_alike(queries, *flat, seeking).view(places.shape)
             else:
-                match = propagated(queries, kinds, keys, own, places, generator)
+                match = propagated(queries, kinds, keys, own, places, generator, asking)
             if torch.equal(match, places):
                 break
             places = match
-            image = vote(level, places, kinds, own)
+            image = voted()
         return Collage(image, places)
+
+
+def _unchanged(level: Scale, labels: Tensor) -> Tensor | None:
+    """Pixels (h, w) with a patch around them that has the source's labels; None: another size."""
+    if labels.shape != level.labels.shape:
+        return None
+    changed = (labels != level.labels)[None, None].float()
+    return F.max_pool2d(changed, level.patch, 1, level.patch // 2)[0, 0] == 0
 
 
 def _share(levels: Sequence[Scale], number: int) -> float:

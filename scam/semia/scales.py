@@ -132,7 +132,7 @@ class Rows:
         around: weight of surroundings.
     """
 
-    def __init__(self, scale: Scale, places: Tensor | None = None, around: float = 0.3) -> None:
+    def __init__(self, scale: Scale, places: Tensor | None = None, around: float = 0.15) -> None:
         h, w = scale.size
         wide = w + 2 * (scale.patch // 2)
         steps = torch.arange(scale.patch, device=scale.image.device)

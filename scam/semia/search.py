@@ -18,22 +18,30 @@ _SETTLED = 1e-7
 
 
 def most_alike(
-    queries: Rows, query_labels: Tensor, keys: Rows, key_labels: Tensor, match: Tensor
+    queries: Rows,
+    query_labels: Tensor,
+    keys: Rows,
+    key_labels: Tensor,
+    match: Tensor,
+    asking: Tensor | None = None,
 ) -> Tensor:
     """Compare with every place of the same label.
 
     query_labels (n,), key_labels (m,). match (n,): a place of the source for each, kept where none
-    is nearer; those that are settled are not looked at. Returns (n,).
+    is nearer; those that are settled are not looked at. asking: (n,) bool, the others keep theirs.
+    Returns (n,).
     """
     match = match.clone()
     everyone = torch.arange(len(query_labels), device=match.device)
     reached = torch.cat(
         [queries.distance(part, keys, match[part]) for part in everyone.split(1 << 15)]
     )
+    if asking is not None:
+        reached = torch.where(asking, reached, 0)
     for label in torch.unique(query_labels[reached > _SETTLED]).tolist():
-        asking = torch.nonzero((query_labels == label) & (reached > _SETTLED)).flatten()
+        seeking = torch.nonzero((query_labels == label) & (reached > _SETTLED)).flatten()
         offered = torch.nonzero(key_labels == label).flatten()
-        for part in asking.split(max(1, _AT_ONCE // len(offered))):
+        for part in seeking.split(max(1, _AT_ONCE // len(offered))):
             rows = queries.at(part)
             found = offered[_nearest(rows, keys, offered)]
             # The matrix product below rounds; what decides is computed like what is kept.
@@ -63,25 +71,28 @@ def propagated(
     key_labels: Tensor,
     match: Tensor,
     generator: torch.Generator,
+    asking: Tensor | None = None,
 ) -> Tensor:
     """Compare with what neighbours found and with random places near one's own.
 
     PatchMatch (Barnes et al., SIGGRAPH 2009), all pixels at once: its cost grows with the pixels
     and not with their square. query_labels (h, w), key_labels (H, W), match (h, w): places of the
-    source. Returns (h, w).
+    source. asking: (h, w) bool, the others keep theirs. Returns (h, w).
     """
     found, wanted = match.flatten().clone(), query_labels.flatten()
     everyone = torch.arange(len(found), device=found.device)
     parts = everyone.split(1 << 15)
     reached = torch.cat([queries.distance(part, keys, found[part]) for part in parts])
+    if asking is not None:
+        reached = torch.where(asking.flatten(), reached, 0)
     for offers in _offers(query_labels.shape, key_labels.shape, generator):
         offer = offers(found.view(match.shape)).flatten()
-        asking = torch.nonzero(
+        seeking = torch.nonzero(
             (offer >= 0)
             & (key_labels.flatten()[offer.clamp(min=0)] == wanted)
             & (reached > _SETTLED)
         ).flatten()
-        for part in asking.split(1 << 15):
+        for part in seeking.split(1 << 15):
             distance = queries.distance(part, keys, offer[part])
             better = distance < reached[part] * (1 - _GAIN)
             found[part] = torch.where(better, offer[part], found[part])

@@ -2,6 +2,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from scam.data import LABEL_SETS, Mannequins
 from scam.data.mannequins.canvas import Canvas, Surface
 from scam.data.mannequins.chance import Chance
+from scam.data.mannequins.portrait import Portrait, draw
 from scam.data.mannequins.shapes import box, ellipse, limb
 from scam.data.mannequins.texture import PATTERNS, Texture
 from scam.errors import InputError
@@ -152,6 +154,65 @@ def test_merge() -> None:
     assert (merged.load(4, SIZE)[1] == (plain.load(4, SIZE)[1] > 0)).all()
 
 
+@pytest.mark.parametrize("size", [SIZE, (64, 96), (200, 140)])
+def test_a_transfer_to_oneself_changes_nothing(size: tuple[int, int]) -> None:
+    source = Mannequins("val", 8, merge="body")
+    for index in range(8):
+        assert (source.transferred(index, index, size) == source.load(index, size)[0]).all()
+
+
+def test_a_transfer_keeps_every_outline_of_the_host() -> None:
+    source = Mannequins("train", 120)
+    for host in range(60):
+        subject = 119 - host
+        _, labels = source.load(host, SIZE)
+        image, found = draw(source._key(host), SIZE, source._key(subject))
+        assert (found == labels).all(), (host, subject)
+        assert (image == source.transferred(host, subject, SIZE)).all()
+
+
+def test_glasses_cover_no_label_but_the_face() -> None:
+    """Which is why a transfer may put them on and off."""
+    source = Mannequins("train", 200)
+    for index in range(200):
+        portrait = Portrait.sample(source._key(index), 2 / 3)
+        without, worn = (
+            replace(portrait, figure=replace(portrait.figure, looks=looks)).draw(SIZE)[1]
+            for looks in (
+                replace(portrait.figure.looks, glasses=on_off) for on_off in (False, True)
+            )
+        )
+        assert (without == worn).all()
+
+
+def test_a_transfer_has_the_colours_of_the_subject_and_the_scene_of_the_host() -> None:
+    source = Mannequins("train", 80)
+    to_subject, to_host, scene = [], [], []
+    for host in range(40):
+        subject = 79 - host
+        image, labels = source.load(host, SIZE)
+        other, other_labels = source.load(subject, SIZE)
+        truth = source.transferred(host, subject, SIZE).astype(float)
+        for part in ("upper_body", "hair", "face"):
+            here, there = labels == ID[part], other_labels == ID[part]
+            colour = truth[here].mean(0)
+            to_subject.append(np.abs(colour - other[there].mean(0)).mean())
+            to_host.append(np.abs(colour - image[here].mean(0)).mean())
+        # A pixel of the scene may hold a third of a shoulder.
+        behind = (labels == 0) & ~np.isin(np.roll(labels, 1, 0), range(1, len(ID)))
+        scene.append(np.median(np.abs(truth - image)[behind]))
+    assert np.median(to_subject) < 10 < 30 < np.median(to_host)
+    assert max(scene) == 0
+
+
+def test_patterns_grow_with_their_wearer() -> None:
+    host, subject = (Portrait.sample(key, 2 / 3).figure for key in ("0/train/3", "0/train/5"))
+    mixed = host.coloured_as(subject)
+    grown = mixed.outfit.upper.period / mixed.pose.scale
+    assert grown == pytest.approx(subject.outfit.upper.period / subject.pose.scale)
+    assert host.coloured_as(host) == host
+
+
 def test_lengths_and_stems() -> None:
     assert len(Mannequins("train")) == 2048
     assert len(Mannequins("val")) == 64
@@ -160,6 +221,9 @@ def test_lengths_and_stems() -> None:
     for index in (-1, 3):
         with pytest.raises(IndexError, match=rf"index {index} is outside 0 \.\. 2"):
             source.load(index, SIZE)
+        for pair in ((index, 0), (0, index)):
+            with pytest.raises(IndexError, match=rf"index {index} is outside 0 \.\. 2"):
+                source.transferred(*pair, SIZE)
 
 
 @pytest.mark.parametrize(

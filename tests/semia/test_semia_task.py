@@ -341,3 +341,12 @@ def test_a_folder_that_was_started_and_not_trained(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="there is no checkpoint yet"):
         scam.semia.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("wrong", ["photo.jpg", None, [[0, 1]]])
+def test_what_is_no_tensor_is_named(wrong: Any) -> None:
+    for arguments in ((wrong, LABELS), (DRAWN.image, wrong)):
+        with pytest.raises(InputError, match="expected a tensor"):
+            learn(*arguments)
+    with pytest.raises(InputError, match=r"labels=.*expected a tensor"):
+        learn(DRAWN.image, LABELS)(wrong)

@@ -2,13 +2,7 @@
 """Mannequins: drawn people in drawn places, with exact label maps and nothing to download."""
 
 from scam.data.labels import LABEL_SETS, LabelSet, MergeSpec, read_merge
-from scam.data.mannequins.canvas import Canvas
-from scam.data.mannequins.chance import Chance
-from scam.data.mannequins.figure import Figure
-from scam.data.mannequins.head import Looks
-from scam.data.mannequins.outfit import Outfit
-from scam.data.mannequins.pose import Build, sample_pose
-from scam.data.mannequins.scene import draw_scene
+from scam.data.mannequins.portrait import draw
 from scam.data.source import Image, LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError
@@ -64,25 +58,22 @@ class Mannequins:
         The same person at any size, and the same scene at any size of one aspect.
         IndexError outside 0 .. len - 1.
         """
-        if not 0 <= index < self.length:
-            raise IndexError(f"index {index} is outside 0 .. {self.length - 1}")
-        image, labels = draw(f"{self.seed}/{self.split}/{index}", size)
+        image, labels = draw(self._key(index), size)
         return image, labels if self._table is None else self._table[labels]
 
+    def transferred(self, host: int, subject: int, size: tuple[int, int]) -> Image:
+        """Draw the truth of a transfer: ``subject`` in the pose and scene of ``host``.
 
-def draw(key: str, size: tuple[int, int]) -> tuple[Image, LabelMap]:
-    """Draw the mannequin of a key; :meth:`Mannequins.load` gives shapes and dtypes."""
-    # Two streams: a wider scene draws more numbers, and must not change who stands in it.
-    chance, scenery = Chance(key), Chance(f"{key}/scene")
-    fine = 3 if size[0] * size[1] <= 1 << 16 else 2
-    canvas = Canvas(size, light=chance.between(-1, 1), fine=fine)
-    horizon = chance.between(0.62, 0.8)
-    draw_scene(canvas, scenery, horizon)
-    # Narrow pictures hold smaller people; 2 : 3 is the portrait format they are made for.
-    scale = min(1.0, canvas.aspect * 1.5) * chance.between(0.66, 0.86)
-    foot = min(0.97, max(horizon + 0.08, scale + chance.between(0.06, 0.12)))
-    build = Build.sample(chance)
-    pose = sample_pose(chance, build, complex(chance.around(0, 0.1) * canvas.aspect, foot), scale)
-    looks, outfit = Looks.sample(chance), Outfit.sample(chance, scale)
-    Figure(build, pose, looks, outfit).draw(canvas)
-    return canvas.finish()
+        uint8 (H, W, 3). Its label map is the host's, to the bit: what the map shows is the
+        host's (body, pose, hair style, the cut of clothes), what it does not show the subject's
+        (skin, lips, glasses, colour of hair and shoes, cloth, whose pattern grows with the
+        wearer). Thus no pixel is excused, as it would be if the subject's cut came too and only
+        labels common to both were compared. Of a mannequin in its own place it is its picture.
+        IndexError outside 0 .. len - 1.
+        """
+        return draw(self._key(host), size, self._key(subject))[0]
+
+    def _key(self, index: int) -> str:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index {index} is outside 0 .. {self.length - 1}")
+        return f"{self.seed}/{self.split}/{index}"

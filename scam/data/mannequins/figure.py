@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A dressed mannequin, drawn part by part from back to front."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scam.data.labels import LABEL_SETS
 from scam.data.mannequins.canvas import Canvas, Surface
@@ -23,6 +23,13 @@ class Figure:
     pose: Pose
     looks: Looks
     outfit: Outfit
+
+    def coloured_as(self, other: "Figure") -> "Figure":
+        """This figure in the other's colours and cloth: every outline stays where it is."""
+        # Glasses lie within the face, so that no label map tells of them.
+        looks = replace(other.looks, style=self.looks.style)
+        outfit = self.outfit.in_cloth_of(other.outfit, self.pose.scale / other.pose.scale)
+        return replace(self, looks=looks, outfit=outfit)
 
     def draw(self, canvas: Canvas) -> None:
         """Draw the whole figure with its shadow on the ground."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clothes of a mannequin."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scam.data.mannequins.chance import Chance
 from scam.data.mannequins.colour import JEANS, Colour, jitter
@@ -55,3 +55,10 @@ class Outfit:
             shoes=jitter(chance, chance.pick(SHOES)),
             boots=chance.happens(0.25),
         )
+
+    def in_cloth_of(self, other: "Outfit", growth: float) -> "Outfit":
+        """This cut in the other's cloth and leather, patterns ``growth`` times as large."""
+        upper, lower = (
+            replace(cloth, period=growth * cloth.period) for cloth in (other.upper, other.lower)
+        )
+        return replace(self, upper=upper, lower=lower, shoes=other.shoes)

@@ -50,15 +50,16 @@ def main(argv: Sequence[str]) -> None:
     for target in targets.values():
         say(*target.notes)
     made = {}
-    with progress("generating", 100 * len(targets), unit="%") as bar:
+    with progress("generating", 100 * len(targets), unit="%", logged=True) as bar:
         for number, (path, target) in enumerate(targets.items()):
             with within(path):
                 labels = stored.working(target.labels)
-                made[names[number]] = labels, analogy.generate(labels, partial(_tell, bar, number))
+                image = analogy.generate(labels, partial(_tell, bar, number))
+            # At once: who stops it keeps what is done.
+            with write_aside(files[number], overwrite=args.overwrite) as file:
+                Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
+            made[names[number]] = labels, image
             _tell(bar, number, 1)
-    for path, (_, image) in zip(files, made.values(), strict=True):
-        with write_aside(path, overwrite=args.overwrite) as file:
-            Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
     write_sheet(args.out / SHEET, stored, made)
     say(f"{len(files)} written to {args.out}", f"sheet: {args.out / SHEET}")
 

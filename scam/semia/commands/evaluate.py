@@ -107,7 +107,9 @@ def _parser() -> Parser:
         type=Path,
         help="label maps in the source's labels, or folders of them",
     )
-    parser.add_argument("--out", type=Path, help=f"folder for {REPORT} (default: DIR)")
+    parser.add_argument(
+        "--out", type=Path, help=f"folder for {REPORT} (default: DIR, where one is replaced)"
+    )
     parser.add_argument(
         "--absent", choices=get_args(Absent), default="error",
         help="what becomes of labels that the source lacks (default: error)",
