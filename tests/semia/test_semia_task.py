@@ -278,7 +278,7 @@ class TestLearn:
     @pytest.mark.parametrize(
         ("changes", "expected"),
         [
-            ({"image": DRAWN.image.float()}, r"image=.*: expected uint8 \(3, H, W\)"),
+            ({"image": DRAWN.image.float()}, r"image=.*: expected torch\.uint8 \(3, H, W\)"),
             ({"labels": LABELS[1:]}, r"labels=.*: expected .*the size of the image"),
             ({"labels": torch.ones_like(LABELS)}, "labels=.*: expected two labels or more"),
             ({"labels": LABELS - 1}, r"labels=\[-1, 4\]: expected 0 to 255 at most"),
