@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from scam.ops import semantic_attention_map, semantic_cross_attention
-from scam.ops.backends import cpu
 from scam.testing import (
     assert_attention_within_bounds,
     assert_modulation_within_bounds,
@@ -21,16 +20,6 @@ from scam.testing import (
 REACHES = [60.0, 600.0, 6e3, 6e4]
 SIDES = {"wide queries": {"queries": 900, "keys": 40}, "wide keys": {"queries": 40, "keys": 900}}
 MEMORY = ("channels_first", "contiguous")  # a map, rows
-
-
-@pytest.fixture(params=["plain", "avx2", "avx512"])
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("SCAM_CPU_ISA", request.param)
-    try:
-        assert cpu.isa() == request.param
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    return str(request.param)
 
 
 def assert_as_plain(ours: dict[str, Tensor], plain: dict[str, Tensor], exact: dict[str, Tensor]):

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from scam.ops import semantic_attention_map, semantic_cross_attention, semantic_modulation
-from scam.ops.backends import cpu
 from scam.testing import MAPS, make_inputs, make_modulation_inputs
 
 NAN, INF = torch.nan, torch.inf
@@ -18,16 +17,6 @@ SIDES = [
     {"queries": 24, "keys": 700},
     {"queries": 500, "keys": 400, "num_labels": 2},
 ]
-
-
-@pytest.fixture(params=["plain", "avx2", "avx512"])
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("SCAM_CPU_ISA", request.param)
-    try:
-        assert cpu.isa() == request.param
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    return str(request.param)
 
 
 def seen_by(inputs: Any) -> tuple[Tensor, Tensor]:
