@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scam.data.sheet import save_sheet
 from scam.errors import InputError
@@ -17,6 +17,7 @@ from scam.semia.learner import SemiaLearner
 from scam.semia.options import SemiaOptions
 from scam.semia.pairs import Pair, Pairs
 from scam.semia.patches import PatchOptions
+from scam.training.optimisation import tried
 from scam.training.task import Export, Measured
 
 PREVIEWS = 4
@@ -98,7 +99,7 @@ class SemiaTask(SemiaLearner):
         return self._previews
 
     def export(self, network: Generator, step: int, measured: Mapping[str, float]) -> Export:
-        """The weights; what else is needed lies in the run folder."""
+        """The weights; what else is needed is in the run folder."""
         facts = {"steps": step, **measured}
         return Export(
             network.state_dict(), {"network": network.config.as_dict(), "trained": facts}
@@ -116,19 +117,12 @@ class SemiaTask(SemiaLearner):
     def expect_trainable(self, network: Generator) -> None:
         """InputError unless the source goes through and back in finite numbers."""
         pair = self.pairs.itself
-        was_training = network.training
-        network.eval()
-        try:
-            with torch.enable_grad():
-                made = network(pair.image, pair.labels, pair.target, pair.start)
-                loss = made.image.square().mean()
-                loss.backward()
-            gradients = [p.grad for p in network.parameters() if p.grad is not None]
-            norm = nn.utils.get_total_norm(gradients)
-        finally:
-            network.zero_grad(set_to_none=True)
-            network.train(was_training)
-        for value, what in ((loss.detach(), "result"), (norm, "gradient")):
+
+        def brightness() -> Tensor:
+            made: Tensor = network(pair.image, pair.labels, pair.target, pair.start).image
+            return made.square().mean()
+
+        for value, what in zip(tried(network, brightness), ("result", "gradient"), strict=True):
             if not math.isfinite(float(value)):
                 raise InputError(f"the source's {what} is {value.item()}")
 

@@ -25,6 +25,7 @@ from scam.synthesis.previews import colour_floors, draw_sheet, mean_styles, reco
 from scam.synthesis.step import SynthesisStep
 from scam.training import engine
 from scam.training.compiling import compiler_failures_named
+from scam.training.optimisation import tried
 from scam.training.precision import resolve_precision
 from scam.training.task import Export, Measured
 
@@ -124,18 +125,8 @@ class SynthesisTask(SynthesisStep):
         can be finite and too large for any step to follow.
         """
         image, labels = (x.to(self.device) for x in next(in_order(self.job.train, 1, [0])))
-        was_training = network.training
-        network.eval()
-        try:
-            with torch.enable_grad():
-                loss = (network(image, labels) - image).abs().mean()
-                loss.backward()
-            gradients = [p.grad for p in network.parameters() if p.grad is not None]
-            norm = nn.utils.get_total_norm(gradients)
-        finally:
-            network.zero_grad(set_to_none=True)
-            network.train(was_training)
-        for value, what in ((loss.detach(), "difference"), (norm, "gradient")):
+        loss, norm = tried(network, lambda: (network(image, labels) - image).abs().mean())
+        for value, what in ((loss, "difference"), (norm, "gradient")):
             # Without any gradient every pixel is as black or white as can be.
             if not 0 < float(value) < math.inf:
                 raise InputError(f"a training picture's {what} is {value.item()}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One optimiser and all that belongs to a step of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 
 import torch
@@ -37,6 +37,23 @@ def decay(step: int, steps: int, start: float) -> float:
     """
     whole = round(start * steps)
     return min(1.0, (steps + 1 - step) / max(steps - whole, 1))
+
+
+def tried(network: nn.Module, loss_of: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+    """A loss, detached, and the norm of its gradients, with ``network`` in evaluation mode; leaves
+    no gradients, and the mode as it was.
+    """
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.enable_grad():
+            loss = loss_of()
+            loss.backward()
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        return loss.detach(), nn.utils.get_total_norm(gradients)
+    finally:
+        network.zero_grad(set_to_none=True)
+        network.train(was_training)
 
 
 @dataclass(eq=False)
