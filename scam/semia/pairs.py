@@ -63,6 +63,7 @@ class Pairs:
         self.count, self.seed, self.patches, self.by_label = count, seed, patches, by_label
         self._made: dict[int, Pair] = {}
         self._itself: Pair | None = None
+        self._source: PatchMatch | None = None
 
     def at(self, step: int, steps: int) -> Pair:
         """The pair of a step, from 1 on, of so many; by the seed and these numbers alone."""
@@ -110,7 +111,12 @@ class Pairs:
     def _collage(self, pair: Pair) -> Collage | None:
         if self.patches is None:
             return None
-        matcher = PatchMatch(
-            pair.image[0], pair.labels[0], self.num_labels, self.patches, by_label=self.by_label
-        )
-        return matcher(pair.target[0])
+        if pair.image is not self.image:
+            return self._matcher(pair, self.patches)(pair.target[0])
+        if self._source is None:
+            self._source = self._matcher(pair, self.patches)
+        return self._source(pair.target[0])
+
+    def _matcher(self, pair: Pair, patches: PatchOptions) -> PatchMatch:
+        image, labels = pair.image[0], pair.labels[0]
+        return PatchMatch(image, labels, self.num_labels, patches, by_label=self.by_label)

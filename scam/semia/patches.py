@@ -9,7 +9,7 @@ patch or more from any change of the label map stays as it is, to the bit.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -107,7 +107,7 @@ class PatchMatch:
                 places = self._by_layout(level, small, around)
             else:
                 before = self._levels[number - 1].size
-                places = self._enlarged(collage.places, before, level, small, around)
+                places = self._enlarged(collage.places, before, level, small)
             collage = self._refined(level, small, around, places, number)
             if progress is not None:
                 progress(_share(self._levels, number))
@@ -125,7 +125,7 @@ class PatchMatch:
         return _REACHES if (size[0] * size[1]) ** 2 <= _ALL_PAIRS else ()
 
     def _present(self, labels: Tensor, level: Scale) -> Tensor:
-        """Labels without those that a small source has lost: the nearest pixel's in rows."""
+        """Labels without those that a small source has lost, which become the commonest."""
         counts = torch.bincount(level.labels.flatten(), minlength=self.num_labels)
         if bool((counts[labels] > 0).all()):
             return labels
@@ -139,13 +139,8 @@ class PatchMatch:
 
     def _by_layout(self, level: Scale, labels: Tensor, around: Tensor) -> Tensor:
         """The first guess: where surroundings and place in the image are most alike."""
-        blank = Scale(
-            level.image[:, :1, :1].expand_as(level.image) * 0,
-            level.labels,
-            level.around,
-            level.patch,
-        )
-        target = Scale(blank.image.new_zeros(3, *labels.shape), labels, around, level.patch)
+        blank = replace(level, image=torch.zeros_like(level.image))
+        target = Scale(level.image.new_zeros(3, *labels.shape), labels, around, level.patch)
         keys, queries = (
             Rows(scale, scale.places() * math.sqrt(_LAYOUT), around=1.0)
             for scale in (blank, target)
@@ -154,16 +149,12 @@ class PatchMatch:
         match = most_alike(queries, kinds, keys, own, any_of(own, kinds))
         return match.view(labels.shape)
 
-    def _enlarged(
-        self, places: Tensor, before: Size, level: Scale, labels: Tensor, around: Tensor
-    ) -> Tensor:
+    def _enlarged(self, places: Tensor, before: Size, level: Scale, labels: Tensor) -> Tensor:
         """Places of the size before at this size; where their label differs, the nearest of it."""
         size, source = (labels.shape[0], labels.shape[1]), level.size
-        match = enlarged(places, before, size, source).flatten()
+        match = enlarged(places, before, size, source)
         kinds, own = self._kinds(labels).flatten(), self._kinds(level.labels).flatten()
-        if bool((own[match] == kinds).all()):
-            return match.view(labels.shape)
-        return of_label(match.view(labels.shape), kinds, own, source)
+        return of_label(match, kinds, own, source)
 
     def _refined(
         self, level: Scale, labels: Tensor, around: Tensor, places: Tensor, number: int
