@@ -11,6 +11,7 @@ import scam
 from scam import semia
 from scam.commandline import command
 from scam.data import Mannequins, PairDataset
+from scam.data.convert import floating
 from scam.data.sheet import save_sheet
 from scam.synthesis.previews import preview
 
@@ -57,10 +58,10 @@ def analogies(height: int, width: int) -> dict[str, Tensor]:
     source = semia.example(height, width)
     analogy = semia.learn(source.image, source.labels)
     targets = [source.targets[name] for name in TARGETS]
-    results = [analogy(target).float() / 127.5 - 1 for target in targets]
+    results = [floating(analogy(target)) for target in targets]
     count = len(TARGETS)
     return {
-        "source": (source.image.float() / 127.5 - 1).expand(count, -1, -1, -1),
+        "source": floating(source.image).expand(count, -1, -1, -1),
         "its labels": source.labels.expand(count, -1, -1),
         "target": torch.stack(targets),
         "result": torch.stack(results),

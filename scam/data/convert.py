@@ -15,6 +15,11 @@ def from_uint8(picture: Image) -> Tensor:
     return torch.from_numpy(channels_first).div_(127.5).sub_(1)
 
 
+def floating(pictures: Tensor) -> Tensor:
+    """uint8, any shape -> float32 in [-1, 1]: the inverse of :func:`to_uint8`."""
+    return pictures.float() / 127.5 - 1
+
+
 def to_uint8(pictures: Tensor) -> Tensor:
     """Any shape, floating, in [-1, 1] -> uint8, rounded as a saved picture is.
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,7 +203,7 @@ def read_label_png(path: Path) -> NDArray[np.int32]:
 
 
 def save_label_png(
-    path: Path | str, labels: NDArray[np.integer], *, ignore_label: int | None = None
+    path: Path | str | BinaryIO, labels: NDArray[np.integer], *, ignore_label: int | None = None
 ) -> None:
     """Write labels (H, W) as a grey index map: 8 bits, or 16 if an id is above 255.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scam.checkpoints.weights import MODEL, expect_tensors, read_weights
-from scam.data.convert import to_uint8
+from scam.data.convert import floating, to_uint8
 from scam.errors import InputError
 from scam.semia.folder import Stored, newest_weights, read_folder
 from scam.semia.generator import Generator
@@ -42,7 +42,7 @@ class Analogy:
         self.network = network
         self._size = (labels.shape[0], labels.shape[1])
         self._own_size = own_size or self._size
-        self._source = image.float() / 127.5 - 1
+        self._source = floating(image)
         self._matcher: PatchMatch | None = None
         if network is None or network.config.start:
             by_label = network is None or network.config.by_label

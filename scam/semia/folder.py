@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scam.checkpoints.step_folders import newest_step_folder
+from scam.checkpoints.step_folders import CHECKPOINTS, newest_step_folder
 from scam.checkpoints.weights import CONFIG
-from scam.data.picture import read_image, read_label_png
+from scam.data.picture import read_image, read_label_png, save_label_png
 from scam.errors import InputError, within
 from scam.semia.generator import GeneratorConfig
 from scam.semia.patches import PatchOptions
@@ -69,10 +69,20 @@ def settings_of(
 
 def write_source(folder: RunFolder, image: Tensor, labels: Tensor) -> None:
     """Write image uint8 (3, H, W) and labels (H, W) into a started folder."""
-    with write_aside(folder.path / SOURCE) as file:
+    write_image(folder.path / SOURCE, image)
+    write_labels(folder.path / LABELS, labels)
+
+
+def write_image(path: Path, image: Tensor, *, overwrite: bool = True) -> None:
+    """Write image uint8 (3, H, W) as a png, whole or not at all."""
+    with write_aside(path, overwrite=overwrite) as file:
         Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
-    with write_aside(folder.path / LABELS) as file:
-        Image.fromarray(labels.cpu().numpy().astype(np.uint16)).save(file, format="PNG")
+
+
+def write_labels(path: Path, labels: Tensor) -> None:
+    """Write labels (H, W) as an index map, whole or not at all."""
+    with write_aside(path) as file:
+        save_label_png(file, labels.cpu().numpy())
 
 
 def discard(folder: RunFolder) -> None:
@@ -120,7 +130,7 @@ def _is_side(value: object) -> bool:
 
 def newest_weights(path: Path) -> Path:
     """The newest step folder; InputError if nothing was trained."""
-    newest = newest_step_folder(path / "checkpoints")
+    newest = newest_step_folder(path / CHECKPOINTS)
     if newest is None:
         raise InputError(f"{path}: there is no checkpoint yet, expected a trained network")
     return newest

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scam.checkpoints.weights import CONFIG
-from scam.data.convert import to_uint8
+from scam.data.convert import floating, to_uint8
 from scam.errors import InputError, within
 from scam.semia.analogy import Analogy, load
 from scam.semia.folder import Method, discard, read_folder, settings_of, write_source
@@ -97,7 +97,7 @@ def start(
         message += f"expected {LEAST_SIDE} pixels a side or more"
         raise InputError(message, size=size)
     labels = resized_labels(labels.long(), working, len(vocabulary))
-    image = to_uint8(resized_image(image.float() / 127.5 - 1, working)) if scale < 1 else image
+    image = to_uint8(resized_image(floating(image), working)) if scale < 1 else image
     sections: dict[str, Any] = {"patches": patches.as_dict()}
     if method == "network":
         sections |= {"network": network.as_dict(), "training": options.as_dict()}
@@ -166,7 +166,7 @@ def train(
     assert stored.network is not None
     with within(run.path / CONFIG):
         options = SemiaOptions.from_dict(run.config["training"])
-    image, labels = stored.image.to(device).float() / 127.5 - 1, stored.labels.to(device)
+    image, labels = floating(stored.image.to(device)), stored.labels.to(device)
     task = SemiaTask(image, labels, stored.network, options, stored.patches, previews)
     return engine.train(task, run, resume=resume, say=say, heading=heading)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from scam.data.convert import floating
 from scam.semia.generator import GeneratorConfig
 from scam.semia.options import SemiaOptions
 from scam.semia.patches import PatchOptions
@@ -25,9 +26,7 @@ def within_seconds(
     device: torch.device,
 ) -> SemiaOptions:
     """As many steps and pairs as fit into ``seconds``, as measured on a few."""
-    begun = SemiaTask(
-        image.to(device).float() / 127.5 - 1, labels.to(device), network, options, patches
-    )
+    begun = SemiaTask(floating(image.to(device)), labels.to(device), network, options, patches)
     step, pair = seconds_of(begun)
     # A tenth at most for pairs, and a tenth for measuring, sheets and checkpoints.
     pairs = min(options.pairs, max(4, int(seconds / 10 / max(pair, 1e-6))))

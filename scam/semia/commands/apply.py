@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from scam.commandline.command import Parser
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.progress import progress
+from scam.data.convert import floating
 from scam.data.sheet import save_sheet
 from scam.errors import InputError, within
 from scam.semia.analogy import opened
-from scam.semia.folder import LABELS, SOURCE, Stored, read_folder
+from scam.semia.folder import LABELS, SOURCE, Stored, read_folder, write_image
 from scam.semia.labels import Absent, Target, read_targets
-from scam.storage.files import write_aside
 from scam.storage.outputs import expect_outputs
 
 PROG = "python -m scam.semia apply"
@@ -56,8 +55,7 @@ def main(argv: Sequence[str]) -> None:
                 labels = stored.working(target.labels)
                 image = analogy.generate(labels, partial(_tell, bar, number))
             # At once: who stops it keeps what is done.
-            with write_aside(files[number], overwrite=args.overwrite) as file:
-                Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
+            write_image(files[number], image, overwrite=args.overwrite)
             made[names[number]] = labels, image
             _tell(bar, number, 1)
     write_sheet(args.out / SHEET, stored, made)
@@ -91,7 +89,7 @@ def write_sheet(path: Path, stored: Stored, made: dict[str, tuple[Tensor, Tensor
 
 def _on_white(image: Tensor, size: Sequence[int]) -> Tensor:
     canvas = torch.ones(3, *size)
-    canvas[:, : image.shape[1], : image.shape[2]] = image.cpu() / 127.5 - 1
+    canvas[:, : image.shape[1], : image.shape[2]] = floating(image.cpu())
     return canvas
 
 

@@ -12,7 +12,7 @@ from scam.commandline.command import Parser
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.progress import progress
-from scam.data.convert import to_uint8
+from scam.data.convert import floating, to_uint8
 from scam.errors import within
 from scam.evaluation.rows import Row
 from scam.semia.analogy import Analogy, opened
@@ -69,7 +69,7 @@ def measure(
     Beside what the folder holds stand patches, and one step of patch match. targets: labels
     (h, w) by name, at the working size.
     """
-    image = (stored.image.float() / 127.5 - 1)[None]
+    image = floating(stored.image)[None]
     labels, count = stored.labels[None], len(stored.vocabulary)
     with progress("training the judge", STEPS, unit="steps") as bar:
         judge = train_judge(image, labels, count, progress=bar.update)
@@ -83,14 +83,15 @@ def measure(
 
     methods: dict[str, Callable[[Tensor], Tensor]] = {stored.method: found}
     for name, options in (("patches", PatchOptions()), ("collage", _COLLAGE)):
-        matcher = PatchMatch(image[0], labels[0], count, options)
-        methods.setdefault(name, partial(collage, matcher))
+        if name != stored.method:
+            matcher = PatchMatch(image[0], labels[0], count, options)
+            methods[name] = partial(collage, matcher)
     rows: dict[str, list[Row]] = {name: [] for name in methods}
     with progress("measuring", len(methods) * len(targets), unit="results") as bar:
         for method, made in methods.items():
             for name, target in targets.items():
                 with within(name):
-                    result = (made(target).float() / 127.5 - 1)[None]
+                    result = floating(made(target))[None]
                     rows[method] += scorer.rows(name, result, target[None])
                 bar.update(1)
     return rows, {**scorer.facts(), "ceilings": [row.as_dict() for row in scorer.ceilings()]}

@@ -6,9 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from scam.commandline.command import Parser
@@ -16,7 +14,7 @@ from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.flags import add_flags, given
 from scam.errors import InputError, counted
-from scam.semia.folder import TARGETS, Method, Stored, discard, read_folder
+from scam.semia.folder import TARGETS, Method, Stored, discard, read_folder, write_labels
 from scam.semia.generator import GeneratorConfig
 from scam.semia.labels import Absent, Source, read_source, read_targets
 from scam.semia.landscape.example import example
@@ -24,7 +22,6 @@ from scam.semia.learning import start, train
 from scam.semia.options import SemiaOptions
 from scam.semia.patches import PatchOptions
 from scam.semia.vocabulary import Vocabulary
-from scam.storage.files import write_aside
 from scam.storage.locks import locked
 from scam.training.run_folder import RunFolder
 
@@ -66,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
             stored = read_folder(out)
             previews = _previews(args, stored, list(targets.values()))
             for name, labels in targets.items():
-                save_labels(out / TARGETS / f"{name}.png", labels)
+                write_labels(out / TARGETS / f"{name}.png", labels)
             lines = [*notes, heading(stored, device)]
             if stored.method == "patches":
                 say(*lines)
@@ -153,12 +150,6 @@ def _previews(args: dict[str, Any], stored: Stored, targets: Sequence[Tensor]) -
             raise InputError(f"{path}: is {shape}, expected {width}x{height} for a preview")
         found.append(labels)
     return found
-
-
-def save_labels(path: Path, labels: Tensor) -> None:
-    """Write labels (H, W) as an index map."""
-    with write_aside(path) as file:
-        Image.fromarray(labels.numpy().astype(np.uint8)).save(file, format="PNG")
 
 
 def _parser() -> Parser:
