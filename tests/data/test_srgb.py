@@ -35,7 +35,9 @@ def written(picture: Image.Image, kind: str, profile: bytes, **options: object) 
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("profile", [SRGB, BROKEN, bytes(range(250)) * 600])
+@pytest.mark.parametrize(
+    "profile", [SRGB, BROKEN, bytes(range(250)) * 600], ids=["srgb", "nonsense", "long"]
+)
 def test_profiles_are_kept_beside_the_pixels(kind: str, profile: bytes) -> None:
     found = take_apart(written(Image.fromarray(PIXELS), kind, profile))
     assert found.profile == profile
@@ -77,13 +79,17 @@ def test_colours_become_those_of_srgb(camera_rgb: bytes) -> None:
     assert said == "its colours are converted from the profile Camera RGB to sRGB"
 
 
-@pytest.mark.parametrize("profile", [b"", SRGB])
+@pytest.mark.parametrize("profile", [b"", SRGB], ids=["none", "srgb"])
 def test_srgb_stays_as_it_is(profile: bytes) -> None:
     picture = Image.fromarray(PIXELS)
     assert to_srgb(picture, profile) == (picture, None)
 
 
-@pytest.mark.parametrize("profile", [BROKEN, SRGB[:100], SRGB[:300], b"\0"])
+@pytest.mark.parametrize(
+    "profile",
+    [BROKEN, SRGB[:100], SRGB[:300], b"\0"],
+    ids=["nonsense", "100 bytes", "300 bytes", "a byte"],  # a profile holds the time it was made
+)
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_broken_profiles_are_ignored(profile: bytes, mode: str) -> None:
     picture = Image.fromarray(PIXELS).convert(mode)
