@@ -82,6 +82,16 @@ class SynthesisOptions(AdversaryOptions):
     flip: bool = setting(
         True, "mirror every other training picture, left and right labels too", heading="data"
     )
+    recolour: float = setting(
+        0.0,
+        "chance that all labels of a training picture but the background take other colours",
+        least=0, most=1, metavar="P", heading="data", told=True,
+    )  # fmt: skip
+    warp: float = setting(
+        0.0,
+        "chance that a training picture and its label map are turned, scaled, shifted and bent",
+        least=0, most=1, metavar="P", heading="data", told=True,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
