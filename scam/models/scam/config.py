@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a SCAM model is: the numbers that fix its parameters, and the named presets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from scam.errors import InputError
 from scam.models.config import DATA_SETS, ModelConfig
+from scam.models.recipes import UNCHANGED
 from scam.settings.fields import setting
 
 Fidelity = Literal["default", "released"]
@@ -112,6 +114,11 @@ class ScamConfig(ModelConfig):
     def released(self) -> bool:
         """Whether the published networks are reproduced, quirks included."""
         return self.fidelity == "released"
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """See :class:`~scam.models.config.ModelConfig`."""
+        return UNCHANGED if self.released else {}
 
     @property
     def least_parameters(self) -> int:
