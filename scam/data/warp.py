@@ -26,8 +26,8 @@ def warp(image: Image, labels: LabelMap, random: np.random.Generator) -> tuple[I
     SIGGRAPH 1986). Beyond the edge a picture goes on as its reflection. Labels are never mixed.
     """
     places = _places(labels.shape[0], labels.shape[1], random)
-    pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()
-    maps = torch.from_numpy(np.ascontiguousarray(labels)).float()[None]
+    pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1), np.float32, order="C"))
+    maps = torch.from_numpy(np.array(labels[None], np.float32, order="C"))
     # Bicubic interpolation overshoots at edges.
     warped = _read(pixels, places, "bicubic").round_().clamp_(0, 255).byte()
     moved = _read(maps, places, "nearest")[0].numpy().astype(labels.dtype)

@@ -148,6 +148,6 @@ class SynthesisOptions(AdversaryOptions):
 
 LATE_GAN = {"tiny": 0.8}
 """Part of its steps before the discriminator joins in, where nothing else is asked for."""
-CHANGED = {"recolour": 0.5, "warp": 0.3}
+CHANGED = {"recolour": 0.5, "warp": 0.5}
 """Chances of changed training pictures, where nothing else is asked for and no recipe says else:
 not defaults of the fields, since a run begun without these settings goes on without them."""
