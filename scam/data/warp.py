@@ -48,11 +48,10 @@ def _places(height: int, width: int, random: np.random.Generator) -> Tensor:
     cosine, sine, aspect = math.cos(turn) / scale, math.sin(turn) / scale, height / width
     linear = np.array([[cosine, -sine * aspect], [sine / aspect, cosine]])
     even = np.linspace(-1, 1, _POINTS)
-    points = np.stack(np.meshgrid(even, even), -1) @ linear.T
-    points += random.uniform(-2 * _SHIFT, 2 * _SHIFT, 2)
+    points = np.tensordot(linear, np.stack(np.meshgrid(even, even)), 1)
+    points += random.uniform(-2 * _SHIFT, 2 * _SHIFT, (2, 1, 1))
     points += random.uniform(-2 * _BEND, 2 * _BEND, points.shape)
-    down, across = _bernstein(height), _bernstein(width)
-    places = np.einsum("hi,ijc,wj->hwc", down, points, across, optimize=True)
+    places = (_bernstein(height) @ points @ _bernstein(width).T).transpose(1, 2, 0)
     return torch.from_numpy(places.astype(np.float32))
 
 
