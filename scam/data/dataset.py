@@ -237,9 +237,11 @@ def _pinned(batch: Batch) -> Batch:
 def _obey_owner_only(worker: int) -> None:
     """Let a worker end by the SIGTERM of the process it works for, or with it, and by no other.
 
-    A cluster sends SIGTERM to every process of a job, and the main process, which saves before it
-    leaves, needs its workers until then. Without sigwaitinfo (macOS) nothing changes.
+    A cluster sends SIGTERM to every process of a job, a terminal sends Ctrl-C to all, and the main
+    process, which saves before it leaves, needs its workers until then. Without sigwaitinfo
+    (macOS) they end by any SIGTERM.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     owner = multiprocessing.parent_process()  # os.getppid() may be a fork server
     if owner is not None and hasattr(signal, "sigwaitinfo"):
         # Before any thread starts: one that does not block the signal would be handed it.

@@ -2,6 +2,7 @@
 """The training loop of any task: begin or resume, step, log, measure, save."""
 
 import shlex
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from scam.checkpoints.step_folders import newest_step_folder, offering_older
 from scam.checkpoints.training_state import TRAINING, load_training
-from scam.errors import InputError, Stopped, within
+from scam.errors import InputError, Interrupted, Stopped, within
 from scam.training.compiling import compiler_failures_named
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.optimisation import Losses
@@ -37,8 +38,8 @@ def train(
     sheet. On the CPU a resumed run ends with the bits of one that never stopped.
 
     Raises InputError when a checkpoint cannot be read or written, or when several steps in a row
-    have gradients that are not finite; Stopped, with everything saved, after SIGTERM. A process
-    that ends because of another raises PeerExited.
+    have gradients that are not finite; Stopped, with everything saved, after SIGTERM, and
+    Interrupted after Ctrl-C. A process that ends because of another raises PeerExited.
     """
     options = task.options
     with world.agreed():
@@ -97,11 +98,11 @@ def _steps(run: Run, outputs: Outputs | None, done: int, stop: list[int]) -> Non
         if outputs and (due.evaluate or due.sample or due.save):
             outputs.after(step, due)
         if asked and step < options.steps:
-            said = f"stopped by SIGTERM after step {step}, saved in {folder.path}"
+            terminated = world.any(signal.SIGTERM in stop)
+            name, kind = ("SIGTERM", Stopped) if terminated else ("Ctrl-C", Interrupted)
+            said = f"stopped by {name} after step {step}, saved in {folder.path}"
             with world.agreed():
-                raise Stopped(
-                    f"{said}; resume with {{resume}} {{out}}", resume=True, out=folder.path
-                )
+                raise kind(f"{said}; resume with {{resume}} {{out}}", resume=True, out=folder.path)
 
 
 def _means(recent: Sequence[Losses]) -> tuple[dict[str, float], list[float]]:

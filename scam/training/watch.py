@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reasons to end a run early: gradients that are not finite, and SIGTERM."""
+"""Reasons to end a run early: gradients that are not finite, SIGTERM and Ctrl-C."""
 
 import signal
 import threading
@@ -57,15 +57,24 @@ class SkipWatch:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """In the block SIGTERM no longer kills, but is appended to what is given; only in the main
-    thread, which alone may handle signals.
+    """In the block SIGTERM and SIGINT (Ctrl-C) no longer end the process, but are appended to what
+    is given; a second SIGINT does as it did before. Only in the main thread, which alone may
+    handle signals.
     """
     met: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield met
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: met.append(number))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def meet(number: int, _: object) -> None:
+        met.append(number)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
     try:
+        for number in before:
+            signal.signal(number, meet)
         yield met
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
