@@ -30,10 +30,10 @@ class SemanticCrossAttention(nn.Module):
             bias of ``to_out`` included) or ``"uniform"`` (the mean over every key, as released).
         key_bias: whether the key projection has a bias, as in the released networks; the softmax
             cancels it.
-        bounded: the side, ``"queries"`` or ``"keys"``, whose vectors are brought to a learned length,
-            one a head: what they become behind both projections, where a score is their product
-            with the other side as it comes, which should be normalised. Without it scores grow
-            with the weights, until the softmax takes one key alone and passes no gradient.
+        bounded: the side, ``"queries"`` or ``"keys"``, whose vectors are brought to a learned
+            length, one a head: what they become behind both projections, where a score is their
+            product with the other side as it comes, which should be normalised. Without it scores
+            grow with the weights, until the softmax takes one key alone and passes no gradient.
         fused: how it is computed, never what: both ways own the same parameters and agree to
             rounding.
         latents_per_label: only weighs the costs by which the fused way chooses its form.
@@ -55,8 +55,6 @@ class SemanticCrossAttention(nn.Module):
         super().__init__()
         if attention_dim % heads:
             raise ValueError(f"heads={heads} must divide attention_dim={attention_dim}")
-        if bounded == "queries" and key_bias:
-            raise ValueError("bounded='queries' leaves no score to key_bias=True")
         self.heads = heads
         self.empty = empty
         self.fused = fused
