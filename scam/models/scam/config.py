@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from scam.errors import InputError
 from scam.models.config import DATA_SETS, ModelConfig
+from scam.models.recipes import PUBLISHED
 from scam.settings.fields import setting
 
 Fidelity = Literal["default", "released"]
@@ -123,6 +124,11 @@ class ScamConfig(ModelConfig):
     def bounds_scores(self) -> bool:
         """Whether attention is over normalised features, its scores bounded."""
         return self.bounded and not self.released
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """See :class:`~scam.models.config.ModelConfig`."""
+        return PUBLISHED if self.released else {}
 
     @property
     def least_parameters(self) -> int:
