@@ -28,7 +28,8 @@ class Average:
         self.module: nn.Module = copy.deepcopy(module).eval()
         # Not torch.optim.swa_utils.AveragedModel, which takes four times as long for hundreds of
         # small weights.
-        self._weights = list(self.module.parameters()), list(module.parameters())
+        self._average: list[torch.Tensor] = list(self.module.parameters())
+        self._live: list[torch.Tensor] = list(module.parameters())
         modules = zip(self.module.modules(), module.modules(), strict=True)
         self._with_buffers = [pair for pair in modules if pair[1]._buffers]
 
@@ -36,7 +37,7 @@ class Average:
     def update(self) -> None:
         """Take the module's present weights into the average."""
         decay = min(self.decay, (1 + self.t) / (10 + self.t))
-        torch._foreach_lerp_(*self._weights, 1 - decay)
+        torch._foreach_lerp_(self._average, self._live, 1 - decay)
         for average, live in self._with_buffers:
             for name, buffer in live.named_buffers(recurse=False):
                 average.get_buffer(name).copy_(buffer)
