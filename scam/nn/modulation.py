@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.cost import FOLDED, cheapest
 from scam.nn.norm import instance_norm
-from scam.nn.position import position_code
+from scam.nn.position import is_channels_last, position_code
 from scam.nn.sat import LEAK, SatLayer
 from scam.ops import Labels, semantic_modulation
 
@@ -91,9 +91,14 @@ class ScamModulation(nn.Module):
         modulated map and the updated tokens.
         """
         channels, height, width = x.shape[1:]
-        code = position_code(channels, height, width, released=self.released, device=x.device).to(
-            x.dtype
-        )
+        code = position_code(
+            channels,
+            height,
+            width,
+            released=self.released,
+            device=x.device,
+            channels_last=is_channels_last(x),
+        ).to(x.dtype)
         if self.duplex:
             pixels = (x + code).flatten(2).transpose(1, 2)
             tokens = self.update(tokens, pixels, token_labels, labels)
