@@ -135,7 +135,7 @@ class SemanticCrossAttention(nn.Module):
         k = self._split_heads(self.to_key(tokens)) * self.scale
         into = self.to_query.weight.unflatten(0, (self.heads, -1))
         query_bias = self.to_query.bias.unflatten(0, (self.heads, -1, 1))
-        return k @ into, (k @ query_bias).squeeze(-1)
+        return self._times(k, into), self._times(k, query_bias).squeeze(-1)
 
     def absorbed_values(self, tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Values behind the output projection and a head ``x @ weight.T + bias``.
@@ -145,10 +145,24 @@ class SemanticCrossAttention(nn.Module):
         """
         v = self._split_heads(self.to_value(tokens))
         out_of = self.to_out.weight.t().unflatten(0, (self.heads, -1)) @ weight.t()
-        return v @ out_of + (bias + weight @ self.to_out.bias) / self.heads
+        return self._times(v, out_of, (bias + weight @ self.to_out.bias) / self.heads)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _times(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``x @ weight + bias``: x (B, heads, m, a), weight (heads, a, C), bias (heads, 1, C) or
+        (C,) -> (B, heads, m, C).
+        """
+        if self.empty == "uniform":  # the released networks keep their rounding
+            return x @ weight if bias is None else x @ weight + bias
+        # One product for all images: theirs are small, and the gradient of the weight is a sum.
+        rows = x.transpose(0, 1).flatten(1, 2)
+        if bias is None:
+            product = torch.bmm(rows, weight)
+        else:
+            product = torch.baddbmm(bias, rows, weight)
+        return product.unflatten(1, (x.shape[0], -1)).transpose(0, 1)
 
     def _project(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         projected = (self.to_query(queries), self.to_key(keys), self.to_value(keys))
@@ -163,7 +177,7 @@ class SemanticCrossAttention(nn.Module):
         if form == "absorbed_queries":
             # The key bias cancels in the softmax.
             q = self._split_heads(self.to_query(queries))
-            q = q @ self.to_key.weight.unflatten(0, (self.heads, -1)).to(q.dtype)
+            q = self._times(q, self.to_key.weight.unflatten(0, (self.heads, -1)).to(q.dtype))
             k, v = keys.unsqueeze(1).to(q.dtype), None
         elif form == "absorbed_keys":
             # A channel of ones carries the bias; it needs a copy of the queries.
@@ -188,7 +202,7 @@ class SemanticCrossAttention(nn.Module):
         if form == "absorbed_queries":
             weight = self.to_value.weight.unflatten(0, (self.heads, -1)).to(mixed.dtype)
             bias = self.to_value.bias.unflatten(0, (self.heads, 1, -1)).to(mixed.dtype)
-            mixed = mixed @ weight.transpose(1, 2) + bias
+            mixed = self._times(mixed, weight.transpose(1, 2), bias)
         return mixed, (lse[:, 0] != -torch.inf).unsqueeze(-1)  # NaN is seen
 
     def _attend_dense(
