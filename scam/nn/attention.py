@@ -158,10 +158,7 @@ class SemanticCrossAttention(nn.Module):
             return x @ weight if bias is None else x @ weight + bias
         # One product for all images: theirs are small, and the gradient of the weight is a sum.
         rows = x.transpose(0, 1).flatten(1, 2)
-        if bias is None:
-            product = torch.bmm(rows, weight)
-        else:
-            product = torch.baddbmm(bias, rows, weight)
+        product = torch.bmm(rows, weight) if bias is None else torch.baddbmm(bias, rows, weight)
         return product.unflatten(1, (x.shape[0], -1)).transpose(0, 1)
 
     def _project(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:

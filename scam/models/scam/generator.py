@@ -65,6 +65,8 @@ class ScamGenerator(nn.Module):
             )
             tokens = updated if self.config.duplex else tokens
         assert rgb is not None
+        if not self.config.released:
+            rgb = rgb.contiguous()  # as the pictures that losses compare it with
         return torch.tanh(rgb.to(torch.promote_types(rgb.dtype, torch.float32)))
 
     def noise_sizes(self, pyramid: LabelPyramid) -> list[tuple[int, int]]:
