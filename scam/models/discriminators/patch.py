@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.nn.logit_conv import LogitConv2d
+from scam.nn.narrow_conv import NarrowConv2d
 from scam.nn.norm import instance_norm
 from scam.nn.pyramid import (
     coarse_labels,
@@ -51,7 +51,7 @@ class PatchDiscriminator(nn.Module):
         self.convs = nn.ModuleList()
         for index, stride in enumerate(strides):
             if index == last and stride == 1 and not released:
-                self.convs.append(LogitConv2d(widths[index], 4, padding=2))
+                self.convs.append(NarrowConv2d(widths[index], 1, 4, padding=2))
                 continue
             inner = 0 < index < last
             make = SpectralConv2d if spectral and inner else nn.Conv2d

@@ -3,17 +3,18 @@ import pytest
 import torch
 from torch import nn
 
-from scam.nn.logit_conv import LogitConv2d
+from scam.nn.narrow_conv import NarrowConv2d
 
 
 @pytest.mark.parametrize(("size", "padding"), [(4, 2), (4, 1), (3, 1), (1, 0)])
+@pytest.mark.parametrize("leaving", [1, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_equals_the_convolution_in_value_and_gradients_of_both_orders(
-    size: int, padding: int, layout: torch.memory_format
+    leaving: int, size: int, padding: int, layout: torch.memory_format
 ) -> None:
     torch.manual_seed(0)
-    ours = LogitConv2d(6, size, padding).double()
-    plain = nn.Conv2d(6, 1, size, padding=padding).double()
+    ours = NarrowConv2d(6, leaving, size, padding).double()
+    plain = nn.Conv2d(6, leaving, size, padding=padding).double()
     plain.load_state_dict(ours.state_dict())
     x = torch.randn(2, 6, 7, 5, dtype=torch.float64).to(memory_format=layout).requires_grad_()
     results = []
@@ -28,4 +29,4 @@ def test_equals_the_convolution_in_value_and_gradients_of_both_orders(
 
 def test_autocast_computes_in_its_own_dtype() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert LogitConv2d(8, 4, 2)(torch.randn(1, 8, 5, 5)).dtype == torch.bfloat16
+        assert NarrowConv2d(8, 1, 4, 2)(torch.randn(1, 8, 5, 5)).dtype == torch.bfloat16
