@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.cost import FOLDED, cheapest
+from scam.nn.memory import is_channels_last
 from scam.nn.norm import instance_norm
-from scam.nn.position import is_channels_last, position_code
+from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
 from scam.ops import Labels, semantic_modulation
 

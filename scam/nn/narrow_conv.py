@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scam.nn.memory import is_channels_last
+
 
 class NarrowConv2d(nn.Conv2d):
     """A convolution of stride 1 to few channels, as a product with the taps and a sum of shifts.
@@ -26,11 +28,13 @@ class NarrowConv2d(nn.Conv2d):
         assert bias is not None
         # What a pixel adds through each tap; the last tap reaches the first of its neighbours.
         taps = self.weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)
-        taps, pixels = taps.expand(x.shape[0], -1, -1), x.flatten(2)
-        if size == 1 and padding == 0:
-            return torch.baddbmm(bias[:, None], taps, pixels).unflatten(2, x.shape[2:])
+        if is_channels_last(x):
+            # Transposed, so that the gradient lies in memory as x does.
+            added = taps @ x.permute(0, 2, 3, 1).flatten(0, 2).t()
+            added = added.unflatten(1, (x.shape[0], -1)).transpose(0, 1)
+        else:
+            added = torch.bmm(taps.expand(x.shape[0], -1, -1), x.flatten(2))
         height, width = (side + 2 * padding + 1 - size for side in x.shape[2:])
-        added = torch.bmm(taps, pixels)
-        return (
-            F.fold(added, (height, width), size, padding=size - 1 - padding) + bias[:, None, None]
-        )
+        if size > 1 or padding:
+            added = F.fold(added, (height, width), size, padding=size - 1 - padding).flatten(2)
+        return (added + bias[:, None]).unflatten(2, (height, width)).contiguous()

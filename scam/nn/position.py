@@ -28,8 +28,8 @@ def position_code(
     The default spans frequencies from half a period across the map up to one period per four
     pixels, so that neighbours can be told apart. ``released=True`` is the code of the published
     system: coordinates in [-1, 1] and frequencies ``10000**(-2i/e)``, at most 1 rad.
-    ``channels_last`` lays it out in memory as such feature maps: a sum with one of the other
-    layout takes ten times as long on a CPU. Compiled graphs are handed the usual layout.
+    ``channels_last`` lays it out in memory as such feature maps; compiled graphs are handed the
+    usual layout.
 
     Raises ValueError unless ``channels`` is a multiple of 4 (sine and cosine, two axes).
     """
@@ -43,13 +43,6 @@ def position_code(
     # A tensor made in inference mode could not be used in training later on.
     with torch.inference_mode(False):
         return make(channels, height, width, released, str(device), channels_last)
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether x (B, C, h, w) lies in memory pixel by pixel; never while a graph is traced."""
-    if torch.compiler.is_compiling():
-        return False
-    return x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _is_tracing() -> bool:
