@@ -154,10 +154,21 @@ class SemanticCrossAttention(nn.Module):
         """
         v = self._split_heads(self.to_value(tokens))
         out_of = self.to_out.weight.t().unflatten(0, (self.heads, -1)) @ weight.t()
-        return v @ out_of + (bias + weight @ self.to_out.bias) / self.heads
+        return self._times(v, out_of, (bias + weight @ self.to_out.bias) / self.heads)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _times(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``x @ weight + bias``: x (B, heads, m, a), weight (heads, a, C), bias (heads, 1, C) or
+        (C,) -> (B, heads, m, C).
+        """
+        if self.empty == "uniform":  # the released networks keep their rounding
+            return x @ weight if bias is None else x @ weight + bias
+        # One product for all images: theirs are small, and the gradient of the weight is a sum.
+        rows = x.transpose(0, 1).flatten(1, 2)
+        product = torch.bmm(rows, weight) if bias is None else torch.baddbmm(bias, rows, weight)
+        return product.unflatten(1, (x.shape[0], -1)).transpose(0, 1)
 
     def _queries(self, queries: Tensor) -> Tensor:
         """Projected (B, heads, Nq, a / heads), for scores ``scale * q . k`` with :meth:`_keys`."""
@@ -170,14 +181,15 @@ class SemanticCrossAttention(nn.Module):
 
     def _behind_keys(self, q: Tensor) -> Tensor:
         """What projected queries are to keys as they come: (B, heads, Nq, key_dim)."""
-        return q @ self.to_key.weight.unflatten(0, (self.heads, -1)).to(q.dtype)
+        return self._times(q, self.to_key.weight.unflatten(0, (self.heads, -1)).to(q.dtype))
 
     def _behind_queries(self, k: Tensor) -> tuple[Tensor, Tensor]:
         """What projected keys are to queries as they come: (B, heads, Nk, query_dim), and a bias
         (B, heads, Nk, 1).
         """
         into = self.to_query.weight.unflatten(0, (self.heads, -1))
-        return k @ into, k @ self.to_query.bias.unflatten(0, (self.heads, -1, 1))
+        query_bias = self.to_query.bias.unflatten(0, (self.heads, -1, 1))
+        return self._times(k, into), self._times(k, query_bias)
 
     def _to_length(self, vectors: Tensor, bias: Tensor | None = None) -> Tensor:
         """What brings vectors (B, heads, N, C), each with its bias, to the learned length."""
@@ -225,7 +237,7 @@ class SemanticCrossAttention(nn.Module):
         if form == "absorbed_queries":
             weight = self.to_value.weight.unflatten(0, (self.heads, -1)).to(mixed.dtype)
             bias = self.to_value.bias.unflatten(0, (self.heads, 1, -1)).to(mixed.dtype)
-            mixed = mixed @ weight.transpose(1, 2) + bias
+            mixed = self._times(mixed, weight.transpose(1, 2), bias)
         return mixed, (lse[:, 0] != -torch.inf).unsqueeze(-1)  # NaN is seen
 
     def _attend_dense(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.cost import FOLDED, cheapest
+from scam.nn.memory import is_channels_last
 from scam.nn.norm import instance_norm
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
@@ -97,9 +98,14 @@ class ScamModulation(nn.Module):
         modulated map and the updated tokens.
         """
         channels, height, width = x.shape[1:]
-        code = position_code(channels, height, width, released=self.released, device=x.device).to(
-            x.dtype
-        )
+        code = position_code(
+            channels,
+            height,
+            width,
+            released=self.released,
+            device=x.device,
+            channels_last=is_channels_last(x),
+        ).to(x.dtype)
         if self.bounded:
             x = instance_norm(x)  # what is modulated stays the same
         if self.duplex:

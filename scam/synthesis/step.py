@@ -97,7 +97,8 @@ class SynthesisStep:
         B is this process's share (``World.share``) of the step's pictures.
         """
         image, labels = batch
-        self.model.train()
+        if not self.model.training:  # telling hundreds of modules takes a millisecond
+            self.model.train()
         refine_norms(self.model)
         options = self.options
         adversarial = options.gan > 0 and step > options.gan_from
