@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways to run a step that change how it is computed, and hardly what."""
 
+import copy
 from collections.abc import Callable
 from functools import partialmethod
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_channels_last_resumes_to_the_bit(tmp_path: Path, make_job: MakeJob) -> 
         for name in ("whole", "broken")
     )
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_moments_of_another_layout_are_resumed(make_trainer: MakeTrainer) -> None:
+    """Earlier versions stored those of default networks with their channels outermost."""
+    whole, resumed = (make_trainer(**PAPER) for _ in range(2))
+    run(whole, 2)
+    state = copy.deepcopy(whole.state_dict())
+    for moments in state["optimizer"]["state"].values():
+        moments |= {name: moment.contiguous() for name, moment in moments.items()}
+    resumed.load_state_dict(state)
+    for trainer in (whole, resumed):
+        trainer.step(batch(3), 3)
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(resumed), strict=True))
 
 
 SIMPLE = {"pyramid": False, "self_attention": False, "duplex": False}
