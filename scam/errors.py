@@ -157,8 +157,16 @@ class MissingError(Exception):
 class Stopped(_Mentioning, Exception):  # noqa: N818  # no error: it is what was asked for
     """A run was told to stop and has saved what it had; the message says where.
 
-    Commands print it and leave with status 143, as a process ended by SIGTERM does.
+    Commands print it and leave with ``status``, as a process ended by SIGTERM does.
     """
+
+    status = 143
+
+
+class Interrupted(Stopped):
+    """The same by Ctrl-C."""
+
+    status = 130
 
 
 class PeerExited(Exception):  # noqa: N818  # what went wrong did so in another process

@@ -177,7 +177,7 @@ def _call(main: Main, prog: str) -> int:
         why = f"error: {one_line(f'{path}: {error.strerror}' + ''.join(names[:1]))}"
         status = 2
     except Stopped as stopped:
-        status, why = 143, str(stopped)
+        status, why = stopped.status, str(stopped)
     except _Terminated:
         status, why = 143, "stopped, and nothing half-written is left"
     except PeerExited as peer:

@@ -31,6 +31,7 @@ ABLATIONS: dict[str, Settings] = {
 """The rows of the paper's Table 2, and its study of k."""
 SMALL_DATA: dict[str, Settings] = {
     "base": {},
+    "unchanged": {"recolour": 0.0, "warp": 0.0},
     "no_gan": {"gan": 0.0},
     "diffaugment": {"diffaugment": _COLOUR},
     "translation_cutout": {"diffaugment": "translation,cutout"},

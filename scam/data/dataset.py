@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 
 from scam.data.convert import from_uint8
 from scam.data.parallel import end_with_owner, usable_cpus
+from scam.data.recolour import recolour
 from scam.data.source import Image, LabelMap, PairSource
+from scam.data.warp import warp
 from scam.errors import InputError
 
 Key = tuple[int, int]
@@ -39,14 +41,16 @@ class Batch(TypedDict):
 
 
 class PairDataset(Dataset[Item]):
-    """A source at one size, as tensors, with or without random flips.
+    """A source at one size, as tensors, with or without random changes.
 
-    ``dataset[index, seed]`` may be flipped: chance depends on these two only, so that neither
+    ``dataset[index, seed]`` may be changed: chance depends on these two only, so that neither
     workers nor earlier items matter. A flip exchanges left and right labels. ``dataset[index]``
-    is never flipped.
+    is never changed.
 
-    size: (H, W). flip: mirror every other picture. cache_bytes: decoded pictures stay in memory
-    if all of them fit in so many bytes (each loader worker holds its own share of it).
+    size: (H, W). flip: mirror every other picture. recolour, warp: chances, 0 .. 1, of
+    :func:`~scam.data.recolour.recolour` and :func:`~scam.data.warp.warp`. cache_bytes: decoded
+    pictures stay in memory if all of them fit in so many bytes (each loader worker holds its own
+    share of it).
     """
 
     def __init__(
@@ -55,11 +59,15 @@ class PairDataset(Dataset[Item]):
         size: tuple[int, int],
         *,
         flip: bool = False,
+        recolour: float = 0.0,
+        warp: float = 0.0,
         cache_bytes: int = 1 << 30,
     ) -> None:
         self.source = source
         self.size = size
         self.flip = flip
+        self.recolour = recolour
+        self.warp = warp
         self.cache_bytes = cache_bytes
         table = source.label_set.flip_table()
         # One slot more, at index -1, so that "no label" maps to itself.
@@ -76,9 +84,8 @@ class PairDataset(Dataset[Item]):
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside 0 .. {len(self) - 1}")
         image, labels = self._load(index)
-        if seed is not None and self.flip and np.random.default_rng((seed, index)).random() < 0.5:
-            image = image[:, ::-1]
-            labels = self._flip_table[labels[:, ::-1]]
+        if seed is not None:
+            image, labels = self._changed(image, labels, (seed, index))
         tensors = _tensors(image, labels)
         return {"image": tensors[0], "labels": tensors[1], "stem": self.source.stem(index)}
 
@@ -86,6 +93,18 @@ class PairDataset(Dataset[Item]):
         """Image (3, H, W) in [-1, 1] and labels (H, W) of pair ``index``, never flipped."""
         image, labels = self._load(index)
         return _tensors(image, labels)
+
+    def _changed(
+        self, image: Image, labels: LabelMap, key: tuple[int, int]
+    ) -> tuple[Image, LabelMap]:
+        """As chance has it: each change has random numbers of its own."""
+        if self.flip and np.random.default_rng(key).random() < 0.5:
+            image, labels = image[:, ::-1], self._flip_table[labels[:, ::-1]]
+        if self.recolour and (random := np.random.default_rng((*key, 1))).random() < self.recolour:
+            image = recolour(image, labels, random)
+        if self.warp and (random := np.random.default_rng((*key, 2))).random() < self.warp:
+            image, labels = warp(image, labels, random)
+        return image, labels
 
     def _load(self, index: int) -> tuple[Image, LabelMap]:
         if index in self._cache:
@@ -218,9 +237,11 @@ def _pinned(batch: Batch) -> Batch:
 def _obey_owner_only(worker: int) -> None:
     """Let a worker end by the SIGTERM of the process it works for, or with it, and by no other.
 
-    A cluster sends SIGTERM to every process of a job, and the main process, which saves before it
-    leaves, needs its workers until then. Without sigwaitinfo (macOS) nothing changes.
+    A cluster sends SIGTERM to every process of a job, a terminal sends Ctrl-C to all, and the main
+    process, which saves before it leaves, needs its workers until then. Without sigwaitinfo
+    (macOS) they end by any SIGTERM.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     owner = multiprocessing.parent_process()  # os.getppid() may be a fork server
     if owner is not None and hasattr(signal, "sigwaitinfo"):
         # Before any thread starts: one that does not block the signal would be handed it.

@@ -11,7 +11,10 @@ Fidelity = Literal["matched", "paper", "released"]
 """Of a baseline: the authors' networks trained as SCAM is; everything as the authors had it; or
 the copies that SCAM was compared with."""
 
+PUBLISHED: Mapping[str, Any] = {"optimizer": "adamw", "recolour": 0.0, "warp": 0.0}
+"""What all published training has in common: Adam, and pictures as they are, but for flips."""
 _COMMON: dict[str, Any] = {
+    **PUBLISHED,
     "lr": 1e-4,
     "lr_discriminator": 4e-4,
     "weight_decay": 0.0,

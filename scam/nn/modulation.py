@@ -27,6 +27,8 @@ class ScamModulation(nn.Module):
             pass through a small MLP.
         noisy: whether there is a learned noise strength sigma.
         released: as published; see :class:`scam.nn.SatLayer`.
+        bounded: whether pixels are normalised, channel by channel, before they meet the tokens,
+            and scores bounded on the tokens' side.
         fused, latents_per_label: see :class:`scam.nn.SemanticCrossAttention`.
     """
 
@@ -41,11 +43,13 @@ class ScamModulation(nn.Module):
         duplex: bool,
         noisy: bool,
         released: bool,
+        bounded: bool = False,
         fused: bool,
         latents_per_label: int = 8,
     ) -> None:
         super().__init__()
         self.released = released
+        self.bounded = bounded
         self.duplex = duplex
         self.update: nn.Module
         if duplex:
@@ -56,6 +60,7 @@ class ScamModulation(nn.Module):
                 heads,
                 num_tokens,
                 released=released,
+                bounded=bounded,
                 fused=fused,
                 latents_per_label=latents_per_label,
             )
@@ -72,6 +77,7 @@ class ScamModulation(nn.Module):
             heads,
             empty="uniform" if released else "zero",
             key_bias=released,
+            bounded="keys" if bounded else None,
             fused=fused,
             latents_per_label=latents_per_label,
         )
@@ -100,6 +106,8 @@ class ScamModulation(nn.Module):
             device=x.device,
             channels_last=is_channels_last(x),
         ).to(x.dtype)
+        if self.bounded:
+            x = instance_norm(x)  # what is modulated stays the same
         if self.duplex:
             pixels = (x + code).flatten(2).transpose(1, 2)
             tokens = self.update(tokens, pixels, token_labels, labels)

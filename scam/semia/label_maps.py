@@ -53,7 +53,9 @@ def read_label_map(path: Path, kind: Kind | None = None, known: Codes | None = N
         return _read_indices(path, or_colours=kind is None)
     if kind == "index":
         raise InputError(
-            f"{path}: is a picture in colours, expected an index map (a grey or palette png)"
+            f"{path}: is a picture in colours, expected an index map (a grey or palette png), as "
+            "the source's label map is one; train with {as_colours} to read that by its colours",
+            as_colours=True,
         )
     return _read_colours(path, known)
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from scam.data import palette
 from scam.data.labels import NUM_VALUES
@@ -48,8 +50,18 @@ class Vocabulary(Checked):
         return len(self.values)
 
     def __str__(self) -> str:
-        more = f" and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
-        return ", ".join(self.name(index) for index in range(min(_SHOWN, len(self)))) + more
+        return ", ".join(self.name(index) for index in range(min(_SHOWN, len(self)))) + self._more
+
+    def shares(self, labels: Tensor) -> str:
+        """The labels of a map (H, W), the most frequent first: ``#ff9300 61 %, #0096ff 39 %``."""
+        counts = torch.bincount(labels.flatten(), minlength=len(self)).tolist()
+        order = sorted(range(len(self)), key=lambda label: -counts[label])
+        said = [f"{self.name(i)} {100 * counts[i] / labels.numel():.2g} %" for i in order]
+        return ", ".join(said[:_SHOWN]) + self._more
+
+    @property
+    def _more(self) -> str:
+        return f" and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
 
     def name(self, label: int) -> str:
         """Of a label, as people write it: ``7``, ``#ff9300``."""

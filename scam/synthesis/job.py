@@ -78,7 +78,13 @@ def make_job(folder: RunFolder, resumed: Resumed, device: torch.device, world: W
     options = SynthesisOptions.from_dict(folder.config.get("training", {}))
     expect_possible(config, options)
     train_source, val_source = resumed.sources
-    train_data = PairDataset(train_source, config.size, flip=options.flip)
+    train_data = PairDataset(
+        train_source,
+        config.size,
+        flip=options.flip,
+        recolour=options.recolour,
+        warp=options.warp,
+    )
     val_data = PairDataset(val_source, config.size)
     return Job(folder, config, options, train_data, val_data, device, world, resumed.split)
 

@@ -72,6 +72,7 @@ class SynthesisStep:
         self.world = world
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
         self.scalers = {"scaler": self.scaler}
+        self.watched = "l1" if options.l1 > 0 else ""
         decay_and_betas = options.weight_decay, options.betas
         self.generation = self._optimisation(
             adamw(self.model, options.lr, *decay_and_betas)

@@ -113,7 +113,7 @@ class World:
         except (InputError, Stopped) as error:
             if self.is_main:
                 raise
-            raise PeerExited(143 if isinstance(error, Stopped) else 2) from None
+            raise PeerExited(error.status if isinstance(error, Stopped) else 2) from None
 
     def check_equal(self, tensors: Iterable[Tensor]) -> None:
         """Raise InputError unless all processes hold the same bits."""

@@ -2,6 +2,7 @@
 """The training loop of any task: begin or resume, step, log, measure, save."""
 
 import shlex
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from scam.checkpoints.step_folders import newest_step_folder, offering_older
 from scam.checkpoints.training_state import TRAINING, load_training
-from scam.errors import InputError, Stopped, within
+from scam.errors import InputError, Interrupted, Stopped, within
 from scam.training.compiling import compiler_failures_named
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.optimisation import Losses
@@ -19,7 +20,7 @@ from scam.training.run_folder import RunFolder
 from scam.training.state import integer, part
 from scam.training.task import Task
 from scam.training.trainer import Trainer
-from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, stop_signals
+from scam.training.watch import LIMIT, SCALED_LIMIT, Watch, stop_signals
 
 
 def train(
@@ -37,15 +38,15 @@ def train(
     sheet. On the CPU a resumed run ends with the bits of one that never stopped.
 
     Raises InputError when a checkpoint cannot be read or written, or when several steps in a row
-    have gradients that are not finite; Stopped, with everything saved, after SIGTERM. A process
-    that ends because of another raises PeerExited.
+    have gradients that are not finite; Stopped, with everything saved, after SIGTERM, and
+    Interrupted after Ctrl-C. A process that ends because of another raises PeerExited.
     """
     options = task.options
     with world.agreed():
         if options.batch_size % world.size:
             wanted = f"a multiple of the {world.size} processes, which share it"
             raise InputError(f"{{batch_size}}: expected {wanted}", batch_size=options.batch_size)
-    watch = SkipWatch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
+    watch = Watch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
     run = Run(task, Trainer(task, world), watch, folder)
     done = _resumed(run) if resume else 0
     with world.agreed():
@@ -83,25 +84,25 @@ def _steps(run: Run, outputs: Outputs | None, done: int, stop: list[int]) -> Non
                 world.from_main(folder.expect_there)
             losses, skipped = _means(recent)
             recent.clear()
-            too_many = watch.add(skipped)
+            why = watch.add(skipped, losses.get(task.watched))
             if outputs:
                 losses |= {"skipped": float(watch.total)} if watch.total else {}
                 outputs.log.write(step, losses)
                 outputs.progress.update(step, losses)
             with world.agreed():
-                if too_many:
-                    raise watch.diverged(step)
+                if why is not None:
+                    raise watch.diverged(step, why)
         if due.save:
             with world.agreed():
                 world.check_equal(task.model.parameters())
         if outputs and (due.evaluate or due.sample or due.save):
             outputs.after(step, due)
         if asked and step < options.steps:
-            said = f"stopped by SIGTERM after step {step}, saved in {folder.path}"
+            terminated = world.any(signal.SIGTERM in stop)
+            name, kind = ("SIGTERM", Stopped) if terminated else ("Ctrl-C", Interrupted)
+            said = f"stopped by {name} after step {step}, saved in {folder.path}"
             with world.agreed():
-                raise Stopped(
-                    f"{said}; resume with {{resume}} {{out}}", resume=True, out=folder.path
-                )
+                raise kind(f"{said}; resume with {{resume}} {{out}}", resume=True, out=folder.path)
 
 
 def _means(recent: Sequence[Losses]) -> tuple[dict[str, float], list[float]]:
@@ -139,7 +140,7 @@ def _resumed(run: Run) -> int:
     return int(state["step"])
 
 
-def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: SkipWatch) -> None:
+def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: Watch) -> None:
     """Load what :func:`~scam.checkpoints.training_state.load_training` read.
 
     InputError, and nothing is changed, if it is not finite, or not the state of these networks
@@ -151,6 +152,7 @@ def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: S
             raise InputError(f"step is {step}, expected that of {step_folder.name}")
         parts, counts = part(state, "trainer"), part(state, "watch")
         trainer.expect_state(parts, step)
-        skipped = {name: integer(counts, name, most=step) for name in ("total", "in_a_row")}
+        for name in ("total", "in_a_row"):
+            integer(counts, name, most=step)
+        watch.load_state_dict(counts)
     trainer.load_state_dict(parts)
-    watch.load_state_dict(skipped)

@@ -305,8 +305,14 @@ def test_built_in_names_are_no_folders(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-def test_sigterm_to_all_processes_saves_once(photos: Path, tmp_path: Path, fast: Fast) -> None:
-    """As a cluster sends it: the loader's workers get it too."""
+@pytest.mark.parametrize(
+    ("number", "name", "status"),
+    [(signal.SIGTERM, "SIGTERM", 143), (signal.SIGINT, "Ctrl-C", 130)],
+)
+def test_a_signal_to_all_processes_saves_once(
+    photos: Path, tmp_path: Path, fast: Fast, number: int, name: str, status: int
+) -> None:
+    """As a cluster or a terminal sends it: the loader's workers get it too."""
     out = tmp_path / "run"
     flags = ("--steps", 9999, "--save-every", 9999, "--workers", 1)
     process = subprocess.Popen(
@@ -321,11 +327,11 @@ def test_sigterm_to_all_processes_saves_once(photos: Path, tmp_path: Path, fast:
         if metrics.is_file() and '"l1"' in metrics.read_text():
             break
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=600)
-    assert "stopped by SIGTERM after step" in errors
+    assert f"stopped by {name} after step" in errors
     assert errors.count("python -m scam.train:") == 1
-    assert process.returncode == 143
+    assert process.returncode == status
     assert scam.load(out) is not None
 
 

@@ -77,8 +77,8 @@ def test_range_is_minus_one_to_one() -> None:
     assert image.max() == 1
 
 
-def test_an_index_alone_is_never_flipped() -> None:
-    dataset = PairDataset(Toy(3), (4, 6), flip=True)
+def test_an_index_alone_is_never_changed() -> None:
+    dataset = PairDataset(Toy(3), (4, 6), flip=True, recolour=1.0, warp=1.0)
     plain = PairDataset(Toy(3), (4, 6))
     loader = DataLoader(dataset, batch_size=2)
     images = torch.cat([batch["image"] for batch in loader])
@@ -106,8 +106,31 @@ def test_flip_mirrors_and_exchanges_left_and_right(cache_bytes: int) -> None:
     assert 10 < flips < 30
 
 
+@pytest.mark.parametrize("change", ["recolour", "warp"])
+def test_changes_by_chance_leave_flips_and_each_other_alone(change: str) -> None:
+    """With chance 0 none, with 0.5 half of them, with 1 all; label maps move with warps only."""
+    plain = PairDataset(Mannequins("train", 2), (32, 24), flip=True)
+    none, half, always = (
+        PairDataset(Mannequins("train", 2), (32, 24), flip=True, **{change: p})
+        for p in (0.0, 0.5, 1.0)
+    )
+    changed = 0
+    for seed in range(40):
+        item, before, after = half[1, seed], plain[1, seed], always[1, seed]
+        assert torch.equal(none[1, seed]["image"], before["image"])
+        assert not torch.equal(after["image"], before["image"])
+        assert torch.equal(after["labels"], before["labels"]) == (change == "recolour")
+        kept = torch.equal(item["image"], before["image"])
+        changed += not kept
+        for name in ("image", "labels"):
+            assert torch.equal(item[name], (before if kept else after)[name])
+    assert 10 < changed < 30
+
+
 def test_items_depend_on_their_key_only() -> None:
-    first, second = (PairDataset(Toy(9), (4, 6), flip=True) for _ in range(2))
+    first, second = (
+        PairDataset(Toy(9), (4, 6), flip=True, recolour=0.5, warp=0.5) for _ in range(2)
+    )
     keys = [(index, seed) for index in range(9) for seed in (0, 5, 2**61)]
     expected = [first[key] for key in keys]
     np.random.seed(1)
@@ -183,9 +206,11 @@ def test_order_changes_with_epoch_and_seed() -> None:
 
 @pytest.mark.parametrize("start", [1, 5, 13])
 def test_resuming_equals_not_stopping(start: int) -> None:
-    dataset = PairDataset(Toy(7), (4, 6), flip=True)
+    dataset, again = (
+        PairDataset(Toy(7), (4, 6), flip=True, recolour=0.5, warp=0.5) for _ in range(2)
+    )
     whole = take(batches(dataset, 3, seed=1), start + 4)
-    rest = take(batches(PairDataset(Toy(7), (4, 6), flip=True), 3, seed=1, start_step=start), 4)
+    rest = take(batches(again, 3, seed=1, start_step=start), 4)
     assert all(map(same, whole[start:], rest))
     assert not same(whole[start], take(batches(dataset, 3, seed=2, start_step=start), 1)[0])
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -115,7 +116,7 @@ class TestTrain:
         found = {path.stem for path in (tmp_path / "run/targets").iterdir()}
         assert found == set(DRAWN.targets)
         said = capsys.readouterr().out
-        assert "6 labels, working size 48x40, method patches, cpu" in said
+        assert re.search(r"6 labels \(.* %, .*\), working size 48x40, method patches, cpu", said)
         assert f"apply {tmp_path}/run {tmp_path}/run/targets --out EDITED" in said
         semia(
             "apply", tmp_path / "run", tmp_path / "run/targets/move.png", "--out", tmp_path / "o"

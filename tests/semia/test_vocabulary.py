@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scam.data import palette
@@ -73,3 +74,10 @@ def test_packing() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
     np.testing.assert_array_equal(unpacked(packed(rgb)), rgb)
     assert packed(np.array([[1, 2, 3]], np.uint8)).tolist() == [0x010203]
+
+
+def test_shares_begin_with_the_most_frequent() -> None:
+    labels = torch.tensor([[1, 1, 1], [0, 1, 2]])
+    assert Vocabulary("index", (0, 13, 234)).shares(labels) == "13 67 %, 0 17 %, 234 17 %"
+    many = Vocabulary("index", tuple(range(14))).shares(torch.arange(14)[None])
+    assert many.endswith("11 7.1 % and 2 more")

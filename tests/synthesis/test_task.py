@@ -14,7 +14,7 @@ import scam
 from scam.checkpoints.step_folders import step_folder
 from scam.checkpoints.training_state import load_training
 from scam.checkpoints.weights import read_weights
-from scam.errors import InputError, Stopped
+from scam.errors import InputError, Interrupted, Stopped
 from scam.models import Scam
 from scam.models.checkpoint import load_checkpoint
 from scam.synthesis import task
@@ -176,32 +176,58 @@ def test_too_many_in_a_row_end_the_run(
     assert all(torch.isfinite(x).all() for x in state.values())
 
 
-def test_sigterm_saves_and_leaves(
-    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def sending(monkeypatch: pytest.MonkeyPatch, number: int, times: int = 1) -> None:
+    """Let every run send its own process a signal at its third step."""
     original = Trainer.step
 
     def step(self: Trainer, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
-        if step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(times if step == 3 else 0):
+            os.kill(os.getpid(), number)
         return original(self, batch, step)
 
-    handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(Stopped, match=r"after step 3, saved in .*; resume with resume=True out="):
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "name", "status"),
+    [(signal.SIGTERM, Stopped, "SIGTERM", 143), (signal.SIGINT, Interrupted, "Ctrl-C", 130)],
+)
+def test_a_signal_saves_and_leaves(
+    tmp_path: Path,
+    make_job: MakeJob,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    kind: type[Stopped],
+    name: str,
+    status: int,
+) -> None:
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    sending(monkeypatch, number)
+    said = rf"stopped by {name} after step 3, saved in .*; resume with resume=True out="
+    with pytest.raises(kind, match=said) as caught:
         train(make_job(tmp_path / "run", steps=6))
-    assert signal.getsignal(signal.SIGTERM) is handler
+    assert caught.value.status == status
+    assert {one: signal.getsignal(one) for one in handlers} == handlers
     monkeypatch.undo()
     train(make_job(tmp_path / "run", steps=6, resume=True), resume=True)
     train(make_job(tmp_path / "whole", steps=6))
     ended, whole = (
-        load_training(tmp_path / name / "checkpoints/step_0000006")["trainer"]["model"]
-        for name in ("run", "whole")
+        load_training(tmp_path / out / "checkpoints/step_0000006")["trainer"]["model"]
+        for out in ("run", "whole")
     )
     assert all(torch.equal(ended[name], whole[name]) for name in whole)
     # Nothing was measured or painted on the way out.
-    first, second = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("run", "whole"))
+    first, second = ((tmp_path / out / "metrics.jsonl").read_text() for out in ("run", "whole"))
     assert first == second
+
+
+def test_a_second_ctrl_c_ends_at_once(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending(monkeypatch, signal.SIGINT, times=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_job(tmp_path / "run", steps=6))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_initial_weights_do_not_depend_on_the_perceptual_loss(

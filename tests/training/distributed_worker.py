@@ -55,7 +55,7 @@ def train(world: World, out: Path, steps: int, options: dict[str, Any]) -> None:
     learner = SynthesisStep(model, discriminator, nn.Identity(), settings, precision, CPU, world)
     trainer = Trainer(learner, world)
     per_step = settings.batch_size * settings.accumulate
-    dataset = PairDataset(Mannequins("train", 12), SMALL.size, flip=True)
+    dataset = PairDataset(Mannequins("train", 12), SMALL.size, flip=True, recolour=0.5, warp=0.5)
     stream = batches(dataset, per_step, seed=0, places=world.share(per_step))
     losses = []
     for step in range(1, steps + 1):

@@ -94,6 +94,7 @@ class GeneratorBlock(nn.Module):
                 duplex=duplex,
                 noisy=noisy,
                 released=config.released,
+                bounded=config.bounds_scores,
                 fused=fused,
                 latents_per_label=config.latents_per_label,
             )

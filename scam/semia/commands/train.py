@@ -88,6 +88,7 @@ def heading(stored: Stored, device: torch.device) -> str:
     if (height, width) != own:
         words += f", the picture's own is {own[1]}x{own[0]}"
     labels = counted(len(stored.vocabulary), "label")
+    labels = f"{labels} ({stored.vocabulary.shares(stored.labels)})"
     return f"{labels}, {words}, method {stored.method}, {device}; folder: {stored.path}"
 
 
