@@ -60,7 +60,10 @@ class SynthesisStep:
         discriminator = world.synchronise_norms(discriminator, device)
         layout = torch.channels_last if options.channels_last else torch.preserve_format
         self.memory_format = layout
-        self.model: SynthesisModel = model.to(device).to(memory_format=layout)
+        own = device.type == "cpu" and model.channels_last_on_cpu
+        self.model: SynthesisModel = model.to(device).to(
+            memory_format=torch.channels_last if own else layout
+        )
         self.discriminator = discriminator.to(device).to(memory_format=layout)
         self.perceptual = perceptual.to(device)
         self.options = options

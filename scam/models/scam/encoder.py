@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from scam.models.scam.config import ScamConfig
 from scam.models.sean import StyleEncoder
 from scam.nn.gradient_checkpointing import checkpointed
+from scam.nn.memory import is_channels_last
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid
 from scam.nn.sat import LEAK, SatLayer
@@ -100,6 +101,7 @@ class SatEncoder(nn.Module):
             width,
             released=self.config.released,
             device=features.device,
+            channels_last=is_channels_last(features),
         ).to(features.dtype)
         if raw:
             return torch.cat([features, code.expand(batch, -1, -1, -1)], dim=1)
