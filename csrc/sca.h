@@ -60,7 +60,8 @@ typedef struct ScaParams {
   ScaLabels query_labels, key_labels;
   ScaTensor query, key, value;  // value absent: the values are the keys
   ScaTensor out, lse, lse_rest;  // lse has no channel; written by forward, read by backward
-  // backward only; grad_lse may be absent, grad_value is absent exactly if value is
+  // backward only; grad_lse may be absent, grad_value is absent if value is; grad_key and
+  // grad_value are both absent where the keys need no gradient
   ScaTensor grad_out, grad_lse, grad_query, grad_key, grad_value;
 } ScaParams;
 

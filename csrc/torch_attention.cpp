@@ -48,7 +48,8 @@ void forward(const Tensor& query, const Tensor& key, const MaybeTensor& value,
 void backward(const Tensor& grad_out, const MaybeTensor& grad_lse, const Tensor& query,
               const Tensor& key, const MaybeTensor& value, const Tensor& out, const Tensor& lse,
               const Tensor& lse_rest, const Tensor& query_labels, const Tensor& key_labels,
-              double scale, bool uniform, Tensor grad_query, Tensor grad_key, MaybeTensor grad_value) {
+              double scale, bool uniform, Tensor grad_query, MaybeTensor grad_key,
+              MaybeTensor grad_value) {
   ScaParams p = parameters(query, key, value, query_labels, key_labels, scale, uniform);
   p.out = tensor(out, "out", p.dtype, {p.batch, p.heads, p.queries, p.value_dim});
   p.lse = tensor(lse, "lse", wide_dtype(p), {p.batch, p.heads, p.queries});
@@ -57,8 +58,8 @@ void backward(const Tensor& grad_out, const MaybeTensor& grad_lse, const Tensor&
   p.grad_lse = tensor(grad_lse, "grad_lse", wide_dtype(p), {p.batch, p.heads, p.queries});
   p.grad_query = tensor(grad_query, "grad_query", p.dtype, {p.batch, p.heads, p.queries, p.dim});
   p.grad_key = tensor(grad_key, "grad_key", p.dtype, {p.batch, p.kv_heads, p.keys, p.dim});
-  STD_TORCH_CHECK(value.has_value() == grad_value.has_value(),
-                  "grad_value must be given exactly if value is");
+  STD_TORCH_CHECK((value && grad_key) == grad_value.has_value(),
+                  "grad_value must be given exactly if value and grad_key are");
   p.grad_value =
       tensor(grad_value, "grad_value", p.dtype, {p.batch, p.kv_heads, p.keys, p.value_dim});
   check(sca_cpu_backward(&p, parallel_for));
@@ -80,7 +81,8 @@ STABLE_TORCH_LIBRARY(scam_cpu, m) {
   m.def(
       "backward(Tensor grad_out, Tensor? grad_lse, Tensor query, Tensor key, Tensor? value, "
       "Tensor out, Tensor lse, Tensor lse_rest, Tensor query_labels, Tensor key_labels, "
-      "float scale, bool uniform, Tensor(a!) grad_query, Tensor(b!) grad_key, Tensor(c!)? grad_value) -> ()");
+      "float scale, bool uniform, Tensor(a!) grad_query, Tensor(b!)? grad_key, "
+      "Tensor(c!)? grad_value) -> ()");
   m.def("isa() -> str");
 }
 

@@ -74,6 +74,8 @@ class SynthesisModel(HubModel, ABC):
         draws_styles: whether :meth:`random_styles` draws styles without an image.
         checkpoints_gradients: whether :meth:`configure` can trade time for memory in training.
         needs_noise: whether :meth:`generate` draws noise unless it is given.
+        channels_last_on_cpu: whether it is trained with channels-last weights there, which saves
+            reordering the gradients of its convolutions.
         token_labels: (m,), the label of each token of a style, -1 for the whole image.
         mean_tokens, mean_known: each label's tokens (m, d) averaged over the training images that
             hold it, and which labels (L,) some image held.
@@ -100,6 +102,11 @@ class SynthesisModel(HubModel, ABC):
 
     @property
     def needs_noise(self) -> bool:
+        """See the class."""
+        return False
+
+    @property
+    def channels_last_on_cpu(self) -> bool:
         """See the class."""
         return False
 

@@ -29,8 +29,8 @@ class ModelConfig(Checked):
     """The model's name in the registry and in ``config.json``."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Where a preset of :data:`DATA_SETS` departs from the defaults."""
-    later: ClassVar[tuple[str, ...]] = ()
-    """Settings that came when models of the kind had been saved; see :attr:`identity`."""
+    later: ClassVar[Mapping[str, Any]] = {}
+    """Settings that came when models of the kind had been saved, and what they were until then."""
 
     num_labels: int = setting(
         help="labels in a map, L; label 0 is the background", least=1, most=MOST_LABELS, flag=False
@@ -66,12 +66,11 @@ class ModelConfig(Checked):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All settings, without :attr:`later` ones at their defaults: equal for old files."""
-        settings = self.settings()
+        """All settings, without :attr:`later` ones as they were before: equal for old files."""
         return {
             name: value
             for name, value in self.as_dict().items()
-            if name not in self.later or value != settings[name].default
+            if name not in self.later or value != self.later[name]
         }
 
     @property

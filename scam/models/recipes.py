@@ -11,10 +11,10 @@ Fidelity = Literal["matched", "paper", "released"]
 """Of a baseline: the authors' networks trained as SCAM is; everything as the authors had it; or
 the copies that SCAM was compared with."""
 
-UNCHANGED: Mapping[str, Any] = {"recolour": 0.0, "warp": 0.0}
-"""Training pictures as they are, but for flips."""
+PUBLISHED: Mapping[str, Any] = {"optimizer": "adamw", "recolour": 0.0, "warp": 0.0}
+"""What all published training has in common: Adam, and pictures as they are, but for flips."""
 _COMMON: dict[str, Any] = {
-    **UNCHANGED,
+    **PUBLISHED,
     "lr": 1e-4,
     "lr_discriminator": 4e-4,
     "weight_decay": 0.0,

@@ -49,5 +49,5 @@ def stored_kind(values: Mapping[str, Any]) -> str:
 
 def stored_config(values: Mapping[str, Any]) -> ModelConfig:
     """The section ``model`` of a ``config.json``. InputError if it is of no model."""
-    kind = stored_kind(values)
-    return MODELS[kind].Config.from_dict({k: v for k, v in values.items() if k != "kind"})
+    config = MODELS[stored_kind(values)].Config
+    return config.from_dict({**config.later, **{k: v for k, v in values.items() if k != "kind"}})

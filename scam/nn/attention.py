@@ -2,6 +2,7 @@
 """Semantic cross attention with its four projections (SCAM paper, section 3.1)."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from scam.ops import Labels, semantic_attention_map, semantic_cross_attention
 from scam.ops.layout import plain_labels
 from scam.ops.problem import Empty
 
+_LEAST_SQUARE = 1e-8
 Watch = Callable[[Tensor, Tensor, Labels, Labels], None]
 """Is shown queries, keys and the labels of both, before they meet."""
 
@@ -28,6 +30,10 @@ class SemanticCrossAttention(nn.Module):
             bias of ``to_out`` included) or ``"uniform"`` (the mean over every key, as released).
         key_bias: whether the key projection has a bias, as in the released networks; the softmax
             cancels it.
+        bounded: the side, ``"queries"`` or ``"keys"``, whose vectors are brought to a learned
+            length, one a head: what they become behind both projections, where a score is their
+            product with the other side as it comes, which should be normalised. Without it scores
+            grow with the weights, until the softmax takes one key alone and passes no gradient.
         fused: how it is computed, never what: both ways own the same parameters and agree to
             rounding.
         latents_per_label: only weighs the costs by which the fused way chooses its form.
@@ -42,6 +48,7 @@ class SemanticCrossAttention(nn.Module):
         *,
         empty: Empty = "zero",
         key_bias: bool = False,
+        bounded: Literal["queries", "keys"] | None = None,
         fused: bool = True,
         latents_per_label: int = 8,
     ) -> None:
@@ -54,7 +61,9 @@ class SemanticCrossAttention(nn.Module):
         # Not a module's forward hook: a folded modulation attends without calling forward.
         self.watch: Watch | None = None
         self.latents_per_label = latents_per_label
-        self.scale = (attention_dim // heads) ** -0.5
+        self.bounded = bounded
+        self.scale = 1.0 if bounded else (attention_dim // heads) ** -0.5
+        self.log_length = nn.Parameter(torch.zeros(heads, 1, 1)) if bounded else None
         self.to_query = nn.Linear(query_dim, attention_dim)
         self.to_key = nn.Linear(key_dim, attention_dim, bias=key_bias)
         self.to_value = nn.Linear(key_dim, attention_dim)
@@ -84,7 +93,7 @@ class SemanticCrossAttention(nn.Module):
 
         Arguments as of :meth:`forward`; ``most``: keys of one label, at most. Never Nq x Nk.
         """
-        q, k = (self._split_heads(x) for x in (self.to_query(queries), self.to_key(keys)))
+        q, k = self._queries(queries), self._keys(keys)
         return semantic_attention_map(
             q, k, query_labels, key_labels, max_keys=most, scale=self.scale
         )
@@ -96,8 +105,7 @@ class SemanticCrossAttention(nn.Module):
 
         Entry j of a key is the weight that the j-th query of its label gives to it.
         """
-        projected = (self.to_query(queries), self.to_key(keys))
-        q, k = (self._split_heads(_at_least_float(x)) for x in projected)
+        q, k = _at_least_float(self._queries(queries)), _at_least_float(self._keys(keys))
         q = q * self.scale
         _, lse = semantic_cross_attention(
             q, k, k[..., :1], query_labels, key_labels, scale=1.0, return_lse=True
@@ -132,10 +140,11 @@ class SemanticCrossAttention(nn.Module):
         scale inside. The key projection's own bias cancels in the softmax but for the query's
         part, which is kept.
         """
-        k = self._split_heads(self.to_key(tokens)) * self.scale
-        into = self.to_query.weight.unflatten(0, (self.heads, -1))
-        query_bias = self.to_query.bias.unflatten(0, (self.heads, -1, 1))
-        return k @ into, (k @ query_bias).squeeze(-1)
+        keys, bias = self._behind_queries(self._split_heads(self.to_key(tokens)) * self.scale)
+        if self.bounded == "keys":
+            length = self._to_length(keys, bias)
+            keys, bias = keys * length, bias * length
+        return keys, bias.squeeze(-1)
 
     def absorbed_values(self, tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Values behind the output projection and a head ``x @ weight.T + bias``.
@@ -145,25 +154,64 @@ class SemanticCrossAttention(nn.Module):
         """
         v = self._split_heads(self.to_value(tokens))
         out_of = self.to_out.weight.t().unflatten(0, (self.heads, -1)) @ weight.t()
-        return v @ out_of + (bias + weight @ self.to_out.bias) / self.heads
+        return self._times(v, out_of, (bias + weight @ self.to_out.bias) / self.heads)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
-    def _project(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        projected = (self.to_query(queries), self.to_key(keys), self.to_value(keys))
-        q, k, v = (self._split_heads(x) for x in projected)
-        return q, k, v
+    def _times(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``x @ weight + bias``: x (B, heads, m, a), weight (heads, a, C), bias (heads, 1, C) or
+        (C,) -> (B, heads, m, C).
+        """
+        if self.empty == "uniform":  # the released networks keep their rounding
+            return x @ weight if bias is None else x @ weight + bias
+        # One product for all images: theirs are small, and the gradient of the weight is a sum.
+        rows = x.transpose(0, 1).flatten(1, 2)
+        product = torch.bmm(rows, weight) if bias is None else torch.baddbmm(bias, rows, weight)
+        return product.unflatten(1, (x.shape[0], -1)).transpose(0, 1)
+
+    def _queries(self, queries: Tensor) -> Tensor:
+        """Projected (B, heads, Nq, a / heads), for scores ``scale * q . k`` with :meth:`_keys`."""
+        q = self._split_heads(self.to_query(queries))
+        return q * self._to_length(self._behind_keys(q)) if self.bounded == "queries" else q
+
+    def _keys(self, keys: Tensor) -> Tensor:
+        k = self._split_heads(self.to_key(keys))
+        return k * self._to_length(*self._behind_queries(k)) if self.bounded == "keys" else k
+
+    def _behind_keys(self, q: Tensor) -> Tensor:
+        """What projected queries are to keys as they come: (B, heads, Nq, key_dim)."""
+        return self._times(q, self.to_key.weight.unflatten(0, (self.heads, -1)).to(q.dtype))
+
+    def _behind_queries(self, k: Tensor) -> tuple[Tensor, Tensor]:
+        """What projected keys are to queries as they come: (B, heads, Nk, query_dim), and a bias
+        (B, heads, Nk, 1).
+        """
+        into = self.to_query.weight.unflatten(0, (self.heads, -1))
+        query_bias = self.to_query.bias.unflatten(0, (self.heads, -1, 1))
+        return self._times(k, into), self._times(k, query_bias)
+
+    def _to_length(self, vectors: Tensor, bias: Tensor | None = None) -> Tensor:
+        """What brings vectors (B, heads, N, C), each with its bias, to the learned length."""
+        assert self.log_length is not None
+        squares = _at_least_float(vectors).square().sum(-1, keepdim=True)
+        if bias is not None:
+            squares = squares + bias.square()
+        return (self.log_length.exp() * (squares + _LEAST_SQUARE).rsqrt()).to(vectors.dtype)
 
     def _attend_fused(
         self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels
     ) -> tuple[Tensor, Tensor]:
-        form = cheapest(self.cost(queries.shape[1], keys.shape[1]))
+        cost = self.cost(queries.shape[1], keys.shape[1])
+        if self.bounded is not None:  # what is brought to a length is what the other side meets
+            del cost["absorbed_queries" if self.bounded == "keys" else "absorbed_keys"]
+        form = cheapest(cost)
         scale = self.scale
         if form == "absorbed_queries":
             # The key bias cancels in the softmax.
-            q = self._split_heads(self.to_query(queries))
-            q = q @ self.to_key.weight.unflatten(0, (self.heads, -1)).to(q.dtype)
+            q = self._behind_keys(self._split_heads(self.to_query(queries)))
+            if self.bounded == "queries":
+                q = q * self._to_length(q)
             k, v = keys.unsqueeze(1).to(q.dtype), None
         elif form == "absorbed_keys":
             # A channel of ones carries the bias; it needs a copy of the queries.
@@ -174,7 +222,8 @@ class SemanticCrossAttention(nn.Module):
             q, scale = q.expand(-1, self.heads, -1, -1), 1.0
             v = self._split_heads(self.to_value(keys))
         else:
-            q, k, v = self._project(queries, keys)
+            q, k = self._queries(queries), self._keys(keys)
+            v = self._split_heads(self.to_value(keys))
         mixed, lse = semantic_cross_attention(
             q,
             k,
@@ -188,14 +237,15 @@ class SemanticCrossAttention(nn.Module):
         if form == "absorbed_queries":
             weight = self.to_value.weight.unflatten(0, (self.heads, -1)).to(mixed.dtype)
             bias = self.to_value.bias.unflatten(0, (self.heads, 1, -1)).to(mixed.dtype)
-            mixed = mixed @ weight.transpose(1, 2) + bias
+            mixed = self._times(mixed, weight.transpose(1, 2), bias)
         return mixed, (lse[:, 0] != -torch.inf).unsqueeze(-1)  # NaN is seen
 
     def _attend_dense(
         self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels
     ) -> tuple[Tensor, Tensor]:
         """Every pair of the n x m table, as the paper writes it; kept to compare against."""
-        q, k, v = self._project(queries, keys)
+        q, k = self._queries(queries), self._keys(keys)
+        v = self._split_heads(self.to_value(keys))
         scores = _at_least_float(q @ k.transpose(2, 3)) * self.scale
         of_queries, of_keys = plain_labels(query_labels), plain_labels(key_labels)
         allowed = of_queries.unsqueeze(-1) == of_keys.unsqueeze(-2)

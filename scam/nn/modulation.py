@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.cost import FOLDED, cheapest
+from scam.nn.memory import is_channels_last
 from scam.nn.norm import instance_norm
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
@@ -26,6 +27,8 @@ class ScamModulation(nn.Module):
             pass through a small MLP.
         noisy: whether there is a learned noise strength sigma.
         released: as published; see :class:`scam.nn.SatLayer`.
+        bounded: whether pixels are normalised, channel by channel, before they meet the tokens,
+            and scores bounded on the tokens' side.
         fused, latents_per_label: see :class:`scam.nn.SemanticCrossAttention`.
     """
 
@@ -40,11 +43,13 @@ class ScamModulation(nn.Module):
         duplex: bool,
         noisy: bool,
         released: bool,
+        bounded: bool = False,
         fused: bool,
         latents_per_label: int = 8,
     ) -> None:
         super().__init__()
         self.released = released
+        self.bounded = bounded
         self.duplex = duplex
         self.update: nn.Module
         if duplex:
@@ -55,6 +60,7 @@ class ScamModulation(nn.Module):
                 heads,
                 num_tokens,
                 released=released,
+                bounded=bounded,
                 fused=fused,
                 latents_per_label=latents_per_label,
             )
@@ -71,6 +77,7 @@ class ScamModulation(nn.Module):
             heads,
             empty="uniform" if released else "zero",
             key_bias=released,
+            bounded="keys" if bounded else None,
             fused=fused,
             latents_per_label=latents_per_label,
         )
@@ -91,9 +98,16 @@ class ScamModulation(nn.Module):
         modulated map and the updated tokens.
         """
         channels, height, width = x.shape[1:]
-        code = position_code(channels, height, width, released=self.released, device=x.device).to(
-            x.dtype
-        )
+        code = position_code(
+            channels,
+            height,
+            width,
+            released=self.released,
+            device=x.device,
+            channels_last=is_channels_last(x),
+        ).to(x.dtype)
+        if self.bounded:
+            x = instance_norm(x)  # what is modulated stays the same
         if self.duplex:
             pixels = (x + code).flatten(2).transpose(1, 2)
             tokens = self.update(tokens, pixels, token_labels, labels)

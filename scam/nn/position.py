@@ -21,12 +21,15 @@ def position_code(
     *,
     released: bool = False,
     device: torch.device | str = "cpu",
+    channels_last: bool = False,
 ) -> Tensor:
     """Constant code of shape (channels, height, width), float32.
 
     The default spans frequencies from half a period across the map up to one period per four
     pixels, so that neighbours can be told apart. ``released=True`` is the code of the published
     system: coordinates in [-1, 1] and frequencies ``10000**(-2i/e)``, at most 1 rad.
+    ``channels_last`` lays it out in memory as such feature maps; compiled graphs are handed the
+    usual layout.
 
     Raises ValueError unless ``channels`` is a multiple of 4 (sine and cosine, two axes).
     """
@@ -39,7 +42,7 @@ def position_code(
     make = _position_code.__wrapped__ if _is_tracing() else _position_code
     # A tensor made in inference mode could not be used in training later on.
     with torch.inference_mode(False):
-        return make(channels, height, width, released, str(device))
+        return make(channels, height, width, released, str(device), channels_last)
 
 
 def _is_tracing() -> bool:
@@ -48,7 +51,9 @@ def _is_tracing() -> bool:
 
 
 @lru_cache(maxsize=256)
-def _position_code(channels: int, height: int, width: int, released: bool, device: str) -> Tensor:
+def _position_code(
+    channels: int, height: int, width: int, released: bool, device: str, channels_last: bool
+) -> Tensor:
     count = channels // 4
     if released:
         x_frequencies = y_frequencies = 10000.0 ** (-2 * _arange(count) / (channels // 2))
@@ -61,7 +66,8 @@ def _position_code(channels: int, height: int, width: int, released: bool, devic
     x_sin, x_cos = (wave.to(device)[:, None, :] for wave in (x_phase.sin(), x_phase.cos()))
     y_sin, y_cos = (wave.to(device)[:, :, None] for wave in (y_phase.sin(), y_phase.cos()))
     waves = (x_sin, y_sin, x_cos, y_cos)
-    return torch.cat([wave.expand(count, height, width) for wave in waves])
+    code = torch.cat([wave.expand(count, height, width) for wave in waves])
+    return code.permute(1, 2, 0).contiguous().permute(2, 0, 1) if channels_last else code
 
 
 def _centres(size: int) -> Tensor:

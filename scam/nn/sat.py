@@ -23,6 +23,7 @@ class SatLayer(nn.Module):
             parameters to the number of tokens, put a second activation behind the feed-forward,
             and let tokens of absent labels average every pixel. The default normalises each token
             by itself and gives such tokens nothing.
+        bounded: whether the scores of tokens are, which read normalised keys then.
         fused, latents_per_label: see :class:`scam.nn.SemanticCrossAttention`.
     """
 
@@ -35,6 +36,7 @@ class SatLayer(nn.Module):
         num_tokens: int,
         *,
         released: bool,
+        bounded: bool = False,
         fused: bool,
         latents_per_label: int = 8,
     ) -> None:
@@ -46,6 +48,7 @@ class SatLayer(nn.Module):
             heads,
             empty="uniform" if released else "zero",
             key_bias=released,
+            bounded="queries" if bounded else None,
             fused=fused,
             latents_per_label=latents_per_label,
         )

@@ -5,7 +5,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 
@@ -48,7 +47,7 @@ def refine_norms(network: nn.Module, times: int = 1) -> None:
     and the second computation of gradient checkpointing.
     """
     for module in network.modules():
-        if parametrize.is_parametrized(module, "weight"):
+        if isinstance(module, SpectralConv2d):
             norm = cast(nn.ModuleDict, module.parametrizations)["weight"]
             norm.train()
             for _ in range(times):

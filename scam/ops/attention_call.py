@@ -38,6 +38,7 @@ class AttentionCall:
         layout: of the queries and of the keys.
         scale: factor of the logits.
         empty: ``"zero"`` or ``"uniform"``.
+        keys_learn: whether the gradients of key and value are wanted.
     """
 
     query: Tensor
@@ -48,6 +49,7 @@ class AttentionCall:
     layout: Layouts
     scale: float
     empty: Empty
+    keys_learn: bool = True
 
     @property
     def values(self) -> Tensor:

@@ -30,18 +30,20 @@ _FORWARD = (
 )
 _BACKWARD = (
     "sca_bwd(Tensor grad_out, Tensor? grad_lse, Tensor query, Tensor key, Tensor? value, "
-    f"Tensor out, {_STATISTICS}, {_LABELS}) "
+    f"Tensor out, {_STATISTICS}, {_LABELS}, bool keys_learn) "
     "-> (Tensor grad_query, Tensor grad_key, Tensor grad_value)"
 )
 
 
 def _call(
-    query: Tensor, key: Tensor, value: Tensor | None, *rest: Any
+    query: Tensor, key: Tensor, value: Tensor | None, *rest: Any, keys_learn: bool = True
 ) -> tuple[AttentionCall, str]:
     """An operator's arguments as a call, and the name of its backend."""
     query_labels, key_labels, *layout, scale, empty, name = rest
-    options: Any = (tuple(layout), scale, empty)
-    return AttentionCall(query, key, value, query_labels, key_labels, *options), name
+    tensors = (query, key, value, query_labels, key_labels)
+    four: Any = tuple(layout)
+    call = AttentionCall(*tensors, four, scale, empty, keys_learn)
+    return call, name
 
 
 def _serving(name: str, call: AttentionCall) -> Backend:
@@ -68,20 +70,25 @@ def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -
 
 
 def _backward(*args: Any) -> tuple[Tensor, ...]:
-    grad_out, grad_lse, query, key, value, out, lse, lse_rest, *rest = args
-    call, name = _call(query, key, value, *rest)
+    grad_out, grad_lse, query, key, value, out, lse, lse_rest, *rest, keys_learn = args
+    call, name = _call(query, key, value, *rest, keys_learn=keys_learn)
     if not query.numel() or not key.numel():
-        gradients = call.empty_gradients()
-        return returnable(tuple(None if grad is None else grad.zero_() for grad in gradients))
+        zeros = (None if grad is None else grad.zero_() for grad in call.empty_gradients())
+        return _wanted(tuple(zeros), call)
     with torch.cuda.device_of(query):
         backend = _serving(name, call)
-        return returnable(backend.backward(call, grad_out, grad_lse, out, lse, lse_rest))
+        gradients = backend.backward(call, grad_out, grad_lse, out, lse, lse_rest)
+    return _wanted(gradients, call)
 
 
 def _backward_fake(*args: Any) -> tuple[Tensor, ...]:
-    _, _, query, key, value, _, _, _, *rest = args
-    call, _ = _call(query, key, value, *rest)
-    return returnable(call.empty_gradients())
+    _, _, query, key, value, _, _, _, *rest, keys_learn = args
+    call, _ = _call(query, key, value, *rest, keys_learn=keys_learn)
+    return _wanted(call.empty_gradients(), call)
+
+
+def _wanted(gradients: tuple[Tensor | None, ...], call: AttentionCall) -> tuple[Tensor, ...]:
+    return returnable(gradients if call.keys_learn else (gradients[0], None, None))
 
 
 sca_fwd = define(_FORWARD, _forward, _forward_fake, _cast_inputs)
@@ -109,11 +116,13 @@ class _Attend(torch.autograd.Function):
             return None, None, None, *others
         if grad_out is None:
             grad_out = torch.zeros_like(out)
-        options = (ctx.scale, ctx.empty, ctx.backend)
+        options = (ctx.scale, ctx.empty, ctx.backend, any(ctx.needs_input_grad[1:3]))
         grad_query, grad_key, grad_value = sca_bwd(
             grad_out, grad_lse, query, key, value, out, lse, lse_rest, *labels, *options
         )
-        return grad_query, grad_key, None if value is None else grad_value, *others
+        gradients = (grad_query, grad_key, grad_value)
+        wanted = zip(gradients, ctx.needs_input_grad[:3], strict=True)
+        return *(gradient if needed else None for gradient, needed in wanted), *others
 
 
 register_autograd(sca_fwd, ATTENTION, _Attend)

@@ -44,6 +44,7 @@ class SemiaLearner:
         self.segmenter = Segmenter(config.num_labels, config.width).to(self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled)
         self.scalers = {"scaler": self.scaler}
+        self.watched = ""  # the result of most pairs is not known
         self.others: dict[str, nn.Module] = {
             "discriminator": self.discriminator,
             "segmenter": self.segmenter,

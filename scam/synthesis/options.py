@@ -25,13 +25,13 @@ class SynthesisOptions(AdversaryOptions):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {
-            "steps": 500,
+            "steps": 1500,
             "lr": 1e-3,
             "lr_discriminator": 1e-3,
             "workers": 0,
-            "eval_every": 100,
-            "sample_every": 200,
-            "save_every": 200,
+            "eval_every": 250,
+            "sample_every": 500,
+            "save_every": 500,
         },
     }
     """Where a preset departs from the paper's training."""
@@ -58,7 +58,7 @@ class SynthesisOptions(AdversaryOptions):
         told=True,
     )
     lr_muon: float = setting(
-        5e-3, "of muon: learning rate of matrices and convolutions, beside --lr of the rest",
+        1e-2, "of muon: learning rate of matrices and convolutions, beside --lr of the rest",
         above=0, most=1e6, may_change=True, told=True, needs={"optimizer": ("muon",)},
     )  # fmt: skip
     betas: tuple[float, float] = setting(
@@ -148,6 +148,8 @@ class SynthesisOptions(AdversaryOptions):
 
 LATE_GAN = {"tiny": 0.8}
 """Part of its steps before the discriminator joins in, where nothing else is asked for."""
-CHANGED = {"recolour": 0.5, "warp": 0.5}
-"""Chances of changed training pictures, where nothing else is asked for and no recipe says else:
-not defaults of the fields, since a run begun without these settings goes on without them."""
+CHOSEN: dict[str, Any] = {"optimizer": "muon", "recolour": 0.5, "warp": 0.5}
+"""Where nothing else is asked for and no recipe says else. Not defaults of the fields: a run that
+was begun before there were these settings is resumed without them."""
+WITH_MUON: dict[str, Any] = {"warmup": 30, "decay_from": 0.5}
+"""Beside it, where nothing else is asked for."""

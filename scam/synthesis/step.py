@@ -60,7 +60,10 @@ class SynthesisStep:
         discriminator = world.synchronise_norms(discriminator, device)
         layout = torch.channels_last if options.channels_last else torch.preserve_format
         self.memory_format = layout
-        self.model: SynthesisModel = model.to(device).to(memory_format=layout)
+        own = device.type == "cpu" and model.channels_last_on_cpu
+        self.model: SynthesisModel = model.to(device).to(
+            memory_format=torch.channels_last if own else layout
+        )
         self.discriminator = discriminator.to(device).to(memory_format=layout)
         self.perceptual = perceptual.to(device)
         self.options = options
@@ -69,6 +72,7 @@ class SynthesisStep:
         self.world = world
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
         self.scalers = {"scaler": self.scaler}
+        self.watched = "l1" if options.l1 > 0 else ""
         decay_and_betas = options.weight_decay, options.betas
         self.generation = self._optimisation(
             adamw(self.model, options.lr, *decay_and_betas)
@@ -96,7 +100,8 @@ class SynthesisStep:
         B is this process's share (``World.share``) of the step's pictures.
         """
         image, labels = batch
-        self.model.train()
+        if not self.model.training:  # telling hundreds of modules takes a millisecond
+            self.model.train()
         refine_norms(self.model)
         options = self.options
         adversarial = options.gan > 0 and step > options.gan_from

@@ -20,7 +20,7 @@ from scam.training.run_folder import RunFolder
 from scam.training.state import integer, part
 from scam.training.task import Task
 from scam.training.trainer import Trainer
-from scam.training.watch import LIMIT, SCALED_LIMIT, SkipWatch, stop_signals
+from scam.training.watch import LIMIT, SCALED_LIMIT, Watch, stop_signals
 
 
 def train(
@@ -46,7 +46,7 @@ def train(
         if options.batch_size % world.size:
             wanted = f"a multiple of the {world.size} processes, which share it"
             raise InputError(f"{{batch_size}}: expected {wanted}", batch_size=options.batch_size)
-    watch = SkipWatch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
+    watch = Watch(folder, SCALED_LIMIT if task.precision.scaled else LIMIT)
     run = Run(task, Trainer(task, world), watch, folder)
     done = _resumed(run) if resume else 0
     with world.agreed():
@@ -84,14 +84,14 @@ def _steps(run: Run, outputs: Outputs | None, done: int, stop: list[int]) -> Non
                 world.from_main(folder.expect_there)
             losses, skipped = _means(recent)
             recent.clear()
-            too_many = watch.add(skipped)
+            why = watch.add(skipped, losses.get(task.watched))
             if outputs:
                 losses |= {"skipped": float(watch.total)} if watch.total else {}
                 outputs.log.write(step, losses)
                 outputs.progress.update(step, losses)
             with world.agreed():
-                if too_many:
-                    raise watch.diverged(step)
+                if why is not None:
+                    raise watch.diverged(step, why)
         if due.save:
             with world.agreed():
                 world.check_equal(task.model.parameters())
@@ -140,7 +140,7 @@ def _resumed(run: Run) -> int:
     return int(state["step"])
 
 
-def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: SkipWatch) -> None:
+def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: Watch) -> None:
     """Load what :func:`~scam.checkpoints.training_state.load_training` read.
 
     InputError, and nothing is changed, if it is not finite, or not the state of these networks
@@ -152,6 +152,7 @@ def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: S
             raise InputError(f"step is {step}, expected that of {step_folder.name}")
         parts, counts = part(state, "trainer"), part(state, "watch")
         trainer.expect_state(parts, step)
-        skipped = {name: integer(counts, name, most=step) for name in ("total", "in_a_row")}
+        for name in ("total", "in_a_row"):
+            integer(counts, name, most=step)
+        watch.load_state_dict(counts)
     trainer.load_state_dict(parts)
-    watch.load_state_dict(skipped)

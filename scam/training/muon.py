@@ -125,16 +125,41 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     matrices: (N, rows, columns); 0 stays 0. Five Newton-Schulz iterations, in bfloat16 on GPUs
     that multiply it, else in their own dtype.
     """
-    a, b, c = _COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=_LEAST_NORM)
     if gpu_multiplies_bfloat16(x.device):
-        x = x.bfloat16()
+        x = _iterated(x.bfloat16())
+    elif x.shape[-1] >= 2 * x.shape[-2]:
+        x = _iterated_gram(x)
+    else:
+        x = _iterated(x)
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+def _iterated(x: Tensor) -> Tensor:
+    a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.mT if tall else x).to(matrices.dtype)
+    return x
+
+
+def _iterated_gram(x: Tensor) -> Tensor:
+    """The same for wide matrices, whose columns meet twice instead of ten times: every iterate is
+    a polynomial of the Gram matrix times ``x``, and these commute. A tenth of the time for 128 x
+    2304. Not in bfloat16, in which a Gram matrix has lost the small singular values.
+    """
+    a, b, c = _COEFFICIENTS
+    gram = x @ x.mT
+    product: Tensor | None = None
+    for _ in range(_ITERATIONS):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = factor if product is None else factor @ product
+        gram = factor @ gram @ factor
+    assert product is not None
+    return product @ x
 
 
 def _matrices(weight: Tensor, count: int) -> Tensor:

@@ -17,7 +17,7 @@ from scam.training.run_folder import RunFolder
 from scam.training.task import Measured, Task
 from scam.training.trackers import open_trackers
 from scam.training.trainer import Trainer
-from scam.training.watch import SkipWatch
+from scam.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
     task: Task
     trainer: Trainer
-    watch: SkipWatch
+    watch: Watch
     folder: RunFolder
 
 

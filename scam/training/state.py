@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a training state must hold before a run takes it up; else each raises InputError."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,6 +95,14 @@ def integer(state: Mapping[str, Any], name: str, most: int | None = None) -> int
     if type(value) is not int or value < 0 or (most is not None and value > most):
         expected = "0 or more" if most is None else f"0 to {most}"
         raise InputError(f"{name} is {quoted(value):.40}, expected {expected}")
+    return value
+
+
+def number(state: Mapping[str, Any], name: str) -> float:
+    """The entry ``name`` of ``state``, finite and 0 or more."""
+    value = state.get(name)
+    if type(value) is not float or not 0 <= value < math.inf:
+        raise InputError(f"{name} is {quoted(value):.40}, expected a number, 0 or more")
     return value
 
 

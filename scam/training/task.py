@@ -77,6 +77,10 @@ class Learner(Protocol):
     def scalers(self) -> Mapping[str, torch.amp.GradScaler]:
         """The gradient scalers of the optimisations; ``step`` updates them."""
 
+    @property
+    def watched(self) -> str:
+        """The name of the loss that does not rise far in a healthy run; "": there is none."""
+
     def step(self, batch: Any, step: int) -> Losses:
         """Learn from ``batch``; ``step`` counts from 1. Returns losses, detached scalars by name.
 

@@ -55,6 +55,7 @@ class Trainer:
             network.load_state_dict(state.get(name, {}))
         for name, optimisation in self.learner.optimisations.items():
             optimisation.optimizer.load_state_dict(state[name])
+            _lay_out_as_weights(optimisation.optimizer)
         for name, scaler in self.learner.scalers.items():
             if state[name]:  # empty where the run was not scaled before
                 scaler.load_state_dict(state[name])
@@ -88,3 +89,11 @@ class Trainer:
         for name, tensors in parts.items():
             for key, tensor in tensors.items():
                 expect_finite(tensor, f"{name}: {key}")
+
+
+def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Moments with the strides of their weights: fused optimisers go through memory in order."""
+    for weight, moments in optimizer.state.items():
+        for name, moment in moments.items():
+            if isinstance(moment, torch.Tensor) and moment.shape == weight.shape:
+                moments[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)

@@ -1,42 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reasons to end a run early: gradients that are not finite, SIGTERM and Ctrl-C."""
+"""Reasons to end a run early: it has diverged, SIGTERM, Ctrl-C."""
 
+import math
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from scam.checkpoints.step_folders import newest_step_folder
 from scam.errors import InputError
 from scam.training.run_folder import RunFolder
+from scam.training.state import integer, number
 
 LIMIT = 5
 """Steps in a row that may be left out before the run ends."""
 SCALED_LIMIT = 20
 """The same under float16, whose gradient scaler halves 2**16 to below 1 in 17 of them."""
+_KEPT = 0.99  # of a loss's running mean, per step
+_MOST_RISE = 1.5
+_LEAST_RISE = 0.05
 
 
-class SkipWatch:
-    """Counts the steps of the run in ``folder`` that were left out."""
+class Watch:
+    """Says when the run in ``folder`` has diverged: ``limit`` steps in a row were left out, or the
+    watched loss, averaged over some hundred steps, has risen by half, and 0.05, from its lowest.
+    """
 
     def __init__(self, folder: RunFolder, limit: int = LIMIT) -> None:
         self.folder = folder
         self.limit = limit
         self.total = 0
         self._in_a_row = 0
+        self._loss: float | None = None
+        self._lowest = math.inf
 
-    def add(self, skipped: list[float]) -> bool:
-        """Count the flags of some steps, oldest first; whether too many in a row were left out."""
-        too_many = False
+    def add(self, skipped: list[float], loss: float | None = None) -> str | None:
+        """Why the run has diverged, if it has, after some more steps.
+
+        skipped: a flag for each of them, oldest first. loss: the watched one's mean over them.
+        """
+        why = None
         for flag in skipped:
             self._in_a_row = self._in_a_row + 1 if flag else 0
             self.total += bool(flag)
-            too_many |= self._in_a_row >= self.limit
-        return too_many
+            if self._in_a_row >= self.limit:
+                why = f"the gradients of {self.limit} steps in a row were not finite"
+        if why is None and loss is not None and math.isfinite(loss):
+            old = loss if self._loss is None else self._loss
+            self._loss = loss + _KEPT ** len(skipped) * (old - loss)
+            self._lowest = min(self._lowest, self._loss)
+            if self._loss > max(_MOST_RISE * self._lowest, self._lowest + _LEAST_RISE):
+                why = f"its loss has risen from {self._lowest:.3g} to {self._loss:.3g}"
+        return why
 
-    def diverged(self, step: int, why: str | None = None) -> InputError:
-        """What to raise of a run that has diverged, by default of too many skipped steps."""
-        why = why or f"the gradients of {self.limit} steps in a row were not finite"
+    def diverged(self, step: int, why: str) -> InputError:
+        """What to raise of a run that has diverged."""
         if (newest := newest_step_folder(self.folder.checkpoints)) is not None:
             lower = "{:lr}, {:lr_discriminator} or {:max_grad_norm}"
             remedy = f"resume from {newest.name} with {{resume}} {{out}} and a lower {lower}"
@@ -46,13 +65,22 @@ class SkipWatch:
         message = f"step {step}: the run has diverged: {why}; {remedy}"
         return InputError(message, resume=True, out=self.folder.path)
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, float]:
         """Everything :meth:`load_state_dict` needs."""
-        return {"total": self.total, "in_a_row": self._in_a_row}
+        state: dict[str, float] = {"total": self.total, "in_a_row": self._in_a_row}
+        return (
+            state if self._loss is None else state | {"loss": self._loss, "lowest": self._lowest}
+        )
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue from a :meth:`state_dict`."""
-        self.total, self._in_a_row = state["total"], state["in_a_row"]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a :meth:`state_dict`; earlier versions followed no loss. InputError for
+        one that is none.
+        """
+        loss, lowest = None, math.inf
+        if "loss" in state:
+            loss, lowest = number(state, "loss"), number(state, "lowest")
+        self.total, self._in_a_row = integer(state, "total"), integer(state, "in_a_row")
+        self._loss, self._lowest = loss, lowest
 
 
 @contextmanager

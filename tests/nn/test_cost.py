@@ -52,19 +52,21 @@ def test_every_form_of_attention_equals_the_dense_one(
 
 
 @pytest.mark.parametrize("folds", [True, False])
-@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("kind", ["default", "bounded", "released"])
 @pytest.mark.parametrize("heads", [1, 2])
 def test_both_ways_of_the_modulation_equal_the_dense_one(
-    folds: bool, released: bool, heads: int, monkeypatch: pytest.MonkeyPatch
+    folds: bool, kind: str, heads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    released, bounded = kind == "released", kind == "bounded"
     form = cost.FOLDED if folds else "projected"
     monkeypatch.setattr(modulation, "cheapest", lambda *_, **__: form)
     torch.manual_seed(0)
     x, z, labels, token_labels = inputs(90, 16)
     x = x.transpose(1, 2).unflatten(2, (9, 10)).detach().requires_grad_()
     module = ScamModulation(
-        12, 20, 16, heads, 16, duplex=False, noisy=True, released=released, fused=True
-    ).double()
+        12, 20, 16, heads, 16,
+        duplex=False, noisy=True, released=released, bounded=bounded, fused=True,
+    ).double()  # fmt: skip
     nn.init.normal_(module.noise_scale)
     noise = torch.randn(len(x), 1, 9, 10)
     sources = (x, z, *(p for n, p in module.named_parameters() if not n.endswith("to_key.bias")))

@@ -124,6 +124,22 @@ def test_one_input_alone_can_ask(backend: str, wanted: str) -> None:
     torch.testing.assert_close(getattr(inputs, wanted).grad, getattr(leaves, wanted).grad)
 
 
+@pytest.mark.parametrize("keys", [24, 700])
+@pytest.mark.parametrize("memory", ["contiguous", "channels_first"])
+@pytest.mark.parametrize("shared_value", [False, True])
+@pytest.mark.parametrize("empty", ["zero", "uniform"])
+def test_the_query_alone_gets_the_same_bits(
+    fused: str, keys: int, memory: str, shared_value: bool, empty: str
+) -> None:
+    inputs = make_inputs(keys=keys, width=43, memory=memory, shared_value=shared_value)
+    alone, leaves = inputs.arguments(), inputs.leaves().arguments()
+    alone = (alone[0].detach().requires_grad_(), *alone[1:])
+    for arguments in (alone, leaves):
+        out = semantic_cross_attention(*arguments, empty=empty, backend=fused)
+        out.square().sum().backward()
+    assert torch.equal(alone[0].grad, leaves[0].grad)
+
+
 def test_backward_may_run_twice(backend: str) -> None:
     inputs = make_inputs().leaves()
     loss = semantic_cross_attention(*inputs.arguments(), backend=backend).square().sum()

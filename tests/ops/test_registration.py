@@ -50,13 +50,16 @@ def test_opcheck(
 
     out, *statistics = attention_library.sca_fwd(*op_arguments(inputs, fused, empty, layouts))
     grads = (torch.randn_like(out), torch.randn_like(statistics[0]))
-    of_backward = (*grads, *arguments[:3], out, *statistics, *arguments[3:])
+    of_backward = (*grads, *arguments[:3], out, *statistics, *arguments[3:], True)
     # With gradients the last utility differentiates the backward op, which refuses on purpose.
     torch.library.opcheck(
         attention_library.sca_bwd, of_backward, test_utils=UTILITIES[:3] if grad else UTILITIES
     )
     torch.library.opcheck(
         attention_library.sca_bwd, (grads[0], None, *of_backward[2:]), test_utils=UTILITIES[:3]
+    )
+    torch.library.opcheck(
+        attention_library.sca_bwd, (*of_backward[:-1], False), test_utils=UTILITIES[:3]
     )
 
 

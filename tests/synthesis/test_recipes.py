@@ -9,7 +9,7 @@ import pytest
 from scam.data import Mannequins
 from scam.errors import InputError
 from scam.models import MODELS, ScamConfig
-from scam.synthesis.options import CHANGED, SynthesisOptions
+from scam.synthesis.options import CHOSEN, WITH_MUON, SynthesisOptions
 from scam.synthesis.settings import complete
 
 
@@ -29,14 +29,17 @@ class TestRecipes:
 
     def test_a_model_without_one_trains_as_before(self) -> None:
         preset = SynthesisOptions.presets["tiny"]
-        plain = SynthesisOptions(**preset, **CHANGED, gan_from=400).as_dict()
+        plain = SynthesisOptions(**preset, **CHOSEN, **WITH_MUON, gan_from=400).as_dict()
         assert completed({}) == completed({"kind": "inade"}) == plain
         assert ScamConfig.preset("tiny").recipe == {}
 
     @pytest.mark.parametrize("kind", MODELS)
-    def test_published_systems_see_training_pictures_unchanged(self, kind: str) -> None:
+    def test_published_systems_are_trained_by_adam_on_pictures_as_they_are(
+        self, kind: str
+    ) -> None:
         found = completed({"kind": kind, "fidelity": "released"}, perceptual="pyramid")
         assert found["recolour"] == found["warp"] == 0
+        assert found["optimizer"] == "adamw"
         assert completed({"kind": kind})["recolour"] > 0
         asked = completed({"kind": kind, "fidelity": "released"}, recolour=0.25)
         assert (asked["recolour"], asked["warp"]) == (0.25, 0)
@@ -44,6 +47,13 @@ class TestRecipes:
     def test_a_stored_run_without_the_settings_has_neither(self) -> None:
         options = SynthesisOptions.from_dict({})
         assert options.recolour == options.warp == 0
+        assert options.optimizer == "adamw"
+
+    def test_what_goes_with_muon_goes_with_nothing_else(self) -> None:
+        assert completed({})["warmup"] == 30
+        adam = completed({}, optimizer="adamw")
+        assert (adam["warmup"], adam["decay_from"]) == (100, 1.0)
+        assert completed({}, warmup=5, decay_from=0.9)["warmup"] == 5
 
     def test_the_variant_s_settings_come_before_the_preset_s(self) -> None:
         found = completed({"kind": "inade", "fidelity": "paper"})

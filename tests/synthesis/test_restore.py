@@ -22,7 +22,7 @@ from scam.synthesis.task import SynthesisTask
 from scam.synthesis.task import train as run_job
 from scam.training.engine import restore
 from scam.training.trainer import Trainer
-from scam.training.watch import SkipWatch
+from scam.training.watch import Watch
 
 MakeJob = Callable[..., Job]
 OPTIONS = {"lecam": 0.3, "gan_from": 1, "perceptual": "none"}
@@ -55,7 +55,7 @@ def verify_all(step: Path) -> None:
 def take_up(
     state: dict[str, Any], step: Path, job: Job, task: SynthesisTask, trainer: Trainer
 ) -> None:
-    restore(state, step, trainer, SkipWatch(job.folder))
+    restore(state, step, trainer, Watch(job.folder))
     task.expect_trainable(task.model)
 
 
@@ -235,7 +235,7 @@ def test_nothing_infinite_is_saved(finished: Path, make_module_job: MakeJob, par
     job = make_module_job(finished, resume=True, **OPTIONS)
     trainer = Trainer(SynthesisTask(job))
     step = finished / "checkpoints" / "step_0000004"
-    restore(load_training(step), step, trainer, SkipWatch(job.folder))
+    restore(load_training(step), step, trainer, Watch(job.folder))
     trainer.expect_finite()
     state = trainer.state_dict()
     tensors = {

@@ -48,6 +48,7 @@ class OnePicture:
         self.model = Canvas()
         self.judge = nn.Linear(8, 1)
         self.others = {"judge": self.judge}
+        self.watched = ""
         self.scalers = {
             name: torch.amp.GradScaler("cpu", enabled=False) for name in ("scaler", "scaler_judge")
         }

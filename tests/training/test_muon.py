@@ -14,6 +14,7 @@ from scam.errors import InputError
 from scam.models.registry import MODELS, build
 from scam.nn.spectral import SpectralConv2d
 from scam.synthesis.options import SynthesisOptions
+from scam.training import muon as muon_module
 from scam.training.muon import muon, orthogonalised
 from scam.training.optimisation import Optimisation, adamw
 from scam.training.precision import Precision
@@ -72,6 +73,16 @@ def test_singular_values_become_about_one(shape: tuple[int, int, int]) -> None:
     assert torch.allclose(rotated, torch.diag_embed(found), atol=1e-9)
     assert 0.68 < float(found.min()) < float(found.max()) < 1.21
     assert not orthogonalised(torch.zeros(shape)).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gram_matrices_are_another_way_to_the_same(dtype: torch.dtype) -> None:
+    matrices = drawn(3, 24, 60).to(dtype)
+    matrices[1] *= torch.logspace(0, -3, 60)
+    matrices = matrices / torch.linalg.matrix_norm(matrices, keepdim=True)
+    found, expected = muon_module._iterated_gram(matrices), muon_module._iterated(matrices)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e3 * torch.finfo(dtype).eps)
+    assert not muon_module._iterated_gram(torch.zeros(1, 4, 9)).any()
 
 
 def stepped(layer: nn.Module, gradients: Tensor) -> Tensor:

@@ -264,8 +264,12 @@ int Pass::backward() {
     choose_chunks(padded(p.dim) + padded(p.value_dim));
   } else {
     const bool shared = p.value.data == nullptr;
-    choose_windows({p.key, p.grad_key, shared ? p.key : p.value,
-                    shared ? p.grad_key : p.grad_value});
+    const ScaTensor& value = shared ? p.key : p.value;
+    if (p.grad_key.data) {
+      choose_windows({p.key, p.grad_key, value, shared ? p.grad_key : p.grad_value});
+    } else {
+      choose_windows({p.key, value});
+    }
     choose_chunks(padded(p.dim));
   }
   make_plans();
@@ -279,7 +283,7 @@ int Pass::backward() {
   run(pairs() * (job_.group_limit + 1), kernels_->prepare_backward);
   if (job_.wide_queries) {
     run(pairs() * job_.chunks, job_.maps ? kernels_->backward_maps : kernels_->backward_queries);
-    run(pairs() * job_.narrow, kernels_->finish_keys);
+    if (p.grad_key.data) run(pairs() * job_.narrow, kernels_->finish_keys);
   } else {
     run(pairs() * job_.chunks, kernels_->backward_keys);
     run(pairs() * job_.narrow, kernels_->finish_queries);

@@ -52,7 +52,7 @@ struct RowAttention {
     const A* grad_out;   // rows of padded value_dim
     const RowStatistics<A>* row;
     A* weight_gradient;  // (ROW_BLOCK, stride): workspace
-    A* const* key;       // lanes
+    A* const* key;       // lanes; null: not wanted, nor is `value`
     A* const* value;     // lanes; may be `key`, which then gets both
     A* query;            // rows of `row_stride`, without the factor scale
     int64_t row_stride;
@@ -75,8 +75,10 @@ struct RowAttention {
           store(gradient, load(weight) * ((load(gradient) - row.mean) + row.grad_lse));
         }
       }
-      mix(queries + r * dim, n, dim, ds, stride, count, to.key, r > 0);
-      mix(gradients, n, value_dim, s, stride, count, to.value, r > 0 || to.value == to.key);
+      if (to.key) {
+        mix(queries + r * dim, n, dim, ds, stride, count, to.key, r > 0);
+        mix(gradients, n, value_dim, s, stride, count, to.value, r > 0 || to.value == to.key);
+      }
       reduce(ds, n, stride, key, count, dim, to.query + r * to.row_stride, to.row_stride);
     }
   }
@@ -136,7 +138,7 @@ int backward_keys(const Job& job, int64_t begin, int64_t end) {
   typedef typename Accumulate<T>::type A;
   const ScaParams& p = job.p;
   const View<T> view{job};
-  const bool shared = p.value.data == nullptr;
+  const bool shared = p.value.data == nullptr, wanted = p.grad_key.data != nullptr;
   const int64_t stride = score_stride(job.window);
   Workspace space(2 * Tile<T>::bytes(job.window, p.dim) +
                   2 * Tile<T>::bytes(job.window, p.value_dim) +
@@ -162,27 +164,27 @@ int backward_keys(const Job& job, int64_t begin, int64_t end) {
          first += job.window) {
       const Window window = window_at(job, plan, first);
       key.read(Items<T>::of(p.key, b, kv), window);
-      grad_key.place(Items<T>::of(p.grad_key, b, kv), window);
-      if (!shared) {
-        own_value.read(Items<T>::of(p.value, b, kv), window);
-        own_grad.place(Items<T>::of(p.grad_value, b, kv), window);
-      }
+      if (!shared) own_value.read(Items<T>::of(p.value, b, kv), window);
+      if (wanted) grad_key.place(Items<T>::of(p.grad_key, b, kv), window);
+      if (wanted && !shared) own_grad.place(Items<T>::of(p.grad_value, b, kv), window);
       for (Segment g{0, 0, 0}; g.end < window.count;) {
         g = next_segment(plan.wide_group + first, g.end, window.count);
-        if (g.group < 0) {
+        if (g.group < 0 && wanted) {
           fill_lanes<A>(grad_key.lanes(), p.dim, g, nullptr);
           if (!shared) fill_lanes<A>(grad_value.lanes(), p.value_dim, g, nullptr);
-        } else {
+        } else if (g.group >= 0) {
           const Group& group = plan.groups[g.group];
           const RowAttention<A> attention{view.rows_a(b, kv, group),
                                           group.count * job.narrow_heads, padded(p.dim),
                                           padded(p.value_dim), s, stride};
           attention.backward(key.lanes() + g.begin, value.lanes() + g.begin, g.end - g.begin,
                              {view.rows_b(b, kv, group), view.row_statistics(b, kv, group), ds,
-                              grad_key.lanes() + g.begin, grad_value.lanes() + g.begin,
+                              wanted ? grad_key.lanes() + g.begin : nullptr,
+                              grad_value.lanes() + g.begin,
                               view.partial(b, kv, chunk, g.group), job.partial_width});
         }
       }
+      if (!wanted) continue;
       if (p.uniform) {  // every value, seen or not, gets its share of the queries that see nothing
         const A* share = view.rest(b, kv);
         for (int64_t l = 0; l < window.count; ++l)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scam.nn.narrow_conv import NarrowConv2d
 from scam.nn.norm import instance_norm
 from scam.nn.pyramid import (
     coarse_labels,
@@ -31,6 +32,7 @@ class PatchDiscriminator(nn.Module):
         strides: of every convolution.
         spectral: whether all but the first and the last are under spectral norm.
         biased: whether those have a bias, which the instance norm behind them takes away.
+        released: whether the last convolution keeps the rounding of the published systems'.
     """
 
     def __init__(
@@ -41,12 +43,16 @@ class PatchDiscriminator(nn.Module):
         *,
         spectral: bool = False,
         biased: bool = True,
+        released: bool = False,
     ) -> None:
         super().__init__()
         last = len(strides) - 1
         widths = [in_channels, *(width << index for index in range(last)), 1]
         self.convs = nn.ModuleList()
         for index, stride in enumerate(strides):
+            if index == last and stride == 1 and not released:
+                self.convs.append(NarrowConv2d(widths[index], 1, 4, padding=2))
+                continue
             inner = 0 < index < last
             make = SpectralConv2d if spectral and inner else nn.Conv2d
             bias = biased or not inner
@@ -83,7 +89,9 @@ class Discriminator(nn.Module):
         self.num_labels = num_labels
         self.released = released
         self.gradient_norm = gradient_norm
-        self.scales = nn.ModuleList(PatchDiscriminator(3 + num_labels, width) for _ in range(2))
+        self.scales = nn.ModuleList(
+            PatchDiscriminator(3 + num_labels, width, released=released) for _ in range(2)
+        )
 
     def label_maps(self, labels: Tensor) -> tuple[Tensor, ...]:
         """Labels (B, H, W) as :meth:`forward` reads them: at full and half size, -1 = none."""

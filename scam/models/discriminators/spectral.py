@@ -36,7 +36,9 @@ class SpectralDiscriminator(nn.Module):
         self.num_labels = num_labels
         self.released = released
         self.scales = nn.ModuleList(
-            PatchDiscriminator(3 + num_labels, width, strides, spectral=True, biased=released)
+            PatchDiscriminator(
+                3 + num_labels, width, strides, spectral=True, biased=released, released=released
+            )
             for _ in range(2)
         )
         initialise(self, released=released)

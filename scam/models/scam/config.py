@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from scam.errors import InputError
 from scam.models.config import DATA_SETS, ModelConfig
-from scam.models.recipes import UNCHANGED
+from scam.models.recipes import PUBLISHED
 from scam.settings.fields import setting
 
 Fidelity = Literal["default", "released"]
@@ -26,7 +26,7 @@ class ScamConfig(ModelConfig):
     """
 
     kind: ClassVar[str] = "scam"
-    later: ClassVar[tuple[str, ...]] = ("encoder",)
+    later: ClassVar[Mapping[str, Any]] = {"encoder": "sat", "bounded": False}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {"width": 16, "levels": 4, "token_dim": 64, "attention_dim": 64}
     }
@@ -47,6 +47,11 @@ class ScamConfig(ModelConfig):
         1, "of every attention, a divisor of --attention-dim", least=1, most=1 << 10
     )
     fidelity: Fidelity = setting("default", "released: the published networks, quirks included")
+    bounded: bool = setting(
+        True,
+        "attention over normalised features, its scores bounded; off: they grow with the weights",
+    )
+    """Never with ``fidelity="released"``."""
     encoder: Literal["sat", "sean"] = setting(
         "sat", "sean: ablation of Table 2, SEAN's codes split into latents"
     )
@@ -116,9 +121,14 @@ class ScamConfig(ModelConfig):
         return self.fidelity == "released"
 
     @property
+    def bounds_scores(self) -> bool:
+        """Whether attention is over normalised features, its scores bounded."""
+        return self.bounded and not self.released
+
+    @property
     def recipe(self) -> Mapping[str, Any]:
         """See :class:`~scam.models.config.ModelConfig`."""
-        return UNCHANGED if self.released else {}
+        return PUBLISHED if self.released else {}
 
     @property
     def least_parameters(self) -> int:

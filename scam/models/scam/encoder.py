@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from scam.models.scam.config import ScamConfig
 from scam.models.sean import StyleEncoder
 from scam.nn.gradient_checkpointing import checkpointed
+from scam.nn.memory import is_channels_last
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid
 from scam.nn.sat import LEAK, SatLayer
@@ -43,6 +44,7 @@ class SatEncoder(nn.Module):
                 config.heads,
                 config.num_tokens,
                 released=config.released,
+                bounded=config.bounds_scores,
                 fused=fused,
                 latents_per_label=config.latents_per_label,
             )
@@ -82,6 +84,8 @@ class SatEncoder(nn.Module):
         """Tokens that have read the features of this level, and these features."""
         if self.config.pyramid and level > 0:
             features = F.leaky_relu(self.convs[level - 1](features), LEAK)
+            if self.config.bounds_scores:  # all channels at once: their means are the colours
+                features = features * _to_unit(features)
         pixels = self._with_position(features).flatten(2).transpose(1, 2)
         tokens = self.cross[level](tokens, pixels, token_labels, labels)
         if self.config.self_attention:
@@ -97,10 +101,17 @@ class SatEncoder(nn.Module):
             width,
             released=self.config.released,
             device=features.device,
+            channels_last=is_channels_last(features),
         ).to(features.dtype)
         if raw:
             return torch.cat([features, code.expand(batch, -1, -1, -1)], dim=1)
         return features + code
+
+
+def _to_unit(features: Tensor) -> Tensor:
+    """What brings each image's features (B, C, H, W) to a mean square of 1."""
+    squares = features.to(torch.promote_types(features.dtype, torch.float32)).square()
+    return (squares.mean((1, 2, 3), keepdim=True) + 1e-8).rsqrt().to(features.dtype)
 
 
 class SplitEncoder(nn.Module):

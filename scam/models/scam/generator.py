@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from scam.models.scam.config import ScamConfig
 from scam.nn.gradient_checkpointing import checkpointed
 from scam.nn.modulation import ScamModulation
+from scam.nn.narrow_conv import NarrowConv2d
 from scam.nn.pyramid import LabelPyramid, one_hot
 from scam.nn.sat import LEAK
 from scam.ops import Labels
@@ -93,6 +94,7 @@ class GeneratorBlock(nn.Module):
                 duplex=duplex,
                 noisy=noisy,
                 released=config.released,
+                bounded=config.bounds_scores,
                 fused=fused,
                 latents_per_label=config.latents_per_label,
             )
@@ -103,7 +105,7 @@ class GeneratorBlock(nn.Module):
         self.conv2 = nn.Conv2d(middle, leaving, 3, padding=1)
         # The release builds a modulated RGB head for the last block too, then drops it.
         self.rgb_modulation = None if last else modulation(leaving, duplex=False, noisy=False)
-        self.to_rgb = nn.Conv2d(leaving, 3, 1)
+        self.to_rgb = nn.Conv2d(leaving, 3, 1) if self.released else NarrowConv2d(leaving, 3, 1)
 
     def forward(
         self,

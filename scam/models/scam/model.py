@@ -38,6 +38,11 @@ class Scam(SynthesisModel):
         """The released generator draws noise at evaluation too."""
         return self.config.released
 
+    @property
+    def channels_last_on_cpu(self) -> bool:
+        """The released networks keep their rounding."""
+        return not self.config.released
+
     def prepare(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> LabelPyramid:
         """Label maps (B, H, W) at the encoder's sizes, which the default generator shares.
 

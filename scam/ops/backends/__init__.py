@@ -6,7 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 from scam.ops.affine_call import AffineCall
-from scam.ops.attention_call import AttentionCall, Gradients
+from scam.ops.attention_call import AttentionCall
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import AFFINE, MODULATION, Problem
 
@@ -46,8 +46,10 @@ class Backend(Protocol):
         out: Tensor,
         lse: Tensor,
         lse_rest: Tensor,
-    ) -> Gradients:
-        """Return the gradients of query, key and value, as ``call.empty_gradients``."""
+    ) -> tuple[Tensor | None, ...]:
+        """Return the gradients of query, key and value, as ``call.empty_gradients``; those of key
+        and value may be None unless ``call.keys_learn``.
+        """
 
 
 class ModulationBackend(Backend, Protocol):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scam.ops.affine_call import AffineCall
-from scam.ops.attention_call import AttentionCall, Gradients
+from scam.ops.attention_call import AttentionCall
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import Problem, dtype_name
 
@@ -97,9 +97,11 @@ def backward(
     out: Tensor,
     lse: Tensor,
     lse_rest: Tensor,
-) -> Gradients:
-    """Return all gradients; see :class:`scam.ops.backends.Backend`."""
-    gradients = call.empty_gradients()
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients wanted; see :class:`scam.ops.backends.Backend`."""
+    gradients: tuple[Tensor | None, ...] = call.empty_gradients()
+    if not call.keys_learn:
+        gradients = (gradients[0], None, None)
     torch.ops.scam_cpu.backward(
         grad_out, grad_lse, call.query, call.key, call.value, out, lse, lse_rest,
         *_labels_and_options(call), *gradients,
