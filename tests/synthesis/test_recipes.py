@@ -29,7 +29,7 @@ class TestRecipes:
 
     def test_a_model_without_one_trains_as_before(self) -> None:
         preset = SynthesisOptions.presets["tiny"]
-        plain = SynthesisOptions(**preset, **CHOSEN, **WITH_MUON, gan_from=400).as_dict()
+        plain = SynthesisOptions(**preset, **CHOSEN, **WITH_MUON, gan_from=1200).as_dict()
         assert completed({}) == completed({"kind": "inade"}) == plain
         assert ScamConfig.preset("tiny").recipe == {}
 
@@ -60,7 +60,7 @@ class TestRecipes:
         assert (found["lr"], found["lr_discriminator"]) == (1e-4, 4e-4)
         assert (found["discriminator"], found["feature_matching_maps"]) == ("patch", "last")
         assert (found["betas"], found["decay_from"], found["gan_from"]) == ([0.0, 0.9], 0.5, 0)
-        assert (found["l1"], found["steps"]) == (0.0, 500)
+        assert (found["l1"], found["steps"]) == (0.0, 1500)
         assert completed({"kind": "inade", "fidelity": "released"})["betas"] == [0.0, 0.999]
 
     def test_what_is_asked_for_comes_before_all(self) -> None:
