@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.cost import FOLDED, cheapest
 from scam.nn.memory import is_channels_last
-from scam.nn.norm import instance_norm
+from scam.nn.norm import instance_norm, instance_norm_once
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer
 from scam.ops import Labels, semantic_modulation
@@ -107,7 +107,7 @@ class ScamModulation(nn.Module):
             channels_last=is_channels_last(x),
         ).to(x.dtype)
         if self.bounded:
-            x = instance_norm(x)  # what is modulated stays the same
+            x = instance_norm_once(x)  # what is modulated stays the same
         if self.duplex:
             pixels = (x + code).flatten(2).transpose(1, 2)
             tokens = self.update(tokens, pixels, token_labels, labels)

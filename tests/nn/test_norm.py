@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scam.nn.norm import instance_norm
+from scam.nn.norm import instance_norm, instance_norm_once
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
@@ -23,3 +23,16 @@ def test_instance_norm_and_its_gradient_in_any_layout(
     spelt_out = centred * (centred.square().mean((2, 3), keepdim=True) + 1e-5).rsqrt()
     (exact,) = torch.autograd.grad(spelt_out, x, weight)
     torch.testing.assert_close(found, exact)
+
+
+def test_without_a_second_gradient_it_is_the_same() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 7, 6).to(memory_format=torch.channels_last).requires_grad_()
+    given = torch.randn(2, 5, 7, 6)
+    found, expected = instance_norm_once(x), instance_norm(x)
+    torch.testing.assert_close(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    gradients = [torch.autograd.grad(y, x, given)[0] for y in (found, expected)]
+    torch.testing.assert_close(*gradients)
+    with pytest.raises(NotImplementedError, match="first-order gradients only"):
+        torch.autograd.grad(instance_norm_once(x), x, given, create_graph=True)
