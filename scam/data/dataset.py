@@ -90,7 +90,7 @@ class PairDataset(Dataset[Item]):
         return {"image": tensors[0], "labels": tensors[1], "stem": self.source.stem(index)}
 
     def pair(self, index: int) -> tuple[Tensor, Tensor]:
-        """Image (3, H, W) in [-1, 1] and labels (H, W) of pair ``index``, never flipped."""
+        """Image (3, H, W) in [-1, 1] and labels (H, W) of pair ``index``, never changed."""
         image, labels = self._load(index)
         return _tensors(image, labels)
 
@@ -181,7 +181,7 @@ def in_order(
     indices: Iterable[int] | None = None,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (B, 3, H, W) and label maps (B, H, W) of pairs in the order given, unflipped.
+    """Images (B, 3, H, W) and label maps (B, H, W) of pairs in the order given, unchanged.
 
     indices: which pairs, all by default; B is ``batch_size`` but for the last batch. workers:
     processes that read them (0: this one). InputError for a pair that cannot be used.
