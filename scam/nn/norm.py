@@ -26,9 +26,9 @@ def instance_norm_once(x: Tensor) -> Tensor:
 
     On a CPU PyTorch's gradient takes eight times as long for channels-last maps.
     """
-    if x.device.type == "cpu" and x.dtype == torch.float32 and is_channels_last(x):
-        normalised: Tensor = _InstanceNorm.apply(x)[0]
-        return normalised
+    if x.device.type == "cpu" and x.dtype != torch.float64 and is_channels_last(x):
+        normalised: Tensor = _InstanceNorm.apply(x.float())[0]
+        return normalised.to(x.dtype)
     return instance_norm(x)
 
 
