@@ -30,20 +30,21 @@ _FORWARD = (
 )
 _BACKWARD = (
     "sca_bwd(Tensor grad_out, Tensor? grad_lse, Tensor query, Tensor key, Tensor? value, "
-    f"Tensor out, {_STATISTICS}, {_LABELS}, bool keys_learn) "
+    f"Tensor out, {_STATISTICS}, {_LABELS}, bool keys_learn=True) "
     "-> (Tensor grad_query, Tensor grad_key, Tensor grad_value)"
 )
 
 
 def _call(
-    query: Tensor, key: Tensor, value: Tensor | None, *rest: Any, keys_learn: bool = True
+    query: Tensor, key: Tensor, value: Tensor | None, *rest: Any
 ) -> tuple[AttentionCall, str]:
     """An operator's arguments as a call, and the name of its backend."""
-    query_labels, key_labels, *layout, scale, empty, name = rest
+    query_labels, key_labels, *layout, scale, empty, name = rest[:_NUM_OTHERS]
     tensors = (query, key, value, query_labels, key_labels)
     four: Any = tuple(layout)
-    call = AttentionCall(*tensors, four, scale, empty, keys_learn)
-    return call, name
+    # Graphs compiled and kept by earlier versions lack it, and PyTorch leaves a default out.
+    keys_learn = rest[_NUM_OTHERS] if len(rest) > _NUM_OTHERS else True
+    return AttentionCall(*tensors, four, scale, empty, keys_learn), name
 
 
 def _serving(name: str, call: AttentionCall) -> Backend:
@@ -70,8 +71,8 @@ def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -
 
 
 def _backward(*args: Any) -> tuple[Tensor, ...]:
-    grad_out, grad_lse, query, key, value, out, lse, lse_rest, *rest, keys_learn = args
-    call, name = _call(query, key, value, *rest, keys_learn=keys_learn)
+    grad_out, grad_lse, query, key, value, out, lse, lse_rest, *rest = args
+    call, name = _call(query, key, value, *rest)
     if not query.numel() or not key.numel():
         zeros = (None if grad is None else grad.zero_() for grad in call.empty_gradients())
         return _wanted(tuple(zeros), call)
@@ -82,8 +83,8 @@ def _backward(*args: Any) -> tuple[Tensor, ...]:
 
 
 def _backward_fake(*args: Any) -> tuple[Tensor, ...]:
-    _, _, query, key, value, _, _, _, *rest, keys_learn = args
-    call, _ = _call(query, key, value, *rest, keys_learn=keys_learn)
+    _, _, query, key, value, _, _, _, *rest = args
+    call, _ = _call(query, key, value, *rest)
     return _wanted(call.empty_gradients(), call)
 
 

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +184,7 @@ def sending(monkeypatch: pytest.MonkeyPatch, number: int, times: int = 1) -> Non
     def step(self: Trainer, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
         for _ in range(times if step == 3 else 0):
             os.kill(os.getpid(), number)
+            time.sleep(0.01)  # two pending signals would be one
         return original(self, batch, step)
 
     monkeypatch.setattr(Trainer, "step", step)

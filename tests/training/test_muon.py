@@ -280,11 +280,11 @@ def test_states_of_muon_and_adamw_are_not_exchanged() -> None:
 
 
 def test_settings() -> None:
-    assert SynthesisOptions(optimizer="muon", lr_muon=0.01).lr_muon == 0.01
+    assert SynthesisOptions(optimizer="muon", lr_muon=0.02).lr_muon == 0.02
     with pytest.raises(
-        InputError, match=r"lr_muon=0\.01: expected together with optimizer='muon'"
+        InputError, match=r"lr_muon=0\.02: expected together with optimizer='muon'"
     ):
-        SynthesisOptions(lr_muon=0.01)
+        SynthesisOptions(lr_muon=0.02)
     with pytest.raises(InputError, match="optimizer='sgd': expected"):
         SynthesisOptions(optimizer="sgd")
 
@@ -292,7 +292,7 @@ def test_settings() -> None:
 @pytest.mark.slow
 def test_a_resumed_run_has_the_same_bits(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    flags = [*FAST, "--optimizer", "muon", "--lr-muon", "0.01"]
+    flags = [*FAST, "--optimizer", "muon", "--lr-muon", "0.02"]
     train.main([*flags, "--out", str(whole)])
     train.main([*flags, "--out", str(stopped), "--steps", "2"])
     with pytest.raises(InputError, match="--optimizer is 'muon' there, 'adamw' was asked"):
@@ -305,4 +305,4 @@ def test_a_resumed_run_has_the_same_bits(tmp_path: Path) -> None:
     assert "momentum_buffer" in one["optimizer"]["state"][len(one["optimizer"]["state"]) - 1]
     card = (stopped / "README.md").read_text()
     assert "muon" in card
-    assert "0.01" in card
+    assert "0.02" in card
