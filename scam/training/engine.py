@@ -152,7 +152,5 @@ def restore(state: dict[str, Any], step_folder: Path, trainer: Trainer, watch: W
             raise InputError(f"step is {step}, expected that of {step_folder.name}")
         parts, counts = part(state, "trainer"), part(state, "watch")
         trainer.expect_state(parts, step)
-        for name in ("total", "in_a_row"):
-            integer(counts, name, most=step)
-        watch.load_state_dict(counts)
+        watch.load_state_dict(counts, step)
     trainer.load_state_dict(parts)

@@ -72,14 +72,15 @@ class Watch:
             state if self._loss is None else state | {"loss": self._loss, "lowest": self._lowest}
         )
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a :meth:`state_dict`; earlier versions followed no loss. InputError for
-        one that is none.
+    def load_state_dict(self, state: Mapping[str, Any], step: int | None = None) -> None:
+        """Continue from a :meth:`state_dict`; earlier versions followed no loss. InputError, and
+        nothing is changed, for one that is none, or not of a run of ``step`` steps.
         """
         loss, lowest = None, math.inf
         if "loss" in state:
             loss, lowest = number(state, "loss"), number(state, "lowest")
-        self.total, self._in_a_row = integer(state, "total"), integer(state, "in_a_row")
+        total, in_a_row = (integer(state, name, most=step) for name in ("total", "in_a_row"))
+        self.total, self._in_a_row = total, in_a_row
         self._loss, self._lowest = loss, lowest
 
 
