@@ -23,7 +23,7 @@ def warp(image: Image, labels: LabelMap, random: np.random.Generator) -> tuple[I
 
     Turned by up to 0.2 radians, scaled by up to 1.2, shifted by up to 7.5 % of a side, and bent by
     4x4 control points that move by up to 10 % (free-form deformation; Sederberg and Parry,
-    SIGGRAPH 1986). Beyond the edge a picture goes on as its reflection. Labels are never mixed.
+    SIGGRAPH 1986). Beyond the edge is the picture's reflection. Labels are never mixed.
     """
     places = _places(labels.shape[0], labels.shape[1], random)
     pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1), np.float32, order="C"))
@@ -58,7 +58,7 @@ def _places(height: int, width: int, random: np.random.Generator) -> Tensor:
 def _bernstein(count: int) -> NDArray[np.float64]:
     """Cubic weights of the control points at the centres of ``count`` pixels: (count, 4).
 
-    Control points that lie evenly leave every place where it is.
+    Evenly spaced control points leave every place where it is.
     """
     t = ((np.arange(count) + 0.5) / count)[:, None]
     k = np.arange(_POINTS)

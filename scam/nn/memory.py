@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How feature maps lie in memory."""
+"""The memory layout of feature maps."""
 
 import torch
 from torch import Tensor
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether x (B, C, h, w) lies in memory pixel by pixel; never while a graph is traced.
+    """Whether x (B, C, h, w) is stored pixel by pixel; never while a graph is traced.
 
     On a CPU an operation on two maps of different layouts takes ten times as long.
     """

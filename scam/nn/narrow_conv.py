@@ -29,7 +29,7 @@ class NarrowConv2d(nn.Conv2d):
         # What a pixel adds through each tap; the last tap reaches the first of its neighbours.
         taps = self.weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)
         if is_channels_last(x):
-            # Transposed, so that the gradient lies in memory as x does.
+            # Transposed, so that the gradient has the memory layout of x.
             added = taps @ x.permute(0, 2, 3, 1).flatten(0, 2).t()
             added = added.unflatten(1, (x.shape[0], -1)).transpose(0, 1)
         else:

@@ -18,7 +18,7 @@ class Segmenter(nn.Module):
 
     Nothing in it depends on the statistics of the whole image, so a layout with other shares of
     the same textures is seen as the source is. Borders repeat the outermost pixels: zeros there
-    would tell a pixel where it is, and a single image has one layout to learn by heart.
+    would tell a pixel where it is, and a single image has one layout to memorise.
 
     num_labels: K. width: channels at full resolution; the levels below have 2, 3, 4, ... times as
     many. levels: halvings; with 1, 2, 3 of them a pixel sees 9, 22, 48 pixels around it.

@@ -94,7 +94,7 @@ def test_channels_last_reaches_every_map(
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
     formats = []
     convs = (m for m in last.learner.model.modules() if isinstance(m, nn.Conv2d))
-    for conv in (m for m in convs if not isinstance(m, NarrowConv2d)):  # colours lie as pictures
+    for conv in (m for m in convs if not isinstance(m, NarrowConv2d)):  # colours: as pictures
         conv.register_forward_hook(
             lambda _, __, out: formats.append(out.is_contiguous(memory_format=torch.channels_last))
         )
