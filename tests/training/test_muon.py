@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam import train
@@ -64,14 +65,14 @@ def same(a: Any, b: Any) -> bool:
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 8, 40), (2, 40, 8)])
 def test_singular_values_become_about_one(shape: tuple[int, int, int]) -> None:
-    """And singular vectors stay: of any matrix whose values are at least a 300th of its norm."""
+    """And singular vectors stay: where the smallest value is not far below the largest."""
     u, _, vh = torch.linalg.svd(drawn(*shape).double(), full_matrices=False)
-    values = torch.linspace(0.01, 1, min(shape[1:]), dtype=torch.float64)
+    values = torch.linspace(0.03, 1, min(shape[1:]), dtype=torch.float64)
     # Scaled a thousandfold: only directions count.
     rotated = u.mT @ orthogonalised(1e3 * (u * values.unsqueeze(-2)) @ vh) @ vh.mT
     found = rotated.diagonal(dim1=1, dim2=2)
     assert torch.allclose(rotated, torch.diag_embed(found), atol=1e-9)
-    assert 0.68 < float(found.min()) < float(found.max()) < 1.21
+    assert 0.7 < float(found.min()) < float(found.max()) < 1.3
     assert not orthogonalised(torch.zeros(shape)).any()
 
 
@@ -80,9 +81,11 @@ def test_gram_matrices_are_another_way_to_the_same(dtype: torch.dtype) -> None:
     matrices = drawn(3, 24, 60).to(dtype)
     matrices[1] *= torch.logspace(0, -3, 60)
     matrices = matrices / torch.linalg.matrix_norm(matrices, keepdim=True)
-    found, expected = muon_module._iterated_gram(matrices), muon_module._iterated(matrices)
+    gram = matrices @ matrices.mT
+    found = muon_module._iterated_gram(matrices, gram)
+    expected = muon_module._iterated(matrices, gram)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e3 * torch.finfo(dtype).eps)
-    assert not muon_module._iterated_gram(torch.zeros(1, 4, 9)).any()
+    assert not muon_module._iterated_gram(torch.zeros(1, 4, 9), torch.zeros(1, 4, 4)).any()
 
 
 def stepped(layer: nn.Module, gradients: Tensor) -> Tensor:
@@ -120,7 +123,7 @@ def test_groups_of_a_convolution_are_matrices_of_their_own() -> None:
 
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16)])
 def test_pytorchs_muon_moves_the_same_way(shape: tuple[int, int]) -> None:
-    """But for its bfloat16, which is worth a hundredth."""
+    """Whose singular values are other ones about 1, computed in bfloat16."""
     ours, theirs = (nn.Linear(*shape[::-1], bias=False) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
     before = ours.weight.detach().clone()
@@ -130,8 +133,9 @@ def test_pytorchs_muon_moves_the_same_way(shape: tuple[int, int]) -> None:
         theirs.weight.grad = gradient
         optimizer.step()
     moved = theirs.weight.detach() - before
-    difference = stepped(ours, gradients) - theirs.weight.detach()
-    assert difference.norm() < 0.02 * moved.norm()
+    found = stepped(ours, gradients) - before
+    assert F.cosine_similarity(found.flatten(), moved.flatten(), dim=0) > 0.95
+    assert 0.9 < found.norm() / moved.norm() < 1.2
 
 
 def test_what_muon_moves() -> None:
