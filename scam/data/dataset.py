@@ -21,7 +21,8 @@ from scam.data.source import Image, LabelMap, PairSource
 from scam.data.warp import warp
 from scam.errors import InputError
 
-Key = tuple[int, int]
+Key = tuple[int, int] | tuple[int, int, bool]
+"""Of a pair: its index, a seed, and whether it may be recoloured, if not left out."""
 
 
 class Item(TypedDict):
@@ -44,8 +45,8 @@ class PairDataset(Dataset[Item]):
     """A source at one size, as tensors, with or without random changes.
 
     ``dataset[index, seed]`` may be changed: chance depends on these two only, so that neither
-    workers nor earlier items matter. A flip exchanges left and right labels. ``dataset[index]``
-    is never changed.
+    workers nor earlier items matter. A flip exchanges left and right labels. With a third,
+    ``dataset[index, seed, False]``, colours stay. ``dataset[index]`` is never changed.
 
     size: (H, W). flip: mirror every other picture. recolour, warp: chances, 0 .. 1, of
     :func:`~scam.data.recolour.recolour` and :func:`~scam.data.warp.warp`. cache_bytes: decoded
@@ -80,12 +81,12 @@ class PairDataset(Dataset[Item]):
         return len(self.source)
 
     def __getitem__(self, key: Key | int) -> Item:
-        index, seed = key if isinstance(key, tuple) else (key, None)
+        index = key[0] if isinstance(key, tuple) else key
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside 0 .. {len(self) - 1}")
         image, labels = self._load(index)
-        if seed is not None:
-            image, labels = self._changed(image, labels, (seed, index))
+        if isinstance(key, tuple):
+            image, labels = self._changed(image, labels, *key)
         tensors = _tensors(image, labels)
         return {"image": tensors[0], "labels": tensors[1], "stem": self.source.stem(index)}
 
@@ -95,12 +96,13 @@ class PairDataset(Dataset[Item]):
         return _tensors(image, labels)
 
     def _changed(
-        self, image: Image, labels: LabelMap, key: tuple[int, int]
+        self, image: Image, labels: LabelMap, index: int, seed: int, recolours: bool = True
     ) -> tuple[Image, LabelMap]:
         """As chance has it: each change has random numbers of its own."""
+        key, chance = (seed, index), self.recolour if recolours else 0.0
         if self.flip and np.random.default_rng(key).random() < 0.5:
             image, labels = image[:, ::-1], self._flip_table[labels[:, ::-1]]
-        if self.recolour and (random := np.random.default_rng((*key, 1))).random() < self.recolour:
+        if chance and (random := np.random.default_rng((*key, 1))).random() < chance:
             image = recolour(image, labels, random)
         if self.warp and (random := np.random.default_rng((*key, 2))).random() < self.warp:
             image, labels = warp(image, labels, random)
@@ -148,14 +150,16 @@ def batches(
     *,
     seed: int,
     start_step: int = 0,
+    recolour_steps: int | None = None,
     workers: int = 0,
     places: Sequence[int] | None = None,
     pin: bool = False,
 ) -> Iterator[Batch]:
     """Yield full batches for ever, from step ``start_step`` on.
 
-    ``places``: of a batch's pictures only those, for one of several processes; None: all.
-    ``pin``: into page-locked memory, which a GPU reads while the CPU goes on; needs one.
+    ``recolour_steps``: after so many steps of the run colours stay; None: never. ``places``: of a
+    batch's pictures only those, for one of several processes; None: all. ``pin``: into page-locked
+    memory, which a GPU reads while the CPU goes on; needs one.
 
     Batch t depends on (seed, t) only: resuming equals never having stopped, and any number of
     workers (0: this process) gives the same batches in the same order. torch's own random state
@@ -168,11 +172,15 @@ def batches(
         if value < 0:
             raise ValueError(f"{name} is {value}, expected 0 or more")
     places = range(batch_size) if places is None else places
-    keys_of = (
-        batch_keys(len(dataset), batch_size, seed=seed, step=step)
-        for step in itertools.count(start_step)
-    )
-    return _load_batches(dataset, ([keys[i] for i in places] for keys in keys_of), workers, pin)
+
+    def keys_of(step: int) -> list[Key]:
+        keys = batch_keys(len(dataset), batch_size, seed=seed, step=step)
+        kept: list[Key] = [keys[i] for i in places]
+        if recolour_steps is None or step < recolour_steps:
+            return kept
+        return [(index, chance, False) for index, chance, *_ in kept]
+
+    return _load_batches(dataset, map(keys_of, itertools.count(start_step)), workers, pin)
 
 
 def in_order(

@@ -77,6 +77,7 @@ class SynthesisTask(SynthesisStep):
             per_step,
             seed=options.seed,
             start_step=done,
+            recolour_steps=round(options.decay_from * options.steps),
             workers=options.workers,
             places=self.world.share(per_step),
             pin=self.device.type == "cuda",

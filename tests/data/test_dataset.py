@@ -215,6 +215,14 @@ def test_resuming_equals_not_stopping(start: int) -> None:
     assert not same(whole[start], take(batches(dataset, 3, seed=2, start_step=start), 1)[0])
 
 
+def test_recolouring_may_end() -> None:
+    plain, changed = (PairDataset(Toy(7), (4, 6), flip=True, recolour=p) for p in (0.0, 1.0))
+    ends = take(batches(changed, 3, seed=1, recolour_steps=2), 4)
+    assert all(map(same, ends[:2], take(batches(changed, 3, seed=1), 2)))
+    assert all(map(same, ends[2:], take(batches(plain, 3, seed=1, start_step=2), 2)))
+    assert same(ends[3], take(batches(changed, 3, seed=1, start_step=3, recolour_steps=2), 1)[0])
+
+
 def test_batch_contents() -> None:
     dataset = PairDataset(Toy(7), (4, 6), flip=True)
     batch = take(batches(dataset, 3, seed=1, start_step=2), 1)[0]
