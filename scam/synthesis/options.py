@@ -84,7 +84,8 @@ class SynthesisOptions(AdversaryOptions):
     )
     recolour: float = setting(
         0.0,
-        "chance that all labels of a training picture but the background take other colours",
+        "chance that all labels of a training picture but the background take other colours, "
+        "until learning rates have fallen to half",
         least=0, most=1, metavar="P", heading="data", told=True,
     )  # fmt: skip
     warp: float = setting(

@@ -77,7 +77,7 @@ class SynthesisTask(SynthesisStep):
             per_step,
             seed=options.seed,
             start_step=done,
-            recolour_steps=round(options.decay_from * options.steps),
+            recolour_steps=round((1 + options.decay_from) / 2 * options.steps),
             workers=options.workers,
             places=self.world.share(per_step),
             pin=self.device.type == "cuda",
