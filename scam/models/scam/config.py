@@ -26,15 +26,32 @@ class ScamConfig(ModelConfig):
     """
 
     kind: ClassVar[str] = "scam"
-    later: ClassVar[Mapping[str, Any]] = {"encoder": "sat", "bounded": False}
+    later: ClassVar[Mapping[str, Any]] = {
+        "encoder": "sat",
+        "bounded": False,
+        "encoder_width": 0,
+    }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"width": 16, "levels": 4, "token_dim": 64, "attention_dim": 64}
+        "tiny": {
+            "width": 16,
+            "levels": 4,
+            "token_dim": 64,
+            "attention_dim": 64,
+            "encoder_width": 16,
+        }
     }
 
     width: int = setting(
         64, "feature channels at full resolution", least=16, most=1 << 14, step=16
     )
     """64 in the paper; every other width follows."""
+    encoder_width: int = setting(
+        0,
+        "feature channels of the encoder at full resolution, doubled wherever it halves that; "
+        "0: a quarter of --width",
+        least=0, most=1 << 12, step=4,
+    )  # fmt: skip
+    """Always a quarter with ``fidelity="released"``."""
     levels: int = setting(6, "doublings of the generator", least=4, most=13)
     """The encoder reads levels + 1 sizes."""
     latents_per_label: int = setting(8, least=1, most=1 << 12, metavar="K")
@@ -126,6 +143,12 @@ class ScamConfig(ModelConfig):
         return self.bounded and not self.released
 
     @property
+    def encoder_channels(self) -> list[int]:
+        """Of the image and of the encoder's features at every level, fine to coarse."""
+        base = self.width // 4 if self.released else self.encoder_width or self.width // 4
+        return [3] + [base << level for level in range(1, self.levels + 1)]
+
+    @property
     def recipe(self) -> Mapping[str, Any]:
         """See :class:`~scam.models.config.ModelConfig`."""
         return PUBLISHED if self.released else {}
@@ -135,7 +158,7 @@ class ScamConfig(ModelConfig):
         """Those of convolutions, tokens and two projections an attention: never too many."""
         widest = self.width * 16
         painted = [widest] * (self.levels - 3) + [self.width * f for f in (8, 4, 2, 1)]
-        read = [self.width // 4 << level for level in range(1, self.levels + 1)]
+        read = self.encoder_channels[1:]
         convolutions = sum(9 * a * b for a, b in pairwise(read) if self.pyramid)
         convolutions += sum(9 * min(a, b) * (a + b) for a, b in pairwise(painted))
         projections = 2 * self.levels * self.token_dim * self.attention_dim

@@ -27,8 +27,7 @@ class SatEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
-        base = config.width // 4
-        channels = [3] + [base << level for level in range(1, config.levels + 1)]
+        channels = config.encoder_channels
         self.tokens = nn.Parameter(torch.randn(config.num_tokens, config.token_dim))
         self.convs = nn.ModuleList(
             nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(channels)
