@@ -58,7 +58,7 @@ class SynthesisOptions(AdversaryOptions):
         told=True,
     )
     lr_muon: float = setting(
-        1e-2, "of muon: learning rate of matrices and convolutions, beside --lr of the rest",
+        5e-3, "of muon: learning rate of matrices and convolutions, beside --lr of the rest",
         above=0, most=1e6, may_change=True, told=True, needs={"optimizer": ("muon",)},
     )  # fmt: skip
     betas: tuple[float, float] = setting(
