@@ -114,14 +114,14 @@ def nearest_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
     return labels[:, rows][:, :, columns]
 
 
-def grouped(labels: Tensor, num_labels: int) -> Labels:
-    """Labels (B, h, w) or (m,) as attentions read them fastest.
+def grouped(labels: Tensor, num_labels: int, most: int | None = None) -> Labels:
+    """Labels (B, h, w) or (m,), at most ``most`` of one kind, as attentions read them fastest.
 
     A layout, sorted once for all of them, on a GPU; on the CPU, whose kernels sort as they go,
     (B, h * w) or (m,).
     """
     if labels.is_cuda:
-        return SemanticLayout.build(labels, num_labels)
+        return SemanticLayout.build(labels, num_labels, most)
     return labels.flatten(1) if labels.dim() > 1 else labels
 
 

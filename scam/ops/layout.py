@@ -29,27 +29,31 @@ class SemanticLayout:
         offsets: (B, s + 1), where in ``order`` each label begins; the last entry is where the
             ignored ones begin.
         num_labels: s.
+        most: no label has more elements in any of the maps; None: not known. GPU kernels take it
+            for granted.
     """
 
     labels: Tensor
     order: Tensor
     offsets: Tensor
     num_labels: int
+    most: int | None = None
 
     @staticmethod
-    def build(labels: Tensor, num_labels: int) -> "SemanticLayout":
+    def build(labels: Tensor, num_labels: int, most: int | None = None) -> "SemanticLayout":
         """Sort a label map on its device, without waiting for it.
 
         Args:
             labels: (B, N), (N,) or a map (B, H, W), flattened row by row; uint8, int8, int16,
                 int32 or int64. Values outside ``0 .. num_labels - 1`` become ignored (-1).
             num_labels: s, at least 1, below 2^31 - 1.
+            most: see there; None: counted if the labels are on the CPU.
 
         Raises:
             TypeError: labels of another dtype.
             ValueError: another number of axes; 2^31 elements or more; ``num_labels`` out of
                 range; under ``SCAM_CHECK=1`` a
-                label >= ``num_labels``.
+                label >= ``num_labels`` or more than ``most`` elements of one.
         """
         labels = _flattened(labels, num_labels)
         valid = (labels >= 0) & (labels < num_labels)
@@ -59,11 +63,14 @@ class SemanticLayout:
         offsets = torch.searchsorted(
             in_order, starts.expand(labels.shape[0], -1).contiguous(), out_int32=True
         )
+        if not torch.compiler.is_compiling():
+            most = _checked_most(offsets, most)
         return SemanticLayout(
             labels=labels.masked_fill(~valid, -1),
             order=order.to(torch.int32),
             offsets=offsets,
             num_labels=num_labels,
+            most=most,
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "SemanticLayout":
@@ -73,6 +80,7 @@ class SemanticLayout:
             order=self.order.to(device, non_blocking=non_blocking),
             offsets=self.offsets.to(device, non_blocking=non_blocking),
             num_labels=self.num_labels,
+            most=self.most,
         )
 
 
@@ -115,6 +123,22 @@ def open_labels_of(
 def plain_labels(labels: Labels) -> Tensor:
     """The labels themselves, of a layout too."""
     return labels.labels if isinstance(labels, SemanticLayout) else labels
+
+
+def most_of(labels: Labels) -> int:
+    """The most elements of one label, if a layout knows it, else 0."""
+    return (labels.most or 0) if isinstance(labels, SemanticLayout) else 0
+
+
+def _checked_most(offsets: Tensor, most: int | None) -> int | None:
+    """``most``, counted where nobody has to wait for it or somebody asked for checks."""
+    unknown = most is None and offsets.device.type == "cpu"
+    if not offsets.numel() or not (unknown or (environment.check() and most is not None)):
+        return most
+    found = int(offsets.diff(dim=1).max())
+    if most is not None and found > most:
+        raise ValueError(f"most: found {found} elements of a label, expected at most {most}")
+    return found if most is None else most
 
 
 def _flattened(labels: Tensor, num_labels: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scam.ops import dispatch, modulation_library, reference
-from scam.ops.layout import Labels, Layouts, open_labels
+from scam.ops.layout import Labels, Layouts, most_of, open_labels
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import (
     MODULATION,
@@ -96,7 +96,7 @@ def semantic_modulation(
         fields: Any = (*inputs, layout, eps, negative_slope)
         y = reference.modulate(ModulationCall(*fields))
     else:
-        options = (eps, negative_slope, chosen)
+        options = (eps, negative_slope, chosen, most_of(token_labels))
         y, *_ = modulation_library.modulation_fwd(*inputs, *layout, *options)
     return y.unflatten(2, x.shape[2:])
 

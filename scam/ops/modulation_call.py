@@ -25,6 +25,7 @@ class ModulationCall:
         noise: (B, N).
         noise_scale: (C,).
         layout: of the pixels and of the tokens.
+        most_tokens: of one label, at most; 0: not known.
     """
 
     x: Tensor
@@ -42,6 +43,7 @@ class ModulationCall:
     layout: Layouts
     eps: float
     negative_slope: float
+    most_tokens: int = 0
 
     @property
     def tokens(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -28,7 +28,7 @@ _INPUTS = (
 )
 _OPTIONS = (
     "Tensor? pixel_order, Tensor? pixel_offsets, Tensor? token_order, Tensor? token_offsets, "
-    "float eps, float negative_slope, str backend"
+    "float eps, float negative_slope, str backend, int most_tokens=0"
 )
 _STATISTICS = "Tensor lse, Tensor lse_rest, Tensor mean, Tensor rstd"
 _FORWARD = f"modulation_fwd({_INPUTS}, {_OPTIONS}) -> (Tensor y, {_STATISTICS})"
@@ -39,14 +39,18 @@ _BACKWARD = (
     "Tensor grad_noise_scale)"
 )
 _DIFFERENTIABLE = (0, 2, 3, 4, 5, 8, 9, 11)  # places among the inputs
-_NUM_INPUTS, _NUM_OPTIONS = 12, 7
+_NUM_INPUTS, _NUM_OPTIONS = 12, 8
+_NUM_TENSORS = _NUM_INPUTS + 4
+"""Inputs and layouts; also inputs and statistics, which in backward stand before the options."""
 _LABELS = (1, 6)
 
 
 def _call(inputs: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[ModulationCall, str]:
     """An operator's arguments as a call, and the name of its backend."""
-    *layout, eps, negative_slope, name = options
-    arguments: Any = (*inputs, tuple(layout), eps, negative_slope)
+    *layout, eps, negative_slope, name = options[: _NUM_OPTIONS - 1]
+    # Programs exported by earlier versions lack it, and PyTorch leaves a default out.
+    most_tokens = options[-1] if len(options) == _NUM_OPTIONS else 0
+    arguments: Any = (*inputs, tuple(layout), eps, negative_slope, most_tokens)
     return ModulationCall(*arguments), name
 
 
@@ -76,12 +80,8 @@ def _cast_inputs(*args: Any) -> tuple[Any, ...]:
 
 
 def _backward(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
-    inputs, statistics, options = (
-        args[:_NUM_INPUTS],
-        args[_NUM_INPUTS:-_NUM_OPTIONS],
-        args[-_NUM_OPTIONS:],
-    )
-    call, name = _call(inputs, options)
+    statistics = args[_NUM_INPUTS:_NUM_TENSORS]
+    call, name = _call(args[:_NUM_INPUTS], args[_NUM_TENSORS:])
     if not call.x.numel():
         gradients = call.empty_gradients()
         return returnable(tuple(None if grad is None else grad.zero_() for grad in gradients))
@@ -90,7 +90,7 @@ def _backward(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
 
 
 def _backward_fake(grad_y: Tensor, *args: Any) -> tuple[Tensor, ...]:
-    call, _ = _call(args[:_NUM_INPUTS], args[-_NUM_OPTIONS:])
+    call, _ = _call(args[:_NUM_INPUTS], args[_NUM_TENSORS:])
     return returnable(call.empty_gradients())
 
 
@@ -101,7 +101,7 @@ modulation_bwd = define(_BACKWARD, _backward, _backward_fake, as_saved)
 class _Modulate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
-        *tensors, ctx.eps, ctx.negative_slope, ctx.backend = inputs
+        tensors, ctx.options = inputs[:_NUM_TENSORS], inputs[_NUM_TENSORS:]
         with torch._C._AutoDispatchBelowAutograd():
             y, *statistics = modulation_fwd(*inputs)
         ctx.save_for_backward(*tensors, *statistics)
@@ -113,11 +113,11 @@ class _Modulate(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor | None, *_: None) -> tuple[Any, ...]:
         *tensors, lse, lse_rest, mean, rstd = ctx.saved_tensors
         inputs, layout = tensors[:_NUM_INPUTS], tensors[_NUM_INPUTS:]
-        wanted: list[Tensor | None] = [None] * (_NUM_INPUTS + _NUM_OPTIONS)
+        wanted: list[Tensor | None] = [None] * (len(tensors) + len(ctx.options))
         if grad_y is None:
             return tuple(wanted)
-        options = (ctx.eps, ctx.negative_slope, ctx.backend)
-        gradients = modulation_bwd(grad_y, *inputs, lse, lse_rest, mean, rstd, *layout, *options)
+        statistics = (lse, lse_rest, mean, rstd)
+        gradients = modulation_bwd(grad_y, *inputs, *statistics, *layout, *ctx.options)
         for place, gradient in zip(_DIFFERENTIABLE, gradients, strict=True):
             wanted[place] = None if inputs[place] is None else gradient
         return tuple(wanted)

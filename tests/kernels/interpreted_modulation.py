@@ -114,6 +114,32 @@ def test_layouts() -> None:
     check(replace(inputs, token_labels=token_labels))
 
 
+def test_no_launch_for_many_tokens_where_a_layout_says_that_there_are_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not a bit differs from what launches for both give."""
+    plain = make_modulation_inputs(**{**ONE, "tokens": 40, "num_labels": 5})
+    known = SemanticLayout.build(plain.token_labels, 5)
+    assert known.most is not None
+    assert 1 < known.most <= 16
+    outcomes, launched = [], []
+    launch = triton_modulation.launch
+
+    def counted(kernel: Any, *args: Any, **options: Any) -> None:
+        launched[-1].append(options.get("MANY"))
+        launch(kernel, *args, **options)
+
+    monkeypatch.setattr(triton_modulation, "launch", counted)
+    for layout in (known, replace(known, most=None)):
+        launched.append([])
+        outcomes.append(modulation_outcome(replace(plain, token_labels=layout), backend="triton"))
+    assert True not in launched[0]
+    assert launched[1].count(True) >= 3
+    assert len(launched[0]) == len(launched[1]) - launched[1].count(True)
+    for name in outcomes[1]:
+        assert torch.equal(outcomes[0][name], outcomes[1][name]), name
+
+
 @pytest.mark.parametrize("inputs", [{**ONE, "batch": 2}, MANY], ids=["few", "many"])
 def test_planning_kernels_change_no_bit(
     inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,19 @@ def test_worked_example() -> None:
     assert layout.order.tolist() == [[1, 3, 5, 0, 4, 2], [1, 2, 4, 5, 0, 3]]
     assert layout.offsets.tolist() == [[0, 3, 3, 5], [0, 0, 4, 4]]
     assert layout.num_labels == 3
+    assert layout.most == 4
+    assert layout.to("meta").most == 4
+    assert SemanticLayout.build(labels.to("meta"), 3).most is None  # would take a wait
+    assert SemanticLayout.build(labels.to("meta"), 3, 5).most == 5
+
+
+def test_checks_count_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.tensor([0, 1, 1, 1])
+    assert SemanticLayout.build(labels, 2, 2).most == 2
+    monkeypatch.setattr(environment, "check", lambda: True)
+    assert SemanticLayout.build(labels, 2, 4).most == 4
+    with pytest.raises(ValueError, match="most: found 3 elements of a label, expected at most 2"):
+        SemanticLayout.build(labels, 2, 2)
 
 
 @given(

@@ -68,19 +68,19 @@ class Scam(SynthesisModel):
         expect_noise(noise)
         chosen = self._needed_tokens(pyramid)
         of = self._labels_of(chosen)
-        groups = grouped(of, self.config.num_labels)
+        groups = self._grouped(of)
         tokens = self._only(self.encoder(image, pyramid, groups, chosen), kept, of)
         return Reconstruction(self._from_tokens(pyramid, tokens, groups, chosen, noise))
 
     def _encode(self, image: Tensor, labels: LabelPyramid) -> Tensor:
-        groups = grouped(self.token_labels, self.config.num_labels)
+        groups = self._grouped(self.token_labels)
         tokens: Tensor = self.encoder(image, labels, groups)
         return tokens
 
     def _generate(self, labels: LabelPyramid, tokens: Tensor, noise: Noise | None) -> Tensor:
         chosen = self._needed_tokens(labels)
         tokens = tokens if chosen is None else tokens[:, chosen]
-        groups = grouped(self._labels_of(chosen), self.config.num_labels)
+        groups = self._grouped(self._labels_of(chosen))
         return self._from_tokens(labels, tokens, groups, chosen, noise)
 
     def _from_tokens(
@@ -118,6 +118,11 @@ class Scam(SynthesisModel):
             [label in occurring for label in self.config.token_labels()], device="cpu"
         )
         return read.nonzero().flatten().to(pyramid.present.device, non_blocking=True)
+
+    def _grouped(self, labels: Tensor) -> Groups:
+        """Labels of tokens (m',) as attentions read them fastest."""
+        most = max(self.config.background_latents, self.config.latents_per_label)
+        return grouped(labels, self.config.num_labels, most)
 
     def _labels_of(self, chosen: Tensor | None) -> Tensor:
         """Labels of the tokens that are computed, all or those ``chosen``: (m',)."""

@@ -75,9 +75,14 @@ class _Call:
         bytes_per_row = 4 * (3 * channels + 1) * batch * heads
         return made.split(-(-PIECES // batch), PARTIAL_BYTES // bytes_per_row)
 
+    @property
+    def most_tokens(self) -> int:
+        """Of one label, at most."""
+        return self.given.most_tokens or self.given.keys.shape[2]
+
     def passes(self, shared: dict[str, Any]) -> tuple[bool, ...]:
         """MANY of the launches that together take all tiles."""
-        tokens, most = self.given.keys.shape[2], shared["COLUMNS"] // shared["HEADS"]
+        tokens, most = self.most_tokens, shared["COLUMNS"] // shared["HEADS"]
         return (False, True) if tokens > most or self.sizes[0] > shared["HEADS"] else (False,)
 
     def config(self, step: str) -> dict[str, Any]:
