@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scam.ops import attention_library, dispatch, reference
 from scam.ops.attention_call import AttentionCall
-from scam.ops.layout import Labels, open_labels_of
+from scam.ops.layout import Labels, most_of, open_labels_of
 from scam.ops.problem import Empty, check_problem
 
 
@@ -105,7 +105,9 @@ def semantic_cross_attention(
         call = AttentionCall(*inputs, layout, scale, empty)
         out, lse = reference.attend(call, with_lse=return_lse)
     else:
-        out, lse, _ = attention_library.sca_fwd(*inputs, *layout, scale, empty, chosen)
+        most = most_of(key_labels if query.shape[2] >= key.shape[2] else query_labels)
+        options = (scale, empty, chosen, most)
+        out, lse, _ = attention_library.sca_fwd(*inputs, *layout, *options)
     return (out, cast(Tensor, lse)) if return_lse else out
 
 

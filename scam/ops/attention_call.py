@@ -39,6 +39,7 @@ class AttentionCall:
         scale: factor of the logits.
         empty: ``"zero"`` or ``"uniform"``.
         keys_learn: whether the gradients of key and value are wanted.
+        most_narrow: no label has more of the narrow side's rows; 0: not known.
     """
 
     query: Tensor
@@ -50,6 +51,7 @@ class AttentionCall:
     scale: float
     empty: Empty
     keys_learn: bool = True
+    most_narrow: int = 0
 
     @property
     def values(self) -> Tensor:

@@ -24,27 +24,44 @@ _LABELS = (
     "Tensor? key_order, Tensor? key_offsets, float scale, str empty, str backend"
 )
 _NUM_OTHERS = 9  # of _LABELS, none of which gets a gradient
+_NUM_TENSORS = 9  # query, key and value with their labels and layouts
 _STATISTICS = "Tensor lse, Tensor lse_rest"
 _FORWARD = (
-    f"sca_fwd(Tensor query, Tensor key, Tensor? value, {_LABELS}) -> (Tensor out, {_STATISTICS})"
+    f"sca_fwd(Tensor query, Tensor key, Tensor? value, {_LABELS}, int most_narrow=0) "
+    f"-> (Tensor out, {_STATISTICS})"
 )
 _BACKWARD = (
     "sca_bwd(Tensor grad_out, Tensor? grad_lse, Tensor query, Tensor key, Tensor? value, "
-    f"Tensor out, {_STATISTICS}, {_LABELS}, bool keys_learn=True) "
+    f"Tensor out, {_STATISTICS}, {_LABELS}, bool keys_learn=True, int most_narrow=0) "
     "-> (Tensor grad_query, Tensor grad_key, Tensor grad_value)"
 )
 
 
 def _call(
-    query: Tensor, key: Tensor, value: Tensor | None, *rest: Any
+    query: Tensor,
+    key: Tensor,
+    value: Tensor | None,
+    *rest: Any,
+    keys_learn: bool = True,
+    most_narrow: int = 0,
 ) -> tuple[AttentionCall, str]:
     """An operator's arguments as a call, and the name of its backend."""
-    query_labels, key_labels, *layout, scale, empty, name = rest[:_NUM_OTHERS]
+    query_labels, key_labels, *layout, scale, empty, name = rest
     tensors = (query, key, value, query_labels, key_labels)
     four: Any = tuple(layout)
-    # Graphs compiled and kept by earlier versions lack it, and PyTorch leaves a default out.
-    keys_learn = rest[_NUM_OTHERS] if len(rest) > _NUM_OTHERS else True
-    return AttentionCall(*tensors, four, scale, empty, keys_learn), name
+    return AttentionCall(*tensors, four, scale, empty, keys_learn, most_narrow), name
+
+
+def _forward_call(*args: Any) -> tuple[AttentionCall, str]:
+    # Programs exported by earlier versions lack the last one, and PyTorch leaves a default out.
+    given, last = args[: 3 + _NUM_OTHERS], args[3 + _NUM_OTHERS :]
+    return _call(*given, **dict(zip(("most_narrow",), last, strict=False)))
+
+
+def _backward_call(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Any:
+    given, last = rest[:_NUM_OTHERS], rest[_NUM_OTHERS:]
+    names = ("keys_learn", "most_narrow")
+    return _call(query, key, value, *given, **dict(zip(names, last, strict=False)))
 
 
 def _serving(name: str, call: AttentionCall) -> Backend:
@@ -53,7 +70,7 @@ def _serving(name: str, call: AttentionCall) -> Backend:
 
 
 def _forward(*args: Any) -> tuple[Tensor, ...]:
-    call, name = _call(*args)
+    call, name = _forward_call(*args)
     if not call.query.numel():  # nothing to do, however many images there are
         return call.empty_results()
     with torch.cuda.device_of(call.query):
@@ -61,7 +78,7 @@ def _forward(*args: Any) -> tuple[Tensor, ...]:
 
 
 def _forward_fake(*args: Any) -> tuple[Tensor, ...]:
-    call, _ = _call(*args)
+    call, _ = _forward_call(*args)
     return call.empty_results()
 
 
@@ -72,7 +89,7 @@ def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -
 
 def _backward(*args: Any) -> tuple[Tensor, ...]:
     grad_out, grad_lse, query, key, value, out, lse, lse_rest, *rest = args
-    call, name = _call(query, key, value, *rest)
+    call, name = _backward_call(query, key, value, *rest)
     if not query.numel() or not key.numel():
         zeros = (None if grad is None else grad.zero_() for grad in call.empty_gradients())
         return _wanted(tuple(zeros), call)
@@ -84,7 +101,7 @@ def _backward(*args: Any) -> tuple[Tensor, ...]:
 
 def _backward_fake(*args: Any) -> tuple[Tensor, ...]:
     _, _, query, key, value, _, _, _, *rest = args
-    call, _ = _call(query, key, value, *rest)
+    call, _ = _backward_call(query, key, value, *rest)
     return _wanted(call.empty_gradients(), call)
 
 
@@ -99,7 +116,8 @@ sca_bwd = define(_BACKWARD, _backward, _backward_fake, as_saved)
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        *tensors, ctx.scale, ctx.empty, ctx.backend = inputs
+        tensors, ctx.options = inputs[:_NUM_TENSORS], inputs[_NUM_TENSORS : 3 + _NUM_OTHERS]
+        ctx.most_narrow = inputs[3 + _NUM_OTHERS :]
         with torch._C._AutoDispatchBelowAutograd():
             out, lse, lse_rest = sca_fwd(*inputs)
         ctx.save_for_backward(*tensors, out, lse, lse_rest)
@@ -112,12 +130,12 @@ class _Attend(torch.autograd.Function):
         ctx: Any, grad_out: Tensor | None, grad_lse: Tensor | None, _: None
     ) -> tuple[Any, ...]:
         query, key, value, *labels, out, lse, lse_rest = ctx.saved_tensors
-        others = (None,) * _NUM_OTHERS
+        others = (None,) * (_NUM_OTHERS + len(ctx.most_narrow))
         if grad_out is None and grad_lse is None:
             return None, None, None, *others
         if grad_out is None:
             grad_out = torch.zeros_like(out)
-        options = (ctx.scale, ctx.empty, ctx.backend, any(ctx.needs_input_grad[1:3]))
+        options = (*ctx.options, any(ctx.needs_input_grad[1:3]), *ctx.most_narrow)
         grad_query, grad_key, grad_value = sca_bwd(
             grad_out, grad_lse, query, key, value, out, lse, lse_rest, *labels, *options
         )

@@ -149,6 +149,34 @@ def test_layouts_and_raw_labels_agree(side: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])
+def test_no_launch_for_large_labels_where_a_layout_says_that_there_are_none(
+    side: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not a bit differs from what both launches give."""
+    narrow, name = ("keys", "key_labels") if side is PIXELS_READ else ("queries", "query_labels")
+    few = torch.arange(24) % 3
+    inputs = replace(make_inputs(**{**side, narrow: 24}, width=8, **ONE), **{name: few})
+    layout = SemanticLayout.build(few, 3)
+    assert layout.most == 8
+    launched: list[list[bool]] = []
+    launch = backend.launch
+
+    def counted(kernel: Any, *args: Any, **options: Any) -> None:
+        launched[-1].append(options.get("MANY", False))
+        launch(kernel, *args, **options)
+
+    monkeypatch.setattr(backend, "launch", counted)
+    outcomes = []
+    for given in (layout, replace(layout, most=None)):
+        launched.append([])
+        outcomes.append(outcome(replace(inputs, **{name: given}), backend="triton"))
+    assert [calls.count(True) for calls in launched] == [0, 1]
+    assert len(launched[0]) == len(launched[1]) - 1
+    for key, result in outcomes[1].items():
+        assert torch.equal(outcomes[0][key], result), key
+
+
+@pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])
 def test_finite_garbage_elsewhere_changes_nothing(side: dict[str, int]) -> None:
     inputs = make_inputs(**side, width=8, **ONE)
     ignored = as_tensor(inputs.key_labels) == 0

@@ -172,7 +172,8 @@ def _backward_queries(
         *made.orders, parts.pieces, piece_rows, heads, call.group, count, *call.widths, call.scale,
     )  # fmt: skip
     programs = _pairs(call) * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
-    _launch_both(queries.backward, programs, arguments, shared, call.key.shape[2])
+    narrow = call.most_narrow or call.key.shape[2]
+    _launch_both(queries.backward, programs, arguments, shared, narrow)
     rest = None
     if call.empty == "uniform":
         rest = _sum_wide(grad_out, made, shared, None)
@@ -215,7 +216,8 @@ def _backward_keys(
     programs = (
         _pairs(call) // call.group * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
     )
-    _launch_both(keys.backward, programs, arguments, shared, count * call.group)
+    narrow = (call.most_narrow or count) * call.group
+    _launch_both(keys.backward, programs, arguments, shared, narrow)
     add_pieces(partial, grad_query, None, made, parts, shared)
     return gradients
 
@@ -223,8 +225,8 @@ def _backward_keys(
 def _launch_both(
     kernel: Any, programs: int, arguments: tuple[Any, ...], shared: dict[str, Any], narrow: int
 ) -> None:
-    """One launch for labels with at most NARROW of the ``narrow`` rows; and one for the others,
-    if there can be any."""
+    """One launch for labels with at most NARROW rows; and one for the others, if there can be any:
+    none has more than ``narrow``."""
     from scam.kernels.sca_triton.configs import NARROW
 
     launch(kernel, programs, *arguments, **shared, MANY=False)
