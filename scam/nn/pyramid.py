@@ -4,17 +4,15 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from scam.nn.coarse_labels import coarse_maps
 from scam.ops import Labels, SemanticLayout
-
-_RESCUE_ROUNDS = 4
 
 
 def pyramid_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
     """Sizes (h, w) of levels 0 (full) to ``levels``: ``ceil(H / 2**j), ceil(W / 2**j)``."""
-    return [(_ceil_shift(height, j), _ceil_shift(width, j)) for j in range(levels + 1)]
+    return [(-(-height // (1 << j)), -(-width // (1 << j))) for j in range(levels + 1)]
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,8 @@ class LabelPyramid:
         """
         labels = known_labels(labels, num_labels)
         present = present_labels(labels, num_labels)
-        maps = [
-            labels,
-            *(coarse_labels(labels, present, num_labels, j) for j in range(1, levels + 1)),
-        ]
+        occurring = _occurring(present) if occurring is None else occurring
+        maps = [labels, *coarse_maps(labels, present, levels, occurring)]
         return cls._of(maps, present, occurring)
 
     @classmethod
@@ -72,17 +68,22 @@ class LabelPyramid:
         """
         labels = known_labels(labels, num_labels)
         maps = [nearest_labels(labels, size) for size in sizes]
-        return cls._of(maps, present_labels(labels, num_labels), None)
+        present = present_labels(labels, num_labels)
+        return cls._of(maps, present, _occurring(present))
 
     @classmethod
     def _of(
         cls, maps: list[Tensor], present: Tensor, occurring: tuple[int, ...] | None
     ) -> "LabelPyramid":
-        # A traced graph cannot depend on the labels of one batch.
-        if occurring is None and not present.is_cuda and not torch.compiler.is_compiling():
-            occurring = tuple(present.any(0).nonzero().flatten().tolist())
         groups = tuple(grouped(labels, present.shape[1]) for labels in maps)
         return cls(tuple(maps), groups, present, occurring)
+
+
+def _occurring(present: Tensor) -> tuple[int, ...] | None:
+    # A traced graph cannot depend on the labels of one batch.
+    if present.is_cuda or torch.compiler.is_compiling():
+        return None
+    return tuple(present.any(0).nonzero().flatten().tolist())
 
 
 def labels_in(labels: Tensor, num_labels: int) -> tuple[int, ...]:
@@ -123,84 +124,6 @@ def grouped(labels: Tensor, num_labels: int, most: int | None = None) -> Labels:
     if labels.is_cuda:
         return SemanticLayout.build(labels, num_labels, most)
     return labels.flatten(1) if labels.dim() > 1 else labels
-
-
-def _ceil_shift(size: int, level: int) -> int:
-    return -(-size // (1 << level))
-
-
-def coarse_labels(labels: Tensor, present: Tensor, num_labels: int, level: int) -> Tensor:
-    """Majority label per cell of 2**level pixels a side, absent labels rescued: (B, h, w).
-
-    labels (B, H, W), below 0 for none; present (B, L), which of them each map holds.
-    """
-    batch, height, width = labels.shape
-    h, w = _ceil_shift(height, level), _ceil_shift(width, level)
-    side = 1 << level
-    padded = F.pad(labels.long(), (0, w * side - width, 0, h * side - height), value=-1)
-    cells = padded.view(batch, h, side, w, side).transpose(2, 3).reshape(batch, h * w, -1)
-    cells, run = _run_lengths(cells)
-    # The largest of (pixels, -label): sorting by one integer settles ties the same everywhere.
-    best = (run * num_labels + (num_labels - 1 - cells)).where(cells >= 0, -1).amax(2)
-    owner = torch.where(best >= 0, num_labels - 1 - best % num_labels, -1)
-    owner = _rescue(owner, cells, run, present)
-    return owner.view(batch, h, w).to(labels.dtype)
-
-
-def _run_lengths(cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Sort each cell's labels; beside each one, how many equal ones lie up to there."""
-    cells = cells.sort(dim=2).values
-    index = torch.arange(cells.shape[2], device=cells.device).expand_as(cells)
-    fresh = torch.ones_like(cells, dtype=torch.bool)
-    fresh[..., 1:] = cells[..., 1:] != cells[..., :-1]
-    start = torch.where(fresh, index, 0).cummax(dim=2).values
-    return cells, index - start + 1
-
-
-def _rescue(owner: Tensor, cells: Tensor, run: Tensor, present: Tensor) -> Tensor:
-    """Give present labels without a cell their best one. owner (B, n), cells and run (B, n, P)."""
-    batch, count = owner.shape
-    num_labels = present.shape[1]
-    slots = torch.where(cells < 0, num_labels, cells)
-    place = torch.arange(count, device=owner.device)
-    # Ranks a label's cells by its pixels there, then by position.
-    claim = (run * count + (count - 1 - place)[:, None]).flatten(1)
-    # On a GPU asking costs a synchronisation; a traced graph has no branches.
-    may_ask = owner.device.type == "cpu" and not torch.compiler.is_compiling()
-    for _ in range(_RESCUE_ROUNDS):
-        owner_slot = torch.where(owner < 0, num_labels, owner)
-        owned = owner.new_zeros(batch, num_labels + 1)
-        owned = owned.scatter_add(1, owner_slot, torch.ones_like(owner))
-        owned[:, num_labels] = count + 1  # ignored cells may always be taken
-        lost = F.pad(present & (owned[:, :num_labels] == 0), (0, 1))
-        if may_ask and not lost.any():
-            break
-        free = owned.gather(1, owner_slot) > 1
-        wanted = lost.gather(1, slots.flatten(1)) & free[:, :, None].expand_as(cells).flatten(1)
-        best = owner.new_full((batch, num_labels + 1), -1).scatter_reduce(
-            1, slots.flatten(1), claim.where(wanted, -1), "amax"
-        )[:, :num_labels]
-        target = count - 1 - best % count
-        owner = _grant(owner, owner_slot, owned, target, best >= 0)
-    return owner
-
-
-def _grant(
-    owner: Tensor, owner_slot: Tensor, owned: Tensor, target: Tensor, claims: Tensor
-) -> Tensor:
-    """Hand cells over, lower labels first, never two labels one cell, never an owner's last."""
-    label = torch.arange(target.shape[1], device=owner.device)
-    earlier = claims[:, None, :] & (label[None, :] < label[:, None])
-    same_cell = (target[:, :, None] == target[:, None, :]) & earlier
-    granted = claims & ~same_cell.any(2)
-    victim = owner_slot.gather(1, target)
-    ahead = (victim[:, :, None] == victim[:, None, :]) & earlier & granted[:, None, :]
-    granted &= ahead.sum(2) < owned.gather(1, victim) - 1
-    spare = owner.shape[1]
-    padded = F.pad(owner, (0, 1)).scatter(
-        1, torch.where(granted, target, spare), label.expand_as(target)
-    )
-    return padded[:, :spare]
 
 
 def one_hot(labels: Tensor, num_labels: int) -> Tensor:

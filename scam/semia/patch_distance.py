@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scam.errors import InputError
+from scam.nn.coarse_labels import coarse_labels
 from scam.nn.label_mean import label_counts
-from scam.nn.pyramid import coarse_labels, present_labels
+from scam.nn.pyramid import present_labels
 
 SIDE = 7
 """Pixels of a patch's side, at every scale."""
@@ -100,7 +101,7 @@ class _Patches:
 
     def __init__(self, image: Tensor, labels: Tensor, count: int, scale: int) -> None:
         pixels = F.avg_pool2d(image.double(), 1 << scale, ceil_mode=True)[0]
-        cells = coarse_labels(labels, present_labels(labels, count), count, scale)[0]
+        cells = coarse_labels(labels, present_labels(labels, count), scale)[0]
         margin = SIDE // 2
         self._centres = cells[margin:-margin, margin:-margin]
         self._windows = pixels.unfold(1, SIDE, 1).unfold(2, SIDE, 1).permute(1, 2, 0, 3, 4)

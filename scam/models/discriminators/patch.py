@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scam.nn.coarse_labels import coarse_labels
 from scam.nn.narrow_conv import NarrowConv2d
 from scam.nn.norm import instance_norm
 from scam.nn.pyramid import (
-    coarse_labels,
     known_labels,
     nearest_labels,
     one_hot,
@@ -100,7 +100,7 @@ class Discriminator(nn.Module):
             half = nearest_labels(labels, pyramid_sizes(labels.shape[1], labels.shape[2], 1)[1])
         else:
             present = present_labels(labels, self.num_labels)
-            half = coarse_labels(labels, present, self.num_labels, 1)
+            half = coarse_labels(labels, present, 1)
         return labels, half
 
     def forward(self, image: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
