@@ -28,7 +28,8 @@ def coarse_maps(
     """
     ids = torch.arange(present.shape[1], device=labels.device)
     if occurring is not None:
-        ids = torch.tensor(occurring, dtype=torch.long, device="cpu").to(labels.device)
+        ids = torch.tensor(occurring, dtype=torch.long, device="cpu")
+        ids = ids.to(labels.device, non_blocking=True)
     named = F.pad(ids, (0, 1), value=-1)  # -1 stays
     maps = []
     present = present[:, ids]
