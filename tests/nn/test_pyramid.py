@@ -62,6 +62,26 @@ def test_a_small_region_keeps_a_cell_at_every_level() -> None:
     assert pyramid.maps[4].dtype == torch.int32
 
 
+def test_cells_of_a_quarter_of_a_million_pixels_are_counted_right() -> None:
+    """More than 8 and 16 bits hold; the lost label has one pixel in its cell."""
+    labels = torch.zeros(1, 512, 1024, dtype=torch.int32)
+    labels[0, 300, 777] = 2
+    labels[0, :, 400:] = torch.where(labels[0, :, 400:] == 2, 2, 1)
+    for level, found in enumerate(LabelPyramid.build(labels, 3, 9).maps[:9]):
+        assert int(found[0, 300 >> level, 777 >> level]) == 2
+        assert int((found == 2).sum()) == 1
+        assert int(found[0, 0, -1]) == 1
+    assert LabelPyramid.build(labels, 3, 9).maps[9].tolist() == [[[0, 1]]]
+
+
+def test_labels_that_cannot_occur_cost_nothing_and_change_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = 3 * torch.randint(-1, 4, (2, 20, 13), generator=generator)
+    known = LabelPyramid.build(labels, 40, 4, (0, 3, 6, 9))
+    unknown = LabelPyramid.build(labels, 40, 4, tuple(range(40)))
+    assert all(map(torch.equal, known.maps, unknown.maps))
+
+
 def test_several_lost_labels_in_one_cell_do_not_erase_each_other() -> None:
     labels = torch.zeros(1, 8, 8, dtype=torch.int64)
     labels[0, 0, :4] = torch.tensor([1, 2, 3, 4])
