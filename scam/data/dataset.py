@@ -22,7 +22,7 @@ from scam.data.warp import warp
 from scam.errors import InputError
 
 Key = tuple[int, int] | tuple[int, int, bool]
-"""Of a pair: its index, a seed, and whether it may be recoloured, if not left out."""
+"""Of a pair: its index, a seed, and whether it may be recoloured (True if left out)."""
 
 
 class Item(TypedDict):

@@ -11,32 +11,41 @@ _RESCUE_ROUNDS = 4
 
 
 def coarse_labels(labels: Tensor, present: Tensor, level: int) -> Tensor:
-    """The last of :func:`coarse_maps`."""
-    ids = torch.arange(present.shape[1], device=labels.device)
-    *_, (counts, size) = _counted(labels, ids, level)
-    return _majority(counts, present, level).view(-1, *size).to(labels.dtype)
+    """The last of :func:`coarse_maps`; level 0: ``labels``."""
+    return coarse_maps(labels, present, range(level, level + 1), occurring_labels(present))[-1]
 
 
 def coarse_maps(
-    labels: Tensor, present: Tensor, levels: int, occurring: Sequence[int] | None = None
+    labels: Tensor, present: Tensor, levels: range, occurring: Sequence[int] | None
 ) -> list[Tensor]:
-    """For each level from 1 on the majority label of cells of 2**level pixels a side, absent
-    labels rescued: (B, h, w), dtype of ``labels``.
+    """For each level the majority label of cells of 2**level pixels a side, absent labels
+    rescued: (B, h, w), dtype of ``labels``; for level 0 ``labels`` themselves.
 
     labels (B, H, W), below 0 for none; present (B, L), which of them each map holds; occurring:
-    the labels that any of them may hold, None: all L. Without synchronisation.
+    the labels that any of them may hold, None: all L, which takes as many planes. Without
+    synchronisation.
     """
     ids = torch.arange(present.shape[1], device=labels.device)
     if occurring is not None:
         ids = torch.tensor(occurring, dtype=torch.long, device="cpu")
         ids = ids.to(labels.device, non_blocking=True)
     named = F.pad(ids, (0, 1), value=-1)  # -1 stays
-    maps = []
+    maps = [labels] if 0 in levels else []
     present = present[:, ids]
-    for level, (counts, size) in enumerate(_counted(labels, ids, levels), 1):
-        owner = _majority(counts, present, level)
-        maps.append(named[owner].view(-1, *size).to(labels.dtype))
+    for level, (counts, size) in enumerate(_counted(labels, ids, levels.stop - 1), 1):
+        if level in levels:
+            owner = _majority(counts, present, level)
+            maps.append(named[owner].view(-1, *size).to(labels.dtype))
     return maps
+
+
+def occurring_labels(present: Tensor) -> tuple[int, ...] | None:
+    """The labels that any map of a batch holds, ascending, of present (B, L); None where finding
+    out would wait for a GPU, or in a traced graph, which must serve any batch.
+    """
+    if present.is_cuda or torch.compiler.is_compiling():
+        return None
+    return tuple(present.any(0).nonzero().flatten().tolist())
 
 
 def _counted(labels: Tensor, ids: Tensor, levels: int) -> Iterator[tuple[Tensor, tuple[int, int]]]:

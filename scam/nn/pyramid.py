@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scam.nn.coarse_labels import coarse_maps
+from scam.nn.coarse_labels import coarse_maps, occurring_labels
 from scam.ops import Labels, SemanticLayout
 
 
@@ -54,8 +54,8 @@ class LabelPyramid:
         """
         labels = known_labels(labels, num_labels)
         present = present_labels(labels, num_labels)
-        occurring = _occurring(present) if occurring is None else occurring
-        maps = [labels, *coarse_maps(labels, present, levels, occurring)]
+        occurring = occurring_labels(present) if occurring is None else occurring
+        maps = [labels, *coarse_maps(labels, present, range(1, levels + 1), occurring)]
         return cls._of(maps, present, occurring)
 
     @classmethod
@@ -69,7 +69,7 @@ class LabelPyramid:
         labels = known_labels(labels, num_labels)
         maps = [nearest_labels(labels, size) for size in sizes]
         present = present_labels(labels, num_labels)
-        return cls._of(maps, present, _occurring(present))
+        return cls._of(maps, present, occurring_labels(present))
 
     @classmethod
     def _of(
@@ -77,13 +77,6 @@ class LabelPyramid:
     ) -> "LabelPyramid":
         groups = tuple(grouped(labels, present.shape[1]) for labels in maps)
         return cls(tuple(maps), groups, present, occurring)
-
-
-def _occurring(present: Tensor) -> tuple[int, ...] | None:
-    # A traced graph cannot depend on the labels of one batch.
-    if present.is_cuda or torch.compiler.is_compiling():
-        return None
-    return tuple(present.any(0).nonzero().flatten().tolist())
 
 
 def labels_in(labels: Tensor, num_labels: int) -> tuple[int, ...]:

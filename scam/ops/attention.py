@@ -105,8 +105,8 @@ def semantic_cross_attention(
         call = AttentionCall(*inputs, layout, scale, empty)
         out, lse = reference.attend(call, with_lse=return_lse)
     else:
-        most = most_of(key_labels if query.shape[2] >= key.shape[2] else query_labels)
-        options = (scale, empty, chosen, most)
+        most = (most_of(query_labels), most_of(key_labels))
+        options = (scale, empty, chosen, *most)
         out, lse, _ = attention_library.sca_fwd(*inputs, *layout, *options)
     return (out, cast(Tensor, lse)) if return_lse else out
 

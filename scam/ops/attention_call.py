@@ -39,7 +39,7 @@ class AttentionCall:
         scale: factor of the logits.
         empty: ``"zero"`` or ``"uniform"``.
         keys_learn: whether the gradients of key and value are wanted.
-        most_narrow: no label has more of the narrow side's rows; 0: not known.
+        most_queries, most_keys: no label has more of them; 0: not known.
     """
 
     query: Tensor
@@ -51,7 +51,8 @@ class AttentionCall:
     scale: float
     empty: Empty
     keys_learn: bool = True
-    most_narrow: int = 0
+    most_queries: int = 0
+    most_keys: int = 0
 
     @property
     def values(self) -> Tensor:
@@ -72,6 +73,13 @@ class AttentionCall:
     def wide_queries(self) -> bool:
         """Whether the queries are the wide side (see :mod:`scam.ops.tiles`), else the keys."""
         return self.query.shape[2] >= self.key.shape[2]
+
+    @property
+    def most_narrow(self) -> int:
+        """No label has more items of the narrow side."""
+        if self.wide_queries:
+            return self.most_keys or self.key.shape[2]
+        return self.most_queries or self.query.shape[2]
 
     @property
     def sides(self) -> tuple[Side, Side]:

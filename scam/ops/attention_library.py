@@ -23,16 +23,18 @@ _LABELS = (
     "Tensor query_labels, Tensor key_labels, Tensor? query_order, Tensor? query_offsets, "
     "Tensor? key_order, Tensor? key_offsets, float scale, str empty, str backend"
 )
+_MOST = "int most_queries=0, int most_keys=0"
 _NUM_OTHERS = 9  # of _LABELS, none of which gets a gradient
+_MOST_NAMES = ("most_queries", "most_keys")
 _NUM_TENSORS = 9  # query, key and value with their labels and layouts
 _STATISTICS = "Tensor lse, Tensor lse_rest"
 _FORWARD = (
-    f"sca_fwd(Tensor query, Tensor key, Tensor? value, {_LABELS}, int most_narrow=0) "
+    f"sca_fwd(Tensor query, Tensor key, Tensor? value, {_LABELS}, {_MOST}) "
     f"-> (Tensor out, {_STATISTICS})"
 )
 _BACKWARD = (
     "sca_bwd(Tensor grad_out, Tensor? grad_lse, Tensor query, Tensor key, Tensor? value, "
-    f"Tensor out, {_STATISTICS}, {_LABELS}, bool keys_learn=True, int most_narrow=0) "
+    f"Tensor out, {_STATISTICS}, {_LABELS}, bool keys_learn=True, {_MOST}) "
     "-> (Tensor grad_query, Tensor grad_key, Tensor grad_value)"
 )
 
@@ -43,24 +45,24 @@ def _call(
     value: Tensor | None,
     *rest: Any,
     keys_learn: bool = True,
-    most_narrow: int = 0,
+    **most: Any,
 ) -> tuple[AttentionCall, str]:
     """An operator's arguments as a call, and the name of its backend."""
     query_labels, key_labels, *layout, scale, empty, name = rest
     tensors = (query, key, value, query_labels, key_labels)
     four: Any = tuple(layout)
-    return AttentionCall(*tensors, four, scale, empty, keys_learn, most_narrow), name
+    return AttentionCall(*tensors, four, scale, empty, keys_learn, **most), name
 
 
 def _forward_call(*args: Any) -> tuple[AttentionCall, str]:
-    # Programs exported by earlier versions lack the last one, and PyTorch leaves a default out.
+    # Programs exported by earlier versions lack the last ones, and PyTorch leaves out defaults.
     given, last = args[: 3 + _NUM_OTHERS], args[3 + _NUM_OTHERS :]
-    return _call(*given, **dict(zip(("most_narrow",), last, strict=False)))
+    return _call(*given, **dict(zip(_MOST_NAMES, last, strict=False)))
 
 
 def _backward_call(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Any:
     given, last = rest[:_NUM_OTHERS], rest[_NUM_OTHERS:]
-    names = ("keys_learn", "most_narrow")
+    names = ("keys_learn", *_MOST_NAMES)
     return _call(query, key, value, *given, **dict(zip(names, last, strict=False)))
 
 
@@ -117,7 +119,7 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
         tensors, ctx.options = inputs[:_NUM_TENSORS], inputs[_NUM_TENSORS : 3 + _NUM_OTHERS]
-        ctx.most_narrow = inputs[3 + _NUM_OTHERS :]
+        ctx.most = inputs[3 + _NUM_OTHERS :]
         with torch._C._AutoDispatchBelowAutograd():
             out, lse, lse_rest = sca_fwd(*inputs)
         ctx.save_for_backward(*tensors, out, lse, lse_rest)
@@ -130,12 +132,12 @@ class _Attend(torch.autograd.Function):
         ctx: Any, grad_out: Tensor | None, grad_lse: Tensor | None, _: None
     ) -> tuple[Any, ...]:
         query, key, value, *labels, out, lse, lse_rest = ctx.saved_tensors
-        others = (None,) * (_NUM_OTHERS + len(ctx.most_narrow))
+        others = (None,) * (_NUM_OTHERS + len(ctx.most))
         if grad_out is None and grad_lse is None:
             return None, None, None, *others
         if grad_out is None:
             grad_out = torch.zeros_like(out)
-        options = (*ctx.options, any(ctx.needs_input_grad[1:3]), *ctx.most_narrow)
+        options = (*ctx.options, any(ctx.needs_input_grad[1:3]), *ctx.most)
         grad_query, grad_key, grad_value = sca_bwd(
             grad_out, grad_lse, query, key, value, out, lse, lse_rest, *labels, *options
         )

@@ -47,13 +47,13 @@ class SemanticLayout:
             labels: (B, N), (N,) or a map (B, H, W), flattened row by row; uint8, int8, int16,
                 int32 or int64. Values outside ``0 .. num_labels - 1`` become ignored (-1).
             num_labels: s, at least 1, below 2^31 - 1.
-            most: see there; None: counted if the labels are on the CPU.
+            most: no label has more elements in any of the maps, if that is known.
 
         Raises:
             TypeError: labels of another dtype.
             ValueError: another number of axes; 2^31 elements or more; ``num_labels`` out of
-                range; under ``SCAM_CHECK=1`` a
-                label >= ``num_labels`` or more than ``most`` elements of one.
+                range; under ``SCAM_CHECK=1`` a label >= ``num_labels``, or more than ``most``
+                elements of one.
         """
         labels = _flattened(labels, num_labels)
         valid = (labels >= 0) & (labels < num_labels)
@@ -63,8 +63,8 @@ class SemanticLayout:
         offsets = torch.searchsorted(
             in_order, starts.expand(labels.shape[0], -1).contiguous(), out_int32=True
         )
-        if not torch.compiler.is_compiling():
-            most = _checked_most(offsets, most)
+        if most is not None:
+            _check_most(offsets, most)
         return SemanticLayout(
             labels=labels.masked_fill(~valid, -1),
             order=order.to(torch.int32),
@@ -130,15 +130,12 @@ def most_of(labels: Labels) -> int:
     return (labels.most or 0) if isinstance(labels, SemanticLayout) else 0
 
 
-def _checked_most(offsets: Tensor, most: int | None) -> int | None:
-    """``most``, counted where nobody has to wait for it or somebody asked for checks."""
-    unknown = most is None and offsets.device.type == "cpu"
-    if not offsets.numel() or not (unknown or (environment.check() and most is not None)):
-        return most
-    found = int(offsets.diff(dim=1).max())
-    if most is not None and found > most:
-        raise ValueError(f"most: found {found} elements of a label, expected at most {most}")
-    return found if most is None else most
+def _check_most(offsets: Tensor, most: int) -> None:
+    """Under ``SCAM_CHECK=1`` ValueError for more than ``most`` elements of a label."""
+    if not torch.compiler.is_compiling() and environment.check() and offsets.numel():
+        found = int(offsets.diff(dim=1).max())
+        if found > most:
+            raise ValueError(f"most: found {found} elements of a label, expected at most {most}")
 
 
 def _flattened(labels: Tensor, num_labels: int) -> Tensor:

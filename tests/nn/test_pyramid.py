@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scam.nn.pyramid import LabelPyramid, labels_in, one_hot, pyramid_sizes
+from scam.nn.coarse_labels import coarse_labels
+from scam.nn.pyramid import LabelPyramid, labels_in, one_hot, present_labels, pyramid_sizes
 
 
 def cell_counts(labels: Tensor, level: int) -> dict[tuple[int, int], Counter[int]]:
@@ -80,6 +81,12 @@ def test_labels_that_cannot_occur_cost_nothing_and_change_nothing() -> None:
     known = LabelPyramid.build(labels, 40, 4, (0, 3, 6, 9))
     unknown = LabelPyramid.build(labels, 40, 4, tuple(range(40)))
     assert all(map(torch.equal, known.maps, unknown.maps))
+
+
+def test_coarse_labels_are_a_level_of_the_pyramid() -> None:
+    labels = torch.randint(-1, 6, (2, 21, 14), generator=torch.Generator().manual_seed(0)).int()
+    for level, expected in enumerate(LabelPyramid.build(labels, 9, 4).maps):
+        assert torch.equal(coarse_labels(labels, present_labels(labels, 9), level), expected)
 
 
 def test_several_lost_labels_in_one_cell_do_not_erase_each_other() -> None:

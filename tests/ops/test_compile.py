@@ -131,3 +131,18 @@ def test_autocast(fused: str) -> None:
         got, wanted = run(compiled, problem(), fused), run(loss_of, problem(), fused)
     torch.testing.assert_close(got, wanted)
     assert not torch.equal(got[0], run(loss_of, problem(), fused)[0])
+
+
+def test_an_exported_program_takes_more_and_fewer_queries_than_keys(backend: str) -> None:
+    class Attend(torch.nn.Module):
+        def forward(self, *arguments: torch.Tensor) -> torch.Tensor:
+            return semantic_cross_attention(*arguments, backend=backend)
+
+    queries = torch.export.Dim("queries", min=2, max=4096)
+    sizes = ({2: queries}, {}, {}, {1: queries}, {})
+    arguments = problem().arguments()
+    program = torch.export.export(Attend(), arguments, dynamic_shapes=(sizes,)).module()
+    for other in (problem(queries=9), problem(queries=70)):
+        given = other.arguments()
+        expected = semantic_cross_attention(*given, backend=backend)
+        torch.testing.assert_close(program(*given), expected)

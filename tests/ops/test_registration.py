@@ -72,6 +72,7 @@ def test_the_schema() -> None:
     assert str(attention_library.sca_fwd._schema) == (
         "scam::sca_fwd(Tensor query, Tensor key, Tensor? value, Tensor query_labels, "
         "Tensor key_labels, Tensor? query_order, Tensor? query_offsets, Tensor? key_order, "
-        "Tensor? key_offsets, float scale, str empty, str backend, int most_narrow=0) "
+        "Tensor? key_offsets, float scale, str empty, str backend, int most_queries=0, "
+        "int most_keys=0) "
         "-> (Tensor out, Tensor lse, Tensor lse_rest)"
     )

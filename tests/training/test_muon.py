@@ -111,12 +111,13 @@ def test_a_convolution_is_its_matrix() -> None:
     assert innermost.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_groups_of_a_convolution_are_matrices_of_their_own() -> None:
-    grouped = nn.Conv2d(16, 32, 3, groups=2, bias=False)
-    halves = [nn.Conv2d(8, 16, 3, bias=False) for _ in range(2)]
+@pytest.mark.parametrize(("inputs", "rows"), [(8, 16), (1, 16)], ids=["wide", "tall"])
+def test_groups_of_a_convolution_are_matrices_of_their_own(inputs: int, rows: int) -> None:
+    grouped = nn.Conv2d(2 * inputs, 2 * rows, 3, groups=2, bias=False)
+    halves = [nn.Conv2d(inputs, rows, 3, bias=False) for _ in range(2)]
     for half, weight in zip(halves, grouped.weight.detach().chunk(2), strict=True):
         half.weight.data.copy_(weight)
-    gradients = drawn(2, 32, 72)
+    gradients = drawn(2, 2 * rows, 9 * inputs)
     apart = [stepped(half, x) for half, x in zip(halves, gradients.chunk(2, 1), strict=True)]
     assert torch.allclose(stepped(grouped, gradients), torch.cat(apart), rtol=0, atol=1e-6)
 

@@ -44,7 +44,7 @@ class ScamConfig(ModelConfig):
     width: int = setting(
         64, "feature channels at full resolution", least=16, most=1 << 14, step=16
     )
-    """64 in the paper; every other width follows."""
+    """64 in the paper; the widths of all levels follow."""
     encoder_width: int = setting(
         0,
         "feature channels of the encoder at full resolution, doubled wherever it halves that; "

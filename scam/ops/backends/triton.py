@@ -172,8 +172,7 @@ def _backward_queries(
         *made.orders, parts.pieces, piece_rows, heads, call.group, count, *call.widths, call.scale,
     )  # fmt: skip
     programs = _pairs(call) * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
-    narrow = call.most_narrow or call.key.shape[2]
-    _launch_both(queries.backward, programs, arguments, shared, narrow)
+    _launch_both(queries.backward, programs, arguments, shared, call.most_narrow)
     rest = None
     if call.empty == "uniform":
         rest = _sum_wide(grad_out, made, shared, None)
@@ -216,8 +215,7 @@ def _backward_keys(
     programs = (
         _pairs(call) // call.group * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
     )
-    narrow = (call.most_narrow or count) * call.group
-    _launch_both(keys.backward, programs, arguments, shared, narrow)
+    _launch_both(keys.backward, programs, arguments, shared, call.most_narrow * call.group)
     add_pieces(partial, grad_query, None, made, parts, shared)
     return gradients
 
