@@ -25,7 +25,7 @@ _LABELS = (
 )
 _MOST = "int most_queries=0, int most_keys=0"
 _NUM_OTHERS = 9  # of _LABELS, none of which gets a gradient
-_MOST_NAMES = ("most_queries", "most_keys")
+_NUM_GIVEN = 3 + _NUM_OTHERS  # before _MOST
 _NUM_TENSORS = 9  # query, key and value with their labels and layouts
 _STATISTICS = "Tensor lse, Tensor lse_rest"
 _FORWARD = (
@@ -40,30 +40,19 @@ _BACKWARD = (
 
 
 def _call(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    *rest: Any,
-    keys_learn: bool = True,
-    **most: Any,
+    query: Tensor, key: Tensor, value: Tensor | None, *rest: Any
 ) -> tuple[AttentionCall, str]:
-    """An operator's arguments as a call, and the name of its backend."""
-    query_labels, key_labels, *layout, scale, empty, name = rest
+    """Arguments of the backward operator as a call, and the name of its backend."""
+    query_labels, key_labels, *layout, scale, empty, name = rest[:_NUM_OTHERS]
     tensors = (query, key, value, query_labels, key_labels)
     four: Any = tuple(layout)
-    return AttentionCall(*tensors, four, scale, empty, keys_learn, **most), name
+    # Programs exported by earlier versions lack the last ones, and PyTorch leaves out defaults.
+    return AttentionCall(*tensors, four, scale, empty, *rest[_NUM_OTHERS:]), name
 
 
 def _forward_call(*args: Any) -> tuple[AttentionCall, str]:
-    # Programs exported by earlier versions lack the last ones, and PyTorch leaves out defaults.
-    given, last = args[: 3 + _NUM_OTHERS], args[3 + _NUM_OTHERS :]
-    return _call(*given, **dict(zip(_MOST_NAMES, last, strict=False)))
-
-
-def _backward_call(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Any:
-    given, last = rest[:_NUM_OTHERS], rest[_NUM_OTHERS:]
-    names = ("keys_learn", *_MOST_NAMES)
-    return _call(query, key, value, *given, **dict(zip(names, last, strict=False)))
+    """The same of the forward operator, which does not ask whether keys learn."""
+    return _call(*args[:_NUM_GIVEN], True, *args[_NUM_GIVEN:])
 
 
 def _serving(name: str, call: AttentionCall) -> Backend:
@@ -91,7 +80,7 @@ def _cast_inputs(query: Tensor, key: Tensor, value: Tensor | None, *rest: Any) -
 
 def _backward(*args: Any) -> tuple[Tensor, ...]:
     grad_out, grad_lse, query, key, value, out, lse, lse_rest, *rest = args
-    call, name = _backward_call(query, key, value, *rest)
+    call, name = _call(query, key, value, *rest)
     if not query.numel() or not key.numel():
         zeros = (None if grad is None else grad.zero_() for grad in call.empty_gradients())
         return _wanted(tuple(zeros), call)
@@ -103,7 +92,7 @@ def _backward(*args: Any) -> tuple[Tensor, ...]:
 
 def _backward_fake(*args: Any) -> tuple[Tensor, ...]:
     _, _, query, key, value, _, _, _, *rest = args
-    call, _ = _backward_call(query, key, value, *rest)
+    call, _ = _call(query, key, value, *rest)
     return _wanted(call.empty_gradients(), call)
 
 
@@ -118,8 +107,8 @@ sca_bwd = define(_BACKWARD, _backward, _backward_fake, as_saved)
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        tensors, ctx.options = inputs[:_NUM_TENSORS], inputs[_NUM_TENSORS : 3 + _NUM_OTHERS]
-        ctx.most = inputs[3 + _NUM_OTHERS :]
+        tensors, ctx.options = inputs[:_NUM_TENSORS], inputs[_NUM_TENSORS:_NUM_GIVEN]
+        ctx.most = inputs[_NUM_GIVEN:]
         with torch._C._AutoDispatchBelowAutograd():
             out, lse, lse_rest = sca_fwd(*inputs)
         ctx.save_for_backward(*tensors, out, lse, lse_rest)

@@ -39,7 +39,7 @@ _BACKWARD = (
     "Tensor grad_noise_scale)"
 )
 _DIFFERENTIABLE = (0, 2, 3, 4, 5, 8, 9, 11)  # places among the inputs
-_NUM_INPUTS, _NUM_OPTIONS = 12, 8
+_NUM_INPUTS, _NUM_OPTIONS = 12, 7  # options but the last, which may be left out
 _NUM_TENSORS = _NUM_INPUTS + 4
 """Inputs and layouts; also inputs and statistics, which in backward stand before the options."""
 _LABELS = (1, 6)
@@ -47,10 +47,9 @@ _LABELS = (1, 6)
 
 def _call(inputs: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[ModulationCall, str]:
     """An operator's arguments as a call, and the name of its backend."""
-    *layout, eps, negative_slope, name = options[: _NUM_OPTIONS - 1]
-    # Programs exported by earlier versions lack it, and PyTorch leaves a default out.
-    most_tokens = options[-1] if len(options) == _NUM_OPTIONS else 0
-    arguments: Any = (*inputs, tuple(layout), eps, negative_slope, most_tokens)
+    *layout, eps, negative_slope, name = options[:_NUM_OPTIONS]
+    # Programs exported by earlier versions lack the last one, and PyTorch leaves out defaults.
+    arguments: Any = (*inputs, tuple(layout), eps, negative_slope, *options[_NUM_OPTIONS:])
     return ModulationCall(*arguments), name
 
 
