@@ -127,13 +127,13 @@ def _tensors(image: Image, labels: np.ndarray) -> tuple[Tensor, Tensor]:
     return from_uint8(image), torch.from_numpy(labels.astype(np.int32))
 
 
-def batch_keys(length: int, batch_size: int, *, seed: int, step: int) -> list[Key]:
+def batch_keys(length: int, batch_size: int, *, seed: int, step: int) -> list[tuple[int, int]]:
     """Return the keys of batch ``step``: a pure function of its arguments.
 
     Epochs are permutations of the ``length`` pairs laid end to end and cut into full batches, so
     a batch may end one epoch and begin the next, or hold several when it is larger than one.
     """
-    keys: list[Key] = []
+    keys: list[tuple[int, int]] = []
     position = step * batch_size
     while len(keys) < batch_size:
         epoch, offset = divmod(position + len(keys), length)
@@ -159,7 +159,7 @@ def batches(
 
     ``recolour_steps``: after so many steps of the run colours stay; None: never. ``places``: of a
     batch's pictures only those, for one of several processes; None: all. ``pin``: into page-locked
-    memory, which a GPU reads while the CPU goes on; needs one.
+    memory, which a GPU reads while the CPU works on; needs one.
 
     Batch t depends on (seed, t) only: resuming equals never having stopped, and any number of
     workers (0: this process) gives the same batches in the same order. torch's own random state
@@ -175,10 +175,8 @@ def batches(
 
     def keys_of(step: int) -> list[Key]:
         keys = batch_keys(len(dataset), batch_size, seed=seed, step=step)
-        kept: list[Key] = [keys[i] for i in places]
-        if recolour_steps is None or step < recolour_steps:
-            return kept
-        return [(index, chance, False) for index, chance, *_ in kept]
+        recolours = recolour_steps is None or step < recolour_steps
+        return [(*keys[i], recolours) for i in places]
 
     return _load_batches(dataset, map(keys_of, itertools.count(start_step)), workers, pin)
 

@@ -22,7 +22,7 @@ class Warp:
     """Where each pixel of the warped picture is read, the same for image and labels.
 
     size: (H, W). places: (H, W, 2) float64, x and y in pixels, (0, 0) being the centre of the
-    first pixel; beyond the edge the picture goes on as its reflection. None is the identity.
+    first pixel; beyond the edge is the picture's reflection. None is the identity.
     """
 
     size: tuple[int, int]
