@@ -12,6 +12,7 @@ from typing import Any
 import large_scores
 import pytest
 import torch
+from launches import recorded
 from torch import Tensor
 
 from scam.ops import SemanticLayout, tiles
@@ -157,18 +158,12 @@ def test_no_launch_for_large_labels_where_a_layout_says_that_there_are_none(
     few = torch.arange(24) % 3
     inputs = replace(make_inputs(**{**side, narrow: 24}, width=8, **ONE), **{name: few})
     layout = SemanticLayout.build(few, 3, most=8)
-    launched: list[list[bool]] = []
-    launch = backend.launch
-
-    def counted(kernel: Any, *args: Any, **options: Any) -> None:
-        launched[-1].append(options.get("MANY", False))
-        launch(kernel, *args, **options)
-
-    monkeypatch.setattr(backend, "launch", counted)
-    outcomes = []
+    launched, outcomes = [], []
+    launches = recorded(backend, monkeypatch)
     for given in (layout, replace(layout, most=None)):
-        launched.append([])
         outcomes.append(outcome(replace(inputs, **{name: given}), backend="triton"))
+        launched.append(launches.copy())
+        launches.clear()
     assert [calls.count(True) for calls in launched] == [0, 1]
     assert len(launched[0]) == len(launched[1]) - 1
     for key, result in outcomes[1].items():

@@ -13,6 +13,7 @@ import large_scores
 import pytest
 import torch
 from interpreted_attention import _patch_once  # noqa: F401  (a fixture)
+from launches import recorded
 
 from scam.ops import SemanticLayout
 from scam.ops.backends import triton_modulation, triton_plan
@@ -122,17 +123,12 @@ def test_no_launch_for_many_tokens_where_a_layout_says_that_there_are_few(
     most = int(plain.token_labels[plain.token_labels >= 0].bincount().max())
     assert 1 < most <= 16
     known = SemanticLayout.build(plain.token_labels, 5, most)
-    outcomes, launched = [], []
-    launch = triton_modulation.launch
-
-    def counted(kernel: Any, *args: Any, **options: Any) -> None:
-        launched[-1].append(options.get("MANY"))
-        launch(kernel, *args, **options)
-
-    monkeypatch.setattr(triton_modulation, "launch", counted)
+    launched, outcomes = [], []
+    launches = recorded(triton_modulation, monkeypatch)
     for layout in (known, replace(known, most=None)):
-        launched.append([])
         outcomes.append(modulation_outcome(replace(plain, token_labels=layout), backend="triton"))
+        launched.append(launches.copy())
+        launches.clear()
     assert True not in launched[0]
     assert launched[1].count(True) >= 3
     assert len(launched[0]) == len(launched[1]) - launched[1].count(True)

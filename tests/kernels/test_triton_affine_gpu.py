@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only a GPU can tell of the affine's Triton kernels: bf16, races, graphs, waiting."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import pytest
 import torch
+from waiting import no_waiting
 
 from scam.ops import indexed_affine
 from scam.testing import (
@@ -22,15 +22,6 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
-
-
-@contextmanager
-def no_waiting() -> Iterator[None]:
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

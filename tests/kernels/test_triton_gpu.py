@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only a GPU can tell of the Triton kernels: 16-bit products, races, graphs, waiting."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
+from waiting import no_waiting
 
 from scam.ops import semantic_cross_attention
 from scam.testing import assert_matches_oracle, make_inputs, outcome, poisoned_memory
@@ -23,15 +23,6 @@ DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 def sizes(request: pytest.FixtureRequest) -> dict[str, Any]:
     queries, keys = SIDES[request.param]
     return {"queries": queries, "keys": keys, "device": "cuda"}
-
-
-@contextmanager
-def no_waiting() -> Iterator[None]:
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
