@@ -101,6 +101,10 @@ SCAM_INLINE void in_register(V& v) {
 #endif
 }
 
+// Keeps the compiler from reading the operands of the next step early, for which it would put sums
+// out of their registers.
+SCAM_INLINE void no_loads_across() { asm volatile("" ::: "memory"); }
+
 template <class A>
 SCAM_INLINE IntVec<A> lane_numbers() {
   IntVec<A> n;
@@ -214,15 +218,25 @@ SCAM_INLINE void transpose(Vec<A>* rows) {
   if constexpr (2 * STEP < lanes) transpose<A, 2 * STEP>(rows);
 }
 
-// Lane k of the result is the sum of all lanes of v[k], for as many vectors as there are lanes.
+// Lane l + BY of v in lane l.
+template <int BY, class V, int... I>
+SCAM_INLINE V rotate(const V& v, Sequence<I...>) {
+  return __builtin_shufflevector(v, v, ((I + BY) % int(sizeof...(I)))...);
+}
+
+// Lane k of the result, for the first N lanes, is the sum of all lanes of v[k]; every lane is
+// added up in the same order, whatever N is.
 // Recursion, so that every index is known to the compiler and v lies in registers.
-template <class A, int HALF = VecOf<A>::lanes / 2>
+template <class A, int N = VecOf<A>::lanes, int HALF = N / 2, int FOLD = VecOf<A>::lanes / 2>
 SCAM_INLINE Vec<A> sum_each(Vec<A>* v) {
   typename Count<VecOf<A>::lanes>::type all;
-  for (int i = 0; i < HALF; ++i)
-    v[i] = interleave<0>(v[i], v[i + HALF], all) + interleave<1>(v[i], v[i + HALF], all);
-  if constexpr (HALF > 1) {
-    return sum_each<A, HALF / 2>(v);
+  if constexpr (HALF > 0) {
+    for (int i = 0; i < HALF; ++i)
+      v[i] = interleave<0>(v[i], v[i + HALF], all) + interleave<1>(v[i], v[i + HALF], all);
+    return sum_each<A, N, HALF / 2, FOLD>(v);
+  } else if constexpr (FOLD >= N) {
+    v[0] += rotate<FOLD>(v[0], all);
+    return sum_each<A, N, HALF, FOLD / 2>(v);
   } else {
     return v[0];
   }

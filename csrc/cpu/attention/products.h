@@ -4,13 +4,20 @@
 // [row][lane], where lane p of a segment is the wide item whose channels begin at x[p].
 #pragma once
 
-// Sums kept in registers at once: 32 registers with AVX-512, else 16.
-constexpr int SUMS = SCAM_VECTOR_BYTES == 64 ? 16 : 8;
+// Vector registers, and sums of products kept in them at once.
+constexpr int REGISTERS = SCAM_VECTOR_BYTES == 64 ? 32 : 16;
+constexpr int SUMS = REGISTERS / 2;
+// Items taken with J rows at once in scores. Eight sums would just hide the latency of additions
+// to them; three items to four rows are twelve, with the four operands that leaves room for.
+template <int J>
+constexpr int ITEMS = REGISTERS == 16 && J == 4 ? 3 : SUMS / J;
 // Items ahead of the one in use that are asked for from memory: the hardware does not foresee
 // where the next item of a label lies.
 constexpr int AHEAD = 8;
 // Items of a segment taken through all products before the next: they stay in L2.
-constexpr int64_t NEAR = 64;
+constexpr int64_t NEAR = REGISTERS == 16 ? 24 : 64;
+// Items used for all rows while they are in L1.
+constexpr int64_t CLOSE = 24;
 // Entries of x past the last lane that must point to readable channels.
 constexpr int SPARE = AHEAD + SUMS;
 
@@ -21,28 +28,35 @@ SCAM_INLINE void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1, 2);
 // are computed too, from whatever x names there; nobody reads them.
 template <class A, int J>
 struct Scores {
-  static constexpr int lanes = VecOf<A>::lanes, P = SUMS / J;
+  static constexpr int lanes = VecOf<A>::lanes, P = ITEMS<J>, LINE = 64 / sizeof(A);
+  // sums added up over their lanes together
+  static constexpr int TOGETHER = J * P % lanes == 0 ? lanes : lanes / 2;
+  static_assert(J * P % TOGETHER == 0);
 
   template <bool AHEAD_TOO>
   static SCAM_INLINE void block(const A* rows, int64_t depth, const A* const* x, A* s,
                                 int64_t s_stride) {
     Vec<A> sum[J * P];
+    const A *at[P], *next[P];
     for (int k = 0; k < J * P; ++k) sum[k] = Vec<A>{};
-    for (int64_t d = 0; d < depth; d += lanes) {
-      Vec<A> item[P];
-      for (int p = 0; p < P; ++p) {
-        if (AHEAD_TOO) prefetch(x[p + AHEAD] + d);
-        item[p] = load(x[p] + d);
-      }
-      for (int j = 0; j < J; ++j) {
-        Vec<A> row = load(rows + j * depth + d);
-        in_register(row);
-        for (int p = 0; p < P; ++p) sum[j * P + p] += row * item[p];
+    for (int p = 0; p < P; ++p) at[p] = x[p], next[p] = x[p + AHEAD];
+    for (int64_t line = 0; line < depth; line += LINE) {
+      for (int p = 0; p < P && AHEAD_TOO; ++p) prefetch(next[p] + line);
+      for (int64_t d = line; d < line + LINE; d += lanes) {
+        Vec<A> item[P];
+        for (int p = 0; p < P; ++p) item[p] = load(at[p] + d);
+        for (int j = 0; j < J; ++j) {
+          Vec<A> row = load(rows + j * depth + d);
+          in_register(row);
+          for (int p = 0; p < P; ++p) sum[j * P + p] += row * item[p];
+        }
+        no_loads_across();
       }
     }
-    A flat[J * P];
-    for (int k = 0; k < J * P; k += lanes) store(flat + k, sum_each<A>(sum + k));
-    for (int j = 0; j < J; ++j) __builtin_memcpy(s + j * s_stride, flat + j * P, P * sizeof(A));
+    A flat[J * P + lanes];
+    for (int k = 0; k < J * P; k += TOGETHER) store(flat + k, sum_each<A, TOGETHER>(sum + k));
+    for (int j = 0; j < J; ++j)
+      for (int p = 0; p < P; ++p) s[j * s_stride + p] = flat[j * P + p];
   }
 
   template <bool AHEAD_TOO>
@@ -71,11 +85,15 @@ SCAM_INLINE int64_t scores_from(int64_t r, const A* rows, int64_t n, int64_t dep
 template <class A>
 inline void scores(const A* rows, int64_t n, int64_t depth, const A* const* x, int64_t count,
                    A* s, int64_t s_stride) {
-  int64_t r = 0;
-  if constexpr (SUMS == 16) r = scores_from<A, 8>(r, rows, n, depth, x, count, s, s_stride);
-  r = scores_from<A, 4>(r, rows, n, depth, x, count, s, s_stride);
-  r = scores_from<A, 2>(r, rows, n, depth, x, count, s, s_stride);
-  scores_from<A, 1>(r, rows, n, depth, x, count, s, s_stride);
+  for (int64_t p = 0; p < count; p += CLOSE) {
+    const int64_t near = count - p < CLOSE ? count - p : CLOSE;
+    int64_t r = 0;
+    if constexpr (SUMS == 16)
+      r = scores_from<A, 8>(r, rows, n, depth, x + p, near, s + p, s_stride);
+    r = scores_from<A, 4>(r, rows, n, depth, x + p, near, s + p, s_stride);
+    r = scores_from<A, 2>(r, rows, n, depth, x + p, near, s + p, s_stride);
+    scores_from<A, 1>(r, rows, n, depth, x + p, near, s + p, s_stride);
+  }
 }
 
 // sum_d a[d * step] b[d], added up as scores() does, so equal to the bit; b is padded.
@@ -91,39 +109,47 @@ inline A dot(const T* a, int64_t step, const A* b, int64_t depth) {
   return sum_each<A>(sum)[0];
 }
 
-// o[p][d] = sum_j s[j][p] rows[j][d] for P items and J rows, added to what is there if ADD.
-template <class A, int P, int J, bool ADD>
+// o[p][d] = sum_j s[j][p] rows[j][d] for P items and J rows, added to what is there if ADD;
+// V vectors of channels at a time.
+template <class A, int P, int J, int V, bool ADD>
 SCAM_INLINE void mix_block(const A* rows, int64_t depth, const A* s, int64_t s_stride,
                            A* const* o) {
   constexpr int lanes = VecOf<A>::lanes;
   Vec<A> weight[P][J];
-  for (int p = 0; p < P; ++p)
+  A *to[P], *next[P];
+  for (int p = 0; p < P; ++p) {
+    to[p] = o[p], next[p] = o[p + AHEAD];
     for (int j = 0; j < J; ++j) {
       weight[p][j] = fill(s[j * s_stride + p]);
       in_register(weight[p][j]);
     }
-  for (int64_t d = 0; d < depth; d += lanes) {
-    Vec<A> sum[P];
-    for (int p = 0; p < P; ++p) {
-      prefetch_to_write(o[p + AHEAD] + d);
-      sum[p] = ADD ? load(o[p] + d) : Vec<A>{};
-    }
-    for (int j = 0; j < J; ++j) {
-      Vec<A> row = load(rows + j * depth + d);
-      in_register(row);
-      for (int p = 0; p < P; ++p) sum[p] += weight[p][j] * row;
-    }
-    for (int p = 0; p < P; ++p) store(o[p] + d, sum[p]);
+  }
+  for (int64_t d = 0; d < depth; d += V * lanes) {
+    Vec<A> sum[P][V];
+    for (int p = 0; p < P; ++p)
+      for (int v = 0; v < V; ++v) {
+        const int64_t at = d + v * lanes;
+        if (v * lanes * sizeof(A) % 64 == 0) prefetch_to_write(next[p] + at);
+        sum[p][v] = ADD ? load(to[p] + at) : Vec<A>{};
+      }
+    for (int j = 0; j < J; ++j)
+      for (int v = 0; v < V; ++v) {
+        Vec<A> row = load(rows + j * depth + d + v * lanes);
+        if (P > 1) in_register(row);
+        for (int p = 0; p < P; ++p) sum[p][v] += weight[p][j] * row;
+      }
+    for (int p = 0; p < P; ++p)
+      for (int v = 0; v < V; ++v) store(to[p] + d + v * lanes, sum[p][v]);
   }
 }
 
 template <class A, int J, bool ADD>
 SCAM_INLINE void mix_items(const A* rows, int64_t depth, const A* s, int64_t s_stride,
                            int64_t count, A* const* o) {
-  constexpr int P = 2;
+  constexpr int P = SUMS / J < 2 ? 1 : 2, V = P == 1 ? 64 / SCAM_VECTOR_BYTES : 1;
   int64_t p = 0;
-  for (; p + P <= count; p += P) mix_block<A, P, J, ADD>(rows, depth, s + p, s_stride, o + p);
-  for (; p < count; ++p) mix_block<A, 1, J, ADD>(rows, depth, s + p, s_stride, o + p);
+  for (; p + P <= count; p += P) mix_block<A, P, J, V, ADD>(rows, depth, s + p, s_stride, o + p);
+  for (; p < count; ++p) mix_block<A, 1, J, 1, ADD>(rows, depth, s + p, s_stride, o + p);
 }
 
 // The same from row r on, J at a time.
@@ -145,7 +171,7 @@ template <class A>
 inline void mix(const A* rows, int64_t n, int64_t depth, const A* s, int64_t s_stride,
                 int64_t count, A* const* o, bool add) {
   int64_t r = 0;
-  if constexpr (SUMS == 16) r = mix_from<A, 8>(r, rows, n, depth, s, s_stride, count, o, add);
+  r = mix_from<A, 8>(r, rows, n, depth, s, s_stride, count, o, add);
   r = mix_from<A, 4>(r, rows, n, depth, s, s_stride, count, o, add);
   mix_from<A, 1>(r, rows, n, depth, s, s_stride, count, o, add);
 }
@@ -155,21 +181,29 @@ template <class A, int J, int V>
 SCAM_INLINE void reduce_block(const A* s, int64_t s_stride, const A* const* x, int64_t count,
                               int64_t d, A* sum, int64_t sum_stride) {
   constexpr int lanes = VecOf<A>::lanes;
-  Vec<A> total[J][V];
-  for (int j = 0; j < J; ++j)
-    for (int v = 0; v < V; ++v) total[j][v] = load(sum + j * sum_stride + d + v * lanes);
+  Vec<A> total[J * V];
+#pragma GCC unroll 32
+  for (int k = 0; k < J * V; ++k) total[k] = load(sum + k / V * sum_stride + d + k % V * lanes);
   for (int64_t p = 0; p < count; ++p) {
     Vec<A> item[V];
     for (int v = 0; v < V; ++v) {
       item[v] = load(x[p] + d + v * lanes);
       in_register(item[v]);
     }
-    for (int j = 0; j < J; ++j) {
-      for (int v = 0; v < V; ++v) total[j][v] += s[j * s_stride + p] * item[v];
-    }
+    for (int j = 0; j < J; ++j)
+      for (int v = 0; v < V; ++v) total[j * V + v] += s[j * s_stride + p] * item[v];
   }
-  for (int j = 0; j < J; ++j)
-    for (int v = 0; v < V; ++v) store(sum + j * sum_stride + d + v * lanes, total[j][v]);
+#pragma GCC unroll 32
+  for (int k = 0; k < J * V; ++k) store(sum + k / V * sum_stride + d + k % V * lanes, total[k]);
+}
+
+// The same for the channels from d on, V vectors at a time.
+template <class A, int J, int V>
+SCAM_INLINE int64_t reduce_channels(int64_t d, const A* s, int64_t s_stride, const A* const* x,
+                                    int64_t count, int64_t depth, A* sum, int64_t sum_stride) {
+  for (; d + V * VecOf<A>::lanes <= depth; d += V * VecOf<A>::lanes)
+    reduce_block<A, J, V>(s, s_stride, x, count, d, sum, sum_stride);
+  return d;
 }
 
 // The same for all channels and for the rows from r on, J at a time.
@@ -177,15 +211,14 @@ template <class A, int J>
 SCAM_INLINE int64_t reduce_from(int64_t r, const A* s, int64_t n, int64_t s_stride,
                                 const A* const* x, int64_t count, int64_t depth, A* sum,
                                 int64_t sum_stride) {
-  constexpr int lanes = VecOf<A>::lanes, V = SUMS / J < 4 ? SUMS / J : 4;
+  constexpr int V = J == 1 ? 4 : ITEMS<J>;
   for (; r + J <= n; r += J) {
     const A* weights = s + r * s_stride;
     A* to = sum + r * sum_stride;
-    int64_t d = 0;
-    for (; d + V * lanes <= depth; d += V * lanes)
-      reduce_block<A, J, V>(weights, s_stride, x, count, d, to, sum_stride);
-    for (; d < depth; d += lanes)
-      reduce_block<A, J, 1>(weights, s_stride, x, count, d, to, sum_stride);
+    int64_t d = reduce_channels<A, J, V>(0, weights, s_stride, x, count, depth, to, sum_stride);
+    if constexpr (V == 3)
+      d = reduce_channels<A, J, 2>(d, weights, s_stride, x, count, depth, to, sum_stride);
+    reduce_channels<A, J, 1>(d, weights, s_stride, x, count, depth, to, sum_stride);
   }
   return r;
 }
@@ -193,7 +226,6 @@ SCAM_INLINE int64_t reduce_from(int64_t r, const A* s, int64_t n, int64_t s_stri
 template <class A>
 inline void reduce(const A* s, int64_t n, int64_t s_stride, const A* const* x, int64_t count,
                    int64_t depth, A* sum, int64_t sum_stride) {
-  constexpr int64_t CLOSE = 32;  // items used for all rows and channels while they are in L1
   for (int64_t p = 0; p < count; p += CLOSE) {
     const int64_t near = count - p < CLOSE ? count - p : CLOSE;
     int64_t r = 0;
