@@ -5,6 +5,8 @@
 
 // Vectors passed by value or reference must stay in registers.
 #define SCAM_INLINE inline __attribute__((always_inline))
+// A loop that fills the registers: inside a larger function it would be left too few of them.
+#define SCAM_OUTLINE __attribute__((noinline))
 
 template <class A>
 struct VecOf {

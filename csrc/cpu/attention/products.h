@@ -15,7 +15,7 @@ constexpr int ITEMS = REGISTERS == 16 && J == 4 ? 3 : SUMS / J;
 // where the next item of a label lies.
 constexpr int AHEAD = 8;
 // Items of a segment taken through all products before the next: they stay in L2.
-constexpr int64_t NEAR = REGISTERS == 16 ? 24 : 64;
+constexpr int64_t NEAR = 48;
 // Items used for all rows while they are in L1.
 constexpr int64_t CLOSE = 24;
 // Entries of x past the last lane that must point to readable channels.
@@ -60,7 +60,7 @@ struct Scores {
   }
 
   template <bool AHEAD_TOO>
-  static inline void run(const A* rows, int64_t depth, const A* const* x, int64_t count, A* s,
+  static SCAM_OUTLINE void run(const A* rows, int64_t depth, const A* const* x, int64_t count, A* s,
                          int64_t s_stride) {
     for (int64_t p = 0; p < count; p += P)
       block<AHEAD_TOO>(rows, depth, x + p, s + p, s_stride);
@@ -144,7 +144,7 @@ SCAM_INLINE void mix_block(const A* rows, int64_t depth, const A* s, int64_t s_s
 }
 
 template <class A, int J, bool ADD>
-SCAM_INLINE void mix_items(const A* rows, int64_t depth, const A* s, int64_t s_stride,
+SCAM_OUTLINE void mix_items(const A* rows, int64_t depth, const A* s, int64_t s_stride,
                            int64_t count, A* const* o) {
   constexpr int P = SUMS / J < 2 ? 1 : 2, V = P == 1 ? 64 / SCAM_VECTOR_BYTES : 1;
   int64_t p = 0;
@@ -199,7 +199,7 @@ SCAM_INLINE void reduce_block(const A* s, int64_t s_stride, const A* const* x, i
 
 // The same for the channels from d on, V vectors at a time.
 template <class A, int J, int V>
-SCAM_INLINE int64_t reduce_channels(int64_t d, const A* s, int64_t s_stride, const A* const* x,
+SCAM_OUTLINE int64_t reduce_channels(int64_t d, const A* s, int64_t s_stride, const A* const* x,
                                     int64_t count, int64_t depth, A* sum, int64_t sum_stride) {
   for (; d + V * VecOf<A>::lanes <= depth; d += V * VecOf<A>::lanes)
     reduce_block<A, J, V>(s, s_stride, x, count, d, sum, sum_stride);
