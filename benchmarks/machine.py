@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from scam.ops.backends import cpu
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -22,6 +24,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg()[0],
         "capability": torch.backends.cpu.get_cpu_capability(),
+        "kernels": _kernels(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "triton": _version("triton"),
@@ -71,6 +74,13 @@ def _best(call: Any, device: torch.device, repeats: int = 7) -> float:
         synchronise(device)
         times.append(time.perf_counter() - start)
     return min(times[1:])
+
+
+def _kernels() -> str:
+    try:
+        return cpu.isa()
+    except RuntimeError as error:
+        return str(error)
 
 
 def _cpu_model() -> str:

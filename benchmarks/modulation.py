@@ -105,7 +105,7 @@ def timed(modulate: Modulate, half: Half, backward: bool) -> Call:
     return lambda: torch.autograd.grad(modulate(leaves), list(wanted.values()), gradient)
 
 
-def _op_alone(half: Half, backward: bool) -> Call:
+def op_alone(half: Half, backward: bool) -> Call:
     """The op with keys, gamma and beta given: no projection of tokens, no gradient of weights."""
     with torch.no_grad():
         tokens = absorbed_tokens(half)
@@ -159,6 +159,6 @@ def contenders(
             continue
         calls = [timed(modulate, one, case.backward) for one in sets]
         entered[name] = Contender(kind, calls, error, graph=kind != "sparse")
-    entered["op alone"] = Contender("part", [_op_alone(one, case.backward) for one in sets])
+    entered["op alone"] = Contender("part", [op_alone(one, case.backward) for one in sets])
     entered["copy"] = Contender("copy", [copying(one.x) for one in sets])
     return entered, refused, half

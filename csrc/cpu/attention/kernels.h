@@ -5,6 +5,7 @@ namespace {
 
 // clang-format off: each uses those before it
 #include "products.h"
+#include "reduce.h"
 #include "view.h"
 #include "pack.h"
 #include "queries.h"

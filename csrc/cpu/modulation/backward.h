@@ -16,13 +16,13 @@ struct BackwardSlots : Slots<T> {
     return least > PROBABILITIES ? least : PROBABILITIES;
   }
   static size_t bytes(const Job& job) {
-    return Slots<T>::bytes(job) +
+    return Slots<T>::bytes(job, true) +
            Workspace::bytes_of<A>(Window<lanes>::most_slots(job) *
                                 padded_channels(job.p.channels)) +
            2 * Workspace::bytes_of<A>(probabilities(job)) + 512;
   }
   BackwardSlots(const Job& job, Workspace* workspace)
-      : Slots<T>(job, workspace),
+      : Slots<T>(job, true, workspace),
         g(workspace->take<A>(this->most * padded_channels(job.p.channels))),
         p(workspace->take<A>(probabilities(job))),
         ds(workspace->take<A>(probabilities(job))) {}
@@ -30,13 +30,16 @@ struct BackwardSlots : Slots<T> {
   void load_window(const Job& job, int64_t b, int64_t index) {
     const ModulationParams& params = job.p;
     const Window<lanes>& w = this->window;
-    Slots<T>::load_window(job, b, index);
-    move_in(rows_of<const T>(params.grad_y, b, params.channels), w, g);
+    this->open(job, b, index);
+    for (int64_t c = 0; c < params.channels; c += this->step)
+      this->load_channels(job, b, c,
+                          c + this->step < params.channels ? c + this->step : params.channels);
+    move_in(rows_of<const T>(params.grad_y, b, params.channels), 0, params.channels, w, g);
     clear_padding(w, params.channels, this->x);
-    if (this->scored != this->x) clear_padding(w, params.channels, this->scored);
+    if (this->sums) clear_padding(w, params.channels, this->sums);
     clear_padding(w, params.channels, g);
     clear_padding(w, 1, this->noise);
-    A* const maps[] = {this->x, this->scored, g};
+    A* const maps[] = {this->x, this->scored(0), g};
     for (A* slots : maps)
       memset(slots + params.channels * w.stride, 0,
              sizeof(A) * (padded_channels(params.channels) - params.channels) * w.stride);
@@ -92,9 +95,9 @@ inline void backward_piece(const Job& job, const TokenGroup& group, const Tokens
   typedef A_of<T> A;
   constexpr int lanes = VecOf<A>::lanes;
   const int64_t stride = slots->window.stride, heads = job.p.heads;
-  A *x = slots->x + first, *scored = slots->scored + first, *g = slots->g + first;
+  A *x = slots->x + first, *scored = slots->scored(0) + first, *g = slots->g + first;
   A *p = slots->p, *ds = slots->ds;
-  if (group.count) score_slots<A, R>(t, scored, stride, count, p, count);
+  if (group.count) score_slots<A, R>(t, 0, t.channels, scored, stride, count, p, count);
   for (int64_t i = 0; i < count; i += lanes) {
     through_softmax<A>(group, heads, valid - i, p + i, count);
     const A* noise = slots->noise + first + i;
@@ -121,13 +124,7 @@ inline void backward_piece(const Job& job, const TokenGroup& group, const Tokens
   }
   if (job.p.noise.data)
     sum_noise<A>(slots->noise + first, g, stride, count, t.padded, noise_sums);
-  for (int64_t i = 0; i < count; i += lanes) {
-    if (t.blocks == 1) {
-      to_grad_x<A, R, true>(t, p + i, ds + i, count, g + i, stride);
-    } else {
-      to_grad_x<A, R, false>(t, p + i, ds + i, count, g + i, stride);
-    }
-  }
+  slots_to_grad_x<A, R>(t, p, ds, count, g, stride, count);
 }
 
 template <class T, int R>
@@ -189,7 +186,7 @@ int backward(const Job& job, int64_t begin, int64_t end) {
           default: backward_segment<T, 8>(job, b, segment, &slots, sums, noise, touched);
         }
       }
-      move_out(slots.g, window, local_rows<T>(job, b));
+      move_out(slots.g, window, 0, job.p.channels, local_rows<T>(job, b));
     }
   }
   return SCA_OK;

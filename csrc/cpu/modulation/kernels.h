@@ -8,6 +8,7 @@ namespace {
 #include "products.h"
 #include "sums.h"
 #include "statistics.h"
+#include "pack.h"
 #include "forward.h"
 #include "backward.h"
 #include "join.h"

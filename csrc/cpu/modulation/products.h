@@ -8,14 +8,19 @@ constexpr int UNIT = SCAM_VECTOR_BYTES == 64 ? 2 : 1;
 // What a channel brings along: mean, rstd, noise_scale, nothing.
 constexpr int64_t CONSTANTS = 4;
 
-// p[j][slot] = <x[slot], keys_j> + bias_j for one block of rows. keys: [channel][row].
+// Channels brought into slots and used before the next, while they are near.
+constexpr int64_t CHANNELS = 16;
+
+// p[j][slot] += <x[slot], keys_j> for one block of rows and some channels, or from bias_j on,
+// unless that is null. keys: [channel][row].
 template <class A, int R, int U>
-inline void score_block(const A* keys, const A* bias, const A* x, int64_t stride, int64_t channels,
-                        A* p, int64_t p_stride) {
+SCAM_OUTLINE void score_block(const A* keys, const A* bias, const A* x, int64_t stride,
+                              int64_t channels, A* p, int64_t p_stride) {
   constexpr int lanes = VecOf<A>::lanes;
   Vec<A> sum[R][U];
   for (int j = 0; j < R; ++j)
-    for (int u = 0; u < U; ++u) sum[j][u] = fill(bias[j]);
+    for (int u = 0; u < U; ++u)
+      sum[j][u] = bias ? fill(bias[j]) : load(p + j * p_stride + u * lanes);
   for (int64_t c = 0; c < channels; ++c) {
     Vec<A> pixel[U];
     for (int u = 0; u < U; ++u) pixel[u] = load(x + c * stride + u * lanes);
@@ -43,18 +48,13 @@ SCAM_INLINE void softmax(A* p, int64_t p_stride, int64_t count) {
 
 // Scale and shift of one channel, added to what they hold. tokens: gamma and beta, [2][row].
 template <class A, int R, int U>
-SCAM_INLINE void mix(const A* tokens, const Vec<A> (&p)[R][U], Vec<A>* scale, Vec<A>* shift) {
+SCAM_INLINE void mix(const A* tokens, const A* p, int64_t p_stride, Vec<A>* scale, Vec<A>* shift) {
   for (int j = 0; j < R; ++j)
     for (int u = 0; u < U; ++u) {
-      scale[u] += tokens[j] * p[j][u];
-      shift[u] += tokens[R + j] * p[j][u];
+      const Vec<A> weight = load(p + j * p_stride + u * VecOf<A>::lanes);
+      scale[u] += tokens[j] * weight;
+      shift[u] += tokens[R + j] * weight;
     }
-}
-
-template <class A, int R, int U>
-SCAM_INLINE void load_rows(const A* p, int64_t p_stride, Vec<A> (&rows)[R][U]) {
-  for (int j = 0; j < R; ++j)
-    for (int u = 0; u < U; ++u) rows[j][u] = load(p + j * p_stride + u * VecOf<A>::lanes);
 }
 
 // What the products need to know of a group of tokens.
@@ -66,58 +66,71 @@ struct Tokens {
   A slope;
 };
 
-// All scores of `count` slots.
+// Adds channels [begin, end), of which x holds the slots, to the scores of `count` slots.
 template <class A, int R>
-inline void score_slots(const Tokens<A>& t, const A* x, int64_t stride, int64_t count, A* p,
-                        int64_t p_stride) {
+inline void score_slots(const Tokens<A>& t, int64_t begin, int64_t end, const A* x, int64_t stride,
+                        int64_t count, A* p, int64_t p_stride) {
   constexpr int lanes = VecOf<A>::lanes;
   for (int64_t k = 0; k < t.blocks; ++k) {
-    const A *keys = t.keys + k * t.padded * R, *bias = t.bias + k * R;
+    const A* keys = t.keys + (k * t.padded + begin) * R;
+    const A* bias = begin == 0 ? t.bias + k * R : nullptr;
     A* rows = p + k * R * p_stride;
     int64_t i = 0;
     for (; i + UNIT * lanes <= count; i += UNIT * lanes)
-      score_block<A, R, UNIT>(keys, bias, x + i, stride, t.channels, rows + i, p_stride);
+      score_block<A, R, UNIT>(keys, bias, x + i, stride, end - begin, rows + i, p_stride);
     if constexpr (UNIT > 1)
       for (; i < count; i += lanes)
-        score_block<A, R, 1>(keys, bias, x + i, stride, t.channels, rows + i, p_stride);
+        score_block<A, R, 1>(keys, bias, x + i, stride, end - begin, rows + i, p_stride);
   }
 }
 
-// y over x, in place, for U vectors of slots. noise: one row of slots.
+// y over x, in place, for channels [begin, end) of U vectors of slots; x points to the first of
+// them. noise: one row of slots. Sums of four vectors hide the latency of additions.
 template <class A, int R, int U, bool ONE_BLOCK>
-inline void modulate(const Tokens<A>& t, const A* p, int64_t p_stride, const A* noise, A* x,
-                     int64_t stride) {
+SCAM_OUTLINE void modulate(const Tokens<A>& t, int64_t begin, int64_t end, const A* p,
+                           const A* noise, A* x, int64_t stride) {
   constexpr int lanes = VecOf<A>::lanes;
-  Vec<A> rows[R][U], field[U];
-  if constexpr (ONE_BLOCK) load_rows<A, R, U>(p, p_stride, rows);
-  for (int u = 0; u < U; ++u) field[u] = load(noise + u * lanes);
-  for (int64_t c = 0; c < t.channels; ++c) {
-    const A* constant = t.constants + c * CONSTANTS;
+  for (int64_t c = begin; c < end; ++c, x += stride) {
+    const A *constant = t.constants + c * CONSTANTS, *tokens = t.gamma_beta + c * 2 * R;
     Vec<A> scale[U], shift[U];
-    for (int u = 0; u < U; ++u) scale[u] = fill(A(1)), shift[u] = constant[2] * field[u];
+    for (int u = 0; u < U; ++u)
+      scale[u] = fill(A(1)), shift[u] = constant[2] * load(noise + u * lanes);
     if constexpr (ONE_BLOCK) {
-      mix<A, R, U>(t.gamma_beta + c * 2 * R, rows, scale, shift);
+      mix<A, R, U>(tokens, p, stride, scale, shift);
     } else {
-      for (int64_t k = 0; k < t.blocks; ++k) {
-        load_rows<A, R, U>(p + k * R * p_stride, p_stride, rows);
-        mix<A, R, U>(t.gamma_beta + (k * t.padded + c) * 2 * R, rows, scale, shift);
-      }
+      for (int64_t k = 0; k < t.blocks; ++k)
+        mix<A, R, U>(tokens + k * t.padded * 2 * R, p + k * R * stride, stride, scale, shift);
     }
     for (int u = 0; u < U; ++u) {
-      A* at = x + c * stride + u * lanes;
+      A* at = x + u * lanes;
       const Vec<A> y = scale[u] * ((load(at) - constant[0]) * constant[1]) + shift[u];
       store(at, y > A(0) ? y : y * t.slope);
     }
   }
 }
 
+template <class A, int R, int U = 4>
+inline void modulate_slots(const Tokens<A>& t, int64_t begin, int64_t end, const A* p,
+                           const A* noise, A* x, int64_t stride, int64_t count) {
+  constexpr int64_t width = U * VecOf<A>::lanes;
+  int64_t i = 0;
+  for (; i + width <= count; i += width)
+    if (t.blocks == 1) {
+      modulate<A, R, U, true>(t, begin, end, p + i, noise + i, x + i, stride);
+    } else {
+      modulate<A, R, U, false>(t, begin, end, p + i, noise + i, x + i, stride);
+    }
+  if constexpr (U > 1)
+    if (i < count)
+      modulate_slots<A, R, U / 2>(t, begin, end, p + i, noise + i, x + i, stride, count - i);
+}
+
 // Turns grad_y into g = grad_y * leaky_relu'(pre) and makes dp_j = <gamma_j, g xhat> + <beta_j, g>
 // for one vector of slots.
 template <class A, int R, bool ONE_BLOCK>
-inline void differentiate(const Tokens<A>& t, const A* p, int64_t p_stride, const A* noise,
-                          const A* x, A* g, int64_t stride, A* dp, int64_t dp_stride) {
-  Vec<A> rows[R][1], sums[R];
-  if constexpr (ONE_BLOCK) load_rows<A, R, 1>(p, p_stride, rows);
+SCAM_OUTLINE void differentiate(const Tokens<A>& t, const A* p, int64_t p_stride, const A* noise,
+                                const A* x, A* g, int64_t stride, A* dp, int64_t dp_stride) {
+  Vec<A> sums[R];
   for (int j = 0; j < R; ++j) sums[j] = Vec<A>{};
   if constexpr (!ONE_BLOCK)
     for (int64_t j = 0; j < t.blocks * R; ++j) store(dp + j * dp_stride, Vec<A>{});
@@ -127,12 +140,10 @@ inline void differentiate(const Tokens<A>& t, const A* p, int64_t p_stride, cons
     const A* tokens = t.gamma_beta + c * 2 * R;
     Vec<A> scale = fill(A(1)), shift = constant[2] * field;
     if constexpr (ONE_BLOCK) {
-      mix<A, R, 1>(tokens, rows, &scale, &shift);
+      mix<A, R, 1>(tokens, p, p_stride, &scale, &shift);
     } else {
-      for (int64_t k = 0; k < t.blocks; ++k) {
-        load_rows<A, R, 1>(p + k * R * p_stride, p_stride, rows);
-        mix<A, R, 1>(tokens + k * t.padded * 2 * R, rows, &scale, &shift);
-      }
+      for (int64_t k = 0; k < t.blocks; ++k)
+        mix<A, R, 1>(tokens + k * t.padded * 2 * R, p + k * R * p_stride, p_stride, &scale, &shift);
     }
     const Vec<A> xhat = (load(x + c * stride) - constant[0]) * constant[1];
     const Vec<A> given = load(g + c * stride);
@@ -157,30 +168,39 @@ inline void differentiate(const Tokens<A>& t, const A* p, int64_t p_stride, cons
     for (int j = 0; j < R; ++j) store(dp + j * dp_stride, sums[j]);
 }
 
-// g becomes the local part of grad_x: sum_j ds_j keys_j + rstd g scale. One vector of slots.
-template <class A, int R, bool ONE_BLOCK>
-inline void to_grad_x(const Tokens<A>& t, const A* p, const A* ds, int64_t p_stride, A* g,
-                      int64_t stride) {
-  Vec<A> rows[R][1], slopes[R][1];
-  if constexpr (ONE_BLOCK) {
-    load_rows<A, R, 1>(p, p_stride, rows);
-    load_rows<A, R, 1>(ds, p_stride, slopes);
-  }
-  for (int64_t c = 0; c < t.channels; ++c) {
-    Vec<A> scale = fill(A(1)), sum = Vec<A>{};
-    for (int64_t k = 0; k < (ONE_BLOCK ? 1 : t.blocks); ++k) {
-      if constexpr (!ONE_BLOCK) {
-        load_rows<A, R, 1>(p + k * R * p_stride, p_stride, rows);
-        load_rows<A, R, 1>(ds + k * R * p_stride, p_stride, slopes);
-      }
+// g becomes the local part of grad_x: sum_j ds_j keys_j + rstd g scale, for U vectors of slots.
+template <class A, int R, int U>
+SCAM_OUTLINE void to_grad_x(const Tokens<A>& t, const A* p, const A* ds, int64_t p_stride, A* g,
+                            int64_t stride) {
+  constexpr int lanes = VecOf<A>::lanes;
+  for (int64_t c = 0; c < t.channels; ++c, g += stride) {
+    Vec<A> scale[U], sum[U];
+    for (int u = 0; u < U; ++u) scale[u] = fill(A(1)), sum[u] = Vec<A>{};
+    for (int64_t k = 0; k < t.blocks; ++k) {
       const A* gamma = t.gamma_beta + (k * t.padded + c) * 2 * R;
       const A* keys = t.keys + (k * t.padded + c) * R;
-      for (int j = 0; j < R; ++j) {
-        scale += gamma[j] * rows[j][0];
-        sum += keys[j] * slopes[j][0];
-      }
+      for (int j = 0; j < R; ++j)
+        for (int u = 0; u < U; ++u) {
+          const int64_t at = (k * R + j) * p_stride + u * lanes;
+          scale[u] += gamma[j] * load(p + at);
+          sum[u] += keys[j] * load(ds + at);
+        }
     }
-    const Vec<A> own = t.constants[c * CONSTANTS + 1] * (load(g + c * stride) * scale);
-    store(g + c * stride, own + sum);
+    for (int u = 0; u < U; ++u) {
+      A* at = g + u * lanes;
+      store(at, t.constants[c * CONSTANTS + 1] * (load(at) * scale[u]) + sum[u]);
+    }
   }
+}
+
+template <class A, int R, int U = 4>
+inline void slots_to_grad_x(const Tokens<A>& t, const A* p, const A* ds, int64_t p_stride, A* g,
+                            int64_t stride, int64_t count) {
+  constexpr int64_t width = U * VecOf<A>::lanes;
+  int64_t i = 0;
+  for (; i + width <= count; i += width)
+    to_grad_x<A, R, U>(t, p + i, ds + i, p_stride, g + i, stride);
+  if constexpr (U > 1)
+    if (i < count)
+      slots_to_grad_x<A, R, U / 2>(t, p + i, ds + i, p_stride, g + i, stride, count - i);
 }
