@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products between narrow rows and wide items: scores, and mixing by weights (reduce.h has the
-// third, sums over items). Both lie with
-// their channels in memory order, padded to PAD; vectors run along the channels. Scores are
-// [row][lane], where lane p of a segment is the wide item whose channels begin at x[p].
+// Products between narrow rows and wide items: scores, and mixing by weights; reduce.h has the
+// third, sums over items. Both lie with their channels in memory order, padded to PAD; vectors run
+// along the channels. Scores are [row][lane], where lane p of a segment is the wide item whose
+// channels begin at x[p].
 #pragma once
 
 // Vector registers, and sums of products kept in them at once.

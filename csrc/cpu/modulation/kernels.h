@@ -5,6 +5,7 @@ namespace {
 
 // clang-format off: each uses those before it
 #include "window.h"
+#include "moves.h"
 #include "products.h"
 #include "sums.h"
 #include "statistics.h"
