@@ -13,7 +13,7 @@
 namespace scam::modulation {
 namespace {
 
-constexpr int64_t WINDOW_NUMBERS = 1 << 16;    // of one operand: a quarter of a usual L2
+constexpr int64_t WINDOW_NUMBERS = 1 << 16;    // of one operand or all scores: a quarter of an L2
 constexpr int64_t CHUNKS = 8;                  // per image
 constexpr int64_t PARTIAL_NUMBERS = 1 << 24;   // bound on partial sums held at once
 constexpr int64_t SCAN = 4096;                 // pixels whose labels are looked through at once
@@ -53,7 +53,8 @@ int Pass::begin() {
       job_.row_limit = std::max(job_.row_limit, plan.groups[g].padded_rows());
   }
   job_.window = 512;
-  while (job_.window > 64 && job_.window * p.channels > WINDOW_NUMBERS) job_.window /= 2;
+  const int64_t most = std::max(p.channels, job_.row_limit);
+  while (job_.window > 64 && job_.window * most > WINDOW_NUMBERS) job_.window /= 2;
   job_.windows = (p.pixels + job_.window - 1) / job_.window;
   job_.scan = SCAN, job_.scans = (p.pixels + SCAN - 1) / SCAN;
   job_.stat_chunk = STAT_CHUNK, job_.stat_chunks = (p.pixels + STAT_CHUNK - 1) / STAT_CHUNK;
