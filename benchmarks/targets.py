@@ -84,6 +84,39 @@ def _share_of_copy(backward: bool) -> Measure:
     return measure
 
 
+def _over_roofline(result: Result | None, run: Run, name: str, share: float = 1) -> float | None:
+    """Time over the longer of moving the bytes and doing ``share`` of the operations."""
+    ours = None if result is None else result.contenders.get(name)
+    if result is None or ours is None:
+        return None
+    moved = result.facts["backward_bytes" if share < 1 else "bytes"] / result.facts["copy_bytes"]
+    copy = moved * result.contenders["copy"]["median"]
+    multiply = share * result.facts["flops"] / run.machine["matmul_flops_per_s"]
+    return float(ours["median"] / max(copy, multiply))
+
+
+def _op_over_roofline(backward: bool) -> Measure:
+    def measure(run: Run) -> tuple[float, str] | None:
+        # of 14 operations for each pair and channel 10 are the backward pass's
+        name, share = ("ours, backward alone", 10 / 14) if backward else (OURS, 1)
+        times = _over_roofline(_op(run, 19, backward), run, name, share)
+        return None if times is None else (times, "copy or matrix product, whichever is longer")
+
+    return measure
+
+
+def _modulation_over_roofline(side: int, channels: int) -> Measure:
+    def measure(run: Run) -> tuple[float, str] | None:
+        result = run.find(
+            "modulation", side=side, channels=channels, num_labels=19, labels="coherent",
+            backward=False, memory="contiguous",
+        )  # fmt: skip
+        times = _over_roofline(result, run, "op alone")
+        return None if times is None else (times, "the op alone")
+
+    return measure
+
+
 def _modulation(side: int, channels: int, backward: bool) -> Measure:
     def measure(run: Run) -> tuple[float, str] | None:
         result = run.find(
@@ -115,7 +148,8 @@ def _networks(area: str, preset: str, name: str, batch: int | None = None) -> Me
 
 _DENSE = "--no-fused-sca"
 _RELEASED = "released networks, --no-fused-sca"
-_HALF = "semantic_modulation vs eager"
+_MODULATION = "semantic_modulation"
+_HALF = f"{_MODULATION} vs eager"
 
 TARGETS = (
     Target("op forward vs fastest dense, s=19", 25, 1.5, _against(("dense",), 19)),
@@ -127,6 +161,16 @@ TARGETS = (
     Target("op forward, s=150 over s=3", 1.3, 1.3, _scaling("s=150", "s=3"), at_least=False),
     Target("op forward, label noise over coherent", 2, 2, _scaling("noise", OURS), at_least=False),
     Target("op forward over a copy of q to out", 2.5, None, _over_copy, at_least=False),
+    Target("op forward over its roofline", 1.5, None, _op_over_roofline(False), at_least=False),
+    Target("op backward over its roofline", 2, None, _op_over_roofline(True), at_least=False),
+    Target(
+        f"{_MODULATION} over its roofline, 128 px C=128, fwd", 2, None,
+        _modulation_over_roofline(128, 128), at_least=False,
+    ),
+    Target(
+        f"{_MODULATION} over its roofline, 256 px C=64, fwd", 2, None,
+        _modulation_over_roofline(256, 64), at_least=False,
+    ),
     Target("op forward, share of the copy", None, 0.85, _share_of_copy(False), percent=True),
     Target("op backward, share of the copy", None, 0.75, _share_of_copy(True), percent=True),
     Target(f"{_HALF}, 128 px C=128, fwd", 40, 15, _modulation(128, 128, False)),
