@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--refine``: of every command that encodes pictures to edit them."""
+
+import argparse
+
+
+def add_refine(parser: argparse.ArgumentParser) -> None:
+    """See ``--help``."""
+    parser.add_argument(
+        "--refine",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="fit latents to the picture they are of by gradient descent: 100 for edits of that "
+        "picture, about 5 where a subject goes into another (default: 0)",
+    )
