@@ -46,12 +46,30 @@ SCAM_INLINE void softmax(A* p, int64_t p_stride, int64_t count) {
   for (int64_t j = 0; j < count; ++j) store(p + j * p_stride, load(p + j * p_stride) * inverse);
 }
 
+// Probabilities of one block of rows and U vectors of slots, in registers if there are enough.
+template <class A, int R, int U, bool HELD>
+struct Weights {
+  const A* p;
+  int64_t stride;
+  Vec<A> rows[HELD ? R : 1][U];
+
+  SCAM_INLINE Weights(const A* from, int64_t p_stride) : p(from), stride(p_stride) {
+    for (int j = 0; j < R && HELD; ++j)
+      for (int u = 0; u < U; ++u) rows[j][u] = load(p + j * stride + u * VecOf<A>::lanes);
+  }
+  SCAM_INLINE Vec<A> at(int j, int u) const {
+    if constexpr (HELD) return rows[j][u];
+    return load(p + j * stride + u * VecOf<A>::lanes);
+  }
+};
+
 // Scale and shift of one channel, added to what they hold. tokens: gamma and beta, [2][row].
-template <class A, int R, int U>
-SCAM_INLINE void mix(const A* tokens, const A* p, int64_t p_stride, Vec<A>* scale, Vec<A>* shift) {
+template <class A, int R, int U, bool HELD>
+SCAM_INLINE void mix(const A* tokens, const Weights<A, R, U, HELD>& weights, Vec<A>* scale,
+                     Vec<A>* shift) {
   for (int j = 0; j < R; ++j)
     for (int u = 0; u < U; ++u) {
-      const Vec<A> weight = load(p + j * p_stride + u * VecOf<A>::lanes);
+      const Vec<A> weight = weights.at(j, u);
       scale[u] += tokens[j] * weight;
       shift[u] += tokens[R + j] * weight;
     }
@@ -85,21 +103,23 @@ inline void score_slots(const Tokens<A>& t, int64_t begin, int64_t end, const A*
 }
 
 // y over x, in place, for channels [begin, end) of U vectors of slots; x points to the first of
-// them. noise: one row of slots. Sums of four vectors hide the latency of additions.
+// them. noise: one row of slots.
 template <class A, int R, int U, bool ONE_BLOCK>
 SCAM_OUTLINE void modulate(const Tokens<A>& t, int64_t begin, int64_t end, const A* p,
                            const A* noise, A* x, int64_t stride) {
   constexpr int lanes = VecOf<A>::lanes;
+  const Weights<A, R, U, ONE_BLOCK && SCAM_VECTOR_BYTES == 64> weights(p, stride);
   for (int64_t c = begin; c < end; ++c, x += stride) {
     const A *constant = t.constants + c * CONSTANTS, *tokens = t.gamma_beta + c * 2 * R;
     Vec<A> scale[U], shift[U];
     for (int u = 0; u < U; ++u)
       scale[u] = fill(A(1)), shift[u] = constant[2] * load(noise + u * lanes);
     if constexpr (ONE_BLOCK) {
-      mix<A, R, U>(tokens, p, stride, scale, shift);
+      mix(tokens, weights, scale, shift);
     } else {
       for (int64_t k = 0; k < t.blocks; ++k)
-        mix<A, R, U>(tokens + k * t.padded * 2 * R, p + k * R * stride, stride, scale, shift);
+        mix(tokens + k * t.padded * 2 * R, Weights<A, R, U, false>(p + k * R * stride, stride),
+            scale, shift);
     }
     for (int u = 0; u < U; ++u) {
       A* at = x + u * lanes;
@@ -109,7 +129,7 @@ SCAM_OUTLINE void modulate(const Tokens<A>& t, int64_t begin, int64_t end, const
   }
 }
 
-template <class A, int R, int U = 4>
+template <class A, int R, int U = 2>
 inline void modulate_slots(const Tokens<A>& t, int64_t begin, int64_t end, const A* p,
                            const A* noise, A* x, int64_t stride, int64_t count) {
   constexpr int64_t width = U * VecOf<A>::lanes;
@@ -130,6 +150,7 @@ inline void modulate_slots(const Tokens<A>& t, int64_t begin, int64_t end, const
 template <class A, int R, bool ONE_BLOCK>
 SCAM_OUTLINE void differentiate(const Tokens<A>& t, const A* p, int64_t p_stride, const A* noise,
                                 const A* x, A* g, int64_t stride, A* dp, int64_t dp_stride) {
+  const Weights<A, R, 1, ONE_BLOCK && SCAM_VECTOR_BYTES == 64> weights(p, p_stride);
   Vec<A> sums[R];
   for (int j = 0; j < R; ++j) sums[j] = Vec<A>{};
   if constexpr (!ONE_BLOCK)
@@ -140,10 +161,11 @@ SCAM_OUTLINE void differentiate(const Tokens<A>& t, const A* p, int64_t p_stride
     const A* tokens = t.gamma_beta + c * 2 * R;
     Vec<A> scale = fill(A(1)), shift = constant[2] * field;
     if constexpr (ONE_BLOCK) {
-      mix<A, R, 1>(tokens, p, p_stride, &scale, &shift);
+      mix(tokens, weights, &scale, &shift);
     } else {
       for (int64_t k = 0; k < t.blocks; ++k)
-        mix<A, R, 1>(tokens + k * t.padded * 2 * R, p + k * R * p_stride, p_stride, &scale, &shift);
+        mix(tokens + k * t.padded * 2 * R,
+            Weights<A, R, 1, false>(p + k * R * p_stride, p_stride), &scale, &shift);
     }
     const Vec<A> xhat = (load(x + c * stride) - constant[0]) * constant[1];
     const Vec<A> given = load(g + c * stride);
