@@ -4,11 +4,15 @@
 The roofline of a pass is the longer of two times: of a copy that moves as many bytes, half of them
 read, half written, measured in the same rounds; and of its operations at the rate of a matrix
 product. Where ``SCAM_CPU_ISA=avx2`` asks for another instruction set, the product must use it as
-well: ``MKL_ENABLE_INSTRUCTIONS=AVX2``, or ``--gflops`` where that is ignored. The last column is
-what the first touch of a fresh output costs, which every operator pays that returns one.
+well: ``MKL_ENABLE_INSTRUCTIONS=AVX2``, or ``--gflops`` where that is ignored.
+
+Passes reuse memory that was touched before. The last column is what touching a fresh output for the
+first time costs, which any operator may have to pay on top.
 """
 
 import argparse
+import ctypes
+import mmap
 import os
 import sys
 from pathlib import Path
@@ -60,7 +64,7 @@ def row(case: AttentionCase | ModulationCase, rate: float, budget_s: float) -> s
         "copy": copying(torch.ones(read // 8)),
         "copy back": copying(torch.ones(back // 8)),
         "there": torch.empty_like(one).zero_,
-        "fresh": lambda: torch.empty_like(one).zero_(),
+        "fresh": lambda: torch.frombuffer(mmap.mmap(-1, one.nbytes), dtype=one.dtype).zero_(),
     }
     contenders = {name: [call] for name, call in {**passes, **others}.items()}
     watch = Stopwatch(contenders, torch.device("cpu"), budget_s=budget_s, fewest=7)
@@ -79,7 +83,16 @@ def row(case: AttentionCase | ModulationCase, rate: float, budget_s: float) -> s
     )
 
 
+def keep_freed_memory() -> None:
+    """Have glibc give nothing below 32 MB back to the system, its largest bound."""
+    trim_threshold, mmap_threshold = -1, -3  # of <malloc.h>
+    libc = ctypes.CDLL(None)
+    libc.mallopt(trim_threshold, 1 << 30)
+    libc.mallopt(mmap_threshold, 1 << 25)
+
+
 def main() -> None:
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gflops", type=float, help="rate of a matrix product, if not measured")
     parser.add_argument("--budget", type=float, default=2.0, metavar="S", help="seconds a case")
