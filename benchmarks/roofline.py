@@ -6,8 +6,8 @@ read, half written, measured in the same rounds; and of its operations at the ra
 product. Where ``SCAM_CPU_ISA=avx2`` asks for another instruction set, the product must use it as
 well: ``MKL_ENABLE_INSTRUCTIONS=AVX2``, or ``--gflops`` where that is ignored.
 
-Passes reuse memory that was touched before. The last column is what touching a fresh output for the
-first time costs, which any operator may have to pay on top.
+Passes reuse memory that was touched before. The last column is what touching a fresh output for
+the first time costs, which any operator may have to pay on top.
 """
 
 import argparse
