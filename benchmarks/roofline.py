@@ -57,24 +57,31 @@ def calls(case: AttentionCase | ModulationCase) -> tuple[dict[str, Call], Tensor
     )
 
 
+def medians(contenders: dict[str, Call], budget_s: float) -> dict[str, float]:
+    """Milliseconds of each, in rounds in which all have their turn."""
+    calls = {name: [call] for name, call in contenders.items()}
+    watch = Stopwatch(calls, torch.device("cpu"), budget_s=budget_s, fewest=7)
+    for _ in range(watch.rounds):
+        watch.round()
+    return {name: 1e3 * t.median for name, t in watch.times(next(iter(calls))).items()}
+
+
 def row(case: AttentionCase | ModulationCase, rate: float, budget_s: float) -> str:
     """Times of a case in milliseconds, and how many times its roofline they are."""
     passes, one, (read, back, flops, back_flops) = calls(case)
-    others: dict[str, Call] = {
-        "copy": copying(torch.ones(read // 8)),
-        "copy back": copying(torch.ones(back // 8)),
-        "there": torch.empty_like(one).zero_,
-        "fresh": lambda: torch.frombuffer(mmap.mmap(-1, one.nbytes), dtype=one.dtype).zero_(),
-    }
-    contenders = {name: [call] for name, call in {**passes, **others}.items()}
-    watch = Stopwatch(contenders, torch.device("cpu"), budget_s=budget_s, fewest=7)
-    for _ in range(watch.rounds):
-        watch.round()
-    median = {name: 1e3 * times.median for name, times in watch.times("forward").items()}
+    copies = {"copy": copying(torch.ones(read // 8)), "copy back": copying(torch.ones(back // 8))}
+    median = medians({**passes, **copies}, budget_s)
+    touching = medians(
+        {
+            "there": torch.empty_like(one).zero_,
+            "fresh": lambda: torch.frombuffer(mmap.mmap(-1, one.nbytes), dtype=one.dtype).zero_(),
+        },
+        budget_s / 8,
+    )
     roof = max(median["copy"], 1e3 * flops / rate)
     back_roof = max(median["copy back"], 1e3 * back_flops / rate)
     backward = median["both"] - median["forward"]
-    faults = max(0.0, median["fresh"] - median["there"])
+    faults = touching["fresh"] - touching["there"]
     name = type(case).__name__.removesuffix("Case").lower()
     label = f"{name} {case.side} px, s={case.num_labels} {case.labels}"
     return (
