@@ -16,7 +16,7 @@ import triton.language as tl
 # smaller batch would be compiled for anew, as would be a size of 1 or a multiple of 16.
 VARYING = (
     "items", "order_stride", "wide_stride", "narrow_stride", "positions", "queries", "tokens",
-    "tile_rows", "piece_rows", "partial_rows", "wanted", "extra",
+    "labels", "narrow_labels", "tile_rows", "piece_rows", "partial_rows", "wanted", "extra",
 )  # fmt: skip
 
 # numpy, behind the interpreter, has no bf16 and sums fp16 products in fp16.

@@ -6,7 +6,6 @@ tests. First order gradients only.
 """
 
 import importlib.util
-import os
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.backends.triton_affine import affine_backward as affine_backward
 from scam.ops.backends.triton_affine import affine_forward as affine_forward
-from scam.ops.backends.triton_launch import items_fast, launch, rows, shared_options
+from scam.ops.backends.triton_launch import interpreted, items_fast, launch, rows, shared_options
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
 from scam.ops.backends.triton_plan import TileTables, add_pieces
@@ -29,8 +28,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 def refusals(problem: Problem) -> list[str]:
     """Why the kernels cannot serve a problem, in words; [] when they can."""
-    interpreted = os.environ.get("TRITON_INTERPRET", "0") in ("1", "true", "on")
-    if problem.device_type != "cuda" and not (interpreted and problem.device_type == "cpu"):
+    if problem.device_type != "cuda" and not (interpreted() and problem.device_type == "cpu"):
         return [f"computes on a GPU, the tensors are on {problem.device_type}"]
     reasons = []
     if importlib.util.find_spec("triton") is None:

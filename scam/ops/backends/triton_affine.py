@@ -9,7 +9,8 @@ from torch import Tensor
 from scam.ops.affine_call import AffineCall
 from scam.ops.backends.triton_launch import launch, rows
 from scam.ops.backends.triton_plan import TileTables, add_pieces
-from scam.ops.tiles import PARTIAL_BYTES, PIECES, Side
+from scam.ops.sorting import Side
+from scam.ops.tiles import PARTIAL_BYTES, PIECES
 
 
 def affine_forward(call: AffineCall) -> Tensor:
