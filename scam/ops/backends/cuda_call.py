@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops.backends.triton_plan import TileTables
+from scam.ops.backends.triton_plan import TileTables, sort_sides
 from scam.ops.sorting import Side
 from scam.ops.tiles import PARTIAL_BYTES, PIECES
 
@@ -144,7 +144,7 @@ def pieces_of(wide: Side, narrow: Side, heads: int, width: int) -> tuple[Any, tu
     The last of that is for partial rows of ``width`` numbers, (B, ``heads``, rows, ``width``).
     """
     batch, count = wide[0].shape
-    tables = TileTables(wide, narrow, 64 if count <= 4096 else 256)
+    tables = TileTables(sort_sides(wide, narrow), 64 if count <= 4096 else 256)
     rows = PARTIAL_BYTES // (4 * width * max(1, heads * batch))
     pieces = tables.split(-(-PIECES // max(1, batch)), rows)
     made = load().Plan()

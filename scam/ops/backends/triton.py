@@ -17,7 +17,7 @@ from scam.ops.backends.triton_affine import affine_forward as affine_forward
 from scam.ops.backends.triton_launch import interpreted, items_fast, launch, rows, shared_options
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
-from scam.ops.backends.triton_plan import TileTables, add_pieces
+from scam.ops.backends.triton_plan import TileTables, add_pieces, sort_sides
 from scam.ops.problem import MINIMUM_CAPABILITY, Problem, capability_of, dtype_name
 from scam.ops.tiles import PARTIAL_BYTES, PIECES, Pieces
 
@@ -77,7 +77,7 @@ def _setup(call: AttentionCall, kernel: str) -> tuple[TileTables, dict[str, Any]
     if max(shared["CHUNKS"], shared["VALUE_CHUNKS"]) > 1:
         # Loops over chunks would get stages too: more shared memory than some GPUs have.
         shared["stages"] = 1
-    return TileTables(*call.sides, chosen.tile), shared
+    return TileTables(sort_sides(*call.sides), chosen.tile), shared
 
 
 def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:

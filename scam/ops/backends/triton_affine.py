@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scam.ops.affine_call import AffineCall
 from scam.ops.backends.triton_launch import launch, rows
-from scam.ops.backends.triton_plan import TileTables, add_pieces
+from scam.ops.backends.triton_plan import TileTables, add_pieces, sort_sides
 from scam.ops.sorting import Side
 from scam.ops.tiles import PARTIAL_BYTES, PIECES
 
@@ -53,7 +53,7 @@ def _row_gradients(call: AffineCall, grad_y: Tensor) -> tuple[Tensor, Tensor]:
     from scam.kernels.affine_triton import apply
 
     (_, channels, pixels), shared = call.x.shape, _config(call, "rows")
-    made = TileTables(*_sides(call), shared["TILE"])
+    made = TileTables(sort_sides(*_sides(call)), shared["TILE"])
     parts = made.split(PIECES, PARTIAL_BYTES // (8 * channels))
     partial = call.x.new_empty((1, 2, parts.rows, channels), dtype=torch.float32)
     piece_rows = parts.pieces.shape[1]

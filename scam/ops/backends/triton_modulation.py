@@ -2,14 +2,16 @@
 """The modulation on the Triton kernels in ``kernels/modulation_triton``."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from scam.ops.backends.triton_launch import launch, rows, shared_options
-from scam.ops.backends.triton_plan import TileTables
+from scam.ops.backends.triton_plan import TileTables, sort_sides
 from scam.ops.modulation_call import ModulationCall
+from scam.ops.sorting import SortedSides
 from scam.ops.tiles import PARTIAL_BYTES, PIECES, Pieces
 
 
@@ -67,8 +69,13 @@ class _Call:
             for t in tensors
         )
 
+    @cached_property
+    def sides(self) -> SortedSides:
+        """Pixels and tokens by label."""
+        return sort_sides(*self.given.sides)
+
     def plan(self, tile: int) -> TileTables:
-        return TileTables(*self.given.sides, tile)
+        return TileTables(self.sides, tile)
 
     def split(self, made: TileTables) -> Pieces:
         batch, heads, _, channels = self.given.keys.shape
@@ -91,8 +98,7 @@ class _Call:
 
         heads, _, channels, _ = self.sizes
         itemsize, tokens = self.given.x.element_size(), self.given.keys.shape[2]
-        offsets = self.given.layout[3]
-        labels = tokens if offsets is None else offsets.shape[1] - 1
+        labels = self.sides.narrow_offsets.shape[1] - 1
         in_heads, in_columns = columns(heads, -(-tokens // max(1, labels)))
         chosen = config(step, itemsize, channels, in_columns)
         return shared_options(chosen, itemsize, channels) | {

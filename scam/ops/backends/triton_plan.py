@@ -110,16 +110,16 @@ def _sorted(
 
 
 class TileTables:
-    """The tables of :mod:`scam.ops.tiles` for two sorted sides, each made when it is asked for.
+    """The tables of :mod:`scam.ops.tiles`, each made when it is asked for.
 
-    Attributes:
-        sides: which are sorted unless they were.
+    Args:
+        sides: what is cut.
         tile: the most wide items in a tile.
     """
 
-    def __init__(self, wide: Side, narrow: Side, tile: int):
-        self.sides, self.tile = sort_sides(wide, narrow), tile
-        self.order, self.narrow_order = self.sides.order, self.sides.narrow_order
+    def __init__(self, sides: SortedSides, tile: int):
+        self.sides, self.tile = sides, tile
+        self.order, self.narrow_order = sides.order, sides.narrow_order
 
     @property
     def orders(self) -> tuple[Tensor, int, Tensor, int]:
