@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables of ``scam/ops/tiles.py`` from two sorted sides, in one launch each.
 
-There they are some forty operations of PyTorch, more than the attention itself takes. Groups are
+There they are some eighty operations of PyTorch, more than the attention itself takes. Groups are
 0 .. labels - 1, and ``labels`` that of ignored items; from ``narrow_labels`` on they are empty on
 the narrow side. SHARES programs of a batch element go through all groups, LABELS at a time, and
 each writes every SHARES-th row of a group.

@@ -3,7 +3,7 @@
 
 The longer side of the op is *wide* (pixels), the other *narrow* (latents). All results are int32.
 Their shapes depend on shapes and dtypes alone; nothing waits for the device. What is here is plain
-PyTorch, some twenty operations; on a GPU ``scam/ops/backends/triton_plan.py`` makes the same.
+PyTorch; on a GPU ``scam/ops/backends/triton_plan.py`` makes the same.
 """
 
 from collections.abc import Sequence
