@@ -106,6 +106,24 @@ def test_pieces_of_several_tiles(queries: int, keys: int, monkeypatch: pytest.Mo
     check(queries=queries, keys=keys, num_labels=3, width=8, empty="uniform", **ONE)
 
 
+@pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])
+def test_programs_that_take_several_rows_change_no_bit(
+    side: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = make_inputs(**side, width=8, batch=2, heads=2)
+    expected = outcome(inputs, backend="triton", empty="uniform")
+    several_rows(monkeypatch)
+    with poisoned_memory():
+        for name, result in outcome(inputs, backend="triton", empty="uniform").items():
+            assert torch.equal(expected[name], result), name
+
+
+def several_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a program takes several tiles or pieces."""
+    monkeypatch.setattr(triton_plan, "PROGRAMS", 1)
+    monkeypatch.setattr(triton_plan, "LOOSE", 0)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"queries": 0}, {"keys": 0}, {"batch": 0}],

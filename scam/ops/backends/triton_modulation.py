@@ -164,12 +164,14 @@ def _modulate(
 ) -> None:
     from scam.kernels.modulation_triton.forward import modulate
 
-    tile_rows = made.tiles.shape[1]
+    copies = made.tiles.shape[0] * shared["CHUNKS"]
+    programs, turns = made.grid(made.tiles, copies)
     launch(
-        modulate, made.tiles.shape[0] * tile_rows * shared["CHUNKS"],
+        modulate, copies * programs,
         call.x, rows(_map(y)), call.grad,
         *call.tokens, *call.constants, *statistics, delta,
-        *made.orders, made.tiles, tile_rows, *call.sizes, MANY=many, **shared,
+        *made.orders, made.tiles, made.tiles.shape[1], programs, turns, *call.sizes,
+        MANY=many, **shared,
     )  # fmt: skip
 
 
@@ -213,23 +215,24 @@ def _backward(
     piece_rows = parts.pieces.shape[1]
     partial_channels = workspace(batch, piece_rows, 3, channels)
     maps = call.x, call.grad, rows(_map(grad_inner))
-    passes = call.passes(shared)
+    copies, passes = batch * shared["CHUNKS"], call.passes(shared)
+    programs, turns = made.grid(parts.pieces, copies)
     for many in passes:
         launch(
-            backward.token_gradients, batch * piece_rows * shared["CHUNKS"],
+            backward.token_gradients, copies * programs,
             *maps, *call.tokens, *call.constants, *statistics, delta,
             partial_tokens, partial_bias, partial_channels, *made.orders, parts.pieces,
-            piece_rows, parts.rows, *call.sizes, MANY=many, **shared,
+            piece_rows, programs, turns, parts.rows, *call.sizes, MANY=many, **shared,
         )  # fmt: skip
     means = workspace(2, batch, channels)
     _add(call, (partial_tokens, partial_bias, partial_channels), made, parts, means, small, shared)
-    tile_rows = made.tiles.shape[1]
+    programs, turns = made.grid(made.tiles, copies)
     for many in passes:
         launch(
-            backward.input_gradient, batch * tile_rows * shared["CHUNKS"],
+            backward.input_gradient, copies * programs,
             *maps, rows(_map(grad_x)), *call.tokens, *call.constants, *statistics, delta,
-            _channels(means[0]), _channels(means[1]), *made.orders, made.tiles, tile_rows,
-            *call.sizes, MANY=many, **shared,
+            _channels(means[0]), _channels(means[1]), *made.orders, made.tiles,
+            made.tiles.shape[1], programs, turns, *call.sizes, MANY=many, **shared,
         )  # fmt: skip
 
 

@@ -22,6 +22,9 @@ MANY_BLOCKS = 64  # from then on their sums are worth a launch
 NUMBERS = 8192  # of counts, at once in a program
 RANKED, COMPARED = 32, 64  # items per program, and with how many at a time
 LABELS, SHARES = 256, 16  # groups at a time, and programs per batch element, for a table
+PROGRAMS = 4096  # keep any GPU busy
+LOOSE = 3  # times as many rows of a table, and programs take several
+MOST_TURNS = 15  # less than the 16 that Triton would compile for
 
 
 def sort_sides(wide: Side, narrow: Side) -> SortedSides:
@@ -151,6 +154,21 @@ class TileTables:
         outputs = (table, spans, piece_rows, positions, self.sides.tile_rows(self.tile))
         self._launch(plan.split, outputs, pieces, rows)
         return Pieces(table, spans, positions + rows)
+
+    def grid(self, table: Tensor, copies: int) -> tuple[int, int]:
+        """How many programs go through the rows of ``table``, and how many rows each takes.
+
+        One row, unless most rows may be unused, as with many labels of unknown range: then there
+        are about as many programs as full tiles, or as keep a GPU busy.
+
+        Args:
+            table: tiles or pieces.
+            copies: of this grid, for batch elements, heads, chunks of channels.
+        """
+        rows = table.shape[1]
+        wanted = max(1, -(-self.order.shape[1] // self.tile), -(-PROGRAMS // max(1, copies)))
+        turns = min(MOST_TURNS, -(-rows // wanted)) if rows > LOOSE * wanted else 1
+        return -(-rows // turns), turns
 
     def _launch(self, kernel: object, outputs: tuple[object, ...], *budget: int) -> None:
         wide, narrow = (
