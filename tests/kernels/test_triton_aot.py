@@ -145,6 +145,14 @@ def test_maps_with_channels_first_compile_within_limits(
     check(kernels, target, "bf16", stack=384 if width > 128 else FEW_BYTES)
 
 
+def test_programs_that_take_several_rows_compile_within_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(triton_plan, "PROGRAMS", 1)
+    monkeypatch.setattr(triton_plan, "LOOSE", 0)
+    check(compiled(90, "bf16", 256, monkeypatch), 90, "bf16", stack=FEW_BYTES)
+
+
 @pytest.mark.parametrize("all_at_hand", [True, False])
 def test_batches_of_other_sizes_compile_nothing_anew(
     all_at_hand: bool, monkeypatch: pytest.MonkeyPatch
