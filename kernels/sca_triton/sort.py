@@ -14,14 +14,13 @@ LABELS is a power of two above ``groups``.
 
 import triton
 import triton.language as tl
+from scam.kernels.sca_triton.labels import load_groups, load_labels, sortable
 
 # Sizes that must not be compiled for; see rows.VARYING.
 VARYING = (
     "items", "positions", "groups", "kept", "blocks", "narrow_blocks",
     "rows", "batch_stride", "item_stride", "narrow_batch_stride", "narrow_item_stride",
 )  # fmt: skip
-
-_FLIP = tl.constexpr(-(2**63))
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -31,20 +30,20 @@ def rank(
 ):  # fmt: skip
     """ITEMS narrow items of unknown labels: order, offsets (B, positions + 1) by first position.
 
-    ``names`` (B, positions), int64: the labels in order, as ``_sortable`` makes them.
+    ``names`` (B, positions), int64: the labels in order, as ``sortable`` makes them.
     """
     blocks = tl.cdiv(positions, ITEMS)
     b = (tl.program_id(0) // blocks).to(tl.int64)
     item = tl.program_id(0) % blocks * ITEMS + tl.arange(0, ITEMS)
     labels += b * batch_stride
-    own = _sortable(_load(labels, item_stride, item, positions))
+    own = sortable(load_labels(labels, item_stride, item, positions))
     less = tl.zeros((ITEMS,), tl.int32)
     earlier = tl.zeros((ITEMS,), tl.int32)
     same = tl.zeros((ITEMS,), tl.int32)
     valid = tl.zeros((1,), tl.int32)
     for start in range(0, positions, BLOCK):
         other = start + tl.arange(0, BLOCK)
-        label = _sortable(_load(labels, item_stride, other, positions))
+        label = sortable(load_labels(labels, item_stride, other, positions))
         inside = other < positions
         equal = inside[None, :] & (label[None, :] == own[:, None])
         less += tl.sum((inside[None, :] & (label[None, :] < own[:, None])).to(tl.int32), 1)
@@ -58,41 +57,6 @@ def rank(
     begin = tl.where(earlier == 0, less, less + same)
     tl.store(offsets + place + b, tl.where(own < 0, begin, less), inside)
     tl.store(offsets + (b + 1) * (positions + 1) - 1 + tl.arange(0, 1), valid)
-
-
-@triton.jit
-def _load(labels, stride, item, items):
-    """Labels as int64, -1 outside."""
-    inside = item < items
-    label = tl.load(labels + item.to(tl.int64) * stride, mask=inside, other=0).to(tl.int64)
-    return tl.where(inside, label, -1)
-
-
-@triton.jit
-def _sortable(label):
-    """With the sign bit flipped, so negative, and 0 where ignored: these come last."""
-    return tl.where(label >= 0, label ^ _FLIP, 0)
-
-
-@triton.jit
-def _groups(labels, stride, start, items, names, groups, BLOCK: tl.constexpr, STEPS: tl.constexpr):
-    """Of BLOCK items from ``start`` on; ``groups`` outside."""
-    item = start + tl.arange(0, BLOCK)
-    label = _load(labels, stride, item, items)
-    if names is None:
-        return tl.where((label >= 0) & (label < groups), label, groups).to(tl.int32)
-    else:
-        label = _sortable(label)
-        low = tl.zeros((BLOCK,), tl.int32)
-        high = low + groups
-        for _ in tl.static_range(STEPS):
-            middle = (low + high) // 2
-            open = low < high
-            less = tl.load(names + middle, mask=open, other=0) < label
-            low = tl.where(open & less, middle + 1, low)
-            high = tl.where(open & (less == 0), middle, high)
-        name = tl.load(names + low, mask=low < groups, other=0)
-        return tl.where((name == label) & (label < 0), low, groups)
 
 
 @triton.jit
@@ -120,7 +84,7 @@ def count(
         narrow_labels += b * narrow_batch_stride
         if is_narrow:
             start = (block - blocks) * BLOCK
-            found = _groups(
+            found = load_groups(
                 narrow_labels, narrow_item_stride, start, positions, None, groups, BLOCK, STEPS
             )
             tl.store(row + group, tl.histogram(found, LABELS), group <= groups)
@@ -128,7 +92,7 @@ def count(
     labels += b * batch_stride
     if names is not None:
         names += b * groups
-    found = _groups(labels, item_stride, block * BLOCK, items, names, groups, BLOCK, STEPS)
+    found = load_groups(labels, item_stride, block * BLOCK, items, names, groups, BLOCK, STEPS)
     tl.store(row + group, tl.histogram(found, LABELS), group <= groups)
 
 
@@ -194,7 +158,7 @@ def place(
         if is_narrow:
             narrow_labels += b * narrow_batch_stride
             block -= blocks
-            found = _groups(
+            found = load_groups(
                 narrow_labels, narrow_item_stride, block * BLOCK, positions, None, groups, BLOCK,
                 STEPS,
             )  # fmt: skip
@@ -215,7 +179,7 @@ def place(
     labels += b * batch_stride
     if names is not None:
         names += b * groups
-    found = _groups(labels, item_stride, block * BLOCK, items, names, groups, BLOCK, STEPS)
+    found = load_groups(labels, item_stride, block * BLOCK, items, names, groups, BLOCK, STEPS)
     if narrow_labels is not None:
         found = tl.where(tl.gather(met.to(tl.int32), found, 0) != 0, found, groups)
         total = tl.where(met, total, 0)

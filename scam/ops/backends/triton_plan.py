@@ -77,9 +77,7 @@ def _ranked(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _sorted(
     labels: Tensor, narrow: Tensor | None, names: Tensor | None, groups: int, kept: int
 ) -> tuple[Tensor, ...]:
-    """Order and offsets (B, ``kept`` + 1) of labels 0 .. ``groups`` - 1, or named, and of
-    ``narrow``.
-    """
+    """Order and offsets (B, ``kept`` + 1) of labels below ``groups`` or named; of ``narrow``."""
     from scam.kernels.sca_triton import sort
 
     batch, items = labels.shape
