@@ -9,7 +9,7 @@ Maps are (B, 1, pixels, channels) as in :mod:`scam.kernels.modulation_triton.map
 import triton
 import triton.language as tl
 from scam.kernels.modulation_triton.maps import load_channels, load_rows, store_rows
-from scam.kernels.sca_triton.rows import VARYING, load_ranges, own_place
+from scam.kernels.sca_triton.rows import VARYING, load_piece, own_place
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -55,21 +55,36 @@ def apply(
 
 @triton.jit(do_not_specialize=VARYING)
 def row_gradients(
-    x, grad_y, scale, shift, mean, rstd, partial, order, pieces, piece_rows, partial_rows, pixels,
-    channels, negative_slope, TILE: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    x, grad_y, scale, shift, mean, rstd, partial, order, pieces, piece_rows, programs, turns,
+    partial_rows, pixels, channels, negative_slope,
+    TILE: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
-    """Sums over one piece of a row's pixels: ``partial`` (2, partial_rows, channels), fp32, of
+    """Sums over pieces of a row's pixels: ``partial`` (2, partial_rows, channels), fp32, of
     shift and of scale.
 
     ``order`` numbers the pixels of all images in one go, brought together by row.
     """
-    chunk, _, place = own_place(piece_rows, CHUNKS)
-    begin, end, first, last = load_ranges(pieces + place * 5)
-    if (begin == end) | (first == last):  # unused, or outside the tables
-        return
+    chunk, _, place = own_place(programs, CHUNKS)
+    for turn in range(0, turns):
+        row = place + turn * programs
+        begin, end, first, last, own_row = load_piece(pieces, row, piece_rows)
+        if first < last:  # else outside the tables
+            own = partial + own_row.to(tl.int64) * channels
+            _sum_piece(
+                x, grad_y, scale, shift, mean, rstd, own, order, begin, end, first, chunk,
+                partial_rows, pixels, channels, negative_slope, TILE, CHUNK,
+            )  # fmt: skip
+
+
+@triton.jit
+def _sum_piece(
+    x, grad_y, scale, shift, mean, rstd, partial, order, begin, end, row, chunk,
+    partial_rows, pixels, channels, negative_slope, TILE: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    """One piece, of the row ``row`` of the tables."""
     one = tl.zeros((1,), tl.int64)
-    scales = load_rows(scale, 0, 0, one + first, one == 0, chunk, channels, CHUNK).to(tl.float32)
-    shifts = load_rows(shift, 0, 0, one + first, one == 0, chunk, channels, CHUNK).to(tl.float32)
+    scales = load_rows(scale, 0, 0, one + row, one == 0, chunk, channels, CHUNK).to(tl.float32)
+    shifts = load_rows(shift, 0, 0, one + row, one == 0, chunk, channels, CHUNK).to(tl.float32)
     of_shift = tl.zeros((CHUNK,), tl.float32)
     of_scale = tl.zeros((CHUNK,), tl.float32)
     for block in range(begin, end, TILE):
@@ -88,6 +103,6 @@ def row_gradients(
         of_scale += tl.sum(given * hat, 0)
     channel = chunk * CHUNK + tl.arange(0, CHUNK)
     known = channel < channels
-    to = partial + tl.load(pieces + place * 5 + 4).to(tl.int64) * channels + channel
+    to = partial + channel
     tl.store(to, of_shift, mask=known)
     tl.store(to + tl.cast(partial_rows, tl.int64) * channels, of_scale, mask=known)

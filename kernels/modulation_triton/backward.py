@@ -31,7 +31,7 @@ from scam.kernels.modulation_triton.tokens import (
     sum_over_tokens,
     weights_of,
 )
-from scam.kernels.sca_triton.rows import VARYING, load_ranges, own_place
+from scam.kernels.sca_triton.rows import VARYING, load_piece, load_tile, own_place
 
 WITNESSES = tl.constexpr(16)
 
@@ -115,29 +115,49 @@ def inner_gradient(
 def token_gradients(
     x, grad_y, grad_inner, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
     noise, noise_scale, logs, mean, rstd, delta, partial_tokens, partial_bias, partial_channels,
-    order, order_stride, narrow_order, narrow_stride, pieces, piece_rows, partial_rows,
-    heads, pixels, channels: tl.constexpr, negative_slope,
+    order, order_stride, narrow_order, narrow_stride, pieces, piece_rows, programs, turns,
+    partial_rows, heads, pixels, channels: tl.constexpr, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
     HEADS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Sums over one piece of a label's pixels, a chunk of channels.
+    """Sums over pieces of a label's pixels, a chunk of channels.
 
     ``partial_tokens`` (B, heads, rows, 3, channels): gradients of keys, gamma, beta.
     ``partial_bias`` (B, heads, rows). ``partial_channels`` (B, pieces, 3, channels): sums of the
     gradient of normalised x, of that times normalised x, and of noise times the gradient before
     the activation; where no token is seen, the first two are gradients of the defaults.
     """
-    chunk, b, place = own_place(piece_rows, CHUNKS)
-    piece = b * piece_rows + place
-    row = pieces + piece * 5
-    begin, end, first, last = load_ranges(row)
-    partial = tl.load(row + 4) - first
-    if (begin == end) | (is_many(first, last, heads, HEADS, COLUMNS) != MANY):
-        return
+    chunk, b, place = own_place(programs, CHUNKS)
+    pieces += b * piece_rows * 5
+    partial_channels += b * piece_rows * 3 * channels
     order += b * order_stride
     narrow_order += b * narrow_stride
     logs = logs[0] + b * heads * pixels, logs[1] + b * heads * pixels
+    for turn in range(0, turns):
+        row = place + turn * programs
+        begin, end, first, last, partial = load_piece(pieces, row, piece_rows)
+        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS) == MANY):
+            _sum_piece(
+                x, grad_y, grad_inner, keys, key_bias, gamma, beta, position, default_gamma,
+                default_beta, noise, noise_scale, logs, mean, rstd, delta, partial_tokens,
+                partial_bias, partial_channels + row.to(tl.int64) * 3 * channels,
+                order, narrow_order, begin, end, first, last, partial - first, partial_rows, b,
+                heads, pixels, chunk, channels, negative_slope,
+                TILE, MANY, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
+            )  # fmt: skip
+
+
+@triton.jit
+def _sum_piece(
+    x, grad_y, grad_inner, keys, key_bias, gamma, beta, position, default_gamma,
+    default_beta, noise, noise_scale, logs, mean, rstd, delta, partial_tokens,
+    partial_bias, partial_channels, order, narrow_order, begin, end, first, last, partial,
+    partial_rows, b, heads, pixels, chunk, channels, negative_slope,
+    TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr,
+    COLUMNS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One piece; ``partial_channels`` (3, channels) is its own."""
     witnessed = tl.zeros((WITNESSES, CHUNK), tl.float32)
     witnessed_hat = tl.zeros((WITNESSES, CHUNK), tl.float32)
     through_scale = tl.zeros((CHUNK,), tl.float32)
@@ -179,7 +199,7 @@ def token_gradients(
     channel = chunk * CHUNK + tl.arange(0, CHUNK)
     known = channel < channels
     which = tl.arange(0, WITNESSES)[:, None]
-    at = partial_channels + piece * 3 * channels + channel
+    at = partial_channels + channel
     sums = tl.sum(tl.where(which == 0, witnessed, 0.0), 0)
     tl.store(at, sums + through_scale, mask=known)
     sums = tl.sum(tl.where(which == 0, witnessed_hat, 0.0), 0)
@@ -355,25 +375,46 @@ def add_channels(
 def input_gradient(
     x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position, default_gamma,
     default_beta, noise, noise_scale, logs, mean, rstd, delta, mean_plain, mean_hat,
-    order, order_stride, narrow_order, narrow_stride, tiles, tile_rows,
+    order, order_stride, narrow_order, narrow_stride, tiles, tile_rows, programs, turns,
     heads, pixels, channels: tl.constexpr, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
     HEADS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """grad_x of one tile, a chunk of channels."""
-    chunk, b, place = own_place(tile_rows, CHUNKS)
-    begin, end, first, last = load_ranges(tiles + (b * tile_rows + place) * 4)
-    if (begin == end) | (is_many(first, last, heads, HEADS, COLUMNS) != MANY):
-        return
-    item, inside = load_run(order + b * order_stride, begin, end, TILE, WIDE)
+    """grad_x of tiles, a chunk of channels."""
+    chunk, b, place = own_place(programs, CHUNKS)
+    tiles += b * tile_rows * 4
+    order += b * order_stride
     narrow_order += b * narrow_stride
     logs = logs[0] + b * heads * pixels, logs[1] + b * heads * pixels
-    scale = tl.full((TILE, CHUNK), 1.0, tl.float32)
-    through_scores = tl.zeros((TILE, CHUNK), tl.float32)
+    for turn in range(0, turns):
+        row = place + turn * programs
+        begin, end, first, last = load_tile(tiles, row, tile_rows)
+        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS) == MANY):
+            item, inside = load_run(order, begin, end, TILE, WIDE)
+            _tile_input_gradient(
+                x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position,
+                default_gamma, default_beta, noise, noise_scale, logs, mean, rstd, delta,
+                mean_plain, mean_hat, b, item, inside, narrow_order, first, last, heads, pixels,
+                chunk, channels, negative_slope,
+                MANY, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
+            )  # fmt: skip
+
+
+@triton.jit
+def _tile_input_gradient(
+    x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position,
+    default_gamma, default_beta, noise, noise_scale, logs, mean, rstd, delta,
+    mean_plain, mean_hat, b, item, inside, narrow_order, first, last, heads, pixels,
+    chunk, channels, negative_slope,
+    MANY: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    scale = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
+    through_scores = tl.zeros((item.shape[0], CHUNK), tl.float32)
     if MANY:
-        hat = tl.zeros((TILE, CHUNK), tl.float32)
-        grad = tl.zeros((TILE, CHUNK), tl.float32)
+        hat = tl.zeros((item.shape[0], CHUNK), tl.float32)
+        grad = tl.zeros((item.shape[0], CHUNK), tl.float32)
         for h in range(0, heads):
             for block in range(first, last, COLUMNS):
                 hat, grad, scale, through_scores = _pixels_against(
@@ -388,7 +429,7 @@ def input_gradient(
         x_own = load_rows(x, b, 0, item, inside, chunk, channels, CHUNK)
         hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
         one_scale, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
-        scale = tl.broadcast_to(one_scale, (TILE, CHUNK))
+        scale = tl.broadcast_to(one_scale, (item.shape[0], CHUNK))
         grad = inner_gradient(
             grad_y, hat, scale, shift, noise, noise_scale, b, item, inside, pixels,
             chunk, channels, negative_slope, CHUNK,

@@ -19,7 +19,7 @@ from scam.kernels.modulation_triton.tokens import (
     softmax,
     weights_of,
 )
-from scam.kernels.sca_triton.rows import VARYING, load_ranges, own_place
+from scam.kernels.sca_triton.rows import VARYING, load_tile, own_place
 from scam.kernels.sca_triton.softmax import log_of_sum, store_logs
 
 
@@ -27,7 +27,7 @@ from scam.kernels.sca_triton.softmax import log_of_sum, store_logs
 def modulate(
     x, y, grad_y, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
     noise, noise_scale, logs, mean, rstd, delta, order, order_stride, narrow_order, narrow_stride,
-    tiles, tile_rows, heads, pixels, channels: tl.constexpr, negative_slope,
+    tiles, tile_rows, programs, turns, heads, pixels, channels: tl.constexpr, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
     HEADS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
@@ -40,13 +40,32 @@ def modulate(
     (B, CHUNKS, heads, pixels), this chunk's share of the sum over tokens of a weight times its
     gradient, and ``logs`` of scores as backward's tiles make them.
     """
-    chunk, b, place = own_place(tile_rows, CHUNKS)
-    begin, end, first, last = load_ranges(tiles + (b * tile_rows + place) * 4)
-    if (begin == end) | (is_many(first, last, heads, HEADS, COLUMNS) != MANY):
-        return
-    item, inside = load_run(order + b * order_stride, begin, end, TILE, WIDE)
+    chunk, b, place = own_place(programs, CHUNKS)
+    tiles += b * tile_rows * 4
+    order += b * order_stride
     narrow_order += b * narrow_stride
     logs = logs[0] + b * heads * pixels, logs[1] + b * heads * pixels
+    for turn in range(0, turns):
+        row = place + turn * programs
+        begin, end, first, last = load_tile(tiles, row, tile_rows)
+        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS) == MANY):
+            item, inside = load_run(order, begin, end, TILE, WIDE)
+            _modulate_tile(
+                x, y, grad_y, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
+                noise, noise_scale, logs, mean, rstd, delta, b, item, inside, narrow_order,
+                first, last, heads, pixels, chunk, channels, negative_slope,
+                MANY, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
+            )  # fmt: skip
+
+
+@triton.jit
+def _modulate_tile(
+    x, y, grad_y, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
+    noise, noise_scale, logs, mean, rstd, delta, b, item, inside, narrow_order,
+    first, last, heads, pixels, chunk, channels, negative_slope,
+    MANY: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     x_first = load_rows(x, b, 0, item, inside, 0, channels, CHUNK)
     if MANY:
         scale, shift = _mix_many(
@@ -56,11 +75,11 @@ def modulate(
         )  # fmt: skip
     elif first == last:
         scale, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
-        scale = tl.broadcast_to(scale, (TILE, CHUNK))
-        shift = tl.broadcast_to(shift, (TILE, CHUNK))
+        scale = tl.broadcast_to(scale, (item.shape[0], CHUNK))
+        shift = tl.broadcast_to(shift, (item.shape[0], CHUNK))
         if grad_y is None and chunk == 0:
             for h in range(0, heads):
-                nothing = tl.full((TILE,), float("-inf"), tl.float32)
+                nothing = tl.full((item.shape[0],), float("-inf"), tl.float32)
                 at = tl.cast(h, item.dtype) * pixels + item
                 store_logs(logs, at, nothing, tl.zeros_like(nothing), inside)
     else:

@@ -11,7 +11,7 @@ from scam.kernels.sca_triton.rows import (
     VARYING,
     load_items,
     load_numbers,
-    load_ranges,
+    load_piece,
     load_rows,
     load_run,
     own_chunk,
@@ -33,42 +33,46 @@ from scam.kernels.sca_triton.softmax import (
 @triton.jit(do_not_specialize=VARYING)
 def forward(
     query, key, value, partial_out, partial_sums, order, order_stride, narrow_order, narrow_stride,
-    pieces, piece_rows, partial_rows, heads, group, channels, value_channels, scale,
+    pieces, piece_rows, programs, turns, partial_rows, heads, group, channels, value_channels,
+    scale,
     TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Attention of a label's rows to one piece of its keys: sums of exp(score - maximum) times
+    """Attention of labels' rows to pieces of their keys: sums of exp(score - maximum) times
     values, and in ``partial_sums`` the maxima and the sums without values."""
-    chunk, pair, place = own_place(piece_rows, VALUE_CHUNKS)
+    chunk, pair, place = own_place(programs, VALUE_CHUNKS)
     key_heads = heads // group
     b, kv = pair // key_heads, pair % key_heads
-    row = pieces + (b * piece_rows + place) * 5
-    begin, end, first, last = load_ranges(row)
-    partial = tl.load(row + 4) - first
-    count = last - first
-    for block in range(0, count * group, ROWS):
-        known = block + tl.arange(0, ROWS) < count * group
-        head = kv * group + (block + tl.arange(0, ROWS)) // count
-        position = first + (block + tl.arange(0, ROWS)) % count
-        narrow = load_items(narrow_order + b * narrow_stride, position, known)
-        query_row = row_of(query, b, head, narrow)
-        q = load_rows(query, query_row, known, 0, channels, CHUNK)
-        highest = tl.full((ROWS,), float("-inf"), tl.float32)
-        total = tl.zeros((ROWS,), tl.float32)
-        mixed = tl.zeros((ROWS, CHUNK), tl.float32)
-        for start in range(begin, end, TILE):
-            item, inside = load_run(order + b * order_stride, start, end, TILE)
-            key_row, value_row = row_of(key, b, kv, item), row_of(value, b, kv, item)
-            highest, total, mixed = attend(
-                highest, total, mixed, q, query, query_row, known, key, key_row, value, value_row,
-                inside, chunk, channels, value_channels, scale, CHUNK, CHUNKS, SHARED, PRECISION,
-            )  # fmt: skip
-        row_out = row_of(partial_out, b, head, partial + position)
-        store_rows(partial_out, row_out, known, chunk, value_channels, mixed, CHUNK)
-        if chunk == 0:
-            at = (b * heads + head) * partial_rows + partial + position
-            tl.store(partial_sums[0] + at, highest, known)
-            tl.store(partial_sums[1] + at, total, known)
+    pieces += b * piece_rows * 5
+    for turn in range(0, turns):
+        row = place + turn * programs
+        begin, end, first, last, partial = load_piece(pieces, row, piece_rows)
+        partial -= first
+        count = last - first
+        for block in range(0, count * group, ROWS):
+            known = block + tl.arange(0, ROWS) < count * group
+            head = kv * group + (block + tl.arange(0, ROWS)) // count
+            position = first + (block + tl.arange(0, ROWS)) % count
+            narrow = load_items(narrow_order + b * narrow_stride, position, known)
+            query_row = row_of(query, b, head, narrow)
+            q = load_rows(query, query_row, known, 0, channels, CHUNK)
+            highest = tl.full((ROWS,), float("-inf"), tl.float32)
+            total = tl.zeros((ROWS,), tl.float32)
+            mixed = tl.zeros((ROWS, CHUNK), tl.float32)
+            for start in range(begin, end, TILE):
+                item, inside = load_run(order + b * order_stride, start, end, TILE)
+                key_row, value_row = row_of(key, b, kv, item), row_of(value, b, kv, item)
+                highest, total, mixed = attend(
+                    highest, total, mixed, q, query, query_row, known, key, key_row, value,
+                    value_row, inside, chunk, channels, value_channels, scale,
+                    CHUNK, CHUNKS, SHARED, PRECISION,
+                )  # fmt: skip
+            row_out = row_of(partial_out, b, head, partial + position)
+            store_rows(partial_out, row_out, known, chunk, value_channels, mixed, CHUNK)
+            if chunk == 0:
+                at = (b * heads + head) * partial_rows + partial + position
+                tl.store(partial_sums[0] + at, highest, known)
+                tl.store(partial_sums[1] + at, total, known)
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -122,59 +126,61 @@ def combine(
 @triton.jit(do_not_specialize=VARYING)
 def backward(
     grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value, partial_query,
-    order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,
+    order, order_stride, narrow_order, narrow_stride, pieces, piece_rows, programs, turns,
     heads, group, queries, channels, value_channels, scale,
     TILE: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
     MANY: tl.constexpr,
 ):  # fmt: skip
-    """One piece of a label's keys, one kv head, one chunk of the gradients' channels.
+    """Pieces of a label's keys, one kv head, one chunk of the gradients' channels.
 
     Labels with up to ROWS rows take one pass over the keys, the others, left to a second launch
     with MANY, one for each block of rows and one for the gradients of the keys. Keys that nobody
     sees come here too: their gradients are 0 and ``rest``.
     """
     OWN_CHUNKS: tl.constexpr = CHUNKS if CHUNKS > VALUE_CHUNKS else VALUE_CHUNKS
-    chunk, pair, place = own_place(piece_rows, OWN_CHUNKS)
+    chunk, pair, place = own_place(programs, OWN_CHUNKS)
     key_heads = heads // group
     b, kv = pair // key_heads, pair % key_heads
-    row = pieces + (b * piece_rows + place) * 5
-    begin, end, first, last = load_ranges(row)
-    partial = tl.load(row + 4)
+    pieces += b * piece_rows * 5
     order += b * order_stride
-    narrow_order += b * narrow_stride + first
-    count = last - first
-    if MANY:
-        if count * group > ROWS:
-            for block in range(0, count * group, ROWS):
-                _sweep_keys(
-                    grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value,
-                    partial_query, order, narrow_order, begin, end, block, count, partial, b, kv,
-                    heads, group, chunk, queries, channels, value_channels, scale,
-                    TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, False,
-                )  # fmt: skip
+    narrow_orders = narrow_order + b * narrow_stride
+    for turn in range(0, turns):
+        row = place + turn * programs
+        begin, end, first, last, partial = load_piece(pieces, row, piece_rows)
+        narrow_order = narrow_orders + first
+        count = last - first
+        if MANY:
+            if count * group > ROWS:
+                for block in range(0, count * group, ROWS):
+                    _sweep_keys(
+                        grad_out, grad_lse, query, key, value, out, logs, rest, grad_key,
+                        grad_value, partial_query, order, narrow_order, begin, end, block, count,
+                        partial, b, kv, heads, group, chunk, queries, channels, value_channels,
+                        scale, TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, False,
+                    )  # fmt: skip
+                for start in range(begin, end, TILE):
+                    _key_tile(
+                        grad_out, grad_lse, query, key, value, out, logs, rest, grad_key,
+                        grad_value, order, narrow_order, start, end, count, b, kv, heads, group,
+                        chunk, queries, channels, value_channels, scale,
+                        TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
+                    )  # fmt: skip
+        elif count == 0:
             for start in range(begin, end, TILE):
-                _key_tile(
-                    grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value,
-                    order, narrow_order, start, end, count, b, kv, heads, group,
-                    chunk, queries, channels, value_channels, scale,
-                    TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
+                item, inside = load_run(order, start, end, TILE)
+                zeros = tl.zeros((TILE, CHUNK), tl.float32)
+                _store_keys(
+                    grad_key, grad_value, rest, b, kv, item, inside, zeros, zeros, key_heads,
+                    chunk, channels, value_channels, CHUNK, SHARED,
                 )  # fmt: skip
-    elif count == 0:
-        for start in range(begin, end, TILE):
-            item, inside = load_run(order, start, end, TILE)
-            zeros = tl.zeros((TILE, CHUNK), tl.float32)
-            _store_keys(
-                grad_key, grad_value, rest, b, kv, item, inside, zeros, zeros, key_heads, chunk,
-                channels, value_channels, CHUNK, SHARED,
+        elif count * group <= ROWS:
+            _sweep_keys(
+                grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value,
+                partial_query, order, narrow_order, begin, end, 0, count, partial, b, kv, heads,
+                group, chunk, queries, channels, value_channels, scale,
+                TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, True,
             )  # fmt: skip
-    elif count * group <= ROWS:
-        _sweep_keys(
-            grad_out, grad_lse, query, key, value, out, logs, rest, grad_key, grad_value,
-            partial_query, order, narrow_order, begin, end, 0, count, partial, b, kv, heads, group,
-            chunk, queries, channels, value_channels, scale,
-            TILE, ROWS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, True,
-        )  # fmt: skip
 
 
 @triton.jit

@@ -10,9 +10,10 @@ from scam.kernels.sca_triton.rows import (
     VARYING,
     load_items,
     load_numbers,
-    load_ranges,
+    load_piece,
     load_rows,
     load_run,
+    load_tile,
     minus_grad_lse,
     own_chunk,
     own_place,
@@ -33,103 +34,134 @@ from scam.kernels.sca_triton.softmax import (
 @triton.jit(do_not_specialize=VARYING)
 def forward(
     query, key, value, out, logs, rest, order, order_stride, narrow_order, narrow_stride, tiles,
-    tile_rows, heads, group, queries, channels, value_channels, scale, empty_lse,
+    tile_rows, programs, turns, heads, group, queries, channels, value_channels, scale, empty_lse,
     TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One tile of queries, one head, one chunk of the output's channels."""
-    chunk, pair, place = own_place(tile_rows, VALUE_CHUNKS)
+    """Tiles of queries, one head, one chunk of the output's channels."""
+    chunk, pair, place = own_place(programs, VALUE_CHUNKS)
     b, h = pair // heads, pair % heads
-    begin, end, first, last = load_ranges(tiles + (b * tile_rows + place) * 4)
-    if begin == end:
-        return
-    item, inside = load_run(order + b * order_stride, begin, end, TILE)
-    out_row = row_of(out, b, h, item)
-    lse_row = pair * queries + item
-    if first == last:
-        mean = tl.zeros((CHUNK,), tl.float32)
-        if rest is not None:
-            of_head = rest + (pair // group) * value_channels
-            mean = load_numbers(of_head, chunk, value_channels, CHUNK)
-        mean = tl.broadcast_to(mean[None, :], (TILE, CHUNK))
-        store_rows(out, out_row, inside, chunk, value_channels, mean, CHUNK)
-        if chunk == 0:
-            zeros = tl.zeros((TILE,), tl.float32)
-            store_logs(logs, lse_row, zeros + empty_lse, zeros, inside)
-        return
+    order += b * order_stride
+    narrow_order += b * narrow_stride
+    tiles += b * tile_rows * 4
+    logs = logs[0] + pair * queries, logs[1] + pair * queries
+    if rest is not None:
+        rest += (pair // group) * value_channels
+    for turn in range(0, turns):
+        row = place + turn * programs
+        begin, end, first, last = load_tile(tiles, row, tile_rows)
+        item, inside = load_run(order, begin, end, TILE)
+        if first < last:
+            _attend_tile(
+                query, key, value, out, logs, narrow_order, item, inside, first, last, b, h, group,
+                chunk, channels, value_channels, scale,
+                KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
+            )  # fmt: skip
+        elif begin < end:
+            _store_unmet(
+                out, logs, rest, b, h, item, inside, chunk, value_channels, empty_lse, CHUNK
+            )
+
+
+@triton.jit
+def _store_unmet(
+    out, logs, rest, b, h, item, inside, chunk, channels, empty_lse, CHUNK: tl.constexpr
+):
+    """What queries without a key get."""
+    mean = tl.zeros((CHUNK,), tl.float32)
+    if rest is not None:
+        mean = load_numbers(rest, chunk, channels, CHUNK)
+    mean = tl.broadcast_to(mean[None, :], (item.shape[0], CHUNK))
+    store_rows(out, row_of(out, b, h, item), inside, chunk, channels, mean, CHUNK)
+    if chunk == 0:
+        zeros = tl.zeros((item.shape[0],), tl.float32)
+        store_logs(logs, item, zeros + empty_lse, zeros, inside)
+
+
+@triton.jit
+def _attend_tile(
+    query, key, value, out, logs, narrow_order, item, inside, first, last, b, h, group,
+    chunk, channels, value_channels, scale,
+    KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, VALUE_CHUNKS: tl.constexpr,
+    SHARED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Attention of one tile to the keys of its label."""
     query_row = row_of(query, b, h, item)
     q = load_rows(query, query_row, inside, 0, channels, CHUNK)
-    highest = tl.full((TILE,), float("-inf"), tl.float32)
-    total = tl.zeros((TILE,), tl.float32)
-    mixed = tl.zeros((TILE, CHUNK), tl.float32)
+    highest = tl.full((item.shape[0],), float("-inf"), tl.float32)
+    total = tl.zeros((item.shape[0],), tl.float32)
+    mixed = tl.zeros((item.shape[0], CHUNK), tl.float32)
     for block in range(first, last, KEYS):
-        narrow, seen = load_run(narrow_order + b * narrow_stride, block, last, KEYS)
+        narrow, seen = load_run(narrow_order, block, last, KEYS)
         key_row = row_of(key, b, h // group, narrow)
         value_row = row_of(value, b, h // group, narrow)
         highest, total, mixed = attend(
             highest, total, mixed, q, query, query_row, inside, key, key_row, value, value_row,
             seen, chunk, channels, value_channels, scale, CHUNK, CHUNKS, SHARED, PRECISION,
         )  # fmt: skip
+    out_row = row_of(out, b, h, item)
     store_rows(out, out_row, inside, chunk, value_channels, mixed / total[:, None], CHUNK)
     if chunk == 0:
         lse, lse_rest = log_of_sum(highest, total)
-        store_logs(logs, lse_row, lse, lse_rest, inside)
+        store_logs(logs, item, lse, lse_rest, inside)
 
 
 @triton.jit(do_not_specialize=VARYING)
 def backward(
     grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key, partial_value,
-    order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,
+    order, order_stride, narrow_order, narrow_stride, pieces, piece_rows, programs, turns,
     heads, group, queries, channels, value_channels, scale,
     TILE: tl.constexpr, KEYS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
     VALUE_CHUNKS: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
     MANY: tl.constexpr,
 ):  # fmt: skip
-    """One piece (consecutive tiles of a label), one head, one chunk of the gradients' channels.
+    """Pieces (consecutive tiles of a label), one head, one chunk of the gradients' channels.
 
     Labels with up to KEYS keys take one pass over the queries, the others, left to a second
     launch with MANY, one for each block of keys and one for the gradients of the queries.
     """
     OWN_CHUNKS: tl.constexpr = CHUNKS if CHUNKS > VALUE_CHUNKS else VALUE_CHUNKS
-    chunk, pair, place = own_place(piece_rows, OWN_CHUNKS)
+    chunk, pair, place = own_place(programs, OWN_CHUNKS)
     b, h = pair // heads, pair % heads
-    row = pieces + (b * piece_rows + place) * 5
-    begin, end, first, last = load_ranges(row)
-    partial = tl.load(row + 4) - first
+    pieces += b * piece_rows * 5
     order += b * order_stride
     narrow_order += b * narrow_stride
     logs = logs[0] + pair * queries, logs[1] + pair * queries
     if grad_lse is not None:
         grad_lse += pair * queries
-    if MANY:
-        if last - first > KEYS:
-            for block in range(first, last, KEYS):
-                _sweep_queries(
-                    grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key,
-                    partial_value, order, narrow_order, begin, end, block, last, partial, b, h,
-                    group, chunk, channels, value_channels, scale,
-                    TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, False,
-                )  # fmt: skip
+    for turn in range(0, turns):
+        row = place + turn * programs
+        begin, end, first, last, partial = load_piece(pieces, row, piece_rows)
+        partial -= first
+        if MANY:
+            if last - first > KEYS:
+                for block in range(first, last, KEYS):
+                    _sweep_queries(
+                        grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key,
+                        partial_value, order, narrow_order, begin, end, block, last, partial, b, h,
+                        group, chunk, channels, value_channels, scale,
+                        TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, False,
+                    )  # fmt: skip
+                for start in range(begin, end, TILE):
+                    _query_tile(
+                        grad_out, grad_lse, query, key, value, out, logs, grad_query, order,
+                        narrow_order, start, end, first, last, b, h, group, chunk, channels,
+                        value_channels, scale,
+                        TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
+                    )  # fmt: skip
+        elif first == last:
             for start in range(begin, end, TILE):
-                _query_tile(
-                    grad_out, grad_lse, query, key, value, out, logs, grad_query, order,
-                    narrow_order, start, end, first, last, b, h, group, chunk, channels,
-                    value_channels, scale,
-                    TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION,
-                )  # fmt: skip
-    elif first == last:
-        for start in range(begin, end, TILE):
-            item, inside = load_run(order, start, end, TILE)
-            grad_row = row_of(grad_query, b, h, item)
-            zeros = tl.zeros((TILE, CHUNK), tl.float32)
-            store_rows(grad_query, grad_row, inside, chunk, channels, zeros, CHUNK)
-    elif last - first <= KEYS:
-        _sweep_queries(
-            grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key,
-            partial_value, order, narrow_order, begin, end, first, last, partial, b, h, group,
-            chunk, channels, value_channels, scale,
-            TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, True,
-        )  # fmt: skip
+                item, inside = load_run(order, start, end, TILE)
+                grad_row = row_of(grad_query, b, h, item)
+                zeros = tl.zeros((TILE, CHUNK), tl.float32)
+                store_rows(grad_query, grad_row, inside, chunk, channels, zeros, CHUNK)
+        elif last - first <= KEYS:
+            _sweep_queries(
+                grad_out, grad_lse, query, key, value, out, logs, grad_query, partial_key,
+                partial_value, order, narrow_order, begin, end, first, last, partial, b, h, group,
+                chunk, channels, value_channels, scale,
+                TILE, KEYS, CHUNK, CHUNKS, VALUE_CHUNKS, SHARED, PRECISION, True,
+            )  # fmt: skip
 
 
 @triton.jit

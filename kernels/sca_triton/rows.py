@@ -16,7 +16,8 @@ import triton.language as tl
 # smaller batch would be compiled for anew, as would be a size of 1 or a multiple of 16.
 VARYING = (
     "items", "order_stride", "wide_stride", "narrow_stride", "positions", "queries", "tokens",
-    "tile_rows", "piece_rows", "partial_rows", "wanted", "extra",
+    "labels", "narrow_labels", "tile_rows", "piece_rows", "programs", "partial_rows", "wanted",
+    "extra",
 )  # fmt: skip
 
 # numpy, behind the interpreter, has no bf16 and sums fp16 products in fp16.
@@ -33,9 +34,29 @@ def own_place(rows, CHUNKS: tl.constexpr):
 
 
 @triton.jit
-def load_ranges(row):
-    """begin, end, first, last of a row of tiles or pieces."""
-    return tl.load(row), tl.load(row + 1), tl.load(row + 2), tl.load(row + 3)
+def load_ranges(table, row, rows, WIDTH: tl.constexpr):
+    """begin, end, first, last of a row of a table, empty behind the last row.
+
+    Each program takes ``turns`` rows, ``programs`` apart: usually one, known when compiling.
+    """
+    place = table + tl.minimum(row, rows - 1).to(tl.int64) * WIDTH
+    begin, first = tl.load(place), tl.load(place + 2)
+    end = tl.where(row < rows, tl.load(place + 1), begin)
+    return begin, end, first, tl.where(row < rows, tl.load(place + 3), first)
+
+
+@triton.jit
+def load_tile(tiles, row, rows):
+    """``load_ranges`` of a tile."""
+    return load_ranges(tiles, row, rows, 4)
+
+
+@triton.jit
+def load_piece(pieces, row, rows):
+    """``load_ranges`` of a piece, and its first partial row."""
+    begin, end, first, last = load_ranges(pieces, row, rows, 5)
+    partial = tl.load(pieces + tl.minimum(row, rows - 1).to(tl.int64) * 5 + 4)
+    return begin, end, first, last, partial
 
 
 @triton.jit

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scam.ops.layout import Layouts
 from scam.ops.problem import Empty
-from scam.ops.tiles import Side
+from scam.ops.sorting import Side
 
 Gradients = tuple[Tensor, Tensor, Tensor | None]
 """Of query, key and value; None where no value is given."""
@@ -71,7 +71,7 @@ class AttentionCall:
 
     @property
     def wide_queries(self) -> bool:
-        """Whether the queries are the wide side (see :mod:`scam.ops.tiles`), else the keys."""
+        """Whether the queries are the wide side (see :mod:`scam.ops.sorting`), else the keys."""
         return self.query.shape[2] >= self.key.shape[2]
 
     @property

@@ -18,6 +18,7 @@ from scam.ops.registration import (
     register_autograd,
     returnable,
 )
+from scam.ops.sorting_library import layouts_for
 
 _LABELS = (
     "Tensor query_labels, Tensor key_labels, Tensor? query_order, Tensor? query_offsets, "
@@ -109,8 +110,12 @@ class _Attend(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
         tensors, ctx.options = inputs[:_NUM_TENSORS], inputs[_NUM_TENSORS:_NUM_GIVEN]
         ctx.most = inputs[_NUM_GIVEN:]
+        *items, query_labels, key_labels = tensors[:5]
+        queries, keys = (query_labels, tensors[5:7]), (key_labels, tensors[7:9])
         with torch._C._AutoDispatchBelowAutograd():
-            out, lse, lse_rest = sca_fwd(*inputs)
+            layouts = layouts_for(ctx.options[-1], queries, keys, by_size=True)
+            tensors = (*items, query_labels, key_labels, *layouts)
+            out, lse, lse_rest = sca_fwd(*tensors, *ctx.options, *ctx.most)
         ctx.save_for_backward(*tensors, out, lse, lse_rest)
         ctx.mark_non_differentiable(lse_rest)
         ctx.set_materialize_grads(False)

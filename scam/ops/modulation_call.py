@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scam.ops.layout import Layouts
-from scam.ops.tiles import Side
+from scam.ops.sorting import Side
 
 
 @dataclass(frozen=True, eq=False)

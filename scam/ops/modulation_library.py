@@ -20,6 +20,7 @@ from scam.ops.registration import (
     register_autograd,
     returnable,
 )
+from scam.ops.sorting_library import layouts_for
 
 _INPUTS = (
     "Tensor x, Tensor labels, Tensor keys, Tensor key_bias, Tensor gamma, Tensor beta, "
@@ -43,6 +44,7 @@ _NUM_INPUTS, _NUM_OPTIONS = 12, 7  # options but the last, which may be left out
 _NUM_TENSORS = _NUM_INPUTS + 4
 """Inputs and layouts; also inputs and statistics, which in backward stand before the options."""
 _LABELS = (1, 6)
+_BACKEND = 2  # place among the options after the layouts
 
 
 def _call(inputs: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[ModulationCall, str]:
@@ -101,8 +103,14 @@ class _Modulate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
         tensors, ctx.options = inputs[:_NUM_TENSORS], inputs[_NUM_TENSORS:]
+        given, layout = tensors[:_NUM_INPUTS], tensors[_NUM_INPUTS:]
+        pixels, tokens = (
+            (given[place], layout[2 * side : 2 * side + 2]) for side, place in enumerate(_LABELS)
+        )
         with torch._C._AutoDispatchBelowAutograd():
-            y, *statistics = modulation_fwd(*inputs)
+            layouts = layouts_for(ctx.options[_BACKEND], pixels, tokens, by_size=False)
+            tensors = (*given, *layouts)
+            y, *statistics = modulation_fwd(*tensors, *ctx.options)
         ctx.save_for_backward(*tensors, *statistics)
         ctx.mark_non_differentiable(*statistics)
         ctx.set_materialize_grads(False)

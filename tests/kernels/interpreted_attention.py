@@ -15,10 +15,9 @@ import torch
 from launches import recorded
 from torch import Tensor
 
-from scam.ops import SemanticLayout, tiles
+from scam.ops import SemanticLayout
 from scam.ops.backends import triton as backend
 from scam.ops.backends import triton_plan
-from scam.ops.backends.triton_plan import TileTables
 from scam.testing import (
     MEMORY,
     Inputs,
@@ -56,6 +55,8 @@ def _patch_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(interpreter, "_patch_lang", prepare_once)
     monkeypatch.setattr(interpreter.GridExecutor, "__call__", run_afresh)
+    # It sorts number by number, in Python.
+    monkeypatch.setattr(triton_plan, "BLOCK", 32)
 
 
 def check(
@@ -105,6 +106,24 @@ def test_pieces_of_several_tiles(queries: int, keys: int, monkeypatch: pytest.Mo
     check(queries=queries, keys=keys, num_labels=3, width=8, empty="uniform", **ONE)
 
 
+@pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])
+def test_programs_that_take_several_rows_change_no_bit(
+    side: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = make_inputs(**side, width=8, batch=2, heads=2)
+    expected = outcome(inputs, backend="triton", empty="uniform")
+    several_rows(monkeypatch)
+    with poisoned_memory():
+        for name, result in outcome(inputs, backend="triton", empty="uniform").items():
+            assert torch.equal(expected[name], result), name
+
+
+def several_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a program takes several tiles or pieces."""
+    monkeypatch.setattr(triton_plan, "PROGRAMS", 1)
+    monkeypatch.setattr(triton_plan, "LOOSE", 0)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"queries": 0}, {"keys": 0}, {"batch": 0}],
@@ -113,27 +132,6 @@ def test_pieces_of_several_tiles(queries: int, keys: int, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("empty", ["zero", "uniform"])
 def test_nothing_at_all(options: dict[str, int], empty: str) -> None:
     check(empty=empty, **({"width": 4, "queries": 5, "keys": 5, **ONE} | options))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_planning_kernels_agree_with_pytorch(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = random.Random(seed)
-    count, tile = draw.choice((1, 5, 37)), draw.choice((1, 4, 16))
-    monkeypatch.setattr(triton_plan, "MANY_LABELS", draw.choice((4, 255)))
-    generator = torch.Generator().manual_seed(seed)
-    sides = []
-    for items in (90, 20):
-        labels = torch.randint(-1, count + 1, (2, items), generator=generator)
-        layout = SemanticLayout.build(labels, count)
-        sides.append((layout.labels, (layout.order, layout.offsets)))
-    budget = draw.choice((1, 9, 1000)), draw.choice((0, 7, 1000))
-    made = TileTables(*sides, tile)
-    expected = tiles.plan(*sides, tile)
-    assert torch.equal(made.tiles, expected.tiles)
-    parts, expected_parts = made.split(*budget), tiles.split(expected, *budget)
-    assert torch.equal(parts.pieces, expected_parts.pieces)
-    assert torch.equal(parts.spans, expected_parts.spans)
-    assert parts.rows == expected_parts.rows
 
 
 @pytest.mark.parametrize("side", [PIXELS_READ, LATENTS_READ], ids=["pixels_read", "latents_read"])

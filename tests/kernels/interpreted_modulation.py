@@ -12,7 +12,7 @@ from typing import Any
 import large_scores
 import pytest
 import torch
-from interpreted_attention import _patch_once  # noqa: F401  (a fixture)
+from interpreted_attention import _patch_once, several_rows  # noqa: F401  (a fixture)
 from launches import recorded
 
 from scam.ops import SemanticLayout
@@ -150,8 +150,21 @@ def test_planning_kernels_change_no_bit(
     monkeypatch.setattr(triton_modulation, "PIECES", 3)
     with poisoned_memory():
         actual = modulation_outcome(given, backend="triton")
-        monkeypatch.setattr(triton_plan, "MOST_LABELS", 0)
+        monkeypatch.setattr(triton_plan, "available", lambda tensor: False)
         expected = modulation_outcome(given, backend="triton")
+    for name in expected:
+        assert torch.equal(actual[name], expected[name]), name
+
+
+@pytest.mark.parametrize("inputs", [ONE, MANY], ids=["few", "many"])
+def test_programs_that_take_several_rows_change_no_bit(
+    inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = make_modulation_inputs(**{**inputs, "size": (16, 9)})
+    expected = modulation_outcome(plain, backend="triton")
+    several_rows(monkeypatch)
+    with poisoned_memory():
+        actual = modulation_outcome(plain, backend="triton")
     for name in expected:
         assert torch.equal(actual[name], expected[name]), name
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a Triton backend's launches are for labels of many items."""
+"""What a Triton backend launches."""
 
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
 import pytest
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def recorded(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
@@ -18,3 +21,34 @@ def recorded(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[bool]
 
     monkeypatch.setattr(backend, "launch", record)
     return launched
+
+
+def noted(backends: Iterable[ModuleType], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the kernels that would be launched from now on; none is."""
+    names: list[str] = []
+
+    def note(kernel: Any, programs: int, *args: Any, **options: Any) -> None:
+        if programs:
+            names.append(kernel.fn.__name__)
+
+    for backend in backends:
+        monkeypatch.setattr(backend, "launch", note)
+    return names
+
+
+class Operations(TorchDispatchMode):
+    """Names of PyTorch's own operations that launch something, in the operators ``inside`` too."""
+
+    def __init__(self, inside: dict[Any, Callable[..., Any]]) -> None:
+        super().__init__()
+        self.inside = inside
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.inside:
+            with self:
+                return self.inside[func](*args, **(kwargs or {}))
+        name, made = func.overloadpacket.__name__, func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor | tuple | list) and not (func.is_view or "empty" in name):
+            self.names.append(name)
+        return made

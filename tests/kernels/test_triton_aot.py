@@ -45,12 +45,15 @@ LIMITS = {
     "keys.combine": Limit(4, 4),
     "sums.add_pieces": Limit(4, 4),
     "sums.add_tiles": Limit(4, 16),
-    "plan.cut": Limit(4, 16),
-    "plan.split": Limit(4, 16),
+    "plan.cut": Limit(4, 4),
+    "plan.split": Limit(4, 4),
+    "sort.rank": Limit(2, 4),
+    "sort.count": Limit(4, 4),
+    "sort.place": Limit(2, 8),
 }
 WIDE = LIMITS | {"keys.backward": Limit(1, 99)}  # one program, whether of 81 KB or of 99
 FEW_BYTES = 64  # of stack
-RARE = {"sums.add_tiles", "plan.cut", "plan.split"}
+RARE = {"sums.add_tiles"}
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 USUAL = ((90, "bf16", 64), (86, "bf16", 512))
 VARIANTS = [(a, d, w) for w in (64, 128, 256) for d in DTYPES for a in (80, 90, 100)]
@@ -72,6 +75,7 @@ def compiled(
 
     for user in (backend, triton_plan):
         monkeypatch.setattr(user, "launch", named)
+    monkeypatch.setattr(triton_plan, "available", lambda tensor: True)
     with aot.compiling(target) as found:
         call_all(DTYPES[dtype], width, **options)
     return list(zip(names, found, strict=True))
@@ -141,27 +145,44 @@ def test_maps_with_channels_first_compile_within_limits(
     check(kernels, target, "bf16", stack=384 if width > 128 else FEW_BYTES)
 
 
-def test_batches_of_other_sizes_compile_nothing_anew() -> None:
+def test_programs_that_take_several_rows_compile_within_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(triton_plan, "PROGRAMS", 1)
+    monkeypatch.setattr(triton_plan, "LOOSE", 0)
+    check(compiled(90, "bf16", 256, monkeypatch), 90, "bf16", stack=FEW_BYTES)
+
+
+@pytest.mark.parametrize("all_at_hand", [True, False])
+def test_batches_of_other_sizes_compile_nothing_anew(
+    all_at_hand: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_plan, "available", lambda tensor: True)
     wanted = []
     for batch, latents in ((8, 24), (5, 24), (1, 24), (4, 31)):
         with aot.wanting(90) as found:
-            call_all(torch.bfloat16, 64, batch=batch, latents=latents, all_at_hand=True)
+            call_all(torch.bfloat16, 64, batch=batch, latents=latents, all_at_hand=all_at_hand)
         wanted.append(found)
     assert wanted[0]
     assert all(found == wanted[0] for found in wanted)
 
 
-@pytest.mark.parametrize("labels", [255, 1023])
-def test_plans_of_many_labels_spill_nothing(labels: int) -> None:
-    sides = []
-    for items in (512, 24):
-        built = SemanticLayout.build(torch.zeros(2, items, dtype=torch.int32), labels)
-        sides.append((built.labels, (built.order, built.offsets)))
+SORTED = [(torch.uint8, 24), (torch.int64, 24), (torch.int64, 1200), (torch.int64, 4095)]
+
+
+@pytest.mark.parametrize(("dtype", "latents"), SORTED, ids=str)
+def test_sorting_spills_nothing(
+    dtype: torch.dtype, latents: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_plan, "available", lambda tensor: True)
+    wide, narrow = (torch.zeros(2, items, dtype=dtype) for items in (1 << 16, latents))
     with aot.compiling(90) as found:
-        triton_plan.TileTables(sides[0], sides[1], 64).split(100, 100)
-    (made,) = found
-    assert made.stack == made.local == made.traps == 0
-    assert made.programs >= 2  # one works while the other waits for its loads
+        triton_plan.sort_sides((wide, (None, None)), (narrow, (None, None)))
+    unknown = [] if dtype == torch.uint8 else ["rank"]
+    assert [made.kernel for made in found] == [*unknown, "count", "scan", "place"]
+    for made in found:
+        assert made.stack == made.local == made.traps == 0
+        assert made.programs >= 1
 
 
 @pytest.mark.exhaustive
@@ -169,7 +190,8 @@ def test_the_rest_compiles_within_limits(monkeypatch: pytest.MonkeyPatch) -> Non
     """Keys that are the values, the mean of all values, plans out of layouts."""
     kernels = compiled(90, "bf16", 64, monkeypatch, empty="uniform", all_at_hand=True)
     check(kernels, 90, "bf16")
-    assert {name for name, _ in kernels} == LIMITS.keys()
+    names = {name for name, _ in kernels}
+    assert names == {name for name in LIMITS if not name.startswith("sort.")}
 
 
 def check(

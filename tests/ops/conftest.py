@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scam.ops import dispatch
+from scam.ops import dispatch, sorting_library
 from scam.ops.backends import cpu
 from scam.ops.problem import Problem
 
@@ -50,6 +50,7 @@ def _forget() -> None:
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(sys.modules, "scam.ops.backends.toy", toy_backend)
     monkeypatch.setattr(dispatch, "ORDER", (*dispatch.ORDER, "toy"))
+    monkeypatch.setattr(sorting_library, "SORTING", (*sorting_library.SORTING, "toy"))
     return "toy"
 
 

@@ -2,7 +2,13 @@
 import pytest
 import torch
 
-from scam.ops import SemanticLayout, attention_library
+from scam.ops import (
+    SemanticLayout,
+    attention_library,
+    semantic_cross_attention,
+    sorting_library,
+)
+from scam.ops.layout import plain_labels
 from scam.testing import Inputs, make_inputs
 
 UTILITIES = (
@@ -61,6 +67,43 @@ def test_opcheck(
     torch.library.opcheck(
         attention_library.sca_bwd, (*of_backward[:-1], False), test_utils=UTILITIES[:3]
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+@pytest.mark.parametrize("by_size", [False, True])
+def test_opcheck_of_sorting(dtype: torch.dtype, by_size: bool) -> None:
+    labels, others = (torch.randint(0, 5, (2, count)).to(dtype) for count in (9, 40))
+    torch.library.opcheck(sorting_library.sort_sides, (labels, others, by_size))
+    torch.library.opcheck(sorting_library.sort_labels, (labels, 5))
+
+
+@pytest.mark.parametrize("known", [(), (0,), (1,), (0, 1)])
+def test_backward_gets_the_order_of_both_sides(
+    toy: str, known: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import toy_backend
+
+    inputs = make_inputs(queries=30, keys=9).leaves()
+    query, key, value, *labels = inputs.arguments()
+    for side in known:
+        labels[side] = SemanticLayout.build(labels[side], 5)
+    layouts = []
+    backward = toy_backend.backward
+
+    def noted(call, *args):
+        layouts.append(call.layout)
+        return backward(call, *args)
+
+    monkeypatch.setattr(toy_backend, "backward", noted)
+    semantic_cross_attention(query, key, value, *labels, backend=toy).sum().backward()
+    order, offsets, key_order, key_offsets = layouts[0]
+    assert offsets.shape == key_offsets.shape
+    for b in range(query.shape[0]):
+        for items, ends, side in ((order, offsets, 0), (key_order, key_offsets, 1)):
+            found = plain_labels(labels[side])[b]
+            assert items[b].sort().values.tolist() == list(range(len(found)))
+            for first, last in ends[b].unfold(0, 2, 1).tolist():
+                assert len(found[items[b, first:last]].unique()) <= 1
 
 
 def test_all_arguments_are_positional() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops.tiles import PARTIAL_BYTES, PIECES, Side, plan, split
+from scam.ops.backends.triton_plan import TileTables, sort_sides
+from scam.ops.sorting import Side
+from scam.ops.tiles import PARTIAL_BYTES, PIECES
 
 DTYPES = (torch.bfloat16, torch.float16)
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -142,11 +144,11 @@ def pieces_of(wide: Side, narrow: Side, heads: int, width: int) -> tuple[Any, tu
     The last of that is for partial rows of ``width`` numbers, (B, ``heads``, rows, ``width``).
     """
     batch, count = wide[0].shape
-    tiles = plan(wide, narrow, 64 if count <= 4096 else 256)
+    tables = TileTables(sort_sides(wide, narrow), 64 if count <= 4096 else 256)
     rows = PARTIAL_BYTES // (4 * width * max(1, heads * batch))
-    pieces = split(tiles, -(-PIECES // max(1, batch)), rows)
+    pieces = tables.split(-(-PIECES // max(1, batch)), rows)
     made = load().Plan()
-    memory = tuple(t.contiguous() for t in (tiles.order, pieces.pieces, pieces.spans))
+    memory = tuple(t.contiguous() for t in (tables.order, pieces.pieces, pieces.spans))
     made.order, made.pieces, made.spans = (tensor.data_ptr() for tensor in memory)
     made.count, made.rows = pieces.pieces.shape[1], pieces.rows
     shape = (batch, heads, pieces.rows, width)

@@ -6,7 +6,6 @@ tests. First order gradients only.
 """
 
 import importlib.util
-import os
 from typing import Any
 
 import torch
@@ -15,10 +14,10 @@ from torch import Tensor
 from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.backends.triton_affine import affine_backward as affine_backward
 from scam.ops.backends.triton_affine import affine_forward as affine_forward
-from scam.ops.backends.triton_launch import items_fast, launch, rows, shared_options
+from scam.ops.backends.triton_launch import interpreted, items_fast, launch, rows, shared_options
 from scam.ops.backends.triton_modulation import modulation_backward as modulation_backward
 from scam.ops.backends.triton_modulation import modulation_forward as modulation_forward
-from scam.ops.backends.triton_plan import TileTables, add_pieces
+from scam.ops.backends.triton_plan import TileTables, add_pieces, sort_sides
 from scam.ops.problem import MINIMUM_CAPABILITY, Problem, capability_of, dtype_name
 from scam.ops.tiles import PARTIAL_BYTES, PIECES, Pieces
 
@@ -29,8 +28,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 def refusals(problem: Problem) -> list[str]:
     """Why the kernels cannot serve a problem, in words; [] when they can."""
-    interpreted = os.environ.get("TRITON_INTERPRET", "0") in ("1", "true", "on")
-    if problem.device_type != "cuda" and not (interpreted and problem.device_type == "cpu"):
+    if problem.device_type != "cuda" and not (interpreted() and problem.device_type == "cpu"):
         return [f"computes on a GPU, the tensors are on {problem.device_type}"]
     reasons = []
     if importlib.util.find_spec("triton") is None:
@@ -79,7 +77,7 @@ def _setup(call: AttentionCall, kernel: str) -> tuple[TileTables, dict[str, Any]
     if max(shared["CHUNKS"], shared["VALUE_CHUNKS"]) > 1:
         # Loops over chunks would get stages too: more shared memory than some GPUs have.
         shared["stages"] = 1
-    return TileTables(*call.sides, chosen.tile), shared
+    return TileTables(sort_sides(*call.sides), chosen.tile), shared
 
 
 def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,11 +94,13 @@ def _forward_queries(call: AttentionCall, out: Tensor, logs: tuple[Tensor, ...])
     rest = None
     if call.empty == "uniform" and call.key.shape[2]:
         rest = call.values.float().mean(2)
-    tile_rows = made.tiles.shape[1]
+    copies = _pairs(call) * shared["VALUE_CHUNKS"]
+    programs, turns = made.grid(made.tiles, copies)
     launch(
-        queries.forward, _pairs(call) * tile_rows * shared["VALUE_CHUNKS"],
+        queries.forward, copies * programs,
         rows(call.query), rows(call.key), rows(call.values), rows(out), logs, rest,
-        *made.orders, made.tiles, tile_rows, call.query.shape[1], call.group, call.query.shape[2],
+        *made.orders, made.tiles, made.tiles.shape[1], programs, turns,
+        call.query.shape[1], call.group, call.query.shape[2],
         *call.widths, call.scale, call.empty_lse, **shared,
     )  # fmt: skip
 
@@ -114,11 +114,12 @@ def _forward_keys(call: AttentionCall, out: Tensor, logs: tuple[Tensor, ...]) ->
     batch, heads, positions = logs[0].shape
     partial = logs[0].new_empty(batch, heads, parts.rows, call.widths[1])
     partial_sums = tuple(logs[0].new_empty(batch, heads, parts.rows) for _ in range(2))
-    piece_rows = parts.pieces.shape[1]
+    copies = _pairs(call) // call.group * shared["VALUE_CHUNKS"]
+    programs, turns = made.grid(parts.pieces, copies)
     launch(
-        keys.forward, _pairs(call) // call.group * piece_rows * shared["VALUE_CHUNKS"],
+        keys.forward, copies * programs,
         rows(call.query), rows(call.key), rows(call.values), rows(partial), partial_sums,
-        *made.orders, parts.pieces, piece_rows, parts.rows,
+        *made.orders, parts.pieces, parts.pieces.shape[1], programs, turns, parts.rows,
         heads, call.group, *call.widths, call.scale, **shared,
     )  # fmt: skip
     rest = None
@@ -165,14 +166,15 @@ def _backward_queries(
     batch, heads, count = logs[0].shape
     partial_key = logs[0].new_empty(batch, heads, parts.rows, channels)
     partial_value = logs[0].new_empty(batch, heads, parts.rows, separate)
-    piece_rows = parts.pieces.shape[1]
+    copies = _pairs(call) * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
+    programs, turns = made.grid(parts.pieces, copies)
     arguments = (
         rows(grad_out), grad_lse, rows(call.query), rows(call.key), rows(call.values), rows(out),
         logs, rows(grad_query), rows(partial_key), rows(partial_value),
-        *made.orders, parts.pieces, piece_rows, heads, call.group, count, *call.widths, call.scale,
+        *made.orders, parts.pieces, parts.pieces.shape[1], programs, turns,
+        heads, call.group, count, *call.widths, call.scale,
     )  # fmt: skip
-    programs = _pairs(call) * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
-    _launch_both(queries.backward, programs, arguments, shared, call.most_narrow)
+    _launch_both(queries.backward, copies * programs, arguments, shared, call.most_narrow)
     rest = None
     if call.empty == "uniform":
         rest = _sum_wide(grad_out, made, shared, None)
@@ -205,17 +207,18 @@ def _backward_keys(
         )
         rest = torch.where(unmet[:, None, :, None], grad_out.float(), 0).sum(2)
         rest = rest.unflatten(1, (-1, call.group)).sum(2) / call.key.shape[2]
-    piece_rows = parts.pieces.shape[1]
+    copies = _pairs(call) // call.group * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
+    programs, turns = made.grid(parts.pieces, copies)
     arguments = (
         rows(grad_out), grad_lse, rows(call.query), rows(call.key), rows(call.values), rows(out),
         logs, rest, rows(grad_key), rows(grad_key if grad_value is None else grad_value),
-        rows(partial), *made.orders, parts.pieces, piece_rows, heads, call.group, count,
+        rows(partial), *made.orders, parts.pieces, parts.pieces.shape[1], programs, turns,
+        heads, call.group, count,
         *call.widths, call.scale,
     )  # fmt: skip
-    programs = (
-        _pairs(call) // call.group * piece_rows * max(shared["CHUNKS"], shared["VALUE_CHUNKS"])
+    _launch_both(
+        keys.backward, copies * programs, arguments, shared, call.most_narrow * call.group
     )
-    _launch_both(keys.backward, programs, arguments, shared, call.most_narrow * call.group)
     add_pieces(partial, grad_query, None, made, parts, shared)
     return gradients
 

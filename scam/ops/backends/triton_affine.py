@@ -8,8 +8,9 @@ from torch import Tensor
 
 from scam.ops.affine_call import AffineCall
 from scam.ops.backends.triton_launch import launch, rows
-from scam.ops.backends.triton_plan import TileTables, add_pieces
-from scam.ops.tiles import PARTIAL_BYTES, PIECES, Side
+from scam.ops.backends.triton_plan import TileTables, add_pieces, sort_sides
+from scam.ops.sorting import Side
+from scam.ops.tiles import PARTIAL_BYTES, PIECES
 
 
 def affine_forward(call: AffineCall) -> Tensor:
@@ -52,16 +53,16 @@ def _row_gradients(call: AffineCall, grad_y: Tensor) -> tuple[Tensor, Tensor]:
     from scam.kernels.affine_triton import apply
 
     (_, channels, pixels), shared = call.x.shape, _config(call, "rows")
-    made = TileTables(*_sides(call), shared["TILE"])
+    made = TileTables(sort_sides(*_sides(call)), shared["TILE"])
     parts = made.split(PIECES, PARTIAL_BYTES // (8 * channels))
     partial = call.x.new_empty((1, 2, parts.rows, channels), dtype=torch.float32)
-    piece_rows = parts.pieces.shape[1]
+    programs, turns = made.grid(parts.pieces, shared["CHUNKS"])
     launch(
-        apply.row_gradients, piece_rows * shared["CHUNKS"], _in_one_go(call.x),
+        apply.row_gradients, programs * shared["CHUNKS"], _in_one_go(call.x),
         _in_one_go(grad_y), *_tables(call),
         *(None if t is None else rows(t[None, :, None]) for t in (call.mean, call.rstd)),
-        partial, made.order, parts.pieces, piece_rows, parts.rows, pixels, channels,
-        call.negative_slope, **shared,
+        partial, made.order, parts.pieces, parts.pieces.shape[1], programs, turns, parts.rows,
+        pixels, channels, call.negative_slope, **shared,
     )  # fmt: skip
     both = call.scale.new_empty((1, 2, *call.scale.shape))
     add_pieces(partial, both, None, made, parts, shared)

@@ -1,10 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """How Triton kernels are called: tensors, launch options, precision of products."""
 
+import importlib.util
+import os
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def interpreted() -> bool:
+    """Whether Triton's kernels run on the CPU, in its interpreter."""
+    return os.environ.get("TRITON_INTERPRET", "0") in ("1", "true", "on")
+
+
+def available(tensor: Tensor) -> bool:
+    """Whether Triton's kernels can run on the tensor's device."""
+    here = interpreted() if tensor.device.type == "cpu" else tensor.device.type == "cuda"
+    return here and _installed()
+
+
+@cache
+def _installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def launch(kernel: Any, programs: int, *args: Any, warps: int, stages: int, **tile: Any) -> None:

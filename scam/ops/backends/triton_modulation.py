@@ -2,14 +2,16 @@
 """The modulation on the Triton kernels in ``kernels/modulation_triton``."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from scam.ops.backends.triton_launch import launch, rows, shared_options
-from scam.ops.backends.triton_plan import TileTables
+from scam.ops.backends.triton_plan import TileTables, sort_sides
 from scam.ops.modulation_call import ModulationCall
+from scam.ops.sorting import SortedSides
 from scam.ops.tiles import PARTIAL_BYTES, PIECES, Pieces
 
 
@@ -67,8 +69,13 @@ class _Call:
             for t in tensors
         )
 
+    @cached_property
+    def sides(self) -> SortedSides:
+        """Pixels and tokens by label."""
+        return sort_sides(*self.given.sides)
+
     def plan(self, tile: int) -> TileTables:
-        return TileTables(*self.given.sides, tile)
+        return TileTables(self.sides, tile)
 
     def split(self, made: TileTables) -> Pieces:
         batch, heads, _, channels = self.given.keys.shape
@@ -91,8 +98,7 @@ class _Call:
 
         heads, _, channels, _ = self.sizes
         itemsize, tokens = self.given.x.element_size(), self.given.keys.shape[2]
-        offsets = self.given.layout[3]
-        labels = tokens if offsets is None else offsets.shape[1] - 1
+        labels = self.sides.narrow_offsets.shape[1] - 1
         in_heads, in_columns = columns(heads, -(-tokens // max(1, labels)))
         chosen = config(step, itemsize, channels, in_columns)
         return shared_options(chosen, itemsize, channels) | {
@@ -158,12 +164,14 @@ def _modulate(
 ) -> None:
     from scam.kernels.modulation_triton.forward import modulate
 
-    tile_rows = made.tiles.shape[1]
+    copies = made.tiles.shape[0] * shared["CHUNKS"]
+    programs, turns = made.grid(made.tiles, copies)
     launch(
-        modulate, made.tiles.shape[0] * tile_rows * shared["CHUNKS"],
+        modulate, copies * programs,
         call.x, rows(_map(y)), call.grad,
         *call.tokens, *call.constants, *statistics, delta,
-        *made.orders, made.tiles, tile_rows, *call.sizes, MANY=many, **shared,
+        *made.orders, made.tiles, made.tiles.shape[1], programs, turns, *call.sizes,
+        MANY=many, **shared,
     )  # fmt: skip
 
 
@@ -207,23 +215,24 @@ def _backward(
     piece_rows = parts.pieces.shape[1]
     partial_channels = workspace(batch, piece_rows, 3, channels)
     maps = call.x, call.grad, rows(_map(grad_inner))
-    passes = call.passes(shared)
+    copies, passes = batch * shared["CHUNKS"], call.passes(shared)
+    programs, turns = made.grid(parts.pieces, copies)
     for many in passes:
         launch(
-            backward.token_gradients, batch * piece_rows * shared["CHUNKS"],
+            backward.token_gradients, copies * programs,
             *maps, *call.tokens, *call.constants, *statistics, delta,
             partial_tokens, partial_bias, partial_channels, *made.orders, parts.pieces,
-            piece_rows, parts.rows, *call.sizes, MANY=many, **shared,
+            piece_rows, programs, turns, parts.rows, *call.sizes, MANY=many, **shared,
         )  # fmt: skip
     means = workspace(2, batch, channels)
     _add(call, (partial_tokens, partial_bias, partial_channels), made, parts, means, small, shared)
-    tile_rows = made.tiles.shape[1]
+    programs, turns = made.grid(made.tiles, copies)
     for many in passes:
         launch(
-            backward.input_gradient, batch * tile_rows * shared["CHUNKS"],
+            backward.input_gradient, copies * programs,
             *maps, rows(_map(grad_x)), *call.tokens, *call.constants, *statistics, delta,
-            _channels(means[0]), _channels(means[1]), *made.orders, made.tiles, tile_rows,
-            *call.sizes, MANY=many, **shared,
+            _channels(means[0]), _channels(means[1]), *made.orders, made.tiles,
+            made.tiles.shape[1], programs, turns, *call.sizes, MANY=many, **shared,
         )  # fmt: skip
 
 
