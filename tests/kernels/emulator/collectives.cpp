@@ -144,10 +144,24 @@ void wait_copies_but(size_t pending) {
 
 }  // namespace sca
 
-extern "C" __attribute__((visibility("default"))) void sca_emulator_order(int order) {
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+EXPORTED void sca_emulator_order(int order) {
   emulator::order_of_fibres = order;
 }
 
-extern "C" __attribute__((visibility("default"))) void sca_emulator_shared(int kilobytes) {
+EXPORTED void sca_emulator_shared(int kilobytes) {
   emulator::shared_limit = 1024 * static_cast<size_t>(kilobytes);
+}
+
+EXPORTED void sca_emulator_record(bool on) {
+  emulator::recording = on;
+  emulator::launches.clear();
+}
+
+// How many launches were noted, the first `most` of them in `found`.
+EXPORTED size_t sca_emulator_launches(emulator::Launch* found, size_t most) {
+  const auto& all = emulator::launches;
+  std::copy_n(all.begin(), std::min(most, all.size()), found);
+  return all.size();
 }

@@ -99,6 +99,12 @@ inline Block* block = nullptr;
 inline int order_of_fibres = 0;  // 0 ascending, 1 descending, else a seed: shuffled every round
 inline size_t shared_limit = 163 * 1024;  // bytes of a block, what sm_80 has
 
+struct Launch {
+  int64_t blocks, threads, shared_bytes;
+};
+inline bool recording = false;  // launches are noted and not run
+inline std::vector<Launch> launches;
+
 inline void yield() {
   sca_emulator_switch(&block->fibres[block->current].stack_pointer, block->scheduler);
 }
@@ -202,6 +208,11 @@ void run(void (*kernel)(Params), const unsigned (&grid)[3], int threads, size_t 
   if (threads % WARP || threads < 1 || threads > 1024) throw std::runtime_error("bad block size");
   if (shared_bytes > shared_limit) throw std::runtime_error("too much shared memory");
   if (grid[1] > 65535 || grid[2] > 65535) throw std::runtime_error("grid too large");
+  if (recording) {
+    const int64_t blocks = static_cast<int64_t>(grid[0]) * grid[1] * grid[2];
+    launches.push_back({blocks, threads, static_cast<int64_t>(shared_bytes)});
+    return;
+  }
   std::unique_ptr<char[]> stacks(new char[threads * STACK]);
   std::vector<char> shared(shared_bytes + 2 * GUARD + 16);
   char* inside = shared.data() + GUARD;

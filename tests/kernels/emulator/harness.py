@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles the CUDA kernels for the CPU and puts them in the place of ``scam._cuda``."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -12,10 +13,12 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 
@@ -91,6 +94,9 @@ def _build() -> ModuleType:
     made = ctypes.CDLL(str(library))
     module.emulator_order = made.sca_emulator_order  # type: ignore[attr-defined]
     module.emulator_shared = made.sca_emulator_shared  # type: ignore[attr-defined]
+    module.emulator_record = made.sca_emulator_record  # type: ignore[attr-defined]
+    module.emulator_launches = made.sca_emulator_launches  # type: ignore[attr-defined]
+    made.sca_emulator_launches.restype = ctypes.c_size_t
     library.unlink()
     return module
 
@@ -103,6 +109,29 @@ def set_order(order: int) -> None:
 def set_shared(kilobytes: int) -> None:
     """How much shared memory a block may have: 163 as on sm_80, 99 as on sm_86."""
     _build().emulator_shared(kilobytes)
+
+
+class Launch(NamedTuple):
+    """What a launcher asked for; ``shared`` in bytes."""
+
+    blocks: int
+    threads: int
+    shared: int
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[list[Launch]]:
+    """Launches inside are not run; afterwards the list holds them, in order."""
+    module, found = _build(), []
+    module.emulator_record(True)
+    try:
+        yield found
+        count = module.emulator_launches(None, 0)
+        numbers = (ctypes.c_int64 * (3 * count))()
+        module.emulator_launches(numbers, ctypes.c_size_t(count))
+        found += [Launch(*numbers[i : i + 3]) for i in range(0, 3 * count, 3)]
+    finally:
+        module.emulator_record(False)
 
 
 def emulate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:

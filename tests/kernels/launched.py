@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the headline problems launch on sm_90, seen without a GPU.
+
+Both backends run on CPU tensors: Triton's launches are compiled and not run (``aot.py``), those of
+CUDA C++ are noted by the emulator and looked up in what nvcc compiles.
+"""
+
+import contextlib
+import functools
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE / "emulator"), str(HERE.parents[1])]
+import aot  # noqa: E402
+import harness  # noqa: E402
+import sass  # noqa: E402
+
+from benchmarks import cases, headline  # noqa: E402
+from scam.ops import dispatch  # noqa: E402
+
+TARGET = 90
+NO_LAUNCH = re.compile(r"aten::(empty|new_empty|lift|detach|alias|promote_types)")
+PASSES = ("forward", "backward")
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A launch: threads in warps, registers of a thread, shared memory of a block in bytes."""
+
+    kernel: str
+    blocks: int
+    warps: int
+    registers: int
+    shared: int
+    code: sass.Loop
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def warps_per_sm(self) -> int:
+        """Limited by registers, shared memory (228 KB, 1 of them for the system), 64 warps."""
+        by_registers = aot.REGISTERS // (-(-self.registers // 8) * 8 * 32 * self.warps)
+        by_shared = 228 * 1024 // (self.shared + 1024)
+        return min(by_registers, by_shared, 64 // self.warps, 32) * self.warps
+
+
+@dataclass
+class Pass:
+    """Launches of ours in one pass, and how many operations of PyTorch compute beside them."""
+
+    launches: list[Launched] = field(default_factory=list)
+    others: int = 0
+
+
+class _Computing(TorchDispatchMode):
+    """Counts operations that are neither views nor allocations."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not func.is_view and not NO_LAUNCH.match(func._schema.name):
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def why_not(backend: str) -> str | None:
+    """What is missing here to see a backend's launches."""
+    if aot_tool("nvdisasm") is None:
+        return "no nvdisasm, as triton carries it"
+    if backend == "cuda":
+        return harness.why_not() or (None if shutil.which("nvcc") else "no nvcc")
+    return None
+
+
+def aot_tool(name: str) -> str | None:
+    """The path of one of the programs that triton carries."""
+    try:
+        from triton import knobs
+    except ImportError:
+        return None
+    path: str = getattr(knobs.nvidia, name).path
+    return path
+
+
+@contextlib.contextmanager
+def drawn_as_on_a_gpu(case: headline.Case) -> Iterator[Any]:
+    """The tensors of a case in a GPU's batch size and dtype: zeros on the CPU, drawn labels."""
+    zeros = mock.patch.object(torch, "randn", lambda *shape, **_: torch.zeros(*shape))
+    settings = {"cpu": cases.SETTINGS["cuda"]}
+    with zeros, mock.patch.dict(cases.SETTINGS, settings):
+        yield headline.draw(case, torch.device("cpu"))
+
+
+def passes(case: headline.Case, drawn: Any, given: str, backend: str) -> dict[str, Pass]:
+    """Forward and backward of a headline problem."""
+    seen = {name: Pass() for name in PASSES}
+    with pytest.MonkeyPatch.context() as patch:
+        if backend == "cuda":
+            harness.emulate(patch)
+            harness.set_shared(227)
+        patch.setattr(dispatch, "_refusals", lambda name, problem: ())
+        one = headline.headline(case, drawn, given, backend)
+        module = dispatch.load(backend)
+        for step in PASSES:
+            for name in (step, f"modulation_{step}"):
+                patch.setattr(module, name, _watched(getattr(module, name), seen[step], backend))
+        out = one.run()
+        torch.autograd.grad(out, one.leaves, torch.zeros_like(out))
+    return seen
+
+
+def _watched(function: Any, found: Pass, backend: str) -> Any:
+    def call(*args: Any) -> Any:
+        with _Computing() as others, aot.compiling(TARGET) as compiled, _noted(backend) as noted:
+            result = function(*args)
+        found.others = others.count
+        found.launches = [_of_triton(made) for made in compiled]
+        names = _cuda_names(function.__name__, args[0]) if noted else []
+        assert len(names) == len(noted), f"{names}: {len(noted)} launches"
+        found.launches += map(_of_cuda, names, noted)
+        return result
+
+    return call
+
+
+def _noted(backend: str) -> Any:
+    return harness.recording() if backend == "cuda" else contextlib.nullcontext([])
+
+
+def _of_triton(made: aot.Compiled) -> Launched:
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernel.cubin"
+        cubin.write_bytes(made.cubin)
+        (code,) = sass.disassembled(str(aot_tool("nvdisasm")), cubin).values()
+    blocks = made.grid[0]
+    sizes = made.registers, made.shared, code, made.options
+    return Launched(made.kernel, blocks, made.warps, *sizes)
+
+
+def _cuda_names(function: str, call: Any) -> list[str]:
+    """What the launchers in ``launch.cuh`` and ``modulation.cuh`` launch, mangled as in cubins."""
+    bf16 = "I13__nv_bfloat16"
+    if function.startswith("modulation"):
+        moments = "moments_channels_first" + bf16
+        last = bf16 + "Lb0"
+        forward = ["pack_tokens" + bf16, moments, "finish_statistics" + bf16, "modulate" + last]
+        sums = ["combine_tokens" + bf16, "combine_images" + bf16, "combine_noise" + bf16]
+        backward = [forward[0], "modulation_gradient_of_tokens" + last, *sums]
+        backward.append("modulation_gradient_of_x" + last)
+        return forward if function.endswith("forward") else backward
+    assert call.wide_queries
+    if function == "forward":
+        return ["pack_tokens" + bf16, f"pixels_read{bf16}Lb1"]
+    return [
+        "pack_tokens" + bf16, f"attention_gradients{bf16}Lb1ELb1", f"combine_gradients{bf16}Lb1"
+    ]  # fmt: skip
+
+
+def _of_cuda(name: str, noted: harness.Launch) -> Launched:
+    mangled = re.compile(rf"_ZN3sca\d+{name}E")
+    (found,) = [key for key in _cuda_code() if mangled.match(key)]
+    code, registers = _cuda_code()[found]
+    kernel = name.partition("I13")[0]
+    return Launched(kernel, noted.blocks, noted.threads // 32, registers, noted.shared, code)
+
+
+@functools.cache
+def _cuda_code() -> dict[str, tuple[sass.Loop, int]]:
+    """Mangled name -> code and registers of all CUDA kernels."""
+    found: dict[str, tuple[sass.Loop, int]] = {}
+    flags = ["-std=c++17", "-O3", "-cubin", "-lineinfo", f"-arch=sm_{TARGET}"]
+    with tempfile.TemporaryDirectory() as folder:
+        sources = sorted(harness.KERNELS.glob("sca_cuda/*.cu"))
+        cubins = [Path(folder) / f"{source.stem}.cubin" for source in sources]
+        commands = [
+            ["nvcc", *flags, f"-I{harness.KERNELS}", str(source), "-o", str(cubin)]
+            for source, cubin in zip(sources, cubins, strict=True)
+        ]
+        with harness.ThreadPoolExecutor(2) as pool:
+            for done in pool.map(lambda c: subprocess.run(c, capture_output=True), commands):
+                done.check_returncode()
+        for cubin in cubins:
+            usage = [str(aot_tool("cuobjdump")), "-res-usage", str(cubin)]
+            told = subprocess.run(usage, capture_output=True, text=True, check=True).stdout
+            registers = dict(re.findall(r"Function (\S+):\s*\n\s*REG:(\d+)", told))
+            for name, code in sass.disassembled(str(aot_tool("nvdisasm")), cubin).items():
+                found[name] = code, int(registers[name])
+    return found
