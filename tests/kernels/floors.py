@@ -5,10 +5,10 @@ Writes ``floors.csv``, a row per headline problem, pass and backend, batch 16, b
 
 - launches, given layouts or labels: of our kernels, and operations of PyTorch that compute;
 - kernel: which issues most; its registers, shared memory (KB) and warps an SM;
-- issue_us: instructions of all our kernels (``issued.py`` estimates them) on 132 SMs that each issue
-  4 per cycle at 1.98 GHz; memory_us: the least bytes of the pass at 4.3 TB/s, a copy's rate.
+- issue_us: instructions of all our kernels (``issued.py`` estimates them) on 132 SMs that each
+  issue 4 per cycle at 1.98 GHz; memory_us: the least bytes of the pass at 4.3 TB/s, as a copy.
 
-Neither is a time. A kernel cannot be faster than the larger one.
+Neither is a time: a pass cannot be faster than the larger one.
 """
 
 import csv
@@ -118,7 +118,8 @@ class Work:
         sizes = Sizes(
             channels=self.channels, pixels=pixels, warps=one.warps, rounds=rounds,
             labels=self.labels_in_16, parts=self.pieces(cut) / self._groups,
-            tokens=self.case.num_labels * self.case.k, share=min(1, pixels / 16 / one.warps),
+            tokens=self.case.num_labels * self.case.k, maps=1 + hasattr(self.case, "channels"),
+            share=min(1, pixels / 16 / one.warps),
         )  # fmt: skip
         return blocks * one.warps * issued(one.code, sizes)
 

@@ -2,13 +2,11 @@
 """How many instructions a warp of a kernel issues, from its machine code.
 
 An estimate from static counts: a loop's own instructions times its trips, and what is in no loop
-once, both sides of a branch included. A loop is known by an instruction that it is there for, an
-opcode that comes from a function of ours (``trips``); unrolled n times it holds n of them and makes
-1 / n of the trips. Remains of unrolled loops, and loops that ``trips`` does not know, count once.
-Code for labels of more than 8 tokens and for pixels without any (``RARE``) does not count.
-
-Expect it to be right within a fifth: remains are not always run, and of the two sides of a branch
-one is.
+once, both sides of a branch included. A loop is known by an instruction that it is there for: an
+opcode that comes from a function of ours (``trips``). Unrolled n times, it holds n of them and
+makes 1 / n of the trips. Remains of unrolled loops, and loops that ``trips`` does not know, count
+once. Code that only labels of more than 8 tokens, or pixels without any, run (``RARE``) does not
+count.
 """
 
 import re
@@ -30,6 +28,7 @@ class Sizes:
         labels: that 16 pixels side by side have, on average; 1 where tiles are of one label.
         parts: partial rows of a token, on average.
         tokens: of an image.
+        maps: that are compared with keys, x and positions.
         share: of a block's warps that have pixels of the tile.
     """
 
@@ -40,6 +39,7 @@ class Sizes:
     labels: float
     parts: float
     tokens: int
+    maps: int = 1
     share: float = 1.0
 
 
@@ -52,10 +52,11 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
     return [
         ("LDGSTS", "<fill<", 1, copies),
         ("STG", "<drain<", 1, copies),
+        ("", "^<score<", 0, sizes.maps),
         ("HMMA", "<multiply_rows<", 1, blocks),
         ("HMMA", "<weight_gradients<", 2, blocks),
         ("STS", "<set_block<", 4, blocks),
-        ("SHFL", "<for_each_range<", 2, sizes.labels),
+        ("SHFL", "<shuffle<for_each_range<", 2, sizes.labels),
         ("LDG", "<tokens_of<", 1, 8),
         ("BAR", "<sync_block<pass<", 0, sizes.rounds),
         ("BAR", "<sync_block<sum<", 0, sizes.rounds),
@@ -75,20 +76,26 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
     ]
 
 
-RARE = ("<recompute<probabilities<", "<store_block<", "<look<scatter<", "<add_default<")
+RARE = (
+    "<recompute<probabilities<", "<store_block<", "<look<scatter<", "<add_default<",
+    "<weight_gradients<modulation_gradient_of_x<",
+)  # fmt: skip
 SOME_WARPS = ("<look<sum<", "<look<pass<", "<scatter<pass<")
 """Code of warps that have pixels of the tile, where others may have none."""
 
 
-def issued(code: Loop, sizes: Sizes) -> float:
-    """Instructions that a warp issues, on average over the warps of blocks with work."""
+def issued(code: Loop, sizes: Sizes, of: str = "") -> float:
+    """Instructions that a warp issues, on average over the warps of blocks with work.
+
+    ``of``: those alone whose opcode begins so.
+    """
     made: dict[int, float] = {}
     for opcode, functions, each, times in trips(sizes):
         counts = _bodies(code, opcode, functions, by_place=bool(each))
         for loop, count in counts.items():
             of_loop = times if count <= each or not each else float(times * each // count)
             made[loop] = max(made.get(loop, 0.0), of_loop)
-    return _count(code, sizes, made)
+    return _count(code, sizes, made, of)
 
 
 def _bodies(code: Loop, opcode: str, functions: str, *, by_place: bool) -> dict[int, int]:
@@ -118,9 +125,11 @@ def _bodies(code: Loop, opcode: str, functions: str, *, by_place: bool) -> dict[
     return counts
 
 
-def _count(loop: Loop, sizes: Sizes, made: dict[int, float]) -> float:
-    own = sum(_weight(one, sizes) for one in loop.own)
-    return own + sum(made.get(id(inner), 1.0) * _count(inner, sizes, made) for inner in loop.inner)
+def _count(loop: Loop, sizes: Sizes, made: dict[int, float], of: str) -> float:
+    own = sum(_weight(one, sizes) for one in loop.own if one.opcode.startswith(of))
+    return own + sum(
+        made.get(id(inner), 1.0) * _count(inner, sizes, made, of) for inner in loop.inner
+    )
 
 
 def _weight(one: Instruction, sizes: Sizes) -> float:

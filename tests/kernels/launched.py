@@ -77,14 +77,14 @@ class _Computing(TorchDispatchMode):
 
 def why_not(backend: str) -> str | None:
     """What is missing here to see a backend's launches."""
-    if aot_tool("nvdisasm") is None:
+    if tool("nvdisasm") is None:
         return "no nvdisasm, as triton carries it"
     if backend == "cuda":
         return harness.why_not() or (None if shutil.which("nvcc") else "no nvcc")
     return None
 
 
-def aot_tool(name: str) -> str | None:
+def tool(name: str) -> str | None:
     """The path of one of the programs that triton carries."""
     try:
         from triton import knobs
@@ -143,7 +143,7 @@ def _of_triton(made: aot.Compiled) -> Launched:
     with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(made.cubin)
-        (code,) = sass.disassembled(str(aot_tool("nvdisasm")), cubin).values()
+        (code,) = sass.disassembled(str(tool("nvdisasm")), cubin).values()
     blocks = made.grid[0]
     sizes = made.registers, made.shared, code, made.options
     return Launched(made.kernel, blocks, made.warps, *sizes)
@@ -170,14 +170,14 @@ def _cuda_names(function: str, call: Any) -> list[str]:
 
 def _of_cuda(name: str, noted: harness.Launch) -> Launched:
     mangled = re.compile(rf"_ZN3sca\d+{name}E")
-    (found,) = [key for key in _cuda_code() if mangled.match(key)]
-    code, registers = _cuda_code()[found]
+    (found,) = [key for key in cuda_code() if mangled.match(key)]
+    code, registers = cuda_code()[found]
     kernel = name.partition("I13")[0]
     return Launched(kernel, noted.blocks, noted.threads // 32, registers, noted.shared, code)
 
 
 @functools.cache
-def _cuda_code() -> dict[str, tuple[sass.Loop, int]]:
+def cuda_code() -> dict[str, tuple[sass.Loop, int]]:
     """Mangled name -> code and registers of all CUDA kernels."""
     found: dict[str, tuple[sass.Loop, int]] = {}
     flags = ["-std=c++17", "-O3", "-cubin", "-lineinfo", f"-arch=sm_{TARGET}"]
@@ -192,9 +192,9 @@ def _cuda_code() -> dict[str, tuple[sass.Loop, int]]:
             for done in pool.map(lambda c: subprocess.run(c, capture_output=True), commands):
                 done.check_returncode()
         for cubin in cubins:
-            usage = [str(aot_tool("cuobjdump")), "-res-usage", str(cubin)]
+            usage = [str(tool("cuobjdump")), "-res-usage", str(cubin)]
             told = subprocess.run(usage, capture_output=True, text=True, check=True).stdout
             registers = dict(re.findall(r"Function (\S+):\s*\n\s*REG:(\d+)", told))
-            for name, code in sass.disassembled(str(aot_tool("nvdisasm")), cubin).items():
+            for name, code in sass.disassembled(str(tool("nvdisasm")), cubin).items():
                 found[name] = code, int(registers[name])
     return found

@@ -59,6 +59,43 @@ def test_instructions_of_loops_count_as_often_as_they_run(tmp_path: Path) -> Non
     assert issued(code, sizes) == 3 + 4 * 4  # eight copies by each thread, two in one trip
 
 
+ONE_LABEL = {"warps": 4, "labels": 1, "parts": 1, "tokens": 8}
+FORWARD = {"pixels": 64, "rounds": 1}
+GATHERING = {"pixels": 32, "rounds": 8, "share": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "sizes", "products"),
+    [
+        ("pixels_read", {"channels": 256, **FORWARD}, 16 + 16 * 2),
+        ("attention_gradients", {"channels": 256, **GATHERING}, 8 * ((16 * 4) / 2 + 4 * 2 * 2)),
+        ("modulate", {"channels": 128, **FORWARD, "maps": 2}, 8 * (2 + 4)),
+        ("modulation_gradient_of_x", {"channels": 128, **FORWARD, "maps": 2}, 8 * (2 + 4 + 2 + 4)),
+        (
+            "modulation_gradient_of_tokens",
+            {"channels": 128, **GATHERING, "maps": 2},
+            8 * (8 * (2 + 4 + 2) / 2 + 2 * 2 * 7),
+        ),
+    ],
+)
+def test_products_of_cuda_kernels_are_as_many_as_their_sources_say(
+    kernel: str, sizes: dict[str, float], products: float
+) -> None:
+    """Of a warp whose 16 pixels have one label of 8 tokens: a check of the trips of loops."""
+    why = floors.launched.why_not("cuda")
+    if why:
+        pytest.skip(why)
+    last = "Lb1E" if sizes["channels"] == 256 else "Lb0E"
+    several = "Lb1E" if kernel == "attention_gradients" else ""  # whether pixels read
+    (code,) = (
+        code
+        for name, (code, _) in floors.launched.cuda_code().items()
+        if f"{kernel}I13__nv_bfloat16{last}{several}E" in name
+    )
+    found = issued(code, Sizes(**sizes, **ONE_LABEL), "HMMA")  # type: ignore[arg-type]
+    assert products <= found <= 1.2 * products
+
+
 @pytest.mark.parametrize("backend", floors.BACKENDS)
 @pytest.mark.parametrize(
     "case",
