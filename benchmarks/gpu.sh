@@ -4,7 +4,7 @@
 # nvcc, torch, Triton, pybind11, ninja, pytest-xdist and pytest-benchmark, but no network.
 #
 #   benchmarks/gpu.sh OUT                    steps from the first on, for 530 seconds
-#   benchmarks/gpu.sh OUT --from compiled    from a step on; a machine without the build gets it
+#   benchmarks/gpu.sh OUT --from compiled    from a step on, after the build
 #   --seconds N    what is left of N seconds limits every step
 #   --dry-run      the same commands, stubs for what needs a GPU
 #
@@ -34,6 +34,8 @@ done
 [ -n "$out" ] || usage
 mkdir -p "$out" && out="$(cd "$out" && pwd)" || exit 2
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+before="build warm" # what a step needs on a machine that has run none yet
+[[ "$from" != @(compiled|fuzz) ]] || before=build
 if [ -n "$from" ] && ! grep -qE "^step $from " benchmarks/gpu.sh; then
   known="$(sed -nE 's/^step ([a-z-]+) .*/\1/p' benchmarks/gpu.sh | paste -sd ' ')"
   echo "benchmarks/gpu.sh: error: --from $from: expected one of $known" >&2
@@ -43,9 +45,10 @@ fi
 python="${PYTHON:-python3}" device=cuda backends="cuda triton" jobs=14
 tests=("$python" -m pytest -p no:cacheprovider)
 install=("$python" -m pip install --quiet --no-build-isolation --no-deps -e .)
-export PYTHONUNBUFFERED=1 SCAM_BUILD_CPU=0 SCAM_CUDA_TARGETS=sm_90 python out
+export PYTHONUNBUFFERED=1 SCAM_BUILD_CPU=0 SCAM_BUILD_CUDA=1 SCAM_CUDA_TARGETS=sm_90 python out
 if [ -n "$dry" ]; then
   device=cpu backends=cpu jobs=0
+  export SCAM_BUILD_CUDA=auto
   tests+=(--collect-only)
   install=("$python" setup.py --name)
   # Programs that a machine without a GPU lacks: each runs what it is given to run.
@@ -66,7 +69,7 @@ step() { # NAME LIMIT COMMAND...
   local name="$1" limit="$2" begin=$SECONDS left=$((seconds - SECONDS)) status size
   shift 2
   [ "$name" != "$from" ] || from=""
-  if [ -n "$from" ] && [ "$name" != build ]; then return; fi
+  [ -z "$from" ] || [[ " $before " = *" $name "* ]] || return
   if [ -n "$rest" ] || [ "$left" -lt 15 ]; then
     rest="${rest:-$name}"
     return
@@ -94,7 +97,7 @@ check=(env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --kernel-regex kns
 cuda_tests=("${tests[@]}" -v -k bfloat16 "${gpu_tests[0]}")
 rivals=("$python" -m pytest --benchmark-only --suite quick --bench-device $device --budget 0.5
         --lines "$out/peers.jsonl" benchmarks/test_attention.py)
-training=(--preset celebamask-hq --batch-size 8 --amp --steps 3)
+training=(--preset celebamask-hq --batch-size 8 --amp --steps 3) # as in warm.py
 export lines='cuda %s\ntriton %s\n' seeds=14 problems=10000
 if [ -n "$dry" ]; then
   on+=(--budget 0)
@@ -111,8 +114,8 @@ fi
 step info 30 sh -c 'nvidia-smi; "$python" -m scam.info'
 step build 120 "${install[@]}"
 step test-cuda 60 "${tests[@]}" -n $jobs "${gpu_tests[0]}"
-step warm 60 "${kernels[@]}" "${warm[@]}"
-step test-triton 80 "${tests[@]}" -n $jobs -m gpu "${gpu_tests[@]:1}"
+step warm 90 "${kernels[@]}" "${warm[@]}"
+step test-triton 100 "${tests[@]}" -n $jobs -m gpu "${gpu_tests[@]:1}"
 step time 90 "${kernels[@]}" time "${on[@]}"
 step launches 45 "${kernels[@]}" launches "${on[@]}"
 step ncu 60 ncu --clock-control none --profile-from-start off --csv --log-file "$out/ncu.csv" \

@@ -29,7 +29,7 @@ EXAMPLES = """\
   ncu --profile-from-start off python -m benchmarks.kernels once --backends cuda
       one call of each headline kernel between the profiler's start and stop"""
 WHAT = ("time", "launches", "once", "warm")
-SMALL = 16
+SMALL = 64
 """Side of the maps on which the host's work is timed: the device is never behind."""
 HOST_CALLS = 20
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile the Triton kernels of the headline problems in many processes, into Triton's cache."""
+"""Compile the Triton kernels of the headline problems and of a training step in many processes.
+
+One process would take minutes. The others find them in Triton's cache.
+"""
 
 from multiprocessing import get_context
 from typing import Any
@@ -7,6 +10,11 @@ from typing import Any
 import torch
 
 from benchmarks.headline import CASES, GIVEN, draw, headline
+from scam.models import ScamConfig
+from scam.profiling import build_step, draw_batch
+from scam.training.trainer import Trainer
+
+PRESET = "celebamask-hq"
 
 
 def warm(processes: int, device: str = "cuda") -> None:
@@ -32,8 +40,12 @@ def _share(number: int, processes: int, device: str) -> int:
 
     mine: set[str] = set()
     JITFunction.run = compile_mine
+    where, config = torch.device(device), ScamConfig.preset(PRESET)
+    # Kernels do not depend on the number of images.
+    trainer = Trainer(build_step(config, where, fused=True, amp=True))
+    trainer.step(draw_batch(config, 1, where), 1)
     for case in CASES:
-        drawn = draw(case, torch.device(device))
+        drawn = draw(case, where)
         for given in GIVEN:
             one = headline(case, drawn, given, "triton")
             one.forward()()

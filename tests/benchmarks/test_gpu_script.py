@@ -75,6 +75,7 @@ def test_processes_share_the_kernels_to_compile(monkeypatch: pytest.MonkeyPatch)
 
     small = (AttentionCase(side=16, num_labels=3, width=32), ModulationCase(8, 16, num_labels=3))
     monkeypatch.setattr(warm, "CASES", small)
+    monkeypatch.setattr(warm, "PRESET", "tiny")
     monkeypatch.setattr(backend, "refusals", lambda problem: [])
     counts = []
     for processes in (1, 3):

@@ -144,9 +144,8 @@ def _of_triton(made: aot.Compiled) -> Launched:
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(made.cubin)
         (code,) = sass.disassembled(str(tool("nvdisasm")), cubin).values()
-    blocks = made.grid[0]
     sizes = made.registers, made.shared, code, made.options
-    return Launched(made.kernel, blocks, made.warps, *sizes)
+    return Launched(made.kernel, made.grid[0], made.warps, *sizes)
 
 
 def _cuda_names(function: str, call: Any) -> list[str]:

@@ -85,14 +85,11 @@ def test_nothing_waits_for_the_device(sizes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("channels", [43, 64, 128, 300])
+@pytest.mark.parametrize(("channels", "heads"), [(43, 2), (128, 1)])
 @pytest.mark.parametrize("memory", MAPS)
-@pytest.mark.parametrize(("heads", "tokens"), [(1, 40), (2, 90)])
-def test_modulation(
-    dtype: torch.dtype, channels: int, memory: str, heads: int, tokens: int
-) -> None:
+def test_modulation(dtype: torch.dtype, channels: int, heads: int, memory: str) -> None:
     inputs = make_modulation_inputs(
-        size=(31, 33), channels=channels, heads=heads, tokens=tokens, memory=memory, dtype=dtype,
+        size=(31, 33), channels=channels, heads=heads, tokens=40, memory=memory, dtype=dtype,
         device="cuda",
     )  # fmt: skip
     with poisoned_memory():
