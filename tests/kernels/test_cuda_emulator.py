@@ -12,7 +12,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent / "emulator"))
 import harness
 
-RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED, HALF_A_BARRIER, HALF_A_WARP = range(7)
+RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED, HALF_A_BARRIER, HALF_A_WARP, OVERWRITTEN = (
+    range(8)
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +31,22 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return loaded
 
 
-def run(emulator: ctypes.CDLL, kind: int, order: int = 0) -> tuple[str, torch.Tensor]:
+def run(
+    emulator: ctypes.CDLL, kind: int, order: int = 0, early: bool = False
+) -> tuple[str, torch.Tensor]:
     given, found = torch.arange(256.0), torch.full((64,), -1.0)
     emulator.sca_emulator_order(order)
+    emulator.sca_emulator_copies(early)
     addresses = (ctypes.c_void_p(tensor.data_ptr()) for tensor in (given, found))
     return emulator.run(kind, *addresses).decode(), found
 
 
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("order", harness.ORDERS)
-def test_right_code_gives_the_same_in_any_order(emulator: ctypes.CDLL, order: int) -> None:
-    error, found = run(emulator, RIGHT, order)
+def test_right_code_gives_the_same_in_any_order(
+    emulator: ctypes.CDLL, order: int, early: bool
+) -> None:
+    error, found = run(emulator, RIGHT, order, early)
     assert error == ""
     assert torch.equal(found, 4.0 * ((torch.arange(64) + 33) % 64))
 
@@ -50,6 +58,12 @@ def test_a_missing_barrier_shows_in_another_order(emulator: ctypes.CDLL) -> None
 
 def test_what_was_not_waited_for_is_not_there(emulator: ctypes.CDLL) -> None:
     assert run(emulator, NO_WAIT)[1].isnan().any()
+
+
+def test_what_arrives_too_early_overwrites(emulator: ctypes.CDLL) -> None:
+    late, early = (run(emulator, OVERWRITTEN, early=early)[1] for early in (False, True))
+    assert torch.equal(late, run(emulator, RIGHT)[1])
+    assert not torch.equal(early, late)
 
 
 @pytest.mark.parametrize(

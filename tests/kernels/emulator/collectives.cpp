@@ -114,12 +114,24 @@ void mma16_as(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, b
   std::memcpy(c, emulator::collective(&kinds[fp16], deposit, compute).out, 16);
 }
 
-// What is copied arrives as late as it may: when it is waited for.
+static void arrive(const emulator::Copy& copy) {
+  if (copy.from) {
+    std::memcpy(copy.to, copy.from, 16);
+  } else {
+    std::memset(copy.to, 0, 16);
+  }
+}
+
+// What is copied arrives at once, or as late as it may: when it is waited for.
 void copy_async(void* shared, const void* global, bool valid) {
   emulator::check_shared(shared, 16, 16);
   if (valid && reinterpret_cast<uintptr_t>(global) % 16) emulator::fail("copy_async: misaligned");
-  auto& fibre = emulator::block->fibres[emulator::block->current];
-  fibre.open.push_back({static_cast<char*>(shared), valid ? global : nullptr});
+  const emulator::Copy copy = {static_cast<char*>(shared), valid ? global : nullptr};
+  if (emulator::early_copies) {
+    arrive(copy);
+  } else {
+    emulator::block->fibres[emulator::block->current].open.push_back(copy);
+  }
 }
 
 void commit_copies() {
@@ -131,13 +143,7 @@ void commit_copies() {
 void wait_copies_but(size_t pending) {
   auto& groups = emulator::block->fibres[emulator::block->current].groups;
   while (groups.size() > pending) {
-    for (const auto& copy : groups.front()) {
-      if (copy.from) {
-        std::memcpy(copy.to, copy.from, 16);
-      } else {
-        std::memset(copy.to, 0, 16);
-      }
-    }
+    for (const auto& copy : groups.front()) arrive(copy);
     groups.erase(groups.begin());
   }
 }
@@ -148,6 +154,10 @@ void wait_copies_but(size_t pending) {
 
 EXPORTED void sca_emulator_order(int order) {
   emulator::order_of_fibres = order;
+}
+
+EXPORTED void sca_emulator_copies(bool early) {
+  emulator::early_copies = early;
 }
 
 EXPORTED void sca_emulator_shared(int kilobytes) {

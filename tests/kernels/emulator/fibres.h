@@ -97,6 +97,7 @@ struct Block {
 
 inline Block* block = nullptr;
 inline int order_of_fibres = 0;  // 0 ascending, 1 descending, else a seed: shuffled every round
+inline bool early_copies = false;  // else as late as they may be
 inline size_t shared_limit = 163 * 1024;  // bytes of a block, what sm_80 has
 
 struct Launch {

@@ -93,6 +93,7 @@ def _build() -> ModuleType:
     spec.loader.exec_module(module)
     made = ctypes.CDLL(str(library))
     module.emulator_order = made.sca_emulator_order  # type: ignore[attr-defined]
+    module.emulator_copies = made.sca_emulator_copies  # type: ignore[attr-defined]
     module.emulator_shared = made.sca_emulator_shared  # type: ignore[attr-defined]
     module.emulator_record = made.sca_emulator_record  # type: ignore[attr-defined]
     module.emulator_launches = made.sca_emulator_launches  # type: ignore[attr-defined]
@@ -104,6 +105,11 @@ def _build() -> ModuleType:
 def set_order(order: int) -> None:
     """In which order the threads of a block, and blocks, run: one of ``ORDERS``."""
     _build().emulator_order(order)
+
+
+def set_copies(early: bool) -> None:
+    """Whether asynchronous copies arrive at once, or when they are waited for."""
+    _build().emulator_copies(early)
 
 
 def set_shared(kilobytes: int) -> None:
@@ -141,6 +147,7 @@ def emulate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         pytest.skip(why)
     module = _build()
     set_order(0)
+    set_copies(early=False)
     set_shared(163)
     for user in (cuda, cuda_call, cuda_modulation):
         monkeypatch.setattr(user, "load", lambda: module)
