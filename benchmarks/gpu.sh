@@ -134,4 +134,5 @@ step fuzz 80 sh -c 'printf "$lines" $(seq "$seeds") | xargs -P 14 -L 1 sh -c "\"
 }
 
 [ -z "$rest" ] || note "$rest" - "not run; continue with --from $rest"
+printf '\n' && cat "$out/summary.txt"
 exit "$failures"

@@ -12,9 +12,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent / "emulator"))
 import harness
 
-RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED, HALF_A_BARRIER, HALF_A_WARP, OVERWRITTEN = (
-    range(8)
-)
+RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED = range(5)
+HALF_A_BARRIER, HALF_A_WARP, OVERWRITTEN, BEYOND = range(5, 9)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,11 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     why = harness.why_not()
     if why:
         pytest.skip(why)
-    library = tmp_path_factory.mktemp("emulator") / "mistakes.so"
+    return build(tmp_path_factory.mktemp("emulator"))
+
+
+def build(folder: Path) -> ctypes.CDLL:
+    library = folder / "mistakes.so"
     sources = [str(harness.HERE / name) for name in ("mistakes.cpp", "collectives.cpp")]
     command = [*harness.compiler(), *harness.FLAGS, f"-I{harness.HERE}", "-shared", *sources]
     subprocess.run([*command, "-o", str(library)], check=True)
@@ -78,3 +81,31 @@ def test_what_arrives_too_early_overwrites(emulator: ctypes.CDLL) -> None:
 def test_errors_have_words(emulator: ctypes.CDLL, kind: int, words: str) -> None:
     error, _ = run(emulator, kind)
     assert any(word in error for word in words.split("|")), error
+
+
+def sanitized(*command: str) -> subprocess.CompletedProcess[str]:
+    environment = None if harness.why_not() else harness.sanitized()
+    if environment is None:
+        pytest.skip(harness.why_not() or "the compiler has no AddressSanitizer")
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=Path(__file__).parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_an_access_beyond_a_tensor_is_seen(tmp_path: Path) -> None:
+    script = "import sys, test_cuda_emulator as t; from pathlib import Path; "
+    script += "print(t.run(t.build(Path(sys.argv[1])), int(sys.argv[2]))[0])"
+    assert sanitized("-c", script, str(tmp_path), str(RIGHT)).returncode == 0
+    wrong = sanitized("-c", script, str(tmp_path), str(BEYOND))
+    assert wrong.returncode != 0
+    assert "heap-buffer-overflow" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_kernels_stay_inside_their_tensors() -> None:
+    done = sanitized("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "test_cuda_emulated.py")
+    assert done.returncode == 0, (done.stdout + done.stderr)[:6000]

@@ -3,6 +3,10 @@
 // Warp collectives and barriers switch fibres. x86-64 only.
 #pragma once
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -176,6 +180,9 @@ inline void entry() {
 
 inline void run_block(Block& b, char* stacks, std::mt19937& random) {
   std::vector<int> order(b.threads);
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(stacks, b.threads * STACK);  // threads before never returned
+#endif
   for (int i = 0; i < b.threads; ++i) {
     order[i] = order_of_fibres == 1 ? b.threads - 1 - i : i;
     char* top = stacks + (i + 1) * STACK;

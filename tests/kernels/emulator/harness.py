@@ -29,12 +29,30 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 KERNELS = ROOT / "kernels"
 FLAGS = ["-std=c++17", "-O1", "-g0", "-fPIC", "-fvisibility=hidden", "-Wno-unknown-pragmas"]
+SANITIZE = "SCAM_SANITIZE_EMULATOR"  # 1: AddressSanitizer sees accesses beyond a tensor
+if os.environ.get(SANITIZE) == "1":
+    FLAGS += ["-fsanitize=address"]
 ORDERS = (0, 1, 7)  # ascending, descending, shuffled
 
 
 def compiler() -> list[str]:
     """The C++ compiler and its first arguments."""
     return shlex.split(os.environ.get("CXX", "c++"))
+
+
+def sanitized() -> dict[str, str] | None:
+    """The environment of a process whose emulator is sanitized, if the compiler can do that.
+
+    The sanitizer has to be there first, and exceptions need the library that it looks for.
+    """
+    found = []
+    for name in ("libasan.so", "libstdc++.so"):
+        told = subprocess.run([*compiler(), f"-print-file-name={name}"], capture_output=True)
+        found.append(told.stdout.decode().strip())
+    if not all(Path(path).is_absolute() for path in found):
+        return None
+    own = {SANITIZE: "1", "LD_PRELOAD": " ".join(found), "ASAN_OPTIONS": "detect_leaks=0"}
+    return os.environ | own
 
 
 def why_not() -> str | None:
@@ -85,7 +103,7 @@ def _build() -> ModuleType:
         seen = [params if "pybind" in source.name else contents for source in sources]
         objects = list(pool.map(_object, sources, seen, repeat(folder), repeat(includes)))
     library = folder / f"_cuda.{os.getpid()}.so"
-    subprocess.run([*compiler(), "-shared", *objects, "-o", str(library)], check=True)
+    subprocess.run([*compiler(), *FLAGS, "-shared", *objects, "-o", str(library)], check=True)
     spec = importlib.util.spec_from_file_location("_cuda", library)
     assert spec is not None
     assert spec.loader is not None

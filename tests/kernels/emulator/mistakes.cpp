@@ -13,7 +13,8 @@ struct Params {
 };
 
 enum Kind {
-  RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED, HALF_A_BARRIER, HALF_A_WARP, OVERWRITTEN
+  RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED, HALF_A_BARRIER, HALF_A_WARP, OVERWRITTEN,
+  BEYOND
 };
 
 // Every thread copies 16 bytes in and hands out what its neighbour copied.
@@ -32,7 +33,7 @@ SCA_KERNEL(64, 1) exchange(SCA_PARAMS(Params) p) {
     copy_async(to, p.in + 4 * neighbour, true);
     commit_copies();
   }
-  p.out[me] = shared[4 * neighbour];
+  p.out[me] = p.kind == BEYOND ? p.in[4 * me + 4] : shared[4 * neighbour];
   if (p.kind == OVERWRITTEN) sync_block();
   wait_copies<0>();
 }
