@@ -30,6 +30,7 @@ import sass  # noqa: E402
 
 from benchmarks import cases, headline  # noqa: E402
 from scam.ops import dispatch  # noqa: E402
+from scam.ops.backends import triton_plan  # noqa: E402
 
 TARGET = 90
 NO_LAUNCH = re.compile(r"aten::(empty|new_empty|lift|detach|alias|promote_types)")
@@ -65,11 +66,14 @@ class Pass:
 
 
 class _Computing(TorchDispatchMode):
-    """Counts operations that are neither views nor allocations."""
+    """Counts operations that are neither views nor allocations, inside of our operators too."""
 
     count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "scam":
+            with self:
+                return func._op_dk(torch._C.DispatchKey.CPU, *args, **(kwargs or {}))
         if not func.is_view and not NO_LAUNCH.match(func._schema.name):
             self.count += 1
         return func(*args, **(kwargs or {}))
@@ -111,32 +115,25 @@ def passes(case: headline.Case, drawn: Any, given: str, backend: str) -> dict[st
             harness.emulate(patch)
             harness.set_shared(227)
         patch.setattr(dispatch, "_refusals", lambda name, problem: ())
+        patch.setattr(triton_plan, "available", lambda tensor: True, raising=False)
         one = headline.headline(case, drawn, given, backend)
-        module = dispatch.load(backend)
-        for step in PASSES:
-            for name in (step, f"modulation_{step}"):
-                patch.setattr(module, name, _watched(getattr(module, name), seen[step], backend))
-        out = one.run()
-        torch.autograd.grad(out, one.leaves, torch.zeros_like(out))
+        with _watched(seen["forward"], backend, _cuda_names(case, "forward")):
+            out = one.run()
+        gradient = torch.zeros_like(out)
+        with _watched(seen["backward"], backend, _cuda_names(case, "backward")):
+            torch.autograd.grad(out, one.leaves, gradient)
     return seen
 
 
-def _watched(function: Any, found: Pass, backend: str) -> Any:
-    def call(*args: Any) -> Any:
-        with _Computing() as others, aot.compiling(TARGET) as compiled, _noted(backend) as noted:
-            result = function(*args)
-        found.others = others.count
-        found.launches = [_of_triton(made) for made in compiled]
-        names = _cuda_names(function.__name__, args[0]) if noted else []
-        assert len(names) == len(noted), f"{names}: {len(noted)} launches"
-        found.launches += map(_of_cuda, names, noted)
-        return result
-
-    return call
-
-
-def _noted(backend: str) -> Any:
-    return harness.recording() if backend == "cuda" else contextlib.nullcontext([])
+@contextlib.contextmanager
+def _watched(found: Pass, backend: str, names: list[str]) -> Iterator[None]:
+    noting = harness.recording() if backend == "cuda" else contextlib.nullcontext([])
+    with _Computing() as others, aot.compiling(TARGET) as compiled, noting as noted:
+        yield
+    found.others = others.count
+    found.launches = [_of_triton(made) for made in compiled]
+    if noted:
+        found.launches += [_of_cuda(*pair) for pair in zip(names, noted, strict=True)]
 
 
 def _of_triton(made: aot.Compiled) -> Launched:
@@ -148,23 +145,20 @@ def _of_triton(made: aot.Compiled) -> Launched:
     return Launched(made.kernel, made.grid[0], made.warps, *sizes)
 
 
-def _cuda_names(function: str, call: Any) -> list[str]:
-    """What the launchers in ``launch.cuh`` and ``modulation.cuh`` launch, mangled as in cubins."""
+def _cuda_names(case: headline.Case, step: str) -> list[str]:
+    """What ``attention.cuh`` and ``modulation.cuh`` launch, in order, as mangled in cubins."""
     bf16 = "I13__nv_bfloat16"
-    if function.startswith("modulation"):
-        moments = "moments_channels_first" + bf16
-        last = bf16 + "Lb0"
-        forward = ["pack_tokens" + bf16, moments, "finish_statistics" + bf16, "modulate" + last]
-        sums = ["combine_tokens" + bf16, "combine_images" + bf16, "combine_noise" + bf16]
-        backward = [forward[0], "modulation_gradient_of_tokens" + last, *sums]
-        backward.append("modulation_gradient_of_x" + last)
-        return forward if function.endswith("forward") else backward
-    assert call.wide_queries
-    if function == "forward":
-        return ["pack_tokens" + bf16, f"pixels_read{bf16}Lb1"]
-    return [
-        "pack_tokens" + bf16, f"attention_gradients{bf16}Lb1ELb1", f"combine_gradients{bf16}Lb1"
-    ]  # fmt: skip
+    pack = "pack_tokens" + bf16
+    if isinstance(case, cases.AttentionCase):
+        if step == "forward":
+            return [pack, f"pixels_read{bf16}Lb1"]
+        return [pack, f"attention_gradients{bf16}Lb1ELb1", f"combine_gradients{bf16}Lb1"]
+    if step == "forward":
+        moments, finish = "moments_channels_first" + bf16, "finish_statistics" + bf16
+        return [pack, moments, finish, f"modulate{bf16}Lb0"]
+    sums = [f"combine_{what}{bf16}" for what in ("tokens", "images", "noise")]
+    tokens, pixels = (f"modulation_gradient_of_{what}{bf16}Lb0" for what in ("tokens", "x"))
+    return [pack, tokens, *sums, pixels]
 
 
 def _of_cuda(name: str, noted: harness.Launch) -> Launched:
