@@ -5,7 +5,8 @@ SCAM_BUILD_CPU=auto|1|0 decides about the CPU kernels (scam/_C.so). `auto` build
 C++ compiler and torch are found and otherwise installs pure Python; `1` makes that an error; `0`
 never builds. A compiler that fails is always an error.
 SCAM_BUILD_CUDA decides likewise about the CUDA kernels (scam/_cuda.*.so), which need nvcc (in PATH
-or CUDA_HOME), ninja and pybind11, but neither torch nor a GPU.
+or CUDA_HOME), ninja and pybind11, but neither torch nor a GPU. SCAM_CUDA_TARGETS=sm_90, or several
+with commas between, builds for these only, which takes less time.
 """
 
 import importlib.util
@@ -131,6 +132,17 @@ def nvcc_version() -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (12, 0)
 
 
+def cuda_targets() -> list[str]:
+    """Those of ``TARGETS`` that nvcc knows and ``SCAM_CUDA_TARGETS`` names."""
+    version, known = nvcc_version(), {re.findall(r"sm_\d+", t)[0]: t for t in TARGETS}
+    given = os.environ.get("SCAM_CUDA_TARGETS", ",".join(known)).split(",")
+    if unknown := set(given) - known.keys():
+        raise SystemExit(
+            f"SCAM_CUDA_TARGETS: expected some of {', '.join(known)}, got {', '.join(unknown)}"
+        )
+    return [known[name] for name in given if version >= TARGETS[known[name]]]
+
+
 def why_not_cuda() -> str | None:
     tools = {name: importlib.util.find_spec(name) for name in ("ninja", "pybind11")}
     tools |= {"C++ compiler": shutil.which(compiler()[0]), "nvcc (in PATH or CUDA_HOME)": nvcc()}
@@ -144,8 +156,7 @@ def build_cuda(folder: Path) -> None:
     work = ROOT / "build" / "cuda"
     work.mkdir(parents=True, exist_ok=True)
     python = f"-I{pybind11.get_include()} -I{sysconfig.get_path('include')}"
-    version = nvcc_version()
-    targets = [f"-gencode={target}" for target, since in TARGETS.items() if version >= since]
+    targets = [f"-gencode={target}" for target in cuda_targets()]
     cuda = shlex.join([nvcc() or "nvcc", "-ccbin", compiler()[0], *CUDA_FLAGS, *targets])
     lines = [
         f"rule cuda\n command = {cuda} -I{ROOT}/kernels -MD -MF $out.d -c $in -o $out\n"

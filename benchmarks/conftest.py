@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--budget", type=float, default=3.0, metavar="S", help="seconds of rounds in a case"
     )
+    group.addoption(
+        "--lines", type=Path, metavar="FILE", help="add each result to a .jsonl file at once"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,7 +79,8 @@ def record(device: torch.device) -> dict[str, Any]:
 def contest(
     benchmark: Any, request: pytest.FixtureRequest, device: torch.device, record: dict[str, Any]
 ) -> Contest:
-    return Contest(benchmark, device, record, request.config.getoption("--budget"))
+    options = request.config.getoption
+    return Contest(benchmark, device, record, options("--budget"), options("--lines"))
 
 
 @pytest.fixture

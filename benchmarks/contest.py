@@ -2,8 +2,10 @@
 """From contenders to a record: gate, rounds, and what pytest-benchmark keeps of them."""
 
 import gc
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,15 +32,24 @@ class Contender:
 
 
 class Contest:
-    """Times contenders against ours and leaves the record in ``benchmark.extra_info``."""
+    """Times contenders against ours and leaves the record in ``benchmark.extra_info``.
+
+    ``lines``: a file that is given each record at once, as a line of JSON.
+    """
 
     def __init__(
-        self, benchmark: Any, device: torch.device, record: dict[str, Any], budget_s: float
+        self,
+        benchmark: Any,
+        device: torch.device,
+        record: dict[str, Any],
+        budget_s: float,
+        lines: Path | None = None,
     ) -> None:
         self.benchmark = benchmark
         self.device = device
         self.record = record
         self.budget_s = budget_s
+        self.lines = lines
 
     def run(
         self,
@@ -102,7 +113,7 @@ class Contest:
         refused: Mapping[str, str] | None,
         facts: Mapping[str, Any],
     ) -> None:
-        self.benchmark.extra_info |= {
+        found = {
             "area": area,
             "id": case.id,
             "case": asdict(case),
@@ -111,6 +122,10 @@ class Contest:
             "machine": self.record,
             **facts,
         }
+        self.benchmark.extra_info |= found
+        if self.lines is not None:
+            with self.lines.open("a") as file:
+                file.write(json.dumps(found) + "\n")
 
     def _wait_for(self, call: Call) -> Call:
         def run() -> None:

@@ -1,177 +1,138 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Build, check, measure and profile scam on a CUDA machine, in under nine minutes.
+# Build, test, time, profile and check scam on a CUDA machine, what matters most first. It needs
+# nvcc, torch, Triton, pybind11, ninja, pytest-xdist and pytest-benchmark, but no network.
 #
-#   benchmarks/gpu.sh OUT [--stages a,b,...] [--dry-run]
+#   benchmarks/gpu.sh OUT                    steps from the first on, for 530 seconds
+#   benchmarks/gpu.sh OUT --from compiled    from a step on, after the build
+#   --seconds N    what is left of N seconds limits every step
+#   --dry-run      the same commands, stubs for what needs a GPU
 #
-# Stages, in order: info build tests fuzz memcheck racecheck bench report profile
-# Each has a time limit; one that fails does not stop the next. OUT receives log.txt, summary.txt,
-# benchmarks.json, report.md and profile/. The status is the number of stages that failed.
-#
-# Environment: PYTHON (default python3), SCAM_DEVICE=cuda|cpu (cpu: the same stages on what a
-# machine without GPU has), SUITE (default full), FUZZ_PROBLEMS (default 10000), SEED (default 0).
-# shellcheck disable=SC2329 # stages are called by their names
+# A step that fails (status 127: the program is not there; 124 or 137: stopped at its limit) does
+# not stop the next. OUT receives few files, so that all can be sent back: log.txt, summary.txt
+# (step, seconds, status), kernels.jsonl and peers.jsonl (each line as soon as it is measured),
+# ncu.csv, profile/. The status is the number of failures.
 set -uo pipefail
 
-readonly STAGES=(info build tests fuzz memcheck racecheck bench report profile)
-declare -A LIMIT=([info]=15 [build]=60 [tests]=75 [fuzz]=85 [memcheck]=35 [racecheck]=35
-                  [bench]=185 [report]=10 [profile]=35)
-
 usage() {
-  echo "usage: benchmarks/gpu.sh OUT [--stages $(IFS=,; echo "${STAGES[*]}")] [--dry-run]" >&2
+  echo "usage: benchmarks/gpu.sh OUT [--from STEP] [--seconds N] [--dry-run]" >&2
   exit 2
 }
 
-out="" wanted="$(IFS=,; echo "${STAGES[*]}")" dry=0
+out="" from="" seconds=530 dry="" rest="" failures=0
 while [ $# -gt 0 ]; do
   case "$1" in
-    --stages) [ $# -gt 1 ] || usage; wanted="$2"; shift 2 ;;
+    --from | --seconds)
+      [ $# -gt 1 ] || usage
+      printf -v "${1#--}" %s "$2"
+      shift 2 ;;
     --dry-run) dry=1; shift ;;
     -*) usage ;;
     *) [ -z "$out" ] || usage; out="$1"; shift ;;
   esac
 done
 [ -n "$out" ] || usage
-for stage in ${wanted//,/ }; do
-  if [ -z "${LIMIT[$stage]:-}" ]; then
-    echo "benchmarks/gpu.sh: error: stage '$stage': expected one of ${STAGES[*]}" >&2
-    exit 2
-  fi
-done
-
-mkdir -p "$out" || exit 2
-out="$(cd "$out" && pwd)"
+mkdir -p "$out" && out="$(cd "$out" && pwd)" || exit 2
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
-readonly self="$PWD/benchmarks/gpu.sh"
-
-python="${PYTHON:-python3}"
-device="${SCAM_DEVICE:-cuda}"
-suite="${SUITE:-full}"
-problems="${FUZZ_PROBLEMS:-10000}"
-seed="${SEED:-0}"
-log="$out/log.txt"
-export PYTHONUNBUFFERED=1
-
-case "$device" in
-  cuda) backends=(triton cuda) ;;
-  cpu) backends=(cpu) ;;
-  *) echo "benchmarks/gpu.sh: error: SCAM_DEVICE=$device: expected cuda or cpu" >&2; exit 2 ;;
-esac
-
-stage_info() {
-  if [ "$device" = cuda ]; then nvidia-smi; fi
-  "$python" -m scam.info
-}
-
-stage_build() {
-  "$python" -m pip install --quiet --no-build-isolation --no-deps -e . && "$python" -m scam.info
-}
-
-stage_tests() {
-  if [ "$device" = cpu ]; then
-    "$python" -m pytest tests/ops -m "not slow" -x
-    return
-  fi
-  local failed=0 # pytest's 5, no test collected, is no success here
-  "$python" -m pytest tests -m gpu || failed=1
-  "$python" -m pytest tests/kernels -m "not gpu and not slow" || failed=1
-  return "$failed"
-}
-
-stage_fuzz() {
-  local pids=() failed=0 backend pid
-  for backend in "${backends[@]}"; do
-    "$python" benchmarks/fuzz.py --backend "$backend" --device "$device" --seed "$seed" \
-      --problems "$problems" --time-limit "$((LIMIT[fuzz] - 15))" &
-    pids+=($!)
-  done
-  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
-  return "$failed"
-}
-
-sanitize() {
-  local backend failed=0
-  if [ "$device" = cpu ]; then
-    "$python" benchmarks/fuzz.py --backend cpu --device cpu --run-only --problems 20
-    return
-  fi
-  if ! command -v compute-sanitizer >/dev/null; then
-    echo "compute-sanitizer is not installed"
-    return 3
-  fi
-  for backend in "${backends[@]}"; do
-    # Without the caching allocator every tensor has bounds of its own.
-    PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --error-exitcode 1 \
-      --launch-timeout 0 "$python" benchmarks/fuzz.py --backend "$backend" --device cuda \
-      --run-only --problems 40 --seed "$seed" --time-limit "$((LIMIT[$1] / 2 - 4))" || failed=1
-  done
-  return "$failed"
-}
-
-stage_memcheck() { sanitize memcheck; }
-stage_racecheck() { sanitize racecheck; }
-
-stage_bench() {
-  local size=(--suite "$suite" --budget 1)
-  if [ "$device" = cpu ]; then size=(--suite quick --budget 0.2 --no-compile); fi
-  "$python" -m pytest benchmarks --benchmark-only --bench-device "$device" "${size[@]}" \
-    --benchmark-json "$out/benchmarks.json" --durations 10
-}
-
-stage_report() {
-  "$python" benchmarks/report.py "$out/benchmarks.json" --markdown "$out/report.md" &&
-    "$python" benchmarks/report.py "$out/benchmarks.json" --targets
-}
-
-stage_profile() {
-  local options=(--preset celebamask-hq --batch-size 8 --amp --steps 2)
-  if [ "$device" = cpu ]; then options=(--preset tiny --size 32 32 --steps 1); fi
-  "$python" -m scam.profile "${options[@]}" --device "$device" --out "$out/profile" &&
-    gzip -f "$out"/profile/trace_*.json
-}
-
-# A stage runs in a shell of its own: `timeout` cannot call a function of this one.
-if [ "${SCAM_GPU_STAGE:-}" ]; then
-  trap : INT # what it runs is interrupted too, and is waited for
-  "stage_$SCAM_GPU_STAGE"
-  exit
+before="build warm" # what a step needs on a machine that has run none yet
+[[ "$from" != @(compiled|fuzz) ]] || before=build
+if [ -n "$from" ] && ! grep -qE "^step $from " benchmarks/gpu.sh; then
+  known="$(sed -nE 's/^step ([a-z-]+) .*/\1/p' benchmarks/gpu.sh | paste -sd ' ')"
+  echo "benchmarks/gpu.sh: error: --from $from: expected one of $known" >&2
+  exit 2
 fi
 
-if [ "$dry" = 1 ]; then
-  for stage in ${wanted//,/ }; do
-    echo "== $stage, at most ${LIMIT[$stage]} s"
-    declare -f "stage_$stage" | sed '1,2d;$d'
+python="${PYTHON:-python3}" device=cuda backends="cuda triton" jobs=14
+tests=("$python" -m pytest -p no:cacheprovider)
+install=("$python" -m pip install --quiet --no-build-isolation --no-deps -e .)
+export PYTHONUNBUFFERED=1 SCAM_BUILD_CPU=0 SCAM_BUILD_CUDA=1 SCAM_CUDA_TARGETS=sm_90 python out
+if [ -n "$dry" ]; then
+  device=cpu backends=cpu jobs=0
+  export SCAM_BUILD_CUDA=auto
+  tests+=(--collect-only)
+  install=("$python" setup.py --name)
+  # Programs that a machine without a GPU lacks: each runs what it is given to run.
+  stubs="$(mktemp -d)" && trap 'rm -r "$stubs"' EXIT
+  for name in nvidia-smi ncu compute-sanitizer; do
+    # shellcheck disable=SC2016
+    printf '%s\n' '#!/bin/sh' 'until [ $# = 0 ] || [ "$1" = "$python" ]; do shift; done' \
+      '[ $# = 0 ] || exec "$@"' >"$stubs/$name"
+    chmod +x "$stubs/$name"
   done
-  exit 0
+  PATH="$stubs:$PATH"
 fi
+export device
 
-: >"$log"
-failures=0
-rows=()
-begin=$SECONDS
-for stage in ${wanted//,/ }; do
-  echo "===== $stage =====" | tee -a "$log"
-  start=$SECONDS
-  # SIGINT lets pytest write what it has measured so far.
-  SCAM_GPU_STAGE="$stage" timeout --signal=INT --kill-after=10 "${LIMIT[$stage]}" \
-    bash "$self" "$out" >>"$log" 2>&1
+note() { printf '%-12s %5s s  %s\n' "$@" | tee -a "$out/summary.txt"; }
+
+step() { # NAME LIMIT COMMAND...
+  local name="$1" limit="$2" begin=$SECONDS left=$((seconds - SECONDS)) status size
+  shift 2
+  [ "$name" != "$from" ] || from=""
+  [ -z "$from" ] || [[ " $before " = *" $name "* ]] || return
+  if [ -n "$rest" ] || [ "$left" -lt 15 ]; then
+    rest="${rest:-$name}"
+    return
+  fi
+  [ "$limit" -le "$left" ] || limit=$left
+  printf '\n===== %s: %s\n' "$name" "$*" >>"$out/log.txt"
+  size=$(stat -c %s "$out/log.txt")
+  # SIGINT lets pytest report; what still runs after it is killed, with its children.
+  timeout --signal=INT --kill-after=5 "$limit" "$@" >>"$out/log.txt" 2>&1
   status=$?
-  case "$status" in
-    0) verdict="ok" ;;
-    3) verdict="skipped: $(tail -n 1 "$log")" ;;
-    124 | 137) verdict="stopped after ${LIMIT[$stage]} s"; failures=$((failures + 1)) ;;
-    *) verdict="failed, status $status"; failures=$((failures + 1)) ;;
-  esac
-  rows+=("$(printf '%-10s %4d s  %s' "$stage" "$((SECONDS - start))" "$verdict")")
-done
+  [ "$status" = 0 ] || failures=$((failures + 1))
+  tail -c "+$((size + 1))" "$out/log.txt" | tail -n 8 | cut -c 1-160
+  note "$name" $((SECONDS - begin)) "status $status"
+}
 
+gpu_tests=(tests/kernels/test_cuda_gpu.py tests/kernels/test_triton_gpu.py
+           tests/kernels/test_triton_affine_gpu.py tests/benchmarks/test_benchmark_peers.py)
+kernels=("$python" -m benchmarks.kernels)
+# shellcheck disable=SC2206
+on=(--device $device --backends $backends --out "$out/kernels.jsonl")
+warm=(warm --processes 14)
+# Without the caching allocator every tensor has bounds of its own.
+check=(env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --kernel-regex kns=sca
+       --error-exitcode 1 --launch-timeout 0 --tool)
+cuda_tests=("${tests[@]}" -v -k bfloat16 "${gpu_tests[0]}")
+rivals=("$python" -m pytest --benchmark-only --suite quick --bench-device $device --budget 0.5
+        --lines "$out/peers.jsonl" benchmarks/test_attention.py)
+training=(--preset celebamask-hq --batch-size 8 --amp --steps 3) # as in warm.py
+export lines='cuda %s\ntriton %s\n' seeds=14 problems=10000
+if [ -n "$dry" ]; then
+  on+=(--budget 0)
+  warm+=(--help)
+  rivals+=(--collect-only)
+  training=(--preset tiny --size 32 32 --steps 1)
+  lines='cpu %s\n' seeds=1 problems=3
+fi
+
+: >"$out/log.txt"
+: >"$out/summary.txt"
+# shellcheck disable=SC2016
 {
-  echo
-  echo "scam on $device, $(date -u +%Y-%m-%d), $((SECONDS - begin)) s, log: $log"
-  printf '%s\n' "${rows[@]}"
-  if [ -s "$out/report.md" ]; then
-    echo
-    sed -n '/^## Targets/,/^## Where/p' "$out/report.md" | sed '$d'
-  fi
-} | tee "$out/summary.txt"
+step info 30 sh -c 'nvidia-smi; "$python" -m scam.info'
+step build 120 "${install[@]}"
+step test-cuda 60 "${tests[@]}" -n $jobs "${gpu_tests[0]}"
+step warm 90 "${kernels[@]}" "${warm[@]}"
+step test-triton 100 "${tests[@]}" -n $jobs -m gpu "${gpu_tests[@]:1}"
+step time 90 "${kernels[@]}" time "${on[@]}"
+step launches 45 "${kernels[@]}" launches "${on[@]}"
+step ncu 60 ncu --clock-control none --profile-from-start off --csv --log-file "$out/ncu.csv" \
+  --section SpeedOfLight --section LaunchStats --section Occupancy --section InstructionStats \
+  --section MemoryWorkloadAnalysis --section WarpStateStats "${kernels[@]}" once "${on[@]}"
+step memcheck 50 "${check[@]}" memcheck "${cuda_tests[@]}"
+step racecheck 50 "${check[@]}" racecheck "${cuda_tests[@]}"
+step peers 90 "${rivals[@]}" --no-compile benchmarks/test_modulation.py
+step report 20 sh -c '[ ! -s "$out/peers.jsonl" ] ||
+  "$python" benchmarks/report.py "$out/peers.jsonl" --targets'
+step training 60 sh -c '"$python" -m scam.profile "$@" --both --overwrite --out "$out/profile" &&
+  gzip -f "$out"/profile/trace_*.json' - "${training[@]}" --device $device
+step compiled 130 "${rivals[@]}" -k "not scaling"
+step fuzz 80 sh -c 'printf "$lines" $(seq "$seeds") | xargs -P 14 -L 1 sh -c "\"$python\" \
+  benchmarks/fuzz.py --backend \$0 --seed \$1 --device $device --problems $problems --time-limit 60"'
+}
+
+[ -z "$rest" ] || note "$rest" - "not run; continue with --from $rest"
+printf '\n' && cat "$out/summary.txt"
 exit "$failures"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine a run was made on: what it is, and how fast it copies and multiplies."""
 
+import datetime
 import importlib.metadata
 import os
 import platform
@@ -30,6 +31,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "triton": _version("triton"),
         "xformers": _version("xformers"),
         "scam": _version("scam"),
+        "date": datetime.date.today().isoformat(),
         "device": device.type,
         **_commit(),
     }

@@ -66,20 +66,25 @@ class Run:
 
 
 def read(path: Path) -> Run:
-    """Open a JSON of pytest-benchmark.
+    """Open a JSON of pytest-benchmark, or the .jsonl that ``--lines`` names.
 
     Raises:
         InputError: not readable, or not written by these benchmarks.
     """
     try:
-        data = json.loads(path.read_text())
-        entries = [entry["extra_info"] for entry in data["benchmarks"] if entry["extra_info"]]
+        text = path.read_text()
+        if path.suffix == ".jsonl":
+            entries = [json.loads(line) for line in text.splitlines()]
+            dates = [facts["machine"]["date"] for facts in entries]
+        else:
+            data = json.loads(text)
+            entries = [entry["extra_info"] for entry in data["benchmarks"] if entry["extra_info"]]
+            dates = [data["datetime"][:10]]
         results = tuple(Result(facts["area"], facts["id"], facts) for facts in entries)
-        date = data["datetime"][:10]
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a result of `pytest benchmarks` ({error!r})") from error
     if not results:
         raise InputError(f"{path}: holds no result")
-    return Run(path, date, results[0].facts["machine"], results)
+    return Run(path, dates[0], results[0].facts["machine"], results)

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -151,14 +152,31 @@ def _captured_all(calls: list[Call]) -> tuple[list[Call], str]:
         return calls, "CUDA events"
 
 
-def _captured(call: Call) -> Call:
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
+@cache
+def _capture_stream() -> torch.cuda.Stream:
+    return torch.cuda.Stream()
+
+
+def before_capture(device: torch.device, call: Callable[[], Any]) -> Any:
+    """The result of ``call``, run on the stream that graphs are captured on.
+
+    Autograd runs a backward pass on the stream of its forward pass: where the former is to be
+    captured alone, the latter has to run here.
+    """
+    if device.type != "cuda":
+        return call()
+    stream, current = _capture_stream(), torch.cuda.current_stream(device)
+    stream.wait_stream(current)
     with torch.cuda.stream(stream):
-        call()
-    torch.cuda.current_stream().wait_stream(stream)
+        result = call()
+    current.wait_stream(stream)
+    return result
+
+
+def _captured(call: Call) -> Call:
+    before_capture(torch.device("cuda"), call)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=_capture_stream()):
         kept = call()
     # The graph writes into what `kept` holds: it must live as long as the graph.
     return lambda kept=kept: graph.replay()  # type: ignore[misc]

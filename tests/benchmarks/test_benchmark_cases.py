@@ -121,26 +121,6 @@ def test_fuzz_names_an_unknown_backend() -> None:
         fuzz.main(["--backend", "tpu"])
 
 
-def run_gpu_script(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", ROOT / "benchmarks" / "gpu.sh", *args],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-
-
-def test_gpu_script_names_its_stages(tmp_path: Path) -> None:
-    shown = run_gpu_script(str(tmp_path / "out"), "--dry-run", "--stages", "fuzz,bench")
-    assert shown.returncode == 0
-    assert "== fuzz, at most" in shown.stdout
-    assert "benchmarks/fuzz.py" in shown.stdout
-    assert "memcheck" not in shown.stdout
-    wrong = run_gpu_script(str(tmp_path / "out"), "--stages", "fly")
-    assert wrong.returncode == 2
-    assert "stage 'fly': expected one of info build" in wrong.stderr
-
-
 def test_one_benchmark_from_the_command_line(tmp_path: Path) -> None:
     pytest.importorskip("pytest_benchmark")
     result = tmp_path / "result.json"

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,7 +29,7 @@ REGISTERS = 65536
 
 @dataclass(frozen=True)
 class Compiled:
-    """One compiled variant of a kernel."""
+    """One compiled variant of a kernel, and the grid and the keyword arguments of its launch."""
 
     kernel: str
     target: int
@@ -39,6 +39,9 @@ class Compiled:
     local: int
     shared: int
     ptx: str
+    cubin: bytes
+    grid: tuple[int, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def products(self) -> int:
@@ -92,7 +95,7 @@ def compiling(target: int) -> Iterator[list[Compiled]]:
 
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
         kernel = run(self, *args, grid=grid, warmup=True, **kwargs)
-        found.append(_read(kernel, target))
+        found.append(replace(_read(kernel, target), grid=grid, options=kwargs))
         return kernel
 
     absent = mock.patch.object(driver, "_active", _Absent(target, target))
@@ -165,4 +168,5 @@ def _read(kernel: Any, target: int) -> Compiled:
         local=numbers["LOCAL"],
         shared=kernel.metadata.shared,
         ptx=kernel.asm["ptx"],
+        cubin=kernel.asm["cubin"],
     )

@@ -3,6 +3,7 @@
 
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,10 @@ def shifted(tensor: torch.Tensor) -> torch.Tensor:
     return memory.view(tensor.shape).copy_(tensor)
 
 
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("memory", ["channels_first", "channels_last"])
-def test_a_piece_of_many_tiles(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_piece_of_many_tiles(memory: str, early: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.set_copies(early)
     monkeypatch.setattr(cuda_call, "PIECES", 1)
     monkeypatch.setattr(cuda_call, "PARTIAL_BYTES", 0)
     inputs = make_modulation_inputs(
@@ -219,10 +222,11 @@ def test_the_order_of_threads_changes_no_bit(memory: str) -> None:
         return found
 
     expected = results()
-    for order in harness.ORDERS[1:]:
+    for order, early in (*product(harness.ORDERS, (False, True)),)[1:]:
         harness.set_order(order)
+        harness.set_copies(early)
         for before, after in zip(expected, results(), strict=True):
-            assert torch.equal(before, after), f"order {order}"
+            assert torch.equal(before, after), f"order {order}, copies early: {early}"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -33,7 +33,7 @@ def _served(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip(", ".join(why))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("memory", ["channels_first", "channels_last", "sliced"])
 @pytest.mark.parametrize(
     "sizes",
@@ -51,7 +51,7 @@ def test_modulation(sizes: dict[str, Any], memory: str, dtype: torch.dtype) -> N
         assert torch.equal(first[name], again), name
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("memory", ["contiguous", "channels_first", "channels_last"])
 @pytest.mark.parametrize("shared_value", [True, False])
 @pytest.mark.parametrize(("queries", "keys"), [(6400, 40), (40, 6400), (200, 200)])

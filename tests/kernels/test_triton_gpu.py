@@ -8,8 +8,17 @@ import pytest
 import torch
 from waiting import no_waiting
 
-from scam.ops import semantic_cross_attention
-from scam.testing import assert_matches_oracle, make_inputs, outcome, poisoned_memory
+from scam.ops import semantic_cross_attention, semantic_modulation
+from scam.testing import (
+    MAPS,
+    assert_matches_oracle,
+    make_inputs,
+    make_modulation_inputs,
+    modulation_outcome,
+    outcome,
+    poisoned_memory,
+)
+from scam.testing.modulation import assert_modulation_matches_oracle
 
 pytestmark = [
     pytest.mark.gpu,
@@ -73,3 +82,28 @@ def test_nothing_waits_for_the_device(sizes: dict[str, Any]) -> None:
             with mode():
                 out = semantic_cross_attention(*inputs.arguments(), empty=empty, backend="triton")
                 out.backward(torch.ones_like(out))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("channels", "heads"), [(43, 2), (128, 1)])
+@pytest.mark.parametrize("memory", MAPS)
+def test_modulation(dtype: torch.dtype, channels: int, heads: int, memory: str) -> None:
+    inputs = make_modulation_inputs(
+        size=(31, 33), channels=channels, heads=heads, tokens=40, memory=memory, dtype=dtype,
+        device="cuda",
+    )  # fmt: skip
+    with poisoned_memory():
+        assert_modulation_matches_oracle(inputs, backend="triton")
+    first = modulation_outcome(inputs, backend="triton")
+    for name, again in modulation_outcome(inputs, backend="triton").items():
+        assert torch.equal(first[name], again), name
+
+
+def test_modulation_does_not_wait_for_the_device() -> None:
+    inputs = make_modulation_inputs(
+        size=(32, 32), channels=64, dtype=torch.bfloat16, device="cuda"
+    ).leaves()
+    for mode in (nullcontext, no_waiting):  # once to compile
+        with mode():
+            y = semantic_modulation(**inputs.arguments(), backend="triton")
+            y.backward(torch.ones_like(y))

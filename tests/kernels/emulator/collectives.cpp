@@ -114,12 +114,24 @@ void mma16_as(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, b
   std::memcpy(c, emulator::collective(&kinds[fp16], deposit, compute).out, 16);
 }
 
-// What is copied arrives as late as it may: when it is waited for.
+static void arrive(const emulator::Copy& copy) {
+  if (copy.from) {
+    std::memcpy(copy.to, copy.from, 16);
+  } else {
+    std::memset(copy.to, 0, 16);
+  }
+}
+
+// What is copied arrives at once, or as late as it may: when it is waited for.
 void copy_async(void* shared, const void* global, bool valid) {
   emulator::check_shared(shared, 16, 16);
   if (valid && reinterpret_cast<uintptr_t>(global) % 16) emulator::fail("copy_async: misaligned");
-  auto& fibre = emulator::block->fibres[emulator::block->current];
-  fibre.open.push_back({static_cast<char*>(shared), valid ? global : nullptr});
+  const emulator::Copy copy = {static_cast<char*>(shared), valid ? global : nullptr};
+  if (emulator::early_copies) {
+    arrive(copy);
+  } else {
+    emulator::block->fibres[emulator::block->current].open.push_back(copy);
+  }
 }
 
 void commit_copies() {
@@ -131,23 +143,35 @@ void commit_copies() {
 void wait_copies_but(size_t pending) {
   auto& groups = emulator::block->fibres[emulator::block->current].groups;
   while (groups.size() > pending) {
-    for (const auto& copy : groups.front()) {
-      if (copy.from) {
-        std::memcpy(copy.to, copy.from, 16);
-      } else {
-        std::memset(copy.to, 0, 16);
-      }
-    }
+    for (const auto& copy : groups.front()) arrive(copy);
     groups.erase(groups.begin());
   }
 }
 
 }  // namespace sca
 
-extern "C" __attribute__((visibility("default"))) void sca_emulator_order(int order) {
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+EXPORTED void sca_emulator_order(int order) {
   emulator::order_of_fibres = order;
 }
 
-extern "C" __attribute__((visibility("default"))) void sca_emulator_shared(int kilobytes) {
+EXPORTED void sca_emulator_copies(bool early) {
+  emulator::early_copies = early;
+}
+
+EXPORTED void sca_emulator_shared(int kilobytes) {
   emulator::shared_limit = 1024 * static_cast<size_t>(kilobytes);
+}
+
+EXPORTED void sca_emulator_record(bool on) {
+  emulator::recording = on;
+  emulator::launches.clear();
+}
+
+// How many launches were noted, the first `most` of them in `found`.
+EXPORTED size_t sca_emulator_launches(emulator::Launch* found, size_t most) {
+  const auto& all = emulator::launches;
+  std::copy_n(all.begin(), std::min(most, all.size()), found);
+  return all.size();
 }

@@ -3,6 +3,10 @@
 // Warp collectives and barriers switch fibres. x86-64 only.
 #pragma once
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -97,7 +101,14 @@ struct Block {
 
 inline Block* block = nullptr;
 inline int order_of_fibres = 0;  // 0 ascending, 1 descending, else a seed: shuffled every round
+inline bool early_copies = false;  // else as late as they may be
 inline size_t shared_limit = 163 * 1024;  // bytes of a block, what sm_80 has
+
+struct Launch {
+  int64_t blocks, threads, shared_bytes;
+};
+inline bool recording = false;  // launches are noted and not run
+inline std::vector<Launch> launches;
 
 inline void yield() {
   sca_emulator_switch(&block->fibres[block->current].stack_pointer, block->scheduler);
@@ -169,6 +180,9 @@ inline void entry() {
 
 inline void run_block(Block& b, char* stacks, std::mt19937& random) {
   std::vector<int> order(b.threads);
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(stacks, b.threads * STACK);  // threads before never returned
+#endif
   for (int i = 0; i < b.threads; ++i) {
     order[i] = order_of_fibres == 1 ? b.threads - 1 - i : i;
     char* top = stacks + (i + 1) * STACK;
@@ -202,6 +216,11 @@ void run(void (*kernel)(Params), const unsigned (&grid)[3], int threads, size_t 
   if (threads % WARP || threads < 1 || threads > 1024) throw std::runtime_error("bad block size");
   if (shared_bytes > shared_limit) throw std::runtime_error("too much shared memory");
   if (grid[1] > 65535 || grid[2] > 65535) throw std::runtime_error("grid too large");
+  if (recording) {
+    const int64_t blocks = static_cast<int64_t>(grid[0]) * grid[1] * grid[2];
+    launches.push_back({blocks, threads, static_cast<int64_t>(shared_bytes)});
+    return;
+  }
   std::unique_ptr<char[]> stacks(new char[threads * STACK]);
   std::vector<char> shared(shared_bytes + 2 * GUARD + 16);
   char* inside = shared.data() + GUARD;

@@ -12,7 +12,10 @@ struct Params {
   float* out;
 };
 
-enum Kind { RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED, HALF_A_BARRIER, HALF_A_WARP };
+enum Kind {
+  RIGHT, NO_BARRIER, NO_WAIT, OUT_OF_BOUNDS, MISALIGNED, HALF_A_BARRIER, HALF_A_WARP, OVERWRITTEN,
+  BEYOND
+};
 
 // Every thread copies 16 bytes in and hands out what its neighbour copied.
 SCA_KERNEL(64, 1) exchange(SCA_PARAMS(Params) p) {
@@ -26,7 +29,12 @@ SCA_KERNEL(64, 1) exchange(SCA_PARAMS(Params) p) {
   if (p.kind != NO_WAIT) wait_copies<0>();
   if (p.kind == HALF_A_BARRIER && me >= 32) return;
   if (p.kind != NO_BARRIER) sync_block();
-  p.out[me] = shared[4 * neighbour];
+  if (p.kind == OVERWRITTEN) {  // the neighbour may not have read yet
+    copy_async(to, p.in + 4 * neighbour, true);
+    commit_copies();
+  }
+  p.out[me] = p.kind == BEYOND ? p.in[4 * me + 4] : shared[4 * neighbour];
+  if (p.kind == OVERWRITTEN) sync_block();
   wait_copies<0>();
 }
 

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many instructions a warp of a kernel issues, from its machine code.
+
+An estimate from static counts: a loop's own instructions times its trips, and what is in no loop
+once, both sides of a branch included. A loop is known by an instruction that it is there for: an
+opcode that comes from a function of ours (``trips``). Unrolled n times, it holds n of them and
+makes 1 / n of the trips. Remains of unrolled loops, and loops that ``trips`` does not know, count
+once. Code that only labels of more than 8 tokens, or pixels without any, run (``RARE``) does not
+count.
+"""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from sass import Instruction, Loop
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the numbers of trips depend on.
+
+    Attributes:
+        channels: of the map.
+        pixels: of a block's tile.
+        warps: of a block.
+        rounds: tiles that a block works on, on average.
+        labels: that 16 pixels side by side have, on average; 1 where tiles are of one label.
+        parts: partial rows of a token, on average.
+        tokens: of an image.
+        maps: that are compared with keys, x and positions.
+        share: of a block's warps that have pixels of the tile.
+    """
+
+    channels: int
+    pixels: int
+    warps: int
+    rounds: float
+    labels: float
+    parts: float
+    tokens: int
+    maps: int = 1
+    share: float = 1.0
+
+
+def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
+    """Opcode, what functions it comes from, how many of them in one trip (0: any), trips."""
+    blocks = sizes.channels / 16
+    copies = blocks * sizes.pixels / 16 / sizes.warps  # of 16 bytes, by each thread
+    pixels = sizes.pixels / 16
+    parts = sizes.parts
+    return [
+        ("LDGSTS", "<fill<", 1, copies),
+        ("STG", "<drain<", 1, copies),
+        ("", "^<score<", 0, sizes.maps),
+        ("HMMA", "<multiply_rows<", 1, blocks),
+        ("HMMA", "<weight_gradients<", 2, blocks),
+        ("STS", "<set_block<", 4, blocks),
+        ("SHFL", "<shuffle<for_each_range<", 2, sizes.labels),
+        ("LDG", "<tokens_of<", 1, 8),
+        ("BAR", "<sync_block<pass<", 0, sizes.rounds),
+        ("BAR", "<sync_block<sum<", 0, sizes.rounds),
+        ("HMMA", "<add<pass<", 2, pixels),
+        ("HMMA", "<add<sum<", 7, pixels),
+        ("LDG", "<label_at<pack_tokens<", 5, sizes.tokens / 32),  # one of five dtypes
+        ("LDG", "^<pack_tokens<", 2, 3 * sizes.channels / 32),  # keys, gamma, beta
+        ("STG", "<combine_gradients<", 1, sizes.channels / 128),
+        ("LDG", "<combine_gradients<", 1, parts),
+        ("LDG", "<combine_tokens<", 1, parts),
+        ("LDG", "<moments_channels_first<", 1, 1),
+        # Triton
+        ("BAR", "<_sweep", 0, sizes.rounds),
+        ("LDG", "<load_rows<measure<", 0, 16),
+        ("LDG", "<load_rows<add_pieces<", 0, max(1.0, parts / 16)),
+        ("LDG", "<add_tokens<", 0, max(1.0, parts / 16)),
+    ]
+
+
+RARE = (
+    "<recompute<probabilities<", "<store_block<", "<look<scatter<", "<add_default<",
+    "<weight_gradients<modulation_gradient_of_x<",
+)  # fmt: skip
+SOME_WARPS = ("<look<sum<", "<look<pass<", "<scatter<pass<")
+"""Code of warps that have pixels of the tile, where others may have none."""
+
+
+def issued(code: Loop, sizes: Sizes, of: str = "") -> float:
+    """Instructions that a warp issues, on average over the warps of blocks with work.
+
+    ``of``: those alone whose opcode begins so.
+    """
+    made: dict[int, float] = {}
+    for opcode, functions, each, times in trips(sizes):
+        counts = _bodies(code, opcode, functions, by_place=bool(each))
+        for loop, count in counts.items():
+            of_loop = times if count <= each or not each else float(times * each // count)
+            made[loop] = max(made.get(loop, 0.0), of_loop)
+    return _count(code, sizes, made, of)
+
+
+def _bodies(code: Loop, opcode: str, functions: str, *, by_place: bool) -> dict[int, int]:
+    """Loops, by id, and how many such instructions they hold: the most from any one place.
+
+    Loops around them and loops with fewer from the same place are what unrolling leaves.
+    """
+    found: dict[object, dict[int, int]] = defaultdict(dict)
+    outside: dict[object, set[int]] = defaultdict(set)
+
+    def look(loop: Loop, around: tuple[Loop, ...]) -> None:
+        for one in loop.own:
+            if around and one.opcode.startswith(opcode) and re.search(functions, one.inlined):
+                place = one.places if by_place else None
+                found[place][id(loop)] = found[place].get(id(loop), 0) + 1
+                outside[place] |= set(map(id, around))
+        for inner in loop.inner:
+            look(inner, (*around, loop))
+
+    look(code, ())
+    counts: Counter[int] = Counter()
+    for place, loops in found.items():
+        leaves = {loop: count for loop, count in loops.items() if loop not in outside[place]}
+        for loop, count in leaves.items():
+            if count == max(leaves.values()):
+                counts[loop] += count
+    return counts
+
+
+def _count(loop: Loop, sizes: Sizes, made: dict[int, float], of: str) -> float:
+    own = sum(_weight(one, sizes) for one in loop.own if one.opcode.startswith(of))
+    return own + sum(
+        made.get(id(inner), 1.0) * _count(inner, sizes, made, of) for inner in loop.inner
+    )
+
+
+def _weight(one: Instruction, sizes: Sizes) -> float:
+    if any(functions in one.inlined for functions in RARE):
+        return 0.0
+    return sizes.share if any(functions in one.inlined for functions in SOME_WARPS) else 1.0
