@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** How much each pixel of the result reads of one latent of the chosen label. */
+/**
+ * One latent of the chosen label: how much each pixel of the result reads of it or, in a layer of
+ * the encoder, where in the host it looked.
+ */
 
 import { byId, element, fail } from "./dom.js";
 import { Newest } from "./server.js";
@@ -18,9 +21,10 @@ export class AttentionView {
     this.#drawn = drawn;
     this.newest = new Newest(() => this.#ask());
     const { session, editor } = context;
-    byId("layer").append(
-      ...(session.model.layers ?? []).map((textContent) => element("option", { textContent })),
-    );
+    const { layers } = session.model;
+    byId("layer").append(...layers.map((textContent) => element("option", { textContent })));
+    // The last one is nearest to the pixels of the result.
+    byId("layer").value = layers.at(-1);
     byId("layer").addEventListener("input", () => this.newest.ask());
     byId("latent").addEventListener("input", () => this.#paint());
     // After the result, so that the picture comes first.
@@ -38,6 +42,9 @@ export class AttentionView {
   }
 
   draw(canvas, width, height) {
+    if (byId("layer").value.startsWith("encoder")) {
+      canvas.drawImage(this.context.session.host.photo, 0, 0, width, height);
+    }
     canvas.fillStyle = "rgb(0 0 0 / 45%)";
     canvas.fillRect(0, 0, width, height);
     if (this.#overlay) canvas.drawImage(this.#overlay, 0, 0, width, height);

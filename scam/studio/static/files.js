@@ -22,7 +22,6 @@ export function setUpFiles(context) {
       fail(error);
     }
   });
-  byId("show-strip").addEventListener("click", () => showStrip(context));
 }
 
 /** Hands in the pictures of a session's JSON and makes it the page's. */
@@ -80,17 +79,4 @@ function save(blob, download) {
   // The browser reads the address after the click, so it has to live a while.
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
   say(`${download} was saved.`);
-}
-
-async function showStrip({ server, session }) {
-  if (!session.host) return;
-  const image = byId("strip");
-  try {
-    const blob = await server.file("strip.png", await session.json());
-    URL.revokeObjectURL(image.src);
-    image.src = URL.createObjectURL(blob);
-    image.hidden = false;
-  } catch (error) {
-    fail(error);
-  }
 }

@@ -71,7 +71,8 @@ export function setUpPictures(context) {
     if (picture) takeHost(session, picture);
   };
   takeFiles(byId("host"), context.changeHost);
-  takeFiles(byId("donors"), context.addDonor);
+  takeFiles(byId("donor-row"), context.addDonor);
+  byId("add-donor").addEventListener("click", () => context.addDonor());
   show();
 }
 
@@ -101,18 +102,17 @@ export function takeFiles(target, take) {
 
 function showHost({ session, changeHost }) {
   const { host } = session;
-  const picture = host
-    ? [thumbnail(host.photo), element("span", { className: "name", textContent: host.name })]
-    : [element("span", { textContent: "No picture yet" })];
+  const name = element("span", { textContent: host?.name ?? "No picture yet" });
   const change = element("button", { type: "button", id: "change-host", textContent: "Change…" });
   change.addEventListener("click", () => changeHost());
   const focused = document.activeElement?.id;
-  byId("host").replaceChildren(...picture, change);
+  const words = element("div", {}, name, change);
+  byId("host").replaceChildren(...(host ? [thumbnail(host.photo)] : []), words);
   if (focused === "change-host") change.focus();
 }
 
 function showDonors(context, known) {
-  const { session, editor, addDonor } = context;
+  const { session, editor } = context;
   const group = byId("donors");
   const focused = group.contains(document.activeElement);
   const cards = known.map(({ id, name, photo }) => {
@@ -132,10 +132,6 @@ function showDonors(context, known) {
   });
   group.replaceChildren(...cards);
   if (focused) group.querySelector("[aria-checked=true]")?.focus();
-  byId("add-donor")?.remove();
-  const add = element("button", { type: "button", id: "add-donor", textContent: "Add a donor…" });
-  add.addEventListener("click", () => addDonor());
-  group.after(add);
 }
 
 function showTransfer({ session, editor }) {

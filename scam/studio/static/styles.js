@@ -86,13 +86,12 @@ function parts(context, label) {
 function sourceMenu({ session }, label, style, set) {
   const { settings, model } = session;
   const transferred = settings.subject && !settings.scene.includes(label.id);
-  const given = transferred ? session.pictures.get(settings.subject).name : "the host";
   const option = (value, textContent) => element("option", { value, textContent });
-  const has = ({ present }) => (present[label.id] || present[label.name] ? "" : " (lacks it)");
+  const has = ({ present }) => (label.id in present ? "" : " (lacks it)");
   const menu = element(
     "select",
     { id: "from" },
-    option("", transferred ? `${given}, transferred` : "the host"),
+    option("", transferred ? "the transferred subject" : "the host"),
     ...(transferred && session.host ? [option(`picture:${settings.host}`, "the host")] : []),
     ...donors(session).map((donor) => option(`picture:${donor.id}`, donor.name + has(donor))),
     ...(label.mean ? [option("mean", "the mean of the training pictures")] : []),
@@ -139,7 +138,7 @@ function latents(label, style, set) {
 function buttons(context, label, style, set) {
   const { session, editor } = context;
   const button = (id, textContent, onclick) => element("button", { type: "button", id, textContent, onclick });
-  const shape = button("shape", "Take the donor’s shape", () => {
+  const shape = button("shape", "Donor’s shape", () => {
     const donor = session.pictures.get(editor.donor);
     if (!takeShape(context, donor, label.id)) say(`${donor.name} has no ${label.name}.`);
   });
@@ -164,7 +163,7 @@ function scene(session, label) {
     const now = box.checked ? [...kept, label.id].sort((a, b) => a - b) : kept.filter((id) => id !== label.id);
     session.change("scene", { scene: now });
   });
-  const text = "Part of the scene: a transfer leaves it";
+  const text = "A transfer leaves it to the host";
   return element("span", { className: "check" }, box, element("label", { for: "scene", textContent: text }));
 }
 
