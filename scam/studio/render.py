@@ -12,11 +12,11 @@ from scam.editing.edit import Edited, Settings, edit
 from scam.editing.latents import shares
 from scam.editing.pictures import label_tensor
 from scam.editing.styles import fingerprint
-from scam.errors import InputError, within
+from scam.errors import SPELLING, InputError, shown, within
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
 from scam.studio.pictures import Known, Pictures
-from scam.studio.session import Change, Session
+from scam.studio.session import NO_LABEL, Change, Session
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,23 @@ class Opened:
     pose: LabelMap
 
     def edited(self, steps: int | None = None) -> Edited:
-        """The edited picture, or the strip of so many steps towards it."""
+        """The edited picture, or the strip of so many steps towards it; notes say who by name."""
         settings = self.settings
         if steps is not None:
             settings = Settings(settings.scene, settings.absent, steps, settings.feather)
-        return edit(
-            self.checkpoint,
-            settings,
-            (self.host.picture, self.host.latents),
-            None if self.subject is None else self.subject.latents,
-            self.donors,
-            self.pose,
-            "" if self.subject is None else self.subject.picture.name,
-        )
+        before = SPELLING.set(lambda _, value: shown(value))
+        try:
+            return edit(
+                self.checkpoint,
+                settings,
+                (self.host.picture, self.host.latents),
+                None if self.subject is None else self.subject.latents,
+                self.donors,
+                self.pose,
+                "" if self.subject is None else self.subject.picture.name,
+            )
+        finally:
+            SPELLING.reset(before)
 
 
 class Opener:
@@ -58,6 +62,11 @@ class Opener:
         self.pictures = pictures
         self.checkpoint = pictures.checkpoint
         self.model = fingerprint(self.checkpoint.model)
+        if (count := len(self.checkpoint.label_names)) > NO_LABEL:
+            raise InputError(
+                f"{self.checkpoint.path}: has {count} labels, expected {NO_LABEL} at most: the "
+                "page keeps a byte per pixel"
+            )
 
     def __call__(self, session: Session) -> Opened:
         """InputError for a session of another model, and for what this model has not."""

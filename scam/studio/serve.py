@@ -23,8 +23,22 @@ _MOST_CONNECTIONS = 100
 
 def serve(opener: Opener, host: str | None, port: int | None, *, browser: bool) -> None:
     """Answer until Ctrl-C. InputError if the address cannot be had."""
-    listening = listen(host or LOOPBACK, port)
-    door = make_door(host or LOOPBACK, listening.getsockname()[1])
+    host = host or LOOPBACK
+    listening = listen(host, port)
+    door = make_door(host, listening.getsockname()[1])
+    address = f"http://{_shown(host)}:{door.port}/"
+    if door.token is not None:
+        address += f"?token={door.token}"
+    say(f"{address}  (Ctrl-C ends it)")
+    if browser:
+        threading.Thread(target=_browse, args=(address,), daemon=True).start()
+    with suppress(KeyboardInterrupt):  # which uvicorn raises once it has ended
+        make_server(opener, door).run([listening])
+    say("closed")
+
+
+def make_server(opener: Opener, door: Door) -> uvicorn.Server:
+    """To be run on a socket that listens at ``door.port``."""
     config = uvicorn.Config(
         Guard(make_app(opener), door),
         http="h11",
@@ -35,15 +49,7 @@ def serve(opener: Opener, host: str | None, port: int | None, *, browser: bool) 
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=2,
     )
-    address = f"http://{_shown(host or LOOPBACK)}:{door.port}/"
-    if door.token is not None:
-        address += f"?token={door.token}"
-    say(f"{address}  (Ctrl-C ends it)")
-    if browser:
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    with suppress(KeyboardInterrupt):  # which uvicorn raises once it has ended
-        uvicorn.Server(config).run([listening])
-    say("closed")
+    return uvicorn.Server(config)
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -71,6 +77,14 @@ def make_door(host: str, port: int) -> Door:
         return Door(port, _OWN_NAMES)
     names = {host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
     return Door(port, _OWN_NAMES | names, True, secrets.token_urlsafe(16))
+
+
+def _browse(address: str) -> None:
+    """Open a browser, but none that would take over the terminal."""
+    with suppress(webbrowser.Error):
+        found = webbrowser.get()
+        if type(found) is not webbrowser.GenericBrowser:
+            found.open(address)
 
 
 def _bound(family: int, address: tuple[str, int]) -> socket.socket:

@@ -104,8 +104,8 @@ class PictureData(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.name) > 255:
-            raise InputError("{name}: expected 255 characters at most", name=self.name)
+        if not 0 < len(self.name) < 256:
+            raise InputError("{name}: expected 1 to 255 characters", name=self.name)
         if (self.example is None) == (self.photo is None):
             raise InputError("expected example or photo, one of them")
         if self.example is not None and self.labels is not None:
