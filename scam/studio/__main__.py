@@ -12,7 +12,7 @@ from scam.commandline.device import open_device
 from scam.editing.sources import Finder, Folder
 from scam.errors import InputError
 from scam.models.checkpoint import Checkpoint, load_checkpoint
-from scam.studio.flags import MANNEQUINS, check_flags, studio_parser
+from scam.studio.flags import MANNEQUINS, check_flags, check_paths, studio_parser
 from scam.studio.parser import load_parser
 from scam.studio.pictures import Pictures
 from scam.studio.render import Opener
@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     checkpoint = load_checkpoint(path, device=open_device(args.device))
     opener = Opener(Pictures(checkpoint, _examples(args, checkpoint), parser))
     if args.replay is not None:
+        check_paths(args, checkpoint.files)
         replay(opener, args.replay, args.out, overwrite=args.overwrite)
         say(f"{args.out}: {args.replay} again")
         return

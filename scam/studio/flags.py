@@ -2,10 +2,13 @@
 """The flags of ``python -m scam.studio``."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
 from scam.errors import InputError
+from scam.storage.outputs import expect_outputs
+from scam.studio.files import FILES
 
 MANNEQUINS = "runs/mannequins"
 EXAMPLES = """\
@@ -68,3 +71,9 @@ def check_flags(args: argparse.Namespace) -> None:
             if getattr(args, name) is not None:
                 message = f"{{{name}}}: of no use with {{:replay}}"
                 raise InputError(message, **{name: getattr(args, name)})
+
+
+def check_paths(args: argparse.Namespace, inputs: Sequence[Path]) -> None:
+    """InputError if a file of ``--replay`` would replace what is there, or what is read."""
+    outputs = [("out", args.out, args.out / name) for name in FILES]
+    expect_outputs(outputs, [args.replay, *inputs], overwrite=args.overwrite)
