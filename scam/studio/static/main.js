@@ -5,7 +5,6 @@ import { example, setUpChooser } from "./chooser.js";
 import { byId, clearError, fail, say } from "./dom.js";
 import { Editor } from "./editor.js";
 import { openSession, setUpFiles } from "./files.js";
-import { History } from "./history.js";
 import { redo, setUpKeyboard, undo } from "./keyboard.js";
 import { setUpLabels } from "./labels.js";
 import { MapView } from "./mapview.js";
@@ -68,6 +67,7 @@ async function begin(context) {
   if (before?.host && before.model === session.model.model) {
     try {
       await openSession(context, before);
+      session.forget();
       return;
     } catch (error) {
       fail(error);
@@ -78,6 +78,7 @@ async function begin(context) {
     return;
   }
   takeHost(session, await example(server, examples[0]));
+  session.forget();
   for (const name of examples.slice(1, 4)) session.addPicture(await example(server, name));
 }
 
@@ -109,9 +110,6 @@ async function main() {
   setUpKeyboard(context);
   context.result.show("result");
   await begin(context);
-  // What the page opened by itself is not a step that anyone would take back.
-  context.session.history = new History();
-  context.session.dispatchEvent(new Event("committed"));
   keepAlways(context.session);
   say(WELCOME);
   await prune().catch(() => undefined);

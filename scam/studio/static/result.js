@@ -93,7 +93,9 @@ export class ResultView {
     const { session, server } = this.context;
     const { host } = session;
     if (!host) return;
-    const waiting = setTimeout(() => this.pane.canvas.classList.add("busy"), PATIENCE);
+    const { canvas } = this.pane;
+    canvas.ariaBusy = true;
+    const waiting = setTimeout(() => canvas.classList.add("busy"), PATIENCE);
     try {
       const result = await server.result(await session.json());
       // Another host was taken meanwhile: this answer belongs to a picture that is gone.
@@ -104,7 +106,8 @@ export class ResultView {
       fail(error);
     } finally {
       clearTimeout(waiting);
-      this.pane.canvas.classList.remove("busy");
+      canvas.classList.remove("busy");
+      canvas.ariaBusy = this.newest.stale;
     }
   }
 

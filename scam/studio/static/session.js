@@ -114,6 +114,12 @@ export class Session extends EventTarget {
     return this.busy ? null : this.#travel(this.history.redo(), "after", 1);
   }
 
+  /** Forgets the steps so far: what the page opens by itself is none that anyone would undo. */
+  forget() {
+    this.history = new History();
+    this.#tell("committed");
+  }
+
   /** The body of a request; with `pictures` also what a file of the session holds. */
   async json({ pictures = false } = {}) {
     const { width, height, labels } = this.map;

@@ -70,8 +70,11 @@ function parts(context, label) {
     return [element("p", { textContent: "This model has no style of this label." })];
   }
   const style = styleOf(session.settings.styles, label.id);
-  const set = (changed, name = "style") => {
-    session.change(name, { styles: withStyle(session.settings.styles, label.id, changed) });
+  // The weight may have changed since the panel was built.
+  const set = (patch, name = "style") => {
+    const { styles } = session.settings;
+    const changed = patch && { latents: null, weight: 1, ...styleOf(styles, label.id), ...patch };
+    session.change(name, { styles: withStyle(styles, label.id, changed) });
   };
   return [
     ...sourceMenu(context, label, style, set),
@@ -100,7 +103,7 @@ function sourceMenu({ session }, label, style, set) {
   menu.value = word(style);
   menu.addEventListener("input", () => {
     if (menu.value === "") set(null, "reset the style");
-    else set({ latents: null, weight: 1, ...style, from: source(menu.value) });
+    else set({ from: source(menu.value) });
   });
   return [element("label", { for: "from", textContent: "From" }), menu];
 }
@@ -110,9 +113,10 @@ function weightSlider(session, label, style) {
   const slider = element("input", { id: "weight", type: "range", min: 0, max: 1, step: 0.05 });
   slider.value = style.weight;
   slider.addEventListener("input", () => {
-    const changed = { ...style, weight: Number(slider.value) };
+    const { styles } = session.settings;
+    const changed = { ...styleOf(styles, label.id), weight: Number(slider.value) };
     shown.value = changed.weight.toFixed(2);
-    session.preview({ styles: withStyle(session.settings.styles, label.id, changed) });
+    session.preview({ styles: withStyle(styles, label.id, changed) });
   });
   slider.addEventListener("change", () => session.commit("weight"));
   return [element("label", { for: "weight" }, "Weight ", shown), slider];
@@ -127,7 +131,7 @@ function latents(label, style, set) {
       const now = box.checked ? [...used, index].sort((a, b) => a - b) : used.filter((i) => i !== index);
       // An empty list would be no style at all; the last box stays ticked.
       if (!now.length) box.checked = true;
-      else set({ ...style, latents: now.length === label.latents ? null : now }, "latents");
+      else set({ latents: now.length === label.latents ? null : now }, "latents");
     });
     return element("span", {}, box, element("label", { for: box.id, textContent: index + 1 }));
   });
@@ -143,7 +147,7 @@ function buttons(context, label, style, set) {
     if (!takeShape(context, donor, label.id)) say(`${donor.name} has no ${label.name}.`);
   });
   shape.disabled = !editor.donor;
-  const again = () => set({ ...style, from: { random: randomSeed() } }, "another random style");
+  const again = () => set({ from: { random: randomSeed() } }, "another random style");
   const reset = button("reset", "Reset", () => set(null, "reset the style"));
   reset.disabled = !style;
   return element(

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is generated: transfer, styles, the views of the result, and in which order it is asked."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+
+def test_transfer_is_one_button_and_can_be_taken_back(user: Any) -> None:
+    before = user.look()
+    user.page.get_by_role("button", name="Transfer the subject").click()
+    after = user.look()
+    assert after != before
+    assert user.session()["subject"] is not None
+    user.page.get_by_role("radio", name="mannequin_val_00002").click()
+    user.page.get_by_role("button", name="Transfer the subject").click()
+    assert user.look() not in (before, after)
+    user.page.get_by_role("button", name="Back to the host").click()
+    assert user.look() == before
+
+
+def test_a_label_takes_its_style_from_elsewhere(user: Any) -> None:
+    page = user.page
+    before = user.look()
+    user.press("3")
+    looks = {before}
+    donor = page.locator("#from option", has_text="mannequin_val_00001").text_content()
+    page.select_option("#from", label=donor)
+    looks.add(user.look())
+    page.locator("#weight").fill("0.4")
+    looks.add(user.look())
+    page.uncheck("#latent-0")
+    looks.add(user.look())
+    page.select_option("#from", "mean")
+    looks.add(user.look())
+    assert len(looks) == 5
+    style = user.session()["styles"]
+    assert style == [{"labels": [3], "latents": [1], "weight": 0.4, "from": {"mean": True}}]
+    page.locator("#amount").fill("0")
+    assert user.look() == before
+    page.locator("#amount").fill("1")
+    page.click("#reset")
+    assert user.look() == before
+
+
+def test_the_scene_keeps_what_it_is_told_to(user: Any) -> None:
+    user.press("t")
+    before = user.look()
+    user.press("3")
+    user.page.check("#scene")
+    assert user.look() != before
+    assert user.session()["scene"] == [0, 3]
+
+
+def test_each_view_of_the_result_is_another_picture(user: Any) -> None:
+    looks = [user.look()]
+    for key in "cda":
+        user.press(key)
+        looks.append(user.look())
+    user.page.select_option("#latent", "1")
+    looks.append(user.look())
+    user.press("3")
+    looks.append(user.look())
+    user.page.get_by_role("radio", name="Compare").click()
+    user.page.locator("#divider").fill("0.1")
+    looks.append(user.look())
+    assert len(set(looks)) == len(looks)
+    user.press("c")
+    assert user.look() == looks[0]
+
+
+def test_the_strip_and_pasting_back(user: Any) -> None:
+    user.press("t")
+    user.page.click("#show-strip")
+    strip = user.page.locator("#strip")
+    strip.wait_for()
+    user.settled()
+    assert strip.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [7 * 32, 48]
+    before, source = user.look(), strip.get_attribute("src")
+    user.page.check("#paste")
+    assert user.look() != before
+    assert user.session()["paste"] == 4
+    user.settled()
+    assert strip.get_attribute("src") != source
+
+
+def test_one_request_at_a_time_and_the_newest_wins(user: Any) -> None:
+    user.settled()
+    bodies: list[dict[str, Any]] = []
+
+    def slowly(route: Any) -> None:
+        bodies.append(json.loads(route.request.post_data))
+        time.sleep(0.2)
+        route.continue_()
+
+    user.page.route("**/api/result", slowly)
+    sent = []
+    user.page.on("request", lambda request: sent.append(("sent", request.url)))
+    user.page.on("requestfinished", lambda request: sent.append(("done", request.url)))
+    user.drag(*[(0.1 + 0.02 * step, 0.1) for step in range(30)])
+    user.settled()
+    events = [kind for kind, url in sent if url.endswith("/api/result")]
+    assert events == ["sent", "done"] * (len(events) // 2)
+    assert 2 <= len(bodies) < 30
+    assert bodies[-1]["map"] == user.session()["map"]
+
+
+def test_a_refusal_is_shown_until_the_next_success(user: Any) -> None:
+    user.expected = ["Failed to load resource: the server responded with a status of 400"]
+    refusal = json.dumps({"error": "map: holds 200, expected labels 0 .. 10 or 255"})
+    answer = {"status": 400, "content_type": "application/json", "body": refusal}
+    user.page.route("**/api/result", lambda route: route.fulfill(**answer))
+    user.drag((0.1, 0.1), (0.3, 0.1))
+    alert = user.page.get_by_role("alert").filter(has_text="map: holds 200")
+    alert.wait_for()
+    user.page.unroute("**/api/result")
+    user.drag((0.1, 0.2), (0.3, 0.2))
+    alert.wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("dropped", ["host", "subject"])
+def test_pictures_that_the_server_dropped_are_handed_in_again(user: Any, dropped: str) -> None:
+    user.expected = ["Failed to load resource: the server responded with a status of 404"]
+    user.press("t")
+    user.settled()
+    id = user.session()[dropped]
+    gone = json.dumps({"error": "it is gone", "gone": id})
+    posted = []
+    user.page.on(
+        "request",
+        lambda request: request.url.endswith("/api/pictures") and posted.append(request.url),
+    )
+    answer = {"status": 404, "content_type": "application/json", "body": gone}
+    user.page.route("**/api/result", lambda route: route.fulfill(**answer), times=1)
+    before = user.look()
+    user.drag((0.1, 0.1), (0.9, 0.4))
+    assert user.look() != before
+    assert len(posted) == 1
+    assert user.page.locator("#error").is_hidden()
