@@ -10,7 +10,7 @@ from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.editing.sources import Finder, Folder
-from scam.errors import InputError
+from scam.errors import SPELLING, InputError
 from scam.models.checkpoint import Checkpoint, load_checkpoint
 from scam.studio.flags import MANNEQUINS, check_flags, check_paths, studio_parser
 from scam.studio.parser import load_parser
@@ -56,7 +56,7 @@ def expect_server() -> None:
 def _mannequins() -> str:
     if not Path(MANNEQUINS).is_dir():
         raise InputError(
-            f"checkpoint: expected one, since {MANNEQUINS} is not here; `make train` trains it"
+            f"checkpoint: expected one, since {MANNEQUINS} is not here; run make train"
         )
     return MANNEQUINS
 
@@ -67,7 +67,9 @@ def _examples(args: argparse.Namespace, checkpoint: Checkpoint) -> Folder | None
     except InputError as error:
         if args.data is not None or args.labels is not None:
             raise
-        say(f"no examples: {error}")
+        if args.replay is None:
+            error.spell(SPELLING.get())
+            say(f"no examples: {error}")
         return None
 
 

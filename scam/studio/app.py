@@ -60,7 +60,7 @@ def make_app(opener: Opener) -> Starlette:
 
         return Route(path, endpoint, methods=[method])
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *_static_routes(),
             route("/api/model", answers.model, "GET"),
@@ -73,6 +73,8 @@ def make_app(opener: Opener) -> Starlette:
         ],
         exception_handlers={HTTPException: _refused},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 @dataclass(frozen=True)

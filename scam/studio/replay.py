@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from scam.errors import leading, within
+from scam.errors import InputError, leading
 from scam.storage.files import write_aside
 from scam.storage.reading import read_json
 from scam.studio.files import FILES
@@ -17,10 +17,12 @@ def replay(opener: Opener, path: Path, out: Path, *, overwrite: bool = False) ->
     InputError if it is none of this model; nothing is written then.
     """
     with leading("replay", path):
-        session = Session.read(read_json(path))
-        with within(path):
-            opened = opener(session)
-            made = {name: make(opened) for name, make in FILES.items()}
+        value = read_json(path)
+    try:
+        session = opener(Session.read(value))
+        made = {name: make(session) for name, make in FILES.items()}
+    except InputError as error:  # whose fields are no flags, though some are called as these are
+        raise InputError(f"{path}: {error}") from error
     for name, content in made.items():
         with write_aside(out / name, overwrite=overwrite) as file:
             file.write(content)

@@ -37,15 +37,14 @@ class PackedMap(Checked):
         if (self.height, self.width) != shape:
             found, wanted = f"{self.width}x{self.height}", f"{shape[1]}x{shape[0]}"
             raise InputError(f"is {found}, expected the host's {wanted}")
-        inflate = zlib.decompressobj()
+        inflate, count = zlib.decompressobj(), self.width * self.height
         try:
-            packed = from_base64(self.zlib)
-            data = inflate.decompress(packed, self.width * self.height + 1)
+            data = inflate.decompress(from_base64(self.zlib), count + 1)
         except (InputError, zlib.error) as error:
             raise InputError(f"zlib: expected base64 of zlib ({error})") from None
-        if len(data) != self.width * self.height or not inflate.eof:
-            count = f"{self.width * self.height} bytes, one a pixel"
-            raise InputError(f"zlib: holds {_amount(data, inflate.eof)}, expected {count}")
+        if len(data) != count or not inflate.eof:
+            found = "more" if len(data) > count else "less or is cut short"
+            raise InputError(f"zlib: holds {found}, expected {count} bytes, one a pixel")
         labels = np.frombuffer(data, np.uint8).reshape(shape).astype(np.int32)
         labels[labels == NO_LABEL] = -1
         if (highest := int(labels.max())) >= num_labels:
@@ -140,7 +139,7 @@ class Session(Checked):
         """From JSON. InputError names the field, the value and what was expected."""
         given = _named(value, "format", *cls.settings())
         if (found := given.pop("format", None)) != FORMAT:
-            raise InputError(f"format: found {found}, expected {FORMAT!r}")
+            raise InputError(f"format: found {quoted(found)}, expected {FORMAT!r}")
         if "map" in given:
             with within("map"):
                 given["map"] = PackedMap.from_dict(given["map"])
@@ -187,7 +186,3 @@ def _pictures(value: object) -> dict[str, PictureData]:
         with within(f"pictures[{quoted(name)}]"):
             found[name] = PictureData.from_dict(picture)
     return found
-
-
-def _amount(data: bytes, whole: bool) -> str:
-    return f"{len(data)} bytes" if whole else f"more than {len(data)} bytes or is cut short"
