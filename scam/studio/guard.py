@@ -8,18 +8,12 @@ this address (DNS rebinding); so ``Host`` must be how the server was opened, and
 
 import json
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import parse_qs
 
-Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BODY = 96 << 20
 """Bytes of one request: two files of the largest kind in base64, and words around them."""
@@ -81,7 +75,7 @@ class Door:
 class Guard:
     """The ASGI application ``app`` for those who come through ``door``."""
 
-    app: App
+    app: ASGIApp
     door: Door
     _bytes: int = field(default=0, init=False)
 
