@@ -27,13 +27,15 @@ class Settings:
     scene: labels that a subject leaves to the background picture. absent: see
     :func:`scam.models.mixing.filled`. steps: pictures on the way from the background picture's
     own styles to the edited ones; None generates the latter only. feather: pixels of edge when
-    pasting into the background photograph; None leaves the whole generated.
+    pasting into the background photograph; None leaves the whole generated. refine: steps that fit
+    latents to the picture they are of.
     """
 
     scene: tuple[int, ...] = (0,)
     absent: Absent = "background"
     steps: int | None = None
     feather: int | None = None
+    refine: int = 0
 
 
 @dataclass(frozen=True)
