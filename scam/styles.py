@@ -32,7 +32,8 @@ def add(words: Sequence[str]) -> None:
     """Encode one picture and keep its latents."""
     args = add_parser(PROG).parse_args(words)
     finder = _finder(args, args.data, args.labels)
-    _tell(add_picture(finder, args.picture, args.name, overwrite=args.overwrite))
+    more = {"refine": args.refine, "overwrite": args.overwrite}
+    _tell(add_picture(finder, args.picture, args.name, **more))
 
 
 def average(words: Sequence[str]) -> None:

@@ -27,14 +27,15 @@ class Settings:
     scene: labels that a subject leaves to the background picture. absent: see
     :func:`scam.models.mixing.filled`. steps: pictures on the way from the background picture's
     own styles to the edited ones; None generates one. feather: pixels of edge when pasting into
-    the background photograph; None leaves the whole generated. amount: how far the one is on the
-    way, 0 .. 1.
+    the background photograph; None leaves the whole generated. refine: steps that fit latents to
+    the picture they are of. amount: how far the one picture is on the way, 0 .. 1.
     """
 
     scene: tuple[int, ...] = (0,)
     absent: Absent = "background"
     steps: int | None = None
     feather: int | None = None
+    refine: int = 0
     amount: float = 1.0
 
 

@@ -83,7 +83,7 @@ class Editor:
 
     def _latents(self, source: Picture | Style, last: _Encoded) -> Styles:
         known = self._encoded.get(id(source)) or last.get(id(source))
-        latents = encode(source, self.checkpoint) if known is None else known[1]
+        latents = known[1] if known else encode(source, self.checkpoint, self.settings.refine)
         # The source itself is kept too: its id is its own only while it lives.
         self._encoded[id(source)] = source, latents
         return latents

@@ -24,10 +24,16 @@ from scam.storage.outputs import expect_outputs
 
 
 def add_picture(
-    finder: Finder, words: Sequence[str], name: str | None = None, *, overwrite: bool = False
+    finder: Finder,
+    words: Sequence[str],
+    name: str | None = None,
+    *,
+    refine: int = 0,
+    overwrite: bool = False,
 ) -> Style:
     """Keep the latents of one picture, see :meth:`Finder.open`, as ``name``, by default its own.
 
+    refine: see :func:`~scam.editing.sources.encode`.
     InputError if it cannot be opened, or the name is no file's or taken.
     """
     with leading_words("picture", words):
@@ -36,7 +42,7 @@ def add_picture(
     path = _free_path(finder, Path(picture.name).stem if name is None else name, overwrite)
     size = finder.checkpoint.model.config.size
     small = resized(picture.photo, size, Image.Resampling.BILINEAR)
-    latents = encode(picture, finder.checkpoint)
+    latents = encode(picture, finder.checkpoint, refine)
     return _saved(path, finder.checkpoint, latents, picture.name, small, overwrite)
 
 

@@ -231,13 +231,17 @@ def leading_words(name: str, words: Sequence[str]) -> AbstractContextManager[Non
     return leading(name, words[0] if len(words) == 1 else list(words))
 
 
-def encode(source: Picture | Style, checkpoint: Checkpoint) -> Styles:
-    """The latents of a picture, or those that a style keeps, on the model's device."""
+def encode(source: Picture | Style, checkpoint: Checkpoint, refine: int = 0) -> Styles:
+    """The latents of a picture, or those that a style keeps, on the model's device.
+
+    refine: see :meth:`scam.models.SynthesisModel.encode`.
+    """
     if isinstance(source, Style):
         return source.latents
     model = checkpoint.model
     with torch.no_grad():
-        return model.encode(*source.tensors(model.config.size, model.token_labels.device))
+        image, labels = source.tensors(model.config.size, model.token_labels.device)
+        return model.encode(image, labels, refine=refine)
 
 
 def digest(content: Picture | Style | LabelMap) -> str:

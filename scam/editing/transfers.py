@@ -167,7 +167,7 @@ def _record(
     """
     record: dict[str, Any] = {"model": fingerprint(editor.checkpoint.model)}
     for name, value in settings.items():
-        if name not in _FREE:
+        if name not in _FREE and (name, value) != ("refine", 0):  # folders of before lack it
             record[name] = str(value) if isinstance(value, Path) else value
     read = {
         "--background": given.background,

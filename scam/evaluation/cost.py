@@ -20,7 +20,7 @@ _SECONDS = 10.0  # after so long no further repeats
 def cost_rows(pair: Pictures) -> list[Row]:
     """Rows for a :class:`Pictures` of one host and donor."""
     painter = pair.painter
-    encode = painter.model.encode
+    encode = painter.encode
 
     def transfer() -> None:
         subject, scene = (

@@ -114,7 +114,7 @@ class CycleMeter:
 
     def update(self, pictures: Pictures) -> None:
         """See :class:`~scam.evaluation.pictures.Meter`."""
-        painter, encode = pictures.painter, pictures.painter.model.encode
+        painter, encode = pictures.painter, pictures.painter.encode
         home, own = pictures.donor_labels, pictures.donor_latents
         travels = subject_labels(painter, own.present & pictures.latents.present)
         where = pixels_of(home, travels)
@@ -165,7 +165,7 @@ class MapNoiseMeter:
         self._exact.update(pictures.reconstruction, pictures.image)
         for psnr, (_, change, radius) in zip(self._psnr, self._variants, strict=True):
             labels = change(pictures.labels, painter.is_background(pictures.labels), radius)
-            painted = pictures.paint(labels, painter.model.encode(pictures.image, labels))
+            painted = pictures.paint(labels, painter.encode(pictures.image, labels))
             psnr.update(painted, pictures.image)
         self._count += len(pictures.image)
 

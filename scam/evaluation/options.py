@@ -60,6 +60,10 @@ class EvaluationOptions(Checked):
     device: str | None = setting(
         None, "cpu, cuda, cuda:1", default_help="default: cuda if there is one"
     )
+    refine: int = setting(
+        0, "steps that fit latents to the picture they are of",
+        least=0, most=10**6, metavar="STEPS",
+    )  # fmt: skip
     last_weights: bool = setting(False, "of the last step, not their average")
     background_labels: tuple[str, ...] = setting(
         ("0",), "labels that belong to the scene, by name or number", metavar="LABEL"

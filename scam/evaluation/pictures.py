@@ -27,7 +27,7 @@ Indices = Sequence[int]
 class Painter:
     """A model in evaluation mode that generates the same twice, even where it needs noise.
 
-    seed, draw: two numbers that the noise follows.
+    seed, draw: two numbers that the noise follows. refine: steps that fit styles to their picture.
     """
 
     def __init__(
@@ -36,15 +36,20 @@ class Painter:
         background_labels: Sequence[int] = (0,),
         seed: int = 0,
         draw: int = 0,
+        refine: int = 0,
     ) -> None:
         self.model = model.eval()
         self.device = model.token_labels.device
         self.background_labels = tuple(background_labels)
-        self._seed, self._draw = seed, draw
+        self._seed, self._draw, self._refine = seed, draw, refine
 
     def with_draw(self, draw: int) -> "Painter":
         """The same with the noise of another draw."""
-        return Painter(self.model, self.background_labels, self._seed, draw)
+        return Painter(self.model, self.background_labels, self._seed, draw, self._refine)
+
+    def encode(self, image: Tensor, labels: Tensor) -> Styles:
+        """Styles of image (B, 3, H, W) in [-1, 1] under labels (B, H, W)."""
+        return self.model.encode(image, labels, refine=self._refine)
 
     def paint(self, labels: Tensor, latents: Styles, indices: Indices) -> Tensor:
         """labels (B, H, W) -> pictures (B, 3, H, W) in [-1, 1].
@@ -89,12 +94,12 @@ class Pictures:
     @cached_property
     def latents(self) -> Styles:
         """Of the hosts."""
-        return self.painter.model.encode(self.image, self.labels)
+        return self.painter.encode(self.image, self.labels)
 
     @cached_property
     def donor_latents(self) -> Styles:
         """Of the donors."""
-        return self.painter.model.encode(self.donor_image, self.donor_labels)
+        return self.painter.encode(self.donor_image, self.donor_labels)
 
     @cached_property
     def reconstruction(self) -> Tensor:

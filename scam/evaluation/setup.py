@@ -94,7 +94,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
         donors = read_pairs(options.pairs, [test.stem(index) for index in range(len(test))])
     with leading("background_labels"):
         scene = [checkpoint.label(word) for word in options.background_labels]
-    painter = Painter(checkpoint.model, scene, options.seed)
+    painter = Painter(checkpoint.model, scene, options.seed, refine=options.refine)
     facts = {
         "checkpoint": str(checkpoint.path),
         "weights": _weights(options, checkpoint.path),
@@ -106,6 +106,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
         "pairs": "a derangement by seed" if options.pairs is None else str(options.pairs),
         "seed": options.seed,
         "noise_seeds": options.noise_seeds if painter.model.needs_noise else None,
+        "refine": options.refine,
         "batch_size": options.batch_size,
         "networks": {name: str(value) for name, value in options.networks.items()},
         "device": device_name(painter.device),

@@ -23,6 +23,7 @@ from scam.models.inputs import (
 )
 from scam.models.mixing import Absent, mixed
 from scam.models.noise import Noise
+from scam.models.refinement import refined
 from scam.models.styles import Styles, of_tokens
 from scam.nn.pyramid import known_labels, present_labels
 
@@ -149,12 +150,13 @@ class SynthesisModel(HubModel, ABC):
         labels = known_labels(labels, self.config.num_labels)
         return PlainLabels(labels, present_labels(labels, self.config.num_labels))
 
-    def encode(self, image: Tensor, labels: Labels) -> Styles:
+    def encode(self, image: Tensor, labels: Labels, *, refine: int = 0) -> Styles:
         """Styles of image (B, 3, H, W) or (3, H, W) in [-1, 1] under its label map.
 
-        Raises InputError when a size differs from ``config.size``.
+        refine: steps that fit them to the image; see :mod:`scam.models.refinement`. Raises
+        InputError when a size differs from ``config.size``.
         """
-        return self._styles(image, labels, ("image", "labels"))
+        return self._styles(image, labels, ("image", "labels"), refine)
 
     def generate(self, labels: Labels, styles: Styles, noise: Noise | None = None) -> Tensor:
         """Image (B, 3, H, W) in [-1, 1] from label maps and styles.
@@ -221,6 +223,7 @@ class SynthesisModel(HubModel, ABC):
         labels: Tensor | None = None,
         background_labels: Sequence[int] = (0,),
         absent: Absent = "background",
+        refine: int = 0,
     ) -> Tensor:
         """The subject of one image in the scene, and the pose, of another.
 
@@ -228,7 +231,8 @@ class SynthesisModel(HubModel, ABC):
         ``labels`` is the map to generate; by default the background image's, whose pose the
         subject takes on. A label of that map which the subject's image lacks follows ``absent``:
         the background image's style, the mean style of training images, or an error; the mean
-        also stands in for background labels that the background image lacks.
+        also stands in for background labels that the background image lacks. ``refine``: see
+        :meth:`encode`.
 
         Returns (B, 3, H, W) in [-1, 1]. Raises InputError where ``absent`` cannot be followed.
         """
@@ -236,8 +240,8 @@ class SynthesisModel(HubModel, ABC):
         background = checked_pair(background, "background")
         prepared = self._prepared(background[1] if labels is None else labels, "labels")
         styles = self.mix(
-            self._styles(*subject, ("the subject's image", "the subject's labels")),
-            self._styles(*background, ("the background's image", "the background's labels")),
+            self._styles(*subject, _names("the subject"), refine),
+            self._styles(*background, _names("the background"), refine),
             prepared.present,
             background_labels=background_labels,
             absent=absent,
@@ -276,9 +280,12 @@ class SynthesisModel(HubModel, ABC):
     def _generate(self, labels: Any, tokens: Tensor, noise: Noise | None) -> Tensor:
         """Image (B, 3, H, W) from what :meth:`prepare` returned and tokens (B, m, d)."""
 
-    def _styles(self, image: Tensor, labels: Labels, names: tuple[str, str]) -> Styles:
+    def _styles(
+        self, image: Tensor, labels: Labels, names: tuple[str, str], refine: int
+    ) -> Styles:
         image, prepared = self._image_and_labels(image, labels, names)
-        return Styles(self._encode(image, prepared), prepared.present)
+        styles = Styles(self._encode(image, prepared), prepared.present)
+        return refined(self, image, prepared, styles, refine)
 
     def _only(self, tokens: Tensor, kept: Tensor | None, token_labels: Tensor) -> Tensor:
         """``tokens`` (B, m, d), zero where ``kept`` (B, L) does not keep their label."""
@@ -309,3 +316,7 @@ class SynthesisModel(HubModel, ABC):
             raise InputError(f"{name}: prepared at {size}, expected {self.config.size}")
         checked_choice(labels.present, self.config.num_labels, self.mean_tokens, name)
         return labels
+
+
+def _names(whose: str) -> tuple[str, str]:
+    return f"{whose}'s image", f"{whose}'s labels"

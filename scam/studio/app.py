@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,11 +51,8 @@ def make_app(opener: Opener) -> Starlette:
     def route(path: str, task: Callable[..., Response], method: str) -> Route:
         async def endpoint(request: Request) -> Response:
             body = (await request.body(),) if method == "POST" else ()
-            work = partial(task, *body, **request.path_params)
-            within = copy_context().run  # how errors spell arguments
-            return await asyncio.get_running_loop().run_in_executor(
-                worker, within, _answered, work
-            )
+            work = partial(_answered, partial(task, *body, **request.path_params))
+            return await asyncio.get_running_loop().run_in_executor(worker, work)
 
         return Route(path, endpoint, methods=[method])
 
@@ -69,7 +65,7 @@ def make_app(opener: Opener) -> Starlette:
             route("/api/pictures/{id}/labels", answers.labels, "GET"),
             route("/api/result", answers.result, "POST"),
             route("/api/attention", answers.attention, "POST"),
-            route("/api/files/{name}", answers.file, "POST"),
+            *(route(f"/api/files/{x}", partial(answers.file, x), "POST") for x in FILES),
         ],
         exception_handlers={HTTPException: _refused},
     )
@@ -134,13 +130,10 @@ class Answers:
         names = ("Scam-Latents", "Scam-Height", "Scam-Width")
         return _bytes(maps, dict(zip(names, map(str, maps.shape), strict=True)))
 
-    def file(self, body: bytes, name: str) -> Response:
+    def file(self, name: str, body: bytes) -> Response:
         """One of the files that a session becomes."""
-        if name not in FILES:
-            raise HTTPException(404)
-        return Response(
-            FILES[name](self.opener(Session.read(_parsed(body)))), media_type="image/png"
-        )
+        session = self.opener(Session.read(_parsed(body)))
+        return Response(FILES[name](session), media_type="image/png")
 
 
 def _answered(task: _Task) -> Response:
@@ -151,8 +144,6 @@ def _answered(task: _Task) -> Response:
         return JSONResponse({"error": str(error), "gone": error.id}, 404)
     except InputError as error:
         return JSONResponse({"error": str(error)}, 400)
-    except HTTPException:
-        raise
     except Exception as error:
         traceback.print_exc()
         text = one_line(f"{type(error).__name__}: {error}")

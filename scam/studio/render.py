@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a session to pixels, by ``scam.editing``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,14 +37,11 @@ class Opened:
 
     def edited(self, steps: int | None = None) -> Edited:
         """The edited picture, or the strip of so many steps towards it; notes say who by name."""
-        settings = self.settings
-        if steps is not None:
-            settings = Settings(settings.scene, settings.absent, steps, settings.feather)
         before = SPELLING.set(lambda _, value: shown(value))
         try:
             return edit(
                 self.checkpoint,
-                settings,
+                replace(self.settings, steps=steps),
                 (self.host.picture, self.host.latents),
                 None if self.subject is None else self.subject.latents,
                 self.donors,

@@ -27,6 +27,7 @@ def test_every_address_is_documented(opener: Opener) -> None:
     named = PAGE.replace("/ID/photo`, `/labels`", "/ID/photo`, `/api/pictures/ID/labels`")
     for route in make_app(opener).routes:
         path = re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), getattr(route, "path", ""))
+        path = re.sub(r"/files/.*", "/files/NAME", path)
         if path.startswith("/api"):
             assert f"{path}`" in named, path
 

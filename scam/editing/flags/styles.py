@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.editing.flags.refine import add_refine
 
 EXAMPLES = """\
   python -m scam.styles add runs/mannequins --picture mannequin_val_00003 --name anna
@@ -25,6 +26,7 @@ def add_parser(prog: str) -> Parser:
         help="image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of"
         " a picture in --data",
     )  # fmt: skip
+    add_refine(parser)
     parser.add_argument("--name", help="of the style (default: the picture's)")
     parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
     return parser

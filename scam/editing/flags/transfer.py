@@ -10,6 +10,7 @@ from scam.commandline.command import Parser
 from scam.editing.batch import NO_FOLDERS
 from scam.editing.donors import FORM, Donor
 from scam.editing.edit import Settings
+from scam.editing.flags.refine import add_refine
 from scam.editing.transfers import FORMATS, Given
 from scam.errors import InputError, leading
 from scam.models.checkpoint import Checkpoint
@@ -59,6 +60,7 @@ def transfer_parser(prog: str) -> Parser:
         help=f"{FORM}: give these labels, or one latent of a label, the latents of another picture"
         " or style, or so much of them (0 to 1); may be repeated",
     )
+    add_refine(parser)
     parser.add_argument(
         "--interpolate",
         type=int,
@@ -141,7 +143,13 @@ def edit_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> Settings:
     with leading("background_labels"):
         scene = tuple(checkpoint.label(word) for word in args.background_labels)
     feather = FEATHER if args.feather is None else args.feather
-    return Settings(scene, args.absent, args.interpolate, feather if args.paste_back else None)
+    return Settings(
+        scene=scene,
+        absent=args.absent,
+        steps=args.interpolate,
+        feather=feather if args.paste_back else None,
+        refine=args.refine,
+    )
 
 
 def check_paths(args: argparse.Namespace, donors: Sequence[Donor], inputs: Sequence[Path]) -> None:
