@@ -27,6 +27,8 @@ RUN = [
     *("--size", str(HEIGHT), str(WIDTH), "--batch-size", "2", "--workers", "0", "--steps", "2"),
     *("--warmup", "0", "--latents-per-label", "2", "--background-latents", "2"),
 ]
+# Pointers are followed and pictures drawn once a frame.
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 class Studio(NamedTuple):
@@ -87,7 +89,9 @@ class User:
         self.wait()
 
     def wait(self) -> None:
-        """Until the first result is there."""
+        """Until the page has opened what it opens by itself, and the first result is there."""
+        status = self.page.locator("#status")
+        sync_api.expect(status).to_have_text(re.compile("Paint on"), timeout=20_000)
         latency = self.page.locator("#latency")
         sync_api.expect(latency).to_have_text(re.compile(r"\d ms"), timeout=20_000)
 
@@ -120,11 +124,12 @@ class User:
 
     def settled(self) -> None:
         """Until no answer is awaited and everything is drawn."""
+        self.page.evaluate(TWO_FRAMES)
         sync_api.expect(self.page.locator("#result")).not_to_have_attribute("aria-busy", "true")
         self.page.wait_for_timeout(20)  # what follows a result is asked by then
         while len(self.ended) < len(self.asked):
             self.page.wait_for_timeout(20)
-        self.page.wait_for_timeout(60)  # a frame is drawn every 17 ms
+        self.page.evaluate(TWO_FRAMES)
 
     def look(self, canvas: str = "#result") -> str:
         """What a canvas shows, without a cursor on it."""
