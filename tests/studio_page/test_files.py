@@ -87,7 +87,7 @@ def test_a_session_file_opens_in_another_window(
 def test_wrong_files_get_one_line(user: Any, photo: tuple[Path, Path], tmp_path: Path) -> None:
     user.expected = ["Failed to load resource: the server responded with a status of 400"]
     error = user.page.locator("#error-text")
-    for text, words in [("no json", "this is no JSON"), ('{"format": 3}', "scam session 1")]:
+    for text, words in [("no json", "is no JSON"), ('{"format": 3}', "scam session 1")]:
         (tmp_path / "odd.json").write_text(text)
         user.page.set_input_files("#session-file", tmp_path / "odd.json")
         error.filter(has_text=words).wait_for()

@@ -77,7 +77,10 @@ function give(files) {
   } else if (images.length === 1 && photo && byId("own-photo").files.length) {
     [photo, labels] = [undefined, photo];
   }
-  for (const [id, file] of [["own-photo", photo], ["own-labels", labels]]) {
+  for (const [id, file] of [
+    ["own-photo", photo],
+    ["own-labels", labels],
+  ]) {
     if (!file) continue;
     const moved = new DataTransfer();
     moved.items.add(file);

@@ -6,6 +6,10 @@ import { FORMAT } from "./session.js";
 import { load } from "./pictures.js";
 
 export function setUpFiles(context) {
+  const close = ({ target, key }) => {
+    if (key === "Escape" || (!key && !byId("save").contains(target))) byId("save").open = false;
+  };
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, close);
   for (const button of document.querySelectorAll("[data-file]")) {
     button.addEventListener("click", () => download(context, button.dataset.file));
   }
@@ -16,10 +20,10 @@ export function setUpFiles(context) {
     target.value = "";
     if (!file) return;
     try {
-      await openSession(context, parsed(await file.text(), file.name));
+      await openSession(context, parsed(await file.text()));
       say(`${file.name} is open.`);
     } catch (error) {
-      fail(error);
+      fail(new Error(`${file.name}: ${error.message}`));
     }
   });
 }
@@ -27,26 +31,27 @@ export function setUpFiles(context) {
 /** Hands in the pictures of a session's JSON and makes it the page's. */
 export async function openSession({ server, session }, file) {
   if (file.model !== session.model.model) {
-    throw new Error("This session was made with another model: expected a session of this one.");
+    throw new Error("was made with another model, expected a session of this one");
   }
   const pictures = [];
   for (const [id, given] of Object.entries(file.pictures ?? {})) {
     const picture = await load(server, given);
-    if (picture.id !== id) throw new Error(`${given.name}: is not the picture that it was`);
+    if (picture.id !== id) throw new Error(`${given.name} is not the picture that it was`);
     pictures.push(picture);
   }
   for (const picture of pictures) session.addPicture(picture);
   await session.open(file);
 }
 
-function parsed(text, name) {
+function parsed(text) {
   let file;
   try {
     file = JSON.parse(text);
   } catch {
-    throw new Error(`${name}: expected a session file, this is no JSON`);
+    throw new Error("is no JSON, expected a session");
   }
-  if (file?.format !== FORMAT) throw new Error(`${name}: expected a file of the format ${FORMAT}`);
+  const whole = file?.format === FORMAT && file.map?.zlib && file.pictures?.[file.host];
+  if (!whole) throw new Error(`expected a whole session of the format ${FORMAT}`);
   return file;
 }
 

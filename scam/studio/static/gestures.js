@@ -9,9 +9,13 @@ for (const type of ["keydown", "keyup"]) {
   });
 }
 
+window.addEventListener("blur", () => {
+  HELD.space = false;
+});
+
 /**
- * Calls `hand.down(point, event)`, `move(point, event)`, `up(point)` for what one pointer draws, in map
- * pixels, `cancel()` where it turned out to be something else, and `hover(point or null)`.
+ * Calls `hand.down(point)`, `move(point)` and `up(point)` for what one pointer draws, in map pixels,
+ * `cancel()` where it turned out to be something else, and `hover(point or null)`.
  */
 export function listen(pane, hand) {
   const { canvas, viewport } = pane;
@@ -39,7 +43,7 @@ export function listen(pane, hand) {
       doing = "move";
     } else if (event.button === 0) {
       doing = "draw";
-      hand.down(pane.toMap(event), event);
+      hand.down(pane.toMap(event));
     }
   });
 
@@ -50,7 +54,7 @@ export function listen(pane, hand) {
     } else if (doing === "draw" && pointers.has(event.pointerId)) {
       // A fast pointer reports several places at once.
       const all = event.getCoalescedEvents?.() ?? [];
-      for (const each of all.length ? all : [event]) hand.move(pane.toMap(each), event);
+      for (const each of all.length ? all : [event]) hand.move(pane.toMap(each));
     }
     hand.hover(pane.toMap(event));
   });

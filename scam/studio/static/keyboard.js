@@ -37,7 +37,10 @@ export function redo({ session }) {
 
 export function setUpKeyboard(context) {
   for (const [keys, words] of HELP) {
-    byId("keys").append(element("dt", { textContent: keys }), element("dd", { textContent: words }));
+    byId("keys").append(
+      element("dt", { textContent: keys }),
+      element("dd", { textContent: words }),
+    );
   }
   byId("show-help").addEventListener("click", () => byId("help").showModal());
   window.addEventListener("keydown", (event) => {

@@ -13,7 +13,7 @@ import { ResultView } from "./result.js";
 import { Server } from "./server.js";
 import { Session } from "./session.js";
 import { keep, kept, prune } from "./storage.js";
-import { setUpStyles } from "./styles.js";
+import { setUpStylePanel } from "./stylepanel.js";
 import { setUpToolbar } from "./toolbar.js";
 import { Viewport } from "./viewport.js";
 import { setUpWay } from "./way.js";
@@ -70,7 +70,7 @@ async function begin(context) {
       session.forget();
       return;
     } catch (error) {
-      fail(error);
+      fail(new Error(`The last session does not open: ${error.message}`));
     }
   }
   if (!examples.length) {
@@ -103,7 +103,7 @@ async function main() {
   setUpLabels(context);
   setUpChooser(context);
   setUpPictures(context);
-  setUpStyles(context);
+  setUpStylePanel(context);
   setUpWay(context);
   setUpFiles(context);
   setUpHistory(context);

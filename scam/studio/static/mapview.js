@@ -124,15 +124,32 @@ export class MapView {
       ringed(canvas, x, y, this.context.editor.size / 2, pixel);
     } else {
       const arm = 7 * pixel;
-      outlined(canvas, [{ x: x - arm, y }, { x: x + arm, y }], pixel);
-      outlined(canvas, [{ x, y: y - arm }, { x, y: y + arm }], pixel);
+      outlined(
+        canvas,
+        [
+          { x: x - arm, y },
+          { x: x + arm, y },
+        ],
+        pixel,
+      );
+      outlined(
+        canvas,
+        [
+          { x, y: y - arm },
+          { x, y: y + arm },
+        ],
+        pixel,
+      );
     }
   }
 }
 
 /** A white line on a wider black one: seen on every colour. */
 function twice(canvas, pixel) {
-  for (const [colour, wide] of [["rgb(0 0 0 / 70%)", 3], ["white", 1.25]]) {
+  for (const [colour, wide] of [
+    ["rgb(0 0 0 / 70%)", 3],
+    ["white", 1.25],
+  ]) {
     canvas.strokeStyle = colour;
     canvas.lineWidth = wide * pixel;
     canvas.stroke();

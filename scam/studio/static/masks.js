@@ -53,18 +53,21 @@ export function rectangle(map, a, b) {
 export function polygon(map, points) {
   const xs = points.map((point) => point.x);
   const ys = points.map((point) => point.y);
+  let [line, crossings] = [NaN, []]; // where the outline crosses the row that is being looked at
   const inside = (column, row) => {
-    const [px, py] = [column + 0.5, row + 0.5];
-    let odd = false;
-    for (let i = 0, j = points.length - 1; i < points.length; j = i++) {
-      const [a, b] = [points[i], points[j]];
-      if (a.y > py === b.y > py) continue;
-      if (px < a.x + ((py - a.y) / (b.y - a.y)) * (b.x - a.x)) odd = !odd;
-    }
-    return odd;
+    if (row !== line) [line, crossings] = [row, crossed(points, row + 0.5)];
+    return crossings.filter((x) => column + 0.5 < x).length % 2 === 1;
   };
   const [left, top] = [Math.floor(Math.min(...xs)), Math.floor(Math.min(...ys))];
   return within(map, left, top, Math.ceil(Math.max(...xs)), Math.ceil(Math.max(...ys)), inside);
+}
+
+/** Where a closed line through `points` crosses the height y, from left to right or not. */
+function crossed(points, y) {
+  return points.flatMap((a, index) => {
+    const b = points.at(index - 1);
+    return a.y > y === b.y > y ? [] : [a.x + ((y - a.y) / (b.y - a.y)) * (b.x - a.x)];
+  });
 }
 
 /** The pixels of one label that hang together with the one at `point`, side by side. */

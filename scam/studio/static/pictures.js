@@ -10,10 +10,7 @@ const THUMBNAIL = 192; // pixels of the longer side, for screens of two pixels a
 /** Hands a picture in and loads what the page shows of it. */
 export async function load(server, given) {
   const picture = await server.add(given);
-  const [photo, labels] = await Promise.all([
-    server.photo(picture.id),
-    server.labels(picture.id),
-  ]);
+  const [photo, labels] = await Promise.all([server.photo(picture.id), server.labels(picture.id)]);
   const { width, height } = picture;
   return { ...picture, given, photo, map: { labels, width, height } };
 }
@@ -117,7 +114,12 @@ function showDonors(context, known) {
   const focused = group.contains(document.activeElement);
   const cards = known.map(({ id, name, photo }) => {
     const chosen = id === editor.donor;
-    const card = element("button", { type: "button", role: "radio", title: name, "aria-label": name });
+    const card = element("button", {
+      type: "button",
+      role: "radio",
+      title: name,
+      "aria-label": name,
+    });
     card.setAttribute("aria-checked", chosen);
     card.tabIndex = chosen ? 0 : -1;
     card.append(thumbnail(photo));

@@ -8,7 +8,12 @@ import { Newest } from "./server.js";
 import { radios } from "./toolbar.js";
 import { Pane } from "./viewport.js";
 
-const MODES = { result: "Result", compare: "Compare", difference: "Difference", attention: "Attention" };
+const MODES = {
+  result: "Result",
+  compare: "Compare",
+  difference: "Difference",
+  attention: "Attention",
+};
 const PATIENCE = 250; // milliseconds until a waiting pane looks like one
 
 export class ResultView {
@@ -28,7 +33,8 @@ export class ResultView {
     listen(this.pane, this);
     this.#setUpModes();
     const { session } = context;
-    for (const kind of ["map", "settings"]) session.addEventListener(kind, () => this.newest.ask());
+    for (const kind of ["map", "settings"])
+      session.addEventListener(kind, () => this.newest.ask());
     byId("divider").addEventListener("input", ({ target }) => {
       this.divider = Number(target.value);
       this.pane.redraw();
@@ -42,7 +48,8 @@ export class ResultView {
       const button = byId(`mode-${name}`);
       button.setAttribute("aria-checked", name === this.mode);
       button.tabIndex = name === this.mode ? 0 : -1;
-      for (const part of document.querySelectorAll(`.for-${name}`)) part.hidden = name !== this.mode;
+      for (const part of document.querySelectorAll(`.for-${name}`))
+        part.hidden = name !== this.mode;
     }
     this.attention.watch(this.mode === "attention");
     this.pane.redraw();
@@ -116,7 +123,8 @@ export class ResultView {
     canvas.getContext("2d").putImageData(pixels, 0, 0);
     this.last = { canvas, pixels, host };
     this.#difference = null;
-    byId("latency").textContent = `${pixels.width} × ${pixels.height}, ${Math.round(milliseconds)} ms`;
+    byId("latency").textContent =
+      `${pixels.width} × ${pixels.height}, ${Math.round(milliseconds)} ms`;
     const list = byId("notes");
     if (notes.join("\n") !== [...list.children].map((item) => item.textContent).join("\n")) {
       list.replaceChildren(...notes.map((textContent) => element("li", { textContent })));

@@ -13,7 +13,9 @@ async function send(path, body) {
     throw new ServerError("The server does not answer. Is python -m scam.studio still running?");
   }
   if (answer.ok) return answer;
-  const told = await answer.json().catch(() => ({ error: `the server answered ${answer.status}` }));
+  const told = await answer
+    .json()
+    .catch(() => ({ error: `the server answered ${answer.status}` }));
   throw Object.assign(new ServerError(told.error), { gone: told.gone });
 }
 
@@ -55,7 +57,11 @@ export class Server {
       pixels.data[to + 2] = colours[from + 2];
       pixels.data[to + 3] = 255;
     }
-    return { pixels, milliseconds: Number(told("Milliseconds")), notes: JSON.parse(told("Notes")) };
+    return {
+      pixels,
+      milliseconds: Number(told("Milliseconds")),
+      notes: JSON.parse(told("Notes")),
+    };
   }
 
   /** How much each pixel reads of each latent of a label: {maps: [Uint8Array], width, height}. */

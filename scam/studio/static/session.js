@@ -45,7 +45,10 @@ export class Session extends EventTarget {
 
   /** Begins a step: what is changed from here on is taken back in one go. */
   begin() {
-    this.#start ??= { map: { ...this.map, labels: this.map.labels.slice() }, settings: this.settings };
+    this.#start ??= {
+      map: { ...this.map, labels: this.map.labels.slice() },
+      settings: this.settings,
+    };
   }
 
   /** The label map as it was when the step began. */
@@ -141,7 +144,10 @@ export class Session extends EventTarget {
   async open(file) {
     const { width, height, zlib } = file.map;
     const labels = await decoded(zlib);
-    const patch = Object.fromEntries(Object.keys(FRESH).map((key) => [key, file[key] ?? FRESH[key]]));
+    if (labels.length !== width * height) throw new Error("its label map is cut short");
+    const patch = Object.fromEntries(
+      Object.keys(FRESH).map((key) => [key, file[key] ?? FRESH[key]]),
+    );
     this.replace("open the session", { labels, width, height }, patch);
   }
 

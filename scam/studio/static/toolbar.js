@@ -47,7 +47,13 @@ export function setUpToolbar(context) {
   for (const [name, tool] of Object.entries(TOOLS)) {
     const word = name[0].toUpperCase() + name.slice(1);
     const title = `${word} (${tool.key.toUpperCase()})`;
-    const properties = { type: "button", role: "radio", "aria-label": word, title, id: `tool-${name}` };
+    const properties = {
+      type: "button",
+      role: "radio",
+      "aria-label": word,
+      title,
+      id: `tool-${name}`,
+    };
     const choose = () => editor.set({ tool: name, outline: null });
     group.append(element("button", { ...properties, onclick: choose }, icon(name)));
   }
@@ -55,11 +61,15 @@ export function setUpToolbar(context) {
 
   const numbers = { size: Number, opacity: Number, hole: String };
   for (const [name, type] of Object.entries(numbers)) {
-    byId(name).addEventListener("input", (event) => editor.set({ [name]: type(event.target.value) }));
+    byId(name).addEventListener("input", (event) =>
+      editor.set({ [name]: type(event.target.value) }),
+    );
   }
   byId("only").append(
     element("option", { value: "", textContent: "any label" }),
-    ...session.model.labels.map(({ id, name }) => element("option", { value: id, textContent: name })),
+    ...session.model.labels.map(({ id, name }) =>
+      element("option", { value: id, textContent: name }),
+    ),
   );
   byId("only").addEventListener("input", ({ target }) => {
     editor.set({ only: target.value === "" ? null : Number(target.value) });
