@@ -148,3 +148,41 @@ def test_pictures_that_the_server_dropped_are_handed_in_again(user: Any, dropped
     assert user.look() != before
     assert len(posted) == 1
     assert user.page.locator("#error").is_hidden()
+
+
+def with_model(user: Any, **other: Any) -> None:
+    """Opens the page for a model that can do something else."""
+
+    def changed(route: Any) -> None:
+        route.fulfill(json={**route.fetch().json(), **other})
+
+    user.page.route("**/api/model", changed)
+    user.open()
+
+
+def test_a_model_without_attention_offers_none(new_user: Any) -> None:
+    user = new_user()
+    with_model(user, attention=False, layers=[])
+    before = user.look()
+    user.press("a")
+    assert user.look() == before
+    assert user.page.get_by_role("radio", name="Attention").count() == 0
+    user.press("c")
+    assert user.look() != before
+
+
+def test_a_model_with_one_style_for_all_says_so(new_user: Any) -> None:
+    user = new_user()
+    with_model(user, styles_per_label=False)
+    assert "one style for the whole picture" in user.text("#style")
+
+
+def test_random_styles_are_drawn_from_a_seed(new_user: Any) -> None:
+    user = new_user()
+    user.expected = ["Failed to load resource: the server responded with a status of 400"]
+    with_model(user, draws_styles=True)
+    user.page.select_option("#from", "random")
+    first = user.session()["styles"][0]["from"]
+    user.page.get_by_role("button", name="Another one").click()
+    assert first.keys() == {"random"}
+    assert user.session()["styles"][0]["from"] != first

@@ -24,7 +24,7 @@ export class AttentionView {
     const { layers } = session.model;
     byId("layer").append(...layers.map((textContent) => element("option", { textContent })));
     // The last one is nearest to the pixels of the result.
-    byId("layer").value = layers.at(-1);
+    byId("layer").value = layers.at(-1) ?? "";
     byId("layer").addEventListener("input", () => this.newest.ask());
     byId("latent").addEventListener("input", () => this.#paint());
     // After the result, so that the picture comes first.

@@ -42,12 +42,12 @@ export class ResultView {
   }
 
   show(mode) {
-    this.mode = mode in MODES && mode !== this.mode ? mode : "result";
-    if (this.mode === "attention" && !this.context.session.model.attention) this.mode = "result";
+    const offered = byId(`mode-${mode}`) !== null;
+    this.mode = offered && mode !== this.mode ? mode : "result";
     for (const name of Object.keys(MODES)) {
       const button = byId(`mode-${name}`);
-      button.setAttribute("aria-checked", name === this.mode);
-      button.tabIndex = name === this.mode ? 0 : -1;
+      button?.setAttribute("aria-checked", name === this.mode);
+      if (button) button.tabIndex = name === this.mode ? 0 : -1;
       for (const part of document.querySelectorAll(`.for-${name}`))
         part.hidden = name !== this.mode;
     }
