@@ -11,7 +11,7 @@ Fidelity = Literal["matched", "paper", "released"]
 """Of a baseline: the authors' networks trained as SCAM is; everything as the authors had it; or
 the copies that SCAM was compared with."""
 
-PUBLISHED: Mapping[str, Any] = {"optimizer": "adamw", "recolour": 0.0, "warp": 0.0, "texture": 0.0}
+PUBLISHED: Mapping[str, Any] = {"optimizer": "adamw", "recolour": 0.0, "warp": 0.0}
 """What all published training has in common: Adam, and pictures as they are, but for flips."""
 _COMMON: dict[str, Any] = {
     **PUBLISHED,

@@ -52,11 +52,6 @@ class SynthesisOptions(AdversaryOptions):
     vgg_normalise: bool = setting(
         True, "of vgg19: show it images normalised as it was trained; off: in [-1, 1]", **_VGG
     )
-    texture: float = setting(
-        0.0,
-        "of the texture loss: local contrast, wherever a pattern begins",
-        least=0, metavar="WEIGHT", told=True,
-    )  # fmt: skip
     optimizer: Literal["adamw", "muon"] = setting(
         "adamw",
         "the model's; muon: its matrices and convolutions by Muon, the rest by AdamW",
@@ -159,5 +154,3 @@ CHOSEN: dict[str, Any] = {"optimizer": "muon", "recolour": 0.5, "warp": 0.5}
 was begun before there were these settings is resumed without them."""
 WITH_MUON: dict[str, Any] = {"warmup": 30, "decay_from": 0.5}
 """Beside it, where nothing else is asked for."""
-WITH_PYRAMID: dict[str, Any] = {"texture": 2.0}
-"""Beside the perceptual loss that sees no patterns by itself."""

@@ -16,7 +16,7 @@ from scam.models.config import ModelConfig
 from scam.models.hub import expect_labels
 from scam.models.registry import FIRST_KIND, model_class, stored_config
 from scam.storage.reading import file_digest, read_json
-from scam.synthesis.options import CHOSEN, LATE_GAN, WITH_MUON, WITH_PYRAMID, SynthesisOptions
+from scam.synthesis.options import CHOSEN, LATE_GAN, WITH_MUON, SynthesisOptions
 from scam.synthesis.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
 
@@ -66,8 +66,6 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     training["perceptual_weights"] = None if path is None else str(path)
     if training["optimizer"] == "muon":
         training = WITH_MUON | training
-    if perceptual == "pyramid":
-        training = WITH_PYRAMID | training
     if name in LATE_GAN:
         training.setdefault("gan_from", int(LATE_GAN[name] * training["steps"]))
     for setting in model.recipe.keys() - asked.keys():

@@ -15,7 +15,6 @@ from scam.synthesis.adversary import Adversary
 from scam.synthesis.augment import Augmentation, kept_styles, parse_policy
 from scam.synthesis.discriminators import DiscriminatorBatch
 from scam.synthesis.options import SynthesisOptions
-from scam.synthesis.texture import texture_distance
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.muon import muon
 from scam.training.optimisation import Losses, Optimisation, adamw, decay, warm_up
@@ -148,8 +147,6 @@ class SynthesisStep:
             if options.perceptual != "none" and options.perceptual_weight > 0:
                 distance = self._perceptual_distance(fake, real, generators)
                 terms["perceptual"] = (options.perceptual_weight, distance)
-            if options.texture > 0:
-                terms["texture"] = (options.texture, texture_distance(fake, real))
             if adversarial:
                 shown = self.adversary.batch(real, prepared.labels, generators)
                 terms |= self.adversary.generator_losses(fake, shown)

@@ -40,8 +40,8 @@ RUNS = {
     "--gan-from 0",
     "baseline": "--discriminator patch --feature-matching 10 --feature-matching-maps last "
     "--fresh-fake --betas 0 0.9 --decay-from 0.5 --gan-from 0",
-    "bare": "--perceptual none --texture 3 --gan 0 --no-bounded --encoder-width 8 "
-    "--optimizer muon --lr-muon 0.01 --recolour 1 --warp 1",
+    "bare": "--perceptual none --gan 0 --no-bounded --encoder-width 8 --optimizer muon "
+    "--lr-muon 0.01 --recolour 1 --warp 1",
 }
 ELSEWHERE = {
     "--compile": "below",
