@@ -24,9 +24,9 @@ def refined(
     """``styles`` of image (B, 3, H, W) after ``steps`` of Adam towards generating it again.
 
     The squared error is minimised with respect to the tokens; the networks stay as they are, and
-    so does each image whatever the others of the batch are. Some 20 steps bring patterns that the
-    encoder misses. Many more make a reconstruction that fits its own label map alone: see
-    docs/editing.md.
+    so does each image whatever the others of the batch are. Under the image's own
+    label map a hundred steps bring out patterns that the encoder misses. Under another map some
+    five serve best; more fit too closely (docs/editing.md).
     """
     if type(steps) is not int or steps < 0:
         raise InputError("{refine}: expected a number of steps, 0 or more", refine=steps)

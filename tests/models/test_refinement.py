@@ -48,8 +48,10 @@ class TestScam:
         image, labels = pictures()
         both = self.model.encode(image, labels, refine=3).tokens
         assert torch.equal(both, self.model.encode(image, labels, refine=3).tokens)
-        alone = self.model.encode(image[1:], labels[1:], refine=3).tokens
-        torch.testing.assert_close(alone, both[1:], rtol=1e-3, atol=1e-4)
+        # Adam makes steps of a gradient's rounding, too: compared is what comes of them.
+        together = error(self.model, image, labels, refine=3)[1:]
+        alone = error(self.model, image[1:], labels[1:], refine=3)
+        torch.testing.assert_close(alone, together, rtol=1e-3, atol=0)
 
     def test_latents_of_absent_labels_stay(self) -> None:
         image, labels = pictures()

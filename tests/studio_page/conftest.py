@@ -24,7 +24,7 @@ pytest.importorskip("uvicorn")
 CHROMIUM = shutil.which("chromium")
 HEIGHT, WIDTH = 48, 32
 RUN = [
-    *("--size", str(HEIGHT), str(WIDTH), "--batch-size", "2", "--workers", "0", "--steps", "2"),
+    *("--size", str(HEIGHT), str(WIDTH), "--batch-size", "2", "--workers", "0", "--steps", "1"),
     *("--warmup", "0", "--latents-per-label", "2", "--background-latents", "2"),
 ]
 # Pointers are followed and pictures drawn once a frame.

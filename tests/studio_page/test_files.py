@@ -61,7 +61,7 @@ def test_replay_repeats_every_file_to_the_bit(
 def test_a_reload_keeps_the_session(user: Any, photo: tuple[Path, Path]) -> None:
     edit(user, photo)
     before, session = user.look(), user.session()
-    user.page.wait_for_timeout(500)
+    user.page.wait_for_timeout(1000)  # it is kept once it has settled
     user.page.reload()
     user.wait()
     assert user.look() == before

@@ -45,6 +45,24 @@ def test_a_label_takes_its_style_from_elsewhere(user: Any) -> None:
     assert user.look() == before
 
 
+def test_a_slider_that_is_let_go_is_one_step(user: Any) -> None:
+    before = user.look()
+    user.press("t")
+    box = user.page.locator("#amount").bounding_box()
+    at = [(box["x"] + share * box["width"], box["y"] + 12) for share in (0.98, 0.6, 0.3)]
+    user.page.mouse.move(*at[0])
+    user.page.mouse.down()
+    for place in at[1:]:
+        user.page.mouse.move(*place, steps=3)
+    user.page.mouse.up()
+    assert 0 < user.session()["amount"] < 0.5
+    user.press("Control+z")
+    assert user.session()["amount"] == 1
+    user.press("Control+z")
+    assert user.look() == before
+    assert user.page.locator("#undo").is_disabled()
+
+
 def test_the_scene_keeps_what_it_is_told_to(user: Any) -> None:
     user.press("t")
     before = user.look()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Two words for the DOM. */
+/** Elements, and what the page says. */
 
 /** The element of an id that index.html has. */
 export const byId = (id) => document.getElementById(id);
@@ -19,7 +19,7 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** A short line for screen readers and eyes; errors stay until dismissed. */
+/** A short line below the title, which screen readers read out. */
 export function say(text) {
   byId("status").textContent = text;
 }
@@ -28,6 +28,13 @@ export function say(text) {
 export function fail(error) {
   byId("error-text").textContent = error.message ?? String(error);
   byId("error").hidden = false;
+}
+
+/** A slider whose every move is shown by `preview(value)`; letting it go is one `commit()`. */
+export function slide(slider, preview, commit) {
+  slider.addEventListener("input", () => preview(Number(slider.value)));
+  // "change" does not come where the slider is let go at the value that it had.
+  for (const end of ["change", "pointerup", "lostpointercapture"]) slider.addEventListener(end, commit);
 }
 
 export function clearError() {

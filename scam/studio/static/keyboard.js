@@ -46,6 +46,7 @@ export function setUpKeyboard(context) {
   window.addEventListener("keydown", (event) => {
     if (document.querySelector("dialog[open]")) return;
     if (event.target.matches("input:not([type=range], [type=checkbox]), select")) return;
+    if (event.target.type === "range" && event.key === "Home") return;
     const handled = event.ctrlKey || event.metaKey ? command(context, event) : key(context, event);
     if (handled) event.preventDefault();
   });

@@ -53,7 +53,6 @@ function keepAlways(session) {
     clearTimeout(timer);
     timer = setTimeout(async () => {
       await keep(await session.json({ pictures: true })).catch(fail);
-      document.documentElement.dataset.kept = session.history.done.length;
     }, SETTLED);
   };
   for (const kind of ["committed", "pictures"]) session.addEventListener(kind, later);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Where the chosen label's style comes from: donor, weight, single latents, mean, random. */
 
-import { byId, element, say } from "./dom.js";
+import { byId, element, say, slide } from "./dom.js";
 import { donors } from "./pictures.js";
 import { takeShape } from "./region.js";
 import { randomSeed, source, styleOf, withStyle, word } from "./styles.js";
@@ -91,13 +91,13 @@ function weightSlider(session, label, style) {
   const shown = element("output", { for: "weight", value: style.weight.toFixed(2) });
   const slider = element("input", { id: "weight", type: "range", min: 0, max: 1, step: 0.05 });
   slider.value = style.weight;
-  slider.addEventListener("input", () => {
+  const preview = (weight) => {
     const { styles } = session.settings;
-    const changed = { ...styleOf(styles, label.id), weight: Number(slider.value) };
-    shown.value = changed.weight.toFixed(2);
+    shown.value = weight.toFixed(2);
+    const changed = { ...styleOf(styles, label.id), weight };
     session.preview({ styles: withStyle(styles, label.id, changed) });
-  });
-  slider.addEventListener("change", () => session.commit("weight"));
+  };
+  slide(slider, preview, () => session.commit("weight"));
   return [element("label", { for: "weight" }, "Weight ", shown), slider];
 }
 

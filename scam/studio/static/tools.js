@@ -14,16 +14,14 @@ const inside = ({ map }, { x, y }) => x >= 0 && y >= 0 && x < map.width && y < m
 /** A brush: `apply` is given the mask of each piece of the way. */
 function brush(rest, apply) {
   const piece = ({ session, editor }, point, last) => {
+    session.begin();
     apply(session, editor, stroke(session.map, last, point, editor.size));
     session.touched();
   };
   return {
     sized: true,
     drawn: true,
-    down(context, point) {
-      context.session.begin();
-      piece(context, point, point);
-    },
+    down: (context, point) => piece(context, point, point),
     move: piece,
     up: ({ session }) => session.commit(rest.name),
     ...rest,

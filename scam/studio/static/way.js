@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** How far the result goes from the host to the edit, that way as a strip, and pasting back. */
 
-import { byId, fail } from "./dom.js";
+import { byId, fail, slide } from "./dom.js";
 import { Newest } from "./server.js";
 
 export function setUpWay({ server, session }) {
@@ -12,8 +12,8 @@ export function setUpWay({ server, session }) {
 
 function setUpAmount(session) {
   const amount = byId("amount");
-  amount.addEventListener("input", () => session.preview({ amount: Number(amount.value) }));
-  amount.addEventListener("change", () => session.commit("amount"));
+  const preview = (value) => session.preview({ amount: value });
+  slide(amount, preview, () => session.commit("amount"));
   const show = () => {
     amount.value = session.settings.amount;
     byId("amount-shown").value = `${Math.round(100 * session.settings.amount)} %`;
