@@ -34,7 +34,8 @@ export function fail(error) {
 export function slide(slider, preview, commit) {
   slider.addEventListener("input", () => preview(Number(slider.value)));
   // "change" does not come where the slider is let go at the value that it had.
-  for (const end of ["change", "pointerup", "lostpointercapture"]) slider.addEventListener(end, commit);
+  for (const end of ["change", "pointerup", "lostpointercapture"])
+    slider.addEventListener(end, commit);
 }
 
 export function clearError() {
