@@ -52,7 +52,7 @@ $(VENV)/studio.installed: $(VENV)/scam.built
 	@touch $@
 
 $(VENV)/dev.installed: $(VENV)/scam.built
-	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,eval]"
+	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,eval,studio]"
 	@touch $@
 
 $(VENV)/torch.installed:

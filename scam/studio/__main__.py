@@ -47,10 +47,7 @@ def expect_server() -> None:
     """InputError if the extra is not installed."""
     missing = [name for name in ("starlette", "uvicorn") if not importlib.util.find_spec(name)]
     if missing:
-        raise InputError(
-            f"{' and '.join(missing)}: not installed, expected pip install {' '.join(missing)} "
-            "(or the extra, pip install 'scam[studio]')"
-        )
+        raise InputError(f"not installed yet: run pip install {' '.join(missing)}")
 
 
 def _mannequins() -> str:

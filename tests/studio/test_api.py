@@ -2,6 +2,7 @@
 """What every address answers, and that it is what scam.editing makes."""
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -251,3 +252,11 @@ def test_a_session_reads_as_it_is_documented() -> None:
     value = {"format": "scam session 1", "model": "m", "host": "h", "map": packed(HOST.labels)}
     found = Session.read(value)
     assert (found.scene, found.absent, found.styles, found.amount) == ((0,), "background", (), 1)
+
+
+def test_names_of_any_script(client: Client) -> None:
+    lacking = replace(draw(8, held=(0, 2)), name="Zoë's 写真\n")
+    change = {"labels": [1], "from": {"picture": client.add(lacking)}}
+    answer = client.post("/api/result", client.session(HOST, styles=[change]))
+    (note,) = json.loads(answer.headers["scam-notes"])
+    assert note == "hair of Zoë's 写真\\n: no hair in its picture, it stays"

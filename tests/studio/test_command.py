@@ -115,7 +115,7 @@ def test_flags_that_cannot_be_used(
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="not installed, expected pip install starlette uvicorn"):
+    with pytest.raises(InputError, match="not installed yet: run pip install starlette uvicorn"):
         main(["--no-browser"])
 
 
