@@ -12,10 +12,14 @@ SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)
 JOBS ?= 2
 TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: train test quick exhaustive lint bench clean
+.PHONY: train studio test quick exhaustive lint bench clean
 
 train: $(VENV)/scam.built
 	$(RUN) -m scam.train --amp --fused-sca
+
+studio: $(VENV)/studio.installed
+	@test -e runs/mannequins/checkpoints/latest || $(RUN) -m scam.train --amp --fused-sca
+	$(RUN) -m scam.studio
 
 test: $(VENV)/dev.installed
 	$(TESTS)
@@ -43,8 +47,12 @@ $(VENV)/scam.built: $(VENV)/torch.installed $(SOURCES)
 	$(RUN) -m scam.info
 	@touch $@
 
+$(VENV)/studio.installed: $(VENV)/scam.built
+	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[studio]"
+	@touch $@
+
 $(VENV)/dev.installed: $(VENV)/scam.built
-	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,eval]"
+	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,eval,studio]"
 	@touch $@
 
 $(VENV)/torch.installed:

@@ -26,7 +26,7 @@ ORDER = (
     ("profiling",),
     ("evaluation",),
     ("semia",),
-    ("comparison",),
+    ("comparison", "studio"),
     (
         "attention",
         "compare",

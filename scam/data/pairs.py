@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image as PIL_Image
 
-from scam.data.picture import expect_picture_file, read_image, read_label_png
+from scam.data.picture import PictureFile, expect_picture_file, read_image, read_label_png
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError, counted, one_line
@@ -246,7 +246,9 @@ def find_pairs(folder: Path, labels: str = "labels") -> list[Pair]:
     return listing.pairs
 
 
-def read_pair(image: Path, labels: Path, values: LabelValues) -> tuple[PIL_Image.Image, LabelMap]:
+def read_pair(
+    image: PictureFile, labels: PictureFile, values: LabelValues
+) -> tuple[PIL_Image.Image, LabelMap]:
     """Read a photograph, upright RGB, and its label map, int32 (H, W), at their own size.
 
     InputError if a file is unreadable, the sizes differ, or the map holds a value outside the
@@ -259,7 +261,11 @@ def read_pair(image: Path, labels: Path, values: LabelValues) -> tuple[PIL_Image
 
 
 def expect_equal_sizes(
-    image: Path, picture: PIL_Image.Image, orientation: int, labels: Path, read: LabelMap
+    image: PictureFile,
+    picture: PIL_Image.Image,
+    orientation: int,
+    labels: PictureFile,
+    read: LabelMap,
 ) -> None:
     """InputError naming both files unless the map (H, W) is as large as the upright picture."""
     height, width = read.shape

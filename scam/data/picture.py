@@ -4,6 +4,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -50,8 +51,27 @@ _UPRIGHT = {
 _BLOCK = 1 << 22
 
 
+@dataclass(frozen=True)
+class Upload:
+    """A picture file that lies on no disk.
+
+    name: what errors call it. most_pixels: those it may have, at most ``SCAM_MAX_PIXELS``.
+    """
+
+    name: str
+    data: bytes
+    most_pixels: int
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PictureFile = Path | Upload
+"""Where a picture comes from."""
+
+
 @contextmanager
-def _decoding(path: Path) -> Iterator[None]:
+def _decoding(path: PictureFile) -> Iterator[None]:
     """Whatever goes wrong in the block is an InputError about the file: decoders of damaged
     files raise almost anything.
     """
@@ -65,12 +85,14 @@ def _decoding(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({text})") from None
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: PictureFile) -> bytes:
     """The bytes of what may be a picture.
 
     InputError naming the file if it is missing, no regular file, no picture by its first bytes,
     or larger than any picture that is read.
     """
+    if isinstance(path, Upload):
+        return path.data
     with _decoding(path):
         expect_picture_file(path)
         with path.open("rb") as file:
@@ -81,7 +103,7 @@ def read_file(path: Path) -> bytes:
                 _BYTES_PER_PIXEL * max_pixels(),
             )
             if size > max(largest, _LEAST_BYTES):
-                raise DamagedError(f"{size} bytes, {_limit()}")
+                raise DamagedError(f"{size} bytes, {_limit(path)}")
             return start + file.read()
 
 
@@ -91,15 +113,18 @@ def expect_picture_file(path: Path) -> None:
         expect_file(path)
 
 
-def _limit() -> str:
-    return (
-        f"expected {max_pixels()} pixels at most: scale it down, or set the environment "
-        "variable SCAM_MAX_PIXELS"
-    )
+def _most_pixels(path: PictureFile) -> int:
+    return min(path.most_pixels, max_pixels()) if isinstance(path, Upload) else max_pixels()
+
+
+def _limit(path: PictureFile) -> str:
+    most = _most_pixels(path)
+    asked = ", or set the environment variable SCAM_MAX_PIXELS" if most == max_pixels() else ""
+    return f"expected {most} pixels at most: scale it down{asked}"
 
 
 @contextmanager
-def opened(path: Path, *, tiff: bool = False) -> Iterator[tuple[Image.Image, Container]]:
+def opened(path: PictureFile, *, tiff: bool = False) -> Iterator[tuple[Image.Image, Container]]:
     """A decoded picture of at most ``SCAM_MAX_PIXELS``, and its file without metadata.
 
     tiff: whether it may be a TIFF file. InputError naming the file for all that goes wrong.
@@ -108,21 +133,22 @@ def opened(path: Path, *, tiff: bool = False) -> Iterator[tuple[Image.Image, Con
         file = take_apart(read_file(path))
         if file.kind == "TIFF" and not tiff:
             raise DamagedError(f"holds TIFF, {EXPECTED}")
-        limit = max_pixels()
+        limit = _most_pixels(path)
         if Image.MAX_IMAGE_PIXELS is not None and limit > 2 * Image.MAX_IMAGE_PIXELS:
             Image.MAX_IMAGE_PIXELS = limit  # asked for: Pillow's decoders ask again
         try:
             picture = _DECODERS[file.kind](BytesIO(file.pixels))
         except Image.DecompressionBombError:
-            raise InputError(f"{path}: has over {limit} pixels, {_limit()}") from None
+            raise InputError(f"{path}: has over {limit} pixels, {_limit(path)}") from None
         width, height = picture.size
         if width * height > limit:
-            raise InputError(f"{path}: has {width}x{height} = {width * height} pixels, {_limit()}")
+            found = f"{width}x{height} = {width * height} pixels"
+            raise InputError(f"{path}: has {found}, {_limit(path)}")
         picture.load()
         yield picture, file
 
 
-def read_image(path: Path, *, tiff: bool = False) -> tuple[Image.Image, int]:
+def read_image(path: PictureFile, *, tiff: bool = False) -> tuple[Image.Image, int]:
     """Read a photograph as 8-bit RGB, upright, with the EXIF orientation (1 .. 8) it had.
 
     Grey, palette and CMYK pictures become RGB, 16 bits become 8, transparency lies on white.
@@ -186,7 +212,7 @@ def _opacity(picture: Image.Image) -> int:
     return int(np.asarray(picture.convert("RGBA").getchannel("A")).min(initial=255))
 
 
-def read_label_png(path: Path) -> NDArray[np.int32]:
+def read_label_png(path: PictureFile) -> NDArray[np.int32]:
     """Read an index map as int32 (H, W): grey png of 1 to 16 bits, or palette png (its indices).
 
     InputError naming the file if it is missing, truncated, or a colour picture.

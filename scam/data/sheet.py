@@ -30,19 +30,32 @@ def save_sheet(
     overwrite: bool = True,
     rows: Sequence[str] = (),
 ) -> None:
-    """Write a PNG with one row per sample and one column per entry of ``columns``.
+    """Write a sheet as a PNG that is whole or absent; arguments as of :func:`draw_sheet`.
+
+    overwrite: replace a file that is there already.
+
+    Raises:
+        ValueError: as :func:`draw_sheet`.
+        InputError: the file cannot be written, or is there and not to be replaced.
+    """
+    sheet = draw_sheet(columns, min_height=min_height, rows=rows)
+    with write_aside(path, overwrite=overwrite) as file:
+        sheet.save(file, format="PNG")
+
+
+def draw_sheet(
+    columns: Mapping[str, Tensor], *, min_height: int = 192, rows: Sequence[str] = ()
+) -> Image.Image:
+    """A picture with one row per sample and one column per entry of ``columns``.
 
     Args:
-        path: the file; it is whole or absent.
         columns: caption -> pictures (N, 3, H, W), floating, in [-1, 1], or label maps (N, H, W),
             integer; N, H and W the same in all.
         min_height: pictures lower than this many pixels are enlarged by a whole factor.
-        overwrite: replace a file that is there already.
         rows: what to write before each row, N words or none.
 
     Raises:
         ValueError: no column, no sample, or one of another size or kind.
-        InputError: the file cannot be written, or is there and not to be replaced.
     """
     shapes = {caption: tuple(column.shape) for caption, column in columns.items()}
     if not columns or any(0 in shape for shape in shapes.values()):
@@ -71,8 +84,7 @@ def save_sheet(
         draw.text(middle, _shortened(caption, font, width), _INK, font, anchor="mm")
         for row, picture in enumerate(cell.repeat(factor, axis=1).repeat(factor, axis=2)):
             sheet.paste(Image.fromarray(picture), (left, _CAPTION + row * (height + _GAP)))
-    with write_aside(path, overwrite=overwrite) as file:
-        sheet.save(file, format="PNG")
+    return sheet
 
 
 def _pixels(caption: str, column: Tensor) -> Pixels:

@@ -4,14 +4,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scam.data.labels import NUM_VALUES, Merge
-from scam.data.picture import read_label_png
+from scam.data.picture import PictureFile, read_label_png
 from scam.errors import InputError, counted
 from scam.settings.fields import Checked, setting
 
@@ -41,15 +40,21 @@ class LabelValues(Checked):
         table = range(num_source) if merged is None else merged.table().tolist()
         return cls(tuple(table), ignore)
 
-    def read(self, path: Path) -> NDArray[np.int32]:
+    def read(self, path: PictureFile) -> NDArray[np.int32]:
         """Read an index map as labels int32 (H, W).
 
         InputError naming the file, and the value if it is no label.
         """
-        values = read_label_png(path)
+        return self.labels_of(read_label_png(path), path)
+
+    def labels_of(self, values: NDArray[np.integer], name: object) -> NDArray[np.int32]:
+        """Values 0 .. 65535 (H, W), as files hold them, as labels int32 (H, W).
+
+        InputError that begins with ``name`` for a value that is no label.
+        """
         labels = self._table[values]
         if labels.min(initial=0) == _NO_LABEL:
-            raise InputError(f"{path}: {self.problem(count_values(values))}")
+            raise InputError(f"{name}: {self.problem(count_values(values))}")
         return labels
 
     def problem(self, pixels: Mapping[int, int]) -> str | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
-from scam.editing.latents import blend, interpolate
+from scam.editing.latents import between, blend, interpolate
 from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
 from scam.errors import NAMED, InputError, spelled
@@ -26,9 +26,9 @@ class Settings:
 
     scene: labels that a subject leaves to the background picture. absent: see
     :func:`scam.models.mixing.filled`. steps: pictures on the way from the background picture's
-    own styles to the edited ones; None generates the latter only. feather: pixels of edge when
-    pasting into the background photograph; None leaves the whole generated. refine: steps that fit
-    latents to the picture they are of.
+    own styles to the edited ones; None generates one. feather: pixels of edge when pasting into
+    the background photograph; None leaves the whole generated. refine: steps that fit latents to
+    the picture they are of. amount: how far the one picture is on the way, 0 .. 1.
     """
 
     scene: tuple[int, ...] = (0,)
@@ -36,6 +36,7 @@ class Settings:
     steps: int | None = None
     feather: int | None = None
     refine: int = 0
+    amount: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,39 @@ def edit(
 ) -> Edited:
     """Generate ``pose`` (any size) from mixed latents, and paste it back if the settings say so.
 
-    The subject's latents go into the background's, then come the donors'. name: the subject's, for
-    notes and errors.
+    Arguments as of :func:`mix`.
     """
     model = checkpoint.model
     picture, home = background
     labels = label_tensor(pose, model.config.size, home.tokens.device)
     prepared = model.prepare(labels)
-    wanted = prepared.present
+    way, notes = mix(checkpoint, settings, home, subject, donors, prepared.present, name)
+    painted = [
+        model.generate(prepared, way[[step]], model.fixed_noise()) for step in range(len(way))
+    ]
+    frames = [to_pixels(image[0]) for image in painted]
+    if settings.feather is not None:
+        touched = _touched(picture.labels, pose, settings, subject is not None, donors)
+        frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
+    return Edited(np.concatenate(frames, axis=1), frames[-1], notes)
+
+
+@torch.no_grad()
+def mix(
+    checkpoint: Checkpoint,
+    settings: Settings,
+    home: Styles,
+    subject: Styles | None,
+    donors: Sequence[tuple[Donor, Styles]],
+    wanted: Tensor,
+    name: str = "",
+) -> tuple[Styles, tuple[str, ...]]:
+    """The latents to generate the labels ``wanted`` (1, L) bool from, and what to note.
+
+    The subject's latents go into the background's, ``home``, then come the donors'. name: the
+    subject's, for notes and errors. Returns those of each step, or one.
+    """
+    model = checkpoint.model
     own, back = (
         _with_donors(checkpoint, latents, donors, settings.absent)
         for latents in (home if subject is None else subject, home)
@@ -113,20 +139,16 @@ def edit(
     way = mixed
     if settings.steps is not None:
         way = interpolate(home, mixed, settings.steps, model.token_labels)
-    painted = [
-        model.generate(prepared, way[[step]], model.fixed_noise()) for step in range(len(way))
-    ]
-    frames = [to_pixels(image[0]) for image in painted]
-    if settings.feather is not None:
-        touched = _touched(picture.labels, pose, settings, subject is not None, donors)
-        frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
+    elif settings.amount < 1:
+        amount = home.tokens.new_tensor([settings.amount])
+        way = between(home, mixed, amount, model.token_labels)
     notes = _notes(checkpoint, donors, wanted, settings.absent)
     who = spelled("{subject}", subject=name or NAMED)
     for label in missing:
         mean = absent == "mean" and bool(model.mean_known[label])
         then = "the mean" if mean else "the background picture's"
         notes.append(f"{who}: no {checkpoint.label_names[label]} in its picture, {then} is taken")
-    return Edited(np.concatenate(frames, axis=1), frames[-1], tuple(notes))
+    return way, tuple(notes)
 
 
 def _lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> list[int]:

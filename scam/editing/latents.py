@@ -92,14 +92,22 @@ def interpolate(first: Styles, last: Styles, count: int, token_labels: Tensor) -
     """
     if not hasattr(count, "__index__") or count < 2:
         raise InputError(f"interpolation over {quoted(count)} pictures: expected 2 or more")
+    way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
+    return between(first, last, way, token_labels)
+
+
+def between(first: Styles, last: Styles, way: Tensor, token_labels: Tensor) -> Styles:
+    """The places ``way`` (N,), 0 .. 1, from one picture's latents to another's: (N, m, d).
+
+    See :func:`interpolate`; InputError for several pictures.
+    """
     if len(first) != 1 or len(last) != 1:
         raise InputError(
             f"interpolation from {len(first)} pictures to {len(last)}: expected one and one"
         )
     first, last = fill(first, last, token_labels), fill(last, first, token_labels)
-    way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
     tokens = torch.lerp(first.tokens, last.tokens, way[:, None, None])
-    return Styles(tokens, first.present.expand(count, -1))
+    return Styles(tokens, first.present.expand(len(way), -1))
 
 
 def mean(latents: Iterable[Styles], token_labels: Tensor) -> Styles:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,17 @@ class Finder:
             return self._read(pairs[stem].image, pairs[stem].labels)
 
         return Folder(words[0], tuple(pairs), load)
+
+    def examples(self, most: int) -> Folder:
+        """The first ``most`` pictures of the data set, those held out first."""
+        self._used |= {"data", "labels"}
+        every = ((source, i) for source in self._sources for i in range(len(source)))
+        places = {source.stem(i): (source, i) for source, i in islice(every, most)}
+        return Folder(
+            self._data or self._run_options["data"],
+            tuple(places),
+            lambda stem: _load(self.checkpoint, *places[stem]),
+        )
 
     @property
     def library(self) -> Path:

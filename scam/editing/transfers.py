@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from scam.data.sheet import save_sheet
+from scam.data.source import LabelMap
 from scam.editing import batch
 from scam.editing.batch import Plan, Source
 from scam.editing.donors import Donor
@@ -104,21 +105,40 @@ def _columns(
     others: Sequence[Picture | Style],
     edited: Edited,
 ) -> dict[str, Tensor]:
-    size, device = editor.checkpoint.model.config.size, torch.device("cpu")
     named: list[tuple[str, Picture | Style]] = []
     if subject is not None:
         named.append(("subject", subject))
     for number, (donor, other) in enumerate(zip(editor.donors, others, strict=True), start=1):
         named.append((f"{number}: {donor.text.partition('=')[0]}", other))
+    steps = editor.settings.steps
+    caption = "transfer" if steps is None else f"step {steps} of {steps}"
+    return sheet_columns(
+        [*named, ("background", background)],
+        editor.pose_of(background, subject),
+        editor.checkpoint.model.config.size,
+        (caption, edited),
+    )
+
+
+def sheet_columns(
+    sources: Sequence[tuple[str, Picture | Style]],
+    pose: LabelMap,
+    size: tuple[int, int],
+    result: tuple[str, Edited],
+) -> dict[str, Tensor]:
+    """Captioned columns of a sheet, at ``size`` = (H, W): who gave something, labels, result.
+
+    Styles without a thumbnail are left out.
+    """
+    device = torch.device("cpu")
     columns: dict[str, Tensor] = {}
-    for caption, source in [*named, ("background", background)]:
+    for caption, source in sources:
         if isinstance(source, Picture):
             columns[caption] = source.tensors(size, device)[0]
         elif (thumbnail := source.thumbnail(size)) is not None:
             columns[caption] = to_image(thumbnail)
-    columns["labels"] = label_tensor(editor.pose_of(background, subject), size, device)
-    steps = editor.settings.steps
-    caption = "transfer" if steps is None else f"step {steps} of {steps}"
+    columns["labels"] = label_tensor(pose, size, device)
+    caption, edited = result
     columns[caption] = to_image(resized(edited.last, size, Image.Resampling.BILINEAR))
     return columns
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scam.data.picture import colorize, palette, read_image, read_label_png, save_label_png
+from scam.data.picture import Upload, colorize, palette, read_image, read_label_png, save_label_png
 from scam.errors import InputError
 
 
@@ -189,3 +189,18 @@ def test_colorize() -> None:
     assert (picture[[0, 0, 1], [0, 1, 1]] == palette(3)[[0, 2, 1]]).all()
     assert (picture[1, 0] == 0).all()
     assert colorize(np.full((2, 3), -1)).tolist() == [[[0, 0, 0]] * 3] * 2
+
+
+def test_bytes_are_read_as_the_file_is(tmp_path, monkeypatch) -> None:
+    save_label_png(tmp_path / "a.png", np.arange(12).reshape(3, 4))
+    file = (tmp_path / "a.png").read_bytes()
+    given = Upload("hers", file, 12)
+    assert np.array_equal(read_label_png(given), read_label_png(tmp_path / "a.png"))
+    assert np.array_equal(read_image(given)[0], read_image(tmp_path / "a.png")[0])
+    with pytest.raises(InputError, match=r"^hers: cannot be read"):
+        read_image(Upload("hers", file[:40], 12))
+    with pytest.raises(InputError, match=r"^hers: has 4x3 = 12 pixels, expected 11 .* it down$"):
+        read_image(Upload("hers", file, 11))
+    monkeypatch.setattr("scam.data.picture.max_pixels", lambda: 10)
+    with pytest.raises(InputError, match=r"^hers: .* expected 10 .* SCAM_MAX_PIXELS$"):
+        read_image(Upload("hers", file, 11))

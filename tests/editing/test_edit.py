@@ -63,6 +63,19 @@ def test_a_donor_serves_what_neither_picture_has() -> None:
         assert not edit(known, settings, (host, codes[0]), None, given, pose).notes
 
 
+def test_an_amount_is_a_place_on_the_way() -> None:
+    known = checkpoint()
+    host, subject = draw(1, 0, 1), draw(2, 0, 2)
+    home, pose = (host, encode(host, known)), draw(3, 0, 1, 2).labels
+    other = encode(subject, known)
+    strip = edit(known, Settings(steps=5), home, other, [], pose).pixels
+    for step, amount in enumerate((0, 0.25, 0.5, 0.75, 1)):
+        one = edit(known, Settings(amount=amount), home, other, [], pose)
+        assert np.array_equal(one.pixels, strip[:, 32 * step : 32 * (step + 1)])
+    last = edit(known, Settings(), home, other, [], pose)
+    assert np.array_equal(last.pixels, strip[:, -32:])
+
+
 def test_pasting_an_edit_without_a_subject_keeps_all_other_labels() -> None:
     known = checkpoint()
     host, donor = draw(1, 0, 1, 2), draw(2, 0, 1, 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scam.data import LABEL_SETS, LabelValues, Mannequins, save_label_png
+from scam.data import LABEL_SETS, LabelValues, Mannequins, open_source, save_label_png
 from scam.editing.pictures import Picture
 from scam.editing.sources import Finder
 from scam.errors import InputError
@@ -122,3 +122,17 @@ def test_a_named_picture_s_files_are_inputs(tmp_path: Path) -> None:
         finder.open(["a"])
     finally:
         assert image in finder._read_from
+
+
+def test_examples_are_held_out_pictures_first(tmp_path: Path) -> None:
+    for number in range(12):
+        write(tmp_path / "photos", f"p{number}")
+    known = checkpoint(LABEL_SETS["mannequins"].names)
+    finder = Finder(known, data=str(tmp_path / "photos"))
+    every = finder.examples(100)
+    finder.expect_used()
+    held = open_source(str(tmp_path / "photos"), "val")
+    assert len(every.stems) == 12
+    assert every.stems[:2] == tuple(held.stem(index) for index in range(len(held)))
+    assert finder.examples(3).stems == every.stems[:3]
+    assert every.load("p5").photo.shape == (40, 30, 3)

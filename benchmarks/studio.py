@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long the studio takes for a stroke, against encoding every picture anew.
+
+``python -m benchmarks.studio [CHECKPOINT]`` prints the table of docs/studio.md: of a trained model
+(default: runs/mannequins) and of one of random weights at 256 px (preset celebamask-hq).
+"""
+
+import base64
+import json
+import os
+import statistics
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+
+import numpy as np
+import torch
+
+from scam.data import LabelValues, Mannequins
+from scam.editing.pictures import Picture
+from scam.editing.sources import Folder
+from scam.models import Scam, ScamConfig
+from scam.models.checkpoint import Checkpoint, load_checkpoint
+from scam.studio.app import Answers
+from scam.studio.flags import MANNEQUINS
+from scam.studio.pictures import Pictures
+from scam.studio.render import Opener
+from scam.studio.session import FORMAT, PictureData
+
+ROUNDS = 30
+BUDGET_S = 20
+"""After which no round is begun."""
+HEAD = """\
+| model | pixels | a stroke, ms | encoding everything, ms | ratio |
+|---|---|---|---|---|"""
+
+
+def random_model() -> Checkpoint:
+    """256x256 pixels, 19 labels."""
+    torch.manual_seed(0)
+    model = Scam(ScamConfig.preset("celebamask-hq")).eval()
+    count = model.config.num_labels
+    names = tuple(f"label_{label}" for label in range(count))
+    return Checkpoint(Path("random weights"), model, names, LabelValues.build(count))
+
+
+def drawn(size: tuple[int, int]) -> Folder:
+    """Three mannequins, whose labels fit any model of eleven labels or more."""
+    source = Mannequins("val")
+    stems = [source.stem(index) for index in range(3)]
+    return Folder(
+        MANNEQUINS,
+        tuple(stems),
+        lambda stem: Picture(*source.load(stems.index(stem), size), stem),
+    )
+
+
+def measure(checkpoint: Checkpoint) -> tuple[float, float]:
+    """Medians, in seconds, of a stroke and of the same with all three pictures encoded anew.
+
+    A subject and a donor of one label are mixed into the host; every stroke is another map.
+    """
+    size = checkpoint.model.config.size
+    examples = drawn(size)
+    opener = Opener(Pictures(checkpoint, examples))
+    answers = Answers(opener)
+    pictures = [PictureData(stem, example=stem) for stem in examples.stems]
+    host, subject, donor = map(opener.pictures.add, pictures)
+    labels = opener.pictures.get(host).picture.labels.astype(np.uint8)
+
+    def stroke(number: int) -> None:
+        edited = labels.copy()
+        edited[number % size[0], :] = 1
+        session = {
+            "format": FORMAT,
+            "model": opener.model,
+            "host": host,
+            "map": {
+                "width": size[1],
+                "height": size[0],
+                "zlib": base64.b64encode(zlib.compress(edited.tobytes())).decode(),
+            },
+            "subject": subject,
+            "styles": [{"labels": [3], "from": {"picture": donor}}],
+        }
+        answers.result(json.dumps(session).encode())
+
+    def anew(number: int) -> None:
+        for name in (host, subject, donor):
+            opener.pictures.get(name).__dict__.pop("latents", None)
+        stroke(number)
+
+    return median(stroke), median(anew)
+
+
+def median(call: Callable[[int], None]) -> float:
+    """Seconds of a call, after one to warm up."""
+    call(0)
+    samples: list[float] = []
+    while len(samples) < 3 or (len(samples) < ROUNDS and sum(samples) < BUDGET_S):
+        start = time.perf_counter()
+        call(len(samples))
+        samples.append(time.perf_counter() - start)
+    return statistics.median(samples)
+
+
+def main() -> None:
+    path = sys.argv[1] if len(sys.argv) > 1 else MANNEQUINS
+    print(HEAD)
+    for name, checkpoint in ((path, load_checkpoint(path)), ("random weights", random_model())):
+        height, width = checkpoint.model.config.size
+        one, every = (1000 * seconds for seconds in measure(checkpoint))
+        print(f"| {name} | {width}x{height} | {one:.0f} | {every:.0f} | {every / one:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

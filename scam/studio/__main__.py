@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m scam.studio``: photographs edited by label map, on a page in the browser."""
+
+import argparse
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from scam.commandline.command import in_flags, run
+from scam.commandline.console import say
+from scam.commandline.device import open_device
+from scam.editing.sources import Finder, Folder
+from scam.errors import SPELLING, InputError
+from scam.models.checkpoint import Checkpoint, load_checkpoint
+from scam.studio.flags import MANNEQUINS, check_flags, check_paths, studio_parser
+from scam.studio.parser import load_parser
+from scam.studio.pictures import Pictures
+from scam.studio.render import Opener
+from scam.studio.replay import replay
+
+PROG = "python -m scam.studio"
+_MOST_EXAMPLES = 24
+
+
+@in_flags
+def main(argv: Sequence[str] | None = None) -> None:
+    """Load, then serve the page or repeat a session."""
+    args = studio_parser(PROG).parse_args(argv)
+    check_flags(args)
+    if args.replay is None:
+        expect_server()
+    parser = None if args.parser is None else load_parser(args.parser)
+    path = args.checkpoint or _mannequins()
+    checkpoint = load_checkpoint(path, device=open_device(args.device))
+    opener = Opener(Pictures(checkpoint, _examples(args, checkpoint), parser))
+    if args.replay is not None:
+        check_paths(args, checkpoint.files)
+        replay(opener, args.replay, args.out, overwrite=args.overwrite)
+        say(f"{args.out}: {args.replay} again")
+        return
+    from scam.studio.serve import serve
+
+    serve(opener, args.host, args.port, browser=not args.no_browser)
+
+
+def expect_server() -> None:
+    """InputError if the extra is not installed."""
+    missing = [name for name in ("starlette", "uvicorn") if not importlib.util.find_spec(name)]
+    if missing:
+        raise InputError(f"not installed yet: run pip install {' '.join(missing)}")
+
+
+def _mannequins() -> str:
+    if not Path(MANNEQUINS).is_dir():
+        raise InputError(
+            f"checkpoint: expected one, since {MANNEQUINS} is not here; run make train"
+        )
+    return MANNEQUINS
+
+
+def _examples(args: argparse.Namespace, checkpoint: Checkpoint) -> Folder | None:
+    try:
+        return Finder(checkpoint, args.data, args.labels).examples(_MOST_EXAMPLES)
+    except InputError as error:
+        if args.data is not None or args.labels is not None:
+            raise
+        if args.replay is None:
+            error.spell(SPELLING.get())
+            say(f"no examples: {error}")
+        return None
+
+
+if __name__ == "__main__":
+    run(main, PROG)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A saved session again, without a browser."""
+
+from pathlib import Path
+
+from scam.errors import InputError, leading
+from scam.storage.files import write_aside
+from scam.storage.reading import read_json
+from scam.studio.files import FILES
+from scam.studio.render import Opener
+from scam.studio.session import Session
+
+
+def replay(opener: Opener, path: Path, out: Path, *, overwrite: bool = False) -> None:
+    """Write into the folder ``out`` the files that the server makes of the session at ``path``.
+
+    InputError if it is none of this model; nothing is written then.
+    """
+    with leading("replay", path):
+        value = read_json(path)
+    try:
+        session = opener(Session.read(value))
+        made = {name: make(session) for name, make in FILES.items()}
+    except InputError as error:  # whose fields are no flags, though some are called as these are
+        raise InputError(f"{path}: {error}") from error
+    for name, content in made.items():
+        with write_aside(out / name, overwrite=overwrite) as file:
+            file.write(content)

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Undo and redo without a limit: a step keeps the changed rectangle of the label map, no more. */
+
+/**
+ * What turns one map {labels, width, height} into another: null if they are equal; the smallest
+ * rectangle {x, y, width, height, before, after} that holds every change; or, where the sizes
+ * differ, both maps {before, after}.
+ */
+export function difference(before, after) {
+  if (before.width !== after.width || before.height !== after.height) return { before, after };
+  const { width, height } = after;
+  let [left, right, top, bottom] = [width, 0, height, 0];
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, at++) {
+      if (before.labels[at] === after.labels[at]) continue;
+      left = Math.min(left, x);
+      right = Math.max(right, x + 1);
+      top = Math.min(top, y);
+      bottom = y + 1;
+    }
+  }
+  if (right === 0) return null;
+  const box = { x: left, y: top, width: right - left, height: bottom - top };
+  return { ...box, before: cut(before, box), after: cut(after, box) };
+}
+
+/** The map on one `side` ("before" or "after") of a difference, given the one on the other. */
+export function applied(map, change, side) {
+  if (!change) return map;
+  if (change.x === undefined) {
+    return { ...change[side], labels: change[side].labels.slice() };
+  }
+  const labels = map.labels.slice();
+  for (let row = 0; row < change.height; row++) {
+    const line = change[side].subarray(row * change.width, (row + 1) * change.width);
+    labels.set(line, (change.y + row) * map.width + change.x);
+  }
+  return { ...map, labels };
+}
+
+function cut(map, box) {
+  const bytes = new Uint8Array(box.width * box.height);
+  for (let row = 0; row < box.height; row++) {
+    const start = (box.y + row) * map.width + box.x;
+    bytes.set(map.labels.subarray(start, start + box.width), row * box.width);
+  }
+  return bytes;
+}
+
+/** Steps that were done and undone. A step is {name, map: a difference, settings: [old, new]}. */
+export class History {
+  done = [];
+  undone = [];
+
+  push(step) {
+    this.done.push(step);
+    this.undone = [];
+  }
+
+  /** The step to take back, or undefined. */
+  undo() {
+    const step = this.done.pop();
+    if (step) this.undone.push(step);
+    return step;
+  }
+
+  /** The step to do again, or undefined. */
+  redo() {
+    const step = this.undone.pop();
+    if (step) this.done.push(step);
+    return step;
+  }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The list of labels: colour, name, share of the map, whether it is drawn, "absent". */
+
+import { byId, element } from "./dom.js";
+import { shares } from "./labelmap.js";
+
+const MANY = 24; // labels, above which the list can be searched
+
+export function setUpLabels({ session, editor }) {
+  const rows = session.model.labels.map((label) => row(label, editor));
+  byId("labels").append(...rows.map(({ item }) => item));
+
+  const find = byId("find");
+  find.hidden = rows.length <= MANY;
+  find.addEventListener("input", () => {
+    for (const { item, name } of rows) item.hidden = !name.includes(find.value.toLowerCase());
+  });
+
+  const showShares = () => {
+    const held = shares(session.map);
+    rows.forEach(({ item, share }, label) => {
+      share.textContent = held[label] ? percent(held[label]) : "absent";
+      item.classList.toggle("absent", !held[label]);
+    });
+  };
+  const showChoice = () => {
+    rows.forEach(({ choose, eye, name }, label) => {
+      const hidden = editor.hidden.has(label);
+      choose.setAttribute("aria-pressed", label === editor.label);
+      eye.setAttribute("aria-pressed", !hidden);
+      eye.title = `${hidden ? "Show" : "Hide"} ${name}`;
+    });
+  };
+  let shown = editor.label;
+  editor.addEventListener("change", () => {
+    showChoice();
+    if (shown !== editor.label) rows[editor.label].item.scrollIntoView({ block: "nearest" });
+    shown = editor.label;
+  });
+  session.addEventListener("map", showShares);
+  showShares();
+  showChoice();
+}
+
+/** A share for people: "12 %", "< 1 %". */
+export function percent(share) {
+  return share < 0.01 ? "< 1 %" : `${Math.round(100 * share)} %`;
+}
+
+function row({ id, name, colour }, editor) {
+  const swatch = element("span", { className: "swatch" });
+  swatch.style.backgroundColor = colour;
+  const share = element("span", { className: "share" });
+  const choose = element(
+    "button",
+    { type: "button", className: "label", onclick: () => editor.set({ label: id }) },
+    swatch,
+    element("span", { className: "number", textContent: id, "aria-hidden": true }),
+    element("span", { className: "name", textContent: name.replaceAll("_", " ") }),
+    share,
+  );
+  const toggle = () => {
+    const hidden = new Set(editor.hidden);
+    if (!hidden.delete(id)) hidden.add(id);
+    editor.set({ hidden });
+  };
+  const eye = element("button", {
+    type: "button",
+    className: "eye",
+    "aria-label": `Draw ${name}`,
+    onclick: toggle,
+  });
+  return { item: element("li", {}, choose, eye), choose, eye, share, name: name.toLowerCase() };
+}

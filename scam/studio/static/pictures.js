@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Host and donors: which pictures are on the page, and which is chosen. */
+
+import { choose } from "./chooser.js";
+import { byId, element, fail, say } from "./dom.js";
+import { radios } from "./toolbar.js";
+
+const THUMBNAIL = 192; // pixels of the longer side, for screens of two pixels a CSS pixel
+
+/** Hands a picture in and loads what the page shows of it. */
+export async function load(server, given) {
+  const picture = await server.add(given);
+  const [photo, labels] = await Promise.all([server.photo(picture.id), server.labels(picture.id)]);
+  const { width, height } = picture;
+  return { ...picture, given, photo, map: { labels, width, height } };
+}
+
+/** A small canvas of a photograph. */
+export function thumbnail(photo) {
+  const shrink = Math.min(1, THUMBNAIL / Math.max(photo.width, photo.height));
+  const size = { width: photo.width * shrink, height: photo.height * shrink };
+  const canvas = element("canvas", { ...size, "aria-hidden": true });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(photo, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+/** Makes a picture the host: its label map is the one to edit, styles and subject stay. */
+export function takeHost(session, picture) {
+  if (!session.pictures.has(picture.id)) session.addPicture(picture);
+  const subject = session.settings.subject === picture.id ? null : session.settings.subject;
+  session.replace("another host", picture.map, { host: picture.id, subject });
+}
+
+/** Pictures that may lend their looks. */
+export function donors(session) {
+  return [...session.pictures.values()].filter(({ id }) => id !== session.settings.host);
+}
+
+export function setUpPictures(context) {
+  const { server, session, editor } = context;
+  radios(byId("donors"));
+  const show = () => {
+    const known = donors(session);
+    if (!known.some(({ id }) => id === editor.donor)) {
+      const wanted = known.find(({ id }) => id === session.settings.subject) ?? known[0];
+      editor.set({ donor: wanted?.id ?? null });
+    }
+    showHost(context);
+    showDonors(context, known);
+    showTransfer(context);
+  };
+  for (const kind of ["pictures", "settings"]) session.addEventListener(kind, show);
+  byId("transfer").addEventListener("click", () => transfer(context));
+  context.addDonor = async (files = []) => {
+    const picture = await choose(server, session.model, "Choose a donor", files);
+    if (!picture) return;
+    if (picture.id === session.settings.host) {
+      fail(new Error(`${picture.name} is the host already: choose another picture`));
+      return;
+    }
+    editor.donor = picture.id;
+    session.addPicture(picture);
+  };
+  context.changeHost = async (files = []) => {
+    const picture = await choose(server, session.model, "Choose the host", files);
+    if (picture) takeHost(session, picture);
+  };
+  takeFiles(byId("host"), context.changeHost);
+  takeFiles(byId("donor-row"), context.addDonor);
+  byId("add-donor").addEventListener("click", () => context.addDonor());
+  show();
+}
+
+/** Transfers the chosen donor's subject into the host, or takes the transfer back. */
+export function transfer({ session, editor }) {
+  const { donor } = editor;
+  if (!donor) return;
+  const back = session.settings.subject === donor;
+  session.change("transfer", { subject: back ? null : donor });
+  const { name } = session.pictures.get(donor);
+  say(back ? "The host has its own looks again." : `The subject now looks like ${name}.`);
+}
+
+/** Lets pictures be dropped on an element. */
+export function takeFiles(target, take) {
+  target.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    target.classList.add("dropping");
+  });
+  target.addEventListener("dragleave", () => target.classList.remove("dropping"));
+  target.addEventListener("drop", (event) => {
+    event.preventDefault();
+    target.classList.remove("dropping");
+    take([...event.dataTransfer.files]);
+  });
+}
+
+function showHost({ session, changeHost }) {
+  const { host } = session;
+  const name = element("span", { textContent: host?.name ?? "No picture yet" });
+  const change = element("button", { type: "button", id: "change-host", textContent: "Change…" });
+  change.addEventListener("click", () => changeHost());
+  const focused = document.activeElement?.id;
+  const words = element("div", {}, name, change);
+  byId("host").replaceChildren(...(host ? [thumbnail(host.photo)] : []), words);
+  if (focused === "change-host") change.focus();
+}
+
+function showDonors(context, known) {
+  const { session, editor } = context;
+  const group = byId("donors");
+  const focused = group.contains(document.activeElement);
+  const cards = known.map(({ id, name, photo }) => {
+    const chosen = id === editor.donor;
+    const card = element("button", {
+      type: "button",
+      role: "radio",
+      title: name,
+      "aria-label": name,
+    });
+    card.setAttribute("aria-checked", chosen);
+    card.tabIndex = chosen ? 0 : -1;
+    card.append(thumbnail(photo));
+    card.classList.toggle("used", id === session.settings.subject);
+    card.addEventListener("click", () => {
+      editor.set({ donor: id });
+      showDonors(context, known);
+      showTransfer(context);
+      byId("donors").querySelector("[aria-checked=true]").focus();
+    });
+    return card;
+  });
+  group.replaceChildren(...cards);
+  if (focused) group.querySelector("[aria-checked=true]")?.focus();
+}
+
+function showTransfer({ session, editor }) {
+  const button = byId("transfer");
+  const done = editor.donor !== null && session.settings.subject === editor.donor;
+  button.textContent = done ? "Back to the host’s own looks" : "Transfer the subject";
+  button.disabled = !editor.donor || !session.host;
+  button.classList.toggle("primary", !done);
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the page asks of the server, and in which order. */
+
+/** A refusal in one line, or a server that does not answer. */
+export class ServerError extends Error {}
+
+async function send(path, body) {
+  const request = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  let answer;
+  try {
+    answer = await fetch(path, { ...request, headers: { "Content-Type": "application/json" } });
+  } catch {
+    throw new ServerError("The server does not answer. Is python -m scam.studio still running?");
+  }
+  if (answer.ok) return answer;
+  const told = await answer
+    .json()
+    .catch(() => ({ error: `the server answered ${answer.status}` }));
+  throw Object.assign(new ServerError(told.error), { gone: told.gone });
+}
+
+export class Server {
+  /** What each picture was made of, to hand it in again when the server has dropped it. */
+  #given = new Map();
+
+  async model() {
+    return (await send("/api/model")).json();
+  }
+
+  /** Hands in {name, example} or {name, photo, labels}: {id, name, width, height, present}. */
+  async add(given) {
+    const picture = await (await send("/api/pictures", given)).json();
+    this.#given.set(picture.id, given);
+    return picture;
+  }
+
+  async photo(id) {
+    const answer = await this.#repeated(`/api/pictures/${id}/photo`);
+    return createImageBitmap(await answer.blob());
+  }
+
+  async labels(id) {
+    const answer = await this.#repeated(`/api/pictures/${id}/labels`);
+    return new Uint8Array(await answer.arrayBuffer());
+  }
+
+  /** {pixels: ImageData, milliseconds, notes: [string]}. */
+  async result(session) {
+    const answer = await this.#repeated("/api/result", session);
+    const told = (name) => answer.headers.get(`Scam-${name}`);
+    const [width, height] = [Number(told("Width")), Number(told("Height"))];
+    const colours = new Uint8Array(await answer.arrayBuffer());
+    const pixels = new ImageData(width, height);
+    for (let from = 0, to = 0; from < colours.length; from += 3, to += 4) {
+      pixels.data[to] = colours[from];
+      pixels.data[to + 1] = colours[from + 1];
+      pixels.data[to + 2] = colours[from + 2];
+      pixels.data[to + 3] = 255;
+    }
+    return {
+      pixels,
+      milliseconds: Number(told("Milliseconds")),
+      notes: JSON.parse(told("Notes")),
+    };
+  }
+
+  /** How much each pixel reads of each latent of a label: {maps: [Uint8Array], width, height}. */
+  async attention(session, label, layer) {
+    const answer = await this.#repeated("/api/attention", { session, label, layer });
+    const told = (name) => Number(answer.headers.get(`Scam-${name}`));
+    const [width, height, latents] = [told("Width"), told("Height"), told("Latents")];
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    const size = width * height;
+    const maps = Array.from({ length: latents }, (_, i) => bytes.slice(i * size, (i + 1) * size));
+    return { maps, width, height };
+  }
+
+  /** A file of the server's making: result.png, labels.png, sheet.png or strip.png. */
+  async file(name, session) {
+    return (await this.#repeated(`/api/files/${name}`, session)).blob();
+  }
+
+  /** Hands in pictures that the server no longer holds, one an attempt, and asks again. */
+  async #repeated(path, body) {
+    for (let left = this.#given.size; ; left--) {
+      try {
+        return await send(path, body);
+      } catch (error) {
+        if (!this.#given.has(error.gone) || left <= 0) throw error;
+        await this.add(this.#given.get(error.gone));
+      }
+    }
+  }
+}
+
+/**
+ * Runs `task` once at a time. Of the calls that come in the meantime only the newest is kept, so
+ * answers never overtake each other and a slow server is not asked for what nobody waits for.
+ */
+export class Newest {
+  #task;
+  #running = false;
+  #waiting = false;
+
+  constructor(task) {
+    this.#task = task;
+  }
+
+  async ask() {
+    this.#waiting = true;
+    if (this.#running) return;
+    this.#running = true;
+    while (this.#waiting) {
+      this.#waiting = false;
+      await this.#task();
+    }
+    this.#running = false;
+  }
+
+  /** Whether an answer that comes now is already out of date. */
+  get stale() {
+    return this.#waiting;
+  }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+/** How far the result goes from the host to the edit, that way as a strip, and pasting back. */
+
+import { byId, fail, slide } from "./dom.js";
+import { Newest } from "./server.js";
+
+export function setUpWay({ server, session }) {
+  setUpAmount(session);
+  setUpPaste(session);
+  setUpStrip(server, session);
+}
+
+function setUpAmount(session) {
+  const amount = byId("amount");
+  const preview = (value) => session.preview({ amount: value });
+  slide(amount, preview, () => session.commit("amount"));
+  const show = () => {
+    amount.value = session.settings.amount;
+    byId("amount-shown").value = `${Math.round(100 * session.settings.amount)} %`;
+  };
+  session.addEventListener("settings", show);
+  show();
+}
+
+function setUpPaste(session) {
+  const [paste, feather] = ["paste", "feather"].map(byId);
+  const edge = () => Math.min(64, Math.max(0, Math.round(Number(feather.value)) || 0));
+  const pasted = () => session.change("paste back", { paste: paste.checked ? edge() : null });
+  paste.addEventListener("input", pasted);
+  feather.addEventListener("change", pasted);
+  const show = () => {
+    const { settings } = session;
+    paste.checked = settings.paste !== null;
+    if (settings.paste !== null) feather.value = settings.paste;
+    for (const part of document.querySelectorAll(".for-paste")) part.hidden = !paste.checked;
+  };
+  session.addEventListener("settings", show);
+  show();
+}
+
+/** The strip is several results, so it follows whole steps, not every move of the pointer. */
+function setUpStrip(server, session) {
+  const [button, image] = ["show-strip", "strip"].map(byId);
+  const newest = new Newest(async () => {
+    if (image.hidden || !session.host) return;
+    try {
+      const blob = await server.file("strip.png", await session.json());
+      URL.revokeObjectURL(image.src);
+      image.src = URL.createObjectURL(blob);
+    } catch (error) {
+      fail(error);
+    }
+  });
+  button.addEventListener("click", () => {
+    image.hidden = !image.hidden;
+    button.setAttribute("aria-pressed", !image.hidden);
+    newest.ask();
+  });
+  session.addEventListener("committed", () => newest.ask());
+}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What docs/studio.md says is there, and the parser that can be tried here works."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision.models import segmentation
+
+from scam.data import LabelValues
+from scam.studio.app import make_app
+from scam.studio.flags import studio_parser
+from scam.studio.parser import Parser
+from scam.studio.render import Opener
+from scam.studio.session import Session
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "studio.md").read_text()
+
+
+def test_every_field_is_documented() -> None:
+    fields = {"format", *Session.settings()}
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)) == fields
+
+
+def test_every_address_is_documented(opener: Opener) -> None:
+    named = PAGE.replace("/ID/photo`, `/labels`", "/ID/photo`, `/api/pictures/ID/labels`")
+    for route in make_app(opener).routes:
+        path = re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), getattr(route, "path", ""))
+        path = re.sub(r"/files/.*", "/files/NAME", path)
+        if path.startswith("/api"):
+            assert f"{path}`" in named, path
+
+
+def test_every_flag_exists() -> None:
+    known = studio_parser("x").format_help() + "--merge --extra --no-build-isolation"
+    for flag in set(re.findall(r"--[a-z][a-z-]+", PAGE)):
+        assert flag in known
+
+
+def test_the_parser_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = segmentation.deeplabv3_resnet50
+    monkeypatch.setattr(
+        segmentation,
+        "deeplabv3_resnet50",
+        lambda weights: make(weights_backbone=None, num_classes=len(weights.meta["categories"])),
+    )
+    code = next(
+        block for block in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "Lab" in block
+    )
+    names: dict[str, object] = {}
+    exec(compile(code, "docs/studio.md", "exec"), names)
+    photo = np.random.default_rng(0).integers(0, 256, (60, 41, 3)).astype(np.uint8)
+    labels = Parser("docs", names["label_map"])(photo, LabelValues.build(2))
+    assert labels.shape == (60, 41)
