@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+KERNELS = Path(__file__).resolve().parents[2] / "kernels"
 _FUNCTION = re.compile(r"^\.text\.(\S+):$", re.MULTILINE)
 _PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 _INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;?\s*$")
@@ -116,5 +117,8 @@ def _places(chain: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], str]:
 def _function_at(file: str, line: int) -> str:
     """The function that a line of a source file belongs to."""
     path = Path(file)
+    # Triton keeps what it compiled, whichever checkout that was in; its key holds the line.
+    ours = KERNELS / path.parent.name / path.name
+    path = ours if ours.is_file() else path
     text = path.read_text().splitlines()[:line] if path.is_file() else []
     return next((m[1] for m in map(_DEFINITION.match, reversed(text)) if m), "?")
