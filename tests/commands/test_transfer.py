@@ -208,3 +208,26 @@ def test_no_checkpoint(where: str, tmp_path: Path) -> None:
         transfer.main(
             [str(tmp_path / where), "--subject", "a", "--background", "b", "--out", "o.png"]
         )
+
+
+def test_refined_latents_come_nearer(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """Somebody put into their own picture is reconstructed."""
+    data, out = trained[0], tmp_path / "out.png"
+    photo = Image.open(data / "images" / "p1.png").resize((32, 32), Image.Resampling.BILINEAR)
+    errors = []
+    for steps in (0, 3, 10):
+        run(
+            trained,
+            *("--subject", "p1", "--background", "p1", "--refine", steps),
+            *("--out", out, "--overwrite"),
+        )
+        difference = np.asarray(Image.open(out)).astype(float) - np.asarray(photo)
+        errors.append(np.square(difference).mean())
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_refining_by_no_number_of_steps(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    with pytest.raises(InputError, match=r"^--refine -1: expected a number of steps, 0 or more$"):
+        run(trained, "--subject", "p1", "--background", "p2", "--refine", -1, "--out", out)
+    assert not out.exists()

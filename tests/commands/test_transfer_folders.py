@@ -182,3 +182,14 @@ def test_a_first_picture_that_fails_leaves_no_folder(trained: Trained, tmp_path:
     with pytest.raises(InputError, match="wrong"):
         run(trained, *words, "--paste-back", "--pose-labels", wrong)
     assert names(tmp_path) == ["wrong.png"]
+
+
+def test_results_are_refined_alike_or_refused(trained: Trained, tmp_path: Path) -> None:
+    """A folder begun before there was --refine has no entry of it and is resumed."""
+    out = tmp_path / "out"
+    common = ["--subject", "p1", "--background", trained[0], "--out", out]
+    run(trained, *common)
+    assert "refine" not in json.loads((out / "transfer.json").read_text())
+    run(trained, *common, "--refine", 0)
+    with pytest.raises(InputError, match="holds transfers with refine None, asked for 2"):
+        run(trained, *common, "--refine", 2)
