@@ -6,7 +6,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from scam.ops.backends import triton_plan
 from scam.ops.layout import Layouts
 from scam.ops.registration import as_saved, define
 from scam.ops.sorting import Side, unsorted_groups
@@ -40,6 +39,8 @@ def layouts_for(backend: str, first: Side, second: Side, by_size: bool) -> Layou
 
 
 def _sort_sides(first: Tensor, second: Tensor, by_size: bool) -> tuple[Tensor, ...]:
+    from scam.ops.backends import triton_plan
+
     with torch.cuda.device_of(first):
         swapped = by_size and first.shape[1] < second.shape[1]
         wide, narrow = (second, first) if swapped else (first, second)
@@ -57,6 +58,8 @@ def _sort_sides_fake(first: Tensor, second: Tensor, by_size: bool) -> tuple[Tens
 
 
 def _sort_labels(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    from scam.ops.backends import triton_plan
+
     with torch.cuda.device_of(labels):
         return triton_plan.sort_labels(labels, count)
 

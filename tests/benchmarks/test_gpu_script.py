@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import warm
 from benchmarks.cases import AttentionCase, ModulationCase
-from scam.ops.backends import triton as backend
+from scam.ops import dispatch
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
@@ -76,7 +76,7 @@ def test_processes_share_the_kernels_to_compile(monkeypatch: pytest.MonkeyPatch)
     small = (AttentionCase(side=16, num_labels=3, width=32), ModulationCase(8, 16, num_labels=3))
     monkeypatch.setattr(warm, "CASES", small)
     monkeypatch.setattr(warm, "PRESET", "tiny")
-    monkeypatch.setattr(backend, "refusals", lambda problem: [])
+    monkeypatch.setattr(dispatch, "_refusals", lambda name, problem: ())
     counts = []
     for processes in (1, 3):
         compiled.clear()

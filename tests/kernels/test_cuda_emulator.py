@@ -105,7 +105,7 @@ def test_an_access_beyond_a_tensor_is_seen(tmp_path: Path) -> None:
     assert "heap-buffer-overflow" in wrong.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_kernels_stay_inside_their_tensors() -> None:
     done = sanitized("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "test_cuda_emulated.py")
     assert done.returncode == 0, (done.stdout + done.stderr)[:6000]
