@@ -6,7 +6,7 @@ Their shapes depend on shapes and dtypes alone; nothing waits for the device. Wh
 PyTorch; on a GPU ``scam/ops/backends/triton_plan.py`` makes the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,19 +72,33 @@ def sort_sides(wide: Side, narrow: Side) -> SortedSides:
         Sides of G = L + 1 groups, where L is the number of labels of a layout, the wide one
         before the narrow one; else at most M, see :func:`unsorted_groups`.
     """
+    given = sort_by_layout(wide, narrow, sort_labels)
+    if given is not None:
+        return given
+    (labels, _), (narrow_labels, _) = wide, narrow
+    dtypes = labels.dtype, narrow_labels.dtype
+    few, kept = unsorted_groups(dtypes, narrow_labels.shape[1])
+    if few is None:
+        return _sort_any(labels, narrow_labels)
+    return _sort_few(labels, narrow_labels, few, kept)
+
+
+def sort_by_layout(
+    wide: Side, narrow: Side, sort: Callable[[Tensor, int], tuple[Tensor, Tensor]]
+) -> SortedSides | None:
+    """Both sides where one has a layout at least, the other sorted by ``sort``; else None.
+
+    sort: :func:`sort_labels`, or what makes the same.
+    """
     (labels, (order, offsets)), (narrow_labels, (narrow_order, narrow_offsets)) = wide, narrow
     given = narrow_offsets if offsets is None else offsets
     if given is None:
-        dtypes = labels.dtype, narrow_labels.dtype
-        few, kept = unsorted_groups(dtypes, narrow_labels.shape[1])
-        if few is None:
-            return _sort_any(labels, narrow_labels)
-        return _sort_few(labels, narrow_labels, few, kept)
+        return None
     count = given.shape[1] - 1
     if order is None or offsets is None:
-        order, offsets = sort_labels(labels, count)
+        order, offsets = sort(labels, count)
     if narrow_order is None or narrow_offsets is None:
-        narrow_order, narrow_offsets = sort_labels(narrow_labels, count)
+        narrow_order, narrow_offsets = sort(narrow_labels, count)
     return SortedSides(order, offsets, narrow_order, narrow_offsets)
 
 

@@ -29,17 +29,12 @@ MOST_TURNS = 15  # less than the 16 that Triton would compile for
 
 def sort_sides(wide: Side, narrow: Side) -> SortedSides:
     """As :func:`scam.ops.sorting.sort_sides`."""
-    (labels, (order, offsets)), (narrow_labels, (narrow_order, narrow_offsets)) = wide, narrow
-    given = narrow_offsets if offsets is None else offsets
+    (labels, _), (narrow_labels, _) = wide, narrow
     if not (available(labels) and labels.numel() and narrow_labels.numel()):
         return sorting.sort_sides(wide, narrow)
+    given = sorting.sort_by_layout(wide, narrow, sort_labels)
     if given is not None:
-        count = given.shape[1] - 1
-        if order is None or offsets is None:
-            order, offsets = sort_labels(labels, count)
-        if narrow_order is None or narrow_offsets is None:
-            narrow_order, narrow_offsets = sort_labels(narrow_labels, count)
-        return SortedSides(order, offsets, narrow_order, narrow_offsets)
+        return given
     dtypes = labels.dtype, narrow_labels.dtype
     few, kept = sorting.unsorted_groups(dtypes, narrow_labels.shape[1])
     if few is not None:
