@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the studio takes for a stroke, against encoding every picture anew.
+"""How long the studio takes for a stroke, against encoding every picture again.
 
 ``python -m benchmarks.studio [CHECKPOINT]`` prints the table of docs/studio.md: of a trained model
 (default: runs/mannequins) and of one of random weights at 256 px (preset celebamask-hq).
@@ -60,7 +60,7 @@ def drawn(size: tuple[int, int]) -> Folder:
 
 
 def measure(checkpoint: Checkpoint) -> tuple[float, float]:
-    """Medians, in seconds, of a stroke and of the same with all three pictures encoded anew.
+    """Medians, in seconds, of a stroke and of the same with all three pictures encoded again.
 
     A subject and a donor of one label are mixed into the host; every stroke is another map.
     """
@@ -89,12 +89,12 @@ def measure(checkpoint: Checkpoint) -> tuple[float, float]:
         }
         answers.result(json.dumps(session).encode())
 
-    def anew(number: int) -> None:
+    def encoding(number: int) -> None:
         for name in (host, subject, donor):
             opener.pictures.get(name).__dict__.pop("latents", None)
         stroke(number)
 
-    return median(stroke), median(anew)
+    return median(stroke), median(encoding)
 
 
 def median(call: Callable[[int], None]) -> float:

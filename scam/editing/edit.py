@@ -96,10 +96,10 @@ def edit(
     labels = label_tensor(pose, model.config.size, home.tokens.device)
     prepared = model.prepare(labels)
     way, notes = mix(checkpoint, settings, home, subject, donors, prepared.present, name)
-    painted = [
+    images = [
         model.generate(prepared, way[[step]], model.fixed_noise()) for step in range(len(way))
     ]
-    frames = [to_pixels(image[0]) for image in painted]
+    frames = [to_pixels(image[0]) for image in images]
     if settings.feather is not None:
         touched = _touched(picture.labels, pose, settings, subject is not None, donors)
         frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
