@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from repeats import assert_repeats
 
 from scam.ops import dispatch
 from scam.ops.problem import Problem
@@ -46,9 +47,7 @@ def _served(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_modulation(sizes: dict[str, Any], memory: str, dtype: torch.dtype) -> None:
     inputs = make_modulation_inputs(memory=memory, dtype=dtype, device="cuda", **sizes)
     assert_modulation_matches_oracle(inputs, backend="cuda")
-    first = modulation_outcome(inputs, backend="cuda")
-    for name, again in modulation_outcome(inputs, backend="cuda").items():
-        assert torch.equal(first[name], again), name
+    assert_repeats(modulation_outcome, inputs, "cuda")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -64,9 +63,7 @@ def test_attention(
             memory=memory, dtype=dtype, device="cuda",
         )  # fmt: skip
         assert_matches_oracle(inputs, backend="cuda")
-        first = outcome(inputs, backend="cuda")
-        for name, again in outcome(inputs, backend="cuda").items():
-            assert torch.equal(first[name], again), name
+        assert_repeats(outcome, inputs, "cuda")
 
 
 def test_replays_in_a_graph() -> None:

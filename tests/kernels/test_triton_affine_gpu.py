@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from repeats import assert_repeats
 from waiting import no_waiting
 
 from scam.ops import indexed_affine
@@ -43,10 +44,7 @@ def test_repeats_are_bit_equal(kind: str) -> None:
     inputs = make_affine_inputs(
         channels=64, size=(128, 128), rows=19, kind=kind, dtype=torch.bfloat16, device="cuda"
     )
-    first = affine_outcome(inputs, backend="triton")
-    for _ in range(20):
-        for name, again in affine_outcome(inputs, backend="triton").items():
-            assert torch.equal(again, first[name]), name
+    assert_repeats(affine_outcome, inputs, "triton", times=20)
 
 
 def test_a_graph_replays_with_another_index() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from repeats import assert_repeats
 from waiting import no_waiting
 
 from scam.ops import semantic_cross_attention, semantic_modulation
@@ -53,10 +54,7 @@ def test_uniform_and_grouped_heads(sizes: dict[str, Any], shared: bool) -> None:
 
 def test_repeats_are_bit_equal(sizes: dict[str, Any]) -> None:
     inputs = make_inputs(**sizes, width=64, dtype=torch.bfloat16)
-    first = outcome(inputs, backend="triton")
-    for _ in range(20):
-        for name, again in outcome(inputs, backend="triton").items():
-            assert torch.equal(again, first[name]), name
+    assert_repeats(outcome, inputs, "triton", times=20)
 
 
 def test_a_graph_replays_with_other_labels(sizes: dict[str, Any]) -> None:
@@ -94,9 +92,7 @@ def test_modulation(dtype: torch.dtype, channels: int, heads: int, memory: str) 
     )  # fmt: skip
     with poisoned_memory():
         assert_modulation_matches_oracle(inputs, backend="triton")
-    first = modulation_outcome(inputs, backend="triton")
-    for name, again in modulation_outcome(inputs, backend="triton").items():
-        assert torch.equal(first[name], again), name
+    assert_repeats(modulation_outcome, inputs, "triton")
 
 
 def test_modulation_does_not_wait_for_the_device() -> None:
