@@ -123,6 +123,16 @@ class HubModel(nn.Module, ModelHubMixin):
     about: dict[str, Any]
     """Beside the networks, in ``config.json``: label names, label values, how it was trained."""
 
+    @property
+    def label_names(self) -> list[str]:
+        """What the labels 0 .. L - 1 are called; ``label_0``, ... where nobody named them."""
+        return list(self.description()["label_names"])
+
+    @property
+    def label_values(self) -> LabelValues:
+        """Which label a value of a label file is."""
+        return LabelValues.from_dict(self.description()["label_values"])
+
     def description(self) -> dict[str, Any]:
         """All of ``config.json``."""
         return describe_model(self.config, self.about)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.data.save_picture import FORMATS
 from scam.editing.batch import NO_FOLDERS
 from scam.editing.donors import FORM, Donor
 from scam.editing.edit import Settings
 from scam.editing.flags.refine import add_refine
-from scam.editing.transfers import FORMATS, Given
+from scam.editing.transfers import Given
 from scam.errors import InputError, leading
 from scam.models.checkpoint import Checkpoint
 from scam.storage.outputs import expect_outputs, expect_outside
