@@ -75,7 +75,7 @@ def test_photographs_are_upright(read: Callable[[Path], Any], tmp_path: Path) ->
     found = open_picture(read(tmp_path / "turned.png"), parser, SIZE, VALUES)
     assert np.array_equal(seen[0], upright)
     assert equal(found, open_picture(upright, np.rot90(FILE, -1), SIZE, VALUES))
-    with pytest.raises(InputError, match="40x48 but .* is 48x40 after its EXIF orientation 6"):
+    with pytest.raises(InputError, match=r"40x48 but .* is 48x40 after its EXIF orientation 6"):
         open_picture(read(tmp_path / "turned.png"), FILE, SIZE, VALUES)
 
 
