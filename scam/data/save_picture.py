@@ -37,6 +37,11 @@ def save_picture(
         raise InputError(f"{{path}}: expected a {', '.join(FORMATS)} file", path=path)
     pixels = _pixels(image)
     expect_outputs([("path", path, path)], overwrite=overwrite)
+    write_picture(pixels, path, overwrite=overwrite)
+
+
+def write_picture(pixels: Image, path: Path, *, overwrite: bool) -> None:
+    """Write uint8 RGB (H, W, 3) to a path with one of the endings :data:`FORMATS`."""
     with write_aside(path, overwrite=overwrite) as file:
         PIL_Image.fromarray(pixels).save(file, format=FORMATS[path.suffix.lower()])
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scam.data.save_picture import save_picture
+from scam.data.save_picture import write_picture
 from scam.data.sheet import save_sheet
 from scam.data.source import LabelMap
 from scam.editing import batch
@@ -91,7 +91,7 @@ def edit_picture(
     if sheet is not None:
         columns = _columns(editor, background, subject, others, edited)
         save_sheet(sheet, columns, min_height=384, overwrite=overwrite)
-    save_picture(edited.pixels, out, overwrite=overwrite)
+    write_picture(edited.pixels, out, overwrite=overwrite)
     return edited.notes
 
 

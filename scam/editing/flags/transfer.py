@@ -18,6 +18,9 @@ from scam.models.checkpoint import Checkpoint
 from scam.storage.outputs import expect_outputs, expect_outside
 
 EXAMPLES = """\
+  python -m scam.transfer demo --subject mannequin_val_00003 \\
+      --background mannequin_val_00010 --out demo.png
+      the model that comes with scam, and two drawn people that it was not trained on
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --out transfer.png --sheet transfer_sheet.png
       two held-out pictures of the data set that the model was trained on
