@@ -2,6 +2,7 @@
 """Writing one image, all of it or nothing."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 from PIL import Image as PIL_Image
