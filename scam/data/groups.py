@@ -68,7 +68,8 @@ def _related(known: LabelSet, label: str) -> str:
     if name in _RELATED:
         return _RELATED[name].get(label, "")
     groups = [words for words in _GROUPS.get(name, {}).values() if label in words.split()]
-    return " ".join(word for words in groups for word in words.split() if word != label)
+    others = (word for words in groups for word in words.split() if word != label)
+    return " ".join(dict.fromkeys(others))
 
 
 _SAME = {"face_parsing19": "celebamask19"}
