@@ -17,7 +17,7 @@ from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
 from scam.errors import NAMED, InputError, spelled
 from scam.models.checkpoint import Checkpoint
-from scam.models.mixing import Absent, filled, labels_lacking, sources
+from scam.models.mixing import Absent, filled, labels_lacking
 from scam.models.styles import Styles
 
 
@@ -147,16 +147,20 @@ def mix(
     elif settings.amount < 1:
         amount = home.tokens.new_tensor([settings.amount])
         way = between(home, mixed, amount, model.token_labels)
+    given = torch.zeros_like(wanted)
     found: list[Outcome] = []
     for donor, latents in donors:
+        given[:, list(donor.labels)] = True
         found += _of_donor(checkpoint, donor, latents, wanted, absent)
-    if subject is None:
-        who, subjects = (spelled("{:background}"),) * 2, wanted
-    else:
+    others = wanted
+    if subject is not None:
+        others = wanted & ~subjects
         who = spelled("{:subject}"), spelled("{subject}", subject=name or NAMED)
-    labels = subjects[0].nonzero().flatten().tolist()
-    source = sources(model, own, subjects, absent)[0]
-    found += outcomes(checkpoint, who, labels, source, "from the background picture")
+        asked = subjects & ~(given & own.present)
+        found += outcomes(checkpoint, who, own, asked, absent, "from the background picture")
+    who = (spelled("{:background}"),) * 2
+    lacking = labels_lacking(back, others, model.token_labels)
+    found += outcomes(checkpoint, who, back, lacking, absent, "unknown")
     return way, tuple(found)
 
 
@@ -199,9 +203,7 @@ def _of_donor(
         found.append(Outcome(who, who, "", (vain,)))
     asked = torch.zeros_like(wanted)
     asked[:, list(donor.labels)] = True
-    source = sources(checkpoint.model, latents, asked & wanted, absent)[0]
-    labels = [label for label in donor.labels if wanted[0, label]]
-    return found + outcomes(checkpoint, (who, who), labels, source, "unchanged")
+    return found + outcomes(checkpoint, (who, who), latents, asked & wanted, absent, "unchanged")
 
 
 def _listed(labels: Sequence[int], checkpoint: Checkpoint) -> str:

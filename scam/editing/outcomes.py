@@ -9,7 +9,8 @@ from torch import Tensor
 
 from scam.errors import counted
 from scam.models.checkpoint import Checkpoint
-from scam.models.mixing import BACKGROUND, MEAN
+from scam.models.mixing import BACKGROUND, MEAN, Absent, sources
+from scam.models.styles import Styles
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,22 @@ class Outcome:
 def outcomes(
     checkpoint: Checkpoint,
     giver: tuple[str, str],
-    labels: Iterable[int],
-    source: Tensor,
+    styles: Styles,
+    asked: Tensor,
+    absent: Absent,
     otherwise: str,
 ) -> list[Outcome]:
-    """One for each group of ``labels``.
+    """One for each group of the labels ``asked`` (1, L) bool of the giver's ``styles``.
 
-    giver: role and name. source: (L,), see :func:`scam.models.mixing.sources`. otherwise: the
-    phrase for labels that the giver's picture has no part in.
+    giver: role and name. otherwise: the phrase for labels that another picture gives in the end.
     """
+    source = sources(checkpoint.model, styles, asked, absent)[0].tolist()
     by_group: dict[str, list[int]] = defaultdict(list)
-    for label in labels:
+    for label in asked[0].nonzero().flatten().tolist():
         by_group[checkpoint.groups.of(label) or ""].append(label)
-    numbers = source.tolist()
     return [
-        Outcome(*giver, group, _how(checkpoint.label_names, members, numbers, otherwise))
-        for group, members in by_group.items()
+        Outcome(*giver, group, _how(checkpoint.label_names, labels, source, otherwise))
+        for group, labels in by_group.items()
     ]
 
 
@@ -67,7 +68,7 @@ def _how(
 
 
 def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
-    """Lines that say in how many of ``edits`` a group was somebody's own, and what else it was."""
+    """Lines that say in how many of ``edits`` a group was its giver's own, or what else."""
     total = 0
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for edit in edits:
@@ -76,10 +77,7 @@ def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
             counts[outcome.role, outcome.group].update(outcome.how or ("its own",))
     lines = []
     for (role, group), found in counts.items():
-        if found.keys() == {"its own"}:
-            continue
-        own = found.pop("its own", 0)
-        words = [f"its own in {own}", *(f"{how} in {n}" for how, n in found.most_common())]
+        words = [f"{how} in {count}" for how, count in found.most_common()]
         lines.append(": ".join(filter(None, ("  " + role, group, "; ".join(words)))))
     if lines:
         lines.insert(0, f"summary of {counted(total, 'picture')}:")

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
 import pytest
 
 from scam.data import groups as module
@@ -73,3 +75,12 @@ def test_names_of_a_folder_are_recognised_however_they_are_spelled() -> None:
 )
 def test_names_of_no_set_have_no_groups(names: tuple[str, ...]) -> None:
     assert groups_of(names) == Groups({}, ((),) * len(names))
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_the_page_lists_them(name: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
+    groups = ", ".join(groups_of(LABEL_SETS[name].names).members)
+    assert any(
+        f"`{name}`" in line and line.endswith(f"| {groups} |") for line in page.splitlines()
+    )
