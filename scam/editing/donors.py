@@ -50,7 +50,7 @@ def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
             for label in found:
                 mine = shares(token_labels, label, latent, 1.0 if weight is None else weight)
                 share = mine.where(mine > 0, share)
-        words.append((word, found))
+        words.append((word if len(found) > 1 else checkpoint.label_names[found[0]], found))
     touched = dict.fromkeys(label for _, found in words for label in found)
     return Donor(text, tuple(touched), share, picture, tuple(words))
 

@@ -61,16 +61,17 @@ def _with_donors(
     checkpoint: Checkpoint,
     own: Styles,
     donors: Sequence[tuple[Donor, Styles]],
+    wanted: Tensor,
     absent: Absent,
 ) -> Styles:
     """Each donor's share over what is there.
 
-    What a donor lacks comes from where ``absent`` says, or stays; InputError with ``"error"``.
+    What a donor lacks of the labels ``wanted`` comes from where ``absent`` says, or stays;
+    InputError with ``"error"``.
     """
     model = checkpoint.model
     for donor, latents in donors:
-        asked = torch.zeros_like(latents.present)
-        asked[:, list(donor.labels)] = True
+        asked = _asked(donor, wanted)
         lacking = _lacking(latents, asked, model.token_labels)
         if lacking and absent == "error":
             raise InputError(
@@ -127,7 +128,7 @@ def mix(
     """
     model = checkpoint.model
     own, back = (
-        _with_donors(checkpoint, latents, donors, settings.absent)
+        _with_donors(checkpoint, latents, donors, wanted, settings.absent)
         for latents in (home if subject is None else subject, home)
     )
     subjects = wanted.clone()
@@ -201,9 +202,15 @@ def _of_donor(
     if useless:
         vain = f"no {', '.join(useless)} in the label map to generate from"
         found.append(Outcome(who, who, "", (vain,)))
+    asked = _asked(donor, wanted)
+    return found + outcomes(checkpoint, (who, who), latents, asked, absent, "unchanged")
+
+
+def _asked(donor: Donor, wanted: Tensor) -> Tensor:
+    """Those of the labels ``wanted`` (1, L) that the donor is to give."""
     asked = torch.zeros_like(wanted)
     asked[:, list(donor.labels)] = True
-    return found + outcomes(checkpoint, (who, who), latents, asked & wanted, absent, "unchanged")
+    return asked & wanted
 
 
 def _listed(labels: Sequence[int], checkpoint: Checkpoint) -> str:

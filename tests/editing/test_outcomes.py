@@ -118,3 +118,13 @@ def test_a_summary_counts_pictures(known: Checkpoint) -> None:
         "  subject: head: hat from the background picture in 2; its own in 1",
     ]
     assert summary([]) == []
+
+
+def test_an_error_is_about_labels_of_the_map(known: Checkpoint) -> None:
+    """A group holds garments that nobody wears."""
+    donor, home = styles(known, UPPER), styles(known, *range(6))
+    given = [(parse_donor("clothes=p", known), donor)]
+    _, found = mix(known, Settings(absent="error"), home, None, given, present(BACKGROUND, UPPER))
+    assert not [x for x in found if x.how]
+    with pytest.raises(InputError, match=r"its picture lacks label 1 \(dress\)"):
+        mix(known, Settings(absent="error"), home, None, given, present(BACKGROUND, DRESS))
