@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 Labels = NDArray[np.integer]
 _REACH = 4
 """Model pixels that a label's colours are extended by: two that bicubic filters read beyond a
-border, one at most between a label map and its small copy, and one for the edge that is dropped."""
+border, one at most between a label map and its small copy, and one for the edge dropped."""
 
 
 def touched_pixels(before: Labels, after: Labels, background_labels: Collection[int]) -> Mask:
@@ -54,7 +54,7 @@ def enlarge_by_labels(frame: Pixels, small: Labels, labels: Labels) -> Pixels:
     result = np.zeros((height, width, 3), np.float32)
     for label in np.unique(labels):
         weight = _smoothed(labels == label)
-        (top, bottom), (left, right) = (_ends(weight.any(axis)) for axis in (1, 0))
+        (top, bottom), (left, right) = (_ends(weight.max(axis)) for axis in (1, 0))
         filled = Image.fromarray(_from_inside(frame, small == label))
         box = (left * w / width, top * h / height, right * w / width, bottom * h / height)
         part = filled.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box)
@@ -97,8 +97,12 @@ def _extended(colours: NDArray[np.float32], known: Mask) -> tuple[NDArray[np.flo
     height, width = known.shape
     padded = np.pad(np.where(known[..., None], colours, 0), ((1, 1), (1, 1), (0, 0)))
     count = np.pad(known.astype(np.float32), 1)
-    around = [(slice(y, y + height), slice(x, x + width)) for y in range(3) for x in range(3)]
-    total, near = (sum(x[part] for part in around) for x in (padded, count))
+    total, near = np.zeros(colours.shape, np.float32), np.zeros(known.shape, np.float32)
+    for y in range(3):
+        for x in range(3):
+            part = slice(y, y + height), slice(x, x + width)
+            total += padded[part]
+            near += count[part]
     mean = total / np.maximum(near, 1)[..., None]
     return np.where((known | (near == 0))[..., None], colours, mean), near > 0
 
@@ -111,9 +115,9 @@ def _smoothed(mask: Mask) -> NDArray[np.float32]:
     return share
 
 
-def _ends(some: Mask) -> tuple[int, int]:
-    """First True and one past the last."""
-    found = np.flatnonzero(some)
+def _ends(weight: NDArray[np.float32]) -> tuple[int, int]:
+    """The first that is not 0, and one past the last."""
+    found = np.flatnonzero(weight)
     return int(found[0]), int(found[-1]) + 1
 
 
