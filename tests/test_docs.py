@@ -39,3 +39,13 @@ def test_every_figure_is_shown() -> None:
     shown = {file for page in PAGES for _, file in figures(page)}
     for file in [*DOCS.glob("*.png"), *DOCS.glob("*.svg")]:
         assert file in shown, f"{file.name} is on no page"
+
+
+@pytest.mark.parametrize("page", [*DOCS.glob("*.md")], ids=lambda page: page.name)
+def test_tables_fit_on_a_screen(page: Path) -> None:
+    if page.name == "studio.md":
+        pytest.skip("its tables describe JSON, in words that do not break")
+    for number, line in enumerate(lines(page), start=1):
+        assert not line.startswith("|") or len(line) <= WIDEST, (
+            f"{page.name}:{number}: {len(line)}"
+        )

@@ -24,6 +24,8 @@ from scam.storage.files import write_aside
 INDEX = "index.html"
 PICTURES = "pictures"
 """The folder beside the page that :func:`save_columns` fills."""
+_HIGHEST = 384
+"""Pixels: higher pictures are shown smaller, lest those of one row stand below each other."""
 
 _STYLE = """\
 :root { color-scheme: light dark; }
@@ -146,11 +148,14 @@ def _figure(figure: Figure) -> str:
     # "./" lest a colon in a name makes it a scheme.
     address = html.escape("./" + quote(os.fsencode(figure.file)))
     height, width = figure.size
-    scale = automatic_scale(height, MIN_HEIGHT)
-    enlarged = ' class="enlarged"' if scale > 1 else ""
+    factor: float = automatic_scale(height, MIN_HEIGHT)
+    enlarged = ' class="enlarged"' if factor > 1 else ""
+    if height > _HIGHEST:
+        factor = _HIGHEST / height
     return (
         f'<figure><a href="{address}"><img src="{address}" alt="{_text(figure.alt)}"'
-        f' width="{width * scale}" height="{height * scale}" loading="lazy"{enlarged}></a>'
+        f' width="{round(width * factor)}" height="{round(height * factor)}"'
+        f' loading="lazy"{enlarged}></a>'
         f"<figcaption>{_text(figure.caption)}</figcaption></figure>"
     )
 
@@ -158,7 +163,9 @@ def _figure(figure: Figure) -> str:
 def _table(table: Table) -> str:
     heading = _text(table.heading)
     head, *body = table.lines
-    lines = ["".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)]
+    # A header without words is none, to who hears the page.
+    names = (f'<th scope="col">{_text(cell)}</th>' if cell else "<td></td>" for cell in head)
+    lines = ["".join(names)]
     lines += ["".join(f"<td>{_text(cell)}</td>" for cell in line) for line in body]
     rows = "\n".join(f"<tr>{line}</tr>" for line in lines)
     # Who has no mouse scrolls what can be focused.

@@ -90,6 +90,15 @@ def test_it_suits_phones_and_dark_rooms(tmp_path: Path) -> None:
     assert (image["width"], image["height"], image.get("class")) == ("200", "300", None)
 
 
+def test_large_pictures_fit_beside_each_other(tmp_path: Path) -> None:
+    figure = Figure("z.png", (768, 500), "c", "a")
+    page = Page(save_gallery(tmp_path, "x", [("y", [figure])], tables=[Table("t", [["", "n"]])]))
+    image = page.all("img")[0]
+    assert (image["width"], image["height"]) == ("250", "384")
+    assert page.all("a")[0]["href"] == "./z.png"  # which shows it as it is
+    assert page.all("th") == [{"scope": "col"}]
+
+
 def test_columns_become_files_of_their_own(tmp_path: Path) -> None:
     torch.manual_seed(0)
     images, labels = torch.rand(2, 3, 5, 4) * 2 - 1, torch.tensor([[[0, 1]] * 5] * 2)
