@@ -140,6 +140,12 @@ def test_a_scale_is_a_choice(tmp_path):
         save_sheet(tmp_path / "b.png", picture, scale=0)
 
 
+def test_a_sheet_that_no_memory_holds_is_refused():
+    large = {"x": torch.zeros(1, 3, 1, 1).expand(1, 3, 1200, 4000)}
+    with pytest.raises(InputError, match="scale=16: makes a sheet of 64008x19"):
+        draw_sheet(large, scale=16)
+
+
 def test_letters_grow_with_the_pictures():
     font, top = _font(["x"], 192, 128)
     assert (font.size, top) == (18, CAPTION)

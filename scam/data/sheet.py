@@ -20,7 +20,8 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MIN_HEIGHT = 192
 """Pixels, the least height of pictures on a sheet unless a scale is given."""
-MOST_SCALE = 64
+MOST_SCALE = 16
+_MOST_PIXELS = 1 << 30
 _GAP = 4  # pixels between cells
 _SIZES = 18, 10  # pixels, largest and smallest letters above cells of up to 448 pixels
 _LETTERS_PER_CELL = 25  # above larger cells letters grow, lest nobody can read them
@@ -81,6 +82,7 @@ def draw_sheet(
 
     Raises:
         ValueError: no column, no sample, one of another size or kind, or a scale below 1.
+        InputError: a sheet of more than 2^30 pixels.
     """
     cells = _cells(columns)
     captions, rows = list(map(printable, columns)), list(map(printable, rows))
@@ -100,6 +102,9 @@ def draw_sheet(
         legends = [label_legend(label_names, maps), *legends]
     below = [_draw_legend(legend, font, size[0]) for legend in legends if legend.entries]
 
+    if size[0] * size[1] > _MOST_PIXELS:
+        pixels = f"{size[0]}x{size[1]} pixels, expected {_MOST_PIXELS} or less"
+        raise InputError(f"{{scale}}: makes a sheet of {pixels}", scale=factor)
     sheet = Image.new("RGB", (size[0], size[1] + sum(x.height for x in below)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for number, text in enumerate(rows):

@@ -53,13 +53,13 @@ def enlarge_by_labels(frame: Pixels, small: Labels, labels: Labels) -> Pixels:
         return np.array(whole)
     result = np.zeros((height, width, 3), np.float32)
     for label in np.unique(labels):
-        weight = _smoothed(labels == label)
-        (top, bottom), (left, right) = (_ends(weight.max(axis)) for axis in (1, 0))
+        own = labels == label
+        (top, bottom), (left, right) = (_ends(own.any(axis=axis)) for axis in (1, 0))
+        place = slice(top, bottom), slice(left, right)
         filled = Image.fromarray(_from_inside(frame, small == label))
         box = (left * w / width, top * h / height, right * w / width, bottom * h / height)
         part = filled.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box)
-        place = slice(top, bottom), slice(left, right)
-        result[place] += weight[place][..., None] * np.asarray(part)
+        result[place] += _smoothed(own[place])[..., None] * np.asarray(part)
     return result.round().clip(0, 255).astype(np.uint8)
 
 
@@ -115,10 +115,10 @@ def _smoothed(mask: Mask) -> NDArray[np.float32]:
     return share
 
 
-def _ends(weight: NDArray[np.float32]) -> tuple[int, int]:
-    """The first that is not 0, and one past the last."""
-    found = np.flatnonzero(weight)
-    return int(found[0]), int(found[-1]) + 1
+def _ends(some: NDArray[np.bool_]) -> tuple[int, int]:
+    """Where to begin and to stop for all that are True and one more on either side."""
+    found = np.flatnonzero(some)
+    return max(0, int(found[0]) - 1), min(len(some), int(found[-1]) + 2)
 
 
 def _grown(mask: Mask) -> Mask:

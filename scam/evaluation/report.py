@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.data.gallery import INDEX, Table, save_columns, save_gallery
+from scam.data.gallery import INDEX, PICTURES, Table, save_columns, save_gallery
 from scam.data.legend import label_legend
 from scam.data.subset import evenly
 from scam.errors import InputError
@@ -45,7 +45,7 @@ def expect_unused(
     if os.path.exists(out) and not os.path.isdir(out):
         raise InputError("{out} is a file, expected a folder", out=out)
     files = [out / name for name in (REPORT, PAIRS, SHEET, *([INDEX] if page else []))]
-    for file in files:
+    for file in (*files, *([out / PICTURES] if page else [])):
         if os.path.lexists(file) and not overwrite:
             raise InputError(
                 f"{{out}} holds a {file.name} already: give another folder, or {{overwrite}}",

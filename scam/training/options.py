@@ -59,7 +59,7 @@ class TrainOptions(Checked):
     sample_scale: int | None = setting(
         None,
         "enlarge the pictures of sheets by this factor",
-        least=1, most=64, metavar="N",
+        least=1, most=16, metavar="N",
         default_help="default: until they are at least 192 pixels high", **_RUN,
     )  # fmt: skip
     save_every: int = setting(1000, "between checkpoints", **_EVERY)

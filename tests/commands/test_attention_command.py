@@ -82,7 +82,7 @@ def test_layers_are_listed(trained: Trained, capsys: pytest.CaptureFixture[str])
     [
         (["--out", "o.png"], "--picture, --out: expected both"),
         (["--picture", "p1"], "--picture, --out: expected both"),
-        (["--picture", "p1", "--out", "o.png", "--scale", "0"], "--scale 0: expected 1 to 64"),
+        (["--picture", "p1", "--out", "o.png", "--scale", "0"], "--scale 0: expected 1 to 16"),
         (["--picture", "p1", "--out", "o.jpg"], r"--out o\.jpg: expected a \.png file"),
         (["--picture", "p1", "--out", "o.png", "--npz", "n.txt"], r"--npz n\.txt: expected a \.n"),
         (["--picture", "p9", "--out", "o.png"], "--picture p9: no such picture"),

@@ -414,7 +414,7 @@ def test_a_page_of_numbers_and_pictures(
         assert text in page
     with Image.open(out / "sheet.png") as sheet:
         assert 3 * 32 < sheet.height < 192
-    with pytest.raises(InputError, match="--scale 0: expected 1 to 64"):
+    with pytest.raises(InputError, match="--scale 0: expected 1 to 16"):
         report(run, tmp_path / "more", "--scale", 0)
     for name in ("report.json", "pairs.json", "sheet.png"):
         (out / name).unlink()

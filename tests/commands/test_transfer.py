@@ -186,7 +186,7 @@ def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -
         ({"--out": ["result.jpg"], "--paste-back": []}, r"needs a \.png"),
         ({"--feather": ["-1"], "--paste-back": []}, "--feather -1: expected 0 to 256"),
         ({"--scale": ["2"]}, "--scale 2: expected --sheet with it"),
-        ({"--scale": ["65"]}, "--scale 65: expected 1 to 64"),
+        ({"--scale": ["17"]}, "--scale 17: expected 1 to 16"),
         ({"--feather": ["3"]}, "--feather 3: expected 0 to 256, together with --paste-back"),
         ({"--sheet": ["sheet.jpg"]}, r"--sheet sheet\.jpg: expected a \.png"),
         ({"--sheet": ["out.png"]}, r"--sheet out\.png: is also --out"),
