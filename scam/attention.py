@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     finder.expect_used()
     check_paths(args, finder.inputs)
     maps = attention_maps(checkpoint.model, *tensors_with(checkpoint, picture, only), layers)
-    largest = save_maps_sheet(args.out, checkpoint, picture, maps, only, overwrite=args.overwrite)
+    how = {"scale": args.scale, "overwrite": args.overwrite}
+    largest = save_maps_sheet(args.out, checkpoint, picture, maps, only, **how)
     say(*(f"{layer}: the largest weight is {most:.3g}" for layer, most in largest.items()))
     say(f"sheet: {args.out}")
     if args.npz is not None:

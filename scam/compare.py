@@ -14,6 +14,7 @@ from scam.comparison.options import MeasuringOptions
 from scam.comparison.runs import plan
 from scam.comparison.sheet import write_sheet
 from scam.comparison.variants import choose
+from scam.data.gallery import INDEX
 from scam.storage.locks import locked
 
 PROG = "python -m scam.compare"
@@ -37,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Of several seeds one will do.
         shown = {x.run.variant.name: x.run for x in reversed(outcomes) if not x.failed}
         if shown:
-            say(f"sheet: {write_sheet(args.out, [*reversed(shown.values())], args.device)}")
+            drawn = [*reversed(shown.values())]
+            say(f"sheet: {write_sheet(args.out, drawn, args.device, page=args.html)}")
+            if args.html:
+                say(f"page: {args.out / INDEX}")
     if any(outcome.failed for outcome in outcomes):
         sys.exit(1)
 

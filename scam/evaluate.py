@@ -8,16 +8,20 @@ from pathlib import Path
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
 from scam.commandline.flags import add_flags, given
+from scam.data.gallery import INDEX
+from scam.data.sheet import MIN_HEIGHT, expect_scale, save_sheet
 from scam.evaluation.measure import measure
 from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.evaluation.report import (
     REPORT,
     SHEET,
+    SHEET_ROWS,
     expect_unused,
     heading,
+    sheet_columns,
+    write_page,
     write_pairs,
     write_report,
-    write_sheet,
 )
 from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
@@ -28,18 +32,17 @@ PROG = "python -m scam.evaluate"
 EXAMPLES = """\
   python -m scam.evaluate runs/mannequins
       every metric, on pictures that the model was not trained on
-  python -m scam.evaluate runs/mannequins --metrics psnr,ssim,locality,cycle --out quick
-      some of them, into the folder quick
+  python -m scam.evaluate runs/mannequins --metrics psnr,ssim,locality,cycle --out quick --html
+      some of them, into the folder quick, and a page of numbers and pictures
   python -m scam.evaluate runs/photos --data other_photos --holdout 200 --seed 1
       on 200 other photographs with the same labels"""
-
-_SHEET_ROWS = 6
 
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure in one walk over the pictures, print the table, write the files."""
     args = _parser().parse_args(argv)
+    expect_scale(args.scale)
     options = EvaluationOptions(**given(vars(args), EvaluationOptions))
     setup = open_setup(options)
     out: Path | None = args.out
@@ -47,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if out is None:
         expect_writable(base / REPORT)
     else:
-        expect_unused(out, setup.inputs, overwrite=args.overwrite)
+        expect_unused(out, setup.inputs, page=args.html, overwrite=args.overwrite)
     say(*heading(setup.facts))
     rows = measure(setup)
     # Files at the end, the report first: who is interrupted leaves none.
@@ -55,9 +58,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     with folder as out:
         write_report(out, setup.facts, rows, overwrite=args.overwrite)
         write_pairs(out, setup.stems, setup.donors, overwrite=args.overwrite)
-        write_sheet(out, setup.some(_SHEET_ROWS), overwrite=args.overwrite)
+        columns = sheet_columns(setup.some(SHEET_ROWS))
+        save_sheet(
+            out / SHEET,
+            columns,
+            scale=args.scale,
+            overwrite=args.overwrite,
+            label_names=setup.checkpoint.label_names,
+        )
+        if args.html:
+            write_page(out, setup, rows, columns, overwrite=args.overwrite)
     print(render(rows))
     say(f"sheet: {out / SHEET}", f"report: {out / REPORT}")
+    if args.html:
+        say(f"page: {out / INDEX}")
 
 
 def _parser() -> Parser:
@@ -68,7 +82,13 @@ def _parser() -> Parser:
         "--out", type=Path, help="folder for report.json, pairs.json and sheet.png"
         " (default: a new one in the run's folder evaluation/)",
     )  # fmt: skip
+    parser.add_argument(
+        "--html",
+        action="store_true",
+        help="also a page, index.html, with the table and the sheet's pictures",
+    )
     parser.add_overwrite()
+    parser.add_scale(MIN_HEIGHT)
     add_flags(parser, EvaluationOptions)
     return parser
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
+from scam.data.gallery import INDEX
 from scam.editing.donors import parse_donor
 from scam.editing.editor import Editor
 from scam.editing.flags import transfer as flags
@@ -36,13 +37,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags.check_results(args, given)
     out = Path(args.out)
     if given.folders:
-        count, every, told = edit_folder(editor, given, out, args.pairs, vars(args))
+        count, every, told = edit_folder(
+            editor, given, out, args.pairs, vars(args), page=args.html
+        )
+        if args.html:
+            say(f"page: {out / INDEX}")
         there = every - count
         were = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
         say(*told, f"{out}: {counted(count, 'picture')}{were}")
         return
     sheet = None if args.sheet is None else Path(args.sheet)
-    noted = edit_picture(editor, given, out, sheet, overwrite=args.overwrite)
+    noted = edit_picture(editor, given, out, sheet, scale=args.scale, overwrite=args.overwrite)
     if sheet is not None:
         say(f"sheet: {args.sheet}")
     who = ", ".join([*(args.subject or [])[:1], *args.donor])

@@ -65,4 +65,5 @@ def test_the_figures_can_be_made(after_make_train: Path, tmp_path: Path) -> None
     command = [sys.executable, str(ROOT / "docs" / "figures.py"), "runs/mannequins"]
     size = ["--size", "48", "64", "--out", str(tmp_path)]
     subprocess.run([*command, *size], check=True, cwd=after_make_train)
-    assert {path.name for path in tmp_path.iterdir()} == {"mannequins.png", "semia.png"}
+    made = {f"{name}.png" for name in ("mannequins", "attention", "paste", "semia")}
+    assert {path.name for path in tmp_path.iterdir()} == made

@@ -6,7 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from scam.data.sheet import save_sheet
+from scam.data import palette
+from scam.data.latent_colours import latent_colours, latent_legend
+from scam.data.legend import label_legend
+from scam.data.sheet import _font, draw_sheet, save_sheet
 from scam.errors import InputError
 
 GAP, CAPTION = 4, 26
@@ -123,3 +126,72 @@ def test_any_name_can_be_a_caption(tmp_path, name):
     columns = {name: torch.zeros(1, 3, 64, 64), f"{name}2": torch.zeros(1, 64, 64).long()}
     save_sheet(tmp_path / "sheet.png", columns, rows=[name])
     assert pixels(tmp_path / "sheet.png").shape[1] >= 2 * (64 + GAP)
+
+
+def test_a_scale_is_a_choice(tmp_path):
+    picture = {"x": torch.rand(1, 3, 20, 10)}
+    sizes = {}
+    for scale in (1, 3, None):
+        save_sheet(tmp_path / "a.png", picture, scale=scale)
+        sizes[scale] = pixels(tmp_path / "a.png").shape[:2]
+    assert sizes == {n: (CAPTION + 20 * f + GAP, GAP + 10 * f + GAP) for n, f in
+                     ((1, 1), (3, 3), (None, 10))}  # fmt: skip
+    with pytest.raises(ValueError, match="scale is 0, expected 1 or more"):
+        save_sheet(tmp_path / "b.png", picture, scale=0)
+
+
+def test_a_sheet_that_no_memory_holds_is_refused():
+    large = {"x": torch.zeros(1, 3, 1, 1).expand(1, 3, 1200, 4000)}
+    with pytest.raises(InputError, match="scale=16: makes a sheet of 64008x19"):
+        draw_sheet(large, scale=16)
+
+
+def test_letters_grow_with_the_pictures():
+    font, top = _font(["x"], 192, 128)
+    assert (font.size, top) == (18, CAPTION)
+    font, top = _font(["x"], 3000, 2000)
+    assert (font.size, top) == (120, 128)
+
+
+NAMES = ["sky", "hair", "a coat", "never seen"]
+
+
+def test_a_legend_names_the_labels_that_are_there(tmp_path):
+    labels = torch.tensor([[[0, 2], [2, -1]]])
+    columns = {"a": torch.zeros(1, 3, 2, 2), "b": labels}
+    assert label_legend(NAMES, [labels]).entries == (
+        (tuple(palette(4)[0].tolist()), "sky"),
+        (tuple(palette(4)[2].tolist()), "a coat"),
+        ((0, 0, 0), "no label"),
+    )
+    plain, named = (draw_sheet(columns, label_names=names) for names in ((), NAMES))
+    assert named.width == plain.width
+    assert named.crop((0, 0, *plain.size)).tobytes() == plain.tobytes()
+    below = np.asarray(named)[plain.height :].reshape(-1, 3)
+    for colour in (palette(4)[0], palette(4)[2], (0, 0, 0)):
+        assert (below == colour).all(1).sum() > 50
+    assert not (below == palette(4)[1]).all(1).any()
+    # Pictures alone need none.
+    assert draw_sheet({"a": columns["a"]}, label_names=NAMES).height == plain.height
+
+
+def test_long_legends_are_wrapped_and_any_name_fits():
+    names = [f"label {n}" for n in range(60)]
+    names[3:6] = ["x" * 400, "mu\udcf1oz\n", ""]
+    labels = torch.arange(60).reshape(1, 6, 10)
+    drawn = draw_sheet({"b": labels}, label_names=names, scale=30)
+    cells = CAPTION + 6 * 30 + GAP
+    assert drawn.size[0] == 2 * GAP + 300
+    assert drawn.size[1] > cells + 10 * 20
+    right = np.asarray(drawn)[cells:, -1]
+    assert (right == 255).all()
+
+
+def test_latents_have_colours_that_everybody_can_tell_apart():
+    colours = np.array(latent_colours(24))
+    apart = np.abs(colours[:, None] - colours).sum(-1) + 999 * np.eye(24)
+    assert apart.min() > 20
+    assert apart[:8, :8].min() > 80
+    labels = palette(20).astype(int)
+    assert np.abs(colours[:8, None] - labels).sum(-1).min() > 50
+    assert [name for _, name in latent_legend(2).entries] == ["latent 0", "latent 1"]

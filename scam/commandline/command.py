@@ -89,6 +89,16 @@ class Parser(argparse.ArgumentParser):
             help="replace files that are there already, never one that is read",
         )
 
+    def add_scale(self, height: int) -> None:
+        """The flag for ``scam.data.sheet.save_sheet``; height: its ``min_height``."""
+        self.add_argument(
+            "--scale",
+            type=int,
+            metavar="N",
+            help="enlarge the pictures of the sheet N times (default: until they are at least "
+            f"{height} pixels high)",
+        )
+
     def error(self, message: str) -> NoReturn:
         """Leave with status 2 after one line."""
         self.exit(2, f"{self.prog}: error: {one_line(message)} (see --help)\n")

@@ -25,7 +25,7 @@ EXAMPLES = """\
       rows of the paper's Table 2
   python -m scam.compare --variants small-data --out runs/few --seeds 0 1 --data photos
       options for few pictures, each trained twice"""
-_OWN = ("out", "models", "variants", "only", "seeds", "device")
+_OWN = ("out", "models", "variants", "only", "seeds", "html", "device")
 _FIDELITY = "fidelity"
 """No flag here: it is said of each model."""
 
@@ -54,6 +54,10 @@ def compare_parser(prog: str) -> Parser:
     group.add_argument(
         "--seeds", type=int, nargs="+", metavar="N",
         help="train each once from each of them (default: once, from --seed)",
+    )  # fmt: skip
+    group.add_argument(
+        "--html", action="store_true",
+        help="also a page, index.html, with the table and the sheet's pictures",
     )  # fmt: skip
     group.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     add_flags(parser, DataOptions)

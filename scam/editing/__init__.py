@@ -2,12 +2,13 @@
 """Changing photographs: arithmetic on latents, kept styles, and pasting back."""
 
 from scam.editing.latents import blend, fill, interpolate, mean, shares, swap
-from scam.editing.paste import paste_back, touched_pixels
+from scam.editing.paste import enlarge_by_labels, paste_back, spread_labels, touched_pixels
 from scam.editing.styles import Style, fingerprint, load_style, read_style, save_style
 
 __all__ = [
     "Style",
     "blend",
+    "enlarge_by_labels",
     "fill",
     "fingerprint",
     "interpolate",
@@ -17,6 +18,7 @@ __all__ = [
     "read_style",
     "save_style",
     "shares",
+    "spread_labels",
     "swap",
     "touched_pixels",
 ]

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scam.data.latent_colours import latent_colours, latent_legend
 from scam.data.sheet import save_sheet
 from scam.editing.pictures import Picture
 from scam.errors import InputError
@@ -22,7 +23,6 @@ Maps = Mapping[str, AttentionMap]
 _HOT = (1.0, 0.1, -0.9)
 """Colour, in [-1, 1], of the largest weight: of the generator's layer, of the encoder's latent."""
 _DIM = 0.35
-_MIN_HEIGHT = 192
 
 
 def choose_layers(known: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
@@ -61,11 +61,13 @@ def save_maps_sheet(
     maps: Maps,
     only: Sequence[int] = (),
     *,
+    scale: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, float]:
     """A row per layer: picture, labels, the strongest latent, a heat map for each latent.
 
-    only: the labels to show, by default all. Returns the largest weight shown of each layer.
+    only: the labels to show, by default all. scale: see :func:`scam.data.sheet.draw_sheet`.
+    Returns the largest weight shown of each layer.
     """
     size = checkpoint.model.config.size
     image, labels = picture.tensors(size, checkpoint.model.token_labels.device)
@@ -81,7 +83,7 @@ def save_maps_sheet(
             weights = _relative(weights, found.labels)
         else:
             weights = weights / weights.max().clamp(min=torch.finfo(weights.dtype).tiny)
-        strongest.append(_enlarged(_tokens(found, chosen, checkpoint), size))
+        strongest.append(_enlarged(_strongest(found, chosen), size))
         of_latent = _enlarged(weights.permute(0, 3, 1, 2).float(), size)[0].unsqueeze(1)
         hot = torch.tensor(_HOT, device=of_latent.device)[:, None, None]
         heat.append(grey + of_latent * (hot - grey))
@@ -92,7 +94,15 @@ def save_maps_sheet(
     }
     for number, column in enumerate(torch.stack(heat, dim=1)):
         columns[f"latent {number}"] = column
-    save_sheet(path, columns, min_height=_MIN_HEIGHT, overwrite=overwrite, rows=list(maps))
+    save_sheet(
+        path,
+        columns,
+        scale=scale,
+        overwrite=overwrite,
+        rows=list(maps),
+        label_names=checkpoint.label_names,
+        legends=[latent_legend(len(columns) - 3)],
+    )
     return largest
 
 
@@ -106,16 +116,18 @@ def _relative(weights: Tensor, labels: Tensor) -> Tensor:
     return weights / largest
 
 
-def _tokens(found: AttentionMap, chosen: Tensor, checkpoint: Checkpoint) -> Tensor:
-    """Number of the token that weighs most at each pixel (1, h, w), -1 where none is shown."""
-    of_tokens = checkpoint.model.token_labels
-    first = torch.searchsorted(of_tokens, found.labels.clamp(min=0).to(of_tokens.dtype))
-    return torch.where(chosen, first + found.weights.argmax(-1), -1)
+def _strongest(found: AttentionMap, chosen: Tensor) -> Tensor:
+    """The colour of the latent that weighs most at each pixel, (1, 3, h, w) in [-1, 1].
+
+    Black where ``chosen`` (1, h, w) is False.
+    """
+    weights = found.weights
+    colours = weights.new_tensor(latent_colours(weights.shape[-1]), dtype=torch.float32)
+    shown = colours[weights.argmax(-1)] * chosen.unsqueeze(-1)
+    return shown.permute(0, 3, 1, 2) / 127.5 - 1
 
 
 def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
-    if x.dim() == 3:
-        return _enlarged(x.float()[None], size)[0].to(x.dtype)
     return F.interpolate(x, size=size, mode="nearest")
 
 

@@ -6,15 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.latents import between, blend, interpolate
 from scam.editing.outcomes import Outcome, outcomes
-from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
-from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
+from scam.editing.paste import (
+    Mask,
+    Pixels,
+    enlarge_by_labels,
+    paste_back,
+    spread_labels,
+    touched_pixels,
+)
+from scam.editing.pictures import Picture, label_tensor, nearest, to_pixels
 from scam.errors import NAMED, InputError, spelled
 from scam.models.checkpoint import Checkpoint
 from scam.models.mixing import Absent, filled, labels_lacking
@@ -105,9 +111,12 @@ def edit(
         model.generate(prepared, way[[step]], model.fixed_noise()) for step in range(len(way))
     ]
     frames = [to_pixels(image[0]) for image in images]
-    if settings.feather is not None:
-        touched = _touched(picture.labels, pose, settings, subject is not None, donors)
-        frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
+    if (feather := settings.feather) is not None:
+        after = nearest(pose, picture.labels.shape)
+        touched = _touched(picture.labels, after, settings, subject is not None, donors)
+        small, around = labels[0].cpu().numpy(), spread_labels(after, touched, feather + 1)
+        whole = [enlarge_by_labels(frame, small, around) for frame in frames]
+        frames = [paste_back(picture.photo, frame, touched, feather) for frame in whole]
     return Edited(np.concatenate(frames, axis=1), frames[-1], found)
 
 
@@ -172,24 +181,17 @@ def _lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> list[int]:
 
 def _touched(
     before: LabelMap,
-    pose: LabelMap,
+    after: LabelMap,
     settings: Settings,
     has_subject: bool,
     donors: Sequence[tuple[Donor, Styles]],
 ) -> Mask:
     """Pixels of the background photograph (H, W) that the edit may change."""
-    after = nearest(pose, before.shape)
     given = {label for donor, _ in donors for label in donor.labels}
     if has_subject:
         return touched_pixels(before, after, set(settings.scene) - given)
     kept = {*np.unique(before).tolist(), *np.unique(after).tolist()} - given
     return touched_pixels(before, after, kept) | (before != after)
-
-
-def _pasted(photo: Pixels, frame: Pixels, touched: Mask, feather: int) -> Pixels:
-    height, width = touched.shape
-    enlarged = resized(frame, (height, width), Image.Resampling.BICUBIC)
-    return paste_back(photo, enlarged, touched, feather)
 
 
 def _of_donor(

@@ -42,6 +42,18 @@ def resized(pixels: Pixels, size: tuple[int, int], how: Image.Resampling) -> Pix
     return np.array(Image.fromarray(pixels).resize(size[::-1], how))
 
 
+def fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Pixels (h, w, 3) in the middle of a white picture of ``size`` = (H, W), as large as fits."""
+    height, width = pixels.shape[:2]
+    factor = min(size[0] / height, size[1] / width)
+    inner = max(1, round(height * factor)), max(1, round(width * factor))
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    picture = np.full((*size, 3), 255, np.uint8)
+    place = slice(top, top + inner[0]), slice(left, left + inner[1])
+    picture[place] = resized(pixels, inner, Image.Resampling.BILINEAR)
+    return picture
+
+
 def to_image(pixels: Pixels) -> Tensor:
     """uint8 (H, W, 3) -> (1, 3, H, W) in [-1, 1]."""
     return torch.from_numpy(pixels).permute(2, 0, 1).float()[None] / 127.5 - 1

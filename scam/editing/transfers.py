@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from scam.data.save_picture import write_picture
@@ -19,13 +18,16 @@ from scam.editing.donors import Donor
 from scam.editing.edit import Edited
 from scam.editing.editor import Editor
 from scam.editing.outcomes import summary
-from scam.editing.pictures import Picture, label_tensor, resized, to_image
+from scam.editing.overview import write_overview
+from scam.editing.pictures import Picture, fitted, label_tensor, to_image
 from scam.editing.sources import Finder, Folder, digest, leading_words
 from scam.editing.styles import Style, fingerprint
-from scam.errors import InputError, leading
+from scam.errors import InputError, counted, leading
 
+SHEET_HEIGHT = 384
+"""Pixels, the least height of pictures on a sheet unless a scale is given."""
 _ALL_ALONE = Plan((), {})
-_FREE = ("checkpoint", "out", "device", "sheet", "overwrite")
+_FREE = ("checkpoint", "out", "device", "sheet", "scale", "html", "overwrite")
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,30 @@ def _open_donor(finder: Finder, donor: Donor) -> Source:
 
 
 def edit_picture(
-    editor: Editor, given: Given, out: Path, sheet: Path | None = None, *, overwrite: bool = False
+    editor: Editor,
+    given: Given,
+    out: Path,
+    sheet: Path | None = None,
+    *,
+    scale: int | None = None,
+    overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Edit one picture, write it to ``out`` and beside its sources to ``sheet``; what to note."""
+    """Edit one picture, write it to ``out`` and beside its sources to ``sheet``; what to note.
+
+    scale: see :func:`scam.data.sheet.draw_sheet`.
+    """
     background, subject, others = given.of(out.stem, _ALL_ALONE)
     edited = editor(background, subject, others)
     if sheet is not None:
         columns = _columns(editor, background, subject, others, edited)
-        save_sheet(sheet, columns, min_height=384, overwrite=overwrite)
+        save_sheet(
+            sheet,
+            columns,
+            scale=scale,
+            min_height=SHEET_HEIGHT,
+            overwrite=overwrite,
+            label_names=editor.checkpoint.label_names,
+        )
     write_picture(edited.pixels, out, overwrite=overwrite)
     return edited.notes
 
@@ -113,7 +131,6 @@ def _columns(
     return sheet_columns(
         [*named, ("background", background)],
         editor.pose_of(background, subject),
-        editor.checkpoint.model.config.size,
         (caption, edited),
     )
 
@@ -121,38 +138,50 @@ def _columns(
 def sheet_columns(
     sources: Sequence[tuple[str, Picture | Style]],
     pose: LabelMap,
-    size: tuple[int, int],
     result: tuple[str, Edited],
 ) -> dict[str, Tensor]:
-    """Captioned columns of a sheet, at ``size`` = (H, W): who gave something, labels, result.
+    """Captioned columns of a sheet, at the size of the result: who gave something, labels, result.
 
-    Styles without a thumbnail are left out.
+    Photographs of another shape stand on white. Styles without a thumbnail are left out.
     """
-    device = torch.device("cpu")
-    columns: dict[str, Tensor] = {}
-    for caption, source in sources:
-        if isinstance(source, Picture):
-            columns[caption] = source.tensors(size, device)[0]
-        elif (thumbnail := source.thumbnail(size)) is not None:
-            columns[caption] = to_image(thumbnail)
-    columns["labels"] = label_tensor(pose, size, device)
     caption, edited = result
-    columns[caption] = to_image(resized(edited.last, size, Image.Resampling.BILINEAR))
+    size = edited.last.shape[0], edited.last.shape[1]
+    columns: dict[str, Tensor] = {}
+    for name, source in sources:
+        if isinstance(source, Picture):
+            columns[name] = to_image(fitted(source.photo, size))
+        elif (thumbnail := source.thumbnail(size)) is not None:
+            columns[name] = to_image(thumbnail)
+    columns["labels"] = label_tensor(pose, size, torch.device("cpu"))
+    columns[caption] = to_image(edited.last)
     return columns
 
 
 def edit_folder(
-    editor: Editor, given: Given, out: Path, pairs: Path | None, settings: Mapping[str, Any]
+    editor: Editor,
+    given: Given,
+    out: Path,
+    pairs: Path | None,
+    settings: Mapping[str, Any],
+    *,
+    page: bool = False,
 ) -> tuple[int, int, list[str]]:
     """Edit every picture of the folders that is not in ``out`` yet.
 
-    settings: by name, those that must be equal for ``out`` to be resumed. Returns how many
-    were written, how many there are now, and a :func:`summary` of those written.
+    settings: by name, those that must be equal for ``out`` to be resumed. page: write
+    ``out/index.html`` too, see :mod:`scam.editing.overview`. Returns how many were written, how
+    many there are now, and a :func:`summary` of those written.
     """
     others = given.others if given.subject is None else (given.subject, *given.others)
     plan = batch.make_plan(given.background, others, pairs)
     with batch.opened(out, _record(settings, editor, given, plan)):
         edits = batch.run(out, plan.names, lambda name: editor(*given.of(name, plan)))
+    if page:
+        shown = [] if given.subject is None else [("subject", given.subject)]
+        shown += zip((donor.text for donor in editor.donors), given.others, strict=True)
+        size = editor.checkpoint.model.config.size
+        title = f"{counted(len(plan.names), 'transfer')}: {out.name}"
+        write_overview(out, title, plan, given.background, shown, size)
     return len(edits), len(plan.names), summary(edits)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files an evaluation leaves: ``report.json``, ``pairs.json`` and ``sheet.png``."""
+"""The files an evaluation leaves: ``report.json``, ``pairs.json``, ``sheet.png``, and a page."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from scam.data.sheet import save_sheet
+from scam.data.gallery import INDEX, PICTURES, Table, save_columns, save_gallery
+from scam.data.legend import label_legend
+from scam.data.subset import evenly
 from scam.errors import InputError
 from scam.evaluation.pictures import Pictures
-from scam.evaluation.rows import Row
+from scam.evaluation.rows import Row, table_lines
+from scam.evaluation.setup import EvaluationSetup
 from scam.storage.files import write_json
 from scam.storage.outputs import expect_outputs
 
 REPORT, PAIRS, SHEET = "report.json", "pairs.json", "sheet.png"
+SHEET_ROWS = 6
 
 
 def heading(facts: Mapping[str, Any]) -> list[str]:
@@ -29,15 +34,18 @@ def heading(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def expect_unused(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+def expect_unused(
+    out: Path, inputs: Iterable[Path], *, page: bool = False, overwrite: bool
+) -> None:
     """InputError if ``out`` is a file, or holds what would be written there, unless ``overwrite``.
 
     inputs: files, and folders of pictures, that are read and not to be changed in any case.
+    page: whether :func:`write_page` will write there, too.
     """
     if os.path.exists(out) and not os.path.isdir(out):
         raise InputError("{out} is a file, expected a folder", out=out)
-    files = [out / name for name in (REPORT, PAIRS, SHEET)]
-    for file in files:
+    files = [out / name for name in (REPORT, PAIRS, SHEET, *([INDEX] if page else []))]
+    for file in (*files, *([out / PICTURES] if page else [])):
         if os.path.lexists(file) and not overwrite:
             raise InputError(
                 f"{{out}} holds a {file.name} already: give another folder, or {{overwrite}}",
@@ -63,10 +71,36 @@ def write_report(
     write_json(folder / REPORT, found, overwrite=overwrite)
 
 
+def write_page(
+    folder: Path,
+    setup: EvaluationSetup,
+    rows: Sequence[Row],
+    columns: Mapping[str, Tensor],
+    *,
+    overwrite: bool,
+) -> Path:
+    """The table and the sheet's pictures, each in a file of its own, as a page; its path.
+
+    columns: of the sheet.
+    """
+    title, about = heading(setup.facts)
+    stems = setup.stems
+    names = [stems[index] for index in evenly(len(stems), SHEET_ROWS)]
+    return save_gallery(
+        folder,
+        title,
+        save_columns(folder, columns, names, overwrite=overwrite),
+        facts=[about],
+        tables=[Table("measured", table_lines(rows))],
+        legends=[label_legend(setup.checkpoint.label_names, [columns["labels"]])],
+        overwrite=overwrite,
+    )
+
+
 @torch.no_grad()
-def write_sheet(folder: Path, pictures: Pictures, *, overwrite: bool) -> None:
-    """Hosts and donors and what was made of them, one host a row."""
-    columns = {
+def sheet_columns(pictures: Pictures) -> dict[str, Tensor]:
+    """Hosts and donors and what was made of them, by caption: of a sheet, one host a row."""
+    return {
         "picture": pictures.image,
         "labels": pictures.labels,
         "reconstruction": pictures.reconstruction,
@@ -74,4 +108,3 @@ def write_sheet(folder: Path, pictures: Pictures, *, overwrite: bool) -> None:
         "donor's whole code": pictures.swap,
         "donor's subject": pictures.transfer,
     }
-    save_sheet(folder / SHEET, columns, overwrite=overwrite)

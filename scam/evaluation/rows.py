@@ -56,16 +56,22 @@ def averaged(passes: Sequence[Sequence[Row]], note: str) -> list[Row]:
     return means
 
 
-def render(rows: Sequence[Row]) -> str:
-    """The table, in columns as wide as they need to be."""
-    shown, left_out = _shown(rows)
+def table_lines(rows: Sequence[Row]) -> list[tuple[str, str, str, str, str, str]]:
+    """The table's cells, names of the columns first."""
     cells = [("metric", "", "value", "n", "against", "note")]
     last = ""
-    for row in shown:
+    for row in rows:
         metric = row.metric if row.metric != last else ""
         last = row.metric
         count = str(row.n) if row.n else ""
         cells.append((metric, row.what, _value(row), count, row.against, row.note))
+    return cells
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The table, in columns as wide as they need to be."""
+    shown, left_out = _shown(rows)
+    cells = table_lines(shown)
     widths = [max(len(line[i]) for line in cells) for i in range(5)]
     lines = []
     for line in cells:

@@ -88,7 +88,7 @@ class SemiaTask(SemiaLearner):
         if all(pair.start is not None for pair in pairs):
             columns["patches"] = torch.stack([pair.start.image for pair in pairs if pair.start])
         columns["result"] = torch.cat([generate(network, pair) for pair in pairs])
-        save_sheet(path, columns)
+        save_sheet(path, columns, scale=self.options.sample_scale)
 
     def _previewed(self) -> list[Pair]:
         """The pairs of the sheets, whose collages are made once."""

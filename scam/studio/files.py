@@ -10,12 +10,11 @@ from PIL import Image
 from scam.data.picture import palette
 from scam.data.sheet import draw_sheet
 from scam.editing.paste import Pixels
-from scam.editing.transfers import sheet_columns
+from scam.editing.transfers import SHEET_HEIGHT, sheet_columns
 from scam.errors import InputError
 from scam.studio.render import Opened
 
 STRIP_STEPS = 7
-_SHEET_HEIGHT = 384
 
 
 def png(pixels: Pixels) -> bytes:
@@ -71,10 +70,10 @@ def sheet_png(session: Opened) -> bytes:
     columns = sheet_columns(
         [*pictures, ("background", session.host.picture)],
         session.pose,
-        session.checkpoint.model.config.size,
         ("result", session.edited()),
     )
-    return _saved(draw_sheet(columns, min_height=_SHEET_HEIGHT))
+    names = session.checkpoint.label_names
+    return _saved(draw_sheet(columns, min_height=SHEET_HEIGHT, label_names=names))
 
 
 FILES: dict[str, Callable[[Opened], bytes]] = {

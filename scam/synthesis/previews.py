@@ -77,9 +77,13 @@ def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) ->
 
 
 @torch.no_grad()
-def draw_sheet(model: SynthesisModel, dataset: PairDataset, path: Path) -> None:
+def draw_sheet(
+    model: SynthesisModel, dataset: PairDataset, path: Path, scale: int | None = None
+) -> None:
     """Save input, labels, reconstruction, and the next row's subject in this row's scene; the
     rows are six pictures spread over the data set.
+
+    scale: see :func:`scam.data.sheet.draw_sheet`.
     """
     device = model.token_labels.device
     rows = evenly(len(dataset), _SHEET_ROWS)
@@ -93,6 +97,8 @@ def draw_sheet(model: SynthesisModel, dataset: PairDataset, path: Path) -> None:
             "reconstruction": reconstruction,
             "transfer of next row": transfer,
         },
+        scale=scale,
+        label_names=dataset.source.label_set.names,
     )
 
 

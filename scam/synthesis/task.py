@@ -104,7 +104,7 @@ class SynthesisTask(SynthesisStep):
 
     def sheet(self, network: SynthesisModel, path: Path) -> None:
         """Reconstructions and transfers of held-out pictures."""
-        draw_sheet(network, self.job.held_out, path)
+        draw_sheet(network, self.job.held_out, path, self.options.sample_scale)
 
     def export(self, network: SynthesisModel, step: int, measured: Mapping[str, float]) -> Export:
         """Weights with the mean styles of training pictures, and who they were."""

@@ -56,5 +56,11 @@ class TrainOptions(Checked):
     )
     eval_every: int = setting(1000, "between measurements", **_EVERY)
     sample_every: int = setting(1000, "between sheets", **_EVERY)
+    sample_scale: int | None = setting(
+        None,
+        "enlarge the pictures of sheets by this factor",
+        least=1, most=16, metavar="N",
+        default_help="default: until they are at least 192 pixels high", **_RUN,
+    )  # fmt: skip
     save_every: int = setting(1000, "between checkpoints", **_EVERY)
     log_every: int = setting(10, "between logged losses", **_EVERY)

@@ -7,6 +7,7 @@ from PIL import Image
 
 from scam import attention
 from scam.data import read_label_png, save_label_png
+from scam.data.latent_colours import latent_colours
 from scam.errors import InputError
 
 Trained = tuple[Path, Path]
@@ -26,7 +27,8 @@ def test_a_row_for_each_layer_and_a_column_for_each_latent(
     assert "encoder.0: the largest weight is" in said
     assert "generator.3.2: the largest weight is" in said
     picture = Image.open(out)
-    assert picture.height == 26 + 2 * CELL
+    legends = picture.height - 26 - 2 * CELL
+    assert 2 * 20 < legends < 10 * 40
     assert picture.width > 5 * CELL  # picture, labels, strongest, two latents, and a margin
 
 
@@ -35,12 +37,25 @@ def test_labels_that_are_not_asked_for_stay_dark(trained: Trained, tmp_path: Pat
     run(trained, "--picture", "p1", "--only", "hair", "--layers", "generator.3.2", "--out", out)
     sheet = np.asarray(Image.open(out)).astype(int)
     heat = sheet[26 : 26 + CELL - 4, -CELL:-4]
+    strongest = sheet[26 : 26 + CELL - 4, -3 * CELL : -2 * CELL - 4]
     labels = read_label_png(trained[0] / "labels" / "p1.png")
     hair = np.asarray(Image.fromarray(labels).resize((32, 32), Image.Resampling.NEAREST)) == 1
     hair = hair.repeat(6, 0).repeat(6, 1)
     coloured = np.ptp(heat, axis=-1) > 5
     assert coloured[hair].all()
     assert not coloured[~hair].any()
+    colours = {tuple(colour) for colour in strongest[hair].tolist()}
+    assert colours <= set(latent_colours(2))
+    assert not strongest[~hair].any()
+
+
+def test_a_scale_is_the_size_of_a_pixel(trained: Trained, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    run(trained, "--picture", "p1", "--layers", "generator.3.2", "--scale", 2, "--out", out)
+    sheet = np.asarray(Image.open(out))
+    heat = sheet[26:90, -68:-4]
+    assert np.array_equal(heat, heat[::2, ::2].repeat(2, 0).repeat(2, 1))
+    assert (sheet[26:90, -4:] == 255).all()
 
 
 def test_the_numbers(trained: Trained, tmp_path: Path) -> None:
@@ -67,6 +82,7 @@ def test_layers_are_listed(trained: Trained, capsys: pytest.CaptureFixture[str])
     [
         (["--out", "o.png"], "--picture, --out: expected both"),
         (["--picture", "p1"], "--picture, --out: expected both"),
+        (["--picture", "p1", "--out", "o.png", "--scale", "0"], "--scale 0: expected 1 to 16"),
         (["--picture", "p1", "--out", "o.jpg"], r"--out o\.jpg: expected a \.png file"),
         (["--picture", "p1", "--out", "o.png", "--npz", "n.txt"], r"--npz n\.txt: expected a \.n"),
         (["--picture", "p9", "--out", "o.png"], "--picture p9: no such picture"),

@@ -72,8 +72,13 @@ def test_two_kinds_of_model_in_one_table_and_sheet(
         assert sheet.width > 6 * 192  # input, labels, two of each model
     # A finished comparison is printed again, not made again; its runs are ordinary ones.
     before = written(out)
-    compare.main(["--models", "spade:paper,scam", *given])
+    compare.main(["--models", "spade:paper,scam", *given, "--html"])
     assert written(out) == before
+    page = (out / "index.html").read_text()
+    assert "<td>spade-paper</td>" in page
+    pictures = re.findall(r'<img src="\./([^"]*)"', page)
+    assert len(pictures) % 6 == 0
+    assert all((out / file).is_file() for file in pictures)
     with pytest.raises(InputError, match=r"--steps 1: expected|already done 2"):
         train.main(["--resume", "--out", str(out / "scam"), "--steps", "1"])
     with pytest.raises(InputError, match=r"scam: was trained with flip True, not False; .* --out"):
@@ -162,7 +167,7 @@ def test_variants_of_a_list_from_several_seeds(
         return {"rows": [{**row, "against": "the pictures", "note": ""}]}
 
     monkeypatch.setattr(engine, "measured", measured)
-    monkeypatch.setattr(compare, "write_sheet", lambda *_: "none")
+    monkeypatch.setattr(compare, "write_sheet", lambda *_, **__: "none")
     out = tmp_path / "runs"
     compare.main(
         [

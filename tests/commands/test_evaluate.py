@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from scam import evaluate, evaluation
 from scam.commandline.flags import given
@@ -396,3 +397,26 @@ def test_a_report_that_cannot_be_written_leaves_no_folder(
     with pytest.raises(InputError, match="No space left"):
         evaluate.main([str(copied), "--metrics", "psnr", *HERE])
     assert not (copied / "evaluation").exists()
+
+
+def test_a_page_of_numbers_and_pictures(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    report(run, out, "--metrics", "psnr", "--scale", 1, "--html")
+    assert f"page: {out / 'index.html'}" in capsys.readouterr().out
+    page = (out / "index.html").read_text()
+    assert page.count("<img ") == 3 * 6
+    for file in re.findall(r'<img src="\./([^"]*)"', page):
+        with Image.open(out / file) as picture:
+            assert picture.size == (32, 32)
+    for text in ("<td>reconstruction, pooled</td>", "<td>psnr</td>", "background", "donor&#x27;s"):
+        assert text in page
+    with Image.open(out / "sheet.png") as sheet:
+        assert 3 * 32 < sheet.height < 192
+    with pytest.raises(InputError, match="--scale 0: expected 1 to 16"):
+        report(run, tmp_path / "more", "--scale", 0)
+    for name in ("report.json", "pairs.json", "sheet.png"):
+        (out / name).unlink()
+    with pytest.raises(InputError, match=r"holds a index\.html already"):
+        report(run, out, "--metrics", "psnr", "--html")

@@ -31,7 +31,8 @@ RUNS = {
     "shape": "--labels maps --ignore-label 10 --holdout 2 --no-flip --preset ade20k --width 32 "
     "--size 64 64 --levels 5 --heads 2 --token-dim 16 --attention-dim 32 --no-pyramid "
     "--model scam --l1 5 --perceptual pyramid --perceptual-weight 2 --weight-decay 0 --ema 0.9 "
-    "--seed 3 --amp --gradient-checkpointing --eval-every 1 --sample-every 1 --save-every 1",
+    "--seed 3 --amp --gradient-checkpointing --eval-every 1 --sample-every 1 --save-every 1 "
+    "--sample-scale 2",
     "small-data": "--label-set lip20 --merge idesigner --no-self-attention --no-duplex "
     "--accumulate 2 --lr 1e-4 --lr-discriminator 1e-4 --max-grad-norm 0 --gan 0.5 --gan-from 1 "
     "--channels-last --diffaugment color,translation,cutout --lecam 0.3 --gan-loss relativistic "

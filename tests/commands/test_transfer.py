@@ -98,12 +98,26 @@ def test_the_sheet_shows_what_was_pasted(
     run(trained, "--subject", "p1", "--background", "p2", "--paste-back", *more, "--out", out,
         "--sheet", sheet)  # fmt: skip
     last = Image.open(out).crop((0 if steps is None else 80, 0, 40 if steps is None else 120, 48))
-    tile = Image.open(sheet).crop(
-        (Image.open(sheet).width - 388, 26, Image.open(sheet).width, 410)
-    )
-    small = np.asarray(tile)[::12, :384:12]
-    expected = np.asarray(last.resize((32, 32), Image.Resampling.BILINEAR))
-    assert np.abs(small.astype(int) - expected).max() <= 1
+    width = Image.open(sheet).width
+    tile = Image.open(sheet).crop((width - 324, 26, width - 4, 410))  # 8 times 40x48
+    assert np.array_equal(np.asarray(tile)[::8, ::8], np.asarray(last))
+
+
+def test_the_sheet_has_the_size_of_the_result(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """Sources of another shape are not distorted: they stand on white."""
+    wide, labels = tmp_path / "wide.png", tmp_path / "wide_labels.png"
+    Image.new("RGB", (200, 48), (9, 99, 199)).save(wide)
+    save_label_png(labels, np.ones((48, 200), np.int32))
+    out, sheet = tmp_path / "out.png", tmp_path / "sheet.png"
+    run(trained, "--subject", wide, labels, "--background", "p2", "--paste-back", "--out", out,
+        "--sheet", sheet, "--scale", "1")  # fmt: skip
+    cells = np.asarray(Image.open(sheet))
+    assert cells.shape[1] == 4 + 4 * (40 + 4)
+    first = cells[26:74, 4:44]
+    assert (first[19:29] == (9, 99, 199)).all()
+    assert (first[:18] == 255).all()
+    assert (first[30:] == 255).all()
+    assert np.array_equal(cells[26:74, -44:-4], np.asarray(Image.open(out)))
 
 
 def test_absent_labels(
@@ -171,6 +185,8 @@ def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -
         ({"--out": ["result"]}, r"--out result: expected a \.png, \.jpg"),
         ({"--out": ["result.jpg"], "--paste-back": []}, r"needs a \.png"),
         ({"--feather": ["-1"], "--paste-back": []}, "--feather -1: expected 0 to 256"),
+        ({"--scale": ["2"]}, "--scale 2: expected --sheet with it"),
+        ({"--scale": ["17"]}, "--scale 17: expected 1 to 16"),
         ({"--feather": ["3"]}, "--feather 3: expected 0 to 256, together with --paste-back"),
         ({"--sheet": ["sheet.jpg"]}, r"--sheet sheet\.jpg: expected a \.png"),
         ({"--sheet": ["out.png"]}, r"--sheet out\.png: is also --out"),

@@ -193,3 +193,47 @@ def test_results_are_refined_alike_or_refused(trained: Trained, tmp_path: Path) 
     run(trained, *common, "--refine", 0)
     with pytest.raises(InputError, match="holds transfers with refine None, asked for 2"):
         run(trained, *common, "--refine", 2)
+
+
+def test_a_page_shows_all_results_beside_their_sources(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["--subject", "p1", "--background", trained[0], "--out", out]
+    run(trained, *command)
+    before = (out / "transfer.json").read_bytes()
+    run(trained, *command, "--html")
+    assert f"page: {out / 'index.html'}" in capsys.readouterr().out
+    assert (out / "transfer.json").read_bytes() == before
+    page = (out / "index.html").read_text()
+    shown = re.findall(r'<img src="\./([^"]*)" alt="([^"]*)"', page)
+    assert len(shown) == 6 * 3
+    assert shown[3:6] == [
+        ("inputs/0.png", "subject of p1"),
+        ("inputs/1/p1.png", "background of p1"),
+        ("p1.png", "result p1"),
+    ]
+    assert all((out / file).is_file() for file, _ in shown)
+    subject = pixels(trained[0] / "images" / "p1.png")
+    assert np.array_equal(pixels(out / "inputs" / "0.png"), subject)
+    assert np.array_equal(pixels(out / "inputs" / "1" / "p1.png"), subject)
+    # Names of files as they come.
+    odd = tmp_path / "odd"
+    for folder in ("images", "labels"):
+        (odd / folder).mkdir(parents=True)
+        picture = (trained[0] / folder / "p2.png").read_bytes()
+        (odd / folder / 'a<b>&"%.png').write_bytes(picture)
+    names = ["--background", odd, "--donor", f"face={odd}", "--donor", "hair=p1"]
+    run(trained, *names, "--html", "--out", tmp_path / "named")
+    page = (tmp_path / "named" / "index.html").read_text()
+    assert "<h2>a&lt;b&gt;&amp;&quot;%</h2>" in page
+    assert '<img src="./inputs/0/a%3Cb%3E%26%22%25.png"' in page
+    assert "<figcaption>hair=p1</figcaption>" in page
+
+
+def test_one_result_needs_no_page(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--html: expected a folder of pictures"):
+        run(
+            trained, "--subject", "p1", "--background", "p2", "--html", "--out", tmp_path / "o.png"
+        )
+    assert list(tmp_path.iterdir()) == []

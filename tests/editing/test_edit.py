@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from scam.data import LabelValues
@@ -89,6 +90,34 @@ def test_pasting_an_edit_without_a_subject_keeps_all_other_labels() -> None:
     pose = draw(3, 1, 0).labels
     moved = edit(known, Settings(feather=0), home, None, given, pose).pixels
     assert ((moved != host.photo).any(-1)[pose != host.labels]).mean() > 0.9
+
+
+def test_pasting_into_a_large_photograph_leaves_no_halo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generated scene is grey and blurs into the person: neither shows beyond the edge."""
+    known = checkpoint()
+    small = draw(1, 0, 1, 0)
+    photo = np.full((512, 256, 3), (0, 200, 100), np.uint8)
+    host = Picture(photo, small.labels.repeat(8, 0).repeat(8, 1), "large")
+
+    def flat(labels: object, *_: object) -> torch.Tensor:
+        person = torch.from_numpy(small.labels)[None, None].float()
+        soft = nn.functional.avg_pool2d(person, 3, 1, 1, count_include_pad=False)
+        return (soft * 2 - 1).expand(1, 3, -1, -1) * 0.5  # grey 64 with a person of grey 191
+
+    styles = encode(host, known)
+    monkeypatch.setattr(known.model, "generate", flat)
+    result = edit(known, Settings(feather=4), (host, styles), styles, [], host.labels).last
+    person = host.labels[:, 0] == 1
+    rows = np.flatnonzero(person)
+    first, last = rows[0], rows[-1]
+    assert (result[first : last + 1] == 191).all()
+    for distance in (1, 2, 3, 4):
+        for row in (first - distance, last + distance):
+            share = 1 - distance / 5
+            expected = share * 191 + (1 - share) * np.array([0, 200, 100])
+            assert np.abs(result[row] - expected).max() <= 1
+    assert (result[: first - 4] == photo[0, 0]).all()
+    assert (result[last + 5 :] == photo[0, 0]).all()
 
 
 def test_parsing_a_donor() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.data.sheet import MIN_HEIGHT, expect_scale
 from scam.errors import InputError
 from scam.storage.outputs import expect_outputs
 
@@ -39,6 +40,7 @@ def attention_parser(prog: str) -> Parser:
         help="one row each, or all (default: the encoder's first and the generator's last)",
     )  # fmt: skip
     parser.add_argument("--npz", type=Path, metavar="FILE", help="also the numbers, for NumPy")
+    parser.add_scale(MIN_HEIGHT)
     parser.add_overwrite()
     parser.add_argument("--list-layers", action="store_true", help="print their names and leave")
     parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
@@ -48,7 +50,10 @@ def attention_parser(prog: str) -> Parser:
 
 
 def check_paths(args: argparse.Namespace, inputs: Sequence[Path]) -> None:
-    """InputError if a result is of another format, replaces what is there, or what is read."""
+    """InputError for a scale out of range, or a result of another format or that is not to be
+    written: it replaces what is there, or what is read.
+    """
+    expect_scale(args.scale)
     outputs: list[tuple[str, object, Path]] = []
     for name, suffix in (("out", ".png"), ("npz", ".npz")):
         path: Path | None = getattr(args, name)

@@ -9,11 +9,12 @@ from typing import get_args
 
 from scam.commandline.command import Parser
 from scam.data.save_picture import FORMATS
+from scam.data.sheet import expect_scale
 from scam.editing.batch import NO_FOLDERS
 from scam.editing.donors import FORM, Donor
 from scam.editing.edit import Settings
 from scam.editing.flags.refine import add_refine
-from scam.editing.transfers import Given
+from scam.editing.transfers import SHEET_HEIGHT, Given
 from scam.errors import InputError, leading
 from scam.models.checkpoint import Checkpoint
 from scam.models.mixing import Absent
@@ -41,8 +42,9 @@ EXAMPLES = """\
       --background mannequin_val_00010 --interpolate 7 --out strip.png
       seven steps from one person to the other
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
-      --background mannequins --out everywhere
-      one subject in every picture of a folder (here: the held-out mannequins)"""
+      --background mannequins --out everywhere --html
+      one subject in every picture of a folder (here: the held-out mannequins), and a page with
+      all results"""
 
 FEATHER = 4
 """Pixels of edge unless ``--feather`` says otherwise."""
@@ -125,7 +127,16 @@ def transfer_parser(prog: str) -> Parser:
         help="keep the background photograph, to the pixel, beyond the feathered edge",
     )
     parser.add_argument("--feather", type=int, help=f"pixels of edge (default: {FEATHER})")
-    parser.add_argument("--sheet", metavar="FILE", help="also a sheet of all pictures and result")
+    parser.add_argument(
+        "--sheet", metavar="FILE", help="also a sheet of all pictures and result, at its size"
+    )
+    parser.add_scale(SHEET_HEIGHT)
+    parser.add_argument(
+        "--html",
+        action="store_true",
+        help="with a folder of pictures: also a page, index.html, of all results and copies of "
+        "the pictures they were made of",
+    )
     parser.add_overwrite()
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     return parser
@@ -144,6 +155,9 @@ def check_flags(args: argparse.Namespace) -> None:
         raise InputError("{out}: {:paste_back} keeps pixels exactly, which needs a .png", out=out)
     if args.sheet is not None and Path(args.sheet).suffix.lower() != ".png":
         raise InputError("{sheet}: expected a .png file", sheet=args.sheet)
+    expect_scale(args.scale)
+    if args.scale is not None and args.sheet is None:
+        raise InputError("{scale}: expected {:sheet} with it", scale=args.scale)
     if args.feather is not None and not (args.paste_back and 0 <= args.feather <= 256):
         raise InputError(
             "{feather}: expected 0 to 256, together with {:paste_back}", feather=args.feather
@@ -192,6 +206,8 @@ def check_results(args: argparse.Namespace, given: Given) -> None:
             raise InputError(f"{{out}}: expected a {', '.join(FORMATS)} file", out=out)
         if args.pairs is not None:
             raise InputError(NO_FOLDERS, pairs=args.pairs)
+        if args.html:
+            raise InputError("{:html}: expected a folder of pictures; of one there is {:sheet}")
         return
     if out.suffix.lower() in FORMATS:
         raise InputError("{out}: expected a folder, since a folder of pictures is given", out=out)
