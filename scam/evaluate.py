@@ -8,7 +8,9 @@ from pathlib import Path
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
 from scam.commandline.flags import add_flags, given
+from scam.evaluation.legend import table
 from scam.evaluation.measure import measure
+from scam.evaluation.needs import add_weights
 from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.evaluation.report import (
     REPORT,
@@ -19,7 +21,6 @@ from scam.evaluation.report import (
     write_report,
     write_sheet,
 )
-from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
 from scam.storage.files import free_folder
 from scam.storage.outputs import expect_writable
@@ -31,7 +32,8 @@ EXAMPLES = """\
   python -m scam.evaluate runs/mannequins --metrics psnr,ssim,locality,cycle --out quick
       some of them, into the folder quick
   python -m scam.evaluate runs/photos --data other_photos --holdout 200 --seed 1
-      on 200 other photographs with the same labels"""
+      on 200 other photographs with the same labels
+  python -m scam.evaluate --weights   # what metrics need of others, and what of it is here"""
 
 _SHEET_ROWS = 6
 
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_report(out, setup.facts, rows, overwrite=args.overwrite)
         write_pairs(out, setup.stems, setup.donors, overwrite=args.overwrite)
         write_sheet(out, setup.some(_SHEET_ROWS), overwrite=args.overwrite)
-    print(render(rows))
+    print(table(rows))
     say(f"sheet: {out / SHEET}", f"report: {out / REPORT}")
 
 
@@ -69,6 +71,7 @@ def _parser() -> Parser:
         " (default: a new one in the run's folder evaluation/)",
     )  # fmt: skip
     parser.add_overwrite()
+    add_weights(parser)
     add_flags(parser, EvaluationOptions)
     return parser
 

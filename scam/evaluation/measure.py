@@ -22,15 +22,8 @@ from scam.evaluation.references import Extractor, Reference, default_cache
 from scam.evaluation.rows import Row, averaged
 from scam.evaluation.setup import EvaluationSetup, open_setup
 from scam.evaluation.transfers import InfluenceMeter, TransferMeter
-from scam.pretrained.features import (
-    DINOV2,
-    INCEPTION,
-    PERSON,
-    CustomExtractor,
-    DinoV2,
-    Inception,
-    person_network,
-)
+from scam.pretrained.features import CustomExtractor, DinoV2, Inception, person_network
+from scam.pretrained.published import DINOV2, INCEPTION, PERSON
 from scam.pretrained.weights import weights_file
 
 _Build = Callable[[list[str]], Meter]
@@ -75,7 +68,8 @@ def _build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
             meters.append(build(asked))
         except MissingError as reason:
             known += [
-                Row(name, METRICS[name].split(":")[0], None, note=str(reason)) for name in asked
+                Row(name, METRICS[name].split(":")[0], None, note=str(reason), lack=reason.lack)
+                for name in asked
             ]
     return meters, known
 

@@ -7,8 +7,7 @@ from typing import Literal
 
 from scam.data.options import DataOptions
 from scam.errors import NAMED, InputError
-from scam.pretrained.features import DINOV2, INCEPTION, PERSON
-from scam.pretrained.lpips import LPIPS_TRUNKS
+from scam.pretrained.published import DINOV2, INCEPTION, LPIPS_TRUNKS, PERSON
 from scam.settings.fields import Checked, like, setting
 
 METRICS = {
