@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from scam.data.fit import Frame, Placement
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.latents import between, blend, interpolate
 from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
-from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
+from scam.editing.pictures import Picture, label_tensor, nearest, to_pixels
 from scam.errors import NAMED, InputError, spelled
 from scam.models.checkpoint import Checkpoint
 from scam.models.mixing import Absent, filled, labels_lacking
@@ -93,7 +93,7 @@ def edit(
     """
     model = checkpoint.model
     picture, home = background
-    labels = label_tensor(pose, model.config.size, home.tokens.device)
+    labels = label_tensor(pose, checkpoint.frame, home.tokens.device)
     prepared = model.prepare(labels)
     way, notes = mix(checkpoint, settings, home, subject, donors, prepared.present, name)
     images = [
@@ -101,8 +101,14 @@ def edit(
     ]
     frames = [to_pixels(image[0]) for image in images]
     if settings.feather is not None:
-        touched = _touched(picture.labels, pose, settings, subject is not None, donors)
-        frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
+        place = checkpoint.frame.place(picture.labels.shape)
+        after = _in_photograph(pose, picture.labels, checkpoint.frame)
+        touched = _touched(picture.labels, after, settings, subject is not None, donors)
+        notes += _beyond(touched, place)
+        frames = [
+            _pasted(picture.photo, frame, touched & place.covered, settings.feather, place)
+            for frame in frames
+        ]
     return Edited(np.concatenate(frames, axis=1), frames[-1], notes)
 
 
@@ -156,15 +162,35 @@ def _lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> list[int]:
     return found
 
 
+def _in_photograph(pose: LabelMap, before: LabelMap, frame: Frame) -> LabelMap:
+    """The label map to generate where it comes to lie in the photograph of the map ``before``;
+    there is nothing new beyond what the frame shows.
+    """
+    if pose.shape == before.shape or frame.fit == "squash":
+        return nearest(pose, before.shape)
+    place = frame.place(before.shape)
+    after = before.copy()
+    after[place.seen.slices] = place.enlarged_labels(frame.place(pose.shape).labels(pose))
+    return after
+
+
+def _beyond(touched: Mask, place: Placement) -> tuple[str, ...]:
+    """What to note where the edit would go on beyond the part of the photograph that is seen."""
+    beyond = int((touched & ~place.covered).sum())
+    if not beyond:
+        return ()
+    share = f"{100 * beyond / int(touched.sum()):.2g} %"
+    return (f"{share} of the pixels to edit are outside the part that the model sees: unchanged",)
+
+
 def _touched(
     before: LabelMap,
-    pose: LabelMap,
+    after: LabelMap,
     settings: Settings,
     has_subject: bool,
     donors: Sequence[tuple[Donor, Styles]],
 ) -> Mask:
     """Pixels of the background photograph (H, W) that the edit may change."""
-    after = nearest(pose, before.shape)
     given = {label for donor, _ in donors for label in donor.labels}
     if has_subject:
         return touched_pixels(before, after, set(settings.scene) - given)
@@ -172,9 +198,9 @@ def _touched(
     return touched_pixels(before, after, kept) | (before != after)
 
 
-def _pasted(photo: Pixels, frame: Pixels, touched: Mask, feather: int) -> Pixels:
-    height, width = touched.shape
-    enlarged = resized(frame, (height, width), Image.Resampling.BICUBIC)
+def _pasted(photo: Pixels, frame: Pixels, touched: Mask, feather: int, place: Placement) -> Pixels:
+    enlarged = photo.copy()
+    enlarged[place.seen.slices] = place.enlarged(frame)
     return paste_back(photo, enlarged, touched, feather)
 
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scam.data.fit import Frame
 from scam.data.sheet import save_sheet
 from scam.data.source import LabelMap
 from scam.editing import batch
@@ -17,7 +18,7 @@ from scam.editing.batch import Plan, Source
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited
 from scam.editing.editor import Editor
-from scam.editing.pictures import Picture, label_tensor, resized, to_image
+from scam.editing.pictures import Picture, label_tensor, to_image
 from scam.editing.sources import Finder, Folder, digest, leading_words
 from scam.editing.styles import Style, fingerprint
 from scam.errors import InputError, leading
@@ -115,7 +116,7 @@ def _columns(
     return sheet_columns(
         [*named, ("background", background)],
         editor.pose_of(background, subject),
-        editor.checkpoint.model.config.size,
+        editor.checkpoint.frame,
         (caption, edited),
     )
 
@@ -123,10 +124,10 @@ def _columns(
 def sheet_columns(
     sources: Sequence[tuple[str, Picture | Style]],
     pose: LabelMap,
-    size: tuple[int, int],
+    frame: Frame,
     result: tuple[str, Edited],
 ) -> dict[str, Tensor]:
-    """Captioned columns of a sheet, at ``size`` = (H, W): who gave something, labels, result.
+    """Captioned columns of a sheet, of the ``frame``'s size: who gave something, labels, result.
 
     Styles without a thumbnail are left out.
     """
@@ -134,12 +135,13 @@ def sheet_columns(
     columns: dict[str, Tensor] = {}
     for caption, source in sources:
         if isinstance(source, Picture):
-            columns[caption] = source.tensors(size, device)[0]
-        elif (thumbnail := source.thumbnail(size)) is not None:
+            columns[caption] = source.tensors(frame, device)[0]
+        elif (thumbnail := source.thumbnail(frame.size)) is not None:
             columns[caption] = to_image(thumbnail)
-    columns["labels"] = label_tensor(pose, size, device)
+    columns["labels"] = label_tensor(pose, frame, device)
     caption, edited = result
-    columns[caption] = to_image(resized(edited.last, size, Image.Resampling.BILINEAR))
+    last = frame.place(edited.last.shape).image(Image.fromarray(edited.last))
+    columns[caption] = to_image(last)
     return columns
 
 

@@ -154,7 +154,9 @@ def _distribution(setup: EvaluationSetup, network: Any, asked: list[str]) -> Dis
         options.cache or default_cache(),
         options.workers,
     )
-    references = [Reference("train", train), Reference(setup.facts["split"], lambda: setup.test)]
+    split = setup.facts["split"]
+    references = [Reference("train", train)] if split != "train" else []
+    references.append(Reference(split, lambda: setup.test))
     kinds = {"fid": "frechet", "kid": "kernel", "fd": "frechet"}
     metrics = {kinds[name]: name for name in asked}
     return DistributionMeter(extractor, references, metrics, len(setup.test))

@@ -71,7 +71,7 @@ def sheet_png(session: Opened) -> bytes:
     columns = sheet_columns(
         [*pictures, ("background", session.host.picture)],
         session.pose,
-        session.checkpoint.model.config.size,
+        session.checkpoint.frame,
         ("result", session.edited()),
     )
     return _saved(draw_sheet(columns, min_height=_SHEET_HEIGHT))

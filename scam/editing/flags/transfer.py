@@ -5,8 +5,10 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from scam.commandline.command import Parser
+from scam.data.fit import Fit
 from scam.editing.batch import NO_FOLDERS
 from scam.editing.donors import FORM, Donor
 from scam.editing.edit import Settings
@@ -113,6 +115,11 @@ def transfer_parser(prog: str) -> Parser:
         help="keep the background photograph, to the pixel, beyond the feathered edge",
     )
     parser.add_argument("--feather", type=int, help=f"pixels of edge (default: {FEATHER})")
+    parser.add_argument(
+        "--fit",
+        choices=get_args(Fit),
+        help="how pictures of other proportions than the model's fit it (default: as in training)",
+    )
     parser.add_argument("--sheet", metavar="FILE", help="also a sheet of all pictures and result")
     parser.add_overwrite()
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
