@@ -3,7 +3,9 @@
 
 from scam.data.advice import advise_once
 from scam.data.check import FolderReport, LabelCount
+from scam.data.fit import SLIGHT, Frame
 from scam.data.labels import LABEL_SETS
+from scam.data.split import FEW_HELD_OUT
 from scam.errors import counted, printable, spelled
 
 _BAR = 30
@@ -31,6 +33,9 @@ def _head(report: FolderReport) -> list[str]:
     lines = [printable(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
     if "train" not in report.splits:
         lines.append("no folder train: only scam.evaluate reads these")
+    held_out = report.splits.get("val", 0)
+    if 0 < held_out < FEW_HELD_OUT and "train" in report.splits:
+        lines.append(f"fewer than {FEW_HELD_OUT} val pictures: their numbers will be noisy")
     if report.sizes:
         low, usual, high = (f"{h}x{w}" for h, w in report.sizes.values())
         if report.num_sizes == 1:
@@ -40,6 +45,13 @@ def _head(report: FolderReport) -> list[str]:
                 f"sizes (height x width): {low} to {high}, most often {usual}, "
                 f"{report.num_sizes} different"
             )
+            if any(
+                Frame(report.sizes["largest"]).stretch(x) > SLIGHT for x in report.sizes.values()
+            ):
+                lines.append(
+                    "their proportions differ: training squashes pictures to one size, unless "
+                    + spelled("{fit} or pad keeps them in proportion", fit="crop")
+                )
     if report.turned:
         lines.append(
             f"turned upright by their EXIF orientation: {counted(report.turned, 'photograph')}; "
@@ -88,7 +100,10 @@ def _table(report: FolderReport) -> list[str]:
 def _absent(absent: list[LabelCount]) -> list[str]:
     if not absent:
         return []
-    names = ", ".join(f"{label.id} {label.name}" for label in absent[:_NAMED_ABSENT])
+    names = ", ".join(
+        str(label.id) if label.name == f"label_{label.id}" else f"{label.id} {label.name}"
+        for label in absent[:_NAMED_ABSENT]
+    )
     more = ", ..." if len(absent) > _NAMED_ABSENT else ""
     return [f"never there: {counted(len(absent), 'label')} ({names}{more})"]
 

@@ -106,8 +106,7 @@ def edit(
         touched = _touched(picture.labels, after, settings, subject is not None, donors)
         notes += _beyond(touched, place)
         frames = [
-            _pasted(picture.photo, frame, touched & place.covered, settings.feather, place)
-            for frame in frames
+            _pasted(picture.photo, frame, touched, settings.feather, place) for frame in frames
         ]
     return Edited(np.concatenate(frames, axis=1), frames[-1], notes)
 

@@ -396,3 +396,23 @@ def test_a_report_that_cannot_be_written_leaves_no_folder(
     with pytest.raises(InputError, match="No space left"):
         evaluate.main([str(copied), "--metrics", "psnr", *HERE])
     assert not (copied / "evaluation").exists()
+
+
+def test_training_pictures_when_asked_for(run: Path, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="measured on training pictures"):
+        found = report(run, tmp_path / "out", "--split", "train", "--metrics", "psnr")
+    assert (found["split"], found["pictures"]) == ("train", 3)
+    pairs = json.loads((tmp_path / "out" / "pairs.json").read_text())["donors"]
+    held_out = json.loads((run / "checkpoints" / "step_0000002" / "split.json").read_text())
+    assert {line[17:] for line in held_out["training"]} == set(pairs)
+
+
+def test_pictures_fit_as_in_training_unless_asked(run: Path, tmp_path: Path) -> None:
+    assert (
+        json.loads((run / "checkpoints/step_0000002/config.json").read_text())["fit"] == "squash"
+    )
+    found = report(run, tmp_path / "out", "--metrics", "psnr", "--fit", "crop")
+    assert found["data"]["fit"] == "crop"
+    assert report(run, tmp_path / "two", "--metrics", "psnr")["data"]["fit"] == "squash"
+    assert load_checkpoint(run).frame.fit == "squash"
+    assert load_checkpoint(run, fit="pad").frame.fit == "pad"
