@@ -45,9 +45,8 @@ def _head(report: FolderReport) -> list[str]:
                 f"sizes (height x width): {low} to {high}, most often {usual}, "
                 f"{report.num_sizes} different"
             )
-            if any(
-                Frame(report.sizes["largest"]).stretch(x) > SLIGHT for x in report.sizes.values()
-            ):
+            frame = Frame(report.sizes["largest"])
+            if any(frame.stretch(size) > SLIGHT for size in report.sizes.values()):
                 lines.append(
                     "their proportions differ: training squashes pictures to one size, unless "
                     + spelled("{fit} or pad keeps them in proportion", fit="crop")
