@@ -20,7 +20,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
 
 
 def _few(rows: Sequence[Row]) -> Iterator[str]:
-    pictures = max((row.n for row in rows), default=0)
+    pictures = max((row.n for row in rows if row.metric != "cost"), default=0)
     if 0 < pictures < FEW_HELD_OUT:
         yield (
             f"{pictures} pictures are few: other ones would give other numbers "

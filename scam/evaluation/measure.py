@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the names of metrics to their numbers, in one walk over the pictures."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -68,7 +69,13 @@ def _build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
             meters.append(build(asked))
         except MissingError as reason:
             known += [
-                Row(name, METRICS[name].split(":")[0], None, note=str(reason), lack=reason.lack)
+                Row(
+                    name,
+                    re.split("[:,]", METRICS[name])[0],
+                    None,
+                    note=str(reason),
+                    lack=reason.lack,
+                )
                 for name in asked
             ]
     return meters, known

@@ -408,9 +408,8 @@ def test_training_pictures_when_asked_for(run: Path, tmp_path: Path) -> None:
 
 
 def test_pictures_fit_as_in_training_unless_asked(run: Path, tmp_path: Path) -> None:
-    assert (
-        json.loads((run / "checkpoints/step_0000002/config.json").read_text())["fit"] == "squash"
-    )
+    config = run / "checkpoints" / "step_0000002" / "config.json"
+    assert json.loads(config.read_text())["fit"] == "squash"
     found = report(run, tmp_path / "out", "--metrics", "psnr", "--fit", "crop")
     assert found["data"]["fit"] == "crop"
     assert report(run, tmp_path / "two", "--metrics", "psnr")["data"]["fit"] == "squash"

@@ -41,12 +41,8 @@ def test_cropping_keeps_the_middle_in_proportion() -> None:
     assert (place.seen, place.shown) == (Box(0, 20, 40, 20), Box(0, 0, 20, 10))
     labels = ramp(40, 60)[..., 1].astype(np.int32)
     assert place.labels(labels)[0].tolist() == list(range(21, 41, 2))
-    assert (
-        abs(
-            place.image(Image.fromarray(ramp(40, 60)))[0, :, 1].astype(int) - range(20, 40, 2)
-        ).max()
-        <= 1
-    )
+    columns = place.image(Image.fromarray(ramp(40, 60)))[0, :, 1].astype(int)
+    assert abs(columns - range(20, 40, 2)).max() <= 1
     assert Frame((10, 20), "crop").place((60, 40)).seen == Box(20, 0, 20, 40)
 
 
@@ -63,9 +59,7 @@ def test_padding_repeats_the_edge_and_has_no_label() -> None:
     assert (found[50:] == -1).all()
 
 
-@given(
-    shape=st.tuples(SIDES, SIDES), size=st.tuples(SIDES, SIDES), fit=st.sampled_from(get_args(Fit))
-)
+@given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.sampled_from(get_args(Fit)))
 def test_any_picture_fits_any_frame_and_comes_back(
     shape: tuple[int, int], size: tuple[int, int], fit: Fit
 ) -> None:
