@@ -33,9 +33,6 @@ def _head(report: FolderReport) -> list[str]:
     lines = [printable(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
     if "train" not in report.splits:
         lines.append("no folder train: only scam.evaluate reads these")
-    held_out = report.splits.get("val", 0)
-    if 0 < held_out < FEW_HELD_OUT and "train" in report.splits:
-        lines.append(f"fewer than {FEW_HELD_OUT} val pictures: their numbers will be noisy")
     if report.sizes:
         low, usual, high = (f"{h}x{w}" for h, w in report.sizes.values())
         if report.num_sizes == 1:
@@ -67,6 +64,9 @@ def _head(report: FolderReport) -> list[str]:
             f"not exchanged in mirrored pictures, for want of one label that differs in left and "
             f"right alone: {names}{more}"
         )
+    held_out = report.splits.get("val", 0)
+    if 0 < held_out < FEW_HELD_OUT and "train" in report.splits:
+        lines.append(f"fewer than {FEW_HELD_OUT} val pictures: their numbers will be noisy")
     return lines
 
 
