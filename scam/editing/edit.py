@@ -104,7 +104,7 @@ def edit(
         place = checkpoint.frame.place(picture.labels.shape)
         after = _in_photograph(pose, picture.labels, checkpoint.frame)
         touched = _touched(picture.labels, after, settings, subject is not None, donors)
-        notes += _beyond(touched, place)
+        notes += _beyond(touched, place) + _in_padding(labels[0].cpu().numpy(), place, settings)
         frames = [
             _pasted(picture.photo, frame, touched, settings.feather, place) for frame in frames
         ]
@@ -180,6 +180,17 @@ def _beyond(touched: Mask, place: Placement) -> tuple[str, ...]:
         return ()
     share = f"{100 * beyond / int(touched.sum()):.2g} %"
     return (f"{share} of the pixels to edit are outside the part that the model sees: unchanged",)
+
+
+def _in_padding(labels: LabelMap, place: Placement, settings: Settings) -> tuple[str, ...]:
+    """What to note where some of the subject is generated (H, W) beside the photograph."""
+    subject = ~np.isin(labels, settings.scene) & (labels >= 0)
+    beside = subject.copy()
+    beside[place.shown.slices] = False
+    if not beside.any():
+        return ()
+    share = f"{100 * int(beside.sum()) / int(subject.sum()):.2g} %"
+    return (f"{share} of the subject are in the padding around the photograph: cut off",)
 
 
 def _touched(

@@ -61,7 +61,7 @@ def _lines() -> Iterator[str | tuple[str, str, str]]:
         yield _INDENT + file.source.removeprefix(f"{file.name}: ")
     code = dinov2_code()
     yield "code:"
-    yield "dinov2", "here" if (code / "hubconf.py").is_file() else "no code", "fd"
+    yield "dinov2", "here" if (code / "hubconf.py").is_file() else "not installed", "fd"
     yield f"{_INDENT}git clone {DINOV2_CODE} {at_home(code)}"
 
 

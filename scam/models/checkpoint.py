@@ -13,7 +13,7 @@ from scam.data import LabelValues, PairSource
 from scam.data.fit import Fit, Frame
 from scam.data.options import DataOptions
 from scam.data.shapes import fit_of
-from scam.errors import InputError
+from scam.errors import InputError, within
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.hub import describe_model
@@ -90,7 +90,10 @@ def load_checkpoint(
             raise InputError(f"{folder / CONFIG}: no entry {name!r}")
     values = LabelValues.from_dict(about["label_values"])
     # Models saved before there was a choice saw squashed pictures.
-    trained = DataOptions.from_dict({"fit": about.get("fit", "squash")}).fit
+    with within(folder / CONFIG):
+        trained = DataOptions(fit=about.get("fit", "squash")).fit
+    if fit is not None:
+        DataOptions(fit=fit)  # checks it
     try:
         model = model.to(device)
     except (RuntimeError, AssertionError, TypeError) as error:

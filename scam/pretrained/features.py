@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.errors import InputError, NoWeightsError, first_line
+from scam.errors import InputError, NotInstalledError, first_line
 from scam.pretrained.published import DINOV2_CODE
 from scam.pretrained.weights import (
     IMAGENET_MEAN,
@@ -87,7 +87,8 @@ class DinoV2(nn.Module):
         super().__init__()
         code = dinov2_code()
         if not (code / "hubconf.py").is_file():
-            raise NoWeightsError(f"no code: git clone {DINOV2_CODE} {shlex.quote(str(code))}")
+            clone = f"git clone {DINOV2_CODE} {shlex.quote(str(code))}"
+            raise NotInstalledError(f"not installed: the code of DINOv2 ({clone})")
         self.name = weights.name.partition("_pretrain")[0]
         maker = self.name.replace("_reg4", "_reg")  # files count the register tokens
         try:

@@ -71,6 +71,15 @@ def test_a_pose_of_other_proportions_lands_in_the_window(model: Scam) -> None:
     assert not changed[64:].any()
 
 
+def test_a_pose_that_reaches_into_the_padding_is_cut_off_with_a_note(model: Scam) -> None:
+    host, pose = picture(1, 0, 0), picture(3, 8, 24, (64, 32))
+    edited = pasted(model, "pad", host, pose)
+    changed = (edited.pixels != host.photo).any(-1)
+    assert changed[:, 28:68].any(0).all()
+    assert not changed[:, :20].any()
+    assert edited.notes[-1].startswith("67 % of the subject are in the padding")
+
+
 def test_the_model_sees_what_training_saw(model: Scam) -> None:
     host = picture(1, 40, 56)
     known = Checkpoint(Path("x"), model, ("scene", "person"), LabelValues.build(2), "crop")
