@@ -153,6 +153,21 @@ def spelled(message: str, /, **mentions: object) -> str:
 class MissingError(Exception):
     """What something optional needs is not here; the message says what, and what would help."""
 
+    lack = "missing"
+    """The same for a cell of a table."""
+
+
+class NotInstalledError(MissingError):
+    """A package lacks."""
+
+    lack = "not installed"
+
+
+class NoWeightsError(MissingError):
+    """A file that somebody published lacks."""
+
+    lack = "no weights"
+
 
 class Stopped(_Mentioning, Exception):  # noqa: N818  # no error: it is what was asked for
     """A run was told to stop and has saved what it had; the message says where.

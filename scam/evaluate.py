@@ -10,7 +10,9 @@ from scam.commandline.console import say
 from scam.commandline.flags import add_flags, given
 from scam.data.gallery import INDEX
 from scam.data.sheet import MIN_HEIGHT, expect_scale, save_sheet
+from scam.evaluation.legend import table
 from scam.evaluation.measure import measure
+from scam.evaluation.needs import add_weights
 from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.evaluation.report import (
     REPORT,
@@ -23,7 +25,6 @@ from scam.evaluation.report import (
     write_pairs,
     write_report,
 )
-from scam.evaluation.rows import render
 from scam.evaluation.setup import open_setup
 from scam.storage.files import free_folder
 from scam.storage.outputs import expect_writable
@@ -35,7 +36,8 @@ EXAMPLES = """\
   python -m scam.evaluate runs/mannequins --metrics psnr,ssim,locality,cycle --out quick --html
       some of them, into the folder quick, and a page of numbers and pictures
   python -m scam.evaluate runs/photos --data other_photos --holdout 200 --seed 1
-      on 200 other photographs with the same labels"""
+      on 200 other photographs with the same labels
+  python -m scam.evaluate --weights   # what metrics need of others, and what of it is here"""
 
 
 @in_flags
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         if args.html:
             write_page(out, setup, rows, columns, overwrite=args.overwrite)
-    print(render(rows))
+    print(table(rows))
     say(f"sheet: {out / SHEET}", f"report: {out / REPORT}")
     if args.html:
         say(f"page: {out / INDEX}")
@@ -89,6 +91,7 @@ def _parser() -> Parser:
     )
     parser.add_overwrite()
     parser.add_scale(MIN_HEIGHT)
+    add_weights(parser)
     add_flags(parser, EvaluationOptions)
     return parser
 

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Load, open what the pictures are called, mix their latents, paint, write the results."""
     args = flags.transfer_parser(PROG).parse_args(argv)
     flags.check_flags(args)
-    checkpoint = load_checkpoint(args.checkpoint, device=open_device(args.device))
+    checkpoint = load_checkpoint(args.checkpoint, device=open_device(args.device), fit=args.fit)
     donors = [parse_donor(text, checkpoint) for text in args.donor]
     flags.check_paths(args, donors, checkpoint.files)
     settings = flags.edit_settings(args, checkpoint)

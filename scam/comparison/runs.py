@@ -66,7 +66,8 @@ class Run:
         with within(self.path / CONFIG):
             model = stored_config(stored.get("model", {}))
             options = SynthesisOptions.from_dict(stored.get("training", {}))
-        there = {"kind": model.kind, **model.as_dict(), **options.as_dict(), **stored["data"]}
+            data = DataOptions.from_dict(stored["data"])
+        there = {"kind": model.kind, **model.as_dict(), **options.as_dict(), **data.as_dict()}
         here = {"kind": self.model.kind, **self.model.as_dict(), **self.options.as_dict()}
         for name, value in {**here, **json.loads(json.dumps(self.data))}.items():
             if there.get(name) != value:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scam.data.check import FolderReport, check_folder
 from scam.data.dataset import Batch, Item, PairDataset, batch_keys, batches
+from scam.data.fit import Fit
 from scam.data.folder import FolderPairs
 from scam.data.labels import (
     LABEL_SETS,
@@ -60,6 +61,7 @@ def open_source(
     merge: MergeSpec | None = None,
     ignore_label: int | None = None,
     label_set: str | None = None,
+    fit: Fit = "squash",
     holdout: int | None = None,
     held_out: Set[str] | None = None,
 ) -> PairSource:
@@ -77,6 +79,7 @@ def open_source(
             merge=merge,
             ignore_label=ignore_label,
             label_set=label_set,
+            fit=fit,
             holdout=holdout,
             held_out=held_out,
         )
@@ -84,6 +87,7 @@ def open_source(
         ("labels", labels, "labels"),
         ("ignore_label", ignore_label, None),
         ("label_set", label_set, None),
+        ("fit", fit, "squash"),
         ("holdout", holdout, None),
     ):
         if value != default:

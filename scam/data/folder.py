@@ -5,11 +5,10 @@ import os
 from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache, partial
 from pathlib import Path
-
-import numpy as np
-from PIL import Image as PIL_Image
+from typing import get_args
 
 from scam.data.advice import advising, prepare_command
+from scam.data.fit import Fit, Frame
 from scam.data.ids import judge
 from scam.data.labels import NUM_VALUES, LabelSet, MergeSpec, read_merge
 from scam.data.names import named_labels
@@ -31,7 +30,8 @@ class FolderPairs:
     stems ``held_out``. labels: name of the label folder.
     merge: ``idesigner``, ``body``, a JSON file or what it holds (see
     :func:`~scam.data.labels.read_merge`).
-    ignore_label: the value of pixels without a label; they load as -1.
+    ignore_label: the value of pixels without a label; they load as -1. fit: how pictures of other
+    proportions are loaded, see :data:`~scam.data.fit.Fit`.
 
     The labels on disk are those of ``label_set`` (a name in ``LABEL_SETS``), else named by
     ``root/<labels>.txt`` (or ``root/labels.txt`` if no folder ``root/labels`` claims it), lines
@@ -50,6 +50,7 @@ class FolderPairs:
         ignore_label: int | None = None,
         label_set: str | None = None,
         num_labels: int | None = None,
+        fit: Fit = "squash",
         holdout: int | None = None,
         held_out: Set[str] | None = None,
     ) -> None:
@@ -59,7 +60,9 @@ class FolderPairs:
         expect_arguments(
             self.root, ignore_label=ignore_label, num_labels=num_labels, holdout=holdout
         )
-        self.ignore_label, self.labels = ignore_label, labels
+        if fit not in get_args(Fit):
+            raise InputError("{fit}: expected squash, crop or pad", fit=fit)
+        self.ignore_label, self.labels, self.fit = ignore_label, labels, fit
         folders = self._listed(split)
         self.pairs = _choose(self.root, folders, split, holdout, held_out)
         named = named_labels(self.root, labels, label_set, ignore_label)
@@ -84,17 +87,15 @@ class FolderPairs:
     def load(self, index: int, size: tuple[int, int]) -> tuple[Image, LabelMap]:
         """Return image uint8 (H, W, 3) and labels int32 (H, W), -1 = ignored, at (H, W) = size.
 
-        The aspect follows ``size``; the image is averaged down (antialiased bilinear), the label
-        map takes nearest pixels. InputError if a file is unreadable, the two sizes differ, or
-        the map holds a value outside the labels.
+        Other proportions become those of ``size`` by ``fit``; the image is averaged down
+        (antialiased bilinear), the label map takes nearest pixels. InputError if a file is
+        unreadable, the two sizes differ, or the map holds a value outside the labels.
         """
         pair = self.pairs[index]
         with advising(self.root, self.labels):
             picture, labels = read_pair(pair.image, pair.labels, self.label_values)
-        box = size[1], size[0]
-        image = picture.resize(box, PIL_Image.Resampling.BILINEAR)
-        small = PIL_Image.fromarray(labels).resize(box, PIL_Image.Resampling.NEAREST)
-        return np.asarray(image), np.asarray(small)
+        placement = Frame(size, self.fit).place(labels.shape)
+        return placement.image(picture), placement.labels(labels)
 
     def _listed(self, split: str | None) -> dict[str | None, list[Pair]]:
         """The pairs of the folders that ``split`` takes its own from."""

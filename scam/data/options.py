@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from scam.data.fit import Fit
 from scam.data.labels import LABEL_SETS, NUM_VALUES
 from scam.settings.fields import Checked, setting
 
@@ -27,6 +28,9 @@ class DataOptions(Checked):
         None, "label value that means: no label", least=0, below=NUM_VALUES
     )
     label_set: str | None = setting(None, f"what the labels on disk are: {', '.join(LABEL_SETS)}")
+    fit: Fit = setting(
+        "squash", "how pictures of other proportions become --size: squashed, cropped or padded"
+    )
     holdout: int | None = setting(
         None, "pictures kept from training to measure on", least=1, most=1 << 40
     )

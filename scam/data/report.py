@@ -3,7 +3,9 @@
 
 from scam.data.advice import advise_once
 from scam.data.check import FolderReport, LabelCount
+from scam.data.fit import SLIGHT, Frame
 from scam.data.labels import LABEL_SETS
+from scam.data.split import FEW_HELD_OUT
 from scam.errors import counted, printable, spelled
 
 _BAR = 30
@@ -40,6 +42,12 @@ def _head(report: FolderReport) -> list[str]:
                 f"sizes (height x width): {low} to {high}, most often {usual}, "
                 f"{report.num_sizes} different"
             )
+            frame = Frame(report.sizes["largest"])
+            if any(frame.stretch(size) > SLIGHT for size in report.sizes.values()):
+                lines.append(
+                    "their proportions differ: training squashes pictures to one size, unless "
+                    + spelled("{fit} or pad keeps them in proportion", fit="crop")
+                )
     if report.turned:
         lines.append(
             f"turned upright by their EXIF orientation: {counted(report.turned, 'photograph')}; "
@@ -56,6 +64,9 @@ def _head(report: FolderReport) -> list[str]:
             f"not exchanged in mirrored pictures, for want of one label that differs in left and "
             f"right alone: {names}{more}"
         )
+    held_out = report.splits.get("val", 0)
+    if 0 < held_out < FEW_HELD_OUT and "train" in report.splits:
+        lines.append(f"fewer than {FEW_HELD_OUT} val pictures: their numbers will be noisy")
     return lines
 
 
@@ -88,7 +99,10 @@ def _table(report: FolderReport) -> list[str]:
 def _absent(absent: list[LabelCount]) -> list[str]:
     if not absent:
         return []
-    names = ", ".join(f"{label.id} {label.name}" for label in absent[:_NAMED_ABSENT])
+    names = ", ".join(
+        str(label.id) if label.name == f"label_{label.id}" else f"{label.id} {label.name}"
+        for label in absent[:_NAMED_ABSENT]
+    )
     more = ", ..." if len(absent) > _NAMED_ABSENT else ""
     return [f"never there: {counted(len(absent), 'label')} ({names}{more})"]
 

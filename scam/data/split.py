@@ -19,6 +19,8 @@ from scam.storage.reading import read_json
 
 SPLIT = "split.json"
 """Beside the weights in a step folder."""
+FEW_HELD_OUT = 10
+"""Below so many pictures held-out numbers are noisy."""
 Pictures = dict[str, str]
 """Names and digests of files; of drawn pictures and unreadable files the digest is ""."""
 Side = Literal["training", "held_out"]

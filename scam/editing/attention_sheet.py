@@ -46,7 +46,7 @@ def tensors_with(
 ) -> tuple[Tensor, Tensor]:
     """Image (1, 3, H, W) and labels (1, H, W). InputError for one of ``only`` that they lack."""
     model = checkpoint.model
-    image, labels = picture.tensors(model.config.size, model.token_labels.device)
+    image, labels = picture.tensors(checkpoint.frame, model.token_labels.device)
     for label in only:
         if not (labels == label).any():
             name = checkpoint.label_names[label]
@@ -70,7 +70,7 @@ def save_maps_sheet(
     Returns the largest weight shown of each layer.
     """
     size = checkpoint.model.config.size
-    image, labels = picture.tensors(size, checkpoint.model.token_labels.device)
+    image, labels = picture.tensors(checkpoint.frame, checkpoint.model.token_labels.device)
     grey = image.mean(1, keepdim=True).expand_as(image) * _DIM - (1 - _DIM)
     strongest, heat, largest = [], [], {}
     for layer, found in maps.items():

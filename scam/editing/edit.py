@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scam.data.fit import Frame, Placement
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.latents import between, blend, interpolate
 from scam.editing.outcomes import Outcome, outcomes
 from scam.editing.paste import (
+    Labels,
     Mask,
     Pixels,
     enlarge_by_labels,
@@ -104,7 +106,7 @@ def edit(
     """
     model = checkpoint.model
     picture, home = background
-    labels = label_tensor(pose, model.config.size, home.tokens.device)
+    labels = label_tensor(pose, checkpoint.frame, home.tokens.device)
     prepared = model.prepare(labels)
     way, found = mix(checkpoint, settings, home, subject, donors, prepared.present, name)
     images = [
@@ -112,10 +114,12 @@ def edit(
     ]
     frames = [to_pixels(image[0]) for image in images]
     if (feather := settings.feather) is not None:
-        after = nearest(pose, picture.labels.shape)
+        place = checkpoint.frame.place(picture.labels.shape)
+        after = _in_photograph(pose, picture.labels, checkpoint.frame)
         touched = _touched(picture.labels, after, settings, subject is not None, donors)
         small, around = labels[0].cpu().numpy(), spread_labels(after, touched, feather + 1)
-        whole = [enlarge_by_labels(frame, small, around) for frame in frames]
+        found += _beyond(touched, place) + _in_padding(small, place, settings)
+        whole = [_enlarged(picture.photo, frame, small, around, place) for frame in frames]
         frames = [paste_back(picture.photo, frame, touched, feather) for frame in whole]
     return Edited(np.concatenate(frames, axis=1), frames[-1], found)
 
@@ -179,6 +183,39 @@ def _lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> list[int]:
     return found
 
 
+def _in_photograph(pose: LabelMap, before: LabelMap, frame: Frame) -> LabelMap:
+    """The label map to generate where it comes to lie in the photograph of the map ``before``;
+    there is nothing new beyond what the frame shows.
+    """
+    if pose.shape == before.shape or frame.fit == "squash":
+        return nearest(pose, before.shape)
+    place = frame.place(before.shape)
+    after = before.copy()
+    after[place.seen.slices] = place.enlarged_labels(frame.place(pose.shape).labels(pose))
+    return after
+
+
+def _beyond(touched: Mask, place: Placement) -> tuple[Outcome, ...]:
+    """What to note where the edit would go on beyond the part of the photograph that is seen."""
+    beyond = int((touched & ~place.covered).sum())
+    if not beyond:
+        return ()
+    who = "pixels to edit"
+    share = f"{100 * beyond / int(touched.sum()):.2g} % of the {who}"
+    return (Outcome(who, share, "", ("outside the part that the model sees, unchanged",)),)
+
+
+def _in_padding(labels: LabelMap, place: Placement, settings: Settings) -> tuple[Outcome, ...]:
+    """What to note where some of the subject is generated (H, W) beside the photograph."""
+    subject = ~np.isin(labels, settings.scene) & (labels >= 0)
+    beside = subject.copy()
+    beside[place.shown.slices] = False
+    if not beside.any():
+        return ()
+    share = f"{100 * int(beside.sum()) / int(subject.sum()):.2g} % of the subject"
+    return (Outcome("subject", share, "", ("in the padding around the photograph, cut off",)),)
+
+
 def _touched(
     before: LabelMap,
     after: LabelMap,
@@ -192,6 +229,15 @@ def _touched(
         return touched_pixels(before, after, set(settings.scene) - given)
     kept = {*np.unique(before).tolist(), *np.unique(after).tolist()} - given
     return touched_pixels(before, after, kept) | (before != after)
+
+
+def _enlarged(
+    photo: Pixels, frame: Pixels, small: Labels, around: Labels, place: Placement
+) -> Pixels:
+    """The photograph with what the ``frame``, generated from the map ``small``, shows of it."""
+    whole, shown, seen = photo.copy(), place.shown.slices, place.seen.slices
+    whole[seen] = enlarge_by_labels(frame[shown], small[shown], around[seen])
+    return whole
 
 
 def _of_donor(

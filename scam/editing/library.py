@@ -13,7 +13,7 @@ from scam.commandline.progress import progress
 from scam.data.subset import evenly
 from scam.editing.latents import mean
 from scam.editing.paste import Pixels
-from scam.editing.pictures import Picture, label_tensor, resized, to_pixels
+from scam.editing.pictures import Picture, label_tensor, to_pixels
 from scam.editing.sources import Finder, Folder, encode, leading_words
 from scam.editing.styles import SUFFIX, Style, read_style, save_style
 from scam.errors import InputError, counted, leading
@@ -40,8 +40,8 @@ def add_picture(
         picture = finder.picture(words)
     finder.expect_used()
     path = _free_path(finder, Path(picture.name).stem if name is None else name, overwrite)
-    size = finder.checkpoint.model.config.size
-    small = resized(picture.photo, size, Image.Resampling.BILINEAR)
+    placement = finder.checkpoint.frame.place(picture.photo.shape)
+    small = placement.image(Image.fromarray(picture.photo))
     latents = encode(picture, finder.checkpoint, refine)
     return _saved(path, finder.checkpoint, latents, picture.name, small, overwrite)
 
@@ -97,7 +97,7 @@ def _encoded(folder: Folder, stems: Sequence[str], checkpoint: Checkpoint) -> It
 @torch.no_grad()
 def _painted(picture: Picture, latents: Styles, checkpoint: Checkpoint) -> Pixels:
     model = checkpoint.model
-    labels = label_tensor(picture.labels, model.config.size, latents.tokens.device)
+    labels = label_tensor(picture.labels, checkpoint.frame, latents.tokens.device)
     return to_pixels(model.generate(labels, latents, model.fixed_noise())[0])
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from scam.data.convert import to_uint8
+from scam.data.fit import Frame
 from scam.data.source import LabelMap
 from scam.editing.paste import Pixels
 
@@ -21,15 +22,15 @@ class Picture:
     labels: LabelMap
     name: str
 
-    def tensors(self, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Image (1, 3, H, W) in [-1, 1] and labels (1, H, W) at the model's ``size``."""
-        image = to_image(resized(self.photo, size, Image.Resampling.BILINEAR))
-        return image.to(device), label_tensor(self.labels, size, device)
+    def tensors(self, frame: Frame, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Image (1, 3, H, W) in [-1, 1] and labels (1, H, W) as the model sees them."""
+        image = to_image(frame.place(self.photo.shape).image(Image.fromarray(self.photo)))
+        return image.to(device), label_tensor(self.labels, frame, device)
 
 
-def label_tensor(labels: LabelMap, size: tuple[int, int], device: torch.device) -> Tensor:
-    """Labels (1, H, W) at ``size`` = (H, W)."""
-    return torch.from_numpy(nearest(labels, size))[None].to(device)
+def label_tensor(labels: LabelMap, frame: Frame, device: torch.device) -> Tensor:
+    """Labels (h, w) as the model sees them, (1, H, W)."""
+    return torch.from_numpy(frame.place(labels.shape).labels(labels))[None].to(device)
 
 
 def nearest(labels: LabelMap, size: tuple[int, int]) -> LabelMap:

@@ -240,7 +240,7 @@ def encode(source: Picture | Style, checkpoint: Checkpoint, refine: int = 0) -> 
         return source.latents
     model = checkpoint.model
     with torch.no_grad():
-        image, labels = source.tensors(model.config.size, model.token_labels.device)
+        image, labels = source.tensors(checkpoint.frame, model.token_labels.device)
         return model.encode(image, labels, refine=refine)
 
 

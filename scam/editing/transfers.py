@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.data.fit import Frame
 from scam.data.save_picture import write_picture
 from scam.data.sheet import save_sheet
 from scam.data.source import LabelMap
@@ -131,6 +132,7 @@ def _columns(
     return sheet_columns(
         [*named, ("background", background)],
         editor.pose_of(background, subject),
+        editor.checkpoint.frame,
         (caption, edited),
     )
 
@@ -138,6 +140,7 @@ def _columns(
 def sheet_columns(
     sources: Sequence[tuple[str, Picture | Style]],
     pose: LabelMap,
+    frame: Frame,
     result: tuple[str, Edited],
 ) -> dict[str, Tensor]:
     """Captioned columns of a sheet, at the size of the result: who gave something, labels, result.
@@ -152,7 +155,8 @@ def sheet_columns(
             columns[name] = to_image(fitted(source.photo, size))
         elif (thumbnail := source.thumbnail(size)) is not None:
             columns[name] = to_image(thumbnail)
-    columns["labels"] = label_tensor(pose, size, torch.device("cpu"))
+    seen = frame if size == frame.size else Frame(size)
+    columns["labels"] = label_tensor(pose, seen, torch.device("cpu"))
     columns[caption] = to_image(edited.last)
     return columns
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the names of metrics to their numbers, in one walk over the pictures."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,15 +23,8 @@ from scam.evaluation.references import Extractor, Reference, default_cache
 from scam.evaluation.rows import Row, averaged
 from scam.evaluation.setup import EvaluationSetup, open_setup
 from scam.evaluation.transfers import InfluenceMeter, TransferMeter
-from scam.pretrained.features import (
-    DINOV2,
-    INCEPTION,
-    PERSON,
-    CustomExtractor,
-    DinoV2,
-    Inception,
-    person_network,
-)
+from scam.pretrained.features import CustomExtractor, DinoV2, Inception, person_network
+from scam.pretrained.published import DINOV2, INCEPTION, PERSON
 from scam.pretrained.weights import weights_file
 
 _Build = Callable[[list[str]], Meter]
@@ -75,7 +69,14 @@ def _build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
             meters.append(build(asked))
         except MissingError as reason:
             known += [
-                Row(name, METRICS[name].split(":")[0], None, note=str(reason)) for name in asked
+                Row(
+                    name,
+                    re.split("[:,]", METRICS[name])[0],
+                    None,
+                    note=str(reason),
+                    lack=reason.lack,
+                )
+                for name in asked
             ]
     return meters, known
 
@@ -160,7 +161,9 @@ def _distribution(setup: EvaluationSetup, network: Any, asked: list[str]) -> Dis
         options.cache or default_cache(),
         options.workers,
     )
-    references = [Reference("train", train), Reference(setup.facts["split"], lambda: setup.test)]
+    split = setup.facts["split"]
+    references = [Reference("train", train)] if split != "train" else []
+    references.append(Reference(split, lambda: setup.test))
     kinds = {"fid": "frechet", "kid": "kernel", "fd": "frechet"}
     metrics = {kinds[name]: name for name in asked}
     return DistributionMeter(extractor, references, metrics, len(setup.test))

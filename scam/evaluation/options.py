@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from scam.data.fit import Fit
 from scam.data.options import DataOptions
 from scam.errors import NAMED, InputError
-from scam.pretrained.features import DINOV2, INCEPTION, PERSON
-from scam.pretrained.lpips import LPIPS_TRUNKS
+from scam.pretrained.published import DINOV2, INCEPTION, LPIPS_TRUNKS, PERSON
 from scam.settings.fields import Checked, like, setting
 
 METRICS = {
@@ -70,7 +70,7 @@ class EvaluationOptions(Checked):
     )
 
     data: str | None = like(DataOptions, "data", default=None, heading=_DATA)
-    split: Literal["test", "val"] | None = setting(
+    split: Literal["train", "val", "test"] | None = setting(
         None, "of the data", default_help="default: test where there is one, else val",
         heading=_DATA,
     )  # fmt: skip
@@ -78,6 +78,9 @@ class EvaluationOptions(Checked):
     merge: str | None = like(DataOptions, "merge", heading=_DATA)
     ignore_label: int | None = like(DataOptions, "ignore_label", heading=_DATA)
     label_set: str | None = like(DataOptions, "label_set", heading=_DATA)
+    fit: Fit | None = like(
+        DataOptions, "fit", default=None, default_help="default: as in training", heading=_DATA
+    )
     holdout: int | None = like(
         DataOptions, "holdout", help="pictures of other --data to measure on", heading=_DATA
     )

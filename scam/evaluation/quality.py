@@ -12,7 +12,8 @@ from scam.errors import InputError, MissingError
 from scam.evaluation.pictures import Pictures
 from scam.evaluation.rows import Row, label_row
 from scam.metrics import ColourFloors, LabelPsnr, Psnr
-from scam.pretrained.lpips import LPIPS_TRUNKS, lpips_distance
+from scam.pretrained.lpips import lpips_distance
+from scam.pretrained.published import LPIPS_TRUNKS
 from scam.pretrained.weights import package, weights_file
 from scam.synthesis.perceptual import PyramidDistance
 from scam.synthesis.previews import learn_colours

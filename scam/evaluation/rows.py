@@ -17,7 +17,8 @@ class Row:
 
     metric: its name in ``--metrics``. what: the number's own name. value: None where ``note``
     says why it is missing. n: pictures (or edits) it is taken over. against: the reference.
-    better: "higher", "lower" or "" where neither is.
+    better: "higher", "lower" or "" where neither is. lack: what stands in the table in place of a
+    value that is missing.
     """
 
     metric: str
@@ -28,11 +29,14 @@ class Row:
     against: str = ""
     better: str = ""
     note: str = ""
+    lack: str = "missing"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which knows no infinity."""
         finite = self.value is None or math.isfinite(self.value)
-        return {**asdict(self), "value": self.value if finite else str(self.value)}
+        plain = {**asdict(self), "value": self.value if finite else str(self.value)}
+        del plain["lack"]  # the note says it
+        return plain
 
 
 def label_row(metric: str, name: str, value: float, n: int, **more: str) -> Row:
@@ -87,7 +91,7 @@ def render(rows: Sequence[Row]) -> str:
 
 def _value(row: Row) -> str:
     if row.value is None:
-        return "missing"
+        return row.lack
     arrow = {"higher": "\u2191", "lower": "\u2193", "": " "}[row.better]
     if 0 < abs(row.value) < 0.01:
         return f"{row.value:.2e} {row.unit}".rstrip() + f" {arrow}"

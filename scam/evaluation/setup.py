@@ -29,7 +29,7 @@ from scam.evaluation.pictures import (
     device_name,
     read_pairs,
 )
-from scam.evaluation.unseen import MANNEQUINS, Memory
+from scam.evaluation.unseen import MANNEQUINS, Memory, say_trained_on
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
 from scam.version import __version__
@@ -122,19 +122,26 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
 def _pictures(
     options: EvaluationOptions, checkpoint: Checkpoint
 ) -> tuple[dict[str, Any], str, PairSource, Callable[[], PairDataset]]:
-    """The data and their split; of it what was not trained on, and how to open its train."""
+    """The data and their split; the pictures to measure on, not trained on unless they are asked
+    for as such; and how to open train.
+    """
     memory = Memory.of(checkpoint.path, checkpoint.model.about.get("trained", {}))
     data, own = _data_options(options, checkpoint, memory)
     place = data["data"]
+    if place != MANNEQUINS:
+        data = {"fit": checkpoint.fit, **data}
     labels = data.get("labels", "labels")
     split = options.split or _usual_split(place)
-    kept = memory.held_out(place, labels) if own and split == "val" else None
+    kept = memory.held_out(place, labels) if own and split in ("train", "val") else None
 
     @cache
     def train() -> PairDataset:
         source = _opened("train", data, checkpoint, kept)
         return PairDataset(source, checkpoint.model.config.size, cache_bytes=0)
 
+    if own and split == "train":
+        say_trained_on(place)
+        return data, split, at_most(train().source, options.max_pictures), train
     every = _opened(split, data, checkpoint, kept)
     if own and memory.digest is None and split == "val" and _is_held_out(place):
         memory.expect_as_trained(place, train().source, every)

@@ -121,6 +121,11 @@ class Memory:
         )
 
 
+def say_trained_on(data: str) -> None:
+    """Say that what is measured was trained on, as it was asked for."""
+    _say(f"{data}: measured on training pictures: it says how well these were learnt, no more")
+
+
 def _pictures(data: str, labels: str) -> Pictures:
     root = Path(data)
     try:

@@ -11,12 +11,21 @@ class ColourFloors:
     def __init__(self, num_labels: int) -> None:
         self._sum = torch.zeros(num_labels, 3, dtype=torch.float64)
         self._count = torch.zeros(num_labels, 1, dtype=torch.float64)
+        self.pictures = 0
+        """Learnt from."""
 
     def learn(self, image: Tensor, labels: Tensor) -> None:
         """Add training pictures (B, 3, H, W) with labels (B, H, W); -1 is left out."""
         total, count = label_sums(image, labels, len(self._sum))
         self._sum += total.sum(0)
         self._count += count.sum(0)
+        self.pictures += len(image)
+
+    @property
+    def unknown(self) -> list[int]:
+        """Labels that no picture learnt from holds."""
+        found: list[int] = (self._count[:, 0] == 0).nonzero().flatten().tolist()
+        return found
 
     def paint_mean(self, labels: Tensor) -> Tensor:
         """labels (B, H, W) -> (B, 3, H, W) in the training set's mean colour per label.

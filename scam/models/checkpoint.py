@@ -11,9 +11,11 @@ import torch
 from scam.checkpoints.step_folders import CHECKPOINTS, resolve_checkpoint
 from scam.checkpoints.weights import CONFIG
 from scam.data import LABEL_SETS, LabelValues, PairSource
+from scam.data.fit import Fit, Frame
 from scam.data.groups import Groups, groups_of, plain
 from scam.data.options import MANNEQUINS, DataOptions
-from scam.errors import InputError
+from scam.data.shapes import fit_of
+from scam.errors import InputError, within
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.hub import describe_model
@@ -22,12 +24,18 @@ from scam.storage.reading import read_json
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model and what its label maps mean."""
+    """A trained model, what its label maps mean, and how pictures of other proportions fit it."""
 
     path: Path
     model: SynthesisModel
     label_names: tuple[str, ...]
     label_values: LabelValues
+    fit: Fit = "squash"
+
+    @property
+    def frame(self) -> Frame:
+        """What the model sees of a picture."""
+        return Frame(self.model.config.size, self.fit)
 
     @property
     def files(self) -> list[Path]:
@@ -67,7 +75,7 @@ class Checkpoint:
 
 def describe(model: ModelConfig, source: PairSource) -> dict[str, Any]:
     """The ``config.json`` of a step folder, which :func:`load_checkpoint` reads."""
-    return describe_model(model, describe_labels(source))
+    return describe_model(model, {**describe_labels(source), "fit": fit_of(source)})
 
 
 def describe_labels(source: PairSource) -> dict[str, Any]:
@@ -79,12 +87,16 @@ def describe_labels(source: PairSource) -> dict[str, Any]:
 
 
 def load_checkpoint(
-    path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True
+    path: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    fused: bool = True,
+    fit: Fit | None = None,
 ) -> Checkpoint:
     """Open a run folder, one of its step folders or ``demo``: averaged weights, evaluation mode.
 
-    Raises InputError when nothing complete is there, the weights are of another model, or the
-    device cannot be used.
+    fit: of pictures of other proportions, by default as the model was trained. Raises InputError
+    when nothing complete is there, the weights are of another model, or the device cannot be used.
     """
     if not isinstance(fused, bool):
         raise InputError("{fused}: expected true or false", fused=fused)
@@ -99,13 +111,19 @@ def load_checkpoint(
         if about.get(name) is None:
             raise InputError(f"{folder / CONFIG}: no entry {name!r}")
     values = LabelValues.from_dict(about["label_values"])
+    # Models saved before there was a choice saw squashed pictures.
+    with within(folder / CONFIG):
+        trained = DataOptions(fit=about.get("fit", "squash")).fit
+    if fit is not None:
+        DataOptions(fit=fit)  # checks it
     try:
         model = model.to(device)
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         message = f"{{device}}: cannot be used here ({reason})"
         raise InputError(message, device=device) from error
-    return Checkpoint(folder, model, tuple(about["label_names"]), values)
+    names = tuple(about["label_names"])
+    return Checkpoint(folder, model, names, values, trained if fit is None else fit)
 
 
 def load(

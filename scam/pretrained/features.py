@@ -3,6 +3,7 @@
 
 import importlib
 import io
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.errors import InputError, MissingError, first_line
+from scam.errors import InputError, NotInstalledError, first_line
+from scam.pretrained.published import DINOV2_CODE
 from scam.pretrained.weights import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -19,12 +21,6 @@ from scam.pretrained.weights import (
     package,
     read_state,
 )
-
-INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
-"""torch-fidelity's file, by the name its own download carries."""
-DINOV2 = "dinov2_vitl14_pretrain.pth"
-PERSON = "lup_moco_r50.pth"
-"""LUPerson's file."""
 
 
 class Inception(nn.Module):
@@ -71,6 +67,11 @@ class InceptionStem(nn.Module):
         return self.layers((pictures.float() - 128) / 128)
 
 
+def dinov2_code() -> Path:
+    """Where torch.hub keeps the code of facebookresearch/dinov2."""
+    return Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main"
+
+
 class DinoV2(nn.Module):
     """uint8 (B, 3, H, W) -> (B, D): the class token of DINOv2 at 224x224.
 
@@ -84,9 +85,10 @@ class DinoV2(nn.Module):
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        code = Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main"
+        code = dinov2_code()
         if not (code / "hubconf.py").is_file():
-            raise MissingError(f"needs the code of DINOv2 (github) in {code}")
+            clone = f"git clone {DINOV2_CODE} {shlex.quote(str(code))}"
+            raise NotInstalledError(f"not installed: the code of DINOv2 ({clone})")
         self.name = weights.name.partition("_pretrain")[0]
         maker = self.name.replace("_reg4", "_reg")  # files count the register tokens
         try:

@@ -10,9 +10,6 @@ from torch import Tensor, nn
 from scam.errors import InputError, MissingError
 from scam.pretrained.weights import load_weights, package
 
-LPIPS_TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
-"""torchvision's ImageNet weights, by the names that its own downloads carry."""
-
 
 def lpips_distance(net: str, weights: Path) -> nn.Module:
     """LPIPS of two batches (B, 3, H, W) in [-1, 1], with ``net`` "alex" or "vgg" as its trunk.

@@ -9,9 +9,6 @@ from torch import Tensor, nn
 
 from scam.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights
 
-VGG19 = "vgg19-dcbb9e9d.pth"
-"""torchvision's ImageNet weights, by the name that its own download carries."""
-
 VGG_SLICES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Weights of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
 _TAPS = (1, 6, 11, 20, 29)  # where they are among the layers

@@ -2,13 +2,16 @@
 """Files of weights that others trained, read without running anything in them."""
 
 import importlib
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from scam.errors import InputError, MissingError, spelled
+from scam.errors import InputError, NotInstalledError, NoWeightsError, spelled
+from scam.pretrained.published import PUBLISHED
+from scam.storage.reading import file_digest
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -23,28 +26,43 @@ def cached(file: str) -> Path:
 
 
 def weights_file(argument: str, given: Path | None, usual: str) -> Path:
-    """The weights given as ``argument``, else the usual file in torch's cache; InputError for a
-    given file that is not there, MissingError for an absent usual one.
+    """The weights given as ``argument``, else the usual file in torch's cache.
+
+    InputError for a given file that is not there, NoWeightsError for an absent usual one. A
+    published file that has another digest than it was published with is warned of.
     """
-    if given is not None:
-        if not given.is_file():
-            raise InputError(f"{{{argument}}}: no such file", **{argument: given})
-        return given
-    path = cached(usual)
+    if given is not None and not given.is_file():
+        raise InputError(f"{{{argument}}}: no such file", **{argument: given})
+    path = given or cached(usual)
     if not path.is_file():
-        folder, home = path.parent, Path.home()
-        where = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else folder
         name_it = spelled(f"name it as {{:{argument}}}")
-        raise MissingError(f"no weights: put {usual} into {where} or {name_it}")
+        raise NoWeightsError(f"no weights: put {usual} into {at_home(path.parent)} or {name_it}")
+    warn_of_mismatch(path)
     return path
 
 
+def warn_of_mismatch(path: Path) -> None:
+    """Warn where a file has the name of a published one, and other bytes."""
+    published = PUBLISHED.get(path.name)
+    if published is not None and published.sha256:
+        differs = published.mismatch(path, file_digest(path))
+        if differs is not None:
+            warnings.warn(differs, stacklevel=3)
+
+
+def at_home(folder: Path) -> str:
+    """``folder`` with ``~`` where it is below the user's."""
+    home = Path.home()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+
+
 def package(name: str) -> Any:
-    """Import an optional package, or MissingError."""
+    """Import an optional package, or NotInstalledError."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingError(f"needs {name.partition('.')[0]}: {EVAL_PACKAGES}") from error
+        missing = f"not installed: {name.partition('.')[0]} ({EVAL_PACKAGES})"
+        raise NotInstalledError(missing) from error
 
 
 def read_state(path: Path, otherwise: str = "no PyTorch state dict") -> dict[str, Any]:

@@ -16,7 +16,8 @@ from scam.evaluation.networks import full_precision
 from scam.evaluation.quality import structural_similarity
 from scam.evaluation.rows import Row
 from scam.metrics import FeatureMoments, FeatureStatistics, Psnr, frechet_distance
-from scam.pretrained.features import INCEPTION, InceptionStem
+from scam.pretrained.features import InceptionStem
+from scam.pretrained.published import INCEPTION
 from scam.pretrained.weights import weights_file
 from scam.semia.judge import Judge, layout_scores
 from scam.semia.patch_distance import expect_pair, patch_distance
@@ -65,9 +66,9 @@ class Scorer:
             weights = weights_file("inception_weights", inception_weights, INCEPTION)
             self._stem = InceptionStem(weights).eval().to(source_image.device)
             self._features = self._statistics(source_image)
-            self._missing = ""
+            self._missing: MissingError | None = None
         except MissingError as reason:
-            self._missing = str(reason)
+            self._missing = reason
 
     def rows(self, name: str, image: Tensor, labels: Tensor) -> list[Row]:
         """All METRICS of the result ``name``, in order, with reasons for those without a value.
@@ -145,12 +146,13 @@ class Scorer:
         try:
             similarity = float(structural_similarity()(image, self._image))
         except MissingError as reason:
-            return [found, Row("ssim", name, None, note=str(reason))]
+            return [found, Row("ssim", name, None, note=str(reason), lack=reason.lack)]
         return [found, Row("ssim", name, similarity, better="higher")]
 
     def _sifid(self, name: str, image: Tensor) -> Row:
         if self._missing:
-            return Row("sifid", name, None, note=self._missing)
+            reason = self._missing
+            return Row("sifid", name, None, note=str(reason), lack=reason.lack)
         value = frechet_distance(self._statistics(image), self._features)
         return Row("sifid", name, value, better="lower")
 

@@ -36,11 +36,11 @@ def heat_maps(session: Opened, label: object, layer: object) -> NDArray[np.uint8
     count = model.token_labels.tolist().count(label)
     if type(label) is not int or label < 0 or not count:
         raise InputError(f"label: found {quoted(label)}, expected one of this model's")
-    size, device = model.config.size, model.token_labels.device
-    image, labels = session.host.picture.tensors(size, device)
+    frame, device = session.checkpoint.frame, model.token_labels.device
+    image, labels = session.host.picture.tensors(frame, device)
     in_encoder = layer.startswith("encoder")
     if not in_encoder:
-        labels = label_tensor(session.pose, size, device)
+        labels = label_tensor(session.pose, frame, device)
     wanted = model.prepare(labels).present
     subject = None if session.subject is None else session.subject.latents
     styles, _ = mix(

@@ -70,6 +70,7 @@ def sheet_png(session: Opened) -> bytes:
     columns = sheet_columns(
         [*pictures, ("background", session.host.picture)],
         session.pose,
+        session.checkpoint.frame,
         ("result", session.edited()),
     )
     names = session.checkpoint.label_names

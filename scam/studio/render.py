@@ -100,7 +100,7 @@ class Opener:
         if change.source.mean:
             return Styles(model.mean_tokens[None], model.mean_known[None])
         device = model.token_labels.device
-        labels = label_tensor(pose, model.config.size, device)
+        labels = label_tensor(pose, self.checkpoint.frame, device)
         generator = torch.Generator(device).manual_seed(change.source.random or 0)
         return model.random_styles(labels, generator)
 

@@ -19,6 +19,7 @@ from scam.errors import InputError, counted, printable, spelled
 from scam.models import ModelConfig
 from scam.models.registry import stored_config
 from scam.storage.locks import locked
+from scam.synthesis import notes
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.resumed import Resumed, find_weights, resume_data, resume_folder
 from scam.synthesis.settings import (
@@ -106,6 +107,7 @@ def heading(job: Job) -> str:
         unnamed = "the labels have no names, so flips cannot exchange left and right ones"
         mend = "name them ({:label_set}, labels.txt) or give {flip}"
         lines.append(spelled(f"{unnamed}: {mend}", flip=False))
+    lines += notes.at_start(options, job.train, job.held_out)
     return "\n".join(map(printable, lines))
 
 

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.errors import InputError
-from scam.pretrained.lpips import LPIPS_TRUNKS, LpipsDistance
-from scam.pretrained.vgg import VGG19, VGG_SLICES, Vgg19Distance
-from scam.pretrained.weights import cached
+from scam.pretrained.lpips import LpipsDistance
+from scam.pretrained.published import LPIPS_TRUNKS, VGG19
+from scam.pretrained.vgg import VGG_SLICES, Vgg19Distance
+from scam.pretrained.weights import cached, warn_of_mismatch
 
 Perceptual = Literal["vgg19", "lpips", "pyramid", "none"]
 WEIGHT_FILES = {"vgg19": VGG19, "lpips": LPIPS_TRUNKS["vgg"]}
@@ -63,10 +64,12 @@ def build_perceptual(
     normalise, slices: of VGG-19, see :class:`~scam.pretrained.vgg.Vgg19Distance`. Raises
     ValueError for "none", for which there is none.
     """
-    if name == "vgg19":
-        return Vgg19Distance(Path(str(weights)), normalise=normalise, slices=slices)
-    if name == "lpips":
-        return LpipsDistance(Path(str(weights)))
+    if name in WEIGHT_FILES:
+        path = Path(str(weights))
+        warn_of_mismatch(path)
+        if name == "lpips":
+            return LpipsDistance(path)
+        return Vgg19Distance(path, normalise=normalise, slices=slices)
     if name == "pyramid":
         return PyramidDistance()
     raise ValueError(f"perceptual {name!r}: expected vgg19, lpips or pyramid")

@@ -47,11 +47,10 @@ def learn_colours(train: PairDataset, workers: int = 0) -> ColourFloors:
     return floors
 
 
-def colour_floors(train: PairDataset, held_out: PairDataset) -> dict[str, float]:
-    """Pooled PSNR on ``held_out`` of flat colours: the training set's per label, and each
-    picture's own per label. Both data sets give at most 512 pictures.
+def colour_floors(floors: ColourFloors, held_out: PairDataset) -> dict[str, float]:
+    """Pooled PSNR on ``held_out``, of which at most 512 pictures are taken, of flat colours: those
+    that :func:`learn_colours` found in the training set, and each picture's own, per label.
     """
-    floors = learn_colours(train)
     by_mean, by_own = Psnr(), Psnr()
     for image, labels in _spread(held_out):
         by_mean.update(floors.paint_mean(labels), image)

@@ -70,6 +70,8 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
         place, labels = data.get("data", old.get("data", "")), old.get("labels", "")
         if not any(Path(place, folder, labels).is_dir() for folder in ("", "train")):
             may_change.append("data.labels")  # renamed
+    if "fit" not in old and data.get("fit") == "squash":  # what early runs did
+        may_change.append("data.fit")
     merge, before = data.get("merge"), old.get("merge")
     if merge not in (None, *MERGES) and before not in (None, *MERGES):
         content = merge_content(merge)

@@ -17,14 +17,22 @@ from scam.models import SynthesisModel
 from scam.models.card import model_card
 from scam.models.checkpoint import describe
 from scam.models.registry import build
+from scam.synthesis import notes
 from scam.synthesis.discriminators import build_discriminator
 from scam.synthesis.facts import training_facts
 from scam.synthesis.job import Job, expect_room
 from scam.synthesis.perceptual import build_perceptual
-from scam.synthesis.previews import colour_floors, draw_sheet, mean_styles, reconstruction_psnr
+from scam.synthesis.previews import (
+    colour_floors,
+    draw_sheet,
+    learn_colours,
+    mean_styles,
+    reconstruction_psnr,
+)
 from scam.synthesis.step import SynthesisStep
 from scam.training import engine
 from scam.training.compiling import compiler_failures_named
+from scam.training.log import read_metrics
 from scam.training.optimisation import tried
 from scam.training.precision import resolve_precision
 from scam.training.task import Export, Measured
@@ -39,7 +47,11 @@ def train(
     with job.world.agreed():
         expect_room(job)
     task = SynthesisTask(job)
-    return engine.train(task, job.folder, job.world, resume=resume, say=say, heading=heading)
+    sheet = engine.train(task, job.folder, job.world, resume=resume, say=say, heading=heading)
+    if job.world.is_main:
+        for line in notes.at_end(read_metrics(job.folder.metrics)):
+            say(line)
+    return sheet
 
 
 class SynthesisTask(SynthesisStep):
@@ -85,11 +97,13 @@ class SynthesisTask(SynthesisStep):
             yield batch["image"], batch["labels"]
 
     def begin(self) -> Measured:
-        """What flat colours reach."""
-        floors = colour_floors(self.job.train, self.job.held_out)
+        """What flat colours reach, and which labels there is nothing to learn of."""
+        colours = learn_colours(self.job.train)
+        floors = colour_floors(colours, self.job.held_out)
         return Measured(
             floors,
-            f"flat colours on the {counted(len(self.job.held_out), 'held-out picture')}: "
+            "".join(f"{line}\n" for line in notes.of_labels(self.job.train, colours))
+            + f"flat colours on the {counted(len(self.job.held_out), 'held-out picture')}: "
             f"{floors['psnr_mean_colours']:.2f} dB with the training set's mean per label, "
             f"{floors['psnr_own_colours']:.2f} dB with each picture's own",
         )

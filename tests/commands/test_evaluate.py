@@ -420,3 +420,22 @@ def test_a_page_of_numbers_and_pictures(
         (out / name).unlink()
     with pytest.raises(InputError, match=r"holds a index\.html already"):
         report(run, out, "--metrics", "psnr", "--html")
+
+
+def test_training_pictures_when_asked_for(run: Path, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="measured on training pictures"):
+        found = report(run, tmp_path / "out", "--split", "train", "--metrics", "psnr")
+    assert (found["split"], found["pictures"]) == ("train", 3)
+    pairs = json.loads((tmp_path / "out" / "pairs.json").read_text())["donors"]
+    held_out = json.loads((run / "checkpoints" / "step_0000002" / "split.json").read_text())
+    assert {line[17:] for line in held_out["training"]} == set(pairs)
+
+
+def test_pictures_fit_as_in_training_unless_asked(run: Path, tmp_path: Path) -> None:
+    config = run / "checkpoints" / "step_0000002" / "config.json"
+    assert json.loads(config.read_text())["fit"] == "squash"
+    found = report(run, tmp_path / "out", "--metrics", "psnr", "--fit", "crop")
+    assert found["data"]["fit"] == "crop"
+    assert report(run, tmp_path / "two", "--metrics", "psnr")["data"]["fit"] == "squash"
+    assert load_checkpoint(run).frame.fit == "squash"
+    assert load_checkpoint(run, fit="pad").frame.fit == "pad"

@@ -28,8 +28,8 @@ GIVEN = (
     "--latents-per-label", "--background-latents", "--log-every", "--resume",
 )  # fmt: skip
 RUNS = {
-    "shape": "--labels maps --ignore-label 10 --holdout 2 --no-flip --preset ade20k --width 32 "
-    "--size 64 64 --levels 5 --heads 2 --token-dim 16 --attention-dim 32 --no-pyramid "
+    "shape": "--labels maps --ignore-label 10 --holdout 2 --fit crop --no-flip --preset ade20k "
+    "--width 32 --size 64 64 --levels 5 --heads 2 --token-dim 16 --attention-dim 32 --no-pyramid "
     "--model scam --l1 5 --perceptual pyramid --perceptual-weight 2 --weight-decay 0 --ema 0.9 "
     "--seed 3 --amp --gradient-checkpointing --eval-every 1 --sample-every 1 --save-every 1 "
     "--sample-scale 2",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scam.checkpoints.weights import state_digest
-from scam.errors import InputError, MissingError
+from scam.errors import InputError, MissingError, NotInstalledError, NoWeightsError
 from scam.evaluation import quality
 from scam.pretrained.features import CustomExtractor, DinoV2, Inception, person_network
 from scam.pretrained.lpips import lpips_distance
@@ -33,7 +33,7 @@ def saved(network: nn.Module, path: Path) -> Path:
 
 class TestWeightsFile:
     def test_given_cached_or_missing(self, cache: Path) -> None:
-        with pytest.raises(MissingError, match=r"no weights: put net\.pth into .* or name it"):
+        with pytest.raises(NoWeightsError, match=r"no weights: put net\.pth into .* or name it"):
             weights_file("net", None, "net.pth")
         (cache / "checkpoints" / "net.pth").touch()
         found = weights_file("net", None, "net.pth")
@@ -48,7 +48,8 @@ class TestWeightsFile:
 
     def test_a_package_that_is_not_installed(self) -> None:
         with pytest.raises(
-            MissingError, match=r"needs nosuch: pip install -e '\.\[eval\]' in a clone"
+            NotInstalledError,
+            match=r"not installed: nosuch \(pip install -e '\.\[eval\]' in a clone",
         ):
             package("nosuch.part")
 
@@ -174,7 +175,9 @@ class TestDinoV2:
         weights = cache / "checkpoints" / "dinov2_vits14_pretrain.pth"
         conv = nn.Conv2d(3, 5, 14, 14)
         torch.save({"0.weight": conv.weight, "0.bias": conv.bias}, weights)
-        with pytest.raises(MissingError, match=r"needs the code of DINOv2 \(github\) in"):
+        with pytest.raises(
+            NotInstalledError, match=r"not installed: .* \(git clone https://.* .*dinov2_main\)"
+        ):
             DinoV2(weights)
         (code / "hubconf.py").write_text(self.HUB)
         network = DinoV2(weights)

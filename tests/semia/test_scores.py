@@ -10,7 +10,8 @@ from torch import Tensor
 from scam.errors import InputError
 from scam.evaluation.report import write_report
 from scam.evaluation.rows import Row
-from scam.pretrained.features import INCEPTION, Inception, InceptionStem
+from scam.pretrained.features import Inception, InceptionStem
+from scam.pretrained.published import INCEPTION
 from scam.semia.judge import Judge, train_judge
 from scam.semia.scores import METRICS, Scorer, means, side_by_side
 

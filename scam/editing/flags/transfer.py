@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from scam.commandline.command import Parser
+from scam.data.fit import Fit
 from scam.data.save_picture import FORMATS
 from scam.data.sheet import expect_scale
 from scam.editing.batch import NO_FOLDERS
@@ -127,6 +128,11 @@ def transfer_parser(prog: str) -> Parser:
         help="keep the background photograph, to the pixel, beyond the feathered edge",
     )
     parser.add_argument("--feather", type=int, help=f"pixels of edge (default: {FEATHER})")
+    parser.add_argument(
+        "--fit",
+        choices=get_args(Fit),
+        help="how pictures of other proportions than the model's fit it (default: as in training)",
+    )
     parser.add_argument(
         "--sheet", metavar="FILE", help="also a sheet of all pictures and result, at its size"
     )

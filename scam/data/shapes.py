@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Of what proportions the pictures of a source are, and how they are made to fit."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from scam.data.fit import Fit
+from scam.data.folder import FolderPairs
+from scam.data.source import PairSource
+from scam.data.subset import origin
+
+_HEADER = 24
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def fit_of(source: PairSource) -> Fit:
+    """How the pictures of ``source`` are loaded; drawn ones have any proportions."""
+    first = origin(source, 0)[0]
+    return first.fit if isinstance(first, FolderPairs) else "squash"
+
+
+def shapes_of(source: PairSource) -> Iterator[tuple[int, int]]:
+    """(height, width) of every picture of ``source`` that is read from files.
+
+    Read off the headers of label maps, 20 us each: they are as large as the upright photograph.
+    Files that have none are passed over; who loads them says why.
+    """
+    for index in range(len(source)):
+        first, place = origin(source, index)
+        if isinstance(first, FolderPairs):
+            shape = _png_shape(first.pairs[place].labels)
+            if shape is not None:
+                yield shape
+
+
+def _png_shape(path: Path) -> tuple[int, int] | None:
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER)
+    except OSError:
+        return None
+    if len(header) < _HEADER or not header.startswith(_SIGNATURE):
+        return None
+    width, height = struct.unpack(">II", header[16:])
+    return (height, width) if height and width else None

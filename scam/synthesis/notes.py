@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says, in a line each, where its numbers or its pictures are not what they seem."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from scam.data import PairDataset
+from scam.data.fit import SLIGHT, Frame
+from scam.data.shapes import fit_of, shapes_of
+from scam.data.split import FEW_HELD_OUT, named
+from scam.errors import counted, spelled
+from scam.metrics import ColourFloors
+from scam.synthesis.options import SynthesisOptions
+
+_LONG_WARMUP = 0.25
+"""Of all steps."""
+
+
+def at_start(
+    options: SynthesisOptions, train: PairDataset, held_out: PairDataset
+) -> Iterator[str]:
+    """Of settings and pictures, before anything is trained."""
+    if len(held_out) < FEW_HELD_OUT:
+        yield (
+            f"{counted(len(held_out), 'held-out picture')}: with fewer than {FEW_HELD_OUT} their "
+            "PSNR is noisy, so do not choose between runs by it"
+        )
+    if options.warmup > _LONG_WARMUP * options.steps:
+        yield spelled(
+            "{warmup} is more than a quarter of {steps}: learning rates are small for much of the "
+            "run",
+            warmup=options.warmup,
+            steps=options.steps,
+        )
+    yield from _proportions(train, held_out)
+
+
+def of_labels(train: PairDataset, floors: ColourFloors) -> Iterator[str]:
+    """Of labels that the training pictures from which ``floors`` learnt lack."""
+    names = train.source.label_set.names
+    missing = [names[label] for label in floors.unknown]
+    if missing:
+        height, width = train.size
+        occur = "label occurs" if len(missing) == 1 else "labels occur"
+        yield (
+            f"{len(missing)} of {len(names)} {occur} in none of {floors.pictures} training "
+            f"pictures at {height}x{width} ({named(missing)}): how they look is not learnt"
+        )
+
+
+def at_end(logged: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Of the numbers that were logged, by step."""
+    own, mean, psnr = (
+        next((entry[name] for entry in reversed(logged) if entry.get(name) is not None), None)
+        for name in ("psnr_own_colours", "psnr_mean_colours", "psnr")
+    )
+    if own is None or mean is None or psnr is None or psnr >= own:
+        return
+    floor, whose = (mean, "the training set's") if psnr < mean else (own, "each picture's own")
+    yield spelled(
+        f"held-out PSNR {psnr:.2f} dB is below the {floor:.2f} dB of flat colours, {whose} mean "
+        "of every label: too little is learnt yet; resume with more {:steps}, or give it more "
+        "pictures"
+    )
+
+
+def _proportions(train: PairDataset, held_out: PairDataset) -> Iterator[str]:
+    frame = Frame(train.size, fit_of(train.source))
+    shapes = [shape for data in (train, held_out) for shape in shapes_of(data.source)]
+    others = [shape for shape in shapes if frame.stretch(shape) > SLIGHT]
+    if not others:
+        return
+    aspects = sorted(height / width for height, width in others)
+    low, high = f"{aspects[0]:.2f}", f"{aspects[-1]:.2f}"
+    found = low if low == high else f"{low} .. {high}"
+    wanted = f"{frame.size[0] / frame.size[1]:.2f}"
+    most = 1 - 1 / max(frame.stretch(shape) for shape in others)
+    said = {
+        "squash": f"are squashed: height / width from {found} to {wanted} ({{:fit}} crop or pad "
+        "keeps proportions)",
+        "crop": f"are cropped from height / width {found} to {wanted}: {most:.0%} of one at most",
+        "pad": f"are padded from height / width {found} to {wanted}: {most:.0%} of the image at "
+        "most is padding",
+    }
+    yield spelled(f"{len(others)} of {len(shapes)} pictures {said[frame.fit]}")
