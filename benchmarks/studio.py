@@ -27,8 +27,8 @@ from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import Checkpoint, load_checkpoint
 from scam.studio.app import Answers
 from scam.studio.flags import MANNEQUINS
+from scam.studio.opener import Opener
 from scam.studio.pictures import Pictures
-from scam.studio.render import Opener
 from scam.studio.session import FORMAT, PictureData
 
 ROUNDS = 30
@@ -91,7 +91,7 @@ def measure(checkpoint: Checkpoint) -> tuple[float, float]:
 
     def encoding(number: int) -> None:
         for name in (host, subject, donor):
-            opener.pictures.get(name).__dict__.pop("latents", None)
+            opener.pictures.get(name).kept.clear()
         stroke(number)
 
     return median(stroke), median(encoding)

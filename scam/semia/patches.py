@@ -10,6 +10,7 @@ patch or more from any change of the label map stays as it is, to the bit.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -108,9 +109,10 @@ class PatchMatch:
             else:
                 before = self._levels[number - 1].size
                 places = self._enlarged(collage.places, before, level, small)
-            collage = self._refined(level, small, around, places, number)
+            told = None
             if progress is not None:
-                progress(_share(self._levels, number))
+                told = partial(_tell, progress, self._levels, number)
+            collage = self._refined(level, small, around, places, number, told)
         assert collage is not None
         return collage
 
@@ -157,9 +159,15 @@ class PatchMatch:
         return of_label(match, kinds, own, source)
 
     def _refined(
-        self, level: Scale, labels: Tensor, around: Tensor, places: Tensor, number: int
+        self,
+        level: Scale,
+        labels: Tensor,
+        around: Tensor,
+        places: Tensor,
+        number: int,
+        told: Callable[[float], None] | None,
     ) -> Collage:
-        """Rounds of search and vote."""
+        """Rounds of search and vote. told: the share of this size's work that is done."""
         last = number == len(self._levels) - 1
         keys, prior = Rows(level), level.places()[places.flatten()]
         kinds, own = self._kinds(labels), self._kinds(level.labels)
@@ -175,7 +183,10 @@ class PatchMatch:
             return image if fixed is None else torch.where(fixed, level.image, image)
 
         image = voted()
-        for _ in range(self.options.last_rounds if last else self.options.rounds):
+        rounds = self.options.last_rounds if last else self.options.rounds
+        for done in range(rounds):
+            if told is not None and done:
+                told(done / rounds)
             queries = Rows(Scale(image, labels, around, level.patch), prior)
             if kinds.numel() * own.numel() <= _ALL_PAIRS:
                 flat = kinds.flatten(), keys, own.flatten(), places.flatten()
@@ -187,6 +198,8 @@ class PatchMatch:
                 break
             places = match
             image = voted()
+        if told is not None:
+            told(1)
         return Collage(image, places)
 
 
@@ -198,6 +211,9 @@ def _unchanged(level: Scale, labels: Tensor) -> Tensor | None:
     return F.max_pool2d(changed, level.patch, 1, level.patch // 2)[0, 0] == 0
 
 
-def _share(levels: Sequence[Scale], number: int) -> float:
+def _tell(
+    progress: Callable[[float], None], levels: Sequence[Scale], number: int, share: float
+) -> None:
+    """Tell the share of the work that is done once ``share`` of that at size ``number`` is."""
     pixels = [level.labels.numel() for level in levels]
-    return sum(pixels[: number + 1]) / sum(pixels)
+    progress((sum(pixels[:number]) + share * pixels[number]) / sum(pixels))

@@ -11,8 +11,8 @@ from torchvision.models import segmentation
 from scam.data import LabelValues
 from scam.studio.app import make_app
 from scam.studio.flags import studio_parser
+from scam.studio.opener import Opener
 from scam.studio.parser import Parser
-from scam.studio.render import Opener
 from scam.studio.session import Session
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "studio.md").read_text()
