@@ -91,7 +91,7 @@ class User:
     def wait(self) -> None:
         """Until the page has opened what it opens by itself, and the first result is there."""
         status = self.page.locator("#status")
-        sync_api.expect(status).to_have_text(re.compile("Paint on"), timeout=20_000)
+        sync_api.expect(status).to_have_text(re.compile("Draw on"), timeout=20_000)
         latency = self.page.locator("#latency")
         sync_api.expect(latency).to_have_text(re.compile(r"\d ms"), timeout=20_000)
 

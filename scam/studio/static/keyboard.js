@@ -20,6 +20,7 @@ const HELP = [
   ["+ − Home", "zoom in, zoom out, show all; also the wheel or two fingers"],
   ["Space and drag", "move the picture"],
   ["H J Delete", "flip or delete the selected region"],
+  ["Delete on a donor", "remove it from the page"],
   ["Tab to the map, arrows", "move the cursor or the selected region (Shift: ten pixels)"],
   ["Enter, Escape", "on the map: begin or end drawing, give up"],
   ["?", "this help"],
