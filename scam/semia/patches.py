@@ -93,6 +93,10 @@ class PatchMatch:
         """
         source = self._levels[-1].size
         whole = (labels.shape[0], labels.shape[1])
+        if torch.equal(labels, self._levels[-1].labels):
+            if progress is not None:
+                progress(1)
+            return self._itself()
         collage = None
         for number, level in enumerate(self._levels):
             factors = (level.size[0] / source[0], level.size[1] / source[1])
@@ -115,6 +119,12 @@ class PatchMatch:
             collage = self._refined(level, small, around, places, number, told)
         assert collage is not None
         return collage
+
+    def _itself(self) -> Collage:
+        """The source under its own label map."""
+        last = self._levels[-1]
+        places = torch.arange(last.labels.numel(), device=last.labels.device)
+        return Collage(last.image, places.view(last.labels.shape))
 
     def _scale(self, image: Tensor, labels: Tensor, size: Size, number: int) -> Scale:
         small = resized_labels(labels, size, self.num_labels)

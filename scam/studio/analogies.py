@@ -79,12 +79,18 @@ class AnalogyOpener:
         labels = [
             {
                 "id": label,
-                "name": vocabulary.name(label),
+                "name": f"label {name}" if vocabulary.kind == "index" else name,
                 "colour": "#{:02x}{:02x}{:02x}".format(*colour),
                 "latents": 0,
                 "mean": False,
             }
-            for label, colour in enumerate(vocabulary.colours().tolist())
+            for label, (name, colour) in enumerate(
+                zip(
+                    map(vocabulary.name, range(len(vocabulary))),
+                    vocabulary.colours().tolist(),
+                    strict=True,
+                )
+            )
         ]
         return {
             "title": self._source.name,

@@ -68,7 +68,7 @@ def session(client: Client) -> dict[str, Any]:
 def test_the_source_is_described(client: Client, opener: AnalogyOpener) -> None:
     found = client.get("/api/model").json
     assert (found["title"], found["kind"], found["size"]) == ("lake", "semia, patches", [32, 48])
-    assert [label["name"] for label in found["labels"]] == list("012345")
+    assert [label["name"] for label in found["labels"]] == [f"label {n}" for n in range(6)]
     assert not any(found[what] for what in ("lends", "attention", "parser"))
     assert found["slow"]
     assert found["files"] == ["result.png", "labels.png", "sheet.png"]

@@ -9,6 +9,7 @@ import sys
 import zlib
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +53,13 @@ def browser() -> Iterator[Any]:
 def studio(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     run = tmp_path_factory.mktemp("studio") / "run"
     train.main(["--out", str(run), *RUN])
+    with serving(run) as found:
+        yield found
+
+
+@contextmanager
+def serving(run: Path) -> Iterator[Studio]:
+    """A server of its own for what a folder holds."""
     command = [sys.executable, "-m", "scam.studio", str(run), "--no-browser", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -93,7 +101,7 @@ class User:
         status = self.page.locator("#status")
         sync_api.expect(status).to_have_text(re.compile("Draw on"), timeout=20_000)
         latency = self.page.locator("#latency")
-        sync_api.expect(latency).to_have_text(re.compile(r"\d ms"), timeout=20_000)
+        sync_api.expect(latency).to_have_text(re.compile(r"\d m?s"), timeout=20_000)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         box = self.page.locator("#map").bounding_box()
@@ -159,6 +167,13 @@ class User:
 @pytest.fixture
 def new_user(browser: Any, studio: Studio) -> Iterator[Any]:
     """new_user(**options of the window): a :class:`User`."""
+    with users_of(browser, studio) as made:
+        yield made
+
+
+@contextmanager
+def users_of(browser: Any, studio: Studio) -> Iterator[Any]:
+    """made(**options of the window): a :class:`User`, of whom nothing odd was heard in the end."""
     users: list[User] = []
 
     def made(**options: Any) -> User:

@@ -108,7 +108,7 @@ function digit({ session, editor }, { key: typedKey, timeStamp }) {
   typed = { text, when: timeStamp };
   if (known(text)) {
     editor.set({ label: Number(text) });
-    say(`Label ${text}: ${session.model.labels[Number(text)].name}.`);
+    say(`Label ${text}: ${session.model.labels[Number(text)].name.replaceAll("_", " ")}.`);
   }
 }
 

@@ -68,7 +68,10 @@ function keepAlways(session) {
   for (const kind of ["committed", "pictures"]) session.addEventListener(kind, later);
 }
 
-/** Takes over what the tab kept. Pictures come from the server, or else from the browser. */
+/**
+ * Takes over what the tab kept. Pictures come from the server, or else from the browser. Returns
+ * a line for people about those that come from neither.
+ */
 async function restore({ session, server }, before) {
   const lost = [];
   const pictures = new Map();
@@ -83,10 +86,10 @@ async function restore({ session, server }, before) {
     }
   }
   const host = lost.find(({ id }) => id === before.settings.host);
-  if (host) throw new Error(`The last session’s host cannot be opened: ${host.message}`);
+  if (host) throw new Error(`The last session cannot be opened without its host: ${host.message}`);
   for (const picture of pictures.values()) session.addPicture(picture);
   await session.restore(before);
-  if (!lost.length) return;
+  if (!lost.length) return undefined;
   const here = (id) => pictures.has(id);
   const { subject, styles } = session.settings;
   session.change("restore", {
@@ -95,32 +98,35 @@ async function restore({ session, server }, before) {
   });
   session.forget();
   const names = lost.map(({ name }) => name).join(", ");
-  fail(new Error(`${names}: no longer there, and what came from it, and the steps before.`));
+  return `${names}: no longer there, nor what came from it, nor the steps before.`;
 }
 
-/** The tab's own session if there is one, else the first examples. */
+/** The tab's own session if there is one, else the first examples. Returns a line about it. */
 async function begin(context) {
   const { session, server } = context;
   const { examples } = session.model;
   const before = await kept().catch(() => undefined);
+  let line;
   if (before && before.model !== session.model.model) {
-    fail(new Error("The last session in this tab was made with another model; this is a new one."));
+    line = "The last session in this tab was made with another model. This is a new one.";
   } else if (before) {
     try {
-      await restore(context, before);
-      return;
+      return await restore(context, before);
     } catch (error) {
       if (error instanceof ServerError) throw error;
-      fail(error);
+      line = error.message;
     }
   }
   if (!examples.length) {
+    say("Choose the photograph to edit.");
     await context.changeHost();
-    return;
+    return line;
   }
   takeHost(session, await example(server, examples[0]));
   session.forget();
-  for (const name of session.model.lends ? examples.slice(1, 4) : []) session.addPicture(await example(server, name));
+  const donors = session.model.lends ? examples.slice(1, 4) : [];
+  for (const name of donors) session.addPicture(await example(server, name));
+  return line;
 }
 
 async function main() {
@@ -153,9 +159,9 @@ async function main() {
   setUpHistory(context);
   setUpKeyboard(context);
   context.result.show("result");
-  await begin(context);
+  const line = await begin(context);
   keepAlways(context.session);
-  say(model.lends ? WELCOME.lends : WELCOME.alone);
+  say(line ?? (model.lends ? WELCOME.lends : WELCOME.alone));
   await prune().catch(() => undefined);
 }
 

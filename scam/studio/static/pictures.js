@@ -135,7 +135,7 @@ export function takeFiles(target, take) {
 function showHost({ session, changeHost }) {
   const { host } = session;
   const name = element("span", { textContent: host?.name ?? "No picture yet" });
-  const change = element("button", { type: "button", id: "change-host", textContent: "Change…" });
+  const change = element("button", { type: "button", id: "change-host", textContent: host ? "Change…" : "Choose…" });
   change.addEventListener("click", () => changeHost());
   const focused = document.activeElement?.id;
   const words = element("div", {}, name, ...(session.model.lends ? [change] : []));
@@ -174,7 +174,7 @@ function showDonors(context, known) {
 function showTransfer({ session, editor }) {
   const button = byId("transfer");
   const done = editor.donor !== null && session.settings.subject === editor.donor;
-  button.textContent = done ? "Back to the host’s own looks" : "Transfer the subject";
+  button.textContent = done ? "Back to the host" : "Transfer the subject";
   button.disabled = !editor.donor || !session.host;
   button.classList.toggle("primary", !done);
   byId("remove-donor").disabled = !editor.donor;

@@ -141,8 +141,9 @@ export class ResultView {
     canvas.getContext("2d").putImageData(pixels, 0, 0);
     this.last = { canvas, pixels, host };
     this.#difference = null;
-    byId("latency").textContent =
-      `${pixels.width} × ${pixels.height}, ${Math.round(milliseconds)} ms`;
+    const seconds = milliseconds / 1000;
+    const took = seconds < 1 ? `${Math.round(milliseconds)} ms` : `${seconds.toFixed(1)} s`;
+    byId("latency").textContent = `${pixels.width} × ${pixels.height}, ${took}`;
     const list = byId("notes");
     if (notes.join("\n") !== [...list.children].map((item) => item.textContent).join("\n")) {
       list.replaceChildren(...notes.map((textContent) => element("li", { textContent })));

@@ -60,19 +60,22 @@ function setUpRefine(session) {
 /** The strip is several results, so it follows whole steps, not every move of the pointer. */
 function setUpStrip(server, session) {
   const [button, image] = ["show-strip", "strip"].map(byId);
+  const wanted = () => button.getAttribute("aria-pressed") === "true";
   const newest = new Newest(async (signal) => {
-    if (image.hidden || !session.host) return;
+    if (!wanted() || !session.host) return;
     try {
       const blob = await server.file("strip.png", await session.json(), signal);
       URL.revokeObjectURL(image.src);
       image.src = URL.createObjectURL(blob);
+      await image.decode();
+      image.hidden = !wanted();
     } catch (error) {
       if (!signal.aborted) fail(error);
     }
   });
   button.addEventListener("click", () => {
-    image.hidden = !image.hidden;
-    button.setAttribute("aria-pressed", !image.hidden);
+    button.setAttribute("aria-pressed", !wanted());
+    image.hidden = true;
     newest.ask();
   });
   session.addEventListener("committed", () => newest.ask({ drop: true }));
