@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_studio import Client, packed, serving
+from tiny_studio import Client, make_opener, packed, serving
 
 from scam import semia
 from scam.errors import InputError
@@ -71,6 +71,7 @@ def test_the_source_is_described(client: Client, opener: AnalogyOpener) -> None:
     assert [label["name"] for label in found["labels"]] == [f"label {n}" for n in range(6)]
     assert not any(found[what] for what in ("lends", "attention", "parser"))
     assert found["slow"]
+    assert found.keys() == make_opener().describe().keys()
     assert found["files"] == ["result.png", "labels.png", "sheet.png"]
     assert found["model"] == AnalogyOpener(opener.stored.path, torch.device("cpu")).model
 

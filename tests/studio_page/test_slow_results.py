@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page_user import HEIGHT, WIDTH, serving, users_of
 
 from scam import semia
 from scam.studio.__main__ import main
 
-from conftest import HEIGHT, WIDTH, serving, users_of  # isort: skip
 
 
 def test_refined_latents_are_repeated_without_a_browser(
