@@ -34,6 +34,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 WANTED = {"scam", "csrc", "kernels", "setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE"}
 
 
+DEMO = ("model.safetensors", "config.json", "README.md")
+
+
 def build(tree: Path, call: str, switch: str) -> subprocess.CompletedProcess[str]:
     """Call a hook of setuptools' build backend in a process of its own."""
     script = f"import setuptools.build_meta as backend; backend.{call}('dist')"
@@ -59,6 +62,7 @@ def test_pure_python_wheel_imports_and_says_what_is_missing(tree: Path, tmp_path
     assert "scam/py.typed" in names
     assert "scam/_build_info.json" in names
     assert "scam/studio/static/index.html" in names
+    assert {f"scam/demo/{name}" for name in DEMO} <= set(names)
     compiled = [name for name in names if not name.startswith("scam/_kernels/")]
     assert not [name for name in compiled if name.endswith((".so", ".cpp", ".h"))]
     devices = {f"scam/_{p.relative_to(tree)}" for p in (tree / "kernels").glob("*/*.*")}
@@ -94,6 +98,7 @@ def test_sdist_carries_every_source_of_the_kernels(tree: Path) -> None:
     assert "csrc/sca.h" in sources
     assert sources <= names
     assert {"setup.py", "pyproject.toml", "scam/py.typed"} <= names
+    assert {f"scam/demo/{name}" for name in DEMO} <= names
     assert not [name for name in names if name.endswith((".so", ".o"))]
 
 

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from scam.checkpoints.step_folders import DEMO
 from scam.checkpoints.weights import CONFIG
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_flags(args)
     if args.replay is None:
         expect_server()
-    path = args.checkpoint or _mannequins()
+    path = args.checkpoint or (MANNEQUINS if Path(MANNEQUINS).is_dir() else DEMO)
     opener, files = _source(args, path) if holds_source(Path(path)) else _model(args, path)
     if args.replay is not None:
         check_paths(args, opener.files, files)
@@ -49,14 +50,6 @@ def expect_server() -> None:
     missing = [name for name in ("starlette", "uvicorn") if not importlib.util.find_spec(name)]
     if missing:
         raise InputError(f"not installed yet: run pip install {' '.join(missing)}")
-
-
-def _mannequins() -> str:
-    if not Path(MANNEQUINS).is_dir():
-        raise InputError(
-            f"checkpoint: expected one, since {MANNEQUINS} is not here; run make train"
-        )
-    return MANNEQUINS
 
 
 def _model(args: argparse.Namespace, path: str) -> tuple[Opener, list[Path]]:

@@ -12,7 +12,7 @@ from scam.storage.outputs import expect_outputs
 MANNEQUINS = "runs/mannequins"
 EXAMPLES = """\
   python -m scam.studio
-      the run that `make train` leaves, in the browser
+      the run that `make train` leaves, or the demo that comes with scam, in the browser
   python -m scam.studio runs/faces --parser face_parser:label_map
       photographs without a label map too: face_parser.py in this folder makes it
   python -m scam.studio runs/lake
@@ -29,8 +29,9 @@ def studio_parser(prog: str) -> Parser:
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="a training run's folder, one of its step folders, what save_pretrained wrote, or "
-        f"what scam.semia train left (default: {MANNEQUINS})",
+        help="a training run's folder, one of its step folders, what save_pretrained wrote, what"
+        " scam.semia train left, or demo: the model that comes with scam"
+        f" (default: {MANNEQUINS} where it is, else demo)",
     )
     parser.add_argument(
         "--host", metavar="ADDRESS",
