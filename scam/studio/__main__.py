@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.replay is None:
         expect_server()
     path = args.checkpoint or (MANNEQUINS if Path(MANNEQUINS).is_dir() else DEMO)
-    opener, files = _source(args, path) if holds_source(Path(path)) else _model(args, path)
+    of_semia = path != DEMO and holds_source(Path(path))
+    opener, files = _source(args, path) if of_semia else _model(args, path)
     if args.replay is not None:
         check_paths(args, opener.files, files)
         replay(opener, args.replay, args.out, overwrite=args.overwrite)
