@@ -5,14 +5,14 @@
 (default: runs/mannequins) and of one of random weights at 256 px (preset celebamask-hq).
 """
 
+import argparse
 import base64
 import json
 import os
 import statistics
-import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
@@ -27,8 +27,8 @@ from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import Checkpoint, load_checkpoint
 from scam.studio.app import Answers
 from scam.studio.flags import MANNEQUINS
+from scam.studio.opener import Opener
 from scam.studio.pictures import Pictures
-from scam.studio.render import Opener
 from scam.studio.session import FORMAT, PictureData
 
 ROUNDS = 30
@@ -59,7 +59,7 @@ def drawn(size: tuple[int, int]) -> Folder:
     )
 
 
-def measure(checkpoint: Checkpoint) -> tuple[float, float]:
+def measure(checkpoint: Checkpoint, rounds: int) -> tuple[float, float]:
     """Medians, in seconds, of a stroke and of the same with all three pictures encoded again.
 
     A subject and a donor of one label are mixed into the host; every stroke is another map.
@@ -91,29 +91,33 @@ def measure(checkpoint: Checkpoint) -> tuple[float, float]:
 
     def encoding(number: int) -> None:
         for name in (host, subject, donor):
-            opener.pictures.get(name).__dict__.pop("latents", None)
+            opener.pictures.get(name).kept.clear()
         stroke(number)
 
-    return median(stroke), median(encoding)
+    return median(stroke, rounds), median(encoding, rounds)
 
 
-def median(call: Callable[[int], None]) -> float:
+def median(call: Callable[[int], None], rounds: int) -> float:
     """Seconds of a call, after one to warm up."""
     call(0)
     samples: list[float] = []
-    while len(samples) < 3 or (len(samples) < ROUNDS and sum(samples) < BUDGET_S):
+    while len(samples) < min(3, rounds) or (len(samples) < rounds and sum(samples) < BUDGET_S):
         start = time.perf_counter()
         call(len(samples))
         samples.append(time.perf_counter() - start)
     return statistics.median(samples)
 
 
-def main() -> None:
-    path = sys.argv[1] if len(sys.argv) > 1 else MANNEQUINS
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studio", description=__doc__)
+    parser.add_argument("checkpoint", nargs="?", default=MANNEQUINS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}; 1: quick")
+    args = parser.parse_args(argv)
+    path, rounds = args.checkpoint, max(1, args.rounds)
     print(HEAD)
     for name, checkpoint in ((path, load_checkpoint(path)), ("random weights", random_model())):
         height, width = checkpoint.model.config.size
-        one, every = (1000 * seconds for seconds in measure(checkpoint))
+        one, every = (1000 * seconds for seconds in measure(checkpoint, rounds))
         print(f"| {name} | {width}x{height} | {one:.0f} | {every:.0f} | {every / one:.1f} |")
 
 

@@ -22,6 +22,7 @@ from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError, leading, within
 from scam.models.checkpoint import Checkpoint, run_around, stored_data
+from scam.models.refinement import refined
 from scam.models.styles import Styles
 
 LIBRARY = "styles"
@@ -231,17 +232,24 @@ def leading_words(name: str, words: Sequence[str]) -> AbstractContextManager[Non
     return leading(name, words[0] if len(words) == 1 else list(words))
 
 
-def encode(source: Picture | Style, checkpoint: Checkpoint, refine: int = 0) -> Styles:
+def encode(
+    source: Picture | Style,
+    checkpoint: Checkpoint,
+    refine: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Styles:
     """The latents of a picture, or those that a style keeps, on the model's device.
 
-    refine: see :meth:`scam.models.SynthesisModel.encode`.
+    refine, progress: the steps and what is told of them, see :mod:`scam.models.refinement`.
     """
     if isinstance(source, Style):
         return source.latents
     model = checkpoint.model
     with torch.no_grad():
         image, labels = source.tensors(checkpoint.frame, model.token_labels.device)
-        return model.encode(image, labels, refine=refine)
+        prepared = model.prepare(labels)
+        styles = model.encode(image, prepared)
+        return refined(model, image, prepared, styles, refine, progress)
 
 
 def digest(content: Picture | Style | LabelMap) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Styles fitted to one image by gradient descent, beyond what an encoder finds in one pass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,20 @@ RATE = 0.05
 
 
 def refined(
-    model: "SynthesisModel", image: Tensor, labels: "PreparedLabels", styles: Styles, steps: int
+    model: "SynthesisModel",
+    image: Tensor,
+    labels: "PreparedLabels",
+    styles: Styles,
+    steps: int,
+    progress: Callable[[float], None] | None = None,
 ) -> Styles:
     """``styles`` of image (B, 3, H, W) after ``steps`` of Adam towards generating it again.
 
     The squared error is minimised with respect to the tokens; the networks stay as they are, and
     so does each image whatever the others of the batch are. Under the image's own
     label map a hundred steps bring out patterns that the encoder misses. Under another map some
-    five serve best; more fit too closely (docs/editing.md).
+    five serve best; more fit too closely (docs/editing.md). progress: is told after each step the
+    share of the steps that is done.
     """
     if type(steps) is not int or steps < 0:
         raise InputError("{refine}: expected a number of steps, 0 or more", refine=steps)
@@ -38,7 +44,7 @@ def refined(
         # In units of the scale, one rate serves every image.
         moved = (start / scale).requires_grad_()
         optimizer = torch.optim.Adam([moved], lr=RATE)
-        for _ in range(steps):
+        for step in range(steps):
             generated = model.generate(
                 labels, Styles(moved * scale, styles.present), model.fixed_noise()
             )
@@ -46,6 +52,8 @@ def refined(
             # far above it.
             (moved.grad,) = torch.autograd.grad((generated - image).square().sum(), moved)
             optimizer.step()
+            if progress is not None:
+                progress((step + 1) / steps)
     return Styles((moved * scale).detach(), styles.present)
 
 

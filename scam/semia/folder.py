@@ -93,6 +93,12 @@ def discard(folder: RunFolder) -> None:
     folder.discard()
 
 
+def holds_source(path: Path) -> bool:
+    """Whether ``python -m scam.semia train`` left what is there."""
+    config = path / CONFIG
+    return config.is_file() and read_json(config).get("format") == _FORMAT
+
+
 def read_folder(path: Path) -> Stored:
     """InputError, naming the file, unless ``python -m scam.semia train`` left what is there."""
     config_path = path / CONFIG

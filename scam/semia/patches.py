@@ -10,6 +10,7 @@ patch or more from any change of the label map stays as it is, to the bit.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -92,6 +93,10 @@ class PatchMatch:
         """
         source = self._levels[-1].size
         whole = (labels.shape[0], labels.shape[1])
+        if torch.equal(labels, self._levels[-1].labels):
+            if progress is not None:
+                progress(1)
+            return self._itself()
         collage = None
         for number, level in enumerate(self._levels):
             factors = (level.size[0] / source[0], level.size[1] / source[1])
@@ -108,11 +113,18 @@ class PatchMatch:
             else:
                 before = self._levels[number - 1].size
                 places = self._enlarged(collage.places, before, level, small)
-            collage = self._refined(level, small, around, places, number)
+            told = None
             if progress is not None:
-                progress(_share(self._levels, number))
+                told = partial(_tell, progress, self._levels, number)
+            collage = self._refined(level, small, around, places, number, told)
         assert collage is not None
         return collage
+
+    def _itself(self) -> Collage:
+        """The source under its own label map."""
+        last = self._levels[-1]
+        places = torch.arange(last.labels.numel(), device=last.labels.device)
+        return Collage(last.image, places.view(last.labels.shape))
 
     def _scale(self, image: Tensor, labels: Tensor, size: Size, number: int) -> Scale:
         small = resized_labels(labels, size, self.num_labels)
@@ -157,9 +169,15 @@ class PatchMatch:
         return of_label(match, kinds, own, source)
 
     def _refined(
-        self, level: Scale, labels: Tensor, around: Tensor, places: Tensor, number: int
+        self,
+        level: Scale,
+        labels: Tensor,
+        around: Tensor,
+        places: Tensor,
+        number: int,
+        told: Callable[[float], None] | None,
     ) -> Collage:
-        """Rounds of search and vote."""
+        """Rounds of search and vote. told: the share of this size's work that is done."""
         last = number == len(self._levels) - 1
         keys, prior = Rows(level), level.places()[places.flatten()]
         kinds, own = self._kinds(labels), self._kinds(level.labels)
@@ -175,7 +193,10 @@ class PatchMatch:
             return image if fixed is None else torch.where(fixed, level.image, image)
 
         image = voted()
-        for _ in range(self.options.last_rounds if last else self.options.rounds):
+        rounds = self.options.last_rounds if last else self.options.rounds
+        for done in range(rounds):
+            if told is not None and done:
+                told(done / rounds)
             queries = Rows(Scale(image, labels, around, level.patch), prior)
             if kinds.numel() * own.numel() <= _ALL_PAIRS:
                 flat = kinds.flatten(), keys, own.flatten(), places.flatten()
@@ -187,6 +208,8 @@ class PatchMatch:
                 break
             places = match
             image = voted()
+        if told is not None:
+            told(1)
         return Collage(image, places)
 
 
@@ -198,6 +221,9 @@ def _unchanged(level: Scale, labels: Tensor) -> Tensor | None:
     return F.max_pool2d(changed, level.patch, 1, level.patch // 2)[0, 0] == 0
 
 
-def _share(levels: Sequence[Scale], number: int) -> float:
+def _tell(
+    progress: Callable[[float], None], levels: Sequence[Scale], number: int, share: float
+) -> None:
+    """Tell the share of the work that is done once ``share`` of that at size ``number`` is."""
     pixels = [level.labels.numel() for level in levels]
-    return sum(pixels[: number + 1]) / sum(pixels)
+    progress((sum(pixels[:number]) + share * pixels[number]) / sum(pixels))

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scam.checkpoints.step_folders import DEMO
+from scam.checkpoints.weights import CONFIG
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.editing.sources import Finder, Folder
 from scam.errors import SPELLING, InputError
 from scam.models.checkpoint import Checkpoint, load_checkpoint
-from scam.studio.flags import MANNEQUINS, check_flags, check_paths, studio_parser
+from scam.semia.folder import LABELS, SOURCE, holds_source
+from scam.studio.analogies import AnalogyOpener
+from scam.studio.flags import MANNEQUINS, check_flags, check_paths, check_source, studio_parser
+from scam.studio.opener import Opener
 from scam.studio.parser import load_parser
 from scam.studio.pictures import Pictures
-from scam.studio.render import Opener
 from scam.studio.replay import replay
 
 PROG = "python -m scam.studio"
@@ -30,12 +33,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_flags(args)
     if args.replay is None:
         expect_server()
-    parser = None if args.parser is None else load_parser(args.parser)
     path = args.checkpoint or (MANNEQUINS if Path(MANNEQUINS).is_dir() else DEMO)
-    checkpoint = load_checkpoint(path, device=open_device(args.device))
-    opener = Opener(Pictures(checkpoint, _examples(args, checkpoint), parser))
+    of_semia = path != DEMO and holds_source(Path(path))
+    opener, files = _source(args, path) if of_semia else _model(args, path)
     if args.replay is not None:
-        check_paths(args, checkpoint.files)
+        check_paths(args, opener.files, files)
         replay(opener, args.replay, args.out, overwrite=args.overwrite)
         say(f"{args.out}: {args.replay} again")
         return
@@ -49,6 +51,21 @@ def expect_server() -> None:
     missing = [name for name in ("starlette", "uvicorn") if not importlib.util.find_spec(name)]
     if missing:
         raise InputError(f"not installed yet: run pip install {' '.join(missing)}")
+
+
+def _model(args: argparse.Namespace, path: str) -> tuple[Opener, list[Path]]:
+    """For a trained model; and the files that are read."""
+    parser = None if args.parser is None else load_parser(args.parser)
+    checkpoint = load_checkpoint(path, device=open_device(args.device))
+    return Opener(Pictures(checkpoint, _examples(args, checkpoint), parser)), checkpoint.files
+
+
+def _source(args: argparse.Namespace, path: str) -> tuple[AnalogyOpener, list[Path]]:
+    """For one picture; and the files that are read."""
+    check_source(args)
+    folder = Path(path)
+    files = [folder / name for name in (CONFIG, SOURCE, LABELS)]
+    return AnalogyOpener(folder, open_device(args.device)), files
 
 
 def _examples(args: argparse.Namespace, checkpoint: Checkpoint) -> Folder | None:

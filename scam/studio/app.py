@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,11 @@ from starlette.routing import Route
 
 from scam.errors import InputError, one_line, quoted
 from scam.storage.reading import parse_json
-from scam.studio.attention import heat_maps
-from scam.studio.files import FILES, png
-from scam.studio.model import describe
+from scam.studio.files import png
+from scam.studio.interface import SessionOpener
 from scam.studio.pictures import GoneError
-from scam.studio.render import Opener
 from scam.studio.session import NO_LABEL, PictureData, Session
+from scam.studio.work import AbandonedError, Work
 
 STATIC = Path(__file__).with_name("static")
 _KINDS = {
@@ -43,29 +42,52 @@ _MOST_NOTES = 10
 _Task = Callable[[], Response]
 
 
-def make_app(opener: Opener) -> Starlette:
+def make_app(opener: SessionOpener) -> Starlette:
     """The ASGI application, to be put behind a :class:`scam.studio.guard.Guard`."""
     answers = Answers(opener)
     worker = ThreadPoolExecutor(1, "studio")
 
-    def route(path: str, task: Callable[..., Response], method: str) -> Route:
-        async def endpoint(request: Request) -> Response:
-            body = (await request.body(),) if method == "POST" else ()
-            work = partial(_answered, partial(task, *body, **request.path_params))
-            return await asyncio.get_running_loop().run_in_executor(worker, work)
+    async def progress(_: Request) -> Response:
+        return JSONResponse(answers.work.about())
 
-        return Route(path, endpoint, methods=[method])
+    def get(path: str, task: Callable[..., Response]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            made = partial(_answered, partial(task, **request.path_params))
+            return await asyncio.get_running_loop().run_in_executor(worker, made)
+
+        return Route(path, endpoint)
+
+    def post(path: str, task: Callable[[bytes], Response]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            body, work = await request.body(), Work()
+
+            def made() -> Response:
+                answers.work = work
+                try:
+                    return _answered(partial(task, body), work)
+                finally:
+                    answers.work = Work()
+
+            watching = asyncio.create_task(_watch(request, work))
+            try:
+                return await asyncio.get_running_loop().run_in_executor(worker, made)
+            finally:
+                watching.cancel()
+
+        return Route(path, endpoint, methods=["POST"])
 
     app = Starlette(
         routes=[
             *_static_routes(),
-            route("/api/model", answers.model, "GET"),
-            route("/api/pictures", answers.picture, "POST"),
-            route("/api/pictures/{id}/photo", answers.photo, "GET"),
-            route("/api/pictures/{id}/labels", answers.labels, "GET"),
-            route("/api/result", answers.result, "POST"),
-            route("/api/attention", answers.attention, "POST"),
-            *(route(f"/api/files/{x}", partial(answers.file, x), "POST") for x in FILES),
+            get("/api/model", answers.model),
+            Route("/api/progress", progress),
+            post("/api/pictures", answers.add),
+            get("/api/pictures/{id}", answers.picture),
+            get("/api/pictures/{id}/photo", answers.photo),
+            get("/api/pictures/{id}/labels", answers.labels),
+            post("/api/result", answers.result),
+            post("/api/attention", answers.attention),
+            *(post(f"/api/files/{x}", partial(answers.file, x)) for x in opener.files),
         ],
         exception_handlers={HTTPException: _refused},
     )
@@ -73,21 +95,27 @@ def make_app(opener: Opener) -> Starlette:
     return app
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answers:
-    """One method for each address; they run one at a time, in one thread."""
+    """One method for each address; they run one at a time, in one thread.
 
-    opener: Opener
+    work: what the request of the moment is told to.
+    """
+
+    opener: SessionOpener
+    work: Work = field(default_factory=Work)
 
     def model(self) -> Response:
         """What the model is and can do."""
-        return JSONResponse(describe(self.opener))
+        return JSONResponse(self.opener.describe())
 
-    def picture(self, body: bytes) -> Response:
+    def add(self, body: bytes) -> Response:
         """Take in a picture."""
-        pictures = self.opener.pictures
-        id = pictures.add(PictureData.from_dict(_parsed(body)))
-        found = pictures.get(id).picture
+        return self.picture(self.opener.add(PictureData.from_dict(_parsed(body))))
+
+    def picture(self, id: str) -> Response:
+        """What a picture is called and what it holds."""
+        found = self.opener.picture(id)
         height, width = found.labels.shape
         labels, counts = np.unique(found.labels, return_counts=True)
         present = {
@@ -100,17 +128,17 @@ class Answers:
 
     def photo(self, id: str) -> Response:
         """A photograph as a PNG file."""
-        return Response(png(self.opener.pictures.get(id).picture.photo), media_type="image/png")
+        return Response(png(self.opener.picture(id).photo), media_type="image/png")
 
     def labels(self, id: str) -> Response:
         """A label map, a byte per pixel."""
-        labels = self.opener.pictures.get(id).picture.labels
+        labels = self.opener.picture(id).labels
         return _bytes(np.where(labels < 0, NO_LABEL, labels).astype(np.uint8))
 
     def result(self, body: bytes) -> Response:
         """The edited picture as raw RGB."""
         start = time.perf_counter()
-        edited = self.opener(Session.read(_parsed(body))).edited()
+        edited = self._opened(_parsed(body)).edited()
         height, width, _ = edited.pixels.shape
         headers = {
             "Scam-Width": str(width),
@@ -125,21 +153,35 @@ class Answers:
         given = _parsed(body)
         if not isinstance(given, dict) or given.keys() != {"session", "label", "layer"}:
             raise InputError(f"found {quoted(given)}, expected session, label and layer")
-        session = self.opener(Session.read(given["session"]))
-        maps = heat_maps(session, given["label"], given["layer"])
+        opened = self._opened(given["session"])
+        maps = self.opener.attention(opened, given["label"], given["layer"])
         names = ("Scam-Latents", "Scam-Height", "Scam-Width")
         return _bytes(maps, dict(zip(names, map(str, maps.shape), strict=True)))
 
     def file(self, name: str, body: bytes) -> Response:
         """One of the files that a session becomes."""
-        session = self.opener(Session.read(_parsed(body)))
-        return Response(FILES[name](session), media_type="image/png")
+        made = self.opener.files[name](self._opened(_parsed(body)))
+        return Response(made, media_type="image/png")
+
+    def _opened(self, session: object) -> Any:
+        return self.opener(Session.read(session), self.work)
 
 
-def _answered(task: _Task) -> Response:
-    """What ``task`` answers, or why it does not: whatever is wrong, the server goes on."""
+async def _watch(request: Request, work: Work) -> None:
+    """Abandon the work of a request whose browser has gone or has asked for something newer."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    work.abandon()
+
+
+def _answered(task: _Task, work: Work | None = None) -> Response:
+    """What ``task`` answers, or why it does not: whatever is wrong, the server keeps running."""
     try:
+        if work is not None:
+            work.expect_wanted()
         return task()
+    except AbandonedError:
+        return JSONResponse({"error": "nobody waits for this any more"}, 503)
     except GoneError as error:
         return JSONResponse({"error": str(error), "gone": error.id}, 404)
     except InputError as error:

@@ -37,15 +37,14 @@ def heat_maps(session: Opened, label: object, layer: object) -> NDArray[np.uint8
     if type(label) is not int or label < 0 or not count:
         raise InputError(f"label: found {quoted(label)}, expected one of this model's")
     frame, device = session.checkpoint.frame, model.token_labels.device
-    image, labels = session.host.picture.tensors(frame, device)
+    picture, home = session.host
+    image, labels = picture.tensors(frame, device)
     in_encoder = layer.startswith("encoder")
     if not in_encoder:
         labels = label_tensor(session.pose, frame, device)
     wanted = model.prepare(labels).present
-    subject = None if session.subject is None else session.subject.latents
-    styles, _ = mix(
-        session.checkpoint, session.settings, session.host.latents, subject, session.donors, wanted
-    )
+    subject = None if session.subject is None else session.subject[1]
+    styles, _ = mix(session.checkpoint, session.settings, home, subject, session.donors, wanted)
     found = attention_maps(model, image, labels, [layer], styles)[layer]
     weights = found.weights[0].float() * found.labels[0].eq(label).unsqueeze(-1)
     if in_encoder:

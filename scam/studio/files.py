@@ -19,7 +19,7 @@ STRIP_STEPS = 7
 
 def png(pixels: Pixels) -> bytes:
     """A PNG file of uint8 (H, W, 3)."""
-    return _saved(Image.fromarray(pixels))
+    return saved(Image.fromarray(pixels))
 
 
 def result_png(session: Opened) -> bytes:
@@ -48,33 +48,33 @@ def labels_png(session: Opened) -> bytes:
         of_label[-1] = values.ignore
     indices = of_label[session.pose]
     if indices.max() > 255:
-        return _saved(Image.fromarray(indices.astype(np.uint16)))
+        return saved(Image.fromarray(indices.astype(np.uint16)))
     picture = Image.fromarray(indices.astype(np.uint8), mode="P")
     colours = np.zeros((256, 3), np.uint8)
     colours[of_label[:-1].clip(max=255)] = palette(len(of_label) - 1)
     picture.putpalette(colours.tobytes())
-    return _saved(picture)
+    return saved(picture)
 
 
 def sheet_png(session: Opened) -> bytes:
     """Whoever gives something, the host, the label map and the result, side by side."""
     pictures = [
-        (f"{number}: {donor.text}", giver.picture)
+        (f"{number}: {donor.text}", giver)
         for number, ((donor, _), giver) in enumerate(
             zip(session.donors, session.givers, strict=True), start=1
         )
         if giver is not None
     ]
     if session.subject is not None:
-        pictures.insert(0, ("subject", session.subject.picture))
+        pictures.insert(0, ("subject", session.subject[0]))
     columns = sheet_columns(
-        [*pictures, ("background", session.host.picture)],
+        [*pictures, ("background", session.host[0])],
         session.pose,
         session.checkpoint.frame,
         ("result", session.edited()),
     )
     names = session.checkpoint.label_names
-    return _saved(draw_sheet(columns, min_height=SHEET_HEIGHT, label_names=names))
+    return saved(draw_sheet(columns, min_height=SHEET_HEIGHT, label_names=names))
 
 
 FILES: dict[str, Callable[[Opened], bytes]] = {
@@ -85,7 +85,8 @@ FILES: dict[str, Callable[[Opened], bytes]] = {
 }
 
 
-def _saved(picture: Image.Image) -> bytes:
+def saved(picture: Image.Image) -> bytes:
+    """A PNG file."""
     file = BytesIO()
     picture.save(file, format="PNG", compress_level=1)
     return file.getvalue()

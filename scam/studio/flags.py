@@ -2,13 +2,12 @@
 """The flags of ``python -m scam.studio``."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
 from scam.errors import InputError
 from scam.storage.outputs import expect_outputs
-from scam.studio.files import FILES
 
 MANNEQUINS = "runs/mannequins"
 EXAMPLES = """\
@@ -16,6 +15,8 @@ EXAMPLES = """\
       the run that `make train` leaves, or the demo that comes with scam, in the browser
   python -m scam.studio runs/faces --parser face_parser:label_map
       photographs without a label map too: face_parser.py in this folder makes it
+  python -m scam.studio runs/lake
+      one picture under other label maps, after `python -m scam.semia train --out runs/lake`
   python -m scam.studio runs/faces --replay anna.json --out anna
       what the page saved as anna.json, again and without a browser
   python -m scam.studio runs/faces --host 0.0.0.0 --port 8000 --no-browser
@@ -28,8 +29,9 @@ def studio_parser(prog: str) -> Parser:
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="a training run's folder, one of its step folders, what save_pretrained wrote, or"
-        f" demo: the model that comes with scam (default: {MANNEQUINS} where it is, else demo)",
+        help="a training run's folder, one of its step folders, what save_pretrained wrote, what"
+        " scam.semia train left, or demo: the model that comes with scam"
+        f" (default: {MANNEQUINS} where it is, else demo)",
     )
     parser.add_argument(
         "--host", metavar="ADDRESS",
@@ -51,7 +53,7 @@ def studio_parser(prog: str) -> Parser:
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
-        help="folder for result.png, labels.png, sheet.png and strip.png of --replay",
+        help="folder for the pictures of --replay: what the page offers to download",
     )  # fmt: skip
     parser.add_overwrite()
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
@@ -73,7 +75,18 @@ def check_flags(args: argparse.Namespace) -> None:
                 raise InputError(message, **{name: getattr(args, name)})
 
 
-def check_paths(args: argparse.Namespace, inputs: Sequence[Path]) -> None:
-    """InputError if a file of ``--replay`` would replace what is there, or what is read."""
-    outputs = [("out", args.out, args.out / name) for name in FILES]
+def check_source(args: argparse.Namespace) -> None:
+    """InputError for flags that are of no use with a folder of ``scam.semia``."""
+    for name in ("parser", "data", "labels"):
+        if getattr(args, name) is not None:
+            message = f"{{{name}}}: of no use with a folder of scam.semia, which holds one picture"
+            raise InputError(message, **{name: getattr(args, name)})
+
+
+def check_paths(args: argparse.Namespace, names: Iterable[str], inputs: Sequence[Path]) -> None:
+    """InputError if a file of ``--replay`` would replace what is there, or what is read.
+
+    names: of the files.
+    """
+    outputs = [("out", args.out, args.out / name) for name in names]
     expect_outputs(outputs, [args.replay, *inputs], overwrite=args.overwrite)

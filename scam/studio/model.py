@@ -7,13 +7,13 @@ from scam.data.picture import palette
 from scam.models.checkpoint import run_around
 from scam.settings.environment import max_pixels
 from scam.studio.attention import layers_of
-from scam.studio.pictures import MOST_BYTES, MOST_PIXELS
-from scam.studio.render import Opener
+from scam.studio.files import FILES
+from scam.studio.pictures import MOST_BYTES, MOST_PIXELS, Pictures
 
 
-def describe(opener: Opener) -> dict[str, Any]:
-    """The answer to ``GET /api/model``."""
-    checkpoint, pictures = opener.checkpoint, opener.pictures
+def describe(pictures: Pictures, fingerprint: str) -> dict[str, Any]:
+    """The answer to ``GET /api/model`` for a trained model."""
+    checkpoint = pictures.checkpoint
     model = checkpoint.model
     layers = layers_of(model)
     of_tokens = model.token_labels.tolist()
@@ -39,12 +39,15 @@ def describe(opener: Opener) -> dict[str, Any]:
         "kind": model.config.kind,
         "size": list(model.config.size),
         "device": str(model.token_labels.device),
-        "model": opener.model,
+        "model": fingerprint,
         "labels": labels,
         "styles_per_label": model.styles_per_label,
         "draws_styles": model.draws_styles,
+        "lends": True,
+        "slow": False,
         "attention": bool(layers),
         "layers": layers,
+        "files": list(FILES),
         "parser": pictures.parser is not None,
         "examples": [] if pictures.examples is None else list(pictures.examples.stems),
         "limits": {"bytes": MOST_BYTES, "pixels": min(MOST_PIXELS, max_pixels())},

@@ -4,7 +4,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 
@@ -17,12 +17,15 @@ from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
 from scam.studio.parser import Parser
 from scam.studio.session import PictureData, from_base64
+from scam.studio.work import Progress, silent
 
 MOST_BYTES = 32 << 20
 """Of one uploaded file."""
 MOST_PIXELS = 1 << 24
 """Of one picture: twelve million is a telephone's, sixteen 4096x4096."""
 _CACHE_BYTES = 1 << 30
+_MOST_REFINED = 4
+"""Numbers of steps for which latents of one picture are kept."""
 
 
 class GoneError(InputError):
@@ -34,16 +37,26 @@ class GoneError(InputError):
 
 
 class Known:
-    """A picture, and its latents once they were asked for."""
+    """A picture, and its latents once they were asked for.
+
+    kept: the latents by how many steps refined them, as many as :data:`_MOST_REFINED`, newest
+    last.
+    """
 
     def __init__(self, picture: Picture, checkpoint: Checkpoint) -> None:
         self.picture = picture
+        self.kept: OrderedDict[int, Styles] = OrderedDict()
         self._checkpoint = checkpoint
 
-    @cached_property
-    def latents(self) -> Styles:
-        """Of the picture under its own label map."""
-        return encode(self.picture, self._checkpoint)
+    def latents(self, refine: int = 0, progress: Progress = silent) -> Styles:
+        """Of the picture under its own label map, fitted to it in ``refine`` steps."""
+        if refine not in self.kept:
+            tell = partial(progress, f"Refining the latents of {self.picture.name}")
+            self.kept[refine] = encode(self.picture, self._checkpoint, refine, tell)
+        self.kept.move_to_end(refine)
+        while len(self.kept) > _MOST_REFINED:
+            self.kept.popitem(last=False)
+        return self.kept[refine]
 
     @property
     def bytes(self) -> int:

@@ -6,12 +6,11 @@ from pathlib import Path
 from scam.errors import InputError, leading
 from scam.storage.files import write_aside
 from scam.storage.reading import read_json
-from scam.studio.files import FILES
-from scam.studio.render import Opener
+from scam.studio.interface import SessionOpener
 from scam.studio.session import Session
 
 
-def replay(opener: Opener, path: Path, out: Path, *, overwrite: bool = False) -> None:
+def replay(opener: SessionOpener, path: Path, out: Path, *, overwrite: bool = False) -> None:
     """Write into the folder ``out`` the files that the server makes of the session at ``path``.
 
     InputError if it is none of this model; nothing is written then.
@@ -20,7 +19,7 @@ def replay(opener: Opener, path: Path, out: Path, *, overwrite: bool = False) ->
         value = read_json(path)
     try:
         session = opener(Session.read(value))
-        made = {name: make(session) for name, make in FILES.items()}
+        made = {name: make(session) for name, make in opener.files.items()}
     except InputError as error:  # whose fields are no flags, though some are called as these are
         raise InputError(f"{path}: {error}") from error
     for name, content in made.items():

@@ -13,7 +13,7 @@ from scam.commandline.console import say
 from scam.errors import InputError
 from scam.studio.app import make_app
 from scam.studio.guard import Door, Guard
-from scam.studio.render import Opener
+from scam.studio.interface import SessionOpener
 
 LOOPBACK = "127.0.0.1"
 PORT = 7226
@@ -21,7 +21,7 @@ _OWN_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _MOST_CONNECTIONS = 100
 
 
-def serve(opener: Opener, host: str | None, port: int | None, *, browser: bool) -> None:
+def serve(opener: SessionOpener, host: str | None, port: int | None, *, browser: bool) -> None:
     """Answer until Ctrl-C. InputError if the address cannot be had."""
     host = host or LOOPBACK
     listening = listen(host, port)
@@ -37,7 +37,7 @@ def serve(opener: Opener, host: str | None, port: int | None, *, browser: bool) 
     say("closed")
 
 
-def make_server(opener: Opener, door: Door) -> uvicorn.Server:
+def make_server(opener: SessionOpener, door: Door) -> uvicorn.Server:
     """To be run on a socket that listens at ``door.port``."""
     config = uvicorn.Config(
         Guard(make_app(opener), door),

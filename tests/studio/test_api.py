@@ -24,7 +24,7 @@ from scam.editing.donors import parse_donor
 from scam.editing.edit import Settings, edit
 from scam.editing.sources import digest, encode
 from scam.editing.styles import fingerprint
-from scam.studio.render import Opener
+from scam.studio.opener import Opener
 from scam.studio.session import Session
 
 HOST, SUBJECT, DONOR = draw(1), draw(2), draw(3)

@@ -11,8 +11,8 @@ from torchvision.models import segmentation
 from scam.data import LabelValues
 from scam.studio.app import make_app
 from scam.studio.flags import studio_parser
+from scam.studio.opener import Opener
 from scam.studio.parser import Parser
-from scam.studio.render import Opener
 from scam.studio.session import Session
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "studio.md").read_text()
@@ -33,9 +33,35 @@ def test_every_address_is_documented(opener: Opener) -> None:
 
 
 def test_every_flag_exists() -> None:
-    known = studio_parser("x").format_help() + "--merge --extra --no-build-isolation"
+    known = studio_parser("x").format_help() + "--merge --refine --extra --no-build-isolation"
     for flag in set(re.findall(r"--[a-z][a-z-]+", PAGE)):
         assert flag in known
+
+
+def parser_of(word: str) -> Parser:
+    """The function of the example in docs/studio.md that holds a word."""
+    code = next(x for x in re.findall(r"```python\n(.*?)```", PAGE, re.S) if word in x)
+    names: dict[str, object] = {}
+    exec(compile(code, "docs/studio.md", "exec"), names)
+    return Parser("docs", names["label_map"])  # type: ignore[arg-type]
+
+
+def labels_by(parser: Parser, count: int) -> np.ndarray:
+    photo = np.random.default_rng(0).integers(0, 256, (60, 41, 3)).astype(np.uint8)
+    return parser(photo, LabelValues.build(count))
+
+
+def test_the_parser_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real package with random weights in the place of a download."""
+    transformers = pytest.importorskip("transformers")
+    network = transformers.SegformerForSemanticSegmentation
+    made = network(transformers.SegformerConfig(num_labels=19))
+    monkeypatch.setattr(network, "from_pretrained", lambda _: made)
+    processor = transformers.SegformerImageProcessor
+    monkeypatch.setattr(processor, "from_pretrained", lambda _: processor())
+    labels = labels_by(parser_of("Segformer"), 19)
+    assert labels.shape == (60, 41)
+    assert labels.max() < 19
 
 
 def test_the_parser_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,11 +71,4 @@ def test_the_parser_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
         "deeplabv3_resnet50",
         lambda weights: make(weights_backbone=None, num_classes=len(weights.meta["categories"])),
     )
-    code = next(
-        block for block in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "Lab" in block
-    )
-    names: dict[str, object] = {}
-    exec(compile(code, "docs/studio.md", "exec"), names)
-    photo = np.random.default_rng(0).integers(0, 256, (60, 41, 3)).astype(np.uint8)
-    labels = Parser("docs", names["label_map"])(photo, LabelValues.build(2))
-    assert labels.shape == (60, 41)
+    assert labels_by(parser_of("DeepLab"), 2).shape == (60, 41)

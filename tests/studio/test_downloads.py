@@ -24,7 +24,7 @@ from tiny_studio import (
 from scam.data import LabelValues
 from scam.data.picture import palette, read_label_png
 from scam.models.checkpoint import Checkpoint
-from scam.studio.render import Opener
+from scam.studio.opener import Opener
 from scam.studio.replay import replay
 
 HOST, SUBJECT, DONOR = draw(1), draw(2), draw(3)

@@ -9,7 +9,7 @@ from tiny_studio import Client, serving
 from scam.errors import InputError
 from scam.studio import guard
 from scam.studio.guard import Door
-from scam.studio.render import Opener
+from scam.studio.opener import Opener
 from scam.studio.serve import listen, make_door
 
 LOCAL = Door(7226, frozenset({"localhost", "127.0.0.1", "[::1]"}))

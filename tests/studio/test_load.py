@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_studio import Client, draw, make_opener, packed, serving, upload
 
-from scam.studio import app
-from scam.studio.render import Opener
+from scam.studio import files
+from scam.studio.opener import Opener
 
 HOST = draw(1)
 SCALARS = st.one_of(
@@ -104,7 +104,7 @@ def test_a_defect_is_told_and_survived(
         raise ZeroDivisionError("a\nb")
 
     session = client.session(HOST)
-    monkeypatch.setitem(app.FILES, "result.png", broken)
+    monkeypatch.setitem(files.FILES, "result.png", broken)
     answer = client.post("/api/files/result.png", session)
     assert answer.status == 500
     assert answer.error == "a defect of the studio: ZeroDivisionError: a\\nb"

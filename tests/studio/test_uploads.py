@@ -132,7 +132,7 @@ def test_the_cache_is_bounded() -> None:
     cache.get(ids[0])
     ids += [cache.add(given) for given in data[3:]]
     assert cache.get(ids[0]).picture.name == "p0"
-    assert cache.get(ids[0]).latents is cache.get(ids[0]).latents
+    assert cache.get(ids[0]).latents() is cache.get(ids[0]).latents()
     for gone in ids[1:3]:
         with pytest.raises(GoneError):
             cache.get(gone)

@@ -24,9 +24,10 @@ from scam.editing.sources import Folder
 from scam.models import Scam, ScamConfig
 from scam.models.base import SynthesisModel
 from scam.models.checkpoint import Checkpoint
+from scam.studio.interface import SessionOpener
+from scam.studio.opener import Opener
 from scam.studio.parser import Parser
 from scam.studio.pictures import Pictures
-from scam.studio.render import Opener
 from scam.studio.serve import listen, make_door, make_server
 
 NAMES = ("background", "hair", "body")
@@ -138,7 +139,7 @@ class Client:
 
 
 @contextmanager
-def serving(opener: Opener, token: str | None = None) -> Iterator[Client]:
+def serving(opener: SessionOpener, token: str | None = None) -> Iterator[Client]:
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     server = make_server(opener, replace(make_door("127.0.0.1", port), token=token))

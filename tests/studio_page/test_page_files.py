@@ -58,16 +58,6 @@ def test_replay_repeats_every_file_to_the_bit(
         np.testing.assert_array_equal(np.asarray(image), user.labels())
 
 
-def test_a_reload_keeps_the_session(user: Any, photo: tuple[Path, Path]) -> None:
-    edit(user, photo)
-    before, session = user.look(), user.session()
-    user.page.wait_for_timeout(1000)  # it is kept once it has settled
-    user.page.reload()
-    user.wait()
-    assert user.look() == before
-    assert user.session() == session
-
-
 def test_a_session_file_opens_in_another_window(
     user: Any, new_user: Any, photo: tuple[Path, Path], tmp_path: Path
 ) -> None:

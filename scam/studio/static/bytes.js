@@ -16,13 +16,18 @@ async function through(stream, bytes) {
   return new Uint8Array(await new Response(piped).arrayBuffer());
 }
 
-/** Base64 of zlib of bytes ("deflate" is the web's word for zlib, RFC 1950). */
+/** zlib of bytes ("deflate" is the web's word for zlib, RFC 1950). */
+export const deflated = (bytes) => through(new CompressionStream("deflate"), bytes);
+
+/** The bytes of {@link deflated}. */
+export const inflated = (bytes) => through(new DecompressionStream("deflate"), bytes);
+
+/** Base64 of zlib of bytes. */
 export async function encoded(bytes) {
-  return base64(await through(new CompressionStream("deflate"), bytes));
+  return base64(await deflated(bytes));
 }
 
 /** The bytes of {@link encoded}. */
 export async function decoded(text) {
-  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return through(new DecompressionStream("deflate"), packed);
+  return inflated(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
 }

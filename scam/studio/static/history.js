@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Undo and redo without a limit: a step keeps the changed rectangle of the label map, no more. */
+/** Undo and redo: a step keeps the changed rectangle of the label map, no more. */
+
+import { deflated, inflated } from "./bytes.js";
+
+const MOST_STEPS = 500;
+const MOST_BYTES = 64 * 2 ** 20; // of label maps; the oldest steps are forgotten first
 
 /**
  * What turns one map {labels, width, height} into another: null if they are equal; the smallest
@@ -47,6 +52,13 @@ function cut(map, box) {
   return bytes;
 }
 
+/** Bytes of the labels in a difference. */
+function size(change) {
+  if (!change) return 0;
+  const labels = (side) => side.labels ?? side;
+  return labels(change.before).length + labels(change.after).length;
+}
+
 /** Steps that were done and undone. A step is {name, map: a difference, settings: [old, new]}. */
 export class History {
   done = [];
@@ -55,6 +67,10 @@ export class History {
   push(step) {
     this.done.push(step);
     this.undone = [];
+    let bytes = this.done.reduce((sum, { map }) => sum + size(map), 0);
+    while (this.done.length > 1 && (this.done.length > MOST_STEPS || bytes > MOST_BYTES)) {
+      bytes -= size(this.done.shift().map);
+    }
   }
 
   /** The step to take back, or undefined. */
@@ -70,4 +86,34 @@ export class History {
     if (step) this.done.push(step);
     return step;
   }
+
+  /** All of it with compressed label maps, to be kept; {@link History.unpacked} reads it. */
+  async packed() {
+    const pack = (steps) => Promise.all(steps.map(packed));
+    return { done: await pack([...this.done]), undone: await pack([...this.undone]) };
+  }
+
+  static async unpacked({ done, undone }) {
+    const history = new History();
+    const unpack = (steps) => Promise.all(steps.map((step) => withLabels(step, inflated)));
+    history.done = await unpack(done);
+    history.undone = await unpack(undone);
+    return history;
+  }
+}
+
+const PACKED = new WeakMap(); // step -> the promise of it packed: steps never change
+
+function packed(step) {
+  if (!PACKED.has(step)) PACKED.set(step, withLabels(step, deflated));
+  return PACKED.get(step);
+}
+
+/** A copy of a step with `change(bytes)` in the place of its labels. */
+async function withLabels(step, change) {
+  if (!step.map) return step;
+  const side = async (part) =>
+    part.labels ? { ...part, labels: await change(part.labels) } : change(part);
+  const { before, after } = step.map;
+  return { ...step, map: { ...step.map, before: await side(before), after: await side(after) } };
 }

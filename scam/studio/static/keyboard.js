@@ -20,6 +20,7 @@ const HELP = [
   ["+ − Home", "zoom in, zoom out, show all; also the wheel or two fingers"],
   ["Space and drag", "move the picture"],
   ["H J Delete", "flip or delete the selected region"],
+  ["Delete on a donor", "remove it from the page"],
   ["Tab to the map, arrows", "move the cursor or the selected region (Shift: ten pixels)"],
   ["Enter, Escape", "on the map: begin or end drawing, give up"],
   ["?", "this help"],
@@ -107,7 +108,7 @@ function digit({ session, editor }, { key: typedKey, timeStamp }) {
   typed = { text, when: timeStamp };
   if (known(text)) {
     editor.set({ label: Number(text) });
-    say(`Label ${text}: ${session.model.labels[Number(text)].name}.`);
+    say(`Label ${text}: ${session.model.labels[Number(text)].name.replaceAll("_", " ")}.`);
   }
 }
 

@@ -4,13 +4,13 @@
 import { example, setUpChooser } from "./chooser.js";
 import { byId, clearError, fail, say } from "./dom.js";
 import { Editor } from "./editor.js";
-import { openSession, setUpFiles } from "./files.js";
+import { setUpFiles } from "./files.js";
 import { redo, setUpKeyboard, undo } from "./keyboard.js";
 import { setUpLabels } from "./labels.js";
 import { MapView } from "./mapview.js";
-import { setUpPictures, takeHost } from "./pictures.js";
+import { loadAgain, setUpPictures, takeHost } from "./pictures.js";
 import { ResultView } from "./result.js";
-import { Server } from "./server.js";
+import { Server, ServerError } from "./server.js";
 import { Session } from "./session.js";
 import { keep, kept, prune } from "./storage.js";
 import { setUpStylePanel } from "./stylepanel.js";
@@ -20,8 +20,10 @@ import { setUpWay } from "./way.js";
 
 const SETTLED = 200; // milliseconds without a change, after which the session is kept
 
-const WELCOME =
-  "Paint on the label map and watch the result, or choose a donor and transfer the subject.";
+const WELCOME = {
+  lends: "Draw on the label map and watch the result, or choose a donor and transfer the subject.",
+  alone: "Draw on the label map: the result follows each stroke after some seconds.",
+};
 
 function setUpHistory(context) {
   const { session } = context;
@@ -49,36 +51,82 @@ function setUpZoom({ viewport, session }) {
 /** Keeps the session in the browser whenever it has settled. */
 function keepAlways(session) {
   let timer;
+  let told = false;
+  const now = async () => {
+    try {
+      await keep(await session.kept());
+    } catch (error) {
+      // Once: it would be the same after every stroke.
+      if (!told) fail(new Error(`This browser keeps no session over a reload: ${error.message}`));
+      told = true;
+    }
+  };
   const later = () => {
     clearTimeout(timer);
-    timer = setTimeout(async () => {
-      await keep(await session.json({ pictures: true })).catch(fail);
-    }, SETTLED);
+    timer = setTimeout(now, SETTLED);
   };
   for (const kind of ["committed", "pictures"]) session.addEventListener(kind, later);
 }
 
-/** The tab's own session if there is one, else the first example with the second as its donor. */
+/**
+ * Takes over what the tab kept. Pictures come from the server, or else from the browser. Returns
+ * a line for people about those that come from neither.
+ */
+async function restore({ session, server }, before) {
+  const lost = [];
+  const pictures = new Map();
+  for (const [id, given] of before.pictures) {
+    try {
+      const picture = await loadAgain(server, id, given);
+      if (picture.id !== id) throw Object.assign(new ServerError("has changed"), { status: 400 });
+      pictures.set(id, picture);
+    } catch (error) {
+      if (error.status === undefined) throw error; // the server does not answer at all
+      lost.push({ id, name: given.name, message: error.message });
+    }
+  }
+  const host = lost.find(({ id }) => id === before.settings.host);
+  if (host) throw new Error(`The last session cannot be opened without its host: ${host.message}`);
+  for (const picture of pictures.values()) session.addPicture(picture);
+  await session.restore(before);
+  if (!lost.length) return undefined;
+  const here = (id) => pictures.has(id);
+  const { subject, styles } = session.settings;
+  session.change("restore", {
+    subject: here(subject) ? subject : null,
+    styles: styles.filter(({ from }) => !from.picture || here(from.picture)),
+  });
+  session.forget();
+  const names = lost.map(({ name }) => name).join(", ");
+  return `${names}: no longer there, nor what came from it, nor the steps before.`;
+}
+
+/** The tab's own session if there is one, else the first examples. Returns a line about it. */
 async function begin(context) {
   const { session, server } = context;
   const { examples } = session.model;
   const before = await kept().catch(() => undefined);
-  if (before?.host && before.model === session.model.model) {
+  let line;
+  if (before && before.model !== session.model.model) {
+    line = "The last session in this tab was made with another model. This is a new one.";
+  } else if (before) {
     try {
-      await openSession(context, before);
-      session.forget();
-      return;
+      return await restore(context, before);
     } catch (error) {
-      fail(new Error(`The last session does not open: ${error.message}`));
+      if (error instanceof ServerError) throw error;
+      line = error.message;
     }
   }
   if (!examples.length) {
+    say("Choose the photograph to edit.");
     await context.changeHost();
-    return;
+    return line;
   }
   takeHost(session, await example(server, examples[0]));
   session.forget();
-  for (const name of examples.slice(1, 4)) session.addPicture(await example(server, name));
+  const donors = session.model.lends ? examples.slice(1, 4) : [];
+  for (const name of donors) session.addPicture(await example(server, name));
+  return line;
 }
 
 async function main() {
@@ -95,6 +143,9 @@ async function main() {
     viewport: new Viewport(),
   };
   context.editor.label = Math.min(1, model.labels.length - 1);
+  for (const part of document.querySelectorAll(".for-lending")) part.hidden = !model.lends;
+  for (const button of document.querySelectorAll("[data-file]"))
+    button.hidden = !model.files.includes(button.dataset.file);
   setUpZoom(context);
   context.view = new MapView(context, context.viewport);
   context.result = new ResultView(context, context.viewport);
@@ -108,9 +159,9 @@ async function main() {
   setUpHistory(context);
   setUpKeyboard(context);
   context.result.show("result");
-  await begin(context);
+  const line = await begin(context);
   keepAlways(context.session);
-  say(WELCOME);
+  say(line ?? (model.lends ? WELCOME.lends : WELCOME.alone));
   await prune().catch(() => undefined);
 }
 

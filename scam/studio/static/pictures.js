@@ -9,7 +9,15 @@ const THUMBNAIL = 192; // pixels of the longer side, for screens of two pixels a
 
 /** Hands a picture in and loads what the page shows of it. */
 export async function load(server, given) {
-  const picture = await server.add(given);
+  return seen(server, await server.add(given), given);
+}
+
+/** The same for a picture of this ID, which the server may still have. */
+export async function loadAgain(server, id, given) {
+  return seen(server, await server.addOnce(id, given), given);
+}
+
+async function seen(server, picture, given) {
   const [photo, labels] = await Promise.all([server.photo(picture.id), server.labels(picture.id)]);
   const { width, height } = picture;
   return { ...picture, given, photo, map: { labels, width, height } };
@@ -29,13 +37,16 @@ export function thumbnail(photo) {
 /** Makes a picture the host: its label map is the one to edit, styles and subject stay. */
 export function takeHost(session, picture) {
   if (!session.pictures.has(picture.id)) session.addPicture(picture);
-  const subject = session.settings.subject === picture.id ? null : session.settings.subject;
-  session.replace("another host", picture.map, { host: picture.id, subject });
+  const { settings } = session;
+  const subject = settings.subject === picture.id ? null : settings.subject;
+  const away = settings.away.filter((id) => id !== picture.id);
+  session.replace("another host", picture.map, { host: picture.id, subject, away });
 }
 
 /** Pictures that may lend their looks. */
-export function donors(session) {
-  return [...session.pictures.values()].filter(({ id }) => id !== session.settings.host);
+export function donors({ pictures, settings }) {
+  const { host, away } = settings;
+  return [...pictures.values()].filter(({ id }) => id !== host && !away.includes(id));
 }
 
 export function setUpPictures(context) {
@@ -53,6 +64,13 @@ export function setUpPictures(context) {
   };
   for (const kind of ["pictures", "settings"]) session.addEventListener(kind, show);
   byId("transfer").addEventListener("click", () => transfer(context));
+  byId("remove-donor").addEventListener("click", () => removeDonor(context));
+  byId("donors").addEventListener("keydown", (event) => {
+    if (!["Delete", "Backspace"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    removeDonor(context);
+  });
   context.addDonor = async (files = []) => {
     const picture = await choose(server, session.model, "Choose a donor", files);
     if (!picture) return;
@@ -62,13 +80,17 @@ export function setUpPictures(context) {
     }
     editor.donor = picture.id;
     session.addPicture(picture);
+    const away = session.settings.away.filter((id) => id !== picture.id);
+    session.change("add the donor again", { away });
   };
   context.changeHost = async (files = []) => {
     const picture = await choose(server, session.model, "Choose the host", files);
     if (picture) takeHost(session, picture);
   };
-  takeFiles(byId("host"), context.changeHost);
-  takeFiles(byId("donor-row"), context.addDonor);
+  if (session.model.lends) {
+    takeFiles(byId("host"), context.changeHost);
+    takeFiles(byId("donor-row"), context.addDonor);
+  }
   byId("add-donor").addEventListener("click", () => context.addDonor());
   show();
 }
@@ -81,6 +103,19 @@ export function transfer({ session, editor }) {
   session.change("transfer", { subject: back ? null : donor });
   const { name } = session.pictures.get(donor);
   say(back ? "The host has its own looks again." : `The subject now looks like ${name}.`);
+}
+
+/** Removes the chosen donor and whatever comes from it. */
+function removeDonor({ session, editor }) {
+  const { donor } = editor;
+  if (!donor) return;
+  const { subject, styles, away } = session.settings;
+  session.change("remove the donor", {
+    subject: subject === donor ? null : subject,
+    styles: styles.filter(({ from }) => from.picture !== donor),
+    away: [...away, donor],
+  });
+  say(`${session.pictures.get(donor).name} is removed; undo brings it back.`);
 }
 
 /** Lets pictures be dropped on an element. */
@@ -100,10 +135,10 @@ export function takeFiles(target, take) {
 function showHost({ session, changeHost }) {
   const { host } = session;
   const name = element("span", { textContent: host?.name ?? "No picture yet" });
-  const change = element("button", { type: "button", id: "change-host", textContent: "Change…" });
+  const change = element("button", { type: "button", id: "change-host", textContent: host ? "Change…" : "Choose…" });
   change.addEventListener("click", () => changeHost());
   const focused = document.activeElement?.id;
-  const words = element("div", {}, name, change);
+  const words = element("div", {}, name, ...(session.model.lends ? [change] : []));
   byId("host").replaceChildren(...(host ? [thumbnail(host.photo)] : []), words);
   if (focused === "change-host") change.focus();
 }
@@ -139,7 +174,8 @@ function showDonors(context, known) {
 function showTransfer({ session, editor }) {
   const button = byId("transfer");
   const done = editor.donor !== null && session.settings.subject === editor.donor;
-  button.textContent = done ? "Back to the host’s own looks" : "Transfer the subject";
+  button.textContent = done ? "Back to the host" : "Transfer the subject";
   button.disabled = !editor.donor || !session.host;
   button.classList.toggle("primary", !done);
+  byId("remove-donor").disabled = !editor.donor;
 }

@@ -29,12 +29,17 @@ export class ResultView {
     this.context = context;
     this.pane = new Pane(byId("result"), viewport, (canvas) => this.#draw(canvas));
     this.attention = new AttentionView(context, () => this.pane.redraw());
-    this.newest = new Newest(() => this.#ask());
+    this.newest = new Newest((signal) => this.#ask(signal));
     listen(this.pane, this);
     this.#setUpModes();
     const { session } = context;
-    for (const kind of ["map", "settings"])
-      session.addEventListener(kind, () => this.newest.ask());
+    if (session.model.slow) {
+      // Only whole steps: what is asked for in the middle of a stroke would come after its end.
+      session.addEventListener("committed", () => this.newest.ask({ drop: true }));
+    } else {
+      session.addEventListener("map", () => this.newest.ask());
+      session.addEventListener("settings", () => this.newest.ask({ drop: true }));
+    }
     byId("divider").addEventListener("input", ({ target }) => {
       this.divider = Number(target.value);
       this.pane.redraw();
@@ -96,26 +101,39 @@ export class ResultView {
     radios(group);
   }
 
-  async #ask() {
+  async #ask(signal) {
     const { session, server } = this.context;
     const { host } = session;
     if (!host) return;
     const { canvas } = this.pane;
     canvas.ariaBusy = true;
     const waiting = setTimeout(() => canvas.classList.add("busy"), PATIENCE);
+    const watching = setInterval(() => this.#showProgress(signal), PATIENCE);
     try {
-      const result = await server.result(await session.json());
+      const result = await server.result(await session.json(), signal);
       // Another host was taken meanwhile: this answer belongs to a picture that is gone.
       if (session.host !== host) return;
       this.#take(result, host);
       clearError();
     } catch (error) {
-      fail(error);
+      if (!signal.aborted) fail(error);
     } finally {
       clearTimeout(waiting);
+      clearInterval(watching);
+      byId("working").hidden = true;
       canvas.classList.remove("busy");
       canvas.ariaBusy = this.newest.stale;
     }
+  }
+
+  /** How far the server is with what takes it a while. */
+  async #showProgress(signal) {
+    const { doing, share } = await this.context.server.progress().catch(() => ({}));
+    const { canvas } = this.pane;
+    if (!doing || signal.aborted || !canvas.classList.contains("busy")) return;
+    byId("working").hidden = false;
+    byId("doing").textContent = `${doing}: ${Math.round(100 * share)} %`;
+    byId("progress").value = share;
   }
 
   #take({ pixels, milliseconds, notes }, host) {
@@ -123,8 +141,9 @@ export class ResultView {
     canvas.getContext("2d").putImageData(pixels, 0, 0);
     this.last = { canvas, pixels, host };
     this.#difference = null;
-    byId("latency").textContent =
-      `${pixels.width} × ${pixels.height}, ${Math.round(milliseconds)} ms`;
+    const seconds = milliseconds / 1000;
+    const took = seconds < 1 ? `${Math.round(milliseconds)} ms` : `${seconds.toFixed(1)} s`;
+    byId("latency").textContent = `${pixels.width} × ${pixels.height}, ${took}`;
     const list = byId("notes");
     if (notes.join("\n") !== [...list.children].map((item) => item.textContent).join("\n")) {
       list.replaceChildren(...notes.map((textContent) => element("li", { textContent })));

@@ -4,19 +4,21 @@
 /** A refusal in one line, or a server that does not answer. */
 export class ServerError extends Error {}
 
-async function send(path, body) {
+async function send(path, body, signal) {
   const request = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  const headers = { "Content-Type": "application/json" };
   let answer;
   try {
-    answer = await fetch(path, { ...request, headers: { "Content-Type": "application/json" } });
-  } catch {
+    answer = await fetch(path, { ...request, headers, signal });
+  } catch (error) {
+    if (signal?.aborted) throw error;
     throw new ServerError("The server does not answer. Is python -m scam.studio still running?");
   }
   if (answer.ok) return answer;
   const told = await answer
     .json()
     .catch(() => ({ error: `the server answered ${answer.status}` }));
-  throw Object.assign(new ServerError(told.error), { gone: told.gone });
+  throw Object.assign(new ServerError(told.error), { gone: told.gone, status: answer.status });
 }
 
 export class Server {
@@ -34,6 +36,24 @@ export class Server {
     return picture;
   }
 
+  /** The same for a picture of this ID, which is handed in only where the server has it not. */
+  async addOnce(id, given) {
+    let picture;
+    try {
+      picture = await (await send(`/api/pictures/${id}`)).json();
+    } catch (error) {
+      if (error.gone !== id) throw error;
+      return this.add(given);
+    }
+    this.#given.set(id, given);
+    return { ...picture, name: given.name };
+  }
+
+  /** {doing, share} of what takes the server a while, or {}. */
+  async progress() {
+    return (await send("/api/progress")).json();
+  }
+
   async photo(id) {
     const answer = await this.#repeated(`/api/pictures/${id}/photo`);
     return createImageBitmap(await answer.blob());
@@ -45,8 +65,8 @@ export class Server {
   }
 
   /** {pixels: ImageData, milliseconds, notes: [string]}. */
-  async result(session) {
-    const answer = await this.#repeated("/api/result", session);
+  async result(session, signal) {
+    const answer = await this.#repeated("/api/result", session, signal);
     const told = (name) => answer.headers.get(`Scam-${name}`);
     const [width, height] = [Number(told("Width")), Number(told("Height"))];
     const colours = new Uint8Array(await answer.arrayBuffer());
@@ -76,15 +96,15 @@ export class Server {
   }
 
   /** A file of the server's making: result.png, labels.png, sheet.png or strip.png. */
-  async file(name, session) {
-    return (await this.#repeated(`/api/files/${name}`, session)).blob();
+  async file(name, session, signal) {
+    return (await this.#repeated(`/api/files/${name}`, session, signal)).blob();
   }
 
   /** Hands in pictures that the server no longer holds, one an attempt, and asks again. */
-  async #repeated(path, body) {
+  async #repeated(path, body, signal) {
     for (let left = this.#given.size; ; left--) {
       try {
-        return await send(path, body);
+        return await send(path, body, signal);
       } catch (error) {
         if (!this.#given.has(error.gone) || left <= 0) throw error;
         await this.add(this.#given.get(error.gone));
@@ -93,28 +113,37 @@ export class Server {
   }
 }
 
+const PATIENCE = 500; // milliseconds for which a request runs even where its answer is not wanted
+
 /**
- * Runs `task` once at a time. Of the calls that come in the meantime only the newest is kept, so
- * answers never overtake each other and a slow server is not asked for what nobody waits for.
+ * Runs `task(signal)` once at a time. Of the calls that come in the meantime only the newest is
+ * kept, so answers never overtake each other and a slow server is not asked for what nobody waits
+ * for. Where a call says `drop`, the answer to the one before is not wanted any more: its signal
+ * ends it if it takes longer than a moment.
  */
 export class Newest {
   #task;
-  #running = false;
+  #running = null; // {abort, since}
   #waiting = false;
 
   constructor(task) {
     this.#task = task;
   }
 
-  async ask() {
+  async ask({ drop = false } = {}) {
     this.#waiting = true;
-    if (this.#running) return;
-    this.#running = true;
+    if (this.#running) {
+      const { abort, since } = this.#running;
+      const left = PATIENCE - (performance.now() - since);
+      if (drop) setTimeout(() => abort.abort(), Math.max(0, left));
+      return;
+    }
     while (this.#waiting) {
       this.#waiting = false;
-      await this.#task();
+      this.#running = { abort: new AbortController(), since: performance.now() };
+      await this.#task(this.#running.abort.signal);
     }
-    this.#running = false;
+    this.#running = null;
   }
 
   /** Whether an answer that comes now is already out of date. */

@@ -19,6 +19,9 @@ const FRESH = {
   styles: [],
   amount: 1,
   paste: null,
+  refine: 0,
+  /** IDs of pictures that were removed from the page; undo brings them back. Not in files. */
+  away: [],
 };
 
 export class Session extends EventTarget {
@@ -127,9 +130,10 @@ export class Session extends EventTarget {
   async json({ pictures = false } = {}) {
     const { width, height, labels } = this.map;
     // Settings are read before the wait: body and label map belong to the same moment.
-    const { settings } = this;
+    const { away, ...settings } = this.settings;
     const packed = await encoded(labels.slice());
-    const given = [...this.pictures.values()].map((picture) => [picture.id, picture.given]);
+    const shown = [...this.pictures.values()].filter(({ id }) => !away.includes(id));
+    const given = shown.map((picture) => [picture.id, picture.given]);
     return {
       format: FORMAT,
       model: this.model.model,
@@ -140,6 +144,27 @@ export class Session extends EventTarget {
     };
   }
 
+  /** What the browser keeps of the page, and {@link Session.restore} brings back. */
+  async kept() {
+    const { settings, map } = this;
+    const given = [...this.pictures.values()].map((picture) => [picture.id, picture.given]);
+    return {
+      model: this.model.model,
+      settings,
+      map: { ...map, labels: map.labels.slice() },
+      history: await this.history.packed(),
+      pictures: new Map(given),
+    };
+  }
+
+  /** Takes over what was kept; its pictures are there already. */
+  async restore({ settings, map, history }) {
+    this.history = await History.unpacked(history);
+    this.settings = { ...FRESH, ...settings };
+    this.map = map;
+    this.#tell("settings", "map", "committed");
+  }
+
   /** One step to what a session file says; its pictures are there already. */
   async open(file) {
     const { width, height, zlib } = file.map;
@@ -148,6 +173,7 @@ export class Session extends EventTarget {
     const patch = Object.fromEntries(
       Object.keys(FRESH).map((key) => [key, file[key] ?? FRESH[key]]),
     );
+    patch.away = this.settings.away.filter((id) => !(id in file.pictures));
     this.replace("open the session", { labels, width, height }, patch);
   }
 

@@ -65,7 +65,7 @@ const corners = (a, b) => {
 
 export const TOOLS = {
   brush: brush(
-    { name: "brush", key: "b", hint: "Drag to paint the chosen label. [ and ] change the size." },
+    { name: "brush", key: "b", hint: "Drag to draw the chosen label. [ and ] change the size." },
     (session, editor, mask) => paint(session.map, mask, editor.label, editor.over),
   ),
   eraser: brush(

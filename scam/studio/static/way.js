@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** How far the result goes from the host to the edit, that way as a strip, and pasting back. */
 
-import { byId, fail, slide } from "./dom.js";
+import { byId, element, fail, slide } from "./dom.js";
 import { Newest } from "./server.js";
 
 export function setUpWay({ server, session }) {
   setUpAmount(session);
   setUpPaste(session);
+  setUpRefine(session);
   setUpStrip(server, session);
 }
 
@@ -38,23 +39,44 @@ function setUpPaste(session) {
   show();
 }
 
+function setUpRefine(session) {
+  const menu = byId("refine");
+  const option = (steps) =>
+    element("option", { value: steps, textContent: steps ? `${steps} steps` : "off" });
+  menu.append(...[0, 5, 20, 100].map(option));
+  menu.addEventListener("input", () => {
+    session.change("refine latents", { refine: Number(menu.value) });
+  });
+  session.addEventListener("settings", () => {
+    const { refine } = session.settings;
+    // A session file may ask for any number of steps.
+    if (![...menu.options].some(({ value }) => Number(value) === refine)) {
+      menu.append(option(refine));
+    }
+    menu.value = refine;
+  });
+}
+
 /** The strip is several results, so it follows whole steps, not every move of the pointer. */
 function setUpStrip(server, session) {
   const [button, image] = ["show-strip", "strip"].map(byId);
-  const newest = new Newest(async () => {
-    if (image.hidden || !session.host) return;
+  const wanted = () => button.getAttribute("aria-pressed") === "true";
+  const newest = new Newest(async (signal) => {
+    if (!wanted() || !session.host) return;
     try {
-      const blob = await server.file("strip.png", await session.json());
+      const blob = await server.file("strip.png", await session.json(), signal);
       URL.revokeObjectURL(image.src);
       image.src = URL.createObjectURL(blob);
+      await image.decode();
+      image.hidden = !wanted();
     } catch (error) {
-      fail(error);
+      if (!signal.aborted) fail(error);
     }
   });
   button.addEventListener("click", () => {
-    image.hidden = !image.hidden;
-    button.setAttribute("aria-pressed", !image.hidden);
+    button.setAttribute("aria-pressed", !wanted());
+    image.hidden = true;
     newest.ask();
   });
-  session.addEventListener("committed", () => newest.ask());
+  session.addEventListener("committed", () => newest.ask({ drop: true }));
 }
