@@ -94,10 +94,12 @@ def test_every_metric_has_a_number_or_a_reason(
     assert found["pictures"] == 3
     assert found["weights"] == "averaged (EMA 0.999)"
     assert found["size"] == [32, 32]
+    assert found["absent"] == "background"
     assert {row["against"] for row in by_metric["fd"]} == {"train (3)", "val (3)"}
     shown = capsys.readouterr().out
     assert "3 val pictures of" in shown
     assert "weights averaged (EMA 0.999)" in shown
+    assert "background: background; absent labels: background\n" in shown
     for name in METRICS:
         assert f"\n{name} " in shown
     assert (tmp_path / "out" / "sheet.png").is_file()
