@@ -18,11 +18,12 @@ def interpreted() -> bool:
 def available(tensor: Tensor) -> bool:
     """Whether Triton's kernels can run on the tensor's device."""
     here = interpreted() if tensor.device.type == "cpu" else tensor.device.type == "cuda"
-    return here and _installed()
+    return here and installed()
 
 
 @cache
-def _installed() -> bool:
+def installed() -> bool:
+    """Whether Triton can be imported."""
     return importlib.util.find_spec("triton") is not None
 
 
