@@ -25,7 +25,7 @@ from scam.ops import (
     sorting_library,
 )
 from scam.ops.backends import triton as backend
-from scam.ops.backends import triton_modulation, triton_plan, triton_pyramid
+from scam.ops.backends import triton_launch, triton_modulation, triton_plan, triton_pyramid
 from scam.synthesis import step as step_module
 from scam.training.precision import Precision
 
@@ -49,6 +49,7 @@ class Seen(TorchDispatchMode):
     Attributes:
         operations: how many, by name.
         kernels: of ours, likewise.
+        keys: by which each of their launches would be known again.
         copied: how often numbers are copied to the device.
     """
 
@@ -56,6 +57,13 @@ class Seen(TorchDispatchMode):
         super().__init__()
         self.operations: Counter[str] = Counter()
         self.kernels: Counter[str] = Counter()
+        self.keys: set[Any] = set()
+        self.copied = 0
+
+    def forget(self) -> None:
+        """Count from here on."""
+        for seen in (self.operations, self.kernels, self.keys):
+            seen.clear()
         self.copied = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -73,10 +81,13 @@ class Seen(TorchDispatchMode):
             self.copied += "copy" in name and torch.device("cpu") in given
         return made
 
-    def launch(self, kernel: Any, programs: int, *args: Any, **options: Any) -> None:
+    def launch(
+        self, kernel: Any, programs: int, *args: Any, warps: int, stages: int, **tile: Any
+    ) -> None:
         """Stands for that of ``triton_launch``."""
         if programs:
             self.kernels[kernel.fn.__name__] += 1
+            self.keys.add(triton_launch._key(kernel, warps, stages, args, tile))
 
 
 @contextlib.contextmanager
@@ -92,6 +103,7 @@ def absent_gpu() -> Iterator[Seen]:
         patch.setattr(dispatch, "serving", lambda name, problem: backend)
         on_gpu = property(lambda tensor: tensor.device == DEVICE)
         patch.setattr(torch.Tensor, "is_cuda", on_gpu, raising=False)
+        patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "device_of", lambda tensor: contextlib.nullcontext())
         # What PyTorch knows of kinds of devices: no autocast, no generators, no lists of tensors.
         patch.setattr(Precision, "autocast", lambda *_: contextlib.nullcontext())
