@@ -77,6 +77,12 @@ def test_dtypes_and_strides(dtype: torch.dtype) -> None:
     check(labels[:1, ::2, 1:].mT, 2, 1, 1)
 
 
+def test_the_operator_is_what_its_schema_and_fake_say() -> None:
+    utilities = ("test_schema", "test_faketensor")
+    given = drawn(0, 5, 7, 3, 0.2), 2, 1, 2
+    torch.library.opcheck(label_pyramid, given, test_utils=utilities)
+
+
 def test_no_label_at_all() -> None:
     check(torch.full((1, 5, 4), -1), 3, 1, 2)
     check(torch.full((1, 5, 4), 2**40), 3, 1, 2)
