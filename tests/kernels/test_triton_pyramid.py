@@ -41,7 +41,7 @@ def test_kernels_compile_without_spills(target: int, num_labels: int) -> None:
     assert [made.kernel for made in found] == ["known", "majority", "rescue"]
     for made in found:
         assert made.stack == made.local == made.traps == 0, made.kernel
-        assert made.programs >= 2 or made.kernel == "rescue"
+        assert made.programs >= (1 if made.kernel == "rescue" else 2)
         assert made.shared <= 32 * 1024
 
 

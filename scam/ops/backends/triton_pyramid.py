@@ -7,7 +7,7 @@ from torch import Tensor
 from scam.ops.backends.triton_launch import launch
 
 BLOCK = 1024  # pixels together, in programs of many cells
-RESCUED = 4096  # where one program goes over a whole map
+RESCUED = 2048  # where one program goes over a whole map
 MOST_LABELS = 4095  # that a program of ``rescue`` holds
 
 
@@ -38,7 +38,7 @@ def label_pyramid(
     owned = labels.new_empty((batch, levels, in_labels), dtype=torch.int32)
     launch(
         coarse.rescue, batch * levels, maps, present, small, owned, *sizes, first, levels, cells,
-        BLOCK=RESCUED, BINS=RESCUED // 2, LABELS=in_labels, warps=16, stages=1,
+        BLOCK=RESCUED, BINS=RESCUED // 2, LABELS=in_labels, warps=8, stages=1,
     )  # fmt: skip
     return maps, small, present
 
