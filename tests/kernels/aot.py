@@ -88,7 +88,7 @@ class _Absent:
         return GPUTarget("cuda", self.target, 32)
 
 
-_FORGETFUL = mock.patch.object(triton_launch, "_key", return_value=None)
+_FORGETFUL = mock.patch.object(triton_launch, "_remembers", return_value=False)
 
 
 @contextlib.contextmanager
@@ -169,7 +169,8 @@ def launching(target: int) -> Iterator[list[tuple[Any, ...]]]:
     )
     present = mock.patch.object(torch.cuda, "current_device", return_value=0)
     known = mock.patch.object(triton_launch, "_known", {})
-    with mock.patch.object(driver, "_active", absent), present, known:
+    remembers = mock.patch.object(triton_launch, "_remembers", return_value=True)
+    with mock.patch.object(driver, "_active", absent), present, known, remembers:
         yield found
 
 

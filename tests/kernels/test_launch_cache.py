@@ -61,7 +61,7 @@ def _flat(given: Any) -> Iterator[Any]:
 
 def through_triton(kernel: Any, programs: int, *args: Any, **options: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(triton_launch, "_key", lambda *_: None)
+        patch.setattr(triton_launch, "_remembers", lambda: False)
         launch(kernel, programs, *args, **options)
 
 

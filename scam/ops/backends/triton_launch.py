@@ -42,7 +42,7 @@ def launch(kernel: Any, programs: int, *args: Any, warps: int, stages: int, **ti
     """
     if not programs:
         return
-    key = _key(kernel, warps, stages, args, tile)
+    key = _key(kernel, warps, stages, args, tile) if _remembers() else None
     found = None if key is None else _known.get(key)
     if found is not None:
         compiled, constants = found
@@ -57,13 +57,16 @@ def launch(kernel: Any, programs: int, *args: Any, warps: int, stages: int, **ti
         _known[key] = compiled, tuple(tile[name] for name in kernel.arg_names[len(args) :])
 
 
+@cache
+def _remembers() -> bool:
+    """Not in the interpreter, nor on AMD, where Triton looks at the sizes of memory as well."""
+    return not interpreted() and torch.version.hip is None and torch.cuda.is_available()
+
+
 def _key(
     kernel: Any, warps: int, stages: int, args: tuple[Any, ...], tile: dict[str, Any]
-) -> tuple[Any, ...] | None:
-    """What Triton compiles for, and more; None where it is asked every time: in the interpreter,
-    and on AMD, where it looks at sizes of memory as well."""
-    if interpreted() or torch.version.hip is not None:
-        return None
+) -> tuple[Any, ...]:
+    """What Triton compiles for, and more."""
     key: list[Any] = [kernel.fn, torch.cuda.current_device(), warps, stages, *tile.values()]
     _add(key, args)
     return tuple(key)
