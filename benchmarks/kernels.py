@@ -13,6 +13,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import machine
+from benchmarks.cases import SETTINGS
 from benchmarks.headline import CASES, GIVEN, Case, Headline, draw, headline
 from benchmarks.timing import Call, Stopwatch, copying
 from scam.commandline import command
@@ -68,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def time_all(args: argparse.Namespace, device: torch.device, results: Results) -> None:
     """Time all cases; ``copy_share``: of the bandwidth of a copy, measured in this run."""
     bandwidth = machine.copy_bandwidth(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    where = {"gpu": name, "dtype": SETTINGS[device.type].dtype}
     for case in CASES:
         made = dict(_served(case, args.backends, device, results))
         moved = {
@@ -88,7 +91,7 @@ def time_all(args: argparse.Namespace, device: torch.device, results: Results) -
             found = times[f"{backend} {given} {what}"]
             results.add(
                 case, backend, given, what, seconds=found.median,
-                copy_share=size / found.median / bandwidth, method=found.method,
+                copy_share=size / found.median / bandwidth, method=found.method, **where,
             )  # fmt: skip
         for backend, what in {(key[0], key[2]) for key in moved}:
             labels, layouts = (times[f"{backend} {given} {what}"].median for given in GIVEN)

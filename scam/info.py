@@ -10,8 +10,7 @@ import torch
 
 from scam import version
 from scam.commandline.command import Parser, run
-from scam.ops import dispatch
-from scam.ops.problem import ATTENTION, MODULATION, Problem, capability_of
+from scam.ops.summary import summary
 from scam.settings import environment
 from scam.version import __version__
 
@@ -36,15 +35,7 @@ def report() -> str:
     lines += [f"untested  {line}" for line in version.outside()]
     built = build_info() or {"built": "no: pure Python, see README.md"}
     lines += ["build"] + [f"  {name}: {value}" for name, value in built.items()]
-    for op in (ATTENTION, MODULATION):
-        lines += [f"backends of {op} (fp32)"]
-        for device in _devices():
-            capability = capability_of(torch.empty(0, device=device).device)
-            problem = Problem(device, torch.float32, op=op, capability=capability)
-            for name, why in dispatch.explain_problem(problem).items():
-                detail = dispatch.describe(name) if not why else f"no: {', '.join(why)}"
-                lines.append(f"  {name} on {device}: {detail}")
-    return "\n".join(lines)
+    return "\n".join(lines + summary(_devices()))
 
 
 def _devices() -> list[str]:

@@ -60,6 +60,7 @@ def test_pure_python_wheel_imports_and_says_what_is_missing(tree: Path, tmp_path
         names = archive.namelist()
         archive.extractall(tmp_path)
     assert "scam/py.typed" in names
+    assert "scam/ops/preferred.csv" in names
     assert "scam/_build_info.json" in names
     assert "scam/studio/static/index.html" in names
     assert {f"scam/demo/{name}" for name in DEMO} <= set(names)

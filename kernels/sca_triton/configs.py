@@ -62,6 +62,13 @@ SM_8X: Table = {
     ("keys_backward", 4, 256): Config(32, 64, 8, 1),
 }
 
+SM_10X: Table = {
+    # likewise on 10.x, where Triton's code for fp32 products takes more registers
+    ("queries_backward", 4, 64): Config(32, 64, 8, 1),
+}
+
+BY_CAPABILITY = {8: SM_8X, 10: SM_10X}
+
 ITEMS_FAST: Table = {
     # what replaces entries that spill where channels of the wide side lie far apart, as in NCHW
     # maps: their offsets take registers, and loads of 2 bytes cannot be asynchronous
@@ -83,7 +90,7 @@ def config(
 ) -> Config:
     """The entry for a kernel on an architecture, for the larger of D and Dv, and how the wide
     side lies in memory."""
-    table = TABLE | SM_8X if capability[0] == 8 else TABLE
+    table = TABLE | BY_CAPABILITY.get(capability[0], {})
     return entry(table | ITEMS_FAST if items_fast else table, kernel, itemsize, channels)
 
 

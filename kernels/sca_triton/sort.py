@@ -70,12 +70,12 @@ def _own_block(blocks, narrow_blocks):
 @triton.jit(do_not_specialize=VARYING)
 def count(
     labels, batch_stride, item_stride, items, blocks, narrow_labels, narrow_batch_stride,
-    narrow_item_stride, positions, narrow_blocks, names, counts, groups,
+    narrow_item_stride, positions, narrow_blocks, names, counts, groups, known,
     BLOCK: tl.constexpr, LABELS: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     """``counts`` (B, blocks + narrow_blocks + 1, groups + 1): a block's items of each group.
 
-    The last row is scratch of ``scan``.
+    The last row is scratch of ``scan``. ``known``, if wanted: labels, -1 for ignored items.
     """
     b, block, is_narrow = _own_block(blocks, narrow_blocks)
     row = counts + (b * (blocks + narrow_blocks + 1) + block) * (groups + 1)
@@ -94,6 +94,9 @@ def count(
         names += b * groups
     found = load_groups(labels, item_stride, block * BLOCK, items, names, groups, BLOCK, STEPS)
     tl.store(row + group, tl.histogram(found, LABELS), group <= groups)
+    if known is not None:
+        item = block * BLOCK + tl.arange(0, BLOCK)
+        tl.store(known + b * items + item, tl.where(found < groups, found, -1), item < items)
 
 
 @triton.jit(do_not_specialize=VARYING)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scam.nn.coarse_labels import coarse_maps, occurring_labels
 from scam.ops import Labels, SemanticLayout
+from scam.ops.pyramid_library import label_pyramid, served
 
 
 def pyramid_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
@@ -52,10 +53,8 @@ class LabelPyramid:
         would vanish from a level takes the cell where it has most pixels, as long as that leaves
         every other label a cell. Runs on the labels' device without synchronisation.
         """
-        labels = known_labels(labels, num_labels)
-        present = present_labels(labels, num_labels)
+        maps, present = label_maps(labels, num_labels, levels, occurring)
         occurring = occurring_labels(present) if occurring is None else occurring
-        maps = [labels, *coarse_maps(labels, present, range(1, levels + 1), occurring)]
         return cls._of(maps, present, occurring)
 
     @classmethod
@@ -77,6 +76,22 @@ class LabelPyramid:
     ) -> "LabelPyramid":
         groups = tuple(grouped(labels, present.shape[1]) for labels in maps)
         return cls(tuple(maps), groups, present, occurring)
+
+
+def label_maps(
+    labels: Tensor, num_labels: int, levels: int, occurring: tuple[int, ...] | None = None
+) -> tuple[list[Tensor], Tensor]:
+    """Maps of levels 0 to ``levels``, as :meth:`LabelPyramid.build` says, and ``present``."""
+    if served(labels, num_labels) and levels:
+        full, coarse, present = label_pyramid(labels, num_labels, 1, levels)
+        sizes = pyramid_sizes(labels.shape[1], labels.shape[2], levels)[1:]
+        parts = coarse.split([height * width for height, width in sizes], dim=1)
+        smaller = [x.unflatten(1, size) for x, size in zip(parts, sizes, strict=True)]
+        return [full, *smaller], present
+    labels = known_labels(labels, num_labels)
+    present = present_labels(labels, num_labels)
+    occurring = occurring_labels(present) if occurring is None else occurring
+    return [labels, *coarse_maps(labels, present, range(1, levels + 1), occurring)], present
 
 
 def labels_in(labels: Tensor, num_labels: int) -> tuple[int, ...]:

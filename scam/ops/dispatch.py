@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, cast
 
 from scam.ops.backends import OPTIONAL, Backend
+from scam.ops.preference import ordered
 from scam.ops.problem import Problem
 
 REFERENCE = "reference"
@@ -86,14 +87,16 @@ def choose(problem: Problem, backend: str | None = None) -> str:
     """Name the backend that serves a problem.
 
     ``backend``, else the innermost :func:`use_backend`, forces one; else the first in order that
-    does not refuse. Ending at the reference is said once per process and reason.
+    does not refuse, on a GPU the preferred one before all (:mod:`scam.ops.preference`). Ending at
+    the reference is said once per process and reason.
 
     Raises:
         ValueError: the forced backend is unknown or refuses.
     """
     wanted = forced() if backend is None else backend
     facts = (problem.device_type, problem.dtype, problem.shared_value, problem.empty, problem.op)
-    return _choose(wanted, *facts, problem.aligned, problem.width_limit, problem.capability)
+    properties = problem.aligned, problem.width_limit
+    return _choose(wanted, *facts, *properties, problem.capability, problem.gpu)
 
 
 def _choose(wanted: str | None, *facts: Any) -> str:
@@ -102,7 +105,7 @@ def _choose(wanted: str | None, *facts: Any) -> str:
         _require(wanted, problem)
         return wanted
     reasons: list[str] = []
-    for name in ORDER:
+    for name in ordered(ORDER, problem):
         why = refusals(name, problem)
         if not why:
             if name == REFERENCE and reasons:

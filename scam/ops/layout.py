@@ -56,22 +56,14 @@ class SemanticLayout:
                 elements of one.
         """
         labels = _flattened(labels, num_labels)
-        valid = (labels >= 0) & (labels < num_labels)
-        groups = torch.where(valid, labels, num_labels)
-        in_order, order = groups.sort(dim=1, stable=True)
-        starts = torch.arange(num_labels + 1, dtype=torch.int32, device=labels.device)
-        offsets = torch.searchsorted(
-            in_order, starts.expand(labels.shape[0], -1).contiguous(), out_int32=True
-        )
+        if labels.is_cuda:
+            from scam.ops.sorting_library import lay_out
+        else:
+            from scam.ops.sorting import lay_out
+        known, order, offsets = lay_out(labels, num_labels)
         if most is not None:
             _check_most(offsets, most)
-        return SemanticLayout(
-            labels=labels.masked_fill(~valid, -1),
-            order=order.to(torch.int32),
-            offsets=offsets,
-            num_labels=num_labels,
-            most=most,
-        )
+        return SemanticLayout(known, order, offsets, num_labels, most)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "SemanticLayout":
         """The same layout on another device."""
@@ -139,7 +131,7 @@ def _check_most(offsets: Tensor, most: int) -> None:
 
 
 def _flattened(labels: Tensor, num_labels: int) -> Tensor:
-    """Checked labels as int32 (B, N)."""
+    """Checked labels as (B, N)."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"labels: expected a tensor, got {type(labels).__name__}")
     if labels.dtype not in LABEL_DTYPES:
@@ -160,7 +152,4 @@ def _flattened(labels: Tensor, num_labels: int) -> Tensor:
             raise ValueError(
                 f"labels: found {highest}, expected less than num_labels={num_labels}"
             )
-    if labels.dtype == torch.int64:  # beyond int32 a label would wrap into the valid range
-        labels = labels.clamp(-1, num_labels)
-    labels = labels.to(torch.int32)
     return labels[None] if labels.dim() == 1 else labels.flatten(1)

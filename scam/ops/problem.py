@@ -4,6 +4,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 import torch
@@ -43,6 +44,7 @@ class Problem:
     aligned: bool = True  # D and Dv, or C of a feature map, are multiples of 16
     width_limit: int | None = 256  # the least of WIDTH_LIMITS that holds them; None: beyond all
     capability: tuple[int, int] | None = None  # as capability_of() the tensors' device
+    gpu: str | None = None  # as gpu_of() that device
 
     def wider_than(self, limit: int) -> bool:
         """Whether some width exceeds ``limit``, one of ``WIDTH_LIMITS``."""
@@ -78,15 +80,16 @@ def attention_problem(
 ) -> Problem:
     """The facts of a checked call that computes in ``dtype``."""
     widths = (query.shape[-1], (query if value is None else value).shape[-1])
-    where, capability = query.device.type, capability_of(query.device)
-    return Problem(where, dtype, value is None, empty, ATTENTION, *_properties(widths), capability)
+    where, properties = query.device, _properties(widths)
+    facts = *properties, capability_of(where), gpu_of(where)
+    return Problem(where.type, dtype, value is None, empty, ATTENTION, *facts)
 
 
 def map_problem(op: str, x: Tensor, dtype: torch.dtype) -> Problem:
     """The facts of a checked call that computes in ``dtype``, for the ops on a map (B, C, ...)."""
-    widths = _properties((x.shape[1],))
-    where = x.device.type
-    return Problem(where, dtype, False, "zero", op, *widths, capability_of(x.device))
+    where, properties = x.device, _properties((x.shape[1],))
+    facts = *properties, capability_of(where), gpu_of(where)
+    return Problem(where.type, dtype, False, "zero", op, *facts)
 
 
 def capability_of(device: torch.device) -> tuple[int, int] | None:
@@ -100,8 +103,23 @@ def _capability(index: int) -> tuple[int, int] | None:
     return torch.cuda.get_device_capability(index)
 
 
+def gpu_of(device: torch.device) -> str | None:
+    """Name of a tensor's device; None of all but NVIDIA GPUs that are there."""
+    return _gpu(device.index) if device.type == "cuda" else None
+
+
+def _gpu(index: int) -> str | None:
+    return None if _capability(index) is None else _name(index)
+
+
+@cache
+def _name(index: int) -> str:
+    return torch.cuda.get_device_name(index)
+
+
 # Run, not traced, by torch.compile; see dispatch._choose.
 _capability._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_gpu._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _properties(widths: tuple[int, ...]) -> tuple[bool, int | None]:

@@ -107,6 +107,13 @@ def sort_labels(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return _sort(_bounded(labels, count), count)
 
 
+def lay_out(labels: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`sort_labels`, and before its results the labels as int32, -1 for those ignored."""
+    bounded = _bounded(labels, count)
+    known = torch.where(bounded < count, bounded, -1).to(torch.int32)
+    return known, *_sort(bounded, count)
+
+
 def _sort_few(wide: Tensor, narrow: Tensor, labels: int, kept: int) -> SortedSides:
     """Labels 0 .. ``labels`` - 1: those that both sides have, in order, are the groups."""
     narrow_order, narrow_offsets = sort_labels(narrow, labels)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``scam::sort_sides`` and ``scam::sort_labels``: labels sorted once, for forward and backward."""
+"""``scam::sort_sides``, ``sort_labels``, ``lay_out``: labels sorted once for all uses."""
 
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ _BOTH = (
     "(Tensor first_order, Tensor first_offsets, Tensor second_order, Tensor second_offsets)"
 )
 _ONE = "sort_labels(Tensor labels, SymInt count) -> (Tensor order, Tensor offsets)"
+_LAYOUT = "lay_out(Tensor labels, SymInt count) -> (Tensor known, Tensor order, Tensor offsets)"
 
 
 def layouts_for(backend: str, first: Side, second: Side, by_size: bool) -> Layouts:
@@ -64,6 +65,17 @@ def _sort_labels(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
         return triton_plan.sort_labels(labels, count)
 
 
+def _lay_out(labels: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    from scam.ops.backends import triton_plan
+
+    with torch.cuda.device_of(labels):
+        return triton_plan.lay_out(labels, count)
+
+
+def _lay_out_fake(labels: Tensor, count: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return labels.new_empty(labels.shape, dtype=torch.int32), *_sorted_like(labels, count)
+
+
 def _sorted_like(labels: Tensor, count: Any) -> tuple[Tensor, Tensor]:
     order = labels.new_empty(labels.shape, dtype=torch.int32)
     return order, labels.new_empty((labels.shape[0], count + 1), dtype=torch.int32)
@@ -71,3 +83,4 @@ def _sorted_like(labels: Tensor, count: Any) -> tuple[Tensor, Tensor]:
 
 sort_sides = define(_BOTH, _sort_sides, _sort_sides_fake, as_saved)
 sort_labels = define(_ONE, _sort_labels, _sorted_like, as_saved)
+lay_out = define(_LAYOUT, _lay_out, _lay_out_fake, as_saved)

@@ -6,6 +6,7 @@ the strides, alignments and constants of the tensors (on the CPU) that it is cal
 """
 
 import contextlib
+import itertools
 import os
 import re
 import subprocess
@@ -16,6 +17,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import torch
+
+from scam.ops.backends import triton_launch
 
 SHARED_LIMITS = {
     target: kilobytes * 1024
@@ -65,6 +70,9 @@ class Compiled:
 class _Absent:
     """A driver of a GPU that is not here."""
 
+    launcher_cls: Any = None
+    utils: Any = None
+
     def __init__(self, target: int, device: int) -> None:
         self.target, self.device = target, device
 
@@ -78,6 +86,9 @@ class _Absent:
         from triton.backends.compiler import GPUTarget
 
         return GPUTarget("cuda", self.target, 32)
+
+
+_FORGETFUL = mock.patch.object(triton_launch, "_remembers", return_value=False)
 
 
 @contextlib.contextmanager
@@ -99,7 +110,7 @@ def compiling(target: int) -> Iterator[list[Compiled]]:
         return kernel
 
     absent = mock.patch.object(driver, "_active", _Absent(target, target))
-    with absent, mock.patch.object(JITFunction, "run", compile_only):
+    with absent, _FORGETFUL, mock.patch.object(JITFunction, "run", compile_only):
         yield found
 
 
@@ -126,7 +137,40 @@ def wanting(target: int) -> Iterator[set[str]]:
     run = JITFunction.run
     absent = mock.patch.object(driver, "_active", _Absent(target, -1))
     hook = mock.patch.object(knobs.runtime, "jit_cache_hook", note)
-    with absent, hook, mock.patch.object(JITFunction, "run", key_only):
+    with absent, _FORGETFUL, hook, mock.patch.object(JITFunction, "run", key_only):
+        yield found
+
+
+@contextlib.contextmanager
+def launching(target: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Launches inside get as far as the driver, and no further.
+
+    Yields:
+        What the driver would be handed, in order: the grid, a number of the compiled kernel, and
+        all arguments of the kernel.
+    """
+    from triton.runtime.driver import driver
+
+    found: list[tuple[Any, ...]] = []
+    loaded = itertools.count(1)
+
+    class Launcher:
+        def __init__(self, source: Any, metadata: Any) -> None: ...
+
+        def __call__(self, *given: Any) -> None:
+            # x, y, z, stream, function, metadata of both kinds, two hooks
+            found.append((given[:3], given[4], given[9:]))
+
+    absent = _Absent(target, 0)
+    absent.launcher_cls = Launcher
+    absent.utils = mock.Mock(
+        load_binary=lambda *_: (1, next(loaded), 32, 0, 1024),
+        get_device_properties=lambda _: {"max_shared_mem": SHARED_LIMITS[target]},
+    )
+    present = mock.patch.object(torch.cuda, "current_device", return_value=0)
+    known = mock.patch.object(triton_launch, "_known", {})
+    remembers = mock.patch.object(triton_launch, "_remembers", return_value=True)
+    with mock.patch.object(driver, "_active", absent), present, known, remembers:
         yield found
 
 

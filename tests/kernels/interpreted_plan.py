@@ -52,6 +52,15 @@ def test_labels(dtypes: tuple[torch.dtype, torch.dtype], sizes: tuple[int, int])
     check((wide[:1].expand(2, -1), NONE), (narrow.mT.contiguous().mT, NONE))
 
 
+@pytest.mark.parametrize("dtype", LABEL_DTYPES, ids=str)
+def test_laid_out(dtype: torch.dtype) -> None:
+    labels = drawn(0, dtype, 90, 12)
+    for given, count in ((labels, 7), (labels[:, ::2], 1), (labels[:0], 5)):
+        made = triton_plan.lay_out(given, count)
+        expected = sorting.lay_out(given, count)
+        assert all(torch.equal(a, b) for a, b in zip(made, expected, strict=True))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_layouts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of both sides or of one; of equally many labels or not."""

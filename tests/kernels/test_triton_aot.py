@@ -52,7 +52,7 @@ LIMITS = {
     "sort.place": Limit(2, 8),
 }
 WIDE = LIMITS | {"keys.backward": Limit(1, 99)}  # one program, whether of 81 KB or of 99
-FEW_BYTES = 64  # of stack
+FEW_BYTES = 64  # of stack, beside the registers: they do not show
 RARE = {"sums.add_tiles"}
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 USUAL = ((90, "bf16", 64), (86, "bf16", 512))
@@ -130,7 +130,7 @@ def test_compiles_within_limits(
     if width > 256:
         check(kernels, target, dtype, WIDE, FEW_BYTES)
     else:
-        # fp32 products are made in registers; a few bytes beside them do not show.
+        # fp32 products are made in registers.
         check(kernels, target, dtype, stack=0 if dtype == "bf16" else FEW_BYTES)
     assert {name for name, _ in kernels} == LIMITS.keys() - RARE
 
@@ -201,15 +201,17 @@ def check(
     limits: dict[str, Limit] = LIMITS,
     stack: int = 0,
 ) -> None:
-    """``stack``: the most bytes of a thread."""
+    """``stack``: the most bytes of a thread; of second launches, which few problems need, a few
+    may be on it in any case."""
     wrong = []
     for name, made in kernels:
         limit = limits[name]
         facts = f"{name}: {made.registers} registers, stack {made.stack}, shared {made.shared}"
         print(facts)
         multiplies = name.endswith(("forward", "backward"))
+        most = max(stack, FEW_BYTES) if made.options.get("MANY") else stack
         fine = (
-            made.stack <= stack
+            made.stack <= most
             and made.local == made.traps == 0
             and made.programs >= limit.programs
             and made.shared <= min(limit.shared * 1024, aot.SHARED_LIMITS[target])

@@ -75,6 +75,7 @@ def test_opcheck_of_sorting(dtype: torch.dtype, by_size: bool) -> None:
     labels, others = (torch.randint(0, 5, (2, count)).to(dtype) for count in (9, 40))
     torch.library.opcheck(sorting_library.sort_sides, (labels, others, by_size))
     torch.library.opcheck(sorting_library.sort_labels, (labels, 5))
+    torch.library.opcheck(sorting_library.lay_out, (labels, 5))
 
 
 @pytest.mark.parametrize("known", [(), (0,), (1,), (0, 1)])

@@ -7,14 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.nn.coarse_labels import coarse_labels
 from scam.nn.narrow_conv import NarrowConv2d
 from scam.nn.norm import instance_norm
 from scam.nn.pyramid import (
     known_labels,
+    label_maps,
     nearest_labels,
     one_hot,
-    present_labels,
     pyramid_sizes,
 )
 from scam.nn.sat import LEAK
@@ -95,13 +94,12 @@ class Discriminator(nn.Module):
 
     def label_maps(self, labels: Tensor) -> tuple[Tensor, ...]:
         """Labels (B, H, W) as :meth:`forward` reads them: at full and half size, -1 = none."""
-        labels = known_labels(labels, self.num_labels)
         if self.released:
+            labels = known_labels(labels, self.num_labels)
             half = nearest_labels(labels, pyramid_sizes(labels.shape[1], labels.shape[2], 1)[1])
-        else:
-            present = present_labels(labels, self.num_labels)
-            half = coarse_labels(labels, present, 1)
-        return labels, half
+            return labels, half
+        (full, half), _ = label_maps(labels, self.num_labels, 1)
+        return full, half
 
     def forward(self, image: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
         """image (B, 3, H, W) and its label maps -> one logit map (B, 1, p, q) per scale.

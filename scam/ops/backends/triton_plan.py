@@ -54,6 +54,15 @@ def sort_labels(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return order, offsets
 
 
+def lay_out(labels: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`scam.ops.sorting.lay_out`."""
+    if not available(labels) or count > MOST_GROUPS or not labels.numel():
+        return sorting.lay_out(labels, count)
+    known = labels.new_empty(labels.shape, dtype=torch.int32)
+    order, offsets = _sorted(labels, None, None, count, count, known)
+    return known, order, offsets
+
+
 def _ranked(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Few labels of unknown range: names, order and offsets as of the kernel ``rank``."""
     from scam.kernels.sca_triton import sort
@@ -70,9 +79,17 @@ def _ranked(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _sorted(
-    labels: Tensor, narrow: Tensor | None, names: Tensor | None, groups: int, kept: int
+    labels: Tensor,
+    narrow: Tensor | None,
+    names: Tensor | None,
+    groups: int,
+    kept: int,
+    known: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """Order and offsets (B, ``kept`` + 1) of labels below ``groups`` or named; of ``narrow``."""
+    """Order and offsets (B, ``kept`` + 1) of labels below ``groups`` or named; of ``narrow``.
+
+    ``known`` is filled with the labels, -1 for others.
+    """
     from scam.kernels.sca_triton import sort
 
     batch, items = labels.shape
@@ -91,7 +108,7 @@ def _sorted(
         labels, *labels.stride(), items, blocks, narrow, *strides, positions, narrow_blocks,
         names, counts,
     )  # fmt: skip
-    launch(sort.count, batch * all_blocks, *taken, groups, **fixed, warps=4, stages=1)
+    launch(sort.count, batch * all_blocks, *taken, groups, known, **fixed, warps=4, stages=1)
     scanned = blocks >= MANY_BLOCKS
     if scanned:
         launch(
