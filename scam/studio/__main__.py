@@ -17,6 +17,7 @@ from scam.studio.parser import load_parser
 from scam.studio.pictures import Pictures
 from scam.studio.render import Opener
 from scam.studio.replay import replay
+from scam.version import install
 
 PROG = "python -m scam.studio"
 _MOST_EXAMPLES = 24
@@ -47,7 +48,7 @@ def expect_server() -> None:
     """InputError if the extra is not installed."""
     missing = [name for name in ("starlette", "uvicorn") if not importlib.util.find_spec(name)]
     if missing:
-        raise InputError(f"not installed yet: run pip install {' '.join(missing)}")
+        raise InputError(f"{' and '.join(missing)}: not installed; run {install('studio')}")
 
 
 def _mannequins() -> str:

@@ -47,9 +47,8 @@ class TestWeightsFile:
             weights_file("net", cache / "other.pth", "net.pth")
 
     def test_a_package_that_is_not_installed(self) -> None:
-        with pytest.raises(
-            MissingError, match=r"needs nosuch: pip install -e '\.\[eval\]' in a clone"
-        ):
+        hint = r"needs nosuch: pip install 'semantic-cross-attention\[eval\]'"
+        with pytest.raises(MissingError, match=hint):
             package("nosuch.part")
 
 
