@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.commandline.start import ABOUT
 from scam.editing.batch import NO_FOLDERS
 from scam.editing.donors import FORM, Donor
 from scam.editing.edit import Settings
@@ -42,7 +43,7 @@ _MOST_STEPS = 256
 
 def transfer_parser(prog: str) -> Parser:
     """See ``--help``."""
-    parser = Parser(prog, "Paint the subject of one photograph into another.", EXAMPLES)
+    parser = Parser(prog, ABOUT["transfer"], EXAMPLES)
     parser.add_checkpoint()
     given = (
         "image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of a "
