@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import Distribution, Extension, find_namespace_packages, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
@@ -65,10 +66,19 @@ def main() -> None:
         # machine code for one Python version, with or without ext_modules
         options["distclass"] = type("Binary", (Distribution,), {"has_ext_modules": lambda _: True})
     elif no_cpu is None:
-        # the stable ABI of torch and no Python.h: one wheel for later versions of both
-        options["options"] = {"bdist_wheel": {"py_limited_api": "cp311"}}
+        options["cmdclass"]["bdist_wheel"] = AnyPython
     options["cmdclass"]["build_py"] = build_py_with(build_info(no_cpu, no_cuda))
     setup(**options)
+
+
+class AnyPython(bdist_wheel):
+    """The library calls torch's stable ABI and nothing of Python: one wheel for all versions.
+
+    Not abi3, which free-threaded Pythons refuse. ``make wheel`` names an older platform.
+    """
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
 
 
 def decide(name: str, missing: str | None) -> str | None:
