@@ -40,8 +40,7 @@ lint: $(VENV)/dev.installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-docs: $(VENV)/scam.built
-	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[docs]"
+docs: $(VENV)/dev.installed
 	$(RUN) -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs
 	@echo "site: build/docs/docs/index.html"
 
@@ -66,7 +65,7 @@ $(VENV)/studio.installed: $(VENV)/scam.built
 	@touch $@
 
 $(VENV)/dev.installed: $(VENV)/scam.built
-	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,eval,studio]"
+	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,docs,eval,studio]"
 	@touch $@
 
 $(VENV)/torch.installed:
