@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Show what there is, or say that there is no such command."""
     words = sys.argv[1:] if argv is None else argv
     if words and not words[0].startswith("-"):
-        raise InputError(f"{words[0]}: no such command; {_instead_of(words[0])}")
+        name = words[0] or "''"
+        raise InputError(f"{name}: no such command; {_instead_of(name)}")
     width = max(map(len, start.ABOUT))
     rows = [f"  {name:{width}}  {about}" for name, about in start.ABOUT.items()]
     about = "\n".join([ABOUT, "", "commands:", *rows])
