@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import Distribution, Extension, find_namespace_packages, find_packages, setup
-from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
@@ -66,19 +65,23 @@ def main() -> None:
         # machine code for one Python version, with or without ext_modules
         options["distclass"] = type("Binary", (Distribution,), {"has_ext_modules": lambda _: True})
     elif no_cpu is None:
-        options["cmdclass"]["bdist_wheel"] = AnyPython
+        options["cmdclass"]["bdist_wheel"] = for_any_python()
     options["cmdclass"]["build_py"] = build_py_with(build_info(no_cpu, no_cuda))
     setup(**options)
 
 
-class AnyPython(bdist_wheel):
+def for_any_python() -> type[Any]:
     """The library calls torch's stable ABI and nothing of Python: one wheel for all versions.
 
     Not abi3, which free-threaded Pythons refuse. ``make wheel`` names an older platform.
     """
+    from setuptools.command.bdist_wheel import bdist_wheel
 
-    def get_tag(self) -> tuple[str, str, str]:
-        return "py3", "none", super().get_tag()[2]
+    class ForAnyPython(bdist_wheel):
+        def get_tag(self) -> tuple[str, str, str]:
+            return "py3", "none", super().get_tag()[2]
+
+    return ForAnyPython
 
 
 def decide(name: str, missing: str | None) -> str | None:
