@@ -18,7 +18,6 @@ train: $(VENV)/scam.built
 	$(RUN) -m scam.train --amp --fused-sca
 
 studio: $(VENV)/studio.installed
-	@test -e runs/mannequins/checkpoints/latest || $(RUN) -m scam.train --amp --fused-sca
 	$(RUN) -m scam.studio
 
 test: $(VENV)/dev.installed

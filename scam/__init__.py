@@ -10,6 +10,7 @@ from scam.version import __version__
 
 if TYPE_CHECKING:
     from scam import data, editing, models, nn, ops
+    from scam.data.save_picture import save_picture
     from scam.models import Scam
     from scam.models.checkpoint import load
 
@@ -18,9 +19,23 @@ if TYPE_CHECKING:
 if sys.argv[:1] == ["-m"]:
     prepare(script=False)
 
-__all__ = ["Scam", "__version__", "data", "editing", "load", "models", "nn", "ops"]
+__all__ = [
+    "Scam",
+    "__version__",
+    "data",
+    "editing",
+    "load",
+    "models",
+    "nn",
+    "ops",
+    "save_picture",
+]
 
-_HOMES = {"Scam": "scam.models", "load": "scam.models.checkpoint"}
+_HOMES = {
+    "Scam": "scam.models",
+    "load": "scam.models.checkpoint",
+    "save_picture": "scam.data.save_picture",
+}
 
 
 def __getattr__(name: str) -> Any:

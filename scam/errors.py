@@ -230,6 +230,13 @@ def quoted(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:160]}...{text[-20:]}"
 
 
+def type_of(value: object) -> str:
+    """``a list``, ``a numpy ndarray``: the type of a value, with its package."""
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
+    return f"a {module}{kind.__name__}"
+
+
 def _cut(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text

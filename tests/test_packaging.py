@@ -34,6 +34,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 WANTED = {"scam", "csrc", "kernels", "setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE"}
 
 
+DEMO = ("model.safetensors", "config.json", "README.md")
+
+
 def build(tree: Path, call: str, switch: str) -> subprocess.CompletedProcess[str]:
     """Call a hook of setuptools' build backend in a process of its own."""
     script = f"import setuptools.build_meta as backend; backend.{call}('dist')"
@@ -58,12 +61,10 @@ def test_pure_python_wheel_imports_and_says_what_is_missing(tree: Path, tmp_path
         archive.extractall(tmp_path)
     (entry,) = tmp_path.glob("*.dist-info/entry_points.txt")
     assert "scam = scam.__main__:script" in entry.read_text()
-    assert {"scam/py.typed", "scam/_build_info.json", "scam/studio/static/index.html"} <= set(
-        names
-    )
-    for folder in ("scam/studio/static", "scam/demo"):
-        files = {p.relative_to(tree).as_posix() for p in (tree / folder).glob("*") if p.is_file()}
-        assert files <= set(names)
+    assert {"scam/py.typed", "scam/_build_info.json"} <= set(names)
+    static = {p.relative_to(tree).as_posix() for p in (tree / "scam/studio/static").iterdir()}
+    assert static <= set(names)
+    assert {f"scam/demo/{name}" for name in DEMO} <= set(names)
     tops = {name.partition("/")[0] for name in names}
     (metadata,) = tops - {"scam"}
     assert metadata.startswith("semantic_cross_attention-")
@@ -102,6 +103,7 @@ def test_sdist_carries_every_source_of_the_kernels(tree: Path) -> None:
     assert "csrc/sca.h" in sources
     assert sources <= names
     assert {"setup.py", "pyproject.toml", "scam/py.typed"} <= names
+    assert {f"scam/demo/{name}" for name in DEMO} <= names
     assert not [name for name in names if name.endswith((".so", ".o"))]
 
 

@@ -19,6 +19,9 @@ from scam.storage.reading import reading
 
 CHECKPOINTS = "checkpoints"
 KEPT = 3
+DEMO = "demo"
+"""The word for the CHECKPOINT that comes with this package."""
+_DEMO_FOLDER = Path(__file__).parents[1] / "demo"
 _STEP = re.compile(r"step_\d{7,}")
 
 
@@ -74,9 +77,12 @@ def keep_last(checkpoints: Path, count: int) -> None:
 
 def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     """The step folder that a CHECKPOINT argument means: itself, or the newest of a run folder;
+    the word ``demo`` always the package's model, so that ``./demo`` is a folder of that name.
+
     InputError if there is no such folder, or it holds no complete checkpoint.
     """
-    path = checked_path(path, "checkpoint")
+    # The word alone, for pathlib takes the dot off ./demo.
+    path = _demo_folder() if path == DEMO else checked_path(path, "checkpoint")
     wanted = "give a training run's folder or one of its checkpoints/step_* folders"
     with reading(path):
         if not path.is_dir():
@@ -100,6 +106,13 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     if CONFIG not in missing:
         raise InputError(f"checkpoint {path} holds no complete step folder yet, and no {MODEL}")
     raise InputError(f"{path} is no checkpoint: {wanted}")
+
+
+def _demo_folder() -> Path:
+    """Where the package's model is; a line if a model here has its name."""
+    if os.path.exists(Path(DEMO, CONFIG)):
+        warnings.warn(f"{DEMO} is the model of this package; yours here is ./{DEMO}", stacklevel=3)
+    return _DEMO_FOLDER
 
 
 def step_folders(checkpoints: Path) -> Iterator[Path]:

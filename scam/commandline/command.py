@@ -77,7 +77,8 @@ class Parser(argparse.ArgumentParser):
         """The argument that :func:`scam.models.checkpoint.load_checkpoint` opens."""
         self.add_argument(
             "checkpoint",
-            help="a training run's folder, one of its step folders, or what save_pretrained wrote",
+            help="a training run's folder, one of its step folders, what save_pretrained wrote, or"
+            " demo: the model that comes with scam (a folder of that name is ./demo)",
         )
 
     def add_overwrite(self, *more: str) -> None:

@@ -261,13 +261,13 @@ def read_pair(
 
 
 def expect_equal_sizes(
-    image: PictureFile,
+    image: object,
     picture: PIL_Image.Image,
     orientation: int,
-    labels: PictureFile,
+    labels: object,
     read: LabelMap,
 ) -> None:
-    """InputError naming both files unless the map (H, W) is as large as the upright picture."""
+    """InputError naming both unless the map (H, W) is as large as the upright picture."""
     height, width = read.shape
     if picture.size != (width, height):
         turned = f" after its EXIF orientation {orientation}" if orientation > 1 else ""

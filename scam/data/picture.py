@@ -38,6 +38,8 @@ _DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {
 # No file of that many pixels is larger, unless it is made of something else.
 _BYTES_PER_PIXEL = 4
 _LEAST_BYTES = 1 << 26
+INDEX_MODES = ("1", "L", "P", "I", "I;16")
+"""Modes of Pillow's pictures that hold one number a pixel."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -71,7 +73,7 @@ PictureFile = Path | Upload
 
 
 @contextmanager
-def _decoding(path: PictureFile) -> Iterator[None]:
+def decoding(path: object) -> Iterator[None]:
     """Whatever goes wrong in the block is an InputError about the file: decoders of damaged
     files raise almost anything.
     """
@@ -93,7 +95,7 @@ def read_file(path: PictureFile) -> bytes:
     """
     if isinstance(path, Upload):
         return path.data
-    with _decoding(path):
+    with decoding(path):
         expect_picture_file(path)
         with path.open("rb") as file:
             start = file.read(32)
@@ -109,7 +111,7 @@ def read_file(path: PictureFile) -> bytes:
 
 def expect_picture_file(path: Path) -> None:
     """InputError unless there is a regular file at ``path``, or a link to one."""
-    with _decoding(path):
+    with decoding(path):
         expect_file(path)
 
 
@@ -129,7 +131,7 @@ def opened(path: PictureFile, *, tiff: bool = False) -> Iterator[tuple[Image.Ima
 
     tiff: whether it may be a TIFF file. InputError naming the file for all that goes wrong.
     """
-    with _decoding(path):
+    with decoding(path):
         file = take_apart(read_file(path))
         if file.kind == "TIFF" and not tiff:
             raise DamagedError(f"holds TIFF, {EXPECTED}")
@@ -218,7 +220,7 @@ def read_label_png(path: PictureFile) -> NDArray[np.int32]:
     InputError naming the file if it is missing, truncated, or a colour picture.
     """
     with opened(path, tiff=True) as (picture, file):
-        if file.kind != "PNG" or picture.mode not in ("1", "L", "P", "I", "I;16"):
+        if file.kind != "PNG" or picture.mode not in INDEX_MODES:
             raise InputError(f"{path}: {no_index_map(picture, file.kind)}")
         values = np.asarray(picture).astype(np.int32)
         # PIL stretches grey of 2 and 4 bits over 0 .. 255; the header's byte 24 holds the depth.

@@ -173,7 +173,7 @@ class Finder:
 
     @cached_property
     def _run_options(self) -> dict[str, Any]:
-        return stored_data(self.checkpoint.path)
+        return stored_data(self.checkpoint)
 
     @property
     def _label_folder(self) -> str:

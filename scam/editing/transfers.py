@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scam.data.save_picture import write_picture
 from scam.data.sheet import save_sheet
 from scam.data.source import LabelMap
 from scam.editing import batch
@@ -21,10 +22,7 @@ from scam.editing.pictures import Picture, label_tensor, resized, to_image
 from scam.editing.sources import Finder, Folder, digest, leading_words
 from scam.editing.styles import Style, fingerprint
 from scam.errors import InputError, leading
-from scam.storage.files import write_aside
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""File endings of a single result, with Pillow's names."""
 _ALL_ALONE = Plan((), {})
 _FREE = ("checkpoint", "out", "device", "sheet", "overwrite")
 
@@ -93,8 +91,7 @@ def edit_picture(
     if sheet is not None:
         columns = _columns(editor, background, subject, others, edited)
         save_sheet(sheet, columns, min_height=384, overwrite=overwrite)
-    with write_aside(out, overwrite=overwrite) as file:
-        Image.fromarray(edited.pixels).save(file, format=FORMATS[out.suffix.lower()])
+    write_picture(edited.pixels, out, overwrite=overwrite)
     return edited.notes
 
 

@@ -123,7 +123,7 @@ def _pictures(
 ) -> tuple[dict[str, Any], str, PairSource, Callable[[], PairDataset]]:
     """The data and their split; of it what was not trained on, and how to open its train."""
     memory = Memory.of(checkpoint.path, checkpoint.model.about.get("trained", {}))
-    data, own = _data_options(options, checkpoint.path, memory)
+    data, own = _data_options(options, checkpoint, memory)
     place = data["data"]
     labels = data.get("labels", "labels")
     split = options.split or _usual_split(place)
@@ -175,14 +175,14 @@ def _weights(options: EvaluationOptions, step_folder: Path) -> str:
 
 
 def _data_options(
-    asked: EvaluationOptions, step_folder: Path, memory: Memory
+    asked: EvaluationOptions, checkpoint: Checkpoint, memory: Memory
 ) -> tuple[dict[str, Any], bool]:
     """The run's data, changed by flags, and whether they hold what the run was trained on.
 
     InputError if pictures would be held out other than the run's, which it has seen, or if
     neither a run around the checkpoint nor --data names any.
     """
-    run, options = run_around(step_folder), stored_data(step_folder)
+    run, options = run_around(checkpoint.path), stored_data(checkpoint)
     labels = asked.labels or options.get("labels", "labels")
     own = "data" in options and (asked.data is None or _same(asked.data, options["data"]))
     if asked.data == MANNEQUINS and not own:
@@ -194,7 +194,7 @@ def _data_options(
             options["holdout"] = None
     if "data" not in options:
         raise InputError(
-            f"{step_folder}: its run folder is not around it, give {{data}}", data=NAMED
+            f"{checkpoint.path}: its run folder is not around it, give {{data}}", data=NAMED
         )
     place, held_out = options["data"], _is_held_out(options["data"])
     if asked.data is None and place != MANNEQUINS and not Path(place).is_dir():

@@ -4,11 +4,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image as PIL_Image
 from torch import Tensor
 
+from scam.data.open_picture import ImageAndLabels, LabelFile, Parse, Photograph, open_picture
 from scam.errors import InputError
 from scam.models.config import ModelConfig
 from scam.models.hub import HubModel
@@ -40,10 +44,12 @@ class PreparedLabels(Protocol):
     def present(self) -> Tensor: ...  # noqa: D102
 
 
-Labels = Tensor | PreparedLabels
-"""Label maps (B, H, W) or (H, W) of any integer dtype, or what the model prepared of them."""
-ImageAndLabels = tuple[Tensor, Tensor]
-"""An image (B, 3, H, W) or (3, H, W) in [-1, 1] and its label map (B, H, W) or (H, W)."""
+Image = Tensor | PIL_Image.Image | NDArray[np.uint8]
+"""A floating tensor (B, 3, H, W) or (3, H, W) in [-1, 1], an image of PIL, uint8 RGB (H, W, 3)."""
+LabelMap = Tensor | PIL_Image.Image | NDArray[np.integer[Any]]
+"""Labels 0 .. L - 1, below 0 for none: integers (B, H, W) or (H, W), or an index map of PIL."""
+Labels = LabelMap | PreparedLabels
+"""Label maps, or what the model prepared of them."""
 
 
 @dataclass(frozen=True)
@@ -140,21 +146,43 @@ class SynthesisModel(HubModel, ABC):
         self.compiled = self.compiled if compiled is None else compiled
         return self
 
-    def prepare(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> PreparedLabels:
+    def prepare(
+        self,
+        labels: LabelMap,
+        occurring: tuple[int, ...] | None = None,
+        *,
+        values: bool = True,
+    ) -> PreparedLabels:
         """Label maps (B, H, W) as the networks read them, for several calls of other methods.
 
         occurring: the labels they may hold, where that is known without waiting for a GPU.
-        Values that are no label count as none.
+        InputError for a label that the model does not have; without ``values`` nobody looks for
+        them, which waits for a GPU, and they count as none.
         """
-        labels = checked_labels(labels, self.config, self.mean_tokens, values=False)
-        labels = known_labels(labels, self.config.num_labels)
-        return PlainLabels(labels, present_labels(labels, self.config.num_labels))
+        checked = checked_labels(labels, self.config, self.mean_tokens, values=values)
+        return self._prepare(checked, occurring)
 
-    def encode(self, image: Tensor, labels: Labels, *, refine: int = 0) -> Styles:
-        """Styles of image (B, 3, H, W) or (3, H, W) in [-1, 1] under its label map.
+    def open_picture(self, image: Photograph, labels: LabelFile | Parse) -> ImageAndLabels:
+        """A photograph and its label map at the model's size, as other methods take them.
+
+        image: a file, an image of PIL, or uint8 RGB (H, W, 3). labels: what the label files hold
+        that the model was trained on, as a file, an image of PIL or integers (H, W); or a
+        function that makes such integers of the photograph, uint8 RGB (H, W, 3). See
+        :mod:`scam.data.open_picture`.
+
+        Returns image (3, H, W) in [-1, 1] and int32 labels (H, W), on the model's device. Raises
+        InputError for what cannot be read or used.
+        """
+        found = open_picture(image, labels, self.config.size, self.label_values)
+        device = self.mean_tokens.device
+        return ImageAndLabels(found.image.to(self.mean_tokens), found.labels.to(device))
+
+    def encode(self, image: Image, labels: Labels, *, refine: int = 0) -> Styles:
+        """Styles of an image in [-1, 1] under its label map, both of size ``config.size``.
 
         refine: steps that fit them to the image; see :mod:`scam.models.refinement`. Raises
-        InputError when a size differs from ``config.size``.
+        InputError for another size, for values outside [-1, 1], and for labels that the model
+        does not have.
         """
         return self._styles(image, labels, ("image", "labels"), refine)
 
@@ -174,7 +202,7 @@ class SynthesisModel(HubModel, ABC):
 
     def reconstruct(
         self,
-        image: Tensor,
+        image: Image,
         labels: Labels,
         noise: Noise | None = None,
         kept: Tensor | None = None,
@@ -184,7 +212,7 @@ class SynthesisModel(HubModel, ABC):
         noise: of whatever the model draws; None: nothing is drawn. Labels that ``kept`` (B, L)
         bool does not keep are generated from tokens of zero.
         """
-        image, prepared = self._image_and_labels(image, labels, ("image", "labels"))
+        image, prepared = self._reconstructed(image, labels)
         expect_noise(noise)
         tokens, losses = self._training_tokens(image, prepared, noise)
         tokens = self._only(tokens, kept, self.token_labels)
@@ -192,7 +220,7 @@ class SynthesisModel(HubModel, ABC):
 
     def forward(
         self,
-        image: Tensor,
+        image: Image,
         labels: Labels,
         noise: Noise | None = None,
         kept: Tensor | None = None,
@@ -217,10 +245,10 @@ class SynthesisModel(HubModel, ABC):
 
     def transfer(
         self,
-        subject: ImageAndLabels,
-        background: ImageAndLabels,
+        subject: tuple[Image, LabelMap],
+        background: tuple[Image, LabelMap],
         *,
-        labels: Tensor | None = None,
+        labels: Labels | None = None,
         background_labels: Sequence[int] = (0,),
         absent: Absent = "background",
         refine: int = 0,
@@ -272,6 +300,11 @@ class SynthesisModel(HubModel, ABC):
         """Tokens to reconstruct an image from, and the losses that come with them."""
         return self._encode(image, labels), {}
 
+    def _prepare(self, labels: Tensor, occurring: tuple[int, ...] | None) -> Any:
+        """What :meth:`prepare` returns of integers (B, H, W); those that are no label are none."""
+        labels = known_labels(labels, self.config.num_labels)
+        return PlainLabels(labels, present_labels(labels, self.config.num_labels))
+
     @abstractmethod
     def _encode(self, image: Tensor, labels: Any) -> Tensor:
         """Tokens (B, m, d) of image (B, 3, H, W) under what :meth:`prepare` returned."""
@@ -280,9 +313,7 @@ class SynthesisModel(HubModel, ABC):
     def _generate(self, labels: Any, tokens: Tensor, noise: Noise | None) -> Tensor:
         """Image (B, 3, H, W) from what :meth:`prepare` returned and tokens (B, m, d)."""
 
-    def _styles(
-        self, image: Tensor, labels: Labels, names: tuple[str, str], refine: int
-    ) -> Styles:
+    def _styles(self, image: Image, labels: Labels, names: tuple[str, str], refine: int) -> Styles:
         image, prepared = self._image_and_labels(image, labels, names)
         styles = Styles(self._encode(image, prepared), prepared.present)
         return refined(self, image, prepared, styles, refine)
@@ -294,11 +325,18 @@ class SynthesisModel(HubModel, ABC):
         kept = checked_choice(kept, self.config.num_labels, tokens, "kept")
         return torch.where(of_tokens(kept, token_labels).unsqueeze(-1), tokens, 0)
 
-    def _image_and_labels(
-        self, image: Tensor, labels: Labels, names: tuple[str, str]
-    ) -> tuple[Tensor, Any]:
+    def _reconstructed(self, image: Image, labels: Labels) -> tuple[Tensor, Any]:
         # Who prepares labels, as training does, does not wait for a GPU in every call.
-        values = isinstance(labels, Tensor)
+        return self._image_and_labels(image, labels, values=not hasattr(labels, "present"))
+
+    def _image_and_labels(
+        self,
+        image: Image,
+        labels: Labels,
+        names: tuple[str, str] = ("image", "labels"),
+        *,
+        values: bool = True,
+    ) -> tuple[Tensor, Any]:
         image = checked_image(image, self.config, self.mean_tokens, names[0], values=values)
         prepared = self._prepared(labels, names[1])
         expect_equal_batch(image, prepared.present, names)
@@ -306,8 +344,8 @@ class SynthesisModel(HubModel, ABC):
 
     def _prepared(self, labels: Labels, name: str) -> Any:
         if not isinstance(labels, Tensor) and hasattr(labels, "present"):
-            return self._checked(labels, name)
-        return self.prepare(checked_labels(labels, self.config, self.mean_tokens, name))
+            return self._checked(cast(PreparedLabels, labels), name)
+        return self._prepare(checked_labels(labels, self.config, self.mean_tokens, name), None)
 
     def _checked(self, labels: PreparedLabels, name: str) -> PreparedLabels:
         """``labels`` if they were prepared for such a model, else InputError."""

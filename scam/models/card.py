@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model card: what a model paints, how it came to be, and what it should not be used for."""
+"""The model card: what a model generates, how it came to be, what not to use it for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,8 +27,10 @@ tags:
 import scam  # of the package semantic-cross-attention
 
 model = scam.load("this folder")
-styles = model.encode(image, labels)  # image (3, {height}, {width}) in [-1, 1], labels int
-picture = model.generate(labels, styles)
+picture = model.open_picture("photograph.jpg", "label_map.png")
+styles = model.encode(*picture)
+image = model.generate(picture.labels, styles)  # (1, 3, {height}, {width}) in [-1, 1]
+scam.save_picture(image, "generated.png")
 ```
 
 ## Labels
@@ -38,8 +40,9 @@ picture = model.generate(labels, styles)
 _TAIL = """\
 ## Limits
 
-It paints what its training pictures looked like, and whoever they left out it paints badly.
-Pictures of people need the consent of those in them; do not pass painted ones off as photographs.
+It generates what its training pictures looked like, and badly whoever they left out.
+Pictures of people need the consent of those in them; do not pass off generated ones as
+photographs.
 Who shares the model says here under which licence, and whose pictures it learned from.
 """
 

@@ -9,8 +9,8 @@ import torch
 
 from scam.checkpoints.step_folders import CHECKPOINTS, resolve_checkpoint
 from scam.checkpoints.weights import CONFIG
-from scam.data import LabelValues, PairSource
-from scam.data.options import DataOptions
+from scam.data import LABEL_SETS, LabelValues, PairSource
+from scam.data.options import MANNEQUINS, DataOptions
 from scam.errors import InputError
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
@@ -59,7 +59,7 @@ def describe_labels(source: PairSource) -> dict[str, Any]:
 def load_checkpoint(
     path: str | Path, *, device: torch.device | str = "cpu", fused: bool = True
 ) -> Checkpoint:
-    """Open a run folder or one of its step folders: averaged weights, evaluation mode.
+    """Open a run folder, one of its step folders or ``demo``: averaged weights, evaluation mode.
 
     Raises InputError when nothing complete is there, the weights are of another model, or the
     device cannot be used.
@@ -91,8 +91,11 @@ def load(
 ) -> SynthesisModel:
     """Load a trained model from a run folder or one of its ``checkpoints/step_*`` folders.
 
-    It holds the averaged weights and is in evaluation mode. ``fused=False`` computes the dense
-    attention of the paper instead. Raises InputError when there is no complete checkpoint.
+    ``"demo"`` is the model that comes with this package, trained on drawn mannequins; a folder of
+    that name is ``"./demo"``.
+
+    The model holds the averaged weights and is in evaluation mode. ``fused=False`` computes the
+    dense attention of the paper instead. Raises InputError when there is no complete checkpoint.
     """
     return load_checkpoint(path, device=device, fused=fused).model
 
@@ -104,14 +107,18 @@ def run_around(step_folder: Path) -> Path | None:
     return run if inside else None
 
 
-def stored_data(step_folder: Path) -> dict[str, Any]:
-    """The section ``data`` of the run around a step folder; empty where there is no run.
+def stored_data(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The section ``data`` of the run around a checkpoint.
 
-    InputError if one of its settings is unusable.
+    Without a run, what a model says of its training tells whether its pictures were drawn
+    mannequins; else the section is empty. InputError if one of its settings is unusable.
     """
-    run = run_around(step_folder)
+    run = run_around(checkpoint.path)
     if run is None:
-        return {}
+        trained = checkpoint.model.about.get("trained", {})
+        # Labels are compared, for a folder of photographs may be called mannequins.
+        drawn = checkpoint.label_names == LABEL_SETS[MANNEQUINS].names
+        return {"data": MANNEQUINS} if drawn and trained.get("data") == MANNEQUINS else {}
     data = read_json(run / CONFIG).get("data", {})
     try:
         DataOptions.from_dict(data)

@@ -123,6 +123,16 @@ class HubModel(nn.Module, ModelHubMixin):
     about: dict[str, Any]
     """Label names, label values and how it was trained, beside the networks in ``config.json``."""
 
+    @property
+    def label_names(self) -> list[str]:
+        """What the labels 0 .. L - 1 are called; ``label_0``, ... where nobody named them."""
+        return list(self.description()["label_names"])
+
+    @property
+    def label_values(self) -> LabelValues:
+        """Which label a value of a label file is."""
+        return LabelValues.from_dict(self.description()["label_values"])
+
     def description(self) -> dict[str, Any]:
         """All of ``config.json``."""
         return describe_model(self.config, self.about)
@@ -202,7 +212,7 @@ class HubModel(nn.Module, ModelHubMixin):
         return model.eval()
 
     def generate_model_card(self, *args: Any, card: str | None = None, **kwargs: Any) -> ModelCard:
-        """``card``, or one that says what the model paints, how it was trained and its scores."""
+        """``card``, or one that says what the model does, how it was trained and its scores."""
         if args or kwargs or not isinstance(card, str | None):
             raise InputError(f"model_card_kwargs={quoted(kwargs)}: expected {{'card': markdown}}")
         return ModelCard(model_card(self.config, self.description()) if card is None else card)
@@ -214,17 +224,19 @@ class HubModel(nn.Module, ModelHubMixin):
         repo_id: str | None = None,
         config: Any = None,
         overwrite: bool = False,
+        half: bool = False,
         push_to_hub: bool = False,
         model_card_kwargs: dict[str, Any] | None = None,
         **hub: Any,
     ) -> str | None:
         """Write the folder, and with ``push_to_hub`` upload it as ``repo_id`` (default: its name).
 
-        A kill leaves each file as it was or as it shall be. The card is written anew, from
+        A kill leaves each file as it was or as it shall be. The card is written again, from
         ``model_card_kwargs={"card": markdown}`` where that is given. ``hub``: commit_message,
         private, token and others of ``ModelHubMixin.push_to_hub``, which returns an address.
-        overwrite: replace files of these names that are no model's of ours. ``config`` is the
-        model's own.
+        overwrite: replace files of these names that are no model's of ours. half: write weights
+        as float16, in half the bytes; the model stays as it is, and whoever opens the folder
+        computes in float32. ``config`` is the model's own.
 
         Raises InputError when a file is in the way or the disk refuses, for an argument it does
         not have, for weights that are not finite, which nobody could open, and for the folder of
@@ -235,12 +247,19 @@ class HubModel(nn.Module, ModelHubMixin):
         _expect_known("save_pretrained", hub, _UPLOADS)
         if not isinstance(model_card_kwargs, Mapping | None):
             raise InputError(f"model_card_kwargs={quoted(model_card_kwargs)}: expected a dict")
+        if half and push_to_hub:
+            raise InputError("save_pretrained: half: expected a folder, then `hf upload`")
         folder = checked_path(save_directory, "save_pretrained: folder")
-        for name, tensor in self.state_dict().items():
+        tensors = self.state_dict()
+        if half:
+            tensors = {n: x.half() if x.is_floating_point() else x for n, x in tensors.items()}
+        for name, tensor in tensors.items():
             expect_finite(tensor, f"save_pretrained: {name}")
         _expect_free(folder, overwrite)
         with files_aside(folder, (MODEL, CARD, CONFIG)) as partial:
             super().save_pretrained(partial, model_card_kwargs=model_card_kwargs)
+            if half:
+                write_weights(partial, tensors, self.description())
         if not push_to_hub:
             return None
         name = folder.name if repo_id is None else repo_id

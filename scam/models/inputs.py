@@ -4,18 +4,20 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from PIL import Image as PIL_Image
 from torch import Tensor
 
 from scam.checkpoints.weights import expect_finite
-from scam.errors import InputError, counted, quoted
+from scam.data.convert import expect_pixels, from_uint8
+from scam.data.open_picture import index_map, read_photograph
+from scam.errors import InputError, counted, quoted, type_of
 from scam.models.config import ModelConfig
 from scam.models.styles import Styles
 from scam.nn.pyramid import LabelPyramid
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_LARGEST = 10.0
-"""Resampling overshoots [-1, 1] a little, noise more; pictures in [0, 255] far more."""
 
 
 def checked_image(
@@ -23,8 +25,12 @@ def checked_image(
 ) -> Tensor:
     """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such picture.
 
-    Without ``values`` a GPU is not waited for, and any number passes.
+    An image of PIL or an array uint8 (H, W, 3) becomes one. Without ``values`` a GPU is not waited
+    for, and any number passes.
     """
+    if isinstance(image, PIL_Image.Image | np.ndarray):
+        photo, _ = read_photograph(image, name)
+        image, values = from_uint8(np.asarray(photo)).to(weight), False
     expected = "a floating tensor (B, 3, H, W) or (3, H, W) in [-1, 1]"
     image = _tensor(image, name, expected, weight)
     if not image.is_floating_point():
@@ -41,9 +47,7 @@ def checked_image(
         )
     _expect_size(name, image, config)
     if values and _values_can_be_asked():
-        largest = float(image.detach().abs().amax())
-        if not largest <= _LARGEST:
-            raise InputError(f"{name} holds values up to {largest:g}: expected [-1, 1]")
+        expect_pixels(image, name)
     return image
 
 
@@ -52,8 +56,11 @@ def checked_labels(
 ) -> Tensor:
     """``labels`` (B, H, W) or (H, W) as the former. InputError if they are no such label map.
 
-    Without ``values`` a GPU is not waited for, and labels may be too high.
+    An index map of PIL or an array becomes one. Without ``values`` a GPU is not waited for, and
+    labels may be too high.
     """
+    if isinstance(labels, PIL_Image.Image | np.ndarray):
+        labels = torch.from_numpy(index_map(labels, name).astype(np.int64)).to(weight.device)
     expected = "an integer tensor (B, H, W) or (H, W)"
     labels = _tensor(labels, name, expected, weight)
     if labels.dtype not in _INTEGERS:
@@ -83,7 +90,7 @@ def checked_styles(styles: Any, model: _Shaped, batch: int, name: str = "styles"
     """``styles``. InputError unless they are the model's, of ``batch`` images or of one."""
     weight = model.mean_tokens
     if not isinstance(styles, Styles):
-        raise InputError(f"{name} is {_kind(styles)}: expected Styles, as encode returns them")
+        raise InputError(f"{name} is {type_of(styles)}: expected Styles, as encode returns them")
     tokens = _tensor(styles.tokens, f"{name}.tokens", "a tensor", weight)
     present = checked_choice(styles.present, model.config.num_labels, weight, f"{name}.present")
     _expect_rows(f"{name}.tokens", tokens, tuple(weight.shape))
@@ -119,7 +126,7 @@ def checked_pyramid(
 ) -> LabelPyramid:
     """``pyramid``. InputError unless it is a model's with levels of ``sizes``."""
     if not isinstance(pyramid, LabelPyramid):
-        raise InputError(f"{name} is {_kind(pyramid)}: expected what the model's pyramid returns")
+        raise InputError(f"{name} is {type_of(pyramid)}: expected what the model prepared")
     checked_choice(pyramid.present, num_labels, weight, f"{name}.present")
     found = [tuple(labels.shape[-2:]) for labels in pyramid.maps]
     if found != sizes:
@@ -141,7 +148,7 @@ def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) ->
 def checked_pair(pair: Any, name: str) -> tuple[Any, Any]:
     """Image and labels. InputError unless ``pair`` is two things."""
     if isinstance(pair, Tensor) or not isinstance(pair, Sequence) or len(pair) != 2:
-        raise InputError(f"{name} is {_kind(pair)}: expected a pair (image, labels)")
+        raise InputError(f"{name} is {type_of(pair)}: expected a pair (image, labels)")
     return pair[0], pair[1]
 
 
@@ -166,12 +173,14 @@ def expect_noise(noise: Any) -> None:
     each = [noise] if isinstance(noise, torch.Generator) or noise is None else noise
     one_each = isinstance(each, Sequence) and not isinstance(each, str)
     if not one_each or not all(x is None or isinstance(x, torch.Generator) for x in each):
-        raise InputError(f"noise is {_kind(noise)}: expected a torch.Generator, or one a picture")
+        raise InputError(
+            f"noise is {type_of(noise)}: expected a torch.Generator, or one a picture"
+        )
 
 
 def _tensor(value: Any, name: str, expected: str, weight: Tensor) -> Tensor:
     if not isinstance(value, Tensor):
-        raise InputError(f"{name} is {_kind(value)}: expected {expected}")
+        raise InputError(f"{name} is {type_of(value)}: expected {expected}")
     if value.layout != torch.strided:
         raise InputError(f"{name} is sparse: expected {expected}")
     if value.device != weight.device:
@@ -199,7 +208,8 @@ def _expect_size(name: str, x: Tensor, config: ModelConfig) -> None:
     if tuple(x.shape[-2:]) != config.size:
         height, width = config.size
         raise InputError(
-            f"{name} is {x.shape[-2]}x{x.shape[-1]}: this model generates {height}x{width}"
+            f"{name} is {x.shape[-2]}x{x.shape[-1]}: this model generates {height}x{width}, "
+            "and its open_picture resizes to that"
         )
 
 
@@ -208,9 +218,3 @@ def _values_can_be_asked() -> bool:
     if torch.compiler.is_compiling():
         return False
     return not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
-
-
-def _kind(value: object) -> str:
-    kind = type(value)
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
-    return f"a {module}{kind.__name__}"

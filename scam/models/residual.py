@@ -23,6 +23,7 @@ from scam.models.label_levels import LabelLevels, Level
 from scam.models.noise import Noise
 from scam.models.recipes import PAPER, RELEASED, Fidelity
 from scam.nn.indexed_norm import IndexedNorm
+from scam.nn.pyramid import known_labels
 from scam.nn.sat import LEAK
 from scam.nn.spectral import SpectralConv2d
 from scam.nn.statistics import wide
@@ -133,9 +134,8 @@ class ResidualModel(SynthesisModel):
         super().__init__(config, token_labels, config.token_dim)
         self.fused = fused
 
-    def prepare(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> LabelLevels:
-        """See :meth:`~scam.models.base.SynthesisModel.prepare`."""
-        labels = super().prepare(labels, occurring).labels
+    def _prepare(self, labels: Tensor, occurring: tuple[int, ...] | None) -> LabelLevels:
+        labels = known_labels(labels, self.config.num_labels)
         # What a compiled graph computes may not grow with what the maps hold.
         by_content = self.fused and not self.compiled and not torch.compiler.is_compiling()
         return LabelLevels.build(

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from scam.checkpoints.step_folders import DEMO
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.replay is None:
         expect_server()
     parser = None if args.parser is None else load_parser(args.parser)
-    path = args.checkpoint or _mannequins()
+    path = args.checkpoint or (MANNEQUINS if Path(MANNEQUINS).is_dir() else DEMO)
     checkpoint = load_checkpoint(path, device=open_device(args.device))
     opener = Opener(Pictures(checkpoint, _examples(args, checkpoint), parser))
     if args.replay is not None:
@@ -49,14 +50,6 @@ def expect_server() -> None:
     missing = [name for name in ("starlette", "uvicorn") if not importlib.util.find_spec(name)]
     if missing:
         raise InputError(f"{' and '.join(missing)}: not installed; run {install('studio')}")
-
-
-def _mannequins() -> str:
-    if not Path(MANNEQUINS).is_dir():
-        raise InputError(
-            f"checkpoint: expected one, since {MANNEQUINS} is not here; run make train"
-        )
-    return MANNEQUINS
 
 
 def _examples(args: argparse.Namespace, checkpoint: Checkpoint) -> Folder | None:

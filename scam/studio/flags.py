@@ -14,7 +14,7 @@ from scam.studio.files import FILES
 MANNEQUINS = "runs/mannequins"
 EXAMPLES = """\
   python -m scam.studio
-      the run that `make train` leaves, in the browser
+      the run that `make train` leaves, or the demo that comes with scam, in the browser
   python -m scam.studio runs/faces --parser face_parser:label_map
       photographs without a label map too: face_parser.py in this folder makes it
   python -m scam.studio runs/faces --replay anna.json --out anna
@@ -29,8 +29,8 @@ def studio_parser(prog: str) -> Parser:
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="a training run's folder, one of its step folders, or what save_pretrained wrote "
-        f"(default: {MANNEQUINS})",
+        help="a training run's folder, one of its step folders, what save_pretrained wrote, or"
+        f" demo: the model that comes with scam (default: {MANNEQUINS} where it is, else demo)",
     )
     parser.add_argument(
         "--host", metavar="ADDRESS",

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from scam.data.labels import NUM_VALUES
+from scam.data.parser import parsed_labels
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
 from scam.editing.paste import Pixels
@@ -32,19 +30,11 @@ class Parser:
         are values of label files.
         """
         try:
-            made = np.asarray(self.function(photo.copy()))
-        except Exception as error:
-            traceback.print_exc()
-            raise InputError(
-                f"{self.name}: {type(error).__name__}: {first_line(error)}"
-            ) from error
-        if made.shape != photo.shape[:2] or not np.issubdtype(made.dtype, np.integer):
-            found = f"{made.dtype} {made.shape}"
-            raise InputError(f"{self.name}: returned {found}, expected integers {photo.shape[:2]}")
-        if made.min() < 0 or made.max() >= NUM_VALUES:
-            found = f"{made.min()} .. {made.max()}"
-            raise InputError(f"{self.name}: returned values {found}, expected 0 .. 65535")
-        return values.labels_of(made, self.name)
+            return parsed_labels(self.function, photo, values, self.name)
+        except InputError as error:
+            if error.__cause__ is not None:  # the page shows one line of it
+                traceback.print_exception(error.__cause__)
+            raise
 
 
 def load_parser(name: str) -> Parser:

@@ -139,7 +139,7 @@ class SynthesisStep:
         real = real.contiguous(memory_format=self.memory_format)
         shown = None
         with self.precision.autocast(self.device):
-            prepared = self.model.prepare(labels, occurring)
+            prepared = self.model.prepare(labels, occurring, values=False)
             noise, kept = generators("noise", self.device), self._kept_labels(generators)
             made = self.model.reconstruct(real, prepared, noise, kept)
             fake = made.image

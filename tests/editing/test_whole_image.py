@@ -49,9 +49,9 @@ class Flat(SynthesisModel):
         self.shades = nn.Parameter(torch.linspace(0.5, 1, config.num_labels + 1))
         self.prepared = 0
 
-    def prepare(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> PreparedLabels:
+    def _prepare(self, labels: Tensor, occurring: tuple[int, ...] | None) -> PreparedLabels:
         self.prepared += 1
-        return super().prepare(labels, occurring)
+        return super()._prepare(labels, occurring)
 
     def _encode(self, image: Tensor, labels: PreparedLabels) -> Tensor:
         return image.mean((2, 3)).unsqueeze(1)

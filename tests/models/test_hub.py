@@ -52,6 +52,31 @@ def test_a_saved_model_paints_the_same_bits_and_needs_no_network(
     assert torch.equal(found, expected)
 
 
+def test_half_the_bytes(saved: tuple[Scam, Path], tmp_path: Path) -> None:
+    model, folder = saved
+    model.save_pretrained(tmp_path / "half", half=True)
+    sizes = [(x / "model.safetensors").stat().st_size for x in (folder, tmp_path / "half")]
+    assert 1.8 < sizes[0] / sizes[1] < 2.1
+    again = Scam.from_pretrained(tmp_path / "half")
+    for name, tensor in model.state_dict().items():
+        found = again.state_dict()[name]
+        assert found.dtype == tensor.dtype
+        assert torch.equal(found, tensor.half().to(tensor))
+    with pytest.raises(InputError, match="half: expected a folder, then `hf upload`"):
+        model.save_pretrained(tmp_path / "more", half=True, push_to_hub=True)
+    model.mean_tokens += 1e6
+    with pytest.raises(InputError, match=r"mean_tokens: \d+ of \d+ values are not finite"):
+        model.save_pretrained(tmp_path / "half", half=True)
+    assert torch.equal(Scam.from_pretrained(tmp_path / "half").mean_tokens, again.mean_tokens)
+
+
+def test_labels_are_named_and_valued(saved: tuple[Scam, Path]) -> None:
+    assert saved[0].label_names == ["ground", "skin", "coat"]
+    assert saved[0].label_values.to_label == (0, 2, 1)
+    assert Scam(SMALL).label_names == ["label_0", "label_1", "label_2"]
+    assert Scam(SMALL).label_values.to_label == (0, 1, 2)
+
+
 def test_facts_of_training_are_read_under_their_first_name(saved: tuple[Scam, Path]) -> None:
     model, folder = saved
     config = json.loads((folder / "config.json").read_text())

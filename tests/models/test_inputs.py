@@ -27,8 +27,10 @@ def model() -> Scam:
 
 
 BAD_IMAGES: dict[str, tuple[Any, str]] = {
-    "array": (IMAGE.numpy(), "is a numpy ndarray: expected a floating tensor"),
-    "PIL": (Image.new("RGB", (32, 32)), "is a PIL Image: expected a floating tensor"),
+    "list": (IMAGE.tolist(), "is a list: expected a floating tensor"),
+    "array": (IMAGE[0].numpy(), r"is an array float32 \(3, 32, 32\): expected uint8 \(H, W, 3\)"),
+    "grey array": (np.zeros((32, 32), np.uint8), r"is an array uint8 \(32, 32\): expected"),
+    "PIL": (Image.new("RGB", (32, 16)), "is 16x32: .*, and its open_picture resizes to that"),
     "None": (None, "is a NoneType: expected"),
     "uint8": (
         torch.zeros(2, 3, 32, 32, dtype=torch.uint8),
@@ -41,8 +43,14 @@ BAD_IMAGES: dict[str, tuple[Any, str]] = {
     "grey": (torch.zeros(2, 1, 32, 32), r"has shape \(2, 1, 32, 32\): expected"),
     "HWC": (torch.zeros(32, 32, 3), r"has shape \(1, 32, 32, 3\): expected"),
     "empty": (torch.zeros(0, 3, 32, 32), "is empty"),
-    "large": (IMAGE * 127.5 + 127.5, "holds values up to 255: expected"),
-    "nan": (IMAGE * math.nan, "holds values up to nan"),
+    "large": (
+        IMAGE * 127.5 + 127.5,
+        r"holds values from 0 to 255: expected \[-1, 1\]; x / 127.5 - 1 makes",
+    ),
+    "standardised": (IMAGE * 2.5, r"holds values from -2.5 to 2.5: expected \[-1, 1\]$"),
+    "overshot": (IMAGE * 1.1, r"holds values from -1.1 to 1.1: .*; x.clamp\(-1, 1\)"),
+    "nan": (IMAGE * math.nan, "holds values that are not finite"),
+    "inf": (IMAGE / 0, "holds values that are not finite"),
     "size": (torch.zeros(2, 3, 32, 16), "is 32x16: this model generates 32x32"),
     "meta": (IMAGE.to("meta"), "is on meta: expected cpu"),
     "sparse": (IMAGE.to_sparse(), "is sparse"),
@@ -51,8 +59,12 @@ BAD_IMAGES: dict[str, tuple[Any, str]] = {
 BAD_LABELS: dict[str, tuple[Any, str]] = {
     "float": (LABELS.float(), "has dtype torch.float32: expected an integer tensor"),
     "bool": (LABELS > 0, "has dtype torch.bool: expected an integer tensor"),
-    "array": (LABELS.numpy(), "is a numpy ndarray: expected an integer tensor"),
+    "float array": (LABELS[0].float().numpy(), "is an array float32 .*: expected integers"),
+    "bool array": (LABELS[0].numpy() > 0, "is an array bool .*: expected integers"),
+    "uint64 array": (LABELS[0].numpy().astype(np.uint64) + 2**63, "holds .*: expected 0 to 2"),
+    "colours": (Image.new("RGB", (32, 32), "red"), ": is an RGB colour picture; convert it"),
     "high": (LABELS + 1, "holds 3: expected 0 to 2"),
+    "far too high": (LABELS + 100, "holds 102: expected 0 to 2"),
     "255": (torch.full((2, 32, 32), 255, dtype=torch.uint8), "holds 255: expected 0 to 2"),
     "one-hot": (torch.zeros(2, 3, 32, 32, dtype=torch.int64), "has shape"),
     "empty": (LABELS[:0], "is empty"),
@@ -69,7 +81,7 @@ def test_images(model: Scam, image: Any, words: str) -> None:
         ("the subject's image", lambda: model.transfer((image, LABELS), (IMAGE, LABELS))),
         ("the background's image", lambda: model.transfer((IMAGE, LABELS), (image, LABELS))),
     ):
-        with pytest.raises(InputError, match=f"^{name} {words}"):
+        with pytest.raises(InputError, match=f"^{name} ?{words}"):
             call()
 
 
@@ -84,7 +96,7 @@ def test_labels(model: Scam, labels: Any, words: str) -> None:
         ("labels", lambda: model.transfer(pair, pair, labels=labels)),
         ("the subject's labels", lambda: model.transfer((IMAGE, labels), pair)),
     ):
-        with pytest.raises(InputError, match=f"^{name} {words}"):
+        with pytest.raises(InputError, match=f"^{name} ?{words}"):
             call()
 
 
@@ -144,6 +156,8 @@ def test_latents_and_the_rest(model: Scam) -> None:
         ("kept has dtype", lambda: model(IMAGE, LABELS, None, present.int())),
         ("labels has dtype", lambda: model.prepare(LABELS.float())),
         ("labels is a list", lambda: model.prepare(LABELS.tolist())),
+        ("labels holds 102", lambda: model.prepare(LABELS + 100)),
+        ("image holds", lambda: model.encode(IMAGE * 2, model.prepare(LABELS))),
         ("labels is 16x32", lambda: model.prepare(LABELS[:, :16])),
         ("layers='encoder.0': expected a list", lambda: attention_maps(model, *pair, "encoder.0")),
         ("layers=3: expected a list", lambda: attention_maps(model, *pair, 3)),
@@ -165,3 +179,32 @@ def test_what_fits_is_taken_in_any_layout(model: Scam) -> None:
     IMAGE.requires_grad_(False)
     one = model.encode(IMAGE[0], torch.from_numpy(np.full((32, 32), -1)))
     assert not one.present.any()
+
+
+@torch.no_grad()
+def test_images_of_pil_and_arrays_are_what_their_tensors_are(model: Scam) -> None:
+    pixels = ((IMAGE[0] + 1) * 127.5).round().byte()
+    expected = model.encode(pixels / 127.5 - 1, LABELS[0])
+    array = pixels.permute(1, 2, 0).numpy()
+    index = LABELS[0].numpy()
+    for image, labels in (
+        (array, index),
+        (array[::-1][::-1], index.astype(np.uint64)),
+        (Image.fromarray(array), Image.fromarray(index.astype(np.uint8))),
+        (Image.fromarray(array).convert("RGBA"), Image.fromarray(index.astype(np.uint16))),
+        (pixels / 127.5 - 1.005, np.asfortranarray(index.astype(">i2"))),  # within rounding
+    ):
+        found = model.encode(image, labels)
+        assert torch.allclose(found.tokens, expected.tokens, atol=1e-1)
+        assert torch.equal(found.present, expected.present)
+        again = model.transfer((image, labels), (array, index), labels=labels)
+        assert again.shape == (1, 3, 32, 32)
+    assert torch.equal(model.encode(array, index).tokens, expected.tokens)
+
+
+@torch.no_grad()
+def test_who_vouches_for_labels_waits_for_nobody(model: Scam) -> None:
+    """As training does: the data layer has looked at them."""
+    assert not model.prepare(LABELS + 100, values=False).present.any()
+    prepared = model.prepare(LABELS, values=False)
+    assert model.reconstruct(IMAGE * 2, prepared).image.isfinite().all()

@@ -96,10 +96,6 @@ def test_sessions_that_cannot_be_repeated(
         (["--port", "65536"], "--port 65536: expected 0 to 65535"),
         (["--replay", "a", "--out", "b", "--host", "x"], "--host x: of no use with --replay"),
         (["--parser", "x"], "--parser x: expected MODULE:FUNCTION"),
-        (
-            [],
-            "checkpoint: expected one, since runs/mannequins is not here; run make train",
-        ),
         (["--data", "nowhere"], "--data nowhere: expected mannequins or a folder"),
     ],
 )
@@ -107,10 +103,27 @@ def test_flags_that_cannot_be_used(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], error: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = [str(saved), *words] if words else []
     with pytest.raises(InputError) as caught:
-        main(given)
+        main([str(saved), *words])
     assert str(caught.value) == error
+
+
+def test_without_a_checkpoint_it_is_the_mannequins_or_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def load(path: str, **_: object) -> None:
+        asked.append(path)
+        raise InputError("enough")
+
+    monkeypatch.setattr("scam.studio.__main__.load_checkpoint", load)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        with pytest.raises(InputError, match="enough"):
+            main(["--device", "cpu"])
+        (tmp_path / "runs" / "mannequins").mkdir(parents=True, exist_ok=True)
+    assert asked == ["demo", "runs/mannequins"]
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

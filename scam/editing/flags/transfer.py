@@ -8,16 +8,20 @@ from pathlib import Path
 
 from scam.commandline.command import Parser
 from scam.commandline.start import ABOUT
+from scam.data.save_picture import FORMATS
 from scam.editing.batch import NO_FOLDERS
 from scam.editing.donors import FORM, Donor
 from scam.editing.edit import Settings
 from scam.editing.flags.refine import add_refine
-from scam.editing.transfers import FORMATS, Given
+from scam.editing.transfers import Given
 from scam.errors import InputError, leading
 from scam.models.checkpoint import Checkpoint
 from scam.storage.outputs import expect_outputs, expect_outside
 
 EXAMPLES = """\
+  python -m scam.transfer demo --subject mannequin_val_00003 \\
+      --background mannequin_val_00010 --out demo.png
+      the model that comes with scam, and two drawn people that it was not trained on
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --out transfer.png --sheet transfer_sheet.png
       two held-out pictures of the data set that the model was trained on

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from scam.models.base import Labels, PreparedLabels, Reconstruction, SynthesisModel
-from scam.models.inputs import checked_labels, checked_pyramid, expect_noise
+from scam.models.base import Image, Labels, PreparedLabels, Reconstruction, SynthesisModel
+from scam.models.inputs import checked_pyramid, expect_noise
 from scam.models.noise import Noise, draw_noise
 from scam.models.scam.config import ScamConfig
 from scam.models.scam.encoder import SatEncoder, SplitEncoder
@@ -43,13 +43,11 @@ class Scam(SynthesisModel):
         """The released networks keep their rounding."""
         return not self.config.released
 
-    def prepare(self, labels: Tensor, occurring: tuple[int, ...] | None = None) -> LabelPyramid:
-        """Label maps (B, H, W) at the encoder's sizes, which the default generator shares.
+    def _prepare(self, labels: Tensor, occurring: tuple[int, ...] | None) -> LabelPyramid:
+        """At the encoder's sizes, which the default generator shares.
 
-        ``occurring``: the labels they may hold, where that is known; on a GPU it saves computing
-        the tokens of the others. Values that are no label count as none.
+        On a GPU ``occurring`` saves computing the tokens of the other labels.
         """
-        labels = checked_labels(labels, self.config, self.mean_tokens, values=False)
         levels = self.config.levels
         if self.config.released:
             sizes = pyramid_sizes(*self.config.size, levels)
@@ -58,13 +56,13 @@ class Scam(SynthesisModel):
 
     def reconstruct(
         self,
-        image: Tensor,
+        image: Image,
         labels: Labels,
         noise: Noise | None = None,
         kept: Tensor | None = None,
     ) -> Reconstruction:
         """As every model does; tokens that no pixel reads are not computed."""
-        image, pyramid = self._image_and_labels(image, labels, ("image", "labels"))
+        image, pyramid = self._reconstructed(image, labels)
         expect_noise(noise)
         chosen = self._needed_tokens(pyramid)
         of = self._labels_of(chosen)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing one image, all of it or nothing."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PIL_Image
+from torch import Tensor
+
+from scam.data.convert import expect_pixels, to_uint8
+from scam.data.open_picture import read_photograph
+from scam.data.source import Image
+from scam.errors import InputError, counted, type_of
+from scam.storage.files import checked_path, write_aside
+from scam.storage.outputs import expect_outputs
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""File endings, with Pillow's names."""
+
+
+def save_picture(
+    image: Tensor | PIL_Image.Image | Image,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write an image to ``path``, a .png, .jpg or .webp file, making the folders above it.
+
+    image: (3, H, W) or (1, 3, H, W) in [-1, 1], as models generate them, an image of PIL, or
+    uint8 RGB (H, W, 3). The file is whole or absent.
+
+    Raises InputError for another image or ending, where the disk refuses, and where a file is
+    there already, unless it is to be overwritten.
+    """
+    path = checked_path(path, "path")
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{{path}}: expected a {', '.join(FORMATS)} file", path=path)
+    pixels = _pixels(image)
+    expect_outputs([("path", path, path)], overwrite=overwrite)
+    write_picture(pixels, path, overwrite=overwrite)
+
+
+def write_picture(pixels: Image, path: Path, *, overwrite: bool) -> None:
+    """Write uint8 RGB (H, W, 3) to a path with one of the endings :data:`FORMATS`."""
+    with write_aside(path, overwrite=overwrite) as file:
+        PIL_Image.fromarray(pixels).save(file, format=FORMATS[path.suffix.lower()])
+
+
+def _pixels(image: Tensor | PIL_Image.Image | Image) -> Image:
+    if not isinstance(image, Tensor):
+        if isinstance(image, str | os.PathLike):
+            raise InputError(f"image is {type_of(image)}: expected an image of PIL or a tensor")
+        return np.asarray(read_photograph(image)[0])
+    if image.dim() == 4 and len(image) != 1:
+        raise InputError(f"image is of {counted(len(image), 'picture')}: expected one")
+    single = image[0] if image.dim() == 4 else image
+    if single.dim() != 3 or single.shape[0] != 3 or not single.numel():
+        raise InputError(
+            f"image has shape {tuple(image.shape)}: expected (3, H, W) or (1, 3, H, W)"
+        )
+    if not single.is_floating_point():
+        raise InputError(f"image has dtype {image.dtype}: expected a floating one in [-1, 1]")
+    expect_pixels(single, "image")
+    pixels: Image = to_uint8(single).permute(1, 2, 0).cpu().numpy()
+    return np.ascontiguousarray(pixels)
