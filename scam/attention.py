@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out is None or args.picture is None:
         raise InputError("{:picture}, {:out}: expected both (or {:list_layers})")
     with leading("only"):
-        only = [checkpoint.label(word) for word in args.only]
+        only = list(checkpoint.labels_of(args.only))
     layers = choose_layers(known, args.layers)
     finder = Finder(checkpoint, args.data, args.labels)
     with leading_words("picture", args.picture):

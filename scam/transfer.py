@@ -17,7 +17,6 @@ from scam.errors import counted
 from scam.models.checkpoint import load_checkpoint
 
 PROG = "python -m scam.transfer"
-_MOST_NOTES = 10
 
 
 @in_flags
@@ -37,24 +36,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags.check_results(args, given)
     out = Path(args.out)
     if given.folders:
-        count, every, notes = edit_folder(editor, given, out, args.pairs, vars(args))
+        count, every, told = edit_folder(editor, given, out, args.pairs, vars(args))
         there = every - count
         were = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
-        _tell(notes, f"{out}: {counted(count, 'picture')}{were}")
+        say(*told, f"{out}: {counted(count, 'picture')}{were}")
         return
     sheet = None if args.sheet is None else Path(args.sheet)
     noted = edit_picture(editor, given, out, sheet, overwrite=args.overwrite)
     if sheet is not None:
         say(f"sheet: {args.sheet}")
     who = ", ".join([*(args.subject or [])[:1], *args.donor])
-    _tell(noted, f"{out}: {who} in {args.background[0]}, {_pose_words(args)}")
-
-
-def _tell(notes: Sequence[str], done: str) -> None:
-    say(*notes[:_MOST_NOTES])
-    if len(notes) > _MOST_NOTES:
-        print(f"... and {len(notes) - _MOST_NOTES} more lines like these")
-    say(done)
+    say(*noted, f"{out}: {who} in {args.background[0]}, {_pose_words(args)}")
 
 
 def _pose_words(args: argparse.Namespace) -> str:

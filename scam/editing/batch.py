@@ -14,6 +14,7 @@ from PIL import Image
 
 from scam.commandline.progress import progress
 from scam.editing.edit import Edited
+from scam.editing.outcomes import Outcome
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
@@ -121,20 +122,22 @@ def open_out(out: Path, settings: dict[str, Any]) -> None:
     write_json(record, settings)
 
 
-def run(out: Path, names: Sequence[str], make: Callable[[str], Edited]) -> tuple[int, list[str]]:
+def run(
+    out: Path, names: Sequence[str], make: Callable[[str], Edited]
+) -> list[tuple[Outcome, ...]]:
     """Write ``out/NAME.png`` for every name that is not there yet.
 
-    Returns how many were written, and their notes, each led by its name. One result at a time is
-    in memory, and each is whole or absent.
+    Returns what the labels of each were given. One result at a time is in memory, and each is
+    whole or absent.
     """
     todo = [name for name in names if not (out / f"{name}.png").is_file()]
-    notes: list[str] = []
+    found: list[tuple[Outcome, ...]] = []
     with progress("transfer", len(todo)) as bar:
         for name in todo:
             with within(name):
                 edited = make(name)
             with write_aside(out / f"{name}.png") as file:
                 Image.fromarray(edited.pixels).save(file, format="PNG")
-            notes.extend(f"{name}: {note}" for note in edited.notes)
+            found.append(edited.outcomes)
             bar.update()
-    return len(todo), notes
+    return found

@@ -14,12 +14,16 @@ FORM = "LABEL[.LATENT][,LABEL...]=PICTURE[:WEIGHT]"
 
 @dataclass(frozen=True)
 class Donor:
-    """One ``--donor``: its text, the labels it touches, the share (m,) of each token it gives."""
+    """One ``--donor``: its text, the labels it touches, the share (m,) of each token it gives.
+
+    words: what it was asked for, names of labels or groups, with the labels they stand for.
+    """
 
     text: str
     labels: tuple[int, ...]
     share: Tensor
     picture: str
+    words: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def doubt(self) -> str:
@@ -39,21 +43,24 @@ def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
         raise InputError(f"{{donor}}: expected {FORM}", donor=text)
     token_labels = checkpoint.model.token_labels
     share = token_labels.new_zeros(len(token_labels)).float()
-    touched = []
+    words = []
     for word in labels.split(","):
         with leading("donor", text):
-            label, latent = _part(word, checkpoint)
-            mine = shares(token_labels, label, latent, 1.0 if weight is None else weight)
-        share = mine.where(mine > 0, share)
-        touched.append(label)
-    return Donor(text, tuple(dict.fromkeys(touched)), share, picture)
+            found, latent = _part(word, checkpoint)
+            for label in found:
+                mine = shares(token_labels, label, latent, 1.0 if weight is None else weight)
+                share = mine.where(mine > 0, share)
+        words.append((word if len(found) > 1 else checkpoint.label_names[found[0]], found))
+    touched = dict.fromkeys(label for _, found in words for label in found)
+    return Donor(text, tuple(touched), share, picture, tuple(words))
 
 
-def _part(word: str, checkpoint: Checkpoint) -> tuple[int, int | None]:
+def _part(word: str, checkpoint: Checkpoint) -> tuple[tuple[int, ...], int | None]:
+    """The labels that a word names, and which latent of each."""
     label, dot, latent = word.rpartition(".")
     if dot and latent.isdecimal() and len(latent) < 10 and word not in checkpoint.label_names:
-        return checkpoint.label(label), int(latent)
-    return checkpoint.label(word), None
+        return checkpoint.labels(label), int(latent)
+    return checkpoint.labels(word), None
 
 
 def _number(word: str) -> float | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.latents import between, blend, interpolate
+from scam.editing.outcomes import Outcome, outcomes
 from scam.editing.paste import Mask, Pixels, paste_back, touched_pixels
 from scam.editing.pictures import Picture, label_tensor, nearest, resized, to_pixels
 from scam.errors import NAMED, InputError, spelled
@@ -25,14 +26,14 @@ class Settings:
     """How to edit, whatever the pictures.
 
     scene: labels that a subject leaves to the background picture. absent: see
-    :func:`scam.models.mixing.filled`. steps: pictures on the way from the background picture's
+    :data:`scam.models.mixing.Absent`. steps: pictures on the way from the background picture's
     own styles to the edited ones; None generates one. feather: pixels of edge when pasting into
     the background photograph; None leaves the whole generated. refine: steps that fit latents to
     the picture they are of. amount: how far the one picture is on the way, 0 .. 1.
     """
 
     scene: tuple[int, ...] = (0,)
-    absent: Absent = "background"
+    absent: Absent = "related"
     steps: int | None = None
     feather: int | None = None
     refine: int = 0
@@ -43,36 +44,40 @@ class Settings:
 class Edited:
     """pixels: what to save, steps side by side. last: the last of them, (H, W, 3).
 
-    notes: what had no effect, for people to read.
+    outcomes: what each group of labels was given.
     """
 
     pixels: Pixels
     last: Pixels
-    notes: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not the giver's own, a line for each group, for people to read."""
+        return tuple(str(outcome) for outcome in self.outcomes if outcome.how)
 
 
 def _with_donors(
     checkpoint: Checkpoint,
     own: Styles,
     donors: Sequence[tuple[Donor, Styles]],
+    wanted: Tensor,
     absent: Absent,
 ) -> Styles:
     """Each donor's share over what is there.
 
-    What a donor lacks stays, or with ``absent="mean"`` comes from the model's mean latents, or is
-    an InputError with ``"error"``.
+    What a donor lacks of the labels ``wanted`` comes from where ``absent`` says, or stays;
+    InputError with ``"error"``.
     """
     model = checkpoint.model
-    known = Styles(model.mean_tokens[None], model.mean_known[None])
     for donor, latents in donors:
-        asked = torch.zeros_like(latents.present)
-        asked[:, list(donor.labels)] = True
+        asked = _asked(donor, wanted)
         lacking = _lacking(latents, asked, model.token_labels)
         if lacking and absent == "error":
             raise InputError(
                 f"{{donor}}: its picture lacks {_listed(lacking, checkpoint)}", donor=donor.text
             )
-        latents = filled(latents, asked, own, known, model.token_labels, absent)
+        latents = filled(model, latents, asked, own, absent)
         own = blend(own, latents, donor.share, model.token_labels)
     return own
 
@@ -95,7 +100,7 @@ def edit(
     picture, home = background
     labels = label_tensor(pose, model.config.size, home.tokens.device)
     prepared = model.prepare(labels)
-    way, notes = mix(checkpoint, settings, home, subject, donors, prepared.present, name)
+    way, found = mix(checkpoint, settings, home, subject, donors, prepared.present, name)
     images = [
         model.generate(prepared, way[[step]], model.fixed_noise()) for step in range(len(way))
     ]
@@ -103,7 +108,7 @@ def edit(
     if settings.feather is not None:
         touched = _touched(picture.labels, pose, settings, subject is not None, donors)
         frames = [_pasted(picture.photo, frame, touched, settings.feather) for frame in frames]
-    return Edited(np.concatenate(frames, axis=1), frames[-1], notes)
+    return Edited(np.concatenate(frames, axis=1), frames[-1], found)
 
 
 @torch.no_grad()
@@ -115,23 +120,24 @@ def mix(
     donors: Sequence[tuple[Donor, Styles]],
     wanted: Tensor,
     name: str = "",
-) -> tuple[Styles, tuple[str, ...]]:
-    """The latents to generate the labels ``wanted`` (1, L) bool from, and what to note.
+) -> tuple[Styles, tuple[Outcome, ...]]:
+    """The latents to generate the labels ``wanted`` (1, L) bool from, and what they are.
 
     The subject's latents go into the background's, ``home``, then come the donors'. name: the
     subject's, for notes and errors. Returns those of each step, or one.
     """
     model = checkpoint.model
     own, back = (
-        _with_donors(checkpoint, latents, donors, settings.absent)
+        _with_donors(checkpoint, latents, donors, wanted, settings.absent)
         for latents in (home if subject is None else subject, home)
     )
-    missing = _lacking(own, wanted, model.token_labels)
-    missing = [label for label in missing if subject is not None and label not in settings.scene]
-    if missing and settings.absent == "error":
+    subjects = wanted.clone()
+    subjects[:, list(settings.scene)] = False
+    missing = _lacking(own, subjects, model.token_labels)
+    if missing and subject is not None and settings.absent == "error":
         raise InputError(
             f"{{subject}}: the subject's picture lacks {_listed(missing, checkpoint)}, which the "
-            "label map wants; expected {:absent} background or mean",
+            "label map wants; expected {:absent} related, background or mean",
             subject=name or NAMED,
         )
     absent = "background" if settings.absent == "error" else settings.absent
@@ -142,13 +148,21 @@ def mix(
     elif settings.amount < 1:
         amount = home.tokens.new_tensor([settings.amount])
         way = between(home, mixed, amount, model.token_labels)
-    notes = _notes(checkpoint, donors, wanted, settings.absent)
-    who = spelled("{subject}", subject=name or NAMED)
-    for label in missing:
-        mean = absent == "mean" and bool(model.mean_known[label])
-        then = "the mean" if mean else "the background picture's"
-        notes.append(f"{who}: no {checkpoint.label_names[label]} in its picture, {then} is taken")
-    return way, tuple(notes)
+    given = torch.zeros_like(wanted)
+    found: list[Outcome] = []
+    for donor, latents in donors:
+        given[:, list(donor.labels)] = True
+        found += _of_donor(checkpoint, donor, latents, wanted, absent)
+    others = wanted
+    if subject is not None:
+        others = wanted & ~subjects
+        who = spelled("{:subject}"), spelled("{subject}", subject=name or NAMED)
+        asked = subjects & ~(given & own.present)
+        found += outcomes(checkpoint, who, own, asked, absent, "from the background picture")
+    who = (spelled("{:background}"),) * 2
+    lacking = labels_lacking(back, others, model.token_labels)
+    found += outcomes(checkpoint, who, back, lacking, absent, "unknown")
+    return way, tuple(found)
 
 
 def _lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> list[int]:
@@ -178,25 +192,25 @@ def _pasted(photo: Pixels, frame: Pixels, touched: Mask, feather: int) -> Pixels
     return paste_back(photo, enlarged, touched, feather)
 
 
-def _notes(
-    checkpoint: Checkpoint,
-    donors: Sequence[tuple[Donor, Styles]],
-    wanted: Tensor,
-    absent: Absent,
-) -> list[str]:
-    known = checkpoint.model.mean_known
-    notes = []
-    for donor, latents in donors:
-        who = spelled("{donor}", donor=donor.text)
-        for label in donor.labels:
-            name = checkpoint.label_names[label]
-            if not wanted[0, label]:
-                notes.append(f"{who}: no {name} in the label map to generate from")
-            elif not latents.present[0, label]:
-                mean = absent == "mean" and bool(known[label])
-                then = "the mean is taken" if mean else "it stays"
-                notes.append(f"{who}: no {name} in its picture, {then}")
-    return notes
+def _of_donor(
+    checkpoint: Checkpoint, donor: Donor, latents: Styles, wanted: Tensor, absent: Absent
+) -> list[Outcome]:
+    """What its labels were given, and which it was asked for in vain."""
+    who = spelled("{donor}", donor=donor.text)
+    useless = [word for word, labels in donor.words if not wanted[0, list(labels)].any()]
+    found = []
+    if useless:
+        vain = f"no {', '.join(useless)} in the label map to generate from"
+        found.append(Outcome(who, who, "", (vain,)))
+    asked = _asked(donor, wanted)
+    return found + outcomes(checkpoint, (who, who), latents, asked, absent, "unchanged")
+
+
+def _asked(donor: Donor, wanted: Tensor) -> Tensor:
+    """Those of the labels ``wanted`` (1, L) that the donor is to give."""
+    asked = torch.zeros_like(wanted)
+    asked[:, list(donor.labels)] = True
+    return asked & wanted
 
 
 def _listed(labels: Sequence[int], checkpoint: Checkpoint) -> str:

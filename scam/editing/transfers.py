@@ -18,6 +18,7 @@ from scam.editing.batch import Plan, Source
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited
 from scam.editing.editor import Editor
+from scam.editing.outcomes import summary
 from scam.editing.pictures import Picture, label_tensor, resized, to_image
 from scam.editing.sources import Finder, Folder, digest, leading_words
 from scam.editing.styles import Style, fingerprint
@@ -146,13 +147,13 @@ def edit_folder(
     """Edit every picture of the folders that is not in ``out`` yet.
 
     settings: by name, those that must be equal for ``out`` to be resumed. Returns how many
-    were written, how many there are now, and what to note.
+    were written, how many there are now, and a :func:`summary` of those written.
     """
     others = given.others if given.subject is None else (given.subject, *given.others)
     plan = batch.make_plan(given.background, others, pairs)
     with batch.opened(out, _record(settings, editor, given, plan)):
-        count, notes = batch.run(out, plan.names, lambda name: editor(*given.of(name, plan)))
-    return count, len(plan.names), notes
+        edits = batch.run(out, plan.names, lambda name: editor(*given.of(name, plan)))
+    return len(edits), len(plan.names), summary(edits)
 
 
 def _record(

@@ -66,7 +66,7 @@ class EvaluationOptions(Checked):
     )  # fmt: skip
     last_weights: bool = setting(False, "of the last step, not their average")
     background_labels: tuple[str, ...] = setting(
-        ("0",), "labels that belong to the scene, by name or number", metavar="LABEL"
+        ("0",), "labels or groups that belong to the scene, by name or number", metavar="LABEL"
     )
 
     data: str | None = like(DataOptions, "data", default=None, heading=_DATA)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from scam.data.dataset import in_order
 from scam.errors import InputError, quoted
 from scam.evaluation.rows import Row
 from scam.models import SynthesisModel
+from scam.models.mixing import Absent
 from scam.models.styles import Styles
 from scam.storage.reading import read_json
 from scam.training.randomness import picture_generators
@@ -27,8 +28,13 @@ Indices = Sequence[int]
 class Painter:
     """A model in evaluation mode that generates the same twice, even where it needs noise.
 
+    absent: what stands in for labels that a donor lacks. That of the first reports, for all that
+    follow to be compared with: the host's own, so that nothing is guessed.
+
     seed, draw: two numbers that the noise follows. refine: steps that fit styles to their picture.
     """
+
+    absent: Final[Absent] = "background"
 
     def __init__(
         self,
@@ -63,8 +69,13 @@ class Painter:
 
     def mix(self, subject: Styles, scene: Styles) -> Styles:
         """The subject's latents in the scene's, for a map that the scene's picture fills."""
-        wanted = scene.present
-        return self.model.mix(subject, scene, wanted, background_labels=self.background_labels)
+        return self.model.mix(
+            subject,
+            scene,
+            scene.present,
+            background_labels=self.background_labels,
+            absent=self.absent,
+        )
 
     def is_background(self, labels: Tensor) -> Tensor:
         """Where labels (...) belong to the scene or are no label: bool (...)."""

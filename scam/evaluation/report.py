@@ -25,7 +25,7 @@ def heading(facts: Mapping[str, Any]) -> list[str]:
         f"{facts['checkpoint']}, weights {facts['weights']}",
         f"{facts['pictures']} {facts['split']} pictures of {facts['data']['data']} "
         f"at {height}x{width}, seed {facts['seed']}; "
-        f"background: {', '.join(facts['background_labels'])}",
+        f"background: {', '.join(facts['background_labels'])}; absent labels: {facts['absent']}",
     ]
 
 

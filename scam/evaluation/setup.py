@@ -93,7 +93,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
     else:
         donors = read_pairs(options.pairs, [test.stem(index) for index in range(len(test))])
     with leading("background_labels"):
-        scene = [checkpoint.label(word) for word in options.background_labels]
+        scene = list(checkpoint.labels_of(options.background_labels))
     painter = Painter(checkpoint.model, scene, options.seed, refine=options.refine)
     facts = {
         "checkpoint": str(checkpoint.path),
@@ -103,6 +103,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
         "pictures": len(test),
         "size": list(size),
         "background_labels": [checkpoint.label_names[i] for i in scene],
+        "absent": painter.absent,
         "pairs": "a derangement by seed" if options.pairs is None else str(options.pairs),
         "seed": options.seed,
         "noise_seeds": options.noise_seeds if painter.model.needs_noise else None,

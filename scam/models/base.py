@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PIL_Image
 from torch import Tensor
 
+from scam.data.groups import Groups, groups_of
 from scam.data.open_picture import ImageAndLabels, LabelFile, Parse, Photograph, open_picture
 from scam.errors import InputError
 from scam.models.config import ModelConfig
@@ -83,6 +84,8 @@ class SynthesisModel(HubModel, ABC):
         needs_noise: whether :meth:`generate` draws noise unless it is given.
         channels_last_on_cpu: whether it is trained with channels-last weights there, which saves
             reordering the gradients of its convolutions.
+        one_style_space: whether styles of different labels mean the same, so that one label can
+            stand in for another.
         token_labels: (m,), the label of each token of a style, -1 for the whole image.
         mean_tokens, mean_known: each label's tokens (m, d) averaged over the training images that
             hold it, and which labels (L,) some image held.
@@ -91,6 +94,7 @@ class SynthesisModel(HubModel, ABC):
     Config: ClassVar[type[ModelConfig]]
     styles_per_label: ClassVar[bool] = True
     draws_styles: ClassVar[bool] = False
+    one_style_space: ClassVar[bool] = True
     checkpoints_gradients: ClassVar[bool] = True
 
     token_labels: Tensor
@@ -116,6 +120,12 @@ class SynthesisModel(HubModel, ABC):
     def channels_last_on_cpu(self) -> bool:
         """See the class."""
         return False
+
+    @property
+    def groups(self) -> Groups:
+        """Groups of its labels, known by their names in ``about["label_names"]``."""
+        names = tuple(self.about.get("label_names") or ())
+        return groups_of(names) if len(names) == self.config.num_labels else Groups()
 
     def configure(
         self,
@@ -250,7 +260,7 @@ class SynthesisModel(HubModel, ABC):
         *,
         labels: Labels | None = None,
         background_labels: Sequence[int] = (0,),
-        absent: Absent = "background",
+        absent: Absent = "related",
         refine: int = 0,
     ) -> Tensor:
         """The subject of one image in the scene, and the pose, of another.
@@ -258,9 +268,10 @@ class SynthesisModel(HubModel, ABC):
         Styles of ``background_labels`` come from ``background``, all others from ``subject``.
         ``labels`` is the map to generate; by default the background image's, whose pose the
         subject takes on. A label of that map which the subject's image lacks follows ``absent``:
-        the background image's style, the mean style of training images, or an error; the mean
-        also stands in for background labels that the background image lacks. ``refine``: see
-        :meth:`encode`.
+        "related", the style of the nearest label of its group (:attr:`groups`) that the image has,
+        else the background image's; "background", the latter at once; "mean", the mean style of
+        training images; or "error". Related labels and the mean also stand in for background
+        labels that the background image lacks. ``refine``: see :meth:`encode`.
 
         Returns (B, 3, H, W) in [-1, 1]. Raises InputError where ``absent`` cannot be followed.
         """
@@ -283,16 +294,13 @@ class SynthesisModel(HubModel, ABC):
         wanted: Tensor,
         *,
         background_labels: Sequence[int] = (0,),
-        absent: Absent = "background",
+        absent: Absent = "related",
     ) -> Styles:
         """The styles of :meth:`transfer`; wanted (B, L) bool: the labels to generate."""
         wanted = checked_choice(wanted, self.config.num_labels, self.mean_tokens, "wanted")
         checked_styles(subject, self, len(wanted), "subject")
         checked_styles(background, self, len(wanted), "background")
-        mean = Styles(self.mean_tokens[None], self.mean_known[None])
-        return mixed(
-            subject, background, mean, wanted, self.token_labels, background_labels, absent
-        )
+        return mixed(self, subject, background, wanted, background_labels, absent)
 
     def _training_tokens(
         self, image: Tensor, labels: Any, noise: Noise | None

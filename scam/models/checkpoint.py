@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trained models and what their label maps mean."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from scam.checkpoints.step_folders import CHECKPOINTS, resolve_checkpoint
 from scam.checkpoints.weights import CONFIG
 from scam.data import LABEL_SETS, LabelValues, PairSource
+from scam.data.groups import Groups, groups_of, plain
 from scam.data.options import MANNEQUINS, DataOptions
 from scam.errors import InputError
 from scam.models.base import SynthesisModel
@@ -33,14 +35,34 @@ class Checkpoint:
         run = run_around(self.path)
         return [*self.path.iterdir(), *([] if run is None else [run / CONFIG])]
 
-    def label(self, word: str) -> int:
-        """The number of a label given by name or number; InputError lists the names."""
+    @property
+    def groups(self) -> Groups:
+        """Groups of its labels, by their names."""
+        return groups_of(self.label_names)
+
+    def labels(self, word: str) -> tuple[int, ...]:
+        """The numbers of the labels that ``word`` means: a label's name or number, else a group.
+
+        Case, and whether words are joined by ``_``, ``-`` or spaces, do not matter where that is
+        clear. InputError lists what there is.
+        """
         if word in self.label_names:
-            return self.label_names.index(word)
+            return (self.label_names.index(word),)
         if word.isdecimal() and len(word) < 10 and int(word) < len(self.label_names):
-            return int(word)
+            return (int(word),)
+        alike = tuple(i for i, name in enumerate(self.label_names) if plain(name) == plain(word))
+        if len(alike) == 1:
+            return alike
+        if (members := self.groups.find(word)) is not None:
+            return members
         names, last = ", ".join(self.label_names), len(self.label_names) - 1
-        raise InputError(f"label {word!r}: expected one of {names}, or 0 to {last}")
+        groups = ", ".join(self.groups.members)
+        of_them = f", a group of them ({groups})" if groups else ""
+        raise InputError(f"label {word!r}: expected one of {names}{of_them}, or 0 to {last}")
+
+    def labels_of(self, words: Iterable[str]) -> tuple[int, ...]:
+        """:meth:`labels` of several words, each label once."""
+        return tuple(dict.fromkeys(label for word in words for label in self.labels(word)))
 
 
 def describe(model: ModelConfig, source: PairSource) -> dict[str, Any]:

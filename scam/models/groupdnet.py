@@ -161,6 +161,7 @@ class RegionEncoder(nn.Module):
 class GroupDNet(VariationalModel):
     """GroupDNet with its encoder."""
 
+    one_style_space: ClassVar[bool] = False  # each label has convolutions of its own
     Config: ClassVar[type[VariationalConfig]] = GroupDNetConfig
     reads_patches = True
 

@@ -53,6 +53,24 @@ def select_tokens(
     return Styles(tokens, torch.where(from_subject, subject.present, background.present))
 
 
+def of_labels(styles: Styles, source: Tensor, token_labels: Tensor) -> Styles:
+    """Each label's tokens replaced by those of the label ``source`` (B, L) int64 says.
+
+    Of a label that has fewer tokens some are taken twice. token_labels: (m,), in order. Tokens of
+    the whole image stay.
+    """
+    labels = torch.arange(source.shape[1], device=source.device)
+    first = torch.searchsorted(token_labels, labels)
+    count = torch.searchsorted(token_labels, labels, right=True) - first
+    own, places = token_labels.clamp(min=0), torch.arange(len(token_labels), device=source.device)
+    taken = source[:, own]
+    place = first[taken] + (places - first[own]) % count[taken].clamp(min=1)
+    place = place.where(token_labels >= 0, places).unsqueeze(-1)
+    tokens = styles.tokens.expand(len(source), -1, -1)
+    present = styles.present.expand_as(source)
+    return Styles(tokens.gather(1, place.expand_as(tokens)), present.gather(1, source))
+
+
 class RunningMean:
     """The mean styles of many images, each label's over the images that hold it.
 

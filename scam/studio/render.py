@@ -110,7 +110,8 @@ class Opener:
         for label in dict.fromkeys(change.labels):
             for latent in dict.fromkeys(change.latents or (None,)):
                 share += shares(token_labels, label, latent, change.weight)
-        names = ", ".join(self.checkpoint.label_names[label] for label in change.labels)
+        words = tuple((self.checkpoint.label_names[label], (label,)) for label in change.labels)
+        names = ", ".join(name for name, _ in words)
         whose = "the mean" if change.source.mean else "chance"
         name = whose if giver is None else giver.picture.name
-        return Donor(f"{names} of {name}", change.labels, share, name)
+        return Donor(f"{names} of {name}", change.labels, share, name, words)

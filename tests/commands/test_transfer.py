@@ -119,8 +119,8 @@ def test_absent_labels(
     for policy in ("background", "mean"):
         run(trained, *subject, "--background", "p2", "--absent", policy, "--out", out)
         results[policy] = out.read_bytes()
-        then = "the mean" if policy == "mean" else "the background picture's"
-        note = f"--subject {subject[2]}: no face in its picture, {then} is taken"
+        then = "the mean" if policy == "mean" else "the background picture"
+        note = f"--subject {subject[2]}: head: face from {then}\n"
         assert note in capsys.readouterr().out
     assert results["background"] != results["mean"]
     with pytest.raises(InputError, match="the subject's picture lacks label 2, 3") as caught:

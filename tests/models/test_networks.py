@@ -229,7 +229,7 @@ class TestAbsentLabels:
         for arguments, message in (
             ({"absent": "error"}, "the subject's picture lacks label 1"),
             ({"background_labels": [0, 2]}, "the background picture lacks label 2"),
-            ({"absent": "guess"}, "absent='guess': expected background, mean or error"),
+            ({"absent": "guess"}, "absent='guess': expected related, background, mean or error"),
             ({"background_labels": [4]}, "background label 4: expected 0 to 3"),
         ):
             with pytest.raises(InputError, match=message):

@@ -115,12 +115,10 @@ def test_means_and_what_is_lacking(client: Client) -> None:
     lacking = client.add(draw(7, held=(0, 2)))
     styles = [{**change, "from": {"picture": lacking}}]
     answer = client.post("/api/result", {**plain, "styles": styles})
-    assert json.loads(answer.headers["scam-notes"]) == [
-        "hair of p7: no hair in its picture, it stays"
-    ]
+    assert json.loads(answer.headers["scam-notes"]) == ["hair of p7: hair unchanged"]
     whole = {**plain, "subject": lacking, "absent": "mean"}
     notes = json.loads(client.post("/api/result", whole).headers["scam-notes"])
-    assert notes == ["p7: no hair in its picture, the mean is taken"]
+    assert notes == ["p7: hair from the mean"]
 
 
 @pytest.mark.parametrize("layer", ["encoder.0", "generator.0.1"])
@@ -185,4 +183,4 @@ def test_names_of_any_script(client: Client) -> None:
     change = {"labels": [1], "from": {"picture": client.add(lacking)}}
     answer = client.post("/api/result", client.session(HOST, styles=[change]))
     (note,) = json.loads(answer.headers["scam-notes"])
-    assert note == "hair of Zoë's 写真\\n: no hair in its picture, it stays"
+    assert note == "hair of Zoë's 写真\\n: hair unchanged"

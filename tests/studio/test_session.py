@@ -75,7 +75,7 @@ BROKEN = [
     ({"host": None}, "host=None: expected text"),
     ({"scene": [3]}, "scene: holds 3, expected labels 0 .. 2"),
     ({"scene": 0}, "scene=0: expected a list"),
-    ({"absent": "error"}, "absent='error': expected background or mean"),
+    ({"absent": "error"}, "absent='error': expected related, background or mean"),
     ({"styles": {}}, "styles: expected a list of 1000 at most"),
     ({"styles": [GOOD] * 1001}, "styles: expected a list of 1000 at most"),
     ({"amount": -0.1}, "amount=-0.1: expected at least 0 and at most 1"),

@@ -33,7 +33,7 @@ def attention_parser(prog: str) -> Parser:
     parser.add_argument("--out", type=Path, metavar="FILE", help="sheet to write, a .png")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="LABEL",
-        help="labels to show, by name or number (default: all of the picture)",
+        help="labels or groups to show, by name or number (default: all of the picture)",
     )  # fmt: skip
     parser.add_argument(
         "--layers", nargs="+", metavar="LAYER",

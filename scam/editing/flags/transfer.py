@@ -5,6 +5,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from scam.commandline.command import Parser
 from scam.commandline.start import ABOUT
@@ -16,6 +17,7 @@ from scam.editing.flags.refine import add_refine
 from scam.editing.transfers import Given
 from scam.errors import InputError, leading
 from scam.models.checkpoint import Checkpoint
+from scam.models.mixing import Absent
 from scam.storage.outputs import expect_outputs, expect_outside
 
 EXAMPLES = """\
@@ -33,6 +35,9 @@ EXAMPLES = """\
       --donor hair,face=mannequin_val_00003 --donor upper_body=mannequin_val_00007:0.7 \\
       --donor lower_body.2=lib:anna --out mixed.png
       hair and face of one, seven tenths of the coat of another, a single latent of a style
+  python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
+      --donor clothes=mannequin_val_00003 --out clothes.png
+      all clothes of another; labels in groups, which an unknown name lists
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --interpolate 7 --out strip.png
       seven steps from one person to the other
@@ -62,8 +67,9 @@ def transfer_parser(prog: str) -> Parser:
         action="append",
         default=[],
         metavar="LABEL=PICTURE[:WEIGHT]",
-        help=f"{FORM}: give these labels, or one latent of a label, the latents of another picture"
-        " or style, or so much of them (0 to 1); may be repeated",
+        help=f"{FORM}: give these labels or groups of them (clothes, skin, ...), or one latent of"
+        " each, the latents of another picture or style, or so much of them (0 to 1); may be "
+        "repeated",
     )
     add_refine(parser)
     parser.add_argument(
@@ -103,14 +109,16 @@ def transfer_parser(prog: str) -> Parser:
         nargs="+",
         default=["0"],
         metavar="LABEL",
-        help="labels, by name or number, that a subject leaves to the background (default: 0)",
+        help="labels or groups, by name or number, that a subject leaves to the background "
+        "(default: 0)",
     )
     parser.add_argument(
         "--absent",
-        choices=("background", "mean", "error"),
-        default="background",
-        help="where a label comes from that a subject's or donor's picture lacks "
-        "(default: background)",
+        choices=get_args(Absent),
+        default="related",
+        help="where a label comes from that a subject's or donor's picture lacks: the nearest "
+        "label of its group there (a dress from a coat, legs from arms), the background picture, "
+        "the mean of training pictures, or nowhere (default: related, then background)",
     )
     parser.add_argument(
         "--paste-back",
@@ -146,7 +154,7 @@ def check_flags(args: argparse.Namespace) -> None:
 def edit_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> Settings:
     """InputError for background labels that the model has not."""
     with leading("background_labels"):
-        scene = tuple(checkpoint.label(word) for word in args.background_labels)
+        scene = checkpoint.labels_of(args.background_labels)
     feather = FEATHER if args.feather is None else args.feather
     return Settings(
         scene=scene,

@@ -165,6 +165,7 @@ function lacking(session) {
   const menu = element(
     "select",
     { id: "absent" },
+    option("related", "its nearest label"),
     option("background", "the host"),
     option("mean", "the mean"),
   );
