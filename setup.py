@@ -65,10 +65,23 @@ def main() -> None:
         # machine code for one Python version, with or without ext_modules
         options["distclass"] = type("Binary", (Distribution,), {"has_ext_modules": lambda _: True})
     elif no_cpu is None:
-        # the stable ABI of torch and no Python.h: one wheel for later versions of both
-        options["options"] = {"bdist_wheel": {"py_limited_api": "cp311"}}
+        options["cmdclass"]["bdist_wheel"] = for_any_python()
     options["cmdclass"]["build_py"] = build_py_with(build_info(no_cpu, no_cuda))
     setup(**options)
+
+
+def for_any_python() -> type[Any]:
+    """The library calls torch's stable ABI and nothing of Python: one wheel for all versions.
+
+    Not abi3, which free-threaded Pythons refuse. ``make wheel`` names an older platform.
+    """
+    from setuptools.command.bdist_wheel import bdist_wheel
+
+    class ForAnyPython(bdist_wheel):
+        def get_tag(self) -> tuple[str, str, str]:
+            return "py3", "none", super().get_tag()[2]
+
+    return ForAnyPython
 
 
 def decide(name: str, missing: str | None) -> str | None:

@@ -22,7 +22,7 @@ EXAMPLES = """\
   python benchmarks/report.py new.json --compare old.json --threshold 5%
       status 1 if a rival's time over ours fell by more than 5 % in any case
   python benchmarks/report.py run.json --update README.md benchmarks/README.md
-      put the tables between those pages' markers: ratios, and ratios with targets"""
+      put the tables between those pages' markers: the headline, and all targets"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.markdown:
         _write(args.markdown, text)
     for page in args.update:
-        update(page, {"ratios": _page(run, tables.ratios), "targets": _page(run, tables.targets)})
+        update(
+            page, {"headline": _page(run, tables.headline), "targets": _page(run, tables.targets)}
+        )
     if args.plots:
         from benchmarks import plots
 

@@ -36,7 +36,8 @@ class Target:
         return f"{100 * value:.0f} %" if self.percent else f"{value:.3g}x"
 
 
-def _op(run: Run, num_labels: int, backward: bool = False) -> Result | None:
+def op(run: Run, num_labels: int, backward: bool = False) -> Result | None:
+    """The case of the operator that targets speak of: 128 x 128 pixels of width 256."""
     return run.find(
         "attention", side=128, width=256, num_labels=num_labels, labels="coherent",
         backward=backward, reads="latents", memory="channels_last",
@@ -45,7 +46,7 @@ def _op(run: Run, num_labels: int, backward: bool = False) -> Result | None:
 
 def _against(kinds: tuple[str, ...], num_labels: int, backward: bool = False) -> Measure:
     def measure(run: Run) -> tuple[float, str] | None:
-        result = _op(run, num_labels, backward)
+        result = op(run, num_labels, backward)
         fastest = None if result is None else result.fastest(*kinds)
         return None if fastest is None else (fastest[1], fastest[0])
 
@@ -64,14 +65,14 @@ def _scaling(slow: str, base: str) -> Measure:
 
 
 def _over_copy(run: Run) -> tuple[float, str] | None:
-    result = _op(run, 19)
+    result = op(run, 19)
     copy = None if result is None else result.ratio("copy")
     return None if copy is None else (1 / copy, "time of a copy of the query")
 
 
 def _share_of_copy(backward: bool) -> Measure:
     def measure(run: Run) -> tuple[float, str] | None:
-        result = _op(run, 19, backward)
+        result = op(run, 19, backward)
         if result is None:
             return None
         name = "ours, backward alone" if backward else OURS
@@ -99,7 +100,7 @@ def _op_over_roofline(backward: bool) -> Measure:
     def measure(run: Run) -> tuple[float, str] | None:
         # of 14 operations for each pair and channel 10 are the backward pass's
         name, share = ("ours, backward alone", 10 / 14) if backward else (OURS, 1)
-        times = _over_roofline(_op(run, 19, backward), run, name, share)
+        times = _over_roofline(op(run, 19, backward), run, name, share)
         return None if times is None else (times, "copy or matrix product, whichever is longer")
 
     return measure

@@ -2,12 +2,10 @@
 """Swap people between photographs and edit images by label map (SCAM, ECCV 2022)."""
 
 import importlib
-import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from scam.commandline.console import open_descriptors
+from scam.commandline.start import prepare
 from scam.version import __version__
 
 if TYPE_CHECKING:
@@ -16,18 +14,10 @@ if TYPE_CHECKING:
     from scam.models import Scam
     from scam.models.checkpoint import load
 
-# PyTorch's OpenMP threads wait for each other by spinning. On a machine with other work, two
-# threads that share a core spin against each other: a training step was measured at 14 s in place
-# of 0.5 s, and at 1.9 s with this bound, which costs a tenth where nothing else runs. It is read
-# when torch is first imported. The first word is "-m" only while Python looks for the module that
-# `python -m` names: this is a command then, and torch is not imported yet.
+# The first word is "-m" only while Python looks for the module that `python -m` names: this is a
+# command then, and torch is not imported yet. The console script prepares by itself.
 if sys.argv[:1] == ["-m"]:
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    # Ctrl-C while torch is imported ends the command at once; later `commandline.command.run`
-    # answers it.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    open_descriptors()
+    prepare(script=False)
 
 __all__ = [
     "Scam",

@@ -8,6 +8,7 @@ from pathlib import Path
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
 from scam.commandline.flags import add_flags, given
+from scam.commandline.start import ABOUT
 from scam.data.gallery import INDEX
 from scam.data.sheet import MIN_HEIGHT, expect_scale, save_sheet
 from scam.evaluation.legend import table
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> Parser:
     listed = "\n".join(f"  {name:<9} {what}" for name, what in METRICS.items())
-    parser = Parser(PROG, "Measure a trained model.", f"{EXAMPLES}\n\nmetrics:\n{listed}")
+    parser = Parser(PROG, ABOUT["evaluate"], f"{EXAMPLES}\n\nmetrics:\n{listed}")
     parser.add_checkpoint()
     parser.group(EvaluationOptions.heading).add_argument(
         "--out", type=Path, help="folder for report.json, pairs.json and sheet.png"

@@ -9,6 +9,7 @@ from pathlib import Path
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
+from scam.commandline.start import ABOUT
 from scam.errors import InputError
 from scam.models.checkpoint import load_checkpoint
 from scam.models.export import FILES, MOST_PICTURES, save_programs
@@ -46,9 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        PROG, "Export encoder and generator of a trained model with torch.export.", EXAMPLES
-    )
+    parser = Parser(PROG, ABOUT["export"], EXAMPLES)
     parser.add_checkpoint()
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="new or empty folder to write to"

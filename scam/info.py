@@ -10,6 +10,7 @@ import torch
 
 from scam import version
 from scam.commandline.command import Parser, run
+from scam.commandline.start import ABOUT
 from scam.ops.summary import summary
 from scam.settings import environment
 from scam.version import __version__
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the report."""
     parser = Parser(
         prog="python -m scam.info",
-        description="Versions, how scam was built, which backends work and why not.",
+        description=ABOUT["info"],
         examples="  python -m scam.info        # paste this into a bug report",
     )
     parser.parse_args(argv)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
+from scam.commandline.start import ABOUT
 from scam.editing.flags.styles import EXAMPLES, add_parser, list_parser, mean_parser
 from scam.editing.library import add_mean, add_picture, styles_in
 from scam.editing.sources import Finder
@@ -23,7 +24,7 @@ _MOST_NAMES = 20
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first word names."""
     words = sys.argv[1:] if argv is None else list(argv)
-    parser = Parser(PROG, "Keep the latents of pictures, to give them again.", EXAMPLES)
+    parser = Parser(PROG, ABOUT["styles"], EXAMPLES)
     parser.add_argument("command", choices=COMMANDS, help="followed by its own arguments")
     COMMANDS[parser.parse_args(words[:1]).command](words[1:])
 

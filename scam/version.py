@@ -6,6 +6,8 @@ import re
 from importlib import metadata
 
 __version__ = "0.1.0"
+DISTRIBUTION = "semantic-cross-attention"
+"""What pip installs; ``scam`` on PyPI is somebody else's."""
 
 TESTED = {
     "python": ("3.11", "3.11"),
@@ -19,6 +21,11 @@ TESTED = {
     "tqdm": ("4.66", "4.70"),
 }
 """Oldest and newest. The oldest are the least that pyproject.toml asks for."""
+
+
+def install(extra: str) -> str:
+    """The command that adds the packages of an extra, in a clone as to an installed wheel."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def outside() -> list[str]:

@@ -14,7 +14,8 @@ import pytest
 from tqdm import tqdm
 
 from scam.commandline import command
-from scam.commandline.console import Degrading, open_descriptors, say
+from scam.commandline.console import Degrading, say
+from scam.commandline.start import open_descriptors
 from scam.errors import InputError
 from scam.training.log import Progress
 

@@ -28,6 +28,7 @@ ORDER = (
     ("semia",),
     ("comparison", "studio"),
     (
+        "__main__",
         "attention",
         "compare",
         "evaluate",

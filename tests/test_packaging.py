@@ -59,11 +59,15 @@ def test_pure_python_wheel_imports_and_says_what_is_missing(tree: Path, tmp_path
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path)
-    assert "scam/py.typed" in names
-    assert "scam/ops/preferred.csv" in names
-    assert "scam/_build_info.json" in names
-    assert "scam/studio/static/index.html" in names
+    (entry,) = tmp_path.glob("*.dist-info/entry_points.txt")
+    assert "scam = scam.__main__:script" in entry.read_text()
+    assert {"scam/py.typed", "scam/ops/preferred.csv", "scam/_build_info.json"} <= set(names)
+    static = {p.relative_to(tree).as_posix() for p in (tree / "scam/studio/static").iterdir()}
+    assert static <= set(names)
     assert {f"scam/demo/{name}" for name in DEMO} <= set(names)
+    tops = {name.partition("/")[0] for name in names}
+    (metadata,) = tops - {"scam"}
+    assert metadata.startswith("semantic_cross_attention-")
     compiled = [name for name in names if not name.startswith("scam/_kernels/")]
     assert not [name for name in compiled if name.endswith((".so", ".cpp", ".h"))]
     devices = {f"scam/_{p.relative_to(tree)}" for p in (tree / "kernels").glob("*/*.*")}

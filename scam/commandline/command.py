@@ -13,6 +13,7 @@ from os.path import expanduser
 from typing import Any, NoReturn
 
 from scam.commandline.console import degrading
+from scam.commandline.start import as_typed
 from scam.errors import (
     NAMED,
     SPELLING,
@@ -42,9 +43,9 @@ class Parser(argparse.ArgumentParser):
         self, prog: str, description: str, examples: str, *, add_help: bool = True
     ) -> None:
         super().__init__(
-            prog=prog,
-            description=description,
-            epilog=f"examples:\n{examples}",
+            prog=as_typed(prog),
+            description=as_typed(description),
+            epilog=as_typed(f"examples:\n{examples}"),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
             add_help=add_help,
@@ -147,8 +148,9 @@ def run(main: Main, prog: str) -> None:
     It runs to its end whatever becomes of stdout and stderr; where something that it printed on
     stdout was lost, the status says so.
     """
+    prog = as_typed(prog)
     warnings.formatwarning = lambda message, *_: f"{prog}: warning: {one_line(message)}\n"
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # which scam/__init__.py set
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # which start.prepare set
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
@@ -196,5 +198,5 @@ def _call(main: Main, prog: str) -> int:
     except KeyboardInterrupt:
         status, why = 130, "interrupted"
     if why:
-        print(f"{prog}: {why}", file=sys.stderr)
+        print(f"{prog}: {as_typed(why)}", file=sys.stderr)
     return status

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from scam.commandline.start import as_typed
 from scam.errors import printable
 
 _PLAIN = {"\N{UPWARDS ARROW}": "^", "\N{DOWNWARDS ARROW}": "v"}
@@ -15,19 +16,7 @@ _PLAIN = {"\N{UPWARDS ARROW}": "^", "\N{DOWNWARDS ARROW}": "v"}
 def say(*lines: object, file: TextIO | None = None) -> None:
     """Print each of ``lines`` as one, whatever names it holds; to stdout, unless ``file`` is."""
     for line in lines:
-        print(printable(line), file=file)
-
-
-def open_descriptors() -> None:
-    """Let nothing opened later become the 0, 1 or 2 that whoever started this process closed.
-
-    A library's messages would go into that file.
-    """
-    for standard in (0, 1, 2):
-        try:
-            os.fstat(standard)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        print(as_typed(printable(line)), file=file)
 
 
 class Degrading:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scam.commandline.command import Parser
 from scam.commandline.flags import add_flag, add_flags
+from scam.commandline.start import ABOUT
 from scam.comparison.options import MeasuringOptions
 from scam.comparison.variants import LISTS, Settings
 from scam.data.options import DataOptions
@@ -35,7 +36,7 @@ def compare_parser(prog: str) -> Parser:
     listed = ["\n".join([f"variants of {x}:", *_described(LISTS[x])]) for x in LISTS]
     parser = Parser(
         prog,
-        "Train models or variants alike, measure each, write one table and one sheet.\n"
+        f"{ABOUT['compare']}\n"
         "Flags of scam.train are given to every run; one that only some kinds of model have,\n"
         "to those.",
         "\n\n".join([EXAMPLES, *listed]),

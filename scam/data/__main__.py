@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from scam.commandline.command import Parser, in_flags, run
+from scam.commandline.start import ABOUT
 from scam.data.commands import check, prepare
 
 PROG = "python -m scam.data"
@@ -22,7 +23,7 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None) -> None:
     """Run the command that the first word names."""
     words = sys.argv[1:] if argv is None else list(argv)
-    parser = Parser(PROG, "Pictures with label maps: prepare and check them.", EXAMPLES)
+    parser = Parser(PROG, ABOUT["data"], EXAMPLES)
     parser.add_argument("command", choices=COMMANDS, help="followed by its own arguments")
     COMMANDS[parser.parse_args(words[:1]).command].main(words[1:])
 

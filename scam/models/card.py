@@ -11,7 +11,7 @@ CARD = "README.md"
 """The name under which the Hub shows it."""
 _HEAD = """\
 ---
-library_name: scam
+library_name: semantic-cross-attention
 pipeline_tag: image-to-image
 tags:
 - scam
@@ -24,7 +24,7 @@ tags:
 {summary}
 
 ```python
-import scam
+import scam  # of the package semantic-cross-attention
 
 model = scam.load("this folder")
 picture = model.open_picture("photograph.jpg", "label_map.png")

@@ -121,7 +121,7 @@ class HubModel(nn.Module, ModelHubMixin):
 
     config: ModelConfig
     about: dict[str, Any]
-    """Beside the networks, in ``config.json``: label names, label values, how it was trained."""
+    """Label names, label values and how it was trained, beside the networks in ``config.json``."""
 
     @property
     def label_names(self) -> list[str]:

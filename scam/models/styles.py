@@ -14,8 +14,9 @@ from scam.errors import InputError
 class Styles:
     """The styles of a batch of images: SCAM's latents, or whatever another model reads.
 
-    tokens: (B, m, d); ``token_labels`` (m,) of the model says which label each is of.
-    present: (B, L) bool, the labels the image held; tokens of the others carry no evidence.
+    Attributes:
+        tokens: (B, m, d); ``token_labels`` (m,) of the model says which label each is of.
+        present: (B, L) bool, the labels the image held; tokens of the others carry no evidence.
     """
 
     tokens: Tensor

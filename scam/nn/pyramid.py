@@ -20,11 +20,12 @@ def pyramid_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]
 class LabelPyramid:
     """Label maps at several sizes.
 
-    maps: per level int32 (B, h, w), finest first; -1 = no label.
-    groups: per level what attentions read, :func:`grouped`.
-    present: (B, L) bool, which labels the full map holds.
-    occurring: the labels that any map of the batch may hold, ascending; None where finding out
-        would wait for a GPU.
+    Attributes:
+        maps: per level int32 (B, h, w), finest first; -1 = no label.
+        groups: per level what attentions read, :func:`grouped`.
+        present: (B, L) bool, which labels the full map holds.
+        occurring: the labels that any map of the batch may hold, ascending; None where finding
+            out would wait for a GPU.
     """
 
     maps: tuple[Tensor, ...]

@@ -12,12 +12,13 @@ from torch import nn
 from scam.errors import InputError, NotInstalledError, NoWeightsError, spelled
 from scam.pretrained.published import PUBLISHED
 from scam.storage.reading import file_digest
+from scam.version import install
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of RGB in [0, 1], as torchvision's networks were trained."""
-EVAL_PACKAGES = "pip install -e '.[eval]' in a clone of scam"
-"""What brings the packages that are needed by some; the name ``scam`` on PyPI is not ours."""
+EVAL_PACKAGES = install("eval")
+"""What brings the packages that some of them need."""
 
 
 def cached(file: str) -> Path:

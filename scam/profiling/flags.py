@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.commandline.start import ABOUT
 from scam.errors import InputError
 from scam.models.config import DATA_SETS
 from scam.models.registry import FIRST_KIND, MODELS
@@ -22,7 +23,7 @@ EXAMPLES = """\
 
 def profile_parser(prog: str) -> Parser:
     """See ``--help``."""
-    parser = Parser(prog, "Time and memory of a training step, module by module.", EXAMPLES)
+    parser = Parser(prog, ABOUT["profile"], EXAMPLES)
     parser.add_argument(
         "--model", dest="kind", default=FIRST_KIND, metavar="MODEL",
         help=f"{', '.join(MODELS)} (default: {FIRST_KIND})",

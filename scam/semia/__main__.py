@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from scam.commandline.command import Parser, in_flags, run
+from scam.commandline.start import ABOUT
 from scam.semia.commands import apply, evaluate, train
 
 PROG = "python -m scam.semia"
@@ -26,8 +27,7 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None) -> None:
     """Run the command that the first word names."""
     words = sys.argv[1:] if argv is None else list(argv)
-    about = "Learn one picture with its label map, and generate it under others."
-    parser = Parser(PROG, about, EXAMPLES)
+    parser = Parser(PROG, ABOUT["semia"], EXAMPLES)
     parser.add_argument("command", choices=COMMANDS, help="followed by its own arguments")
     COMMANDS[parser.parse_args(words[:1]).command].main(words[1:])
 

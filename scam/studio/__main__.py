@@ -21,6 +21,7 @@ from scam.studio.opener import Opener
 from scam.studio.parser import load_parser
 from scam.studio.pictures import Pictures
 from scam.studio.replay import replay
+from scam.version import install
 
 PROG = "python -m scam.studio"
 _MOST_EXAMPLES = 24
@@ -50,7 +51,7 @@ def expect_server() -> None:
     """InputError if the extra is not installed."""
     missing = [name for name in ("starlette", "uvicorn") if not importlib.util.find_spec(name)]
     if missing:
-        raise InputError(f"not installed yet: run pip install {' '.join(missing)}")
+        raise InputError(f"{' and '.join(missing)}: not installed; run {install('studio')}")
 
 
 def _model(args: argparse.Namespace, path: str) -> tuple[Opener, list[Path]]:

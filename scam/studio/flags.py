@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.commandline.start import ABOUT
 from scam.errors import InputError
 from scam.storage.outputs import expect_outputs
 
@@ -25,7 +26,7 @@ EXAMPLES = """\
 
 def studio_parser(prog: str) -> Parser:
     """See ``--help``."""
-    parser = Parser(prog, "Edit photographs by label map, on a page in the browser.", EXAMPLES)
+    parser = Parser(prog, ABOUT["studio"], EXAMPLES)
     parser.add_argument(
         "checkpoint",
         nargs="?",

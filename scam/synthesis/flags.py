@@ -7,6 +7,7 @@ from pathlib import Path
 from scam.checkpoints.weights import CONFIG
 from scam.commandline.command import Parser
 from scam.commandline.flags import add_flags
+from scam.commandline.start import ABOUT
 from scam.data.options import DataOptions
 from scam.errors import InputError
 from scam.models.config import DATA_SETS, ModelConfig
@@ -52,7 +53,8 @@ def chosen_config(prog: str, argv: Sequence[str] | None) -> type[ModelConfig]:
 
 def train_parser(prog: str, config: type[ModelConfig]) -> Parser:
     """Flags that were not given are None, so that ``--resume`` can tell what was asked for."""
-    parser = Parser(prog, f"Train {config.kind.upper()}.", EXAMPLES)
+    about = f"{ABOUT['train']}\nListed are the settings of --model {config.kind}."
+    parser = Parser(prog, about, EXAMPLES)
     add_flags(parser, DataOptions)
     _add_model(parser)
     add_flags(parser, config, {name: config.preset_values(name) for name in DATA_SETS})

@@ -74,6 +74,14 @@ def test_targets_are_met_missed_or_not_measured(tmp_path: Path) -> None:
     assert memory[2:] == ["4x", "met", "at least: dense does not fit in 20 GB"]
 
 
+def test_the_headline_names_sizes_times_and_rivals(tmp_path: Path) -> None:
+    text = tables.headline(read(write(tmp_path / "run.json")))
+    assert row(text, "forward, ") == [
+        "forward, 128 x 128 pixels of width 256, 8 latents for each of 150 labels", "1 ms",
+        "30 ms, **30x** (SDPA + bool mask)", "5 ms, **5x** (sort + matmul per label)",
+    ]  # fmt: skip
+
+
 def test_gpus_have_targets_of_their_own(tmp_path: Path) -> None:
     text = tables.targets(read(write(tmp_path / "run.json", device="cuda")))
     assert row(text, "op forward, share of the copy")[1:4] == [">= 85 %", "50 %", "missed"]
@@ -106,7 +114,7 @@ def test_compare_finds_what_fell(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "sort" not in out
 
 
-NAMES = ("targets", "ratios")
+NAMES = ("targets", "headline")
 
 
 def test_update_replaces_what_stands_between_the_markers(tmp_path: Path) -> None:
@@ -116,8 +124,10 @@ def test_update_replaces_what_stands_between_the_markers(tmp_path: Path) -> None
     report.main([str(run), "--update", str(page)])
     text = page.read_text()
     assert text.startswith("before\n<!-- targets begin -->\n| what | target |")
-    assert "\n<!-- targets end -->\n<!-- ratios begin -->\n| what | measured |" in text
-    assert text.endswith("\n<!-- ratios end -->\nafter\n")
+    assert (
+        "\n<!-- targets end -->\n<!-- headline begin -->\n| `semantic_cross_attention` |" in text
+    )
+    assert text.endswith("\n<!-- headline end -->\nafter\n")
     assert "stale" not in text
     report.main([str(run), "--update", str(page)])
     assert page.read_text() == text

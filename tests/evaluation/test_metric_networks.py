@@ -47,10 +47,8 @@ class TestWeightsFile:
             weights_file("net", cache / "other.pth", "net.pth")
 
     def test_a_package_that_is_not_installed(self) -> None:
-        with pytest.raises(
-            NotInstalledError,
-            match=r"not installed: nosuch \(pip install -e '\.\[eval\]' in a clone",
-        ):
+        hint = r"not installed: nosuch \(pip install 'semantic-cross-attention\[eval\]'\)"
+        with pytest.raises(NotInstalledError, match=hint):
             package("nosuch.part")
 
 

@@ -128,7 +128,8 @@ def test_without_a_checkpoint_it_is_the_mannequins_or_the_demo(
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="not installed yet: run pip install starlette uvicorn"):
+    hint = r"starlette and uvicorn: not installed; run pip install '.*\[studio\]'"
+    with pytest.raises(InputError, match=hint):
         main(["--no-browser"])
 
 

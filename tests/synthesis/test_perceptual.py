@@ -126,10 +126,8 @@ class TestVgg19:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "lpips", None)
-        with pytest.raises(
-            InputError,
-            match=r"needs lpips: pip install -e '\.\[eval\]'",
-        ):
+        hint = r"needs lpips: pip install 'semantic-cross-attention\[eval\]'"
+        with pytest.raises(InputError, match=hint):
             build_perceptual("lpips", tmp_path / "any.pth")
 
 

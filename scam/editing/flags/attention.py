@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.commandline.start import ABOUT
 from scam.data.sheet import MIN_HEIGHT, expect_scale
 from scam.errors import InputError
 from scam.storage.outputs import expect_outputs
@@ -23,7 +24,7 @@ EXAMPLES = """\
 
 def attention_parser(prog: str) -> Parser:
     """See ``--help``."""
-    parser = Parser(prog, "Draw what attends to what in one picture.", EXAMPLES)
+    parser = Parser(prog, ABOUT["attention"], EXAMPLES)
     parser.add_checkpoint()
     parser.add_argument(
         "--picture", nargs="+", metavar="FILE",

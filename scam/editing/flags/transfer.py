@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from scam.commandline.command import Parser
+from scam.commandline.start import ABOUT
 from scam.data.fit import Fit
 from scam.data.save_picture import FORMATS
 from scam.data.sheet import expect_scale
@@ -54,7 +55,7 @@ _MOST_STEPS = 256
 
 def transfer_parser(prog: str) -> Parser:
     """See ``--help``."""
-    parser = Parser(prog, "Paint the subject of one photograph into another.", EXAMPLES)
+    parser = Parser(prog, ABOUT["transfer"], EXAMPLES)
     parser.add_checkpoint()
     given = (
         "image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of a "

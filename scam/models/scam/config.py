@@ -199,3 +199,4 @@ class ScamConfig(ModelConfig):
 
 
 PRESETS = {name: ScamConfig.preset(name) for name in DATA_SETS}
+"""By name, see ``scam train --preset``."""
