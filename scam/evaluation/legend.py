@@ -40,7 +40,7 @@ def _surprises(rows: Sequence[Row]) -> Iterator[str]:
     if away is not None and stayed is not None and stayed < away:
         yield (
             "cycle: A to A to A is no upper bound of A to B to A. Both encode a generated image "
-            "again, and B's label map may show more of a label than A's; moving costs nothing here"
+            "again, and B's label map may show more of a label than A's"
         )
     for metric in ("fid", "fd"):
         if _nearer_than_real(rows, metric):
