@@ -38,7 +38,7 @@ EXAMPLES = """\
       --donor lower_body.2=lib:anna --out mixed.png
       hair and face of one, seven tenths of the coat of another, a single latent of a style
   python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
-      --donor clothes=mannequin_val_00003 --out clothes.png
+      --donor clothes=mannequin_val_00003 --out dressed.png
       all clothes of another; labels in groups, which an unknown name lists
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --interpolate 7 --out strip.png
