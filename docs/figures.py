@@ -27,7 +27,7 @@ PROG = "python docs/figures.py"
 HERE = Path(__file__).parent
 PICTURES = [9, 18, 3, 30]
 PASTED = 9, 18
-ATTENTION = "--picture", "mannequin_val_00003", "--overwrite"
+ATTENTION = "--data", "mannequins", "--picture", "mannequin_val_00003", "--overwrite"
 TARGETS = ("move", "duplicate", "enlarge", "remove", "sketch")
 
 
