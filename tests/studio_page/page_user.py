@@ -62,7 +62,7 @@ class User:
         self.ended: list[str] = []
         for end in ("requestfinished", "requestfailed"):
             self.context.on(end, lambda request: self.ended.append(request.url))
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(20_000)
         self.page = self.context.new_page()
 
     def open(self) -> None:
@@ -72,9 +72,9 @@ class User:
     def wait(self) -> None:
         """Until the page has opened what it opens by itself, and the first result is there."""
         status = self.page.locator("#status")
-        sync_api.expect(status).to_have_text(re.compile("Draw on"), timeout=20_000)
+        sync_api.expect(status).to_have_text(re.compile("Draw on"), timeout=40_000)
         latency = self.page.locator("#latency")
-        sync_api.expect(latency).to_have_text(re.compile(r"\d m?s"), timeout=20_000)
+        sync_api.expect(latency).to_have_text(re.compile(r"\d m?s"), timeout=40_000)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         box = self.page.locator("#map").bounding_box()
@@ -106,7 +106,8 @@ class User:
     def settled(self) -> None:
         """Until no answer is awaited and everything is drawn."""
         self.page.evaluate(TWO_FRAMES)
-        sync_api.expect(self.page.locator("#result")).not_to_have_attribute("aria-busy", "true")
+        result = sync_api.expect(self.page.locator("#result"))
+        result.not_to_have_attribute("aria-busy", "true", timeout=30_000)
         self.page.wait_for_timeout(20)  # what follows a result is asked by then
         while len(self.ended) < len(self.asked):
             self.page.wait_for_timeout(20)
