@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-sync_api = pytest.importorskip("playwright.sync_api")
-pytest.importorskip("uvicorn")
-
 from page_user import HEIGHT, WIDTH, Studio, User, serving, users_of
 
 from scam import train
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("uvicorn")
 
 CHROMIUM = shutil.which("chromium")
 RUN = [

@@ -14,7 +14,6 @@ from scam import semia
 from scam.studio.__main__ import main
 
 
-
 def test_refined_latents_are_repeated_without_a_browser(
     user: Any, studio: Any, tmp_path: Path
 ) -> None:
