@@ -81,7 +81,7 @@ def pasted(checkpoint: Checkpoint) -> dict[str, Tensor]:
     background, subject = (Picture(*source.load(i, size), source.stem(i)) for i in PASTED)
     edited = Editor(checkpoint, Settings(feather=FEATHER))(background, subject, [])
     sources = [("subject", subject), ("background", background)]
-    return sheet_columns(sources, background.labels, ("pasted back", edited))
+    return sheet_columns(sources, background.labels, checkpoint.frame, ("pasted back", edited))
 
 
 def analogies(height: int, width: int) -> dict[str, Tensor]:

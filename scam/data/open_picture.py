@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scam.data.advice import no_index_map
 from scam.data.convert import from_uint8
+from scam.data.fit import Frame
 from scam.data.labels import NUM_VALUES
 from scam.data.orientation import orientation
 from scam.data.pairs import expect_equal_sizes
@@ -43,13 +44,13 @@ class ImageAndLabels(NamedTuple):
 
 
 def open_picture(
-    image: Photograph, labels: LabelFile | Parse, size: tuple[int, int], values: LabelValues
+    image: Photograph, labels: LabelFile | Parse, frame: Frame, values: LabelValues
 ) -> ImageAndLabels:
-    """image float32 (3, H, W) and labels int32 (H, W) at ``size`` = (H, W), on the CPU.
+    """image float32 (3, H, W) and labels int32 (H, W) as ``frame`` shows them, on the CPU.
 
     labels: what label files hold, which ``values`` turns into labels; or a function that makes
     such a map of the upright photograph. The image is averaged down (antialiased bilinear), the
-    map takes nearest pixels; the aspect follows ``size``.
+    map takes nearest pixels.
 
     Raises InputError for what cannot be read, a map of another size than the photograph, or
     with a value that is no label.
@@ -60,10 +61,9 @@ def open_picture(
         (image, "image"), (labels, "labels"),
     )]  # fmt: skip
     expect_equal_sizes(names[0], photo, turned, names[1], label_map)
-    box = size[1], size[0]
-    small = photo.resize(box, PIL_Image.Resampling.BILINEAR)
-    map_ = PIL_Image.fromarray(label_map).resize(box, PIL_Image.Resampling.NEAREST)
-    return ImageAndLabels(from_uint8(np.asarray(small)), torch.from_numpy(np.array(map_)))
+    place = frame.place(label_map.shape)
+    small = from_uint8(place.image(photo))
+    return ImageAndLabels(small, torch.from_numpy(place.labels(label_map)))
 
 
 def read_photograph(image: Any, name: str = "image") -> tuple[PIL_Image.Image, int]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PIL_Image
 from torch import Tensor
 
+from scam.data.fit import Frame
 from scam.data.groups import Groups, groups_of
 from scam.data.open_picture import ImageAndLabels, LabelFile, Parse, Photograph, open_picture
 from scam.errors import InputError
@@ -177,13 +178,14 @@ class SynthesisModel(HubModel, ABC):
 
         image: a file, an image of PIL, or uint8 RGB (H, W, 3). labels: what the label files hold
         that the model was trained on, as a file, an image of PIL or integers (H, W); or a
-        function that makes such integers of the photograph, uint8 RGB (H, W, 3). See
-        :mod:`scam.data.open_picture`.
+        function that makes such integers of the photograph, uint8 RGB (H, W, 3). Pictures of other
+        proportions fit as they did in training. See :mod:`scam.data.open_picture`.
 
         Returns image (3, H, W) in [-1, 1] and int32 labels (H, W), on the model's device. Raises
         InputError for what cannot be read or used.
         """
-        found = open_picture(image, labels, self.config.size, self.label_values)
+        frame = Frame(self.config.size, self.about.get("fit", "squash"))
+        found = open_picture(image, labels, frame, self.label_values)
         device = self.mean_tokens.device
         return ImageAndLabels(found.image.to(self.mean_tokens), found.labels.to(device))
 

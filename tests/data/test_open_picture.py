@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from scam.data import FolderPairs, LabelValues, Mannequins, PairDataset, save_label_png
+from scam.data.fit import Frame
 from scam.data.open_picture import ImageAndLabels, open_picture
 from scam.data.save_picture import save_picture
 from scam.errors import InputError
@@ -50,13 +51,13 @@ def test_every_way_gives_what_training_sees(files: tuple[Path, Path], tmp_path: 
     ]
     for image in (files[0], str(files[0]), Image.open(files[0]), PHOTO, PHOTO[::-1][::-1]):
         for labels in maps:
-            assert equal(open_picture(image, labels, SIZE, values), expected)
+            assert equal(open_picture(image, labels, Frame(SIZE), values), expected)
     assert expected.image.dtype == torch.float32
     assert expected.labels.dtype == torch.int32
 
 
 def test_values_of_files_become_labels() -> None:
-    found = open_picture(PHOTO, FILE, PHOTO.shape[:2], VALUES)
+    found = open_picture(PHOTO, FILE, Frame(PHOTO.shape[:2]), VALUES)
     assert np.array_equal(found.labels.numpy(), LABELS)
 
 
@@ -72,11 +73,11 @@ def test_photographs_are_upright(read: Callable[[Path], Any], tmp_path: Path) ->
         seen.append(photo)
         return np.rot90(FILE, -1)
 
-    found = open_picture(read(tmp_path / "turned.png"), parser, SIZE, VALUES)
+    found = open_picture(read(tmp_path / "turned.png"), parser, Frame(SIZE), VALUES)
     assert np.array_equal(seen[0], upright)
-    assert equal(found, open_picture(upright, np.rot90(FILE, -1), SIZE, VALUES))
+    assert equal(found, open_picture(upright, np.rot90(FILE, -1), Frame(SIZE), VALUES))
     with pytest.raises(InputError, match=r"40x48 but .* is 48x40 after its EXIF orientation 6"):
-        open_picture(read(tmp_path / "turned.png"), FILE, SIZE, VALUES)
+        open_picture(read(tmp_path / "turned.png"), FILE, Frame(SIZE), VALUES)
 
 
 def failing(photo: np.ndarray) -> Any:
@@ -104,12 +105,12 @@ def failing(photo: np.ndarray) -> Any:
 )
 def test_what_cannot_be_opened_is_named(image: Any, labels: Any, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        open_picture(image, labels, SIZE, VALUES)
+        open_picture(image, labels, Frame(SIZE), VALUES)
     assert "\n" not in str(caught.value)
 
 
 def test_saved_pictures_are_what_was_given(tmp_path: Path) -> None:
-    image = open_picture(PHOTO, FILE, PHOTO.shape[:2], VALUES).image
+    image = open_picture(PHOTO, FILE, Frame(PHOTO.shape[:2]), VALUES).image
     for number, given in enumerate((image, image[None], PHOTO, Image.fromarray(PHOTO))):
         path = tmp_path / "made" / f"{number}.png"
         save_picture(given, path)
