@@ -9,7 +9,8 @@ import torch
 from repeats import assert_repeats
 from waiting import no_waiting
 
-from scam.ops import semantic_cross_attention, semantic_modulation
+from scam.nn.pyramid import LabelPyramid
+from scam.ops import SemanticLayout, semantic_cross_attention, semantic_modulation
 from scam.testing import (
     MAPS,
     assert_matches_oracle,
@@ -103,3 +104,26 @@ def test_modulation_does_not_wait_for_the_device() -> None:
         with mode():
             y = semantic_modulation(**inputs.arguments(), backend="triton")
             y.backward(torch.ones_like(y))
+
+
+@pytest.mark.parametrize("num_labels", [19, 151])
+@pytest.mark.parametrize("noise", [0.0, 0.05, 1.0])
+def test_label_pyramids_are_those_of_the_cpu(num_labels: int, noise: float) -> None:
+    generator = torch.Generator().manual_seed(num_labels)
+    blocks, pixels = (
+        torch.randint(-1, num_labels, (4, *size), generator=generator)
+        for size in ((16, 11), (250, 171))
+    )
+    blocks = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, :250, :171]
+    labels = torch.where(torch.rand(4, 250, 171, generator=generator) < noise, pixels, blocks)
+    expected, on_gpu = LabelPyramid.build(labels, num_labels, 7), labels.cuda()
+    for mode in (nullcontext, no_waiting):  # once to compile
+        with mode():
+            found = LabelPyramid.build(on_gpu, num_labels, 7)
+    assert torch.equal(found.present.cpu(), expected.present)
+    for made, layout, level in zip(found.maps, found.groups, expected.maps, strict=True):
+        assert torch.equal(made.cpu(), level)
+        assert isinstance(layout, SemanticLayout)
+        by_cpu = SemanticLayout.build(level, num_labels)
+        for name in ("labels", "order", "offsets"):
+            assert torch.equal(getattr(layout, name).cpu(), getattr(by_cpu, name))
