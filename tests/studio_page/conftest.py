@@ -15,9 +15,6 @@ from playwright import sync_api
 
 from scam import train
 
-sync_api = pytest.importorskip("playwright.sync_api")
-pytest.importorskip("uvicorn")
-
 CHROMIUM = shutil.which("chromium")
 RUN = [
     *("--size", str(HEIGHT), str(WIDTH), "--batch-size", "2", "--workers", "0", "--steps", "1"),
