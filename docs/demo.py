@@ -10,7 +10,7 @@ from scam.commandline.console import say
 from scam.data import Mannequins, PairDataset
 from scam.errors import InputError
 from scam.models import SynthesisModel
-from scam.synthesis.previews import colour_floors, reconstruction_psnr
+from scam.synthesis.previews import colour_floors, learn_colours, reconstruction_psnr
 
 PROG = "python docs/demo.py"
 DEMO = Path(__file__).parents[1] / "scam" / "demo"
@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"{args.run}: expected a model trained on mannequins")
     size = model.config.size
     held_out = PairDataset(Mannequins("val"), size)
-    floors = colour_floors(PairDataset(Mannequins("train"), size), held_out)
+    colours = learn_colours(PairDataset(Mannequins("train"), size))
+    floors = colour_floors(colours, held_out)
     model.save_pretrained(args.out, half=True)
     full, half = (psnr(each, held_out) for each in (model, scam.load(args.out)))
     settings = {

@@ -47,11 +47,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--size", type=int, nargs=2, default=(220, 330), metavar=("H", "W"), help="of semia.png's"
     )
+    parser.add_argument(
+        "--refine", type=int, default=100, help="steps of refinement in mannequins.png"
+    )
     args = parser.parse_args(argv)
     if args.checkpoint is not None:
         checkpoint = load_checkpoint(args.checkpoint, device=open_device(None))
         names = checkpoint.label_names
-        columns = mannequins(checkpoint.model)
+        columns = mannequins(checkpoint.model, args.refine)
         save_sheet(args.out / "mannequins.png", columns, label_names=names)
         save_sheet(args.out / "paste.png", pasted(checkpoint), label_names=names)
         draw_attention([args.checkpoint, *ATTENTION, "--out", str(args.out / "attention.png")])
@@ -59,17 +62,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 @torch.no_grad()
-def mannequins(model: SynthesisModel) -> dict[str, Tensor]:
-    """Held-out mannequins, reconstructed, and each in the next one's place."""
+def mannequins(model: SynthesisModel, refine: int) -> dict[str, Tensor]:
+    """Held-out mannequins, reconstructed from encoded and from refined latents, and each in the
+    next one's place.
+    """
     pictures = PairDataset(Mannequins("val"), model.config.size)
     image, labels = map(
         torch.stack, zip(*(pictures.pair(index) for index in PICTURES), strict=True)
     )
     reconstruction, transfer = preview(model, image, labels)
+    styles = model.encode(image, labels, refine=refine)
     return {
         "input": image,
         "labels": labels,
         "reconstruction": reconstruction,
+        "refined latents": model.generate(labels, styles, model.fixed_noise()),
         "transfer of next row": transfer,
     }
 

@@ -132,7 +132,7 @@ class Session(Checked):
     pictures: dict[str, PictureData] | None = None
     subject: str | None = None
     scene: tuple[int, ...] = setting((0,), least=0, below=NO_LABEL)
-    absent: Literal["related", "background", "mean"] = "background"
+    absent: Literal["related", "background", "mean"] = "related"
     styles: tuple[Change, ...] = ()
     amount: float = setting(1.0, least=0, most=1)
     paste: int | None = setting(None, least=0, most=256)

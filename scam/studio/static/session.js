@@ -15,7 +15,7 @@ const FRESH = {
   host: null,
   subject: null,
   scene: [0],
-  absent: "background",
+  absent: "related",
   styles: [],
   amount: 1,
   paste: null,
