@@ -51,7 +51,11 @@ LESS = {
     "scam profile": "--batch-size 1 --steps 1",
 }
 """What makes a command short; the longest beginning counts."""
-ELSEWHERE = {"scam studio": "tests/studio_page", "scam compare": "tests/commands/test_compare.py"}
+ELSEWHERE = {
+    "scam studio": "tests/studio_page",
+    "scam compare": "tests/commands/test_compare.py",
+    "scam semia apply": "tests/semia/test_semia_commands.py",
+}
 
 
 def test_commands_in_their_order(tmp_path: Path) -> None:
@@ -66,7 +70,7 @@ def test_commands_in_their_order(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
     made = ["transfer.png", "transfer_sheet.png", "runs/photos/samples/step_0000002.png"]
-    for file in [*made, "edited"]:
+    for file in [*made, "runs/lake/targets"]:
         assert (tmp_path / file).exists(), file
 
 
