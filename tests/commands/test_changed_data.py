@@ -17,6 +17,7 @@ from scam.checkpoints.weights import MANIFEST
 from scam.commandline.flags import given
 from scam.data.split import SPLIT, write_split
 from scam.errors import InputError
+from scam.evaluation.flags import evaluate_parser
 from scam.evaluation.options import EvaluationOptions
 from scam.evaluation.setup import open_setup
 from scam.models.checkpoint import describe
@@ -72,7 +73,7 @@ def measured(run: Path, out: Path) -> set[str]:
 
 def to_measure(run: Path, *more: object) -> set[str]:
     """What ``scam.evaluate`` would measure."""
-    args = evaluate._parser().parse_args([str(run), "--metrics", "psnr", *map(str, more)])
+    args = evaluate_parser("scam").parse_args([str(run), "--metrics", "psnr", *map(str, more)])
     return set(open_setup(EvaluationOptions(**given(vars(args), EvaluationOptions))).stems)
 
 

@@ -23,6 +23,7 @@ from scam.commandline.flags import given
 from scam.data import FolderPairs, PairDataset
 from scam.errors import InputError
 from scam.evaluation import METRICS, EvaluationOptions
+from scam.evaluation.flags import EXAMPLES, evaluate_parser
 from scam.models.checkpoint import load_checkpoint
 from scam.synthesis.previews import reconstruction_psnr
 
@@ -137,7 +138,8 @@ def test_python_measures_what_the_command_does(run: Path, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="metrics='mse': expected some of psnr,ssim"):
         EvaluationOptions(run, ("mse",))
     fields = {field.name for field in dataclasses.fields(EvaluationOptions)}
-    assert fields | {"out", "overwrite"} == set(vars(evaluate._parser().parse_args([str(run)])))
+    known = set(vars(evaluate_parser("scam").parse_args([str(run)])))
+    assert fields | {"out", "overwrite", "html", "scale"} == known
 
 
 def test_psnr_is_what_training_measures(run: Path, tmp_path: Path) -> None:
@@ -364,9 +366,10 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         evaluate.main(["--help"])
     assert "examples:\n  python -m scam.evaluate runs/mannequins" in capsys.readouterr().out
-    commands = re.findall(r"python -m scam\.evaluate (.*)", evaluate.EXAMPLES)
+    commands = re.findall(r"python -m scam\.evaluate (.*)", EXAMPLES)
+    assert commands.pop().startswith("--weights")
     for command in commands:
-        args = vars(evaluate._parser().parse_args(shlex.split(command)))
+        args = vars(evaluate_parser("scam").parse_args(shlex.split(command)))
         EvaluationOptions(**given(args, EvaluationOptions))
     assert len(commands) == 3
 
@@ -380,6 +383,9 @@ def test_the_page_names_every_metric_and_no_unknown_flag(
     with pytest.raises(SystemExit):
         evaluate.main(["--help"])
     known = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    known += capsys.readouterr().out
     for flag in set(re.findall(r"--[a-z][a-z-]+", page.read_text())):
         assert re.search(rf"{flag}\b", known), flag
     for name in METRICS:
@@ -415,7 +421,7 @@ def test_a_page_of_numbers_and_pictures(
     for text in ("<td>reconstruction, pooled</td>", "<td>psnr</td>", "background", "donor&#x27;s"):
         assert text in page
     with Image.open(out / "sheet.png") as sheet:
-        assert 3 * 32 < sheet.height < 192
+        assert 3 * 32 < sheet.height < 3 * 96  # not enlarged
     with pytest.raises(InputError, match="--scale 0: expected 1 to 16"):
         report(run, tmp_path / "more", "--scale", 0)
     for name in ("report.json", "pairs.json", "sheet.png"):
