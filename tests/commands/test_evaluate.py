@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scam import evaluate, evaluation
+from scam import evaluate, evaluation, train
 from scam.commandline.flags import given
 from scam.data import FolderPairs, PairDataset
 from scam.errors import InputError
