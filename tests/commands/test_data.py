@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scam import train
+from scam import train, transfer
 from scam.data import Mannequins, colorize, save_label_png
 from scam.data.__main__ import EXAMPLES as DATA_EXAMPLES
 from scam.data.__main__ import main
@@ -385,8 +385,9 @@ def test_docs_name_flags_and_palettes_that_exist(
         with pytest.raises(SystemExit):
             main([*words, "--help"])
         known += capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        train.main(["--help"])
+    for command in (train, transfer):
+        with pytest.raises(SystemExit):
+            command.main(["--help"])
     known += capsys.readouterr().out
     for flag in set(re.findall(r"--[a-z][a-z-]+", text)):
         assert re.search(rf"{flag}\b", known), flag
