@@ -175,7 +175,7 @@ def test_the_page_and_nothing_else_is_there(client: Client) -> None:
 def test_a_session_reads_as_it_is_documented() -> None:
     value = {"format": "scam session 1", "model": "m", "host": "h", "map": packed(HOST.labels)}
     found = Session.read(value)
-    assert (found.scene, found.absent, found.styles, found.amount) == ((0,), "background", (), 1)
+    assert (found.scene, found.absent, found.styles, found.amount) == ((0,), "related", (), 1)
 
 
 def test_names_of_any_script(client: Client) -> None:
