@@ -66,11 +66,11 @@ class ScamConfig(ModelConfig):
     fidelity: Fidelity = setting("default", "released: the published networks, quirks included")
     bounded: bool = setting(
         True,
-        "attention over normalised features, its scores bounded; off: they grow with the weights",
+        "attention over normalised features, with bounded scores; off: over raw features",
     )
     """Never with ``fidelity="released"``."""
     encoder: Literal["sat", "sean"] = setting(
-        "sat", "sean: ablation of Table 2, SEAN's codes split into latents"
+        "sat", "sean: ablation of the paper's Table 2, SEAN's codes split into latents"
     )
     pyramid: bool = setting(True, _ABLATION + "every encoder block reads the raw pixels")
     self_attention: bool = setting(True, _ABLATION + "latents never read each other")
@@ -123,7 +123,7 @@ class ScamConfig(ModelConfig):
         written = ", ".join(f"{{{name}}}" for name in names)
         for count, what in (
             (self.least_parameters, "parameters"),
-            (self.least_numbers, "numbers for one picture"),
+            (self.least_numbers, "numbers for one image"),
         ):
             if count > MOST_PARAMETERS:
                 raise InputError(
@@ -191,10 +191,10 @@ class ScamConfig(ModelConfig):
     def summary(self) -> str:
         """See :class:`~scam.models.config.ModelConfig`."""
         return (
-            f"Encodes a picture and its label map to {self.num_tokens} latents of width\n"
+            f"Encodes an image and its label map to {self.num_tokens} latents of width\n"
             f"{self.token_dim}, {self.latents_per_label} per label ({self.background_latents} "
-            "for label 0), and generates pictures from a label\nmap and such latents; latents "
-            "mixed from two pictures transfer the subject."
+            "for label 0), and generates images from a label\nmap and such latents; latents "
+            "mixed from two images transfer the subject."
         )
 
 
