@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             say(f"page: {out / INDEX}")
         there = every - count
         were = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
-        say(*told, f"{out}: {counted(count, 'picture')}{were}")
+        say(*told, f"{out}: {counted(count, 'image')}{were}")
         return
     sheet = None if args.sheet is None else Path(args.sheet)
     noted = edit_picture(editor, given, out, sheet, scale=args.scale, overwrite=args.overwrite)

@@ -78,7 +78,7 @@ class Run:
         trained = {} if self.newest is None else read_json(self.newest / CONFIG)["trained"]
         if trained.get("split", split.digest) != split.digest:
             raise InputError(
-                f"{self.path}: was trained on other pictures than {self.data['data']} holds now; "
+                f"{self.path}: was trained on other images than {self.data['data']} holds now; "
                 "expected the same, or another {:out}"
             )
 

@@ -255,7 +255,7 @@ class _Meaning:
                 greys[value] = greys.get(value, 0) + count
             greys = without(greys, ignore)
             scale = None if names and max(greys, default=0) < len(names) else scale_of(greys)
-            said = f"label pictures of greys hold {scale.said}: " if scale else ""
+            said = f"grey label images hold {scale.said}: " if scale else ""
             advice = [said + scale_advice(scale or Scale("", ""), command)]
         return cls(label_set, values, problems, advice)
 

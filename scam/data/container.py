@@ -24,7 +24,7 @@ _KINDS = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
 }
-# What pictures often are under another name, for a better word than "not a picture".
+# What pictures often are under another name, for a better word than "not an image".
 _OTHERS = {
     b"\xff\x0a": "JPEG XL",
     b"\0\0\0\x0cJXL ": "JPEG XL",
@@ -86,7 +86,7 @@ def kind_of(start: bytes) -> str:
     for magic, other in _OTHERS.items():
         if start.startswith(magic):
             raise DamagedError(f"holds {other}, {EXPECTED}")
-    raise DamagedError("not a picture")
+    raise DamagedError("not an image")
 
 
 def take_apart(data: bytes) -> Container:

@@ -50,5 +50,5 @@ def to_uint8(pictures: Tensor) -> Tensor:
     """
     pictures = pictures.detach().float()
     if not bool(pictures.isfinite().all()):
-        raise InputError("a generated picture holds values that are not finite")
+        raise InputError("a generated image holds values that are not finite")
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()

@@ -209,7 +209,7 @@ def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str
     if not splits[split]:
         count = len(splits["train"]) + len(splits["val"])
         raise InputError(
-            f"{root}: nothing is left for {split!r}: of {counted(count, 'picture')} "
+            f"{root}: nothing is left for {split!r}: of {counted(count, 'image')} "
             f"{len(splits['val'])} held out"
         )
 

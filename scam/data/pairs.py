@@ -307,7 +307,7 @@ def split_folders(root: Path) -> list[str | None]:
             raise InputError(f"{root / name}: is not read, expected it to be called {split}")
     if splits and os.path.isdir(root / "images"):
         raise InputError(
-            f"{root / 'images'}: lies beside {', '.join(f'{split}/' for split in splits)}, "
+            f"{root / 'images'}: is beside {', '.join(f'{split}/' for split in splits)}, "
             f"expected it in {splits[0]}/ or no such folders"
         )
     return [*splits] or [None]

@@ -52,7 +52,7 @@ def spread(
         yield from _counted(_ahead(pool, items, _AHEAD * workers), len(items), what)
     except BrokenProcessPool:
         raise InputError(
-            f"{what}: a worker process was killed, perhaps for want of memory; had "
+            f"{what}: a worker process was killed, perhaps out of memory; had "
             "{workers}, try fewer",
             workers=workers,
         ) from None

@@ -143,7 +143,7 @@ def as_pixels(caption: str, column: Tensor) -> Pixels:
         maps = column.detach().cpu().numpy()
         return np.stack([colorize(labels) for labels in maps])
     raise ValueError(
-        f"column {caption!r} must be pictures (N, 3, H, W), floating, or label maps (N, H, W), "
+        f"column {caption!r} must be images (N, 3, H, W), floating, or label maps (N, H, W), "
         f"integer; got {column.dtype} {tuple(column.shape)}"
     )
 
@@ -151,7 +151,7 @@ def as_pixels(caption: str, column: Tensor) -> Pixels:
 def _cells(columns: Mapping[str, Tensor]) -> dict[str, Pixels]:
     shapes = {caption: tuple(column.shape) for caption, column in columns.items()}
     if not columns or any(0 in shape for shape in shapes.values()):
-        raise ValueError(f"a sheet needs at least one picture, got shapes {shapes}")
+        raise ValueError(f"a sheet needs at least one image, got shapes {shapes}")
     cells = {caption: as_pixels(caption, column) for caption, column in columns.items()}
     if len({cell.shape for cell in cells.values()}) > 1:
         raise ValueError(f"the columns of a sheet must have one N, H and W, got shapes {shapes}")

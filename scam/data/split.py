@@ -166,7 +166,7 @@ def read_split(folder: Path, digest: str | None) -> Split | None:
     stored = read_json(path)
     names = [field.name for field in fields(Split)]
     if stored.keys() != {*names} or not all(map(_is_list_of_words, stored.values())):
-        raise InputError(f"{path} is damaged: expected lists of pictures, {', '.join(names)}")
+        raise InputError(f"{path} is damaged: expected lists of images, {', '.join(names)}")
     entries = {
         side: tuple((line[17:], line[:16].strip()) for line in lines)
         for side, lines in stored.items()

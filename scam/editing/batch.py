@@ -65,7 +65,7 @@ def make_plan(background: Picture | Folder, others: Sequence[Source], pairs: Pat
     if not common:
         examples = ", ".join(f"{folder.name}: {folder.stems[0]}" for folder in folders)
         raise InputError(
-            f"no picture has the same name in every folder ({examples}); give {{:pairs}}"
+            f"no image has the same name in every folder ({examples}); give {{:pairs}}"
         )
     return Plan(tuple(stem for stem in folders[0].stems if stem in common), {})
 
@@ -80,7 +80,7 @@ def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) ->
     for host, donor in donors.items():
         for folder, stem in ((background, host), *((folder, donor) for folder in folders)):
             if stem not in folder.stems:
-                raise InputError(f"{{pairs}}: {stem!r} is no picture of {folder.name}", pairs=path)
+                raise InputError(f"{{pairs}}: {stem!r} is no image of {folder.name}", pairs=path)
     return Plan(tuple(donors), donors)
 
 

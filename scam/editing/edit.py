@@ -83,7 +83,7 @@ def _with_donors(
         lacking = _lacking(latents, asked, model.token_labels)
         if lacking and absent == "error":
             raise InputError(
-                f"{{donor}}: its picture lacks {_listed(lacking, checkpoint)}", donor=donor.text
+                f"{{donor}}: its image lacks {_listed(lacking, checkpoint)}", donor=donor.text
             )
         latents = filled(model, latents, asked, own, absent)
         own = blend(own, latents, donor.share, model.token_labels)
@@ -149,8 +149,8 @@ def mix(
     missing = _lacking(own, subjects, model.token_labels)
     if missing and subject is not None and settings.absent == "error":
         raise InputError(
-            f"{{subject}}: the subject's picture lacks {_listed(missing, checkpoint)}, which the "
-            "label map wants; expected {:absent} related, background or mean",
+            f"{{subject}}: the subject's image lacks {_listed(missing, checkpoint)}, which the "
+            "label map needs; expected {:absent} related, background or mean",
             subject=name or NAMED,
         )
     absent = "background" if settings.absent == "error" else settings.absent
@@ -171,7 +171,7 @@ def mix(
         others = wanted & ~subjects
         who = spelled("{:subject}"), spelled("{subject}", subject=name or NAMED)
         asked = subjects & ~(given & own.present)
-        found += outcomes(checkpoint, who, own, asked, absent, "from the background picture")
+        found += outcomes(checkpoint, who, own, asked, absent, "from the background image")
     who = (spelled("{:background}"),) * 2
     lacking = labels_lacking(back, others, model.token_labels)
     found += outcomes(checkpoint, who, back, lacking, absent, "unknown")

@@ -47,7 +47,7 @@ class Editor:
         if self.pose == "subject":
             if isinstance(subject, Picture):
                 return subject.labels
-            raise InputError("{pose}: expected a picture as {:subject}", pose=self.pose)
+            raise InputError("{pose}: expected an image as {:subject}", pose=self.pose)
         pose, own = self._pose_labels, background.labels
         if pose is None:
             return own

@@ -91,7 +91,7 @@ def interpolate(first: Styles, last: Styles, count: int, token_labels: Tensor) -
     InputError for fewer than 2 steps, or several pictures.
     """
     if not hasattr(count, "__index__") or count < 2:
-        raise InputError(f"interpolation over {quoted(count)} pictures: expected 2 or more")
+        raise InputError(f"interpolation over {quoted(count)} images: expected 2 or more")
     way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
     return between(first, last, way, token_labels)
 
@@ -103,7 +103,7 @@ def between(first: Styles, last: Styles, way: Tensor, token_labels: Tensor) -> S
     """
     if len(first) != 1 or len(last) != 1:
         raise InputError(
-            f"interpolation from {len(first)} pictures to {len(last)}: expected one and one"
+            f"interpolation from {len(first)} images to {len(last)}: expected one and one"
         )
     first, last = fill(first, last, token_labels), fill(last, first, token_labels)
     tokens = torch.lerp(first.tokens, last.tokens, way[:, None, None])

@@ -71,7 +71,7 @@ def add_mean(
     token_labels = checkpoint.model.token_labels
     latents = mean(_encoded(folder, stems, checkpoint), token_labels).to(token_labels.device)
     shown = _painted(folder.load(stems[0]), latents, checkpoint)
-    source = f"mean of {counted(len(stems), 'picture')} of {folder.name}"
+    source = f"mean of {counted(len(stems), 'image')} of {folder.name}"
     return _saved(path, checkpoint, latents, source, shown, overwrite)
 
 

@@ -80,5 +80,5 @@ def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
         words = [f"{how} in {count}" for how, count in found.most_common()]
         lines.append(": ".join(filter(None, ("  " + role, group, "; ".join(words)))))
     if lines:
-        lines.insert(0, f"summary of {counted(total, 'picture')}:")
+        lines.insert(0, f"summary of {counted(total, 'image')}:")
     return lines

@@ -93,7 +93,7 @@ class Finder:
         """As :meth:`open`; InputError for a style too."""
         found = self.open(words)
         if isinstance(found, Style):
-            raise InputError(f"{words[0]}: is a style, expected a picture")
+            raise InputError(f"{words[0]}: is a style, expected an image")
         return found
 
     def folder(self, words: Sequence[str]) -> Folder | None:
@@ -145,7 +145,7 @@ class Finder:
         for name, value in (("data", self._data), ("labels", self._labels)):
             if value and name not in self._used:
                 raise InputError(
-                    f"{{{name}}}: of no use when all pictures are given as files", **{name: value}
+                    f"{{{name}}}: of no use when all images are given as files", **{name: value}
                 )
 
     def _stored(self, word: str) -> Path:
@@ -189,7 +189,7 @@ class Finder:
             options.update(data=self._data, holdout=None)
         if "data" not in options:
             raise InputError(
-                f"{self.checkpoint.path}: its run folder is not around it, so pictures cannot be "
+                f"{self.checkpoint.path}: its run folder is not around it, so images cannot be "
                 "named: give image and label map files, or {:data}"
             )
         if self._labels is not None:
@@ -198,7 +198,7 @@ class Finder:
         run = run_around(self.checkpoint.path)
         if self._data is None and name != MANNEQUINS and not Path(name).is_dir():
             raise InputError(
-                f"the pictures of {run} were in {name}, where no folder is now: give "
+                f"the images of {run} were in {name}, where no folder is now: give "
                 "{:data}, the folder where they are"
             )
         trained_on = within(f"{run}: the data it was trained on")
@@ -216,11 +216,9 @@ class Finder:
                     return _load(self.checkpoint, source, index)
         if Path(stem).is_file():
             kinds = ", ".join(IMAGE_SUFFIXES)
-            raise InputError(f"{stem}: is no picture that is read, expected {kinds}")
+            raise InputError(f"{stem}: is no image that is read, expected {kinds}")
         example = self._sources[0].stem(0)
-        raise InputError(
-            f"{stem}: no such picture; expected a name like {example}, or IMAGE,LABELS"
-        )
+        raise InputError(f"{stem}: no such image; expected a name like {example}, or IMAGE,LABELS")
 
     def _read(self, image: Path, labels: Path) -> Picture:
         self._read_from += [image, labels]

@@ -145,7 +145,7 @@ def derangement(count: int, seed: int) -> list[int]:
     Each picture is donor once. ValueError for fewer than 2.
     """
     if count < 2:
-        raise ValueError(f"nobody to exchange with among {count}")
+        raise ValueError(f"no pair among {count}")
     order = np.random.default_rng(seed).permutation(count)
     donors = np.empty(count, dtype=np.int64)
     donors[order] = np.roll(order, -1)
@@ -167,7 +167,7 @@ def read_pairs(path: Path, stems: Sequence[str]) -> list[int]:
     if stored.keys() != numbers.keys():
         odd = min(numbers.keys() ^ stored.keys())
         raise InputError(
-            f"{{pairs}}: pairs other pictures than these {len(stems)}, for example {odd}",
+            f"{{pairs}}: pairs other images than these {len(stems)}, for example {odd}",
             pairs=path,
         )
     for host, donor in stored.items():

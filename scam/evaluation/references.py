@@ -73,7 +73,7 @@ class Extractor:
         with networks.full_precision():
             features: Tensor = self._network(pictures.to(self._device)).float()
         if not features.isfinite().all():
-            raise InputError(f"{self.name}: its features are not finite, are its weights whole?")
+            raise InputError(f"{self.name}: its features are not finite, are its weights damaged?")
         return features
 
     def statistics(self, reference: Reference) -> FeatureStatistics:
@@ -88,7 +88,7 @@ class Extractor:
         except InputError as error:
             raise MissingError(str(error)) from error
         if len(dataset) < 2:
-            raise MissingError(f"{reference.name}: {len(dataset)} picture, expected 2 or more")
+            raise MissingError(f"{reference.name}: {len(dataset)} image, expected 2 or more")
         probes = next(in_order(dataset, _PROBES, evenly(len(dataset), _PROBES)))[0]
         path = self._cache / self._key(reference.name, dataset, probes)
         features = self(probes).cpu()

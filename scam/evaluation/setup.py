@@ -151,7 +151,7 @@ def _pictures(
     every = memory.left(every, place, labels if own and split == "val" else None)
     if len(every) < 2:
         raise InputError(
-            f"{place}: {counted(len(every), f'{split} picture')}, expected 2 or more "
+            f"{place}: {counted(len(every), f'{split} image')}, expected 2 or more "
             "({data} and {split} choose others; holdout of a training run holds out more)",
             data=NAMED,
             split=NAMED,
@@ -207,7 +207,7 @@ def _data_options(
     place, held_out = options["data"], _is_held_out(options["data"])
     if asked.data is None and place != MANNEQUINS and not Path(place).is_dir():
         raise InputError(
-            f"{run}: its pictures were in {place}, where no folder is now: give {{data}}",
+            f"{run}: its images were in {place}, where no folder is now: give {{data}}",
             data=NAMED,
         )
     if asked.merge is None and is_lost(merge := options.get("merge")):
@@ -219,7 +219,7 @@ def _data_options(
         if asked.holdout not in (None, kept, memory.trained.get("held-out pictures")):
             raise InputError(
                 f"{{holdout}}: this model was trained on {place} but for "
-                f"{memory.trained.get('held-out pictures', kept)} of its pictures; "
+                f"{memory.trained.get('held-out pictures', kept)} of its images; "
                 "expected no other number",
                 holdout=asked.holdout,
             )

@@ -62,13 +62,13 @@ class Memory:
         if not names:
             count = len(self.split.held_out)
             raise InputError(
-                f"{data}: has none of this model's {counted(count, 'held-out picture')}; "
+                f"{data}: has none of this model's {counted(count, 'held-out image')}; "
                 "expected them, or other {data}",
                 data=NAMED,
             )
         gone = {name for name, _ in self.split.held_out} - names
         if gone and len(names) < len(self.split.held_out):
-            _say(f"{data}: {counted(len(gone), 'held-out picture')} gone ({named(gone)})")
+            _say(f"{data}: {counted(len(gone), 'held-out image')} gone ({named(gone)})")
         return names
 
     def left(self, source: PairSource, data: str, labels: str | None) -> PairSource:
@@ -90,7 +90,7 @@ class Memory:
         }
         if not seen:
             return source
-        _say(f"{data}: left out {counted(len(seen), 'picture')} trained on ({named(seen)})")
+        _say(f"{data}: left out {counted(len(seen), 'image')} trained on ({named(seen)})")
         stems = (source.stem(index) for index in range(len(source)))
         return Subset(source, [index for index, stem in enumerate(stems) if stem not in seen])
 
@@ -99,7 +99,7 @@ class Memory:
 
         The hold-out may hold pictures that were trained on.
         """
-        for what, source in (("training pictures", train), ("held-out pictures", held_out)):
+        for what, source in (("training images", train), ("held-out images", held_out)):
             then = self.trained.get(what, len(source))
             if then != len(source):
                 raise InputError(
@@ -116,14 +116,14 @@ class Memory:
         if train is not None and Split.of(train, measured).digest == self.digest:
             return
         _say(
-            f"{data}: this model came without the names of its training pictures, so that some of "
+            f"{data}: this model came without the names of its training images, so that some of "
             "those measured may be among them"
         )
 
 
 def say_trained_on(data: str) -> None:
     """Say that what is measured was trained on, as it was asked for."""
-    _say(f"{data}: measured on training pictures: it says how well these were learnt, no more")
+    _say(f"{data}: measured on training images, which says nothing about new ones")
 
 
 def _pictures(data: str, labels: str) -> Pictures:

@@ -37,7 +37,7 @@ class FeatureMoments:
 
     def __init__(self, total: int) -> None:
         if total < 2:
-            raise ValueError(f"a covariance needs 2 pictures or more, got {total}")
+            raise ValueError(f"a covariance needs 2 images or more, got {total}")
         self._total = total
         self._count = 0
         self._kept: list[Tensor] = []
@@ -61,7 +61,7 @@ class FeatureMoments:
     def finish(self) -> FeatureStatistics:
         """The statistics. ValueError unless exactly ``total`` pictures were added."""
         if self._count != self._total:
-            raise ValueError(f"{self._count} pictures were added, expected {self._total}")
+            raise ValueError(f"{self._count} images were added, expected {self._total}")
         covariance = self._scatter / (self._count - 1)
         return FeatureStatistics(self._count, self._mean, covariance, torch.cat(self._kept))
 

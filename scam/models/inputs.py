@@ -41,7 +41,7 @@ def checked_image(
         raise InputError(f"{name} has dtype {image.dtype}: expected the model's, {weight.dtype}")
     image = image.unsqueeze(0) if image.dim() == 3 else image
     if image.dim() != 4 or image.shape[1] != 3:
-        channels = " (a picture with alpha? take its first three)" if 4 in image.shape[-3:] else ""
+        channels = " (an image with alpha? take its first three)" if 4 in image.shape[-3:] else ""
         raise InputError(
             f"{name} has shape {tuple(image.shape)}: expected (B, 3, H, W) or (3, H, W){channels}"
         )
@@ -98,7 +98,7 @@ def checked_styles(styles: Any, model: _Shaped, batch: int, name: str = "styles"
     fits = torch.compiler.is_compiling() or len(present) == len(tokens) in (1, batch)
     if not fits:
         raise InputError(
-            f"{name} is of {counted(len(tokens), 'picture')}: expected {batch}, one a label map"
+            f"{name} is of {counted(len(tokens), 'image')}: expected {batch}, one a label map"
         )
     if not tokens.is_floating_point():
         raise InputError(f"{name}.tokens has dtype {tokens.dtype}: expected a floating one")
@@ -140,7 +140,7 @@ def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) ->
     """InputError unless as many pictures as label maps are given."""
     if image.shape[0] != labels.shape[0]:
         raise InputError(
-            f"{names[0]} is of {counted(len(image), 'picture')} and {names[1]} of {len(labels)}: "
+            f"{names[0]} is of {counted(len(image), 'image')} and {names[1]} of {len(labels)}: "
             "expected as many"
         )
 
@@ -174,7 +174,7 @@ def expect_noise(noise: Any) -> None:
     one_each = isinstance(each, Sequence) and not isinstance(each, str)
     if not one_each or not all(x is None or isinstance(x, torch.Generator) for x in each):
         raise InputError(
-            f"noise is {type_of(noise)}: expected a torch.Generator, or one a picture"
+            f"noise is {type_of(noise)}: expected a torch.Generator, or one per image"
         )
 
 

@@ -21,7 +21,7 @@ def draw_noise(
     if isinstance(noise, torch.Generator):
         return [torch.randn(batch, *shape, generator=noise, device=device) for shape in shapes]
     if len(noise) != batch:
-        raise InputError(f"noise has {len(noise)} generators, expected one per picture: {batch}")
+        raise InputError(f"noise has {len(noise)} generators, expected one per image: {batch}")
     counts = [prod(shape) for shape in shapes]
     flat = [torch.randn(sum(counts), generator=source, device=device) for source in noise]
     parts = torch.stack(flat).split(counts, dim=1)

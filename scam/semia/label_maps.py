@@ -53,7 +53,7 @@ def read_label_map(path: Path, kind: Kind | None = None, known: Codes | None = N
         return _read_indices(path, or_colours=kind is None)
     if kind == "index":
         raise InputError(
-            f"{path}: is a picture in colours, expected an index map (a grey or palette png), as "
+            f"{path}: is an image in colours, expected an index map (a grey or palette png), as "
             "the source's label map is one; train with {as_colours} to read that by its colours",
             as_colours=True,
         )
@@ -70,9 +70,7 @@ def looks_like_labels(rgb: NDArray[np.uint8], opaque: NDArray[np.bool_]) -> bool
 def _is_index_map(path: Path) -> bool:
     with opened(path) as (picture, file):
         if file.frames > 1:
-            raise InputError(
-                f"{path}: is animated ({file.frames} frames), expected a still picture"
-            )
+            raise InputError(f"{path}: is animated ({file.frames} frames), expected a still image")
         return file.kind == "PNG" and picture.mode in ("1", "L", "P", "I", "I;16")
 
 
@@ -119,7 +117,7 @@ def _read_colours(path: Path, known: Codes | None) -> LabelMap:
         )
     if found.strange > _MOST_STRANGE:
         raise NoLabelMapError(
-            f"{path}: {100 * found.strange:.3g} % of the pixels have no label's colour and lie at "
+            f"{path}: {100 * found.strange:.3g} % of the pixels have no label's colour and are at "
             f"no border, expected {100 * _MOST_STRANGE:.0f} % at most"
         )
     if found.lossy:

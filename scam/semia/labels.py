@@ -59,7 +59,7 @@ def read_source(image: Path, labels: Path, *, as_colours: bool = False) -> Sourc
         found = read_label_map(labels, "colour" if as_colours else None)
     except NoLabelMapError as error:
         if looks_like_labels(picture.rgb, np.ones((height, width), np.bool_)):
-            hint = f"{error.message} (but {image} looks like one: are the two exchanged?)"
+            hint = f"{error.message} (but {image} looks like one: are the two swapped?)"
             raise InputError(hint, **error.mentions) from None
         raise
     if found.labels.shape != (height, width):
@@ -105,7 +105,7 @@ def _pictures(path: Path) -> list[Path]:
         return [path]
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise InputError(f"{path}: holds no picture, expected at least one label map")
+        raise InputError(f"{path}: holds no image, expected at least one label map")
     return found
 
 

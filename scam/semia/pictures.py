@@ -41,7 +41,7 @@ def read_picture(path: Path) -> Picture:
     with opened(path) as (picture, file):
         frames = max(file.frames, getattr(picture, "n_frames", 1))
         if frames > 1:
-            raise InputError(f"{path}: is animated ({frames} frames), expected a still picture")
+            raise InputError(f"{path}: is animated ({frames} frames), expected a still image")
         notes = []
         if file.kind == "PNG" and file.pixels[_DEPTH] == 16:
             notes.append(f"{path}: has 16 bits per channel, read as 8")

@@ -109,7 +109,7 @@ class SemiaTask(SemiaLearner):
         """What the run folder is, and how it is used."""
         trained = ", ".join(f"{name} {value:g}" for name, value in description["trained"].items())
         return (
-            "# One picture, generated under other label maps\n\n"
+            "# One image, generated under other label maps\n\n"
             f"Trained by `python -m scam.semia train`: {trained}.\n\n"
             "    python -m scam.semia apply DIR labels.png --out edited\n"
         )

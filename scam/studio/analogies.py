@@ -115,7 +115,7 @@ class AnalogyOpener:
         """The source's digest. InputError for any other picture."""
         if given.example != self._source.name:
             raise InputError(
-                f"{given.name}: expected the example {quoted(self._source.name)}, the one picture "
+                f"{given.name}: expected the example {quoted(self._source.name)}, the one image "
                 "that can be generated here"
             )
         return self._id
@@ -128,7 +128,7 @@ class AnalogyOpener:
 
     def attention(self, session: object, label: object, layer: object) -> NDArray[np.uint8]:
         """InputError: there are no latents."""
-        raise InputError("layer: expected none, since one picture has no latents")
+        raise InputError("layer: expected none, since one image has no latents")
 
     def __call__(self, session: Session, progress: Progress = silent) -> OpenedAnalogy:
         """InputError for a session of another source, or with anything but a label map in it.
@@ -146,7 +146,7 @@ class AnalogyOpener:
             if getattr(session, name) != getattr(plain, name):
                 raise InputError(
                     f"{name}: found {quoted(getattr(session, name))}, expected "
-                    f"{getattr(plain, name)!r}: one picture has no latents to mix"
+                    f"{getattr(plain, name)!r}: one image has no latents to mix"
                 )
         with within("map"):
             pose = session.map.unpack(self._source.labels.shape, len(self.stored.vocabulary))

@@ -181,7 +181,7 @@ def _answered(task: _Task, work: Work | None = None) -> Response:
             work.expect_wanted()
         return task()
     except AbandonedError:
-        return JSONResponse({"error": "nobody waits for this any more"}, 503)
+        return JSONResponse({"error": "superseded by a later request"}, 503)
     except GoneError as error:
         return JSONResponse({"error": str(error), "gone": error.id}, 404)
     except InputError as error:
@@ -189,13 +189,13 @@ def _answered(task: _Task, work: Work | None = None) -> Response:
     except Exception as error:
         traceback.print_exc()
         text = one_line(f"{type(error).__name__}: {error}")
-        return JSONResponse({"error": f"a defect of the studio: {text}"}, 500)
+        return JSONResponse({"error": f"a bug in the studio: {text}"}, 500)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = one_line(request.url.path)
-    return JSONResponse({"error": f"{request.method} {path!a:.80}: is nothing here"}, status)
+    return JSONResponse({"error": f"{request.method} {path!a:.80}: not found"}, status)
 
 
 def _parsed(body: bytes) -> Any:

@@ -99,7 +99,7 @@ class Pictures:
             if given is None or name not in given:
                 raise GoneError(name)
             if (found := self.add(given[name])) != name:
-                raise InputError(f"pictures[{quoted(name)}]: holds {found}, another picture")
+                raise InputError(f"pictures[{quoted(name)}]: holds {found}, another image")
         self._known.move_to_end(name)
         return self._known[name]
 

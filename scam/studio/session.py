@@ -184,7 +184,7 @@ def _changes(value: object) -> tuple[Change, ...]:
 
 def _pictures(value: object) -> dict[str, PictureData]:
     if not isinstance(value, Mapping):
-        raise InputError(f"pictures: found {quoted(value)}, expected pictures by their digests")
+        raise InputError(f"pictures: found {quoted(value)}, expected images by their digests")
     found = {}
     for name, picture in value.items():
         with within(f"pictures[{quoted(name)}]"):

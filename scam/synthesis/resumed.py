@@ -50,7 +50,7 @@ def _refused(message: str) -> InputError:
 
 
 def _lost(what: str, place: str, kind: str, flag: str) -> InputError:
-    return _refused(f"{what} {place}, where no {kind} is now: give {{:{flag}}}, its new place")
+    return _refused(f"{what} {place}, where no {kind} is now: give its new place as {{:{flag}}}")
 
 
 def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
@@ -111,7 +111,7 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     if place != MANNEQUINS and not Path(place).is_dir():
         if moved:
             raise InputError(f"{{data}}: expected {MANNEQUINS} or a folder", data=place)
-        raise _lost("the pictures of this run were in", place, "folder", "data")
+        raise _lost("the images of this run were in", place, "folder", "data")
     if is_lost(merge := data.get("merge")) and merge == stored.get("merge"):
         raise _lost("the merge of this run was in", merge, "file", "merge")
     trained = {} if newest is None else read_json(newest / CONFIG).get("trained", {})
@@ -126,7 +126,7 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
         _expect_same_names(place, split.names, train.keys() | held_out.keys())
     if not held_out:
         first = min(name for name, _ in split.held_out)
-        gone = counted(len(split.held_out), "held-out picture")
+        gone = counted(len(split.held_out), "held-out image")
         raise _refused(f"{place} has none of this run's {gone} any more, for example {first}")
     opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
     # Copies of held-out pictures are for neither side.
@@ -163,7 +163,7 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
         data = {**data, "holdout": held}  # fewer were held out of few pictures then
     sources = open_sources(data)
     split, digest = Split.of(*sources), trained.get("split")
-    counts = {"training picture": len(sources[0]), "held-out picture": len(sources[1])}
+    counts = {"training image": len(sources[0]), "held-out image": len(sources[1])}
     others = [
         (counted(count, what), trained[f"{what}s"])
         for what, count in counts.items()
@@ -171,14 +171,14 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     ]
     if digest == split.digest or (digest is None and not others):
         return Resumed(sources, split, [])
-    differs = "other pictures than the checkpoint"
+    differs = "other images than the checkpoint"
     for now, then in others[:1]:
         if moved:
-            message = f"{{data}}: has {now}, this run {then}; expected the same pictures"
+            message = f"{{data}}: has {now}, this run {then}; expected the same images"
             raise InputError(message, data=place)
         differs = f"{now}, the checkpoint {then}"
     why = "is of an earlier version" if digest is None else f"has lost its {SPLIT}"
-    risk = "keeps no names, so held-out pictures may have been trained on"
+    risk = "keeps no names, so held-out images may have been trained on"
     return Resumed(sources, None, [f"{place} has {differs}: it {why} and {risk}"])
 
 
@@ -192,7 +192,7 @@ def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictur
     held_out = val_folder(root, labels)
     sides = {n: split.side(n, digest, n not in everything) for n, digest in held_out.items()}
     if wrong := [name for name, side in sides.items() if side == "training"]:
-        found = f"{root / 'val'} holds pictures that this run was trained on: {named(wrong)}"
+        found = f"{root / 'val'} holds images that this run was trained on: {named(wrong)}"
         raise _refused(f"{found}; expected them in train/")
     return everything, held_out
 
@@ -200,7 +200,7 @@ def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictur
 def _expect_same_names(place: str, then: Set[str], now: Set[str]) -> None:
     sides = (("lacks", then - now), ("adds", now - then))
     if differs := [f"{word} {named(names)}" for word, names in sides if names]:
-        expected = f"expected this run's {len(then)} pictures under their names"
+        expected = f"expected this run's {len(then)} images under their names"
         raise InputError(f"{{data}}: {expected}, it {' and '.join(differs)}", data=place)
 
 
@@ -227,7 +227,7 @@ def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
         if gone:
             changes[side, "gone"] = gone
     parts = [
-        f"{counted(len(names), f'{side} picture')} {what} ({named(names)})"
+        f"{counted(len(names), f'{side} image')} {what} ({named(names)})"
         for (side, what), names in changes.items()
     ]
     return [f"since the checkpoint: {'; '.join(parts)}"] if parts else []

@@ -105,7 +105,7 @@ class SynthesisTask(SynthesisStep):
             "".join(f"{line}\n" for line in notes.of_labels(self.job.train, colours))
             + f"flat colours on the {counted(len(self.job.held_out), 'held-out picture')}: "
             f"{floors['psnr_mean_colours']:.2f} dB with the training set's mean per label, "
-            f"{floors['psnr_own_colours']:.2f} dB with each picture's own",
+            f"{floors['psnr_own_colours']:.2f} dB with each image's own",
         )
 
     def measure(self, network: SynthesisModel) -> Measured:
@@ -113,7 +113,7 @@ class SynthesisTask(SynthesisStep):
         psnr = reconstruction_psnr(network, self.job.held_out, self.options.batch_size)
         return Measured(
             {"psnr": psnr.pooled, "psnr_per_image": psnr.per_image},
-            f"held-out PSNR {psnr.pooled:.2f} dB pooled, {psnr.per_image:.2f} dB per picture",
+            f"held-out PSNR {psnr.pooled:.2f} dB pooled, {psnr.per_image:.2f} dB per image",
         )
 
     def sheet(self, network: SynthesisModel, path: Path) -> None:
@@ -144,4 +144,4 @@ class SynthesisTask(SynthesisStep):
         for value, what in ((loss, "difference"), (norm, "gradient")):
             # Without any gradient every pixel is as black or white as can be.
             if not 0 < float(value) < math.inf:
-                raise InputError(f"a training picture's {what} is {value.item()}")
+                raise InputError(f"a training image's {what} is {value.item()}")

@@ -30,5 +30,5 @@ def compiler_failures_named(compiled: bool) -> Iterator[None]:
         reason = said[0] if said else type(error).__name__
         failed = f"torch.compile of torch {torch.__version__} failed ({reason})"
         needs = "a C++ compiler on a CPU, Triton on a GPU, and a cache folder to write to"
-        message = f"{failed}; it needs {needs}: mend that, or leave {{:compile}} out"
+        message = f"{failed}; it needs {needs}: fix that, or omit {{:compile}}"
         raise InputError(f"{{compile}}: {message}", compile=True) from error

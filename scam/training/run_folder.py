@@ -89,7 +89,7 @@ class RunFolder:
     def expect_there(self) -> None:
         """InputError if the folder was removed, renamed or replaced: nothing may be written."""
         if self._is_another() or not (self.path / CONFIG).is_file():
-            gone = "{out} was removed, renamed or replaced while the run went on"
+            gone = "{out} was removed, renamed or replaced during the run"
             raise InputError(f"{gone}: nothing more was written there", out=self.path)
 
     def _is_another(self) -> bool:

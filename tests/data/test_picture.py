@@ -86,9 +86,9 @@ def test_palette_png_reads_as_indices(tmp_path) -> None:
     [
         ("RGB", "red", "an RGB colour picture", "palette"),
         ("RGBA", "red", "an RGBA colour picture", "palette"),
-        ("RGB", "grey", "an RGB picture of greys", "indices"),
-        ("RGBA", "grey", "an RGBA picture of greys", "indices"),
-        ("LA", "grey", "a grey picture with alpha", "indices"),
+        ("RGB", "grey", "an RGB image of greys", "indices"),
+        ("RGBA", "grey", "an RGBA image of greys", "indices"),
+        ("LA", "grey", "a grey image with alpha", "indices"),
     ],
 )
 def test_colour_labels_are_refused(

@@ -224,9 +224,9 @@ def _summary(kind: str, dst: Path, prepared: Prepared, size: Sequence[int] | Non
     ignore = prepared.ignore_label
     flags = "" if ignore is None else f" --ignore-label {ignore}"
     folder = path_word(dst)
-    held = "" if "val" in prepared.splits else "; training holds its val pictures out of them"
+    held = "" if "val" in prepared.splits else "; training holds its val images out of them"
     if held and "train" in prepared.splits:
-        held = "; training holds its val pictures out of train"
+        held = "; training holds its val images out of train"
     tables = {
         "palette": [
             f"colours and their labels: {dst / PALETTE} (black first, then as colours sort)"

@@ -48,7 +48,7 @@ def plan(src: Path) -> Plan:
             problems.append(BadFile(images[number], f"has no masks in {root / _MASKS}"))
         elif number not in images:
             first = min(masks[number].values())
-            problems.append(BadFile(first, f"has no picture {root / _IMAGES / str(number)}.jpg"))
+            problems.append(BadFile(first, f"has no image {root / _IMAGES / str(number)}.jpg"))
         elif splits is not None and number not in splits:
             problems.append(BadFile(images[number], f"is not in {root / _MAPPING}"))
         else:
@@ -137,7 +137,7 @@ def _read_splits(root: Path) -> dict[int, str]:
         elif original in partition:
             split = partition[original]
         else:
-            raise line.bad(f"a picture that {root / _PARTITION} divides")
+            raise line.bad(f"an image that {root / _PARTITION} divides")
         splits[int(line.words[0])] = split
     return splits
 
@@ -147,6 +147,6 @@ def _read_partition(path: Path) -> dict[int, str]:
     for line in _lines(path):
         words = line.words
         if len(words) != 2 or words[1] not in ("0", "1", "2") or not words[0][:-4].isdecimal():
-            raise line.bad("a picture and 0, 1 or 2, such as '000001.jpg 0'")
+            raise line.bad("an image and 0, 1 or 2, such as '000001.jpg 0'")
         found[int(words[0][:-4])] = _SPLITS[int(words[1])]
     return found

@@ -196,7 +196,7 @@ def plan(
         bad = {problem.file for problem in unreadable}
         if all(_is_grey(colour) for colour in colours.colours) and len(bad) < len(items):
             raise InputError(
-                f"{src}: its label pictures hold no colours but greys ({_hex(colours.colours)}), "
+                f"{src}: its label images hold no colours but greys ({_hex(colours.colours)}), "
                 f"which are ids: {prepare_command('indices', src, labels)} keeps them "
                 "(a file {:palette} says which grey is which label, if they are none)"
             )
@@ -241,7 +241,7 @@ def find_palette(
     if len(chosen) > _MOST_FOUND:
         raise InputError(
             f"{worst}: holds {most} colours, expected {_MOST_FOUND} at most in all label "
-            "pictures; after jpeg or smoothing, count similar ones as one ({tolerance}), or "
+            "images; after jpeg or smoothing, count similar ones as one ({tolerance}), or "
             "write down the true ones (a file {:palette})",
             tolerance=60,
         )
