@@ -19,7 +19,7 @@ PROG = "python -m scam.train"
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, open or start the run folder, train, and say where the sheet lies."""
+    """Parse, open or start the run folder, train, and say where the sheet is."""
     config = chosen_config(PROG, argv)
     args = vars(train_parser(PROG, config).parse_args(argv))
     asked = {name: value for name, value in args.items() if value is not None}

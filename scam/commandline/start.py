@@ -46,7 +46,7 @@ def prepare(*, script: bool) -> None:
 
 
 def open_descriptors() -> None:
-    """Let nothing opened later become the 0, 1 or 2 that whoever started this process closed.
+    """Let nothing opened later become the 0, 1 or 2 that the parent process closed.
 
     A library's messages would go into that file.
     """

@@ -2,7 +2,7 @@
 """Each run is trained in a process of its own, so that its memory is its own.
 
 ``python -m scam.comparison.training`` is that process. It reads what to train as a line of JSON
-from stdin, and saves and stops once stdin ends: whoever started it is gone then.
+from stdin, and saves and stops once stdin ends: its parent has exited then.
 """
 
 import contextlib

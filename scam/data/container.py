@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies around the pixels of a picture file: told apart by its first bytes, then left out.
+"""What surrounds the pixels of an image file: told apart by its first bytes, then left out.
 
 Metadata (EXIF, XMP, colour profiles, text, times, sizes on paper) is made by thousands of programs
 and may be wrong in any way. Decoders trip over it, so they are given a file without it. What is
@@ -177,7 +177,7 @@ def _jpeg(data: bytes) -> Container:
     position, scans = 2, 0
     for _ in range(_MOST_PARTS):
         found = _MARKER.search(data, position)
-        if scans:  # what lies between a scan's header and the next marker are its pixels
+        if scans:  # what is between a scan's header and the next marker are its pixels
             kept.append(data[position : found.start() if found else len(data)])
         if found is None:
             break

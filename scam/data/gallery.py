@@ -25,7 +25,7 @@ INDEX = "index.html"
 PICTURES = "pictures"
 """The folder beside the page that :func:`save_columns` fills."""
 _HIGHEST = 384
-"""Pixels: higher pictures are shown smaller, lest those of one row stand below each other."""
+"""Pixels: taller images are shown smaller, so that those of one row do not wrap."""
 
 _STYLE = """\
 :root { color-scheme: light dark; }
@@ -145,7 +145,7 @@ def _section(heading: str, figures: Sequence[Figure]) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    # "./" lest a colon in a name makes it a scheme.
+    # "./" so that a colon in a name does not make it a scheme.
     address = html.escape("./" + quote(os.fsencode(figure.file)))
     height, width = figure.size
     factor: float = automatic_scale(height, MIN_HEIGHT)

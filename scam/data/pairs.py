@@ -297,7 +297,7 @@ def _hash(stem: str) -> bytes:
 
 
 def split_folders(root: Path) -> list[str | None]:
-    """Names of the split folders in ``root``; [None] if its pairs lie in ``root`` itself.
+    """Names of the split folders in ``root``; [None] if its pairs are in ``root`` itself.
 
     InputError if both are there: pictures beside the split folders would be read by nobody.
     """

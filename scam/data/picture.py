@@ -55,7 +55,7 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture file that lies on no disk.
+    """An image file that is in memory only.
 
     name: what errors call it. most_pixels: those it may have, at most ``SCAM_MAX_PIXELS``.
     """
@@ -153,7 +153,7 @@ def opened(path: PictureFile, *, tiff: bool = False) -> Iterator[tuple[Image.Ima
 def read_image(path: PictureFile, *, tiff: bool = False) -> tuple[Image.Image, int]:
     """Read a photograph as 8-bit RGB, upright, with the EXIF orientation (1 .. 8) it had.
 
-    Grey, palette and CMYK pictures become RGB, 16 bits become 8, transparency lies on white.
+    Grey, palette and CMYK images become RGB, 16 bits become 8, transparency goes on white.
     Metadata that makes no sense is ignored. tiff: whether it may be a TIFF file. InputError
     naming the file if it is missing, truncated, no picture, or has more pixels than
     :func:`scam.settings.max_pixels`.
@@ -168,7 +168,7 @@ def upright(picture: Image.Image, orientation: int) -> Image.Image:
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """A picture of any mode as 8-bit RGB: 16 bits become 8, transparency lies on white."""
+    """An image of any mode as 8-bit RGB: 16 bits become 8, transparency goes on white."""
     if picture.mode == "RGB" and not picture.has_transparency_data:
         return picture
     rgb = Image.new("RGB", picture.size)

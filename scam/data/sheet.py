@@ -24,7 +24,7 @@ MOST_SCALE = 16
 _MOST_PIXELS = 1 << 30
 _GAP = 4  # pixels between cells
 _SIZES = 18, 10  # pixels, largest and smallest letters above cells of up to 448 pixels
-_LETTERS_PER_CELL = 25  # above larger cells letters grow, lest nobody can read them
+_LETTERS_PER_CELL = 25  # above larger cells letters grow, to stay readable
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 
 

@@ -100,7 +100,7 @@ def opened(out: Path, settings: dict[str, Any]) -> Iterator[None]:
 
 
 def open_out(out: Path, settings: dict[str, Any]) -> None:
-    """Make the folder of results, or go on with one of the same settings.
+    """Make the folder of results, or resume one of the same settings.
 
     InputError if it holds anything else.
     """

@@ -184,7 +184,7 @@ def _lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> list[int]:
 
 
 def _in_photograph(pose: LabelMap, before: LabelMap, frame: Frame) -> LabelMap:
-    """The label map to generate where it comes to lie in the photograph of the map ``before``;
+    """The label map to generate, placed in the photograph of the map ``before``;
     there is nothing new beyond what the frame shows.
     """
     if pose.shape == before.shape or frame.fit == "squash":
@@ -196,7 +196,7 @@ def _in_photograph(pose: LabelMap, before: LabelMap, frame: Frame) -> LabelMap:
 
 
 def _beyond(touched: Mask, place: Placement) -> tuple[Outcome, ...]:
-    """What to note where the edit would go on beyond the part of the photograph that is seen."""
+    """What to note where the edit would extend beyond the part that the model sees."""
     beyond = int((touched & ~place.covered).sum())
     if not beyond:
         return ()

@@ -66,7 +66,7 @@ class Editor:
         others: Sequence[Picture | Style],
     ) -> Edited:
         """Mix, generate, paste; ``others`` are the donors' pictures. See :func:`edit`."""
-        # Whoever was in the last edit too is at hand; nobody else is kept.
+        # Images of the last edit are kept in memory; others are not.
         last, self._encoded = self._encoded, {}
         return edit(
             self.checkpoint,

@@ -28,7 +28,7 @@ def spread_labels(labels: Labels, touched: Mask, pixels: int) -> Labels:
     """``labels`` (H, W) with those of the ``touched`` region carried so many pixels beyond it.
 
     Enlarged under such a map, the ring where :func:`paste_back` blends holds the colours of
-    whoever is pasted, not the scene that was generated around them.
+    the person pasted, not the scene that was generated around them.
     """
     lowest = int(labels.min(initial=0)) - 1
     spread = np.where(touched, labels - lowest, 0).astype(np.int32)
@@ -42,7 +42,7 @@ def enlarge_by_labels(frame: Pixels, small: Labels, labels: Labels) -> Pixels:
     """A generated ``frame`` (h, w, 3) at the size of ``labels`` (H, W), label by label.
 
     small: the label map (h, w) that the frame was generated from. A generated pixel along a
-    border mixes the colours of both sides, and enlarged as it is that mixture would lie around
+    border mixes the colours of both sides, and once enlarged that mixture would surround
     everybody as a halo. So each pixel takes the colours from inside its own label, and a border
     between labels is three pixels wide whatever the factor. Below a factor of 2 photographs have
     mixed pixels of that size themselves, and the resampling is plain.

@@ -68,7 +68,7 @@ class Finder:
         """One picture or style.
 
         words: an image and its label map; or one of: ``IMAGE,LABELS``, an image whose label map
-        lies where data folders have it, ``lib:NAME`` or a .safetensors file, a picture's name.
+        is where data folders have it, ``lib:NAME`` or a .safetensors file, an image's name.
         InputError for everything else.
         """
         if len(words) > 2:

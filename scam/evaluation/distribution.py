@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether painted pictures, as a set, look like real ones: Frechet and kernel distances."""
+"""Whether generated images, as a set, look like real ones: Frechet and kernel distances."""
 
 import warnings
 from collections.abc import Collection
@@ -20,7 +20,7 @@ REAL = "real pictures themselves"
 
 
 class DistributionMeter:
-    """Distances between the sets that the model paints and sets of real pictures.
+    """Distances between the sets that the model generates and sets of real images.
 
     metrics: "frechet" and "kernel", each mapped to the metric's name in the table. references:
     the training pictures and the pictures measured on; the latter are also compared with the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the person in a painted picture is still the donor: REIDSim and REIDAcc of the paper."""
+"""Whether the person in a generated image is still the donor: REIDSim and REIDAcc of the paper."""
 
 from collections.abc import Sequence
 
@@ -23,9 +23,9 @@ def subject_box(subject: Tensor) -> tuple[slice, slice] | None:
 
 
 class IdentityMeter:
-    """Cosine similarity of person features between painted pictures, donors and hosts.
+    """Cosine similarity of person features between generated images, donors and hosts.
 
-    As in the SCAM paper: the painted and the host's picture are cut out with the box of the
+    As in the SCAM paper: the generated and the host's image are cut out with the box of the
     host's subject, the donor's with its own; crops become 256x128 and stay in [-1, 1]. Pairs
     without a subject are left out, where the released code compares whole pictures.
     """

@@ -85,10 +85,10 @@ class Painter:
 
 @dataclass(frozen=True)
 class Pictures:
-    """A batch: host pictures, the donors whose subjects they receive, and what is painted.
+    """A batch: host images, the donors whose subjects they receive, and what is generated.
 
     indices: of the hosts. image, donor_image: (B, 3, H, W) in [-1, 1]. labels, donor_labels:
-    (B, H, W). Paintings are made when first asked for, and once.
+    (B, H, W). Images are generated when first asked for, and once.
     """
 
     painter: Painter

@@ -111,7 +111,7 @@ class Extractor:
     def _key(self, name: str, dataset: PairDataset, probes: Tensor) -> str:
         """Data set, size and network, in a word and in a hash."""
         height, width = dataset.size
-        # What changes when the pictures do, wherever they lie and whenever they were written.
+        # What changes when the images do, whatever their folder and file times.
         files = pictures_of(dataset.source)
         pixels = hashlib.sha256(to_uint8(probes).numpy().tobytes()).hexdigest()
         facts = [self._weights, self.name, [height, width], files, pixels]

@@ -43,7 +43,7 @@ class Memory:
         return cls(read_split(folder, digest), digest, trained)
 
     def is_of(self, data: str, labels: str) -> bool:
-        """Whether a folder, wherever it lies, holds the pictures that the model was trained on.
+        """Whether a folder, wherever it is, holds the images that the model was trained on.
 
         It does if the names are the same, or half of the pictures.
         """

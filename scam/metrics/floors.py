@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class ColourFloors:
-    """Paints every label in one colour: the training set's mean, or the picture's own."""
+    """Fills every label with one colour: the training set's mean, or the image's own."""
 
     def __init__(self, num_labels: int) -> None:
         self._sum = torch.zeros(num_labels, 3, dtype=torch.float64)

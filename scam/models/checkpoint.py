@@ -39,7 +39,7 @@ class Checkpoint:
 
     @property
     def files(self) -> list[Path]:
-        """Where it lies: what its step folder holds, and the settings of the run around that."""
+        """Where it is: what its step folder holds, and the settings of the run around that."""
         run = run_around(self.path)
         return [*self.path.iterdir(), *([] if run is None else [run / CONFIG])]
 
@@ -141,7 +141,7 @@ def load(
 
 
 def run_around(step_folder: Path) -> Path | None:
-    """The run folder that a step folder lies in, None where it was taken out of it."""
+    """The run folder that a step folder is in, None where it was moved out of it."""
     run = step_folder.parent.parent
     inside = step_folder.parent.name == CHECKPOINTS and (run / CONFIG).is_file()
     return run if inside else None

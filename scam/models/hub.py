@@ -235,7 +235,7 @@ class HubModel(nn.Module, ModelHubMixin):
         ``model_card_kwargs={"card": markdown}`` where that is given. ``hub``: commit_message,
         private, token and others of ``ModelHubMixin.push_to_hub``, which returns an address.
         overwrite: replace files of these names that are no model's of ours. half: write weights
-        as float16, in half the bytes; the model stays as it is, and whoever opens the folder
+        as float16, in half the bytes; the model stays as it is, and opening the folder
         computes in float32. ``config`` is the model's own.
 
         Raises InputError when a file is in the way or the disk refuses, for an argument it does

@@ -21,7 +21,7 @@ def build_step(
 ) -> SynthesisStep:
     """Freshly initialised networks and optimisers; equal weights for equal ``config``.
 
-    The perceptual loss is VGG-19 where its weights are at hand, else the pyramid, as in training;
+    The perceptual loss is VGG-19 if its weights are found, else the pyramid, as in training;
     the adversarial loss is on from the first step.
     """
     name, weights = resolve_perceptual(None, None)

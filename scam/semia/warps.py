@@ -13,7 +13,7 @@ _FLIP = 0.5  # probability at full strength
 _JITTER = 0.05  # of the long side, each way
 _JITTER_SHORT = 0.1  # of the short side, at most: beyond that splines of long pictures fold
 _ZOOM = (0.85, 1.2)
-_QUARTERS = (0.25, 0.5, 0.75)  # where the 3x3 control points lie
+_QUARTERS = (0.25, 0.5, 0.75)  # where the 3x3 control points are
 _DRAWS = 2 + 2 * len(_QUARTERS) ** 2
 
 
@@ -66,7 +66,7 @@ def draw_warp(size: tuple[int, int], strength: float, generator: torch.Generator
 
     strength: 0 (the identity, exactly) .. 1. The flip has probability ``strength / 2``; the spline
     moves 3x3 control points by up to 5 % of the long side and keeps the corners; the zoom about
-    the centre lies between 0.85 and 1.2. generator: on the CPU; the same count of numbers is taken
+    the centre is between 0.85 and 1.2. generator: on the CPU; the same count of numbers is taken
     for any strength. InputError for a strength outside 0 .. 1 or a side below 2 pixels.
     """
     if min(size) < 2:

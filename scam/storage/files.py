@@ -131,7 +131,7 @@ def free_folder(base: Path) -> Iterator[Path]:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder so that nobody ever sees half of it under its own name."""
-    # Without a process in the name: nobody fills it, whoever finds it may remove the rest.
+    # No process in the name: nobody fills it, so any process may remove the rest.
     partial = path.with_name(f".{path.name}.partial")
     with _naming(path, "remove"):
         shutil.rmtree(partial, ignore_errors=True)

@@ -57,7 +57,7 @@ def labels_png(session: Opened) -> bytes:
 
 
 def sheet_png(session: Opened) -> bytes:
-    """Whoever gives something, the host, the label map and the result, side by side."""
+    """The donors, the host, the label map and the result, side by side."""
     pictures = [
         (f"{number}: {donor.text}", giver)
         for number, ((donor, _), giver) in enumerate(

@@ -14,7 +14,7 @@ from scam.studio.work import Progress
 
 
 class OpenedSession(Protocol):
-    """A session whose pictures and label map are at hand."""
+    """A session with its images and label map loaded."""
 
     def edited(self) -> Edited:
         """The picture that the session asks for."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a session whose pictures are at hand to pixels, by ``scam.editing``."""
+"""From a loaded session to pixels, by ``scam.editing``."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ from scam.models.styles import Styles
 
 @dataclass(frozen=True)
 class Opened:
-    """A session whose pictures, latents and label map are at hand.
+    """A session with its images, latents and label map loaded.
 
     donors: each change's share, and the latents it takes. givers: the pictures of those, None
     for the mean and for drawn latents.

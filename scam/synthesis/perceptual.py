@@ -27,7 +27,7 @@ def default_weights(name: str) -> Path:
 def resolve_perceptual(
     name: str | None, weights: str | Path | None
 ) -> tuple[Perceptual, Path | None]:
-    """The loss to use and its weight file; ``None`` means VGG-19 where its weights are at hand.
+    """The loss to use and its weight file; ``None`` means VGG-19 if its weights are found.
 
     Raises InputError for an unknown name, a missing weight file, or one that is of no use.
     """

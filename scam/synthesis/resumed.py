@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files behind a run that is resumed: pictures, label merge, network weights.
 
-Each is known by what it holds. Where it lies may change, and pictures may come and go.
+Each is known by its contents. Its path may change, and images may be added or removed.
 """
 
 import json
@@ -54,7 +54,7 @@ def _lost(what: str, place: str, kind: str, flag: str) -> InputError:
 
 
 def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
-    """Open the run in ``out``; files that were asked for may lie elsewhere than they did;
+    """Open the run in ``out``; files that were asked for may have moved;
     InputError if there is no run, or one with other settings.
     """
     free = (name for name, what in SynthesisOptions.settings().items() if what.may_change)

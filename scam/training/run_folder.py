@@ -71,7 +71,7 @@ class RunFolder:
         """Open the run in ``out`` to continue it; one without a checkpoint begins again.
 
         Stored settings fill in what was not ``asked``; :meth:`store` writes the result.
-        may_change: those that may differ, ``section.setting`` where they lie in a section.
+        may_change: those that may differ, ``section.setting`` where they are in a section.
 
         InputError if there is no run in ``out``, or one with other settings.
         """

@@ -181,7 +181,7 @@ EXAMPLES += f"\n  {PROG} palette --help\n      the flags of one kind"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Plan, write, and say what is there and how to go on."""
+    """Plan, write, and say what was written and what to do next."""
     kinds = (_indented(kind.about, f"  {name:15}") for name, kind in KINDS.items())
     chosen = Parser(PROG, "\n".join([_MAKE, *kinds, _ALL]), EXAMPLES)
     chosen.add_argument("kind", choices=KINDS, help="what SRC is; SRC, DST and flags follow")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CelebAMask-HQ as it is distributed: one mask per part of a face, painted over one another."""
+"""CelebAMask-HQ as it is distributed: one mask per part of a face, drawn over one another."""
 
 import os
 import re
@@ -61,7 +61,7 @@ def plan(src: Path) -> Plan:
 
 
 def paint(item: Item) -> LabelMap:
-    """Paint the part masks of an item in the order of their labels, as the data set's authors do.
+    """Draw the part masks of an item in the order of their labels, as the data set's authors do.
 
     InputError naming the file if a mask is unreadable, partly transparent, or of another size
     than the first.

@@ -117,7 +117,8 @@ class ColourMaps:
     """Reads the colour picture of an item; a colour may differ by ``tolerance`` per channel.
 
     With a tolerance, up to a twentieth of the pixels may be further away: where one area is
-    smoothed into the next. They take the label of a neighbour, lest edges become a third label.
+    smoothed into the next. They take the label of a neighbour, or edges would
+    become a third label.
     """
 
     palette: Palette

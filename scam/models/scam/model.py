@@ -103,7 +103,7 @@ class Scam(SynthesisModel):
         """Numbers of the tokens that some pixel reads; None: all, or not known.
 
         Joint norms couple the labels, the dense way computes what the paper does, and a compiled
-        graph is made anew for every number of tokens.
+        graph is rebuilt for every number of tokens.
         """
         occurring = pyramid.occurring
         if not self.fused or self.config.released or occurring is None:

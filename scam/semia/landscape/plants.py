@@ -26,7 +26,7 @@ def paint_meadow(view: View, trees: tuple[Place, ...]) -> Floats:
     _draw_flowers(picture, view)
     colour: Floats = np.asarray(picture, np.float32)[view.shore :]
     for tree in trees:
-        # The sun is at the left, so the shadow lies to the right of the foot.
+        # The sun is at the left, so the shadow is to the right of the foot.
         across = (x - tree.x * view.half_width - 0.16 * tree.size) / (0.42 * tree.size)
         down = (y - tree.y - 0.012) / (0.055 * tree.size)
         edge = 0.35 * fractal_noise(16 * x, 50 * y, 3, 141)

@@ -34,7 +34,7 @@ class View:
 
     @property
     def shore(self) -> int:
-        """How many rows lie above the far shore."""
+        """How many rows are above the far shore."""
         return int((self.y[:, 0] < SHORE).sum())
 
     @property

@@ -28,7 +28,7 @@ function brush(rest, apply) {
   };
 }
 
-/** An outline that is drawn first and painted when the pointer goes up. */
+/** An outline that is drawn first and filled when the pointer goes up. */
 function outline(rest, points, mask) {
   return {
     drawn: true,
