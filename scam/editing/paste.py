@@ -63,8 +63,8 @@ def enlarge_by_labels(frame: Pixels, small: Labels, labels: Labels) -> Pixels:
     return result.round().clip(0, 255).astype(np.uint8)
 
 
-def paste_back(photo: Pixels, painted: Pixels, touched: Mask, feather: int = 4) -> Pixels:
-    """Blend ``painted`` into ``photo``, both (H, W, 3), where ``touched`` (H, W).
+def paste_back(photo: Pixels, generated: Pixels, touched: Mask, feather: int = 4) -> Pixels:
+    """Blend ``generated`` into ``photo``, both (H, W, 3), where ``touched`` (H, W).
 
     The blend runs out linearly over ``feather`` pixels around the touched region; beyond them
     every pixel of ``photo`` is returned as it was.
@@ -75,7 +75,7 @@ def paste_back(photo: Pixels, painted: Pixels, touched: Mask, feather: int = 4) 
         mask = mask.filter(ImageFilter.MaxFilter(3))
         weight += np.asarray(mask) > 0
     share = (weight / (feather + 1))[..., None]
-    blend = photo + share * (painted.astype(np.float32) - photo)
+    blend = photo + share * (generated.astype(np.float32) - photo)
     return np.where(share > 0, blend.round().astype(np.uint8), photo)
 
 

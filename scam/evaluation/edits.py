@@ -87,9 +87,11 @@ class LocalityMeter:
 
     def _pasted(self, plain: Tensor, result: Tensor, inside: Tensor) -> float:
         """Squared error outside, summed, when only the label's pixels are pasted back."""
-        photos, painted = (to_uint8(x).permute(0, 2, 3, 1).cpu().numpy() for x in (plain, result))
+        photos, generated = (
+            to_uint8(x).permute(0, 2, 3, 1).cpu().numpy() for x in (plain, result)
+        )
         total = 0.0
-        for photo, edit, touched in zip(photos, painted, inside.cpu().numpy(), strict=True):
+        for photo, edit, touched in zip(photos, generated, inside.cpu().numpy(), strict=True):
             pasted = paste_back(photo, edit, touched, _FEATHER)
             change = (pasted.astype(np.float64) - photo) ** 2
             total += float(change.mean(-1)[~touched].sum())
@@ -165,8 +167,8 @@ class MapNoiseMeter:
         self._exact.update(pictures.reconstruction, pictures.image)
         for psnr, (_, change, radius) in zip(self._psnr, self._variants, strict=True):
             labels = change(pictures.labels, painter.is_background(pictures.labels), radius)
-            painted = pictures.paint(labels, painter.encode(pictures.image, labels))
-            psnr.update(painted, pictures.image)
+            generated = pictures.paint(labels, painter.encode(pictures.image, labels))
+            psnr.update(generated, pictures.image)
         self._count += len(pictures.image)
 
     def rows(self) -> list[Row]:

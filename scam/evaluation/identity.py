@@ -49,9 +49,9 @@ class IdentityMeter:
         donor = self._features(pictures.donor_image, donor_boxes, both)
         host = self._features(pictures.image, boxes, both)
         for name in PROTOCOLS:
-            painted = self._features(getattr(pictures, name), boxes, both)
-            self._to_donor[name] += (painted * donor).sum(1).tolist()
-            self._to_host[name] += (painted * host).sum(1).tolist()
+            generated = self._features(getattr(pictures, name), boxes, both)
+            self._to_donor[name] += (generated * donor).sum(1).tolist()
+            self._to_host[name] += (generated * host).sum(1).tolist()
 
     def rows(self) -> list[Row]:
         """See :class:`~scam.evaluation.pictures.Meter`."""

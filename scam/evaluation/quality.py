@@ -149,7 +149,7 @@ def pyramid_meter() -> MeanMeter:
 
     def compare(result: Tensor, target: Tensor) -> Tensor:
         pairs = zip(result.split(1), target.split(1), strict=True)
-        return torch.stack([distance(painted, real) for painted, real in pairs])
+        return torch.stack([distance(generated, real) for generated, real in pairs])
 
     return MeanMeter("pyramid", "lower", "", compare)
 

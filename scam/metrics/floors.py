@@ -61,5 +61,5 @@ def label_sums(image: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, 
 def _paint(colours: Tensor, labels: Tensor) -> Tensor:
     """colours (B or 1, L + 1, 3), the last one for ignored pixels."""
     slot = torch.where(labels < 0, colours.shape[1] - 1, labels).long().flatten(1)[..., None]
-    painted = colours.expand(len(labels), -1, -1).gather(1, slot.expand(-1, -1, 3))
-    return painted.transpose(1, 2).unflatten(2, labels.shape[1:])
+    drawn = colours.expand(len(labels), -1, -1).gather(1, slot.expand(-1, -1, 3))
+    return drawn.transpose(1, 2).unflatten(2, labels.shape[1:])

@@ -88,8 +88,8 @@ def oasis_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
 
 def oasis_discriminator(real: Tensor, fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
     """Cross entropy of real pixels with their label plus that of generated ones."""
-    painted = torch.where(labels >= 0, real.shape[1] - 1, -1)
-    return oasis_generator(real, labels, balance) + oasis_generator(fake, painted, balance)
+    generated = torch.where(labels >= 0, real.shape[1] - 1, -1)
+    return oasis_generator(real, labels, balance) + oasis_generator(fake, generated, balance)
 
 
 def labelmix_mask(labels: Tensor, from_real: Tensor) -> Tensor:

@@ -57,10 +57,10 @@ def plan(src: Path) -> Plan:
             items.append(Item(split, f"{number:05d}", images[number], parts))
     expect_items(items, problems, root)
     # Photographs are 1024 px, masks 512 px.
-    return Plan("celebamask-hq", _LABELS, items, paint, enlarge=True, problems=problems)
+    return Plan("celebamask-hq", _LABELS, items, draw, enlarge=True, problems=problems)
 
 
-def paint(item: Item) -> LabelMap:
+def draw(item: Item) -> LabelMap:
     """Draw the part masks of an item in the order of their labels, as the data set's authors do.
 
     InputError naming the file if a mask is unreadable, partly transparent, or of another size

@@ -121,14 +121,16 @@ def _sizes(model: Scam) -> dict[str, tuple[int, int]]:
     """(h, w) of the pixels of every layer."""
     config = model.config
     levels = pyramid_sizes(*config.size, config.levels)
-    painted = released_generator_sizes(*config.size, config.levels) if config.released else levels
+    generated = (
+        released_generator_sizes(*config.size, config.levels) if config.released else levels
+    )
     sizes = {}
     for layer in attention_layers(model):
         side, number, *part = layer.split(".")
         if side == "encoder":
             sizes[layer] = levels[int(number) if config.pyramid else 0]
         else:
-            sizes[layer] = painted[::-1][int(number) + (part != ["1"])]
+            sizes[layer] = generated[::-1][int(number) + (part != ["1"])]
     return sizes
 
 

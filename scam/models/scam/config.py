@@ -157,10 +157,10 @@ class ScamConfig(ModelConfig):
     def least_parameters(self) -> int:
         """Those of convolutions, tokens and two projections an attention: never too many."""
         widest = self.width * 16
-        painted = [widest] * (self.levels - 3) + [self.width * f for f in (8, 4, 2, 1)]
+        widths = [widest] * (self.levels - 3) + [self.width * f for f in (8, 4, 2, 1)]
         read = self.encoder_channels[1:]
         convolutions = sum(9 * a * b for a, b in pairwise(read) if self.pyramid)
-        convolutions += sum(9 * min(a, b) * (a + b) for a, b in pairwise(painted))
+        convolutions += sum(9 * min(a, b) * (a + b) for a, b in pairwise(widths))
         projections = 2 * self.levels * self.token_dim * self.attention_dim
         tokens = 2 * self.num_tokens * self.token_dim
         return convolutions + projections + 9 * self.num_labels * widest + tokens

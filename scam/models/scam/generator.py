@@ -126,8 +126,8 @@ class GeneratorBlock(nn.Module):
         x = F.interpolate(self.conv1(self._activate_again(x)), size=size, mode="nearest")
         x, tokens = self.modulation2(x, high, tokens, token_labels, noise[1])
         x = self.conv2(self._activate_again(x))
-        painted = self.to_rgb(self._before_rgb(x, high, tokens, token_labels))
-        return x, tokens, painted if rgb is None else painted + self._enlarge(rgb, size)
+        added = self.to_rgb(self._before_rgb(x, high, tokens, token_labels))
+        return x, tokens, added if rgb is None else added + self._enlarge(rgb, size)
 
     def _activate_again(self, x: Tensor) -> Tensor:
         """The release activates twice around each modulation (slope 0.04 in all)."""
