@@ -62,7 +62,7 @@ def check_networks(case: NetworkCase, device: torch.device) -> dict[str, float]:
     """Fused against dense in fp64, on the preset's labels with smaller maps and fewer channels.
 
     Raises:
-        AssertionError: pictures or gradients that differ by more than fp32 explains.
+        AssertionError: images or gradients that differ by more than fp32 explains.
     """
     config = replace(ScamConfig.preset(case.preset), **_SMALL)
 

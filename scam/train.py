@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.train``: train a model on a folder of pictures, or on drawn mannequins."""
+"""``python -m scam.train``: train a model on a folder of images, or on drawn mannequins."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack

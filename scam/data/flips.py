@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which labels a mirrored picture exchanges, read off their names."""
+"""Which labels a mirrored image exchanges, read off their names."""
 
 import re
 import unicodedata

@@ -119,7 +119,7 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
     if len(shown) < len(bad):
         all_of_them = spelled("{:every_bad} shows them")
         lines.append(f"  ... and {len(bad) - len(shown)} more ({all_of_them})")
-    # Of greys the values of all maps tell more than one picture does.
+    # Of greys the values of all maps tell more than one image does.
     if report.advice:
         advice = [line for line in advice if " indices " not in line]
     return [*lines, *report.advice, *advice]

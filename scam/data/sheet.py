@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sheets of pictures: one row per sample, one captioned column per kind, legends below."""
+"""Sheets of images: one row per sample, one captioned column per kind, legends below."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ Pixels = npt.NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MIN_HEIGHT = 192
-"""Pixels, the least height of pictures on a sheet unless a scale is given."""
+"""Pixels, the least height of images on a sheet unless a scale is given."""
 MOST_SCALE = 16
 _MOST_PIXELS = 1 << 30
 _GAP = 4  # pixels between cells
@@ -68,13 +68,13 @@ def draw_sheet(
     label_names: Sequence[str] = (),
     legends: Sequence[Legend] = (),
 ) -> Image.Image:
-    """A picture with one row per sample and one column per entry of ``columns``.
+    """An image with one row per sample and one column per entry of ``columns``.
 
     Args:
-        columns: caption -> pictures (N, 3, H, W), floating, in [-1, 1], or label maps (N, H, W),
-            integer; N, H and W the same in all. No picture is ever made smaller.
+        columns: caption -> images (N, 3, H, W), floating, in [-1, 1], or label maps (N, H, W),
+            integer; N, H and W the same in all. No image is ever made smaller.
         scale: how many pixels wide and high each pixel is drawn, as a square of one colour, so
-            that the model's pixels can be told; None: as many as pictures need to be
+            that the model's pixels can be told; None: as many as images need to be
             ``min_height`` pixels high.
         rows: what to write before each row, N words or none.
         label_names: of all labels; with them a legend names those that the label maps hold.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same edit over folders: who meets whom, what is done already, one picture at a time."""
+"""The same edit over folders: who meets whom, what is done already, one image at a time."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ Source = Picture | Style | Folder
 
 @dataclass(frozen=True)
 class Plan:
-    """Names of the results, and for each folder which of its pictures each result takes."""
+    """Names of the results, and for each folder which of its images each result takes."""
 
     names: tuple[str, ...]
     donors: Mapping[str, str]
@@ -42,7 +42,7 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def background(self, source: Picture | Folder, name: str) -> Picture:
-        """The background picture of the result ``name``, loaded now."""
+        """The background image of the result ``name``, loaded now."""
         return source.load(name) if isinstance(source, Folder) else source
 
     def other(self, source: Source, name: str) -> Picture | Style:
@@ -51,10 +51,10 @@ class Plan:
 
 
 def make_plan(background: Picture | Folder, others: Sequence[Source], pairs: Path | None) -> Plan:
-    """Pair folders by the names of their pictures, or by ``pairs``.
+    """Pair folders by the names of their images, or by ``pairs``.
 
     pairs: a JSON file ``{"donors": {background's name: other's name}}``, as scam.evaluate leaves
-    it. InputError if no name is in every folder, or the file names a picture that is not there.
+    it. InputError if no name is in every folder, or the file names an image that is not there.
     """
     folders = [source for source in others if isinstance(source, Folder)]
     if pairs is not None:

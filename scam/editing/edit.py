@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One edit: the latents of a background picture, a subject and donors become pictures."""
+"""One edit: the latents of a background image, a subject and donors become images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ from scam.models.styles import Styles
 
 @dataclass(frozen=True)
 class Settings:
-    """How to edit, whatever the pictures.
+    """How to edit, whatever the images.
 
-    scene: labels that a subject leaves to the background picture. absent: see
-    :data:`scam.models.mixing.Absent`. steps: pictures on the way from the background picture's
+    scene: labels that a subject leaves to the background image. absent: see
+    :data:`scam.models.mixing.Absent`. steps: images on the way from the background image's
     own styles to the edited ones; None generates one. feather: pixels of edge when pasting into
     the background photograph; None leaves the whole generated. refine: steps that fit latents to
-    the picture they are of. amount: how far the one picture is on the way, 0 .. 1.
+    the image they are of. amount: how far the one image is on the way, 0 .. 1.
     """
 
     scene: tuple[int, ...] = (0,)

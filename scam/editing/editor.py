@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Edits of one kind, of many pictures: encodes each once as long as it is needed."""
+"""Edits of one kind, of many images: encodes each once as long as it is needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _Encoded = dict[int, tuple[Picture | Style, Styles]]
 
 @dataclass
 class Editor:
-    """Applies the same settings and donors' shares to whatever pictures it is called with."""
+    """Applies the same settings and donors' shares to whatever images it is called with."""
 
     checkpoint: Checkpoint
     settings: Settings
@@ -65,7 +65,7 @@ class Editor:
         subject: Picture | Style | None,
         others: Sequence[Picture | Style],
     ) -> Edited:
-        """Mix, generate, paste; ``others`` are the donors' pictures. See :func:`edit`."""
+        """Mix, generate, paste; ``others`` are the donors' images. See :func:`edit`."""
         # Images of the last edit are kept in memory; others are not.
         last, self._encoded = self._encoded, {}
         return edit(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arithmetic on the latents of pictures: swap, blend, interpolate, fill, average.
+"""Arithmetic on the latents of images: swap, blend, interpolate, fill, average.
 
 Pure functions of :class:`~scam.models.styles.Styles`; ``token_labels`` is the (m,) buffer of the
-same name of the model that the latents belong to. A label that a picture lacks has no evidence in
+same name of the model that the latents belong to. A label that an image lacks has no evidence in
 its latents, so they are never mixed into anything.
 """
 
@@ -85,10 +85,10 @@ def fill(latents: Styles, standin: Styles, token_labels: Tensor) -> Styles:
 
 
 def interpolate(first: Styles, last: Styles, count: int, token_labels: Tensor) -> Styles:
-    """``count`` steps from one picture's latents to another's, ends included: (count, m, d).
+    """``count`` steps from one image's latents to another's, ends included: (count, m, d).
 
-    Both hold one picture. A label that only one of them has does not change on the way.
-    InputError for fewer than 2 steps, or several pictures.
+    Both hold one image. A label that only one of them has does not change on the way.
+    InputError for fewer than 2 steps, or several images.
     """
     if not hasattr(count, "__index__") or count < 2:
         raise InputError(f"interpolation over {quoted(count)} images: expected 2 or more")
@@ -97,9 +97,9 @@ def interpolate(first: Styles, last: Styles, count: int, token_labels: Tensor) -
 
 
 def between(first: Styles, last: Styles, way: Tensor, token_labels: Tensor) -> Styles:
-    """The places ``way`` (N,), 0 .. 1, from one picture's latents to another's: (N, m, d).
+    """The places ``way`` (N,), 0 .. 1, from one image's latents to another's: (N, m, d).
 
-    See :func:`interpolate`; InputError for several pictures.
+    See :func:`interpolate`; InputError for several images.
     """
     if len(first) != 1 or len(last) != 1:
         raise InputError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of styles: of one picture, the mean of many, and what it holds."""
+"""A folder of styles: of one image, the mean of many, and what it holds."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ def add_picture(
     refine: int = 0,
     overwrite: bool = False,
 ) -> Style:
-    """Keep the latents of one picture, see :meth:`Finder.open`, as ``name``, by default its own.
+    """Keep the latents of one image, see :meth:`Finder.open`, as ``name``, by default its own.
 
     refine: see :func:`~scam.editing.sources.encode`.
     InputError if it cannot be opened, or the name is no file's or taken.

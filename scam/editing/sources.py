@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command line may call a picture: files, a name in a data set, a kept style, a folder."""
+"""What a command line may call an image: files, a name in a data set, a kept style, a folder."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ _STORED = "lib:"
 
 @dataclass(frozen=True)
 class Folder:
-    """Many pictures, loaded one at a time by name."""
+    """Many images, loaded one at a time by name."""
 
     name: str
     stems: tuple[str, ...]
@@ -40,9 +40,9 @@ class Folder:
 
 
 class Finder:
-    """Opens pictures, styles and folders for one model.
+    """Opens images, styles and folders for one model.
 
-    data: the data set of pictures given by name, by default the run's own. labels: the name of
+    data: the data set of images given by name, by default the run's own. labels: the name of
     its folder of label maps. library: the folder of styles, by default the run's; InputError if
     it is none, unless it is one to be made (``new_library``).
     """
@@ -65,7 +65,7 @@ class Finder:
         self._read_from: list[Path] = []
 
     def open(self, words: Sequence[str]) -> Picture | Style:
-        """One picture or style.
+        """One image or style.
 
         words: an image and its label map; or one of: ``IMAGE,LABELS``, an image whose label map
         is where data folders have it, ``lib:NAME`` or a .safetensors file, an image's name.
@@ -97,7 +97,7 @@ class Finder:
         return found
 
     def folder(self, words: Sequence[str]) -> Folder | None:
-        """The pictures of a data folder, or held-out mannequins; None if ``words`` is neither."""
+        """The images of a data folder, or held-out mannequins; None if ``words`` is neither."""
         if words == [MANNEQUINS]:
             merge = self._run_options.get("merge")
             return _as_folder(open_source(MANNEQUINS, "val", merge=merge), self.checkpoint)
@@ -113,7 +113,7 @@ class Finder:
         return Folder(words[0], tuple(pairs), load)
 
     def examples(self, most: int) -> Folder:
-        """The first ``most`` pictures of the data set, those held out first."""
+        """The first ``most`` images of the data set, those held out first."""
         self._used |= {"data", "labels"}
         every = ((source, i) for source in self._sources for i in range(len(source)))
         places = {source.stem(i): (source, i) for source, i in islice(every, most)}
@@ -137,11 +137,11 @@ class Finder:
 
     @property
     def inputs(self) -> list[Path]:
-        """Whatever was read so far: the model's files, pictures, and folders full of them."""
+        """Whatever was read so far: the model's files, images, and folders full of them."""
         return [*self.checkpoint.files, *self._read_from]
 
     def expect_used(self) -> None:
-        """InputError if a data set was named and no picture by name."""
+        """InputError if a data set was named and no image by name."""
         for name, value in (("data", self._data), ("labels", self._labels)):
             if value and name not in self._used:
                 raise InputError(
@@ -236,7 +236,7 @@ def encode(
     refine: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Styles:
-    """The latents of a picture, or those that a style keeps, on the model's device.
+    """The latents of an image, or those that a style keeps, on the model's device.
 
     refine, progress: the steps and what is told of them, see :mod:`scam.models.refinement`.
     """

@@ -23,8 +23,8 @@ class DistributionMeter:
     """Distances between the sets that the model generates and sets of real images.
 
     metrics: "frechet" and "kernel", each mapped to the metric's name in the table. references:
-    the training pictures and the pictures measured on; the latter are also compared with the
-    former, which shows how low real pictures get.
+    the training images and the images measured on; the latter are also compared with the
+    former, which shows how low real images get.
     """
 
     def __init__(

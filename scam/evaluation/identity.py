@@ -27,7 +27,7 @@ class IdentityMeter:
 
     As in the SCAM paper: the generated and the host's image are cut out with the box of the
     host's subject, the donor's with its own; crops become 256x128 and stay in [-1, 1]. Pairs
-    without a subject are left out, where the released code compares whole pictures.
+    without a subject are left out, where the released code compares whole images.
     """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to measure, on which pictures, through which networks."""
+"""What to measure, on which images, through which networks."""
 
 from dataclasses import dataclass
 from pathlib import Path

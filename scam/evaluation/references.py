@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feature statistics of real pictures, computed once and kept in a cache folder."""
+"""Feature statistics of real images, computed once and kept in a cache folder."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ _ROUNDING = 1e-3  # of the largest feature: a GPU's and a CPU's differ by less
 
 @dataclass(frozen=True)
 class Reference:
-    """Real pictures to compare with: their name in tables, and how to open them.
+    """Real images to compare with: their name in tables, and how to open them.
 
     ``open`` may raise InputError, which becomes the reason why rows are missing.
     """
@@ -43,7 +43,7 @@ class Reference:
 
 
 class Extractor:
-    """A network that turns pictures into features, and what it makes of reference sets."""
+    """A network that turns images into features, and what it makes of reference sets."""
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class Extractor:
         return features
 
     def statistics(self, reference: Reference) -> FeatureStatistics:
-        """Of all its pictures, from the cache if they were seen before.
+        """Of all its images, from the cache if they were seen before.
 
-        A few pictures go through the network in any case: its code may have changed since.
-        MissingError if the pictures cannot be opened or are fewer than 2; InputError if the cache
+        A few images go through the network in any case: its code may have changed since.
+        MissingError if the images cannot be opened or are fewer than 2; InputError if the cache
         cannot be written.
         """
         try:

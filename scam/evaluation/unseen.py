@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pictures of a data set a model was not trained on, as far as that can be known."""
+"""Which images of a data set a model was not trained on, as far as that can be known."""
 
 import warnings
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ MANNEQUINS = "mannequins"
 
 @dataclass(frozen=True)
 class Memory:
-    """What a model knows of the pictures it was trained on.
+    """What a model knows of the images it was trained on.
 
     split: their names and contents, where they are with the model. digest: the split's, which a
     copy of the model alone keeps. trained: how many there were, and other facts.
@@ -45,7 +45,7 @@ class Memory:
     def is_of(self, data: str, labels: str) -> bool:
         """Whether a folder, wherever it is, holds the images that the model was trained on.
 
-        It does if the names are the same, or half of the pictures.
+        It does if the names are the same, or half of the images.
         """
         if self.split is None or data == MANNEQUINS or not Path(data).is_dir():
             return False
@@ -72,10 +72,10 @@ class Memory:
         return names
 
     def left(self, source: PairSource, data: str, labels: str | None) -> PairSource:
-        """The pictures of ``source`` that were not trained on.
+        """The images of ``source`` that were not trained on.
 
-        labels: the folder of label maps where ``data`` are the run's own pictures: those are known
-        by their names too, unless training has another picture of that name.
+        labels: the folder of label maps where ``data`` are the run's own images: those are known
+        by their names too, unless training has another image of that name.
         """
         if self.split is None:
             return source
@@ -97,7 +97,7 @@ class Memory:
     def expect_as_trained(self, data: str, train: PairSource, held_out: PairSource) -> None:
         """For models that are older than splits: InputError if files came or went.
 
-        The hold-out may hold pictures that were trained on.
+        The hold-out may hold images that were trained on.
         """
         for what, source in (("training images", train), ("held-out images", held_out)):
             then = self.trained.get(what, len(source))
@@ -110,7 +110,7 @@ class Memory:
                 )
 
     def doubt(self, data: str, train: PairSource | None, measured: PairSource) -> None:
-        """Say that pictures may have been trained on, where nothing here excludes it."""
+        """Say that images may have been trained on, where nothing here excludes it."""
         if self.split is not None or data == MANNEQUINS:
             return
         if train is not None and Split.of(train, measured).digest == self.digest:

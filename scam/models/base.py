@@ -178,7 +178,7 @@ class SynthesisModel(HubModel, ABC):
 
         image: a file, an image of PIL, or uint8 RGB (H, W, 3). labels: what the label files hold
         that the model was trained on, as a file, an image of PIL or integers (H, W); or a
-        function that makes such integers of the photograph, uint8 RGB (H, W, 3). Pictures of other
+        function that makes such integers of the photograph, uint8 RGB (H, W, 3). Images of other
         proportions fit as they did in training. See :mod:`scam.data.open_picture`.
 
         Returns image (3, H, W) in [-1, 1] and int32 labels (H, W), on the model's device. Raises

@@ -23,7 +23,7 @@ _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 def checked_image(
     image: Any, config: ModelConfig, weight: Tensor, name: str = "image", *, values: bool = True
 ) -> Tensor:
-    """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such picture.
+    """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such image.
 
     An image of PIL or an array uint8 (H, W, 3) becomes one. Without ``values`` a GPU is not waited
     for, and any number passes.
@@ -137,7 +137,7 @@ def checked_pyramid(
 
 
 def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) -> None:
-    """InputError unless as many pictures as label maps are given."""
+    """InputError unless as many images as label maps are given."""
     if image.shape[0] != labels.shape[0]:
         raise InputError(
             f"{names[0]} is of {counted(len(image), 'image')} and {names[1]} of {len(labels)}: "

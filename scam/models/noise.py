@@ -10,7 +10,7 @@ from torch import Tensor
 from scam.errors import InputError
 
 Noise = torch.Generator | Sequence[torch.Generator]
-"""Where noise comes from: one source for a batch, or one per picture, so that a picture's noise
+"""Where noise comes from: one source for a batch, or one per image, so that an image's noise
 does not depend on the batch it is in."""
 
 

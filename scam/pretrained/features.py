@@ -51,7 +51,7 @@ class Inception(nn.Module):
 class InceptionStem(nn.Module):
     """uint8 (B, 3, H, W) -> (B, 64, h, w): :class:`Inception` up to its first pooling.
 
-    Pictures keep their size (11 pixels a side or more), a quarter of which is left: the features
+    Images keep their size (11 pixels a side or more), a quarter of which is left: the features
     of SIFID (Shaham et al., "SinGAN", ICCV 2019).
     """
 

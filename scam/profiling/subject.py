@@ -37,7 +37,7 @@ def build_step(
 def draw_batch(
     config: ModelConfig, count: int, device: torch.device, *, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Noise pictures (B, 3, H, W) and label maps (B, H, W) of a few coherent regions.
+    """Noise images (B, 3, H, W) and label maps (B, H, W) of a few coherent regions.
 
     The maps stay on the CPU, where a training step looks for the labels that occur.
     """

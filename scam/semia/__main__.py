@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.semia``: generate one picture under other label maps."""
+"""``python -m scam.semia``: generate one image under other label maps."""
 
 import sys
 from collections.abc import Sequence

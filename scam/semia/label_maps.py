@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One label map from its file: an index map, or a picture whose colours are the labels."""
+"""One label map from its file: an index map, or an image whose colours are the labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ _FEW = 16  # values of an index map of which any may be thin
 
 
 class NoLabelMapError(InputError):
-    """A picture that can be read and is no label map."""
+    """An image that can be read and is no label map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def read_label_map(path: Path, kind: Kind | None = None, known: Codes | None = N
 
 
 def looks_like_labels(rgb: NDArray[np.uint8], opaque: NDArray[np.bool_]) -> bool:
-    """Whether a picture (H, W, 3) has few colours, or areas in which nothing changes."""
+    """Whether an image (H, W, 3) has few colours, or areas in which nothing changes."""
     if evenness(rgb, opaque) >= _LEAST_EVENNESS:
         return True
     return len(np.unique(packed(rgb)[opaque])) <= MOST_LABELS

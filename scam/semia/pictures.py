@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Still pictures as 8-bit sRGB with what was done to make them so."""
+"""Still images as 8-bit sRGB with what was done to make them so."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server answers: the page, the model, pictures, results. docs/studio.md lists it."""
+"""What the server answers: the page, the model, images, results. docs/studio.md lists it."""
 
 import asyncio
 import json
@@ -110,11 +110,11 @@ class Answers:
         return JSONResponse(self.opener.describe())
 
     def add(self, body: bytes) -> Response:
-        """Take in a picture."""
+        """Take in an image."""
         return self.picture(self.opener.add(PictureData.from_dict(_parsed(body))))
 
     def picture(self, id: str) -> Response:
-        """What a picture is called and what it holds."""
+        """What an image is called and what it holds."""
         found = self.opener.picture(id)
         height, width = found.labels.shape
         labels, counts = np.unique(found.labels, return_counts=True)
@@ -136,7 +136,7 @@ class Answers:
         return _bytes(np.where(labels < 0, NO_LABEL, labels).astype(np.uint8))
 
     def result(self, body: bytes) -> Response:
-        """The edited picture as raw RGB."""
+        """The edited image as raw RGB."""
         start = time.perf_counter()
         edited = self._opened(_parsed(body)).edited()
         height, width, _ = edited.pixels.shape

@@ -23,7 +23,7 @@ def png(pixels: Pixels) -> bytes:
 
 
 def result_png(session: Opened) -> bytes:
-    """The edited picture."""
+    """The edited image."""
     return png(session.edited().pixels)
 
 

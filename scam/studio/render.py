@@ -16,7 +16,7 @@ from scam.models.styles import Styles
 class Opened:
     """A session with its images, latents and label map loaded.
 
-    donors: each change's share, and the latents it takes. givers: the pictures of those, None
+    donors: each change's share, and the latents it takes. givers: the images of those, None
     for the mean and for drawn latents.
     """
 
@@ -29,7 +29,7 @@ class Opened:
     pose: LabelMap
 
     def edited(self, steps: int | None = None) -> Edited:
-        """The edited picture, or the strip of so many steps towards it; notes say who by name."""
+        """The edited image, or the strip of so many steps towards it; notes say who by name."""
         name, subject = "", None
         if self.subject is not None:
             name, subject = self.subject[0].name, self.subject[1]

@@ -35,7 +35,7 @@ from scam.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Job:
-    """Settings, pictures and place of a run; ``split``: which pictures, for its checkpoints."""
+    """Settings, images and place of a run; ``split``: which images, for its checkpoints."""
 
     folder: RunFolder
     config: ModelConfig

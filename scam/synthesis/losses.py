@@ -93,7 +93,7 @@ def oasis_discriminator(real: Tensor, fake: Tensor, labels: Tensor, balance: Ten
 
 
 def labelmix_mask(labels: Tensor, from_real: Tensor) -> Tensor:
-    """Where a mixed picture is real: whole regions of labels. (B, 1, H, W) bool.
+    """Where a mixed image is real: whole regions of labels. (B, 1, H, W) bool.
 
     labels (B, H, W); from_real (B, L) bool. Pixels without a label are the generated image's.
     """

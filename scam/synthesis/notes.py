@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says, in a line each, where its numbers or its pictures are not what they seem."""
+"""What a run says, in a line each, where its numbers or its images are not what they seem."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _LONG_WARMUP = 0.25
 def at_start(
     options: SynthesisOptions, train: PairDataset, held_out: PairDataset
 ) -> Iterator[str]:
-    """Of settings and pictures, before anything is trained."""
+    """Of settings and images, before anything is trained."""
     if len(held_out) < FEW_HELD_OUT:
         yield (
             f"{counted(len(held_out), 'held-out image')}: with fewer than {FEW_HELD_OUT} their "
@@ -36,7 +36,7 @@ def at_start(
 
 
 def of_labels(train: PairDataset, floors: ColourFloors) -> Iterator[str]:
-    """Of labels that the training pictures from which ``floors`` learnt lack."""
+    """Of labels that the training images from which ``floors`` learnt lack."""
     names = train.source.label_set.names
     missing = [names[label] for label in floors.unknown]
     if missing:

@@ -17,7 +17,7 @@ _VGG = {"told": True, "needs": {"perceptual": ("vgg19",), "perceptual_weight": (
 
 @dataclass(frozen=True)
 class SynthesisOptions(AdversaryOptions):
-    """How to train a model that reconstructs pictures.
+    """How to train a model that reconstructs images.
 
     The defaults are the paper's, plus flips, warm-up, weight averaging and gradient clipping.
     ``compile`` leaves the discriminator as it is: its gradient normalisation differentiates twice.

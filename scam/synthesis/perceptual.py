@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Perceptual distances between pictures in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
+"""Perceptual distances between images in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +76,7 @@ def build_perceptual(
 
 
 class PyramidDistance(nn.Module):
-    """Mean absolute error of picture and of its gradients over halved sizes; needs no weights."""
+    """Mean absolute error of image and of its gradients over halved sizes; needs no weights."""
 
     def __init__(self, levels: int = 4) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files behind a run that is resumed: pictures, label merge, network weights.
+"""The files behind a run that is resumed: images, label merge, network weights.
 
 Each is known by its contents. Its path may change, and images may be added or removed.
 """
@@ -37,7 +37,7 @@ from scam.training.run_folder import RunFolder
 
 class Resumed(NamedTuple):
     """What a run is resumed with; ``said``: lines on what came, went and was passed over;
-    ``split``: None where the pictures of an old checkpoint cannot be known.
+    ``split``: None where the images of an old checkpoint cannot be known.
     """
 
     sources: Sources
@@ -66,7 +66,7 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
         asked = {**asked, "model": {n: v for n, v in shapes.items() if n != "kind"}}
     data, old = asked.get("data", {}), stored.get("data", {})
     if MANNEQUINS not in (data.get("data"), old.get("data")):
-        may_change.append("data.data")  # resume_data compares the pictures
+        may_change.append("data.data")  # resume_data compares the images
         place, labels = data.get("data", old.get("data", "")), old.get("labels", "")
         if not any(Path(place, folder, labels).is_dir() for folder in ("", "train")):
             may_change.append("data.labels")  # renamed
@@ -87,10 +87,10 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
 
 def resume_data(folder: RunFolder) -> Resumed:
     """Open the data of a run as its newest checkpoint knows them: who was held out stays so, and
-    new pictures join the training.
+    new images join the training.
 
     InputError if the data are not there, or are others; if nothing is left to measure on; if a
-    val folder holds pictures that were trained on; if no checkpoint is complete, but one was.
+    val folder holds images that were trained on; if no checkpoint is complete, but one was.
     """
     newest = newest_step_folder(folder.checkpoints)
     passed_over = incomplete_after(newest, folder.checkpoints)
@@ -129,7 +129,7 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
         gone = counted(len(split.held_out), "held-out image")
         raise _refused(f"{place} has none of this run's {gone} any more, for example {first}")
     opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
-    # Copies of held-out pictures are for neither side.
+    # Copies of held-out images are for neither side.
     kept = [index for index in range(len(opened)) if opened.stem(index) in train]
     sources = opened if len(kept) == len(opened) else Subset(opened, kept), measured
     return Resumed(sources, split.continued(train, held_out), _changes(split, train, held_out))
@@ -156,11 +156,11 @@ def find_weights(folder: RunFolder) -> None:
 
 def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Resumed:
     """For checkpoints without names, which lost them or are of an earlier version: the digest of
-    the split, or else the numbers of pictures must be the same.
+    the split, or else the numbers of images must be the same.
     """
     place, held = data["data"], trained.get("held-out pictures")
     if data.get("holdout") is None and held is not None and not has_val(place):
-        data = {**data, "holdout": held}  # fewer were held out of few pictures then
+        data = {**data, "holdout": held}  # fewer were held out of few images then
     sources = open_sources(data)
     split, digest = Split.of(*sources), trained.get("split")
     counts = {"training image": len(sources[0]), "held-out image": len(sources[1])}
@@ -183,7 +183,7 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
 
 
 def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictures]:
-    """Training and held-out pictures of the folder ``root``."""
+    """Training and held-out images of the folder ``root``."""
     everything = training_folder(root, labels)
     if not has_val(str(root)):
         held, copies = split.kept_from_training(everything)
@@ -205,7 +205,7 @@ def _expect_same_names(place: str, then: Set[str], now: Set[str]) -> None:
 
 
 def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
-    """What became of the checkpoint's pictures, in one line."""
+    """What became of the checkpoint's images, in one line."""
     training, kept = dict(split.training), dict(split.held_out)
     known = {*training.values(), *kept.values()} - {""}
     there = {*train.values(), *held_out.values()} - {""}

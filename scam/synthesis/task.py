@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task: reconstruct pictures from their own styles under their own label maps."""
+"""The task: reconstruct images from their own styles under their own label maps."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -109,7 +109,7 @@ class SynthesisTask(SynthesisStep):
         )
 
     def measure(self, network: SynthesisModel) -> Measured:
-        """PSNR on held-out pictures."""
+        """PSNR on held-out images."""
         psnr = reconstruction_psnr(network, self.job.held_out, self.options.batch_size)
         return Measured(
             {"psnr": psnr.pooled, "psnr_per_image": psnr.per_image},
@@ -117,11 +117,11 @@ class SynthesisTask(SynthesisStep):
         )
 
     def sheet(self, network: SynthesisModel, path: Path) -> None:
-        """Reconstructions and transfers of held-out pictures."""
+        """Reconstructions and transfers of held-out images."""
         draw_sheet(network, self.job.held_out, path, self.options.sample_scale)
 
     def export(self, network: SynthesisModel, step: int, measured: Mapping[str, float]) -> Export:
-        """Weights with the mean styles of training pictures, and who they were."""
+        """Weights with the mean styles of training images, and who they were."""
         job = self.job
         mean = mean_styles(network, job.train, self.options.batch_size)
         means = {"mean_tokens": mean.tokens[0], "mean_known": mean.present[0]}
@@ -136,7 +136,7 @@ class SynthesisTask(SynthesisStep):
         return model_card(self.job.config, description)
 
     def expect_trainable(self, network: SynthesisModel) -> None:
-        """InputError unless a training picture goes through and back in finite numbers: weights
+        """InputError unless a training image goes through and back in finite numbers: weights
         can be finite and too large for any step to follow.
         """
         image, labels = (x.to(self.device) for x in next(in_order(self.job.train, 1, [0])))

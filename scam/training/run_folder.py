@@ -6,7 +6,7 @@
     OUT/config.json                      every setting of the run
     OUT/README.md                        model card, written at the end
     OUT/metrics.jsonl                    one line per logged step
-    OUT/samples/step_0000100.png         picture sheets
+    OUT/samples/step_0000100.png         image sheets
     OUT/checkpoints/step_0000100/        model.safetensors, config.json, training.pt
     OUT/checkpoints/step_0000100/manifest.json   sizes and digests of these files
     OUT/checkpoints/latest               the name of the newest step folder
@@ -132,7 +132,7 @@ class RunFolder:
         return self.path / CHECKPOINTS
 
     def sample(self, step: int) -> Path:
-        """Where the picture sheet of ``step`` goes."""
+        """Where the image sheet of ``step`` goes."""
         return self.path / SAMPLES / f"step_{step:07d}.png"
 
 

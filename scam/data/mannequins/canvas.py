@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A supersampled picture and label map that outlines are filled into, later over earlier."""
+"""A supersampled image and label map that outlines are filled into, later over earlier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _UNSHADED = 255
 class Surface:
     """How an outline is coloured: a texture in the frame (origin, axis), and its shading.
 
-    axis: unit vector "along"; "across" points to picture left where axis points down.
+    axis: unit vector "along"; "across" points to image left where axis points down.
     width: half the part's extent across, length: its extent along, both to measure shading.
     rounding: how much darker the sides are than the middle. fade: brightness gained along.
     """

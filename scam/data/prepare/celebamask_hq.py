@@ -23,7 +23,7 @@ _PARTITION = "list_eval_partition.txt"
 _LABELS = LABEL_SETS["celebamask19"]
 _IDS = {part: index for index, part in enumerate(_LABELS.names) if index > 0}
 _MASK_NAME = re.compile(r"(\d+)_([a-z_]+)\.png")
-# CelebA's own partition by the number of its picture, 1 .. 202599 (list_eval_partition.txt).
+# CelebA's own partition by the number of its image, 1 .. 202599 (list_eval_partition.txt).
 _LAST_TRAIN, _LAST_VAL, _LAST = 162770, 182637, 202599
 _SPLITS = ("train", "val", "test")
 
@@ -31,7 +31,7 @@ _SPLITS = ("train", "val", "test")
 def plan(src: Path) -> Plan:
     """``CelebA-HQ-img/0.jpg`` with ``CelebAMask-HQ-mask-anno/0/00000_skin.png``, ...
 
-    Pictures go to train, val and test as CelebA divides them if the file that maps CelebA-HQ to
+    Images go to train, val and test as CelebA divides them if the file that maps CelebA-HQ to
     CelebA is there, else into one folder. InputError for another layout or a damaged mapping.
     """
     root = find_root(src, "CelebAMask-HQ", (_IMAGES, _MASKS))
@@ -84,7 +84,7 @@ def _part(path: Path) -> int:
 
 
 def _find_masks(folder: Path) -> tuple[dict[int, dict[int, Path]], list[BadFile]]:
-    """Mask files by picture number and label, from the numbered folders in ``folder``."""
+    """Mask files by image number and label, from the numbered folders in ``folder``."""
     found: dict[int, dict[int, Path]] = {}
     problems = []
     for part_folder in map(folder.joinpath, names_in(folder)):
@@ -120,7 +120,7 @@ def _lines(path: Path) -> list[_Line]:
 
 
 def _read_splits(root: Path) -> dict[int, str]:
-    """Split of each CelebA-HQ picture: that of the CelebA picture it was made from."""
+    """Split of each CelebA-HQ image: that of the CelebA image it was made from."""
     partition = _read_partition(root / _PARTITION) if (root / _PARTITION).is_file() else None
     splits = {}
     for line in _lines(root / _MAPPING):

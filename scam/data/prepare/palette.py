@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label pictures in colours, made index maps with a palette that is given or found."""
+"""Label images in colours, made index maps with a palette that is given or found."""
 
 import re
 from collections.abc import Sequence
@@ -114,7 +114,7 @@ def voc_palette(names: LabelSet) -> Palette:
 
 @dataclass(frozen=True)
 class ColourMaps:
-    """Reads the colour picture of an item; a colour may differ by ``tolerance`` per channel.
+    """Reads the colour image of an item; a colour may differ by ``tolerance`` per channel.
 
     With a tolerance, up to a twentieth of the pixels may be further away: where one area is
     smoothed into the next. They take the label of a neighbour, or edges would
@@ -171,12 +171,12 @@ def plan(
     tolerance: int = 0,
     workers: int = 1,
 ) -> Plan:
-    """``images`` with colour pictures ``<labels>``, or ``{train,val,test}`` with both.
+    """``images`` with colour images ``<labels>``, or ``{train,val,test}`` with both.
 
     palette: a file (:func:`read_palette`), ``voc`` with the name of a ``label_set``, or
     None to find the colours: they are numbered as :func:`find_palette` says. tolerance:
     largest difference of a channel, 0 .. 255, at which two colours count as one.
-    InputError for other arguments, for pictures that hold too many colours, or greys alone.
+    InputError for other arguments, for images that hold too many colours, or greys alone.
     """
     if not 0 <= tolerance <= 255:
         raise InputError("{tolerance}: expected 0 to 255", tolerance=tolerance)
@@ -215,11 +215,11 @@ def plan(
 def find_palette(
     items: list[Item], tolerance: int = 0, *, workers: int = 1
 ) -> tuple[Palette, list[BadFile]]:
-    """The colours of all label pictures, numbered as #rrggbb sorts, and the pictures without.
+    """The colours of all label images, numbered as #rrggbb sorts, and the images without.
 
     Black is label 0 where it is there, and no area decides what a label is called. A colour within
     ``tolerance`` of one with more pixels counts as that one. InputError if more than 256 remain,
-    naming a picture that has many.
+    naming an image that has many.
     """
     count = np.zeros(1 << 24, np.int64)
     problems, worst, most = [], None, 0
@@ -261,7 +261,7 @@ def _hex(colours: Sequence[int]) -> str:
 
 
 def _count(item: Item) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | BadFile:
-    """The colours of a label picture, ascending, and how many pixels each has."""
+    """The colours of a label image, ascending, and how many pixels each has."""
     try:
         picture, _ = read_image(item.maps[0], tiff=True)
     except InputError as error:
@@ -278,7 +278,7 @@ def _count(item: Item) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | BadFile
 
 
 def _packed(picture: Image.Image) -> NDArray[np.uint32]:
-    """Colours (H, W) of an RGB picture as 0xRRGGBB."""
+    """Colours (H, W) of an RGB image as 0xRRGGBB."""
     # PIL keeps four bytes for a pixel itself; blue, green, red, 0 is 0x00RRGGBB, little-endian.
     data = np.frombuffer(picture.tobytes("raw", "BGRX"), "<u4")
     packed: NDArray[np.uint32] = data.reshape(picture.height, picture.width) & np.uint32(0xFFFFFF)

@@ -28,7 +28,7 @@ _TOO_MANY_BAD = 100
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was made: pictures per split, the value of unlabelled pixels if any, and bad files."""
+    """What was made: images per split, the value of unlabelled pixels if any, and bad files."""
 
     splits: dict[str, int]
     ignore_label: int | None
@@ -46,7 +46,7 @@ def expect_new(dst: Path, src: Path) -> None:
 
 
 def describe_folder(folder: Path) -> str:
-    """`` (celebamask-hq, 28000 pictures, ...)`` from the record of a prepared folder, else ''."""
+    """`` (celebamask-hq, 28000 images, ...)`` from the record of a prepared folder, else ''."""
     try:
         record = read_json(folder / RECORD)
         size = record["size"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--refine``: of every command that encodes pictures to edit them."""
+"""``--refine``: of every command that encodes images to edit them."""
 
 import argparse
 

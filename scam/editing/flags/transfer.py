@@ -208,7 +208,7 @@ def check_paths(args: argparse.Namespace, donors: Sequence[Donor], inputs: Seque
 
 
 def check_results(args: argparse.Namespace, given: Given) -> None:
-    """InputError for flags that suit single pictures only, or folders only, where the other is."""
+    """InputError for flags that suit single images only, or folders only, where the other is."""
     out = Path(args.out)
     if not given.folders:
         if out.suffix.lower() not in FORMATS:

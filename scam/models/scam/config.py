@@ -118,7 +118,7 @@ class ScamConfig(ModelConfig):
                 )
 
     def _expect_room(self) -> None:
-        """InputError for networks or pictures that no machine holds: before they are made."""
+        """InputError for networks or images that no machine holds: before they are made."""
         names = "width", "levels", "num_labels", "latents_per_label", "token_dim", "size"
         written = ", ".join(f"{{{name}}}" for name in names)
         for count, what in (
@@ -167,7 +167,7 @@ class ScamConfig(ModelConfig):
 
     @property
     def least_numbers(self) -> int:
-        """Of one picture: features and label planes at full resolution, tokens, their keys."""
+        """Of one image: features and label planes at full resolution, tokens, their keys."""
         pixels = self.size[0] * self.size[1]
         tokens = self.num_tokens * (self.token_dim + 16 * self.width)
         return pixels * (self.width + self.num_labels) + tokens

@@ -134,7 +134,7 @@ class Scam(SynthesisModel):
 def released_generator_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
     """Sizes of the released generator, finest first: doublings of a start at ``side >> levels``.
 
-    Landscape pictures keep their aspect here; the released code inverted it by mistake.
+    Landscape images keep their aspect here; the released code inverted it by mistake.
     """
     if width < height:
         w0 = width >> levels

@@ -31,7 +31,7 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str]) -> None:
-    """Read the folder and the label maps, generate, write pictures and a sheet."""
+    """Read the folder and the label maps, generate, write images and a sheet."""
     args = _parser().parse_args(argv)
     device = open_device(args.device)
     stored = read_folder(args.dir)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.semia train``: a folder from which a picture is generated."""
+"""``python -m scam.semia train``: a folder from which an image is generated."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack

@@ -42,7 +42,7 @@ def _draw_blades(picture: Image.Image, view: View) -> None:
         near = 0.02 + (0.56 - 0.02) * (row / rows) ** 1.6
         foot, size = SHORE + near, 0.012 + 0.13 * near
         count = int(2 * view.half_width / (0.13 * size))
-        # Numbered from the middle, so that a wider picture has the same blades and more.
+        # Numbered from the middle, so that a wider image has the same blades and more.
         number = np.arange(count) - count // 2
         u = [hashed(number, row, 150 + k) for k in range(5)]
         x = (number + u[0]) * 0.13 * size
@@ -85,7 +85,7 @@ def _draw_flowers(picture: Image.Image, view: View) -> None:
 
 
 def paint_tree(picture: Image.Image, tree: Place, view: View) -> None:
-    """Draw trunk and leaves over the picture; strokes may leave the outline of the crown."""
+    """Draw trunk and leaves over the image; strokes may leave the outline of the crown."""
     draw = ImageDraw.Draw(picture)
     for outline in trunk(tree, view):
         draw.polygon(view.pixels(outline), fill=_BARK)
