@@ -164,7 +164,7 @@ class NotInstalledError(MissingError):
 
 
 class NoWeightsError(MissingError):
-    """A file that somebody published lacks."""
+    """A published file is missing."""
 
     lack = "no weights"
 

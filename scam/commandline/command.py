@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every ``python -m scam.*`` command shares: its parser, and its way to say no."""
+"""What every ``python -m scam.*`` command shares: its parser, and how it reports errors."""
 
 import argparse
 import os

@@ -299,7 +299,7 @@ def _hash(stem: str) -> bytes:
 def split_folders(root: Path) -> list[str | None]:
     """Names of the split folders in ``root``; [None] if its pairs are in ``root`` itself.
 
-    InputError if both are there: images beside the split folders would be read by nobody.
+    InputError if both are there: images beside the split folders would not be read.
     """
     splits = [split for split in SPLITS if os.path.isdir(root / split)]
     for name, split in _MISNAMED.items():

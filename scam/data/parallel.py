@@ -89,7 +89,7 @@ def _start(function: Callable[[Any], Any]) -> None:
 def end_with_owner() -> None:
     """Let this worker end when the process that asked for it does.
 
-    One killed by SIGKILL tells nobody; its workers would wait for work for ever. It need not be
+    One killed by SIGKILL cannot tell its workers, which would wait for ever. It need not be
     the parent, which may be a fork server that lives on.
     """
     owner = multiprocessing.parent_process()

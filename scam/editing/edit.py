@@ -243,7 +243,7 @@ def _enlarged(
 def _of_donor(
     checkpoint: Checkpoint, donor: Donor, latents: Styles, wanted: Tensor, absent: Absent
 ) -> list[Outcome]:
-    """What its labels were given, and which it was asked for in vain."""
+    """What its labels were given, and which of those asked for it lacks."""
     who = spelled("{donor}", donor=donor.text)
     useless = [word for word, labels in donor.words if not wanted[0, list(labels)].any()]
     found = []

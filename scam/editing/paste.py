@@ -43,7 +43,7 @@ def enlarge_by_labels(frame: Pixels, small: Labels, labels: Labels) -> Pixels:
 
     small: the label map (h, w) that the frame was generated from. A generated pixel along a
     border mixes the colours of both sides, and once enlarged that mixture would surround
-    everybody as a halo. So each pixel takes the colours from inside its own label, and a border
+    people as a halo. So each pixel takes the colours from inside its own label, and a border
     between labels is three pixels wide whatever the factor. Below a factor of 2 photographs have
     mixed pixels of that size themselves, and the resampling is plain.
     """

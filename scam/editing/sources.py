@@ -145,7 +145,7 @@ class Finder:
         for name, value in (("data", self._data), ("labels", self._labels)):
             if value and name not in self._used:
                 raise InputError(
-                    f"{{{name}}}: of no use when all images are given as files", **{name: value}
+                    f"{{{name}}}: unused when all images are given as files", **{name: value}
                 )
 
     def _stored(self, word: str) -> Path:

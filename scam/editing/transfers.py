@@ -64,7 +64,7 @@ def open_given(
 ) -> Given:
     """Open what the words name, see :meth:`Finder.open`; folders too.
 
-    InputError for what cannot be opened, a style as background, or a data set named in vain.
+    InputError for what cannot be opened, a style as background, or an unused data set.
     """
     whom: Source | None = None
     if subject is not None:

@@ -20,7 +20,7 @@ class Psnr:
     def update(self, result: Tensor, target: Tensor, where: Tensor | None = None) -> None:
         """Add images (B, 3, H, W), or their pixels ``where`` (B, H, W) is true.
 
-        Values are compared unclipped and unquantised; an image without such pixels has no say.
+        Values are compared unclipped and unquantised; an image without such pixels does not count.
         """
         error = result.cpu().double() - target.cpu().double()  # some devices have no float64
         squares = error.square()

@@ -167,8 +167,8 @@ class SynthesisModel(HubModel, ABC):
         """Label maps (B, H, W) as the networks read them, for several calls of other methods.
 
         occurring: the labels they may hold, where that is known without waiting for a GPU.
-        InputError for a label that the model does not have; without ``values`` nobody looks for
-        them, which waits for a GPU, and they count as none.
+        InputError for a label that the model does not have; without ``values`` there is no such
+        check, which waits for a GPU, and unknown labels count as none.
         """
         checked = checked_labels(labels, self.config, self.mean_tokens, values=values)
         return self._prepare(checked, occurring)

@@ -108,7 +108,7 @@ class DinoV2(nn.Module):
 
 
 class CustomExtractor(nn.Module):
-    """uint8 (B, 3, H, W) -> (B, D) by a network that somebody's ``module:function`` returns."""
+    """uint8 (B, 3, H, W) -> (B, D) by a network that a user's ``module:function`` returns."""
 
     def __init__(self, spec: str) -> None:
         super().__init__()

@@ -72,15 +72,17 @@ def check_flags(args: argparse.Namespace) -> None:
     if args.replay is not None:
         for name in ("host", "port"):
             if getattr(args, name) is not None:
-                message = f"{{{name}}}: of no use with {{:replay}}"
+                message = f"{{{name}}}: cannot be used with {{:replay}}"
                 raise InputError(message, **{name: getattr(args, name)})
 
 
 def check_source(args: argparse.Namespace) -> None:
-    """InputError for flags that are of no use with a folder of ``scam.semia``."""
+    """InputError for flags that cannot be used with a folder of ``scam.semia``."""
     for name in ("parser", "data", "labels"):
         if getattr(args, name) is not None:
-            message = f"{{{name}}}: of no use with a folder of scam.semia, which holds one image"
+            message = (
+                f"{{{name}}}: cannot be used with a folder of scam.semia, which holds one image"
+            )
             raise InputError(message, **{name: getattr(args, name)})
 
 

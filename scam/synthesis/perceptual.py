@@ -29,7 +29,7 @@ def resolve_perceptual(
 ) -> tuple[Perceptual, Path | None]:
     """The loss to use and its weight file; ``None`` means VGG-19 if its weights are found.
 
-    Raises InputError for an unknown name, a missing weight file, or one that is of no use.
+    Raises InputError for an unknown name, a missing weight file, or one that is not used.
     """
     if name is None:
         if weights is None and not default_weights("vgg19").is_file():

@@ -16,7 +16,7 @@ def compiler_failures_named(compiled: bool) -> Iterator[None]:
     """Raise InputError where ``torch.compile`` fails in the block, if anything is ``compiled``.
 
     A compiler runs in the first step: a missing C++ compiler, a cache that cannot be written, or
-    a defect of PyTorch, is known no sooner.
+    a defect of PyTorch, shows only then.
     """
     try:
         yield

@@ -54,7 +54,7 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"cannot read {{out}}: {error.strerror}", out=path) from error
         if any(not name.endswith(".partial") and not is_lock(name) for name in names):
-            mend = "continue its run with {:resume}, or give another folder"
+            mend = "resume its run with {:resume}, or give another folder"
             raise InputError(f"{{out}} is not empty: {mend}", out=path)
         run = cls(path, _as_json(config))
         run._sweep()

@@ -155,7 +155,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(
     for run in (out, whole):
         train.main(fast("--data", photos, "--out", run))
     shutil.rmtree(out / "checkpoints")
-    with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
+    with pytest.raises(InputError, match="is not empty: resume its run with --resume"):
         train.main(fast("--data", photos, "--out", out))
     train.main(["--resume", "--out", str(out)])
     name = "checkpoints/step_0000002/model.safetensors"
@@ -340,7 +340,7 @@ def test_a_used_folder_is_refused_and_left_alone(
 ) -> None:
     data, run = trained
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
-    with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
+    with pytest.raises(InputError, match="is not empty: resume its run with --resume"):
         train.main(fast("--data", data, "--out", run))
     for flags, message in (
         (["--width", "32"], ": --width is 16 there, 32 was asked$"),

@@ -152,7 +152,7 @@ def test_a_step_folder_away_from_its_run(trained: tuple[Path, Path], tmp_path: P
     transfer.main([str(step), *files, *out])
     with pytest.raises(InputError, match="alone: its run folder is not around it"):
         transfer.main([str(step), "--subject", "p1", "--background", "p2", *out])
-    with pytest.raises(InputError, match=f"^--data {data}: of no use"):
+    with pytest.raises(InputError, match=f"^--data {data}: unused"):
         transfer.main([str(step), *files, *out, "--data", str(data)])
 
 

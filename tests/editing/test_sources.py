@@ -73,7 +73,7 @@ def test_flags_that_name_nothing_are_refused(tmp_path: Path) -> None:
     known = checkpoint(LABEL_SETS["mannequins"].names)
     finder = Finder(known, data="mannequins")
     finder.open([str(image), str(tmp_path / "labels" / "a.png")])
-    with pytest.raises(InputError, match=r"^data='mannequins': of no use"):
+    with pytest.raises(InputError, match=r"^data='mannequins': unused"):
         finder.expect_used()
 
 

@@ -157,5 +157,5 @@ def test_generating_ends_where_nobody_waits(lake: Path, session: dict[str, Any])
 
 @pytest.mark.parametrize("flag", ["--parser", "--data", "--labels"])
 def test_flags_of_no_use(lake: Path, flag: str) -> None:
-    with pytest.raises(InputError, match=rf"{flag} x: of no use with a folder of scam.semia"):
+    with pytest.raises(InputError, match=rf"{flag} x: cannot be used with a folder of scam.semia"):
         main([str(lake), flag, "x"])
