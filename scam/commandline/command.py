@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every ``python -m scam.*`` command shares: its parser, and how it reports errors."""
+"""What every ``python -m scam.*`` command shares: the parser, and how errors are reported."""
 
 import argparse
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same edit over folders: who meets whom, what is done already, one image at a time."""
+"""The same edit over folders: how images are paired, what is done, one image at a time."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that change with who meets whom."""
+        """16 hexadecimal digits that change with the pairs."""
         text = json.dumps(dict(self.donors), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -86,7 +86,7 @@ def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) ->
 
 @contextmanager
 def opened(out: Path, settings: dict[str, Any]) -> Iterator[None]:
-    """:func:`open_out` for the block; a folder that it began and left without a result goes."""
+    """:func:`open_out` for the block; a folder that it made and left without a result is removed."""
     new = not os.path.lexists(out / RECORD)
     missing = missing_parents(out / RECORD)
     open_out(out, settings)

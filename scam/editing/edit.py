@@ -36,8 +36,8 @@ class Settings:
     scene: labels that a subject leaves to the background image. absent: see
     :data:`scam.models.mixing.Absent`. steps: images on the way from the background image's
     own styles to the edited ones; None generates one. feather: pixels of edge when pasting into
-    the background photograph; None leaves the whole generated. refine: steps that fit latents to
-    the image they are of. amount: how far the one image is on the way, 0 .. 1.
+    the background photograph; None: no pasting. refine: steps that fit latents to
+    the image they are of. amount: position of the single image from the former to the latter, 0 .. 1.
     """
 
     scene: tuple[int, ...] = (0,)
@@ -61,7 +61,7 @@ class Edited:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not the giver's own, a line for each group, for people to read."""
+        """What did not come from its own source, one readable line per group."""
         return tuple(str(outcome) for outcome in self.outcomes if outcome.how)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Edits of one kind, of many images: encodes each once as long as it is needed."""
+"""Edits with the same settings, of many images; each is encoded once while needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _Encoded = dict[int, tuple[Picture | Style, Styles]]
 
 @dataclass
 class Editor:
-    """Applies the same settings and donors' shares to whatever images it is called with."""
+    """Applies the same settings and donors' shares to the images it is called with."""
 
     checkpoint: Checkpoint
     settings: Settings
@@ -43,7 +43,7 @@ class Editor:
         return self._pose_labels
 
     def pose_of(self, background: Picture, subject: Picture | Style | None) -> LabelMap:
-        """The label map to generate from; InputError for none, or one not to be pasted back."""
+        """The label map to generate from; InputError if there is none, or it cannot be pasted back."""
         if self.pose == "subject":
             if isinstance(subject, Picture):
                 return subject.labels

@@ -22,7 +22,7 @@ def shares(
     """How much of each token :func:`blend` takes: ``weight`` for one label or one of its latents.
 
     Returns (m,), zero elsewhere. Add several up to edit several labels. InputError for a weight
-    outside 0 .. 1, a label without tokens, or a latent that the label has not.
+    outside 0 .. 1, a label without tokens, or a latent that the label lacks.
     """
     if not isinstance(weight, SupportsFloat) or not 0 <= weight <= 1:
         raise InputError(f"weight {quoted(weight)}: expected 0 to 1")
@@ -47,8 +47,8 @@ def shares(
 def blend(host: Styles, donor: Styles, share: Tensor, token_labels: Tensor) -> Styles:
     """Move each token from ``host`` towards ``donor`` by its ``share`` (m,) or (B, m), 0 .. 1.
 
-    What the donor lacks stays the host's. A label that the host lacks and the donor gives
-    something of is taken whole. InputError for a share of another shape or outside 0 .. 1.
+    What the donor lacks stays the host's. A label that the host lacks is taken whole if the
+    donor gives any of it. InputError for a share of another shape or outside 0 .. 1.
     """
     if share.shape not in ((len(token_labels),), (len(host), len(token_labels))):
         raise InputError(
@@ -78,7 +78,7 @@ def swap(host: Styles, donor: Styles, labels: Collection[int], token_labels: Ten
 
 
 def fill(latents: Styles, standin: Styles, token_labels: Tensor) -> Styles:
-    """Let ``standin`` give the labels that ``latents`` lack."""
+    """Fill labels that ``latents`` lack from ``standin``."""
     held = of_tokens(latents.present, token_labels).unsqueeze(-1)
     tokens = torch.where(held, latents.tokens, standin.tokens)
     return Styles(tokens, latents.present | standin.present)
@@ -87,7 +87,7 @@ def fill(latents: Styles, standin: Styles, token_labels: Tensor) -> Styles:
 def interpolate(first: Styles, last: Styles, count: int, token_labels: Tensor) -> Styles:
     """``count`` steps from one image's latents to another's, ends included: (count, m, d).
 
-    Both hold one image. A label that only one of them has does not change on the way.
+    Both hold one image. A label that only one of them has stays constant.
     InputError for fewer than 2 steps, or several images.
     """
     if not hasattr(count, "__index__") or count < 2:

@@ -34,7 +34,7 @@ def add_picture(
     """Keep the latents of one image, see :meth:`Finder.open`, as ``name``, by default its own.
 
     refine: see :func:`~scam.editing.sources.encode`.
-    InputError if it cannot be opened, or the name is no file's or taken.
+    InputError if it cannot be opened, or the name is not a file name or is taken.
     """
     with leading_words("picture", words):
         picture = finder.picture(words)

@@ -68,7 +68,7 @@ def _how(
 
 
 def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
-    """Lines that say in how many of ``edits`` a group was its giver's own, or what else."""
+    """Lines that count the sources of each group over ``edits``."""
     total = 0
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for edit in edits:

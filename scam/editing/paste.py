@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put a generated region into the photograph it was generated for, and nothing else."""
+"""Put a generated region, and nothing else, into its photograph."""
 
 from collections.abc import Collection
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command line may call an image: files, a name in a data set, a kept style, a folder."""
+"""How a command line may name an image: files, a name in a data set, a saved style, a folder."""
 
 import hashlib
 import os
@@ -137,7 +137,7 @@ class Finder:
 
     @property
     def inputs(self) -> list[Path]:
-        """Whatever was read so far: the model's files, images, and folders full of them."""
+        """What was read so far: the model's files, images, and folders full of them."""
         return [*self.checkpoint.files, *self._read_from]
 
     def expect_used(self) -> None:
@@ -236,7 +236,7 @@ def encode(
     refine: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Styles:
-    """The latents of an image, or those that a style keeps, on the model's device.
+    """The latents of an image, or those saved in a style, on the model's device.
 
     refine, progress: the steps and what is told of them, see :mod:`scam.models.refinement`.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Styles: the latents of one image, or the mean of many, kept in a file for one model."""
+"""Styles: the latents of one image, or the mean of many, saved in a file for one model."""
 
 import json
 from collections.abc import Sequence
@@ -65,8 +65,8 @@ class Style:
 def fingerprint(model: SynthesisModel) -> str:
     """16 hexadecimal digits that change with any weight of the networks.
 
-    Styles mean something to the weights they were trained with only: one more training step
-    makes another model.
+    Styles are meaningful only to the weights they come from: one more training step makes
+    another model.
     """
     means = ("mean_tokens", "mean_known")
     state = {name: x for name, x in model.state_dict().items() if name not in means}

@@ -143,7 +143,7 @@ def sheet_columns(
     frame: Frame,
     result: tuple[str, Edited],
 ) -> dict[str, Tensor]:
-    """Captioned columns of a sheet, at the size of the result: who gave something, labels, result.
+    """Captioned columns of a sheet, at the size of the result: sources, labels, result.
 
     Photographs of another shape stand on white. Styles without a thumbnail are left out.
     """
@@ -194,7 +194,7 @@ def _record(
 ) -> dict[str, Any]:
     """What must be equal for a folder of results to be resumed.
 
-    Images in folders are known by their names, whatever else was read by what it held.
+    Images in folders are known by their names, other inputs by their contents.
     """
     record: dict[str, Any] = {"model": fingerprint(editor.checkpoint.model)}
     for name, value in settings.items():

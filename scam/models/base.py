@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training, evaluation, editing and sharing see of a model, whichever it is."""
+"""The interface of every kind of model to training, evaluation, editing and sharing."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -135,15 +135,15 @@ class SynthesisModel(HubModel, ABC):
         gradient_checkpointing: bool | None = None,
         compiled: bool | None = None,
     ) -> Self:
-        """Choose how to compute, not what; None leaves a choice as it is. Returns self.
+        """Choose how to compute, not what; None keeps a setting. Returns self.
 
         Args:
             fused: the fused operators of ``scam.ops``, or the dense form of the paper.
-            gradient_checkpointing: keep less for the backward pass, and compute it twice; the
-                same bits.
+            gradient_checkpointing: keep less for the backward pass and recompute it;
+                identical results.
             compiled: hand the networks to ``torch.compile``; parameters keep their names and
-                numbers differ by rounding. The first pass waits for the compiler, and again
-                whenever a shape is new.
+                numbers differ by rounding. The first pass of every new shape
+                waits for the compiler.
         """
         for module in self.modules():
             for name, value in (
