@@ -86,7 +86,7 @@ def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) ->
 
 @contextmanager
 def opened(out: Path, settings: dict[str, Any]) -> Iterator[None]:
-    """:func:`open_out` for the block; a folder that it made and left without a result is removed."""
+    """:func:`open_out` for the block; a folder made and left without a result is removed."""
     new = not os.path.lexists(out / RECORD)
     missing = missing_parents(out / RECORD)
     open_out(out, settings)

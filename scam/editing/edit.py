@@ -36,8 +36,8 @@ class Settings:
     scene: labels that a subject leaves to the background image. absent: see
     :data:`scam.models.mixing.Absent`. steps: images on the way from the background image's
     own styles to the edited ones; None generates one. feather: pixels of edge when pasting into
-    the background photograph; None: no pasting. refine: steps that fit latents to
-    the image they are of. amount: position of the single image from the former to the latter, 0 .. 1.
+    the background photograph; None: no pasting. refine: steps of fitting latents to
+    their image. amount: position of the one image from the former to the latter, 0 .. 1.
     """
 
     scene: tuple[int, ...] = (0,)

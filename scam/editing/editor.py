@@ -43,7 +43,7 @@ class Editor:
         return self._pose_labels
 
     def pose_of(self, background: Picture, subject: Picture | Style | None) -> LabelMap:
-        """The label map to generate from; InputError if there is none, or it cannot be pasted back."""
+        """The label map to generate from; InputError if none, or it cannot be pasted back."""
         if self.pose == "subject":
             if isinstance(subject, Picture):
                 return subject.labels
