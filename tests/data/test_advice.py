@@ -104,7 +104,7 @@ def test_masks_in_the_alpha_channel_lead_to_no_command_that_refuses_them(
     assert checked == trained
     assert trained.endswith(
         f"an {mode} image, partly transparent; expected the labels in one channel of an opaque "
-        "picture"
+        "image"
     )
 
 

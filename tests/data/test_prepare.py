@@ -90,11 +90,11 @@ def test_a_transparent_mask_is_refused(faces: Path, tmp_path: Path) -> None:
     opaque.save(path)
     plan = celebamask_hq.plan(faces)
     item = next(item for item in plan.items if item.stem == "00003")
-    assert (celebamask_hq.paint(item) == 13).all()
+    assert (celebamask_hq.draw(item) == 13).all()
     opaque.putalpha(Image.new("L", shape.size, 0))
     opaque.save(path)
     with pytest.raises(InputError, match=r"hair\.png: is partly transparent, expected a mask in"):
-        celebamask_hq.paint(item)
+        celebamask_hq.draw(item)
 
 
 def test_faces_train_with_their_names(faces: Path, tmp_path: Path) -> None:
