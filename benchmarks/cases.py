@@ -12,7 +12,7 @@ SUITES = ("quick", "default", "full")
 
 @dataclass(frozen=True)
 class Setting:
-    """What depends on the device: pictures per call and the dtype of their features."""
+    """What depends on the device: images per call and the dtype of their features."""
 
     batch: int
     dtype: str

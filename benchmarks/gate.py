@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The oracle gate: nobody's time counts before fp64 agrees with the result and the gradients."""
+"""The oracle gate: a time counts only if result and gradients agree with fp64."""
 
 from collections.abc import Callable
 from dataclasses import replace

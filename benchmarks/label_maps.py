@@ -46,7 +46,7 @@ def label_map(
 
 
 def patch_numbers(labels: Tensor) -> tuple[Tensor, int]:
-    """Number the distinct 5x5 label patches of maps (B, H, W); outside lies one more label.
+    """Number the distinct 5x5 label patches of maps (B, H, W); outside the map is one more label.
 
     Returns:
         (B, H, W), int64, and how many there are.

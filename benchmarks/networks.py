@@ -50,10 +50,10 @@ def networks_call(
 
     def run() -> tuple[Tensor, ...]:
         with precision.autocast(device):
-            painted = model(image, model.prepare(labels, occurring, values=False))
-            loss = (painted - image).abs().mean()
+            generated = model(image, model.prepare(labels, occurring, values=False))
+            loss = (generated - image).abs().mean()
         grads = torch.autograd.grad(loss, parameters, materialize_grads=True)
-        return painted.detach(), *grads
+        return generated.detach(), *grads
 
     return run
 
@@ -62,14 +62,14 @@ def check_networks(case: NetworkCase, device: torch.device) -> dict[str, float]:
     """Fused against dense in fp64, on the preset's labels with smaller maps and fewer channels.
 
     Raises:
-        AssertionError: pictures or gradients that differ by more than fp32 explains.
+        AssertionError: images or gradients that differ by more than fp32 explains.
     """
     config = replace(ScamConfig.preset(case.preset), **_SMALL)
 
     def results(fused: bool, dtype: torch.dtype) -> Results:
-        painted, *grads = networks_call(config, fused, 2, torch.device("cpu"), dtype)()
+        generated, *grads = networks_call(config, fused, 2, torch.device("cpu"), dtype)()
         flat = torch.cat([g.flatten() for g in grads])
-        return {"image": painted.double(), "grad_parameters": flat.double()}
+        return {"image": generated.double(), "grad_parameters": flat.double()}
 
     exact, found = results(False, torch.float64), results(True, torch.float32)
     errors = {

@@ -19,7 +19,7 @@ PROG = "python -m benchmarks.prefer"
 EXAMPLES = """\
   python -m benchmarks.kernels time --out benchmarks/results/h200/kernels.jsonl
   python -m benchmarks.prefer
-      write scam/ops/preferred.csv anew, from such results and from tests/kernels/floors.csv"""
+      rewrite scam/ops/preferred.csv from such results and from tests/kernels/floors.csv"""
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = ROOT / "tests" / "kernels" / "floors.csv"
 RESULTS = ROOT / "benchmarks" / "results"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the studio takes for a stroke, against encoding every picture again.
+"""How long the studio takes for a stroke, against encoding every image again.
 
 ``python -m benchmarks.studio [CHECKPOINT]`` prints the table of docs/studio.md: of a trained model
 (default: runs/mannequins) and of one of random weights at 256 px (preset celebamask-hq).
@@ -60,7 +60,7 @@ def drawn(size: tuple[int, int]) -> Folder:
 
 
 def measure(checkpoint: Checkpoint, rounds: int) -> tuple[float, float]:
-    """Medians, in seconds, of a stroke and of the same with all three pictures encoded again.
+    """Medians, in seconds, of a stroke and of the same with all three images encoded again.
 
     A subject and a donor of one label are mixed into the host; every stroke is another map.
     """

@@ -29,7 +29,7 @@ def of(what: str) -> list[cases.NetworkCase]:
 def entered(
     calls: dict[str, Any], error: dict[str, float]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Contenders that get through one call; why the others do not, e.g. for want of memory."""
+    """Contenders that get through one call; why the others do not, e.g. not enough memory."""
     ready: dict[str, Contender] = {}
     refused: dict[str, str] = {}
     for name, make in calls.items():

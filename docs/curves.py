@@ -19,7 +19,7 @@ PANELS = {"psnr": "held-out PSNR, dB", "l1": "training L1"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the metrics of every run and write one picture."""
+    """Read the metrics of every run and write one image."""
     example = "  python docs/curves.py curves.svg photos=runs/photos no_gan=runs/no_gan"
     parser = command.Parser(PROG, "Draw held-out PSNR and L1 of runs over their steps.", example)
     parser.add_argument("out", type=Path, help="the picture; .svg, .png or .pdf")

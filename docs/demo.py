@@ -19,8 +19,8 @@ _TAIL = """
 ## This one
 
 It comes with the package: `scam.load("demo")`, and `demo` as the CHECKPOINT of every command. It
-was trained on pictures that the package draws (`scam.data.Mannequins`); no photograph and nobody's
-likeness is in it. The weights are under the licence of the package, Apache-2.0.
+was trained on images that the package draws (`scam.data.Mannequins`): no photographs, no real
+people. The weights are under the licence of the package, Apache-2.0.
 
 ```sh
 {training}

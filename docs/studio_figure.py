@@ -78,10 +78,10 @@ def edit(page: Any) -> None:
     page.keyboard.press("t")
     page.keyboard.press(HAIR)
     box = page.locator("#map").bounding_box()
-    width = box["height"] * 2 / 3  # of the picture, which is 96x64
+    width = box["height"] * 2 / 3  # of the image, which is 96x64
 
     def at(x: float, y: float) -> tuple[float, float]:
-        """A point of the picture, in shares of its sides."""
+        """A point of the image, in shares of its sides."""
         return box["x"] + box["width"] / 2 + (x - 0.5) * width, box["y"] + y * box["height"]
 
     page.mouse.move(*at(0.36, 0.23))

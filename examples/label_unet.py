@@ -16,7 +16,7 @@ from scam.data import Mannequins, PairDataset, batches
 from scam.ops import SemanticLayout, semantic_cross_attention
 
 SIZE = (48, 32)  # height, width
-NOISE = 1.0  # standard deviation; pictures are in [-1, 1]
+NOISE = 1.0  # standard deviation; images are in [-1, 1]
 TOKENS = 8  # per label
 
 
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 class LabelUNet(nn.Module):
-    """Noisy picture (B, 3, H, W) and label map (B, H, W) -> picture; H and W divisible by 4."""
+    """Noisy image (B, 3, H, W) and label map (B, H, W) -> image; H and W divisible by 4."""
 
     def __init__(self, labels: int, width: int = 24) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ def train(steps: int) -> tuple[LabelUNet, list[float]]:
 
 @torch.no_grad()
 def measure(net: LabelUNet) -> None:
-    """Error on pictures that were not trained on, under their own label maps and each other's."""
+    """Error on images that were not trained on, under their own label maps and each other's."""
     held_out = PairDataset(Mannequins("val", 16), SIZE)
     images, labels = (torch.stack(x) for x in zip(*map(held_out.pair, range(16)), strict=True))
     noisy = images + NOISE * torch.randn_like(images)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a folder of photographs to a transfer: make the folder, check it, train, transfer.
 
-``python examples/own_photographs.py WORK`` writes everything into the new folder WORK. Drawn
+``python examples/own_photographs.py WORK`` writes everything into the new folder WORK. Cartoon
 people stand in for your photographs; replace :func:`make_folder` by your own.
 """
 

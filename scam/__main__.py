@@ -15,9 +15,9 @@ PROG = "python -m scam"
 ABOUT = "Swap people between photographs and edit images by label map."
 EXAMPLES = """\
   python -m scam.train --amp --fused-sca
-      train on drawn mannequins; a sheet of pictures within minutes on two cores
+      train on drawn mannequins; a sheet of images within minutes on two cores
   python -m scam.train --help
-      all about one command, as python -m scam help train"""
+      help of one command, as python -m scam help train"""
 
 
 def script() -> None:

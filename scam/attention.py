@@ -18,7 +18,7 @@ PROG = "python -m scam.attention"
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
-    """Look at one picture, draw a sheet, save the numbers."""
+    """Look at one image, draw a sheet, save the numbers."""
     args = attention_parser(PROG).parse_args(argv)
     checkpoint = load_checkpoint(args.checkpoint, device=open_device(args.device))
     with leading("checkpoint", args.checkpoint):

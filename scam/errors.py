@@ -87,7 +87,7 @@ class InputError(_Mentioning, ValueError):
         return what if found else None
 
     def led_by(self, name: str, value: object) -> "InputError":
-        """The same about what lies behind the argument ``name``; itself if it mentions one."""
+        """The same about the value of the argument ``name``; itself if it mentions one."""
         if self.mentions:
             return self
         rest = self.message.removeprefix(shown(value))
@@ -164,7 +164,7 @@ class NotInstalledError(MissingError):
 
 
 class NoWeightsError(MissingError):
-    """A file that somebody published lacks."""
+    """A published file is missing."""
 
     lack = "no weights"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.evaluate``: measure a trained model on pictures it was not trained on."""
+"""``python -m scam.evaluate``: measure a trained model on images it was not trained on."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -34,7 +34,7 @@ PROG = "python -m scam.evaluate"
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, measure in one walk over the pictures, print the table, write the files."""
+    """Parse, measure in one walk over the images, print the table, write the files."""
     args = evaluate_parser(PROG).parse_args(argv)
     expect_scale(args.scale)
     options = EvaluationOptions(**given(vars(args), EvaluationOptions))

@@ -20,7 +20,7 @@ EXAMPLES = """\
   python -m scam.export runs/mannequins --out exported
       writes encoder.pt2, generator.pt2 and config.json; import scam.ops before loading them
   python -m scam.export runs/mannequins --no-fused-sca --out exported
-      slower programs that need nothing but PyTorch"""
+      slower programs that need only PyTorch"""
 
 
 @in_flags
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{args.out}/encoder.pt2: image (B, 3, {height}, {width}), labels (B, {height}, {width}) "
         f"int32 -> tokens {('B', *model.mean_tokens.shape)}, present".replace("'", ""),
         f"{args.out}/generator.pt2: labels, tokens -> image; B from 1 to {MOST_PICTURES}",
-        f"one picture through both differs from the model's by at most {apart:.1e}",
+        f"one image through both differs from the model's by at most {apart:.1e}",
     )
 
 
@@ -53,7 +53,9 @@ def _parser() -> Parser:
         "--out", required=True, metavar="DIR", help="new or empty folder to write to"
     )
     parser.add_overwrite()
-    parser.add_argument("--device", help="where the programs will run; default: a GPU if any")
+    parser.add_argument(
+        "--device", help="where the programs will run (default: a GPU if there is one)"
+    )
     parser.add_argument(
         "--fused-sca",
         action=argparse.BooleanOptionalAction,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.styles``: keep the latents of pictures, for scam.transfer to give again."""
+"""``python -m scam.styles``: keep the latents of images, for scam.transfer to give again."""
 
 import argparse
 import sys
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def add(words: Sequence[str]) -> None:
-    """Encode one picture and keep its latents."""
+    """Encode one image and keep its latents."""
     args = add_parser(PROG).parse_args(words)
     finder = _finder(args, args.data, args.labels)
     more = {"refine": args.refine, "overwrite": args.overwrite}

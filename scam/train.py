@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.train``: train a model on a folder of pictures, or on drawn mannequins."""
+"""``python -m scam.train``: train a model on a folder of images, or on drawn mannequins."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ PROG = "python -m scam.train"
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, open or start the run folder, train, and say where the sheet lies."""
+    """Parse, open or start the run folder, train, and say where the sheet is."""
     config = chosen_config(PROG, argv)
     args = vars(train_parser(PROG, config).parse_args(argv))
     asked = {name: value for name, value in args.items() if value is not None}

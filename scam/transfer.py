@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.transfer``: paint the subject of one photograph into another."""
+"""``python -m scam.transfer``: transfer the subject of one photograph into another."""
 
 import argparse
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ PROG = "python -m scam.transfer"
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
-    """Load, open what the pictures are called, mix their latents, paint, write the results."""
+    """Load, open the named images, mix their latents, generate, write the results."""
     args = flags.transfer_parser(PROG).parse_args(argv)
     flags.check_flags(args)
     checkpoint = load_checkpoint(args.checkpoint, device=open_device(args.device), fit=args.fit)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             say(f"page: {out / INDEX}")
         there = every - count
         were = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
-        say(*told, f"{out}: {counted(count, 'picture')}{were}")
+        say(*told, f"{out}: {counted(count, 'image')}{were}")
         return
     sheet = None if args.sheet is None else Path(args.sheet)
     noted = edit_picture(editor, given, out, sheet, scale=args.scale, overwrite=args.overwrite)

@@ -7,7 +7,7 @@ from importlib import metadata
 
 __version__ = "0.1.0"
 DISTRIBUTION = "semantic-cross-attention"
-"""What pip installs; ``scam`` on PyPI is somebody else's."""
+"""What pip installs; ``scam`` on PyPI is another project."""
 
 TESTED = {
     "python": ("3.11", "3.11"),

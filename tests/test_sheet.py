@@ -77,9 +77,9 @@ def test_not_a_number_is_no_picture(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({}, "at least one picture"),
-        ({"a": torch.zeros(0, 3, 4, 4)}, "at least one picture"),
-        ({"a": torch.zeros(0, 4, 4, dtype=torch.long)}, "at least one picture"),
+        ({}, "at least one image"),
+        ({"a": torch.zeros(0, 3, 4, 4)}, "at least one image"),
+        ({"a": torch.zeros(0, 4, 4, dtype=torch.long)}, "at least one image"),
         ({"a": torch.zeros(1, 3, 4, 4), "b": torch.zeros(2, 3, 4, 4)}, "one N, H and W"),
         ({"a": torch.zeros(1, 3, 4, 4), "b": torch.zeros(1, 4, 5).long()}, "one N, H and W"),
         ({"a": torch.zeros(1, 1, 4, 4)}, "column 'a' must be"),

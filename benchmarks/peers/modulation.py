@@ -134,7 +134,7 @@ def _pixels(half: Half) -> Tensor:
 def _apply(half: Half, gamma_beta: Tensor) -> Tensor:
     gamma, beta = gamma_beta.transpose(1, 2).unflatten(2, half.x.shape[2:]).chunk(2, dim=1)
     # One group per channel is an instance norm. F.instance_norm itself gives a wrong gradient for
-    # one picture on a CPU when the gradient that arrives is channels-last (torch 2.15).
+    # one image on a CPU when the gradient that arrives is channels-last (torch 2.15).
     y = (1 + gamma) * F.group_norm(half.x, half.x.shape[1]) + beta
     return F.leaky_relu(y + half.noise_scale[:, None, None] * half.noise, LEAK)
 

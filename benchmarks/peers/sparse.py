@@ -45,7 +45,7 @@ def _sorted(labels: Tensor) -> tuple[Tensor, list[int], Tensor]:
 
 
 def _packed(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Query, key, value as (groups' elements, H, D), sorted by (picture, label).
+    """Query, key, value as (groups' elements, H, D), sorted by (image, label).
 
     Also elements per group of queries and of keys, and the queries' inverse order.
     """

@@ -423,7 +423,7 @@ def _tile_input_gradient(
                     narrow_order, block, last, h, heads, pixels, chunk, channels,
                     negative_slope, False, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
                 )  # fmt: skip
-        # With one chunk, grad_inner lies where grad_x goes: all threads have read theirs.
+        # With one chunk, grad_inner is stored in grad_x: all threads have read theirs.
         tl.debug_barrier()
     elif first == last:
         x_own = load_rows(x, b, 0, item, inside, chunk, channels, CHUNK)

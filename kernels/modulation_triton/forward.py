@@ -35,7 +35,7 @@ def modulate(
     """Write y and ``logs``: lse and its rest. With ``grad_y``: into ``y`` the gradient before the
     activation.
 
-    Backward wants that gradient of all channels, where a program knows but its own chunk, and of
+    Backward needs that gradient of all channels, where a program knows only its own chunk, and of
     mixtures of all tokens, where columns hold but a few. Tiles of many tokens also get ``delta``
     (B, CHUNKS, heads, pixels), this chunk's share of the sum over tokens of a weight times its
     gradient, and ``logs`` of scores as backward's tiles make them.

@@ -20,7 +20,7 @@ def load_items(order, position, inside, WIDE: tl.constexpr):
 
 @triton.jit
 def load_run(order, begin, end, COUNT: tl.constexpr, WIDE: tl.constexpr):
-    """COUNT item numbers from ``begin`` on, and which of them lie before ``end``."""
+    """COUNT item numbers from ``begin`` on, and which of them are before ``end``."""
     inside = begin + tl.arange(0, COUNT) < end
     return load_items(order, begin + tl.arange(0, COUNT), inside, WIDE), inside
 

@@ -31,7 +31,7 @@ struct Visibility {
         positioned(positioned), batch(batch), tile_pixel(tile_pixel), first_head(first_head),
         end_head(end_head) {}
 
-  // Of pixels that lie side by side, from `first` on; `row`: of first_head, among all heads.
+  // Of adjacent pixels, from `first` on; `row`: of first_head, among all heads.
   template <class Params>
   SCA_DEVICE void set_logs(const Params& p, int64_t row, int first) {
     for (int r = 0; r < 2; ++r) {

@@ -70,7 +70,7 @@ SM_10X: Table = {
 BY_CAPABILITY = {8: SM_8X, 10: SM_10X}
 
 ITEMS_FAST: Table = {
-    # what replaces entries that spill where channels of the wide side lie far apart, as in NCHW
+    # what replaces entries that spill where channels of the wide side are far apart, as in NCHW
     # maps: their offsets take registers, and loads of 2 bytes cannot be asynchronous
     ("queries_forward", 2, 128): Config(64, 128, 8, 2),
     ("queries_backward", 2, 64): Config(32, 64, 8, 1),
@@ -89,7 +89,7 @@ def config(
     kernel: str, itemsize: int, channels: int, capability: tuple[int, int], items_fast: bool
 ) -> Config:
     """The entry for a kernel on an architecture, for the larger of D and Dv, and how the wide
-    side lies in memory."""
+    side is laid out in memory."""
     table = TABLE | BY_CAPABILITY.get(capability[0], {})
     return entry(table | ITEMS_FAST if items_fast else table, kernel, itemsize, channels)
 

@@ -2,7 +2,7 @@
 """Rows of channels in memory of any strides, and products of them.
 
 A tensor (B, H, N, C) comes to a kernel as the tuple (pointer, stride of B, of H, of N, of C,
-items_fast), the last a compile-time flag: neighbouring items lie closer together than
+items_fast), the last a compile-time flag: neighbouring items are closer together than
 neighbouring channels. ``row`` is the 64-bit offset of each row's first channel.
 
 Channels are handled in chunks of CHUNK. What a row is multiplied with runs over all chunks: the
@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 # Sizes that change from batch to batch, and that no vector load depends on: without these a last,
-# smaller batch would be compiled for anew, as would be a size of 1 or a multiple of 16.
+# smaller batch would be compiled for again, as would a size of 1 or a multiple of 16.
 VARYING = (
     "items", "order_stride", "wide_stride", "narrow_stride", "positions", "queries", "tokens",
     "labels", "narrow_labels", "tile_rows", "piece_rows", "programs", "partial_rows", "wanted",
@@ -67,7 +67,7 @@ def load_items(order, position, inside):
 
 @triton.jit
 def load_run(order, begin, end, COUNT: tl.constexpr):
-    """COUNT item numbers from ``begin`` on, and which of them lie before ``end``."""
+    """COUNT item numbers from ``begin`` on, and which of them are before ``end``."""
     inside = begin + tl.arange(0, COUNT) < end
     return load_items(order, begin + tl.arange(0, COUNT), inside), inside
 

@@ -131,7 +131,7 @@ def is_complete(folder: Path) -> bool:
 
 def incomplete_after(newest: Path | None, checkpoints: Path) -> str | None:
     """That the step folder after ``newest`` is incomplete, in words; None where it is not. No
-    kill leaves such a folder: somebody removed its files, or copied a part of them.
+    kill leaves such a folder: its files were removed, or copied in part.
     """
     later = next(step_folders(checkpoints), None)
     if later is None or later == newest or not (missing := _missing(later)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every ``python -m scam.*`` command shares: its parser, and its way to say no."""
+"""What every ``python -m scam.*`` command shares: the parser, and how errors are reported."""
 
 import argparse
 import os
@@ -87,7 +87,7 @@ class Parser(argparse.ArgumentParser):
             "--overwrite",
             *more,
             action="store_true",
-            help="replace files that are there already, never one that is read",
+            help="replace existing files, never an input",
         )
 
     def add_scale(self, height: int) -> None:
@@ -96,7 +96,7 @@ class Parser(argparse.ArgumentParser):
             "--scale",
             type=int,
             metavar="N",
-            help="enlarge the pictures of the sheet N times (default: until they are at least "
+            help="enlarge the images of the sheet N times (default: until they are at least "
             f"{height} pixels high)",
         )
 
@@ -192,7 +192,7 @@ def _call(main: Main, prog: str) -> int:
     except Stopped as stopped:
         status, why = stopped.status, str(stopped)
     except _Terminated:
-        status, why = 143, "stopped, and nothing half-written is left"
+        status, why = 143, "stopped; no partly written files are left"
     except PeerExited as peer:
         status, why = peer.status, f"error: {one_line(peer.cause)}" if peer.cause else ""
     except KeyboardInterrupt:

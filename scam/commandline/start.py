@@ -6,18 +6,18 @@ import re
 import signal
 
 ABOUT = {
-    "train": "Train a model on a folder of pictures, or on drawn mannequins.",
+    "train": "Train a model on a folder of images, or on drawn mannequins.",
     "evaluate": "Measure a trained model.",
     "transfer": "Put the subject of one photograph into another.",
-    "styles": "Keep the latents of pictures, to give them again.",
-    "attention": "Draw what attends to what in one picture.",
+    "styles": "Save the latents of images, to use them in transfers.",
+    "attention": "Draw what attends to what in one image.",
     "studio": "Edit photographs by label map, on a page in the browser.",
-    "semia": "Learn one picture with its label map, and generate it under others.",
+    "semia": "Learn one image with its label map and generate it under other label maps.",
     "data": "Pictures with label maps: prepare and check them.",
-    "compare": "Train models or variants alike, measure each, write one table and one sheet.",
+    "compare": "Train models or variants alike, measure and compare them in a table and a sheet.",
     "profile": "Time and memory of a training step, module by module.",
     "export": "Export encoder and generator of a trained model with torch.export.",
-    "info": "Versions, how scam was built, which backends work and why not.",
+    "info": "Versions, how scam was built, and which backends work or why not.",
 }
 """Command -> what it does, the first line of its ``--help``."""
 
@@ -46,7 +46,7 @@ def prepare(*, script: bool) -> None:
 
 
 def open_descriptors() -> None:
-    """Let nothing opened later become the 0, 1 or 2 that whoever started this process closed.
+    """Let nothing opened later become the 0, 1 or 2 that the parent process closed.
 
     A library's messages would go into that file.
     """

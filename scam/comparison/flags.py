@@ -19,13 +19,13 @@ from scam.synthesis.options import SynthesisOptions
 
 EXAMPLES = """\
   python -m scam.compare --models scam,spade,clade --out runs/compare --amp --steps 500
-      three models on drawn mannequins; started again, it resumes where it was stopped
+      three models on drawn mannequins; run again, it resumes where it stopped
   python -m scam.compare --models scam,sean,sean:paper --out runs/sean --data photos
-      SEAN trained as SCAM is, and as its authors did
+      SEAN trained like SCAM, and as its authors did
   python -m scam.compare --variants ablations --out runs/ablations --only full,simplex,k4
       rows of the paper's Table 2
   python -m scam.compare --variants small-data --out runs/few --seeds 0 1 --data photos
-      options for few pictures, each trained twice"""
+      options for few images, each trained twice"""
 _OWN = ("out", "models", "variants", "only", "seeds", "html", "device")
 _FIDELITY = "fidelity"
 """No flag here: it is said of each model."""
@@ -37,8 +37,7 @@ def compare_parser(prog: str) -> Parser:
     parser = Parser(
         prog,
         f"{ABOUT['compare']}\n"
-        "Flags of scam.train are given to every run; one that only some kinds of model have,\n"
-        "to those.",
+        "Flags of scam.train apply to every run, or to those whose model has the setting.",
         "\n\n".join([EXAMPLES, *listed]),
     )
     group = parser.group("comparison")
@@ -54,11 +53,11 @@ def compare_parser(prog: str) -> Parser:
     )
     group.add_argument(
         "--seeds", type=int, nargs="+", metavar="N",
-        help="train each once from each of them (default: once, from --seed)",
+        help="train each once per seed (default: once, from --seed)",
     )  # fmt: skip
     group.add_argument(
         "--html", action="store_true",
-        help="also a page, index.html, with the table and the sheet's pictures",
+        help="also a page, index.html, with the table and the sheet's images",
     )  # fmt: skip
     group.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     add_flags(parser, DataOptions)

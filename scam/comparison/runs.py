@@ -26,7 +26,7 @@ class Run:
     """One training run of a comparison, in a folder as ``scam.train`` leaves it.
 
     asked: the sections of settings that were asked for. data, model, options: all settings.
-    held_out: the pictures it is measured on.
+    held_out: the images it is measured on.
     """
 
     variant: Variant
@@ -59,7 +59,7 @@ class Run:
         return last if self.newest == last else None
 
     def expect_own(self, split: Split) -> None:
-        """InputError if its folder holds a run with other settings, or on other pictures."""
+        """InputError if its folder holds a run with other settings, or on other images."""
         if not self.begun:
             return
         stored = read_json(self.path / CONFIG)
@@ -78,7 +78,7 @@ class Run:
         trained = {} if self.newest is None else read_json(self.newest / CONFIG)["trained"]
         if trained.get("split", split.digest) != split.digest:
             raise InputError(
-                f"{self.path}: was trained on other pictures than {self.data['data']} holds now; "
+                f"{self.path}: was trained on other images than {self.data['data']} holds now; "
                 "expected the same, or another {:out}"
             )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sheet of a comparison: what each model makes of the same held-out pictures."""
+"""The sheet of a comparison: what each model makes of the same held-out images."""
 
 import csv
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def write_sheet(out: Path, runs: Sequence[Run], device: str | None, *, page: boo
     """Write input, labels, and of every run its reconstruction and the next row's subject.
 
     runs: one or more, finished. page: also ``out/index.html``, with the table that is in ``out``
-    and each picture in a file of its own. Returns the sheet's path.
+    and each image in a file of its own. Returns the sheet's path.
     """
     place = open_device(device)
     pictures = PairDataset(runs[0].held_out, runs[0].model.size)

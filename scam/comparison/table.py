@@ -29,7 +29,7 @@ Cell = float | str | None
 class Column:
     """A number in the report of an evaluation.
 
-    train: of several references, the training pictures, or those measured on; None: there is one.
+    train: of several references, the training images, or those measured on; None: there is one.
     """
 
     title: str

@@ -2,7 +2,7 @@
 """Each run is trained in a process of its own, so that its memory is its own.
 
 ``python -m scam.comparison.training`` is that process. It reads what to train as a line of JSON
-from stdin, and saves and stops once stdin ends: whoever started it is gone then.
+from stdin, and saves and stops once stdin ends: its parent has exited then.
 """
 
 import contextlib
@@ -153,7 +153,7 @@ def _reason(status: int, log: Path) -> str:
     """The last thing that was said, or the signal that ended it."""
     if status < 0:
         name = signal.Signals(-status).name
-        hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
+        hint = ", perhaps out of memory" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{hint}"
     lines = log.read_text(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), f"status {status}")

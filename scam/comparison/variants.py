@@ -50,7 +50,7 @@ SMALL_DATA: dict[str, Settings] = {
     },
     "augment_perceptual": {"augment_perceptual": "translation,cutout"},
 }
-"""Options for few pictures."""
+"""Options for few images."""
 LISTS = {"ablations": ABLATIONS, "small-data": SMALL_DATA}
 
 

@@ -14,9 +14,9 @@ EXAMPLES = """\
   python -m scam.data prepare celebamask-hq CelebAMask-HQ faces --size 256 256
       a downloaded data set becomes a folder that scam.train reads
   python -m scam.data check faces
-      what is in it, and every file that cannot be used
+      its contents, and every file that cannot be used
   python -m scam.data check --help
-      all about one of them"""
+      help of one command"""
 
 
 @in_flags

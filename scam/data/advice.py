@@ -66,7 +66,7 @@ def placed(text: str, root: Path, labels: str) -> str:
 
 
 def no_index_map(picture: Image.Image, kind: str) -> str:
-    """What a label picture is that is no index map, and the command that makes one of it.
+    """What a label image is that is no index map, and the command that makes one of it.
 
     kind: that of its file, such as PNG.
     """
@@ -76,16 +76,16 @@ def no_index_map(picture: Image.Image, kind: str) -> str:
     grey = bool((red == green).all() and (green == blue).all())
     if grey and alpha == "RGBA" and len(set(colours.getchannel("A").getextrema())) > 1:
         return (
-            f"is an {picture.mode} picture, partly transparent; expected the labels in one "
-            "channel of an opaque picture"
+            f"is an {picture.mode} image, partly transparent; expected the labels in one "
+            "channel of an opaque image"
         )
     lossy = kind in ("JPEG", "WEBP")
     if kind != "PNG":
         found = f"a {kind} file {'of greys' if grey else 'in colours'}, expected an index map"
     elif picture.mode == "LA":
-        found = "a grey picture with alpha"
+        found = "a grey image with alpha"
     else:
-        found = f"an {picture.mode} {'picture of greys' if grey else 'colour picture'}"
+        found = f"an {picture.mode} {'image of greys' if grey else 'colour image'}"
     if grey:
         ends = np.mean((red < 17) | (red > 238)) > 0.9 and red.max(initial=0) > 238
         command = prepare_command(
@@ -105,4 +105,4 @@ def advise_once(texts: Iterable[str]) -> tuple[list[str], list[str]]:
         short.append(before)
         if found and command not in commands:
             commands.append(command)
-    return short, [f"convert such label pictures to index maps first: {c}" for c in commands]
+    return short, [f"convert such label images to index maps first: {c}" for c in commands]

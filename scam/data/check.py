@@ -171,7 +171,7 @@ def check_folder(
 
 @dataclass(frozen=True)
 class _Seen:
-    """One pair: pixels per value of its map, or of a picture of greys in its place, size (height,
+    """One pair: pixels per value of its map, or of an image of greys in its place, size (height,
     width), the photograph's digest, and whether EXIF turns it.
     """
 
@@ -207,7 +207,7 @@ def _look(pair: Pair) -> _Seen:
 
 
 def _greys(path: Path) -> dict[int, int]:
-    """Pixels per value of a label picture that is no index map but may be made one."""
+    """Pixels per value of a label image that is no index map but may be made one."""
     try:
         found = count_values(read_values(path))
     except InputError:
@@ -255,7 +255,7 @@ class _Meaning:
                 greys[value] = greys.get(value, 0) + count
             greys = without(greys, ignore)
             scale = None if names and max(greys, default=0) < len(names) else scale_of(greys)
-            said = f"label pictures of greys hold {scale.said}: " if scale else ""
+            said = f"grey label images hold {scale.said}: " if scale else ""
             advice = [said + scale_advice(scale or Scale("", ""), command)]
         return cls(label_set, values, problems, advice)
 

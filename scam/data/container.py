@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies around the pixels of a picture file: told apart by its first bytes, then left out.
+"""What surrounds the pixels of an image file: told apart by its first bytes, then left out.
 
 Metadata (EXIF, XMP, colour profiles, text, times, sizes on paper) is made by thousands of programs
 and may be wrong in any way. Decoders trip over it, so they are given a file without it. What is
@@ -24,7 +24,7 @@ _KINDS = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
 }
-# What pictures often are under another name, for a better word than "not a picture".
+# What images often are under another name, for a better word than "not an image".
 _OTHERS = {
     b"\xff\x0a": "JPEG XL",
     b"\0\0\0\x0cJXL ": "JPEG XL",
@@ -41,7 +41,7 @@ _OTHERS = {
 EXPECTED = "expected png, jpeg or webp"
 """What a file of another kind should have been."""
 _MOST_PARTS = 1 << 20
-# Progressive scans cost a pass over the picture each, however short they are; real files have 10.
+# Progressive scans cost a pass over the image each, however short they are; real files have 10.
 _MOST_SCANS = 500
 _LONGEST_TEXT = 1 << 20
 # Real ones have 500 bytes to 2 MiB (those of presses); a longer one is cut, thus broken.
@@ -86,11 +86,11 @@ def kind_of(start: bytes) -> str:
     for magic, other in _OTHERS.items():
         if start.startswith(magic):
             raise DamagedError(f"holds {other}, {EXPECTED}")
-    raise DamagedError("not a picture")
+    raise DamagedError("not an image")
 
 
 def take_apart(data: bytes) -> Container:
-    """The pixels of a file, and how its metadata says to turn it. DamagedError for no picture."""
+    """The pixels of a file, and how its metadata says to turn it. DamagedError for no image."""
     kind = kind_of(data[:32])
     read = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp}.get(kind)
     return Container(kind, data) if read is None else read(data)
@@ -140,7 +140,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _is_sound(chunk: bytes, colour: int, entries: int) -> bool:
-    """Whether a tRNS chunk is one of a picture of this colour type; others are ignored."""
+    """Whether a tRNS chunk is one of an image of this colour type; others are ignored."""
     body = chunk[8:-4]
     if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
         return False
@@ -177,7 +177,7 @@ def _jpeg(data: bytes) -> Container:
     position, scans = 2, 0
     for _ in range(_MOST_PARTS):
         found = _MARKER.search(data, position)
-        if scans:  # what lies between a scan's header and the next marker are its pixels
+        if scans:  # what is between a scan's header and the next marker are its pixels
             kept.append(data[position : found.start() if found else len(data)])
         if found is None:
             break

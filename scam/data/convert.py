@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the pictures of a file to a network's, and back."""
+"""From the images of a file to a network's, and back."""
 
 import math
 
@@ -44,11 +44,11 @@ def floating(pictures: Tensor) -> Tensor:
 
 
 def to_uint8(pictures: Tensor) -> Tensor:
-    """Any shape, floating, in [-1, 1] -> uint8, rounded as a saved picture is.
+    """Any shape, floating, in [-1, 1] -> uint8, rounded as a saved image is.
 
-    InputError for values that are not finite: they would look like a picture.
+    InputError for values that are not finite: they would look like an image.
     """
     pictures = pictures.detach().float()
     if not bool(pictures.isfinite().all()):
-        raise InputError("a generated picture holds values that are not finite")
+        raise InputError("a generated image holds values that are not finite")
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()

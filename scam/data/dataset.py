@@ -48,9 +48,9 @@ class PairDataset(Dataset[Item]):
     workers nor earlier items matter. A flip exchanges left and right labels. With a third,
     ``dataset[index, seed, False]``, colours stay. ``dataset[index]`` is never changed.
 
-    size: (H, W). flip: mirror every other picture. recolour, warp: chances, 0 .. 1, of
+    size: (H, W). flip: mirror every other image. recolour, warp: chances, 0 .. 1, of
     :func:`~scam.data.recolour.recolour` and :func:`~scam.data.warp.warp`. cache_bytes: decoded
-    pictures stay in memory if all of them fit in so many bytes (each loader worker holds its own
+    images stay in memory if all of them fit in so many bytes (each loader worker holds its own
     share of it).
     """
 
@@ -158,7 +158,7 @@ def batches(
     """Yield full batches for ever, from step ``start_step`` on.
 
     ``recolour_steps``: after so many steps of the run colours stay; None: never. ``places``: of a
-    batch's pictures only those, for one of several processes; None: all. ``pin``: into page-locked
+    batch's images only those, for one of several processes; None: all. ``pin``: into page-locked
     memory, which a GPU reads while the CPU works on; needs one.
 
     Batch t depends on (seed, t) only: resuming equals never having stopped, and any number of

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a picture of any proportions meets a model of one size, and the way back."""
+"""How an image of any proportions meets a model of one size, and the way back."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from PIL import Image as PIL_Image
 from scam.data.source import Image, LabelMap
 
 Fit = Literal["squash", "crop", "pad"]
-"""squash: all of the picture fills the frame, out of proportion. crop: its largest centred part of
+"""squash: all of the image fills the frame, out of proportion. crop: its largest centred part of
 the frame's proportions does. pad: all of it is in the middle of the frame; around it the image
 repeats its edge and has no label, so that no latent reads it."""
 SLIGHT = 1.05
@@ -20,7 +20,7 @@ SLIGHT = 1.05
 
 @dataclass(frozen=True)
 class Box:
-    """A part of a picture, in whole pixels."""
+    """A part of an image, in whole pixels."""
 
     top: int
     left: int
@@ -38,9 +38,9 @@ class Box:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a picture of ``shape`` = (h, w) and a frame of ``size`` = (H, W) meet.
+    """Where an image of ``shape`` = (h, w) and a frame of ``size`` = (H, W) meet.
 
-    The picture's box ``seen`` is scaled to the frame's box ``shown``.
+    The image's box ``seen`` is scaled to the frame's box ``shown``.
     """
 
     shape: tuple[int, int]
@@ -49,17 +49,17 @@ class Placement:
     shown: Box
 
     def image(self, picture: PIL_Image.Image) -> Image:
-        """Of the picture's size -> uint8 (H, W, 3), averaged down (antialiased bilinear)."""
+        """Of the image's size -> uint8 (H, W, 3), averaged down (antialiased bilinear)."""
         small = self._scaled(picture, PIL_Image.Resampling.BILINEAR)
         return small if self._full else np.pad(small, (*self._margins, (0, 0)), "edge")
 
     def labels(self, labels: LabelMap) -> LabelMap:
-        """Of the picture's size -> int32 (H, W), nearest pixels; -1 around the picture."""
+        """Of the image's size -> int32 (H, W), nearest pixels; -1 around the image."""
         small = self._scaled(PIL_Image.fromarray(labels), PIL_Image.Resampling.NEAREST)
         return small if self._full else np.pad(small, self._margins, constant_values=-1)
 
     def enlarged(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What a frame (H, W, 3) shows of the picture, at the size of its box ``seen``."""
+        """What a frame (H, W, 3) shows of the image, at the size of its box ``seen``."""
         return self._enlarged(pixels, PIL_Image.Resampling.BICUBIC)
 
     def enlarged_labels(self, labels: LabelMap) -> LabelMap:
@@ -68,7 +68,7 @@ class Placement:
 
     @property
     def covered(self) -> NDArray[np.bool_]:
-        """Pixels of the picture (h, w) that the frame shows."""
+        """Pixels of the image (h, w) that the frame shows."""
         covered = np.zeros(self.shape, np.bool_)
         covered[self.seen.slices] = True
         return covered
@@ -97,13 +97,13 @@ class Placement:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a model sees: ``size`` = (H, W), and how pictures of other proportions fit into it."""
+    """What a model sees: ``size`` = (H, W), and how images of other proportions fit into it."""
 
     size: tuple[int, int]
     fit: Fit = "squash"
 
     def place(self, shape: tuple[int, ...]) -> Placement:
-        """A picture of ``shape`` = (h, w, ...) in this frame."""
+        """An image of ``shape`` = (h, w, ...) in this frame."""
         h, w = shape[:2]
         height, width = self.size
         seen, shown = Box(0, 0, h, w), Box(0, 0, height, width)

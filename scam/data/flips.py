@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which labels a mirrored picture exchanges, read off their names."""
+"""Which labels a mirrored image exchanges, read off their names."""
 
 import re
 import unicodedata
@@ -34,7 +34,7 @@ def left_right_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 def unpaired(names: Sequence[str]) -> tuple[int, ...]:
     """Ids whose names say ``left`` or ``right`` but which :func:`left_right_pairs` leaves alone.
 
-    Of words written together, such as ``leftover``, nobody knows whether they do.
+    Of words written together, such as ``leftover``, that is unknown.
     """
     paired = {index for pair in left_right_pairs(names) for index in pair}
     return tuple(

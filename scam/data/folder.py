@@ -25,12 +25,12 @@ class FolderPairs:
 
     root: the data set's folder. split: ``train``, ``val``, ``test`` or None for all pairs (train
     and val never read the folder test, so that it may lack label maps);
-    without a val folder, val is a fixed hold-out of ``holdout`` of the other training pictures
+    without a val folder, val is a fixed hold-out of ``holdout`` of the other training images
     (default: see :func:`~scam.data.pairs.hold_out`) chosen by a hash of the stem, or those of the
     stems ``held_out``. labels: name of the label folder.
     merge: ``idesigner``, ``body``, a JSON file or what it holds (see
     :func:`~scam.data.labels.read_merge`).
-    ignore_label: the value of pixels without a label; they load as -1. fit: how pictures of other
+    ignore_label: the value of pixels without a label; they load as -1. fit: how images of other
     proportions are loaded, see :data:`~scam.data.fit.Fit`.
 
     The labels on disk are those of ``label_set`` (a name in ``LABEL_SETS``), else named by
@@ -209,7 +209,7 @@ def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str
     if not splits[split]:
         count = len(splits["train"]) + len(splits["val"])
         raise InputError(
-            f"{root}: nothing is left for {split!r}: of {counted(count, 'picture')} "
+            f"{root}: nothing is left for {split!r}: of {counted(count, 'image')} "
             f"{len(splits['val'])} held out"
         )
 

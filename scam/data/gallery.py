@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page of pictures, ``index.html``, that any browser opens from the disk.
+"""A page of images, ``index.html``, that any browser opens from the disk.
 
-It links to full-size pictures beside it by relative addresses and needs no server, no network and
+It links to full-size images beside it by relative addresses and needs no server, no network and
 no script. Whatever it shows may come from file names, so that everything is escaped.
 """
 
@@ -25,7 +25,7 @@ INDEX = "index.html"
 PICTURES = "pictures"
 """The folder beside the page that :func:`save_columns` fills."""
 _HIGHEST = 384
-"""Pixels: higher pictures are shown smaller, lest those of one row stand below each other."""
+"""Pixels: taller images are shown smaller, so that those of one row do not wrap."""
 
 _STYLE = """\
 :root { color-scheme: light dark; }
@@ -45,7 +45,7 @@ th, td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid GrayTe
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture beside the page.
+    """An image beside the page.
 
     file: its path from there. size: (H, W), pixels. alt: what it shows, for who cannot see it.
     """
@@ -65,7 +65,7 @@ class Table:
 
 
 Row = tuple[str, Sequence[Figure]]
-"""A heading, and the pictures under it."""
+"""A heading, and the images under it."""
 
 
 def save_gallery(
@@ -122,7 +122,7 @@ def save_columns(
     *,
     overwrite: bool = True,
 ) -> list[Row]:
-    """Write each picture of a sheet's ``columns`` to ``folder/pictures``; rows for the page.
+    """Write each image of a sheet's ``columns`` to ``folder/pictures``; rows for the page.
 
     columns: see :func:`scam.data.sheet.draw_sheet`. names: what each row shows.
     """
@@ -145,7 +145,7 @@ def _section(heading: str, figures: Sequence[Figure]) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    # "./" lest a colon in a name makes it a scheme.
+    # "./" so that a colon in a name does not make it a scheme.
     address = html.escape("./" + quote(os.fsencode(figure.file)))
     height, width = figure.size
     factor: float = automatic_scale(height, MIN_HEIGHT)

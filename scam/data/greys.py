@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The values in label pictures that are no index maps as training reads them."""
+"""The values in label images that are no index maps as training reads them."""
 
 import zlib
 from io import BytesIO
@@ -34,7 +34,7 @@ def read_values(path: Path) -> NDArray[np.int64]:
             raise InputError(f"{path}: holds fractions, expected whole numbers")
         return values.astype(np.int64)
     if mode not in ("RGB", "RGBA", "LA"):
-        raise InputError(f"{path}: is a {mode} picture, expected greys")
+        raise InputError(f"{path}: is a {mode} image, expected greys")
     channels = np.asarray(picture).astype(np.int64)
     if picture.format == "PNG" and data[_DEPTH] == 16:
         # Of each two bytes PIL keeps the first alone.
@@ -44,7 +44,7 @@ def read_values(path: Path) -> NDArray[np.int64]:
     values = channels[..., 0]
     if mode != "LA" and not (channels[..., :3] == values[..., None]).all():
         raise InputError(
-            f"{path}: is a picture in colours, expected greys (for colours: prepare palette)"
+            f"{path}: is an image in colours, expected greys (for colours: prepare palette)"
         )
     return values
 

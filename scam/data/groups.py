@@ -15,7 +15,7 @@ class Groups:
 
     members: the labels of each group by its name. A label may be in several groups; the first
     that holds it is the one to report it under. related: for each label those that may stand in
-    for it where a picture lacks it, nearest first.
+    for it where an image lacks it, nearest first.
     """
 
     members: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

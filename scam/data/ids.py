@@ -64,7 +64,7 @@ def judge(pixels: Mapping[int, int], command: Command) -> Judgement:
         text = (
             f"{value} is {share:.2g} % of the pixels: if they have no label, give "
             f"{ignored}; if they are a label, name all labels in labels.txt (lines "
-            f"'id name') or number them anew: {command('--dense')}"
+            f"'id name') or renumber them: {command('--dense')}"
         )
     return Judgement(max(labels, default=0) + 1, frozenset(strange), advice=text)
 

@@ -198,7 +198,7 @@ def is_lost(spec: object) -> bool:
 
 
 def merge_content(spec: MergeSpec | None) -> MergeSpec | None:
-    """``spec``, a JSON file replaced by what it holds: its identity, wherever it lies.
+    """``spec``, a JSON file replaced by what it holds: its identity, whatever its path.
 
     InputError for a file that cannot be used.
     """

@@ -56,7 +56,7 @@ def read_label_names(
         if index not in found:
             raise InputError(
                 f"{path}: id {index} is missing while {top} is there; expected 0, 1, 2, ...: "
-                f"name the others too, or number the ids anew and keep their names: "
+                f"name the others too, or renumber the ids and keep their names: "
                 f"{prepare_command('indices', path.parent, labels, '--dense')} "
                 "({:ignore_label} N, here and there, if one of them means: no label)"
             )

@@ -29,8 +29,8 @@ class DataOptions(Checked):
     )
     label_set: str | None = setting(None, f"what the labels on disk are: {', '.join(LABEL_SETS)}")
     fit: Fit = setting(
-        "squash", "how pictures of other proportions become --size: squashed, cropped or padded"
+        "squash", "how images of other proportions become --size: squashed, cropped or padded"
     )
     holdout: int | None = setting(
-        None, "pictures kept from training to measure on", least=1, most=1 << 40
+        None, "images held out of training, to measure on", least=1, most=1 << 40
     )

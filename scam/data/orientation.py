@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a picture is to be turned, from its metadata, whatever nonsense that holds.
+"""How an image is to be turned, from its metadata, whatever nonsense that holds.
 
 EXIF is a TIFF file; XMP is XML.
 """

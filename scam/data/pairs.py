@@ -105,7 +105,7 @@ def list_pairs(
 
 @dataclass
 class _Folder:
-    """What a folder of pictures holds.
+    """What a folder of images holds.
 
     files: the first of each stem; broken: stems of those that are no files; identity: what two
     names of one file have in common; others: names that are not read, by :func:`_alike`.
@@ -144,7 +144,7 @@ class _Folder:
         return folder
 
     def _conversion(self) -> str:
-        """What to do with label pictures that are no index maps: as the first of them says."""
+        """What to do with label images that are no index maps: as the first of them says."""
         pictures = (n for n in self.others.values() if Path(n).suffix.lower() in PICTURE_SUFFIXES)
         first = next(pictures, None)
         if first is None or tuple(self.suffixes) != LABEL_SUFFIXES:
@@ -267,7 +267,7 @@ def expect_equal_sizes(
     labels: object,
     read: LabelMap,
 ) -> None:
-    """InputError naming both unless the map (H, W) is as large as the upright picture."""
+    """InputError naming both unless the map (H, W) is as large as the upright image."""
     height, width = read.shape
     if picture.size != (width, height):
         turned = f" after its EXIF orientation {orientation}" if orientation > 1 else ""
@@ -281,7 +281,7 @@ def hold_out(stems: Iterable[str], count: int | None) -> set[str]:
     """Choose ``count`` stems by a hash of the stem alone.
 
     By default a tenth, 60 at most; of ten or more two at least, since an edit is measured on two
-    pictures; of fewer one.
+    images; of fewer one.
 
     Adding files changes the choice only where a new stem takes an old one's place.
     """
@@ -297,9 +297,9 @@ def _hash(stem: str) -> bytes:
 
 
 def split_folders(root: Path) -> list[str | None]:
-    """Names of the split folders in ``root``; [None] if its pairs lie in ``root`` itself.
+    """Names of the split folders in ``root``; [None] if its pairs are in ``root`` itself.
 
-    InputError if both are there: pictures beside the split folders would be read by nobody.
+    InputError if both are there: images beside the split folders would not be read.
     """
     splits = [split for split in SPLITS if os.path.isdir(root / split)]
     for name, split in _MISNAMED.items():
@@ -307,7 +307,7 @@ def split_folders(root: Path) -> list[str | None]:
             raise InputError(f"{root / name}: is not read, expected it to be called {split}")
     if splits and os.path.isdir(root / "images"):
         raise InputError(
-            f"{root / 'images'}: lies beside {', '.join(f'{split}/' for split in splits)}, "
+            f"{root / 'images'}: is beside {', '.join(f'{split}/' for split in splits)}, "
             f"expected it in {splits[0]}/ or no such folders"
         )
     return [*splits] or [None]

@@ -52,7 +52,7 @@ def spread(
         yield from _counted(_ahead(pool, items, _AHEAD * workers), len(items), what)
     except BrokenProcessPool:
         raise InputError(
-            f"{what}: a worker process was killed, perhaps for want of memory; had "
+            f"{what}: a worker process was killed, perhaps out of memory; had "
             "{workers}, try fewer",
             workers=workers,
         ) from None
@@ -89,7 +89,7 @@ def _start(function: Callable[[Any], Any]) -> None:
 def end_with_owner() -> None:
     """Let this worker end when the process that asked for it does.
 
-    One killed by SIGKILL tells nobody; its workers would wait for work for ever. It need not be
+    One killed by SIGKILL cannot tell its workers, which would wait for ever. It need not be
     the parent, which may be a fork server that lives on.
     """
     owner = multiprocessing.parent_process()

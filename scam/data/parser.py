@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody's function makes of a photograph, where that is a label map."""
+"""Calls a user's function that makes a label map of a photograph."""
 
 from collections.abc import Callable
 from typing import Any

@@ -39,7 +39,7 @@ _DECODERS: dict[str, Callable[[BytesIO], Image.Image]] = {
 _BYTES_PER_PIXEL = 4
 _LEAST_BYTES = 1 << 26
 INDEX_MODES = ("1", "L", "P", "I", "I;16")
-"""Modes of Pillow's pictures that hold one number a pixel."""
+"""Modes of Pillow's images that hold one number a pixel."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,13 +49,13 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pixels that are converted at once: what is made in between must not grow with the picture.
+# Pixels that are converted at once: what is made in between must not grow with the image.
 _BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture file that lies on no disk.
+    """An image file that is in memory only.
 
     name: what errors call it. most_pixels: those it may have, at most ``SCAM_MAX_PIXELS``.
     """
@@ -69,7 +69,7 @@ class Upload:
 
 
 PictureFile = Path | Upload
-"""Where a picture comes from."""
+"""Where an image comes from."""
 
 
 @contextmanager
@@ -88,10 +88,10 @@ def decoding(path: object) -> Iterator[None]:
 
 
 def read_file(path: PictureFile) -> bytes:
-    """The bytes of what may be a picture.
+    """The bytes of what may be an image.
 
-    InputError naming the file if it is missing, no regular file, no picture by its first bytes,
-    or larger than any picture that is read.
+    InputError naming the file if it is missing, no regular file, no image by its first bytes,
+    or larger than any image that is read.
     """
     if isinstance(path, Upload):
         return path.data
@@ -127,7 +127,7 @@ def _limit(path: PictureFile) -> str:
 
 @contextmanager
 def opened(path: PictureFile, *, tiff: bool = False) -> Iterator[tuple[Image.Image, Container]]:
-    """A decoded picture of at most ``SCAM_MAX_PIXELS``, and its file without metadata.
+    """A decoded image of at most ``SCAM_MAX_PIXELS``, and its file without metadata.
 
     tiff: whether it may be a TIFF file. InputError naming the file for all that goes wrong.
     """
@@ -153,9 +153,9 @@ def opened(path: PictureFile, *, tiff: bool = False) -> Iterator[tuple[Image.Ima
 def read_image(path: PictureFile, *, tiff: bool = False) -> tuple[Image.Image, int]:
     """Read a photograph as 8-bit RGB, upright, with the EXIF orientation (1 .. 8) it had.
 
-    Grey, palette and CMYK pictures become RGB, 16 bits become 8, transparency lies on white.
+    Grey, palette and CMYK images become RGB, 16 bits become 8, transparency goes on white.
     Metadata that makes no sense is ignored. tiff: whether it may be a TIFF file. InputError
-    naming the file if it is missing, truncated, no picture, or has more pixels than
+    naming the file if it is missing, truncated, no image, or has more pixels than
     :func:`scam.settings.max_pixels`.
     """
     with opened(path, tiff=tiff) as (picture, file):
@@ -163,12 +163,12 @@ def read_image(path: PictureFile, *, tiff: bool = False) -> tuple[Image.Image, i
 
 
 def upright(picture: Image.Image, orientation: int) -> Image.Image:
-    """The picture turned as its EXIF orientation (1 .. 8) says."""
+    """The image turned as its EXIF orientation (1 .. 8) says."""
     return picture.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else picture
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """A picture of any mode as 8-bit RGB: 16 bits become 8, transparency lies on white."""
+    """An image of any mode as 8-bit RGB: 16 bits become 8, transparency goes on white."""
     if picture.mode == "RGB" and not picture.has_transparency_data:
         return picture
     rgb = Image.new("RGB", picture.size)
@@ -186,16 +186,16 @@ def as_rgb(picture: Image.Image) -> Image.Image:
 
 
 def blocks(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes (left, upper, right, lower) that cover a picture from above, of some rows each."""
+    """Boxes (left, upper, right, lower) that cover an image from above, of some rows each."""
     rows = max(1, _BLOCK // width)
     for top in range(0, height, rows):
         yield 0, top, width, min(height, top + rows)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a black and white picture as bool (H, W): true where it is not black.
+    """Read a black and white image as bool (H, W): true where it is not black.
 
-    InputError naming the file if it is missing, truncated, no picture, or partly transparent.
+    InputError naming the file if it is missing, truncated, no image, or partly transparent.
     """
     with opened(path) as (picture, _):
         mask = np.empty(picture.size[::-1], np.bool_)
@@ -217,7 +217,7 @@ def _opacity(picture: Image.Image) -> int:
 def read_label_png(path: PictureFile) -> NDArray[np.int32]:
     """Read an index map as int32 (H, W): grey png of 1 to 16 bits, or palette png (its indices).
 
-    InputError naming the file if it is missing, truncated, or a colour picture.
+    InputError naming the file if it is missing, truncated, or a colour image.
     """
     with opened(path, tiff=True) as (picture, file):
         if file.kind != "PNG" or picture.mode not in INDEX_MODES:

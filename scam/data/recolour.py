@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other colours for each label of a picture, so that its label map no longer tells them."""
+"""Other colours for each label of an image, so that its label map no longer tells them."""
 
 import numpy as np
 

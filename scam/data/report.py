@@ -19,11 +19,11 @@ def report_text(report: FolderReport, *, every_bad: bool = False) -> str:
 
 
 def splits_text(splits: dict[str, int]) -> str:
-    """``20 train, 2 val and 5 test pictures``, or ``27 pictures`` of a folder without splits."""
+    """``20 train, 2 val and 5 test images``, or ``27 images`` of a folder without splits."""
     if list(splits) == ["all"]:
-        return counted(splits["all"], "picture")
+        return counted(splits["all"], "image")
     *first, last = [f"{count} {split}" for split, count in splits.items()]
-    return f"{', '.join(first)} and {last} pictures" if first else f"{last} pictures"
+    return f"{', '.join(first)} and {last} images" if first else f"{last} images"
 
 
 def _head(report: FolderReport) -> list[str]:
@@ -45,7 +45,7 @@ def _head(report: FolderReport) -> list[str]:
             frame = Frame(report.sizes["largest"])
             if any(frame.stretch(size) > SLIGHT for size in report.sizes.values()):
                 lines.append(
-                    "their proportions differ: training squashes pictures to one size, unless "
+                    "their proportions differ: training squashes images to one size, unless "
                     + spelled("{fit} or pad keeps them in proportion", fit="crop")
                 )
     if report.turned:
@@ -61,12 +61,12 @@ def _head(report: FolderReport) -> list[str]:
         names = ", ".join(report.unpaired[:_NAMED_ABSENT])
         more = ", ..." if len(report.unpaired) > _NAMED_ABSENT else ""
         lines.append(
-            f"not exchanged in mirrored pictures, for want of one label that differs in left and "
-            f"right alone: {names}{more}"
+            f"not swapped in mirrored images, since no label differs in left and right only: "
+            f"{names}{more}"
         )
     held_out = report.splits.get("val", 0)
     if 0 < held_out < FEW_HELD_OUT and "train" in report.splits:
-        lines.append(f"fewer than {FEW_HELD_OUT} val pictures: their numbers will be noisy")
+        lines.append(f"fewer than {FEW_HELD_OUT} val images: their numbers will be noisy")
     return lines
 
 
@@ -83,7 +83,7 @@ def _table(report: FolderReport) -> list[str]:
     usable, pixels = sum(report.splits.values()), report.pixels
     width = max(len("label"), *(len(label.name) for label in present))
     most = max(label.pixels for label in present)
-    lines = [f"{'id':>5}  {'label':{width}}  {'pictures':>15}  {'pixels':>7}  (bars: square root)"]
+    lines = [f"{'id':>5}  {'label':{width}}  {'images':>15}  {'pixels':>7}  (bars: square root)"]
     for label in present:
         share = f"{label.pictures} ({100 * label.pictures / usable:.0f} %)"
         bar = "#" * max(1, round(_BAR * (label.pixels / most) ** 0.5))
@@ -119,7 +119,7 @@ def _bad(report: FolderReport, every_bad: bool) -> list[str]:
     if len(shown) < len(bad):
         all_of_them = spelled("{:every_bad} shows them")
         lines.append(f"  ... and {len(bad) - len(shown)} more ({all_of_them})")
-    # Of greys the values of all maps tell more than one picture does.
+    # Of greys the values of all maps tell more than one image does.
     if report.advice:
         advice = [line for line in advice if " indices " not in line]
     return [*lines, *report.advice, *advice]

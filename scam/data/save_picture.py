@@ -53,7 +53,7 @@ def _pixels(image: Tensor | PIL_Image.Image | Image) -> Image:
             raise InputError(f"image is {type_of(image)}: expected an image of PIL or a tensor")
         return np.asarray(read_photograph(image)[0])
     if image.dim() == 4 and len(image) != 1:
-        raise InputError(f"image is of {counted(len(image), 'picture')}: expected one")
+        raise InputError(f"image is of {counted(len(image), 'image')}: expected one")
     single = image[0] if image.dim() == 4 else image
     if single.dim() != 3 or single.shape[0] != 3 or not single.numel():
         raise InputError(

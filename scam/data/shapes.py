@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of what proportions the pictures of a source are, and how they are made to fit."""
+"""Of what proportions the images of a source are, and how they are made to fit."""
 
 import struct
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def fit_of(source: PairSource) -> Fit:
-    """How the pictures of ``source`` are loaded; drawn ones have any proportions."""
+    """How the images of ``source`` are loaded; drawn ones have any proportions."""
     first = origin(source, 0)[0]
     return first.fit if isinstance(first, FolderPairs) else "squash"
 
 
 def shapes_of(source: PairSource) -> Iterator[tuple[int, int]]:
-    """(height, width) of every picture of ``source`` that is read from files.
+    """(height, width) of every image of ``source`` that is read from files.
 
     Read off the headers of label maps, 20 us each: they are as large as the upright photograph.
     Files that have none are passed over; who loads them says why.

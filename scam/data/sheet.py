@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sheets of pictures: one row per sample, one captioned column per kind, legends below."""
+"""Sheets of images: one row per sample, one captioned column per kind, legends below."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ Pixels = npt.NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MIN_HEIGHT = 192
-"""Pixels, the least height of pictures on a sheet unless a scale is given."""
+"""Pixels, the least height of images on a sheet unless a scale is given."""
 MOST_SCALE = 16
 _MOST_PIXELS = 1 << 30
 _GAP = 4  # pixels between cells
 _SIZES = 18, 10  # pixels, largest and smallest letters above cells of up to 448 pixels
-_LETTERS_PER_CELL = 25  # above larger cells letters grow, lest nobody can read them
+_LETTERS_PER_CELL = 25  # above larger cells letters grow, to stay readable
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 
 
@@ -68,13 +68,13 @@ def draw_sheet(
     label_names: Sequence[str] = (),
     legends: Sequence[Legend] = (),
 ) -> Image.Image:
-    """A picture with one row per sample and one column per entry of ``columns``.
+    """An image with one row per sample and one column per entry of ``columns``.
 
     Args:
-        columns: caption -> pictures (N, 3, H, W), floating, in [-1, 1], or label maps (N, H, W),
-            integer; N, H and W the same in all. No picture is ever made smaller.
+        columns: caption -> images (N, 3, H, W), floating, in [-1, 1], or label maps (N, H, W),
+            integer; N, H and W the same in all. No image is ever made smaller.
         scale: how many pixels wide and high each pixel is drawn, as a square of one colour, so
-            that the model's pixels can be told; None: as many as pictures need to be
+            that the model's pixels can be told; None: as many as images need to be
             ``min_height`` pixels high.
         rows: what to write before each row, N words or none.
         label_names: of all labels; with them a legend names those that the label maps hold.
@@ -143,7 +143,7 @@ def as_pixels(caption: str, column: Tensor) -> Pixels:
         maps = column.detach().cpu().numpy()
         return np.stack([colorize(labels) for labels in maps])
     raise ValueError(
-        f"column {caption!r} must be pictures (N, 3, H, W), floating, or label maps (N, H, W), "
+        f"column {caption!r} must be images (N, 3, H, W), floating, or label maps (N, H, W), "
         f"integer; got {column.dtype} {tuple(column.shape)}"
     )
 
@@ -151,7 +151,7 @@ def as_pixels(caption: str, column: Tensor) -> Pixels:
 def _cells(columns: Mapping[str, Tensor]) -> dict[str, Pixels]:
     shapes = {caption: tuple(column.shape) for caption, column in columns.items()}
     if not columns or any(0 in shape for shape in shapes.values()):
-        raise ValueError(f"a sheet needs at least one picture, got shapes {shapes}")
+        raise ValueError(f"a sheet needs at least one image, got shapes {shapes}")
     cells = {caption: as_pixels(caption, column) for caption, column in columns.items()}
     if len({cell.shape for cell in cells.values()}) > 1:
         raise ValueError(f"the columns of a sheet must have one N, H and W, got shapes {shapes}")

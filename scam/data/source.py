@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one thing data sets have in common: pictures with label maps, by index."""
+"""The one thing data sets have in common: images with label maps, by index."""
 
 from typing import Protocol
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pictures a run trains on and which it holds out, known by name and by content."""
+"""Which images a run trains on and which it holds out, known by name and by content."""
 
 import hashlib
 import json
@@ -20,9 +20,9 @@ from scam.storage.reading import read_json
 SPLIT = "split.json"
 """Beside the weights in a step folder."""
 FEW_HELD_OUT = 10
-"""Below so many pictures held-out numbers are noisy."""
+"""Below so many images held-out numbers are noisy."""
 Pictures = dict[str, str]
-"""Names and digests of files; of drawn pictures and unreadable files the digest is ""."""
+"""Names and digests of files; of drawn images and unreadable files the digest is ""."""
 Side = Literal["training", "held_out"]
 Entry = tuple[str, str]
 
@@ -32,7 +32,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Split:
-    """The pictures of a run, and those it had: entries (name, digest).
+    """The images of a run, and those it had: entries (name, digest).
 
     training, held_out: there when the run was last started or resumed. training_gone,
     held_out_gone: there before, under this name and with this content.
@@ -49,7 +49,7 @@ class Split:
         return cls(tuple(pictures_of(train).items()), tuple(pictures_of(held_out).items()))
 
     def side(self, name: str, digest: str, by_name: bool = True) -> Side | None:
-        """Where a picture belongs; None: it is new.
+        """Where an image belongs; None: it is new.
 
         Its content decides, and where that is new or ambiguous its name (if ``by_name``).
         """
@@ -60,7 +60,7 @@ class Split:
         return "training" if ("", digest) in self._known[1][0] else None
 
     def kept_from_training(self, now: Pictures) -> tuple[set[str], set[str]]:
-        """Of a folder's pictures those held out, and further copies of them, on neither side."""
+        """Of a folder's images those held out, and further copies of them, on neither side."""
         known = self._known[2][1]
         away = {name for name, digest in now.items() if self.side(name, digest) == "held_out"}
         copies, contents = set(), set()
@@ -72,7 +72,7 @@ class Split:
         return away - copies, copies
 
     def continued(self, train: Pictures, held_out: Pictures) -> "Split":
-        """The split of a run that is resumed with these pictures."""
+        """The split of a run that is resumed with these images."""
         training, kept = tuple(train.items()), tuple(held_out.items())
         now = {*training, *kept}
         return Split(
@@ -98,12 +98,12 @@ class Split:
 
     @cached_property
     def names(self) -> set[str]:
-        """Of the pictures there when the run was last started or resumed."""
+        """Of the images there when the run was last started or resumed."""
         return {name for name, _ in (*self.training, *self.held_out)}
 
     @cached_property
     def _known(self) -> tuple[tuple[set[Entry], set[Entry]], ...]:
-        """Entries; digests alone; names alone: of training pictures, and of held-out ones."""
+        """Entries; digests alone; names alone: of training images, and of held-out ones."""
         training = {*self.training, *self.training_gone}
         held_out = {*self.held_out, *self.held_out_gone}
         return (
@@ -134,13 +134,13 @@ def _entry(source: PairSource, index: int) -> Entry:
 
 
 def training_folder(root: Path, labels: str) -> Pictures:
-    """All pictures of ``root``, or of ``root/train``: those held out of training as well."""
+    """All images of ``root``, or of ``root/train``: those held out of training as well."""
     name = "train" if "train" in split_folders(root) else ""
     return _digests(find_pairs(root / name, labels))
 
 
 def val_folder(root: Path, labels: str) -> Pictures:
-    """All pictures of ``root/val``."""
+    """All images of ``root/val``."""
     return _digests(find_pairs(root / "val", labels))
 
 
@@ -166,7 +166,7 @@ def read_split(folder: Path, digest: str | None) -> Split | None:
     stored = read_json(path)
     names = [field.name for field in fields(Split)]
     if stored.keys() != {*names} or not all(map(_is_list_of_words, stored.values())):
-        raise InputError(f"{path} is damaged: expected lists of pictures, {', '.join(names)}")
+        raise InputError(f"{path} is damaged: expected lists of images, {', '.join(names)}")
     entries = {
         side: tuple((line[17:], line[:16].strip()) for line in lines)
         for side, lines in stored.items()
@@ -198,7 +198,7 @@ def _digests(pairs: Iterable[Pair]) -> Pictures:
 def _digest(path: Path) -> str:
     """16 hexadecimal digits of a file's size, first and last 4 KiB: 50 us a file.
 
-    The end of a PNG holds checksums of all pixels; compressed pictures that differ, but not in
+    The end of a PNG holds checksums of all pixels; compressed images that differ, but not in
     size, nor at either end, have not been met.
     """
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours as sRGB, whatever profile a picture's colours were written in."""
+"""Colours as sRGB, whatever profile an image's colours were written in."""
 
 from io import BytesIO
 
@@ -11,10 +11,10 @@ _ROUNDING = 2
 
 
 def to_srgb(picture: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:
-    """An RGB, grey or CMYK picture with its colours in sRGB, and what was done, in words.
+    """An RGB, grey or CMYK image with its colours in sRGB, and what was done, in words.
 
-    profile: an ICC profile, empty for none. One that is broken, or for another kind of picture, is
-    ignored, and the words say so. Without a profile, or with sRGB's, the picture is returned as it
+    profile: an ICC profile, empty for none. One that is broken, or for another kind of image, is
+    ignored, and the words say so. Without a profile, or with sRGB's, the image is returned as it
     is, and None.
     """
     if not profile:
@@ -31,7 +31,7 @@ def to_srgb(picture: Image.Image, profile: bytes) -> tuple[Image.Image, str | No
         )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):
         return picture, "its colour profile cannot be used and is ignored"
-    assert converted is not None  # None is for pictures converted in place
+    assert converted is not None  # None is for images converted in place
     if picture.mode == "RGB":
         change = np.asarray(ImageChops.difference(picture, converted))
         if change.max(initial=0) <= _ROUNDING:

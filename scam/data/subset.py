@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Some pictures out of many, spread evenly."""
+"""Some images out of many, spread evenly."""
 
 from collections.abc import Sequence
 

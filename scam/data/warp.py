@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture and its label map, turned, scaled, moved and bent at random, both alike."""
+"""An image and its label map, turned, scaled, moved and bent at random, both alike."""
 
 import math
 
@@ -23,7 +23,7 @@ def warp(image: Image, labels: LabelMap, random: np.random.Generator) -> tuple[I
 
     Turned by up to 0.2 radians, scaled by up to 1.2, shifted by up to 7.5 % of a side, and bent by
     4x4 control points that move by up to 10 % (free-form deformation; Sederberg and Parry,
-    SIGGRAPH 1986). Beyond the edge is the picture's reflection. Labels are never mixed.
+    SIGGRAPH 1986). Beyond the edge is the image's reflection. Labels are never mixed.
     """
     places = _places(labels.shape[0], labels.shape[1], random)
     pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1), np.float32, order="C"))
@@ -43,7 +43,7 @@ def _read(planes: Tensor, places: Tensor, mode: str) -> Tensor:
 
 
 def _places(height: int, width: int, random: np.random.Generator) -> Tensor:
-    """Where each pixel is read: (H, W, 2) float32, x and y, -1 and 1 being the picture's edges."""
+    """Where each pixel is read: (H, W, 2) float32, x and y, -1 and 1 being the image's edges."""
     turn, scale = random.uniform(-_TURN, _TURN), math.exp(random.uniform(-_SCALE, _SCALE))
     cosine, sine, aspect = math.cos(turn) / scale, math.sin(turn) / scale, height / width
     linear = np.array([[cosine, -sine * aspect], [sine / aspect, cosine]])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changing photographs: arithmetic on latents, kept styles, and pasting back."""
+"""Changing photographs: arithmetic on latents, saved styles, and pasting back."""
 
 from scam.editing.latents import blend, fill, interpolate, mean, shares, swap
 from scam.editing.paste import enlarge_by_labels, paste_back, spread_labels, touched_pixels

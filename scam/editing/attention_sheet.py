@@ -19,7 +19,7 @@ from scam.models.checkpoint import Checkpoint
 from scam.storage.files import write_aside
 
 Maps = Mapping[str, AttentionMap]
-"""By layer, of one picture."""
+"""By layer, of one image."""
 _HOT = (1.0, 0.1, -0.9)
 """Colour, in [-1, 1], of the largest weight: of the generator's layer, of the encoder's latent."""
 _DIM = 0.35
@@ -64,7 +64,7 @@ def save_maps_sheet(
     scale: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, float]:
-    """A row per layer: picture, labels, the strongest latent, a heat map for each latent.
+    """A row per layer: image, labels, the strongest latent, a heat map for each latent.
 
     only: the labels to show, by default all. scale: see :func:`scam.data.sheet.draw_sheet`.
     Returns the largest weight shown of each layer.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same edit over folders: who meets whom, what is done already, one picture at a time."""
+"""The same edit over folders: how images are paired, what is done, one image at a time."""
 
 import hashlib
 import json
@@ -30,19 +30,19 @@ Source = Picture | Style | Folder
 
 @dataclass(frozen=True)
 class Plan:
-    """Names of the results, and for each folder which of its pictures each result takes."""
+    """Names of the results, and for each folder which of its images each result takes."""
 
     names: tuple[str, ...]
     donors: Mapping[str, str]
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that change with who meets whom."""
+        """16 hexadecimal digits that change with the pairs."""
         text = json.dumps(dict(self.donors), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def background(self, source: Picture | Folder, name: str) -> Picture:
-        """The background picture of the result ``name``, loaded now."""
+        """The background image of the result ``name``, loaded now."""
         return source.load(name) if isinstance(source, Folder) else source
 
     def other(self, source: Source, name: str) -> Picture | Style:
@@ -51,10 +51,10 @@ class Plan:
 
 
 def make_plan(background: Picture | Folder, others: Sequence[Source], pairs: Path | None) -> Plan:
-    """Pair folders by the names of their pictures, or by ``pairs``.
+    """Pair folders by the names of their images, or by ``pairs``.
 
     pairs: a JSON file ``{"donors": {background's name: other's name}}``, as scam.evaluate leaves
-    it. InputError if no name is in every folder, or the file names a picture that is not there.
+    it. InputError if no name is in every folder, or the file names an image that is not there.
     """
     folders = [source for source in others if isinstance(source, Folder)]
     if pairs is not None:
@@ -65,7 +65,7 @@ def make_plan(background: Picture | Folder, others: Sequence[Source], pairs: Pat
     if not common:
         examples = ", ".join(f"{folder.name}: {folder.stems[0]}" for folder in folders)
         raise InputError(
-            f"no picture has the same name in every folder ({examples}); give {{:pairs}}"
+            f"no image has the same name in every folder ({examples}); give {{:pairs}}"
         )
     return Plan(tuple(stem for stem in folders[0].stems if stem in common), {})
 
@@ -80,13 +80,13 @@ def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) ->
     for host, donor in donors.items():
         for folder, stem in ((background, host), *((folder, donor) for folder in folders)):
             if stem not in folder.stems:
-                raise InputError(f"{{pairs}}: {stem!r} is no picture of {folder.name}", pairs=path)
+                raise InputError(f"{{pairs}}: {stem!r} is no image of {folder.name}", pairs=path)
     return Plan(tuple(donors), donors)
 
 
 @contextmanager
 def opened(out: Path, settings: dict[str, Any]) -> Iterator[None]:
-    """:func:`open_out` for the block; a folder that it began and left without a result goes."""
+    """:func:`open_out` for the block; a folder made and left without a result is removed."""
     new = not os.path.lexists(out / RECORD)
     missing = missing_parents(out / RECORD)
     open_out(out, settings)
@@ -100,7 +100,7 @@ def opened(out: Path, settings: dict[str, Any]) -> Iterator[None]:
 
 
 def open_out(out: Path, settings: dict[str, Any]) -> None:
-    """Make the folder of results, or go on with one of the same settings.
+    """Make the folder of results, or resume one of the same settings.
 
     InputError if it holds anything else.
     """

@@ -27,7 +27,7 @@ class Donor:
 
     @property
     def doubt(self) -> str:
-        """What to add when there is no such picture: it may end in what was meant as a weight."""
+        """What to add when there is no such image: it may end in what was meant as a weight."""
         _, colon, after = self.picture.removeprefix("lib:").rpartition(":")
         return f"; as a weight {after!r} is no number from 0 to 1" if colon else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One edit: the latents of a background picture, a subject and donors become pictures."""
+"""One edit: the latents of a background image, a subject and donors become images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ from scam.models.styles import Styles
 
 @dataclass(frozen=True)
 class Settings:
-    """How to edit, whatever the pictures.
+    """How to edit, whatever the images.
 
-    scene: labels that a subject leaves to the background picture. absent: see
-    :data:`scam.models.mixing.Absent`. steps: pictures on the way from the background picture's
+    scene: labels that a subject leaves to the background image. absent: see
+    :data:`scam.models.mixing.Absent`. steps: images on the way from the background image's
     own styles to the edited ones; None generates one. feather: pixels of edge when pasting into
-    the background photograph; None leaves the whole generated. refine: steps that fit latents to
-    the picture they are of. amount: how far the one picture is on the way, 0 .. 1.
+    the background photograph; None: no pasting. refine: steps of fitting latents to
+    their image. amount: position of the one image from the former to the latter, 0 .. 1.
     """
 
     scene: tuple[int, ...] = (0,)
@@ -61,7 +61,7 @@ class Edited:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not the giver's own, a line for each group, for people to read."""
+        """What did not come from its own source, one readable line per group."""
         return tuple(str(outcome) for outcome in self.outcomes if outcome.how)
 
 
@@ -83,7 +83,7 @@ def _with_donors(
         lacking = _lacking(latents, asked, model.token_labels)
         if lacking and absent == "error":
             raise InputError(
-                f"{{donor}}: its picture lacks {_listed(lacking, checkpoint)}", donor=donor.text
+                f"{{donor}}: its image lacks {_listed(lacking, checkpoint)}", donor=donor.text
             )
         latents = filled(model, latents, asked, own, absent)
         own = blend(own, latents, donor.share, model.token_labels)
@@ -149,8 +149,8 @@ def mix(
     missing = _lacking(own, subjects, model.token_labels)
     if missing and subject is not None and settings.absent == "error":
         raise InputError(
-            f"{{subject}}: the subject's picture lacks {_listed(missing, checkpoint)}, which the "
-            "label map wants; expected {:absent} related, background or mean",
+            f"{{subject}}: the subject's image lacks {_listed(missing, checkpoint)}, which the "
+            "label map needs; expected {:absent} related, background or mean",
             subject=name or NAMED,
         )
     absent = "background" if settings.absent == "error" else settings.absent
@@ -171,7 +171,7 @@ def mix(
         others = wanted & ~subjects
         who = spelled("{:subject}"), spelled("{subject}", subject=name or NAMED)
         asked = subjects & ~(given & own.present)
-        found += outcomes(checkpoint, who, own, asked, absent, "from the background picture")
+        found += outcomes(checkpoint, who, own, asked, absent, "from the background image")
     who = (spelled("{:background}"),) * 2
     lacking = labels_lacking(back, others, model.token_labels)
     found += outcomes(checkpoint, who, back, lacking, absent, "unknown")
@@ -184,7 +184,7 @@ def _lacking(styles: Styles, wanted: Tensor, token_labels: Tensor) -> list[int]:
 
 
 def _in_photograph(pose: LabelMap, before: LabelMap, frame: Frame) -> LabelMap:
-    """The label map to generate where it comes to lie in the photograph of the map ``before``;
+    """The label map to generate, placed in the photograph of the map ``before``;
     there is nothing new beyond what the frame shows.
     """
     if pose.shape == before.shape or frame.fit == "squash":
@@ -196,7 +196,7 @@ def _in_photograph(pose: LabelMap, before: LabelMap, frame: Frame) -> LabelMap:
 
 
 def _beyond(touched: Mask, place: Placement) -> tuple[Outcome, ...]:
-    """What to note where the edit would go on beyond the part of the photograph that is seen."""
+    """What to note where the edit would extend beyond the part that the model sees."""
     beyond = int((touched & ~place.covered).sum())
     if not beyond:
         return ()
@@ -243,7 +243,7 @@ def _enlarged(
 def _of_donor(
     checkpoint: Checkpoint, donor: Donor, latents: Styles, wanted: Tensor, absent: Absent
 ) -> list[Outcome]:
-    """What its labels were given, and which it was asked for in vain."""
+    """What its labels were given, and which of those asked for it lacks."""
     who = spelled("{donor}", donor=donor.text)
     useless = [word for word, labels in donor.words if not wanted[0, list(labels)].any()]
     found = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Edits of one kind, of many pictures: encodes each once as long as it is needed."""
+"""Edits with the same settings, of many images; each is encoded once while needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _Encoded = dict[int, tuple[Picture | Style, Styles]]
 
 @dataclass
 class Editor:
-    """Applies the same settings and donors' shares to whatever pictures it is called with."""
+    """Applies the same settings and donors' shares to the images it is called with."""
 
     checkpoint: Checkpoint
     settings: Settings
@@ -43,11 +43,11 @@ class Editor:
         return self._pose_labels
 
     def pose_of(self, background: Picture, subject: Picture | Style | None) -> LabelMap:
-        """The label map to generate from; InputError for none, or one not to be pasted back."""
+        """The label map to generate from; InputError if none, or it cannot be pasted back."""
         if self.pose == "subject":
             if isinstance(subject, Picture):
                 return subject.labels
-            raise InputError("{pose}: expected a picture as {:subject}", pose=self.pose)
+            raise InputError("{pose}: expected an image as {:subject}", pose=self.pose)
         pose, own = self._pose_labels, background.labels
         if pose is None:
             return own
@@ -65,8 +65,8 @@ class Editor:
         subject: Picture | Style | None,
         others: Sequence[Picture | Style],
     ) -> Edited:
-        """Mix, generate, paste; ``others`` are the donors' pictures. See :func:`edit`."""
-        # Whoever was in the last edit too is at hand; nobody else is kept.
+        """Mix, generate, paste; ``others`` are the donors' images. See :func:`edit`."""
+        # Images of the last edit are kept in memory; others are not.
         last, self._encoded = self._encoded, {}
         return edit(
             self.checkpoint,

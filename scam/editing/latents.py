@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arithmetic on the latents of pictures: swap, blend, interpolate, fill, average.
+"""Arithmetic on the latents of images: swap, blend, interpolate, fill, average.
 
 Pure functions of :class:`~scam.models.styles.Styles`; ``token_labels`` is the (m,) buffer of the
-same name of the model that the latents belong to. A label that a picture lacks has no evidence in
+same name of the model that the latents belong to. A label that an image lacks has no evidence in
 its latents, so they are never mixed into anything.
 """
 
@@ -22,7 +22,7 @@ def shares(
     """How much of each token :func:`blend` takes: ``weight`` for one label or one of its latents.
 
     Returns (m,), zero elsewhere. Add several up to edit several labels. InputError for a weight
-    outside 0 .. 1, a label without tokens, or a latent that the label has not.
+    outside 0 .. 1, a label without tokens, or a latent that the label lacks.
     """
     if not isinstance(weight, SupportsFloat) or not 0 <= weight <= 1:
         raise InputError(f"weight {quoted(weight)}: expected 0 to 1")
@@ -47,8 +47,8 @@ def shares(
 def blend(host: Styles, donor: Styles, share: Tensor, token_labels: Tensor) -> Styles:
     """Move each token from ``host`` towards ``donor`` by its ``share`` (m,) or (B, m), 0 .. 1.
 
-    What the donor lacks stays the host's. A label that the host lacks and the donor gives
-    something of is taken whole. InputError for a share of another shape or outside 0 .. 1.
+    What the donor lacks stays the host's. A label that the host lacks is taken whole if the
+    donor gives any of it. InputError for a share of another shape or outside 0 .. 1.
     """
     if share.shape not in ((len(token_labels),), (len(host), len(token_labels))):
         raise InputError(
@@ -78,32 +78,32 @@ def swap(host: Styles, donor: Styles, labels: Collection[int], token_labels: Ten
 
 
 def fill(latents: Styles, standin: Styles, token_labels: Tensor) -> Styles:
-    """Let ``standin`` give the labels that ``latents`` lack."""
+    """Fill labels that ``latents`` lack from ``standin``."""
     held = of_tokens(latents.present, token_labels).unsqueeze(-1)
     tokens = torch.where(held, latents.tokens, standin.tokens)
     return Styles(tokens, latents.present | standin.present)
 
 
 def interpolate(first: Styles, last: Styles, count: int, token_labels: Tensor) -> Styles:
-    """``count`` steps from one picture's latents to another's, ends included: (count, m, d).
+    """``count`` steps from one image's latents to another's, ends included: (count, m, d).
 
-    Both hold one picture. A label that only one of them has does not change on the way.
-    InputError for fewer than 2 steps, or several pictures.
+    Both hold one image. A label that only one of them has stays constant.
+    InputError for fewer than 2 steps, or several images.
     """
     if not hasattr(count, "__index__") or count < 2:
-        raise InputError(f"interpolation over {quoted(count)} pictures: expected 2 or more")
+        raise InputError(f"interpolation over {quoted(count)} images: expected 2 or more")
     way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
     return between(first, last, way, token_labels)
 
 
 def between(first: Styles, last: Styles, way: Tensor, token_labels: Tensor) -> Styles:
-    """The places ``way`` (N,), 0 .. 1, from one picture's latents to another's: (N, m, d).
+    """The places ``way`` (N,), 0 .. 1, from one image's latents to another's: (N, m, d).
 
-    See :func:`interpolate`; InputError for several pictures.
+    See :func:`interpolate`; InputError for several images.
     """
     if len(first) != 1 or len(last) != 1:
         raise InputError(
-            f"interpolation from {len(first)} pictures to {len(last)}: expected one and one"
+            f"interpolation from {len(first)} images to {len(last)}: expected one and one"
         )
     first, last = fill(first, last, token_labels), fill(last, first, token_labels)
     tokens = torch.lerp(first.tokens, last.tokens, way[:, None, None])

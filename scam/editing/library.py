@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of styles: of one picture, the mean of many, and what it holds."""
+"""A folder of styles: of one image, the mean of many, and what it holds."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -31,10 +31,10 @@ def add_picture(
     refine: int = 0,
     overwrite: bool = False,
 ) -> Style:
-    """Keep the latents of one picture, see :meth:`Finder.open`, as ``name``, by default its own.
+    """Keep the latents of one image, see :meth:`Finder.open`, as ``name``, by default its own.
 
     refine: see :func:`~scam.editing.sources.encode`.
-    InputError if it cannot be opened, or the name is no file's or taken.
+    InputError if it cannot be opened, or the name is not a file name or is taken.
     """
     with leading_words("picture", words):
         picture = finder.picture(words)
@@ -71,7 +71,7 @@ def add_mean(
     token_labels = checkpoint.model.token_labels
     latents = mean(_encoded(folder, stems, checkpoint), token_labels).to(token_labels.device)
     shown = _painted(folder.load(stems[0]), latents, checkpoint)
-    source = f"mean of {counted(len(stems), 'picture')} of {folder.name}"
+    source = f"mean of {counted(len(stems), 'image')} of {folder.name}"
     return _saved(path, checkpoint, latents, source, shown, overwrite)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an edit gave the labels of each group, in words: of one picture, or summed over many."""
+"""What an edit gave the labels of each group, in words: of one image, or summed over many."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -17,7 +17,7 @@ from scam.models.styles import Styles
 class Outcome:
     """What the labels of one group were given in one edit.
 
-    role: the argument that was to give them, ``--subject``. who: the same with the picture's
+    role: the argument that was to give them, ``--subject``. who: the same with the image's
     name. group: its name, empty for labels without one. how: where what ``who`` lacks came from,
     a phrase each; empty if it gave all.
     """
@@ -41,7 +41,7 @@ def outcomes(
 ) -> list[Outcome]:
     """One for each group of the labels ``asked`` (1, L) bool of the giver's ``styles``.
 
-    giver: role and name. otherwise: the phrase for labels that another picture gives in the end.
+    giver: role and name. otherwise: the phrase for labels that another image gives in the end.
     """
     source = sources(checkpoint.model, styles, asked, absent)[0].tolist()
     by_group: dict[str, list[int]] = defaultdict(list)
@@ -68,7 +68,7 @@ def _how(
 
 
 def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
-    """Lines that say in how many of ``edits`` a group was its giver's own, or what else."""
+    """Lines that count the sources of each group over ``edits``."""
     total = 0
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for edit in edits:
@@ -80,5 +80,5 @@ def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
         words = [f"{how} in {count}" for how, count in found.most_common()]
         lines.append(": ".join(filter(None, ("  " + role, group, "; ".join(words)))))
     if lines:
-        lines.insert(0, f"summary of {counted(total, 'picture')}:")
+        lines.insert(0, f"summary of {counted(total, 'image')}:")
     return lines

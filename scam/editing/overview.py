@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of a folder of results: each beside the pictures that it was made of."""
+"""The page of a folder of results: each beside the images that it was made of."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ from scam.editing.styles import Style
 from scam.storage.files import sweep, write_aside
 
 INPUTS = "inputs"
-"""Folder of copies of the pictures that results were made of."""
+"""Folder of copies of the images that results were made of."""
 
 
 def write_overview(
@@ -30,7 +30,7 @@ def write_overview(
     """Write ``out/index.html`` and copies of all inputs that are not there yet; the page's path.
 
     others: subject and donors, by what the page calls them. size: (H, W) of styles' thumbnails,
-    without which a style is left out. One picture at a time is in memory.
+    without which a style is left out. One image at a time is in memory.
     """
     for folder in (out / INPUTS, *(out / INPUTS).glob("*/")):
         sweep(folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put a generated region into the photograph it was generated for, and nothing else."""
+"""Put a generated region, and nothing else, into its photograph."""
 
 from collections.abc import Collection
 
@@ -28,7 +28,7 @@ def spread_labels(labels: Labels, touched: Mask, pixels: int) -> Labels:
     """``labels`` (H, W) with those of the ``touched`` region carried so many pixels beyond it.
 
     Enlarged under such a map, the ring where :func:`paste_back` blends holds the colours of
-    whoever is pasted, not the scene that was generated around them.
+    the person pasted, not the scene that was generated around them.
     """
     lowest = int(labels.min(initial=0)) - 1
     spread = np.where(touched, labels - lowest, 0).astype(np.int32)
@@ -42,8 +42,8 @@ def enlarge_by_labels(frame: Pixels, small: Labels, labels: Labels) -> Pixels:
     """A generated ``frame`` (h, w, 3) at the size of ``labels`` (H, W), label by label.
 
     small: the label map (h, w) that the frame was generated from. A generated pixel along a
-    border mixes the colours of both sides, and enlarged as it is that mixture would lie around
-    everybody as a halo. So each pixel takes the colours from inside its own label, and a border
+    border mixes the colours of both sides, and once enlarged that mixture would surround
+    people as a halo. So each pixel takes the colours from inside its own label, and a border
     between labels is three pixels wide whatever the factor. Below a factor of 2 photographs have
     mixed pixels of that size themselves, and the resampling is plain.
     """
@@ -63,8 +63,8 @@ def enlarge_by_labels(frame: Pixels, small: Labels, labels: Labels) -> Pixels:
     return result.round().clip(0, 255).astype(np.uint8)
 
 
-def paste_back(photo: Pixels, painted: Pixels, touched: Mask, feather: int = 4) -> Pixels:
-    """Blend ``painted`` into ``photo``, both (H, W, 3), where ``touched`` (H, W).
+def paste_back(photo: Pixels, generated: Pixels, touched: Mask, feather: int = 4) -> Pixels:
+    """Blend ``generated`` into ``photo``, both (H, W, 3), where ``touched`` (H, W).
 
     The blend runs out linearly over ``feather`` pixels around the touched region; beyond them
     every pixel of ``photo`` is returned as it was.
@@ -75,7 +75,7 @@ def paste_back(photo: Pixels, painted: Pixels, touched: Mask, feather: int = 4) 
         mask = mask.filter(ImageFilter.MaxFilter(3))
         weight += np.asarray(mask) > 0
     share = (weight / (feather + 1))[..., None]
-    blend = photo + share * (painted.astype(np.float32) - photo)
+    blend = photo + share * (generated.astype(np.float32) - photo)
     return np.where(share > 0, blend.round().astype(np.uint8), photo)
 
 

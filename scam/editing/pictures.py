@@ -44,7 +44,7 @@ def resized(pixels: Pixels, size: tuple[int, int], how: Image.Resampling) -> Pix
 
 
 def fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Pixels (h, w, 3) in the middle of a white picture of ``size`` = (H, W), as large as fits."""
+    """Pixels (h, w, 3) in the middle of a white image of ``size`` = (H, W), as large as fits."""
     height, width = pixels.shape[:2]
     factor = min(size[0] / height, size[1] / width)
     inner = max(1, round(height * factor)), max(1, round(width * factor))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command line may call a picture: files, a name in a data set, a kept style, a folder."""
+"""How a command line may name an image: files, a name in a data set, a saved style, a folder."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ _STORED = "lib:"
 
 @dataclass(frozen=True)
 class Folder:
-    """Many pictures, loaded one at a time by name."""
+    """Many images, loaded one at a time by name."""
 
     name: str
     stems: tuple[str, ...]
@@ -40,9 +40,9 @@ class Folder:
 
 
 class Finder:
-    """Opens pictures, styles and folders for one model.
+    """Opens images, styles and folders for one model.
 
-    data: the data set of pictures given by name, by default the run's own. labels: the name of
+    data: the data set of images given by name, by default the run's own. labels: the name of
     its folder of label maps. library: the folder of styles, by default the run's; InputError if
     it is none, unless it is one to be made (``new_library``).
     """
@@ -65,10 +65,10 @@ class Finder:
         self._read_from: list[Path] = []
 
     def open(self, words: Sequence[str]) -> Picture | Style:
-        """One picture or style.
+        """One image or style.
 
         words: an image and its label map; or one of: ``IMAGE,LABELS``, an image whose label map
-        lies where data folders have it, ``lib:NAME`` or a .safetensors file, a picture's name.
+        is where data folders have it, ``lib:NAME`` or a .safetensors file, an image's name.
         InputError for everything else.
         """
         if len(words) > 2:
@@ -93,11 +93,11 @@ class Finder:
         """As :meth:`open`; InputError for a style too."""
         found = self.open(words)
         if isinstance(found, Style):
-            raise InputError(f"{words[0]}: is a style, expected a picture")
+            raise InputError(f"{words[0]}: is a style, expected an image")
         return found
 
     def folder(self, words: Sequence[str]) -> Folder | None:
-        """The pictures of a data folder, or held-out mannequins; None if ``words`` is neither."""
+        """The images of a data folder, or held-out mannequins; None if ``words`` is neither."""
         if words == [MANNEQUINS]:
             merge = self._run_options.get("merge")
             return _as_folder(open_source(MANNEQUINS, "val", merge=merge), self.checkpoint)
@@ -113,7 +113,7 @@ class Finder:
         return Folder(words[0], tuple(pairs), load)
 
     def examples(self, most: int) -> Folder:
-        """The first ``most`` pictures of the data set, those held out first."""
+        """The first ``most`` images of the data set, those held out first."""
         self._used |= {"data", "labels"}
         every = ((source, i) for source in self._sources for i in range(len(source)))
         places = {source.stem(i): (source, i) for source, i in islice(every, most)}
@@ -137,15 +137,15 @@ class Finder:
 
     @property
     def inputs(self) -> list[Path]:
-        """Whatever was read so far: the model's files, pictures, and folders full of them."""
+        """What was read so far: the model's files, images, and folders full of them."""
         return [*self.checkpoint.files, *self._read_from]
 
     def expect_used(self) -> None:
-        """InputError if a data set was named and no picture by name."""
+        """InputError if a data set was named and no image by name."""
         for name, value in (("data", self._data), ("labels", self._labels)):
             if value and name not in self._used:
                 raise InputError(
-                    f"{{{name}}}: of no use when all pictures are given as files", **{name: value}
+                    f"{{{name}}}: unused when all images are given as files", **{name: value}
                 )
 
     def _stored(self, word: str) -> Path:
@@ -189,7 +189,7 @@ class Finder:
             options.update(data=self._data, holdout=None)
         if "data" not in options:
             raise InputError(
-                f"{self.checkpoint.path}: its run folder is not around it, so pictures cannot be "
+                f"{self.checkpoint.path}: its run folder is not around it, so images cannot be "
                 "named: give image and label map files, or {:data}"
             )
         if self._labels is not None:
@@ -198,7 +198,7 @@ class Finder:
         run = run_around(self.checkpoint.path)
         if self._data is None and name != MANNEQUINS and not Path(name).is_dir():
             raise InputError(
-                f"the pictures of {run} were in {name}, where no folder is now: give "
+                f"the images of {run} were in {name}, where no folder is now: give "
                 "{:data}, the folder where they are"
             )
         trained_on = within(f"{run}: the data it was trained on")
@@ -216,11 +216,9 @@ class Finder:
                     return _load(self.checkpoint, source, index)
         if Path(stem).is_file():
             kinds = ", ".join(IMAGE_SUFFIXES)
-            raise InputError(f"{stem}: is no picture that is read, expected {kinds}")
+            raise InputError(f"{stem}: is no image that is read, expected {kinds}")
         example = self._sources[0].stem(0)
-        raise InputError(
-            f"{stem}: no such picture; expected a name like {example}, or IMAGE,LABELS"
-        )
+        raise InputError(f"{stem}: no such image; expected a name like {example}, or IMAGE,LABELS")
 
     def _read(self, image: Path, labels: Path) -> Picture:
         self._read_from += [image, labels]
@@ -238,7 +236,7 @@ def encode(
     refine: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Styles:
-    """The latents of a picture, or those that a style keeps, on the model's device.
+    """The latents of an image, or those saved in a style, on the model's device.
 
     refine, progress: the steps and what is told of them, see :mod:`scam.models.refinement`.
     """

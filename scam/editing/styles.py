@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Styles: the latents of one picture, or the mean of many, kept in a file for one model."""
+"""Styles: the latents of one image, or the mean of many, saved in a file for one model."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Style:
-    """Styles of one picture (1, m, d), what its labels are called and where it came from.
+    """Styles of one image (1, m, d), what its labels are called and where it came from.
 
     kind, model: of the model, and its :func:`fingerprint`.
     """
@@ -65,8 +65,8 @@ class Style:
 def fingerprint(model: SynthesisModel) -> str:
     """16 hexadecimal digits that change with any weight of the networks.
 
-    Styles mean something to the weights they were trained with only: one more training step
-    makes another model.
+    Styles are meaningful only to the weights they come from: one more training step makes
+    another model.
     """
     means = ("mean_tokens", "mean_known")
     state = {name: x for name, x in model.state_dict().items() if name not in means}
@@ -83,10 +83,10 @@ def save_style(
     *,
     overwrite: bool = True,
 ) -> None:
-    """Write latents of one picture (1, m, d) to ``path`` and a PNG beside it.
+    """Write latents of one image (1, m, d) to ``path`` and a PNG beside it.
 
     source: where they come from, for people to read. Both files are whole or absent. ValueError
-    for latents of several pictures or of another shape than the model's; InputError if the name
+    for latents of several images or of another shape than the model's; InputError if the name
     does not end in .safetensors, the disk refuses, latents are not finite, or labels are not
     named one by one.
     """

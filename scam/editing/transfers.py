@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Edits of what was opened: of one picture, with a sheet, or of folders, with a record."""
+"""Edits of what was opened: of one image, with a sheet, or of folders, with a record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from scam.editing.styles import Style, fingerprint
 from scam.errors import InputError, counted, leading
 
 SHEET_HEIGHT = 384
-"""Pixels, the least height of pictures on a sheet unless a scale is given."""
+"""Pixels, the least height of images on a sheet unless a scale is given."""
 _ALL_ALONE = Plan((), {})
 _FREE = ("checkpoint", "out", "device", "sheet", "scale", "html", "overwrite")
 
 
 @dataclass(frozen=True)
 class Given:
-    """Who is edited into what. ``others`` are the donors' pictures."""
+    """Who is edited into what. ``others`` are the donors' images."""
 
     background: Picture | Folder
     subject: Source | None
@@ -48,7 +48,7 @@ class Given:
     def of(
         self, name: str, plan: Plan
     ) -> tuple[Picture, Picture | Style | None, list[Picture | Style]]:
-        """Background, subject and donors' pictures of the result ``name``, loaded now."""
+        """Background, subject and donors' images of the result ``name``, loaded now."""
         return (
             plan.background(self.background, name),
             None if self.subject is None else plan.other(self.subject, name),
@@ -64,7 +64,7 @@ def open_given(
 ) -> Given:
     """Open what the words name, see :meth:`Finder.open`; folders too.
 
-    InputError for what cannot be opened, a style as background, or a data set named in vain.
+    InputError for what cannot be opened, a style as background, or an unused data set.
     """
     whom: Source | None = None
     if subject is not None:
@@ -95,7 +95,7 @@ def edit_picture(
     scale: int | None = None,
     overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Edit one picture, write it to ``out`` and beside its sources to ``sheet``; what to note.
+    """Edit one image, write it to ``out`` and beside its sources to ``sheet``; what to note.
 
     scale: see :func:`scam.data.sheet.draw_sheet`.
     """
@@ -143,7 +143,7 @@ def sheet_columns(
     frame: Frame,
     result: tuple[str, Edited],
 ) -> dict[str, Tensor]:
-    """Captioned columns of a sheet, at the size of the result: who gave something, labels, result.
+    """Captioned columns of a sheet, at the size of the result: sources, labels, result.
 
     Photographs of another shape stand on white. Styles without a thumbnail are left out.
     """
@@ -170,7 +170,7 @@ def edit_folder(
     *,
     page: bool = False,
 ) -> tuple[int, int, list[str]]:
-    """Edit every picture of the folders that is not in ``out`` yet.
+    """Edit every image of the folders that is not in ``out`` yet.
 
     settings: by name, those that must be equal for ``out`` to be resumed. page: write
     ``out/index.html`` too, see :mod:`scam.editing.overview`. Returns how many were written, how
@@ -194,7 +194,7 @@ def _record(
 ) -> dict[str, Any]:
     """What must be equal for a folder of results to be resumed.
 
-    Pictures in folders are known by their names, whatever else was read by what it held.
+    Images in folders are known by their names, other inputs by their contents.
     """
     record: dict[str, Any] = {"model": fingerprint(editor.checkpoint.model)}
     for name, value in settings.items():

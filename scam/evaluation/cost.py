@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one edit costs: time and memory, one pair of pictures at a time."""
+"""What one edit costs: time and memory, one pair of images at a time."""
 
 import statistics
 import time

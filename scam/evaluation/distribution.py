@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether painted pictures, as a set, look like real ones: Frechet and kernel distances."""
+"""Whether generated images, as a set, look like real ones: Frechet and kernel distances."""
 
 import warnings
 from collections.abc import Collection
@@ -20,11 +20,11 @@ REAL = "real pictures themselves"
 
 
 class DistributionMeter:
-    """Distances between the sets that the model paints and sets of real pictures.
+    """Distances between the sets that the model generates and sets of real images.
 
     metrics: "frechet" and "kernel", each mapped to the metric's name in the table. references:
-    the training pictures and the pictures measured on; the latter are also compared with the
-    former, which shows how low real pictures get.
+    the training images and the images measured on; the latter are also compared with the
+    former, which shows how low real images get.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class DistributionMeter:
         if not isinstance(last, str):
             sets[REAL] = last
         found = [
-            self._row(kind, metric, what, painted, name, real)
+            self._row(kind, metric, what, generated, name, real)
             for kind, metric in self._metrics.items()
-            for what, painted in sets.items()
+            for what, generated in sets.items()
             for name, real in self._real.items()
-            if real is not painted
+            if real is not generated
         ]
         _warn(self._extractor.name, self._metrics.values(), found)
         return found
@@ -72,24 +72,24 @@ class DistributionMeter:
         kind: str,
         metric: str,
         what: str,
-        painted: FeatureStatistics,
+        generated: FeatureStatistics,
         name: str,
         real: FeatureStatistics | str,
     ) -> Row:
         if isinstance(real, str):
-            return Row(metric, what, None, n=painted.count, against=name, note=real)
+            return Row(metric, what, None, n=generated.count, against=name, note=real)
         against = f"{name} ({real.count})"
-        fewest = min(painted.count, real.count)
+        fewest = min(generated.count, real.count)
         if kind == "frechet":
-            value = frechet_distance(painted, real)
+            value = frechet_distance(generated, real)
             note = f"biased: {fewest} < {RELIABLE} pictures" if fewest < RELIABLE else ""
         else:
-            value = kernel_distance(painted.features, real.features)
-            kept = min(len(painted.features), len(real.features))
+            value = kernel_distance(generated.features, real.features)
+            kept = min(len(generated.features), len(real.features))
             note = f"{kept} of {fewest} pictures" if kept < fewest else ""
         network = self._extractor.name if metric == "fd" else ""
         note = "; ".join(filter(None, (network, note, "a floor" if what == REAL else "")))
-        return Row(metric, what, value, "", painted.count, against, "lower", note)
+        return Row(metric, what, value, "", generated.count, against, "lower", note)
 
 
 def _warn(name: str, metrics: Collection[str], rows: list[Row]) -> None:

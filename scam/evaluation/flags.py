@@ -12,12 +12,12 @@ from scam.evaluation.options import METRICS, EvaluationOptions
 
 EXAMPLES = """\
   python -m scam.evaluate runs/mannequins
-      every metric, on pictures that the model was not trained on
+      every metric, on images that the model was not trained on
   python -m scam.evaluate runs/mannequins --metrics psnr,ssim,locality,cycle --out quick --html
-      some of them, into the folder quick, and a page of numbers and pictures
+      some of them, into the folder quick, and a page of numbers and images
   python -m scam.evaluate runs/photos --data other_photos --holdout 200 --seed 1
       on 200 other photographs with the same labels
-  python -m scam.evaluate --weights   # what metrics need of others, and what of it is here"""
+  python -m scam.evaluate --weights   # weights that metrics need, and which are found"""
 
 
 def evaluate_parser(prog: str) -> Parser:
@@ -32,7 +32,7 @@ def evaluate_parser(prog: str) -> Parser:
     parser.add_argument(
         "--html",
         action="store_true",
-        help="also a page, index.html, with the table and the sheet's pictures",
+        help="also a page, index.html, with the table and the sheet's images",
     )
     parser.add_overwrite()
     parser.add_scale(MIN_HEIGHT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the person in a painted picture is still the donor: REIDSim and REIDAcc of the paper."""
+"""Whether the person in a generated image is still the donor: REIDSim and REIDAcc of the paper."""
 
 from collections.abc import Sequence
 
@@ -23,11 +23,11 @@ def subject_box(subject: Tensor) -> tuple[slice, slice] | None:
 
 
 class IdentityMeter:
-    """Cosine similarity of person features between painted pictures, donors and hosts.
+    """Cosine similarity of person features between generated images, donors and hosts.
 
-    As in the SCAM paper: the painted and the host's picture are cut out with the box of the
+    As in the SCAM paper: the generated and the host's image are cut out with the box of the
     host's subject, the donor's with its own; crops become 256x128 and stay in [-1, 1]. Pairs
-    without a subject are left out, where the released code compares whole pictures.
+    without a subject are left out, where the released code compares whole images.
     """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
@@ -49,9 +49,9 @@ class IdentityMeter:
         donor = self._features(pictures.donor_image, donor_boxes, both)
         host = self._features(pictures.image, boxes, both)
         for name in PROTOCOLS:
-            painted = self._features(getattr(pictures, name), boxes, both)
-            self._to_donor[name] += (painted * donor).sum(1).tolist()
-            self._to_host[name] += (painted * host).sum(1).tolist()
+            generated = self._features(getattr(pictures, name), boxes, both)
+            self._to_donor[name] += (generated * donor).sum(1).tolist()
+            self._to_host[name] += (generated * host).sum(1).tolist()
 
     def rows(self) -> list[Row]:
         """See :class:`~scam.evaluation.pictures.Meter`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the names of metrics to their numbers, in one walk over the pictures."""
+"""From the names of metrics to their numbers, in one walk over the images."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ def _build_meters(setup: EvaluationSetup) -> tuple[list[Meter], list[Row]]:
 
 @torch.no_grad()
 def _walk(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row]) -> list[Row]:
-    """``known`` and what the meters find in one walk over all pictures, in order of METRICS."""
+    """``known`` and what the meters find in one walk over all images, in order of METRICS."""
     if meters:
         options, count = setup.options, len(setup.test)
         batches = walk(

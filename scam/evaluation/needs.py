@@ -35,7 +35,7 @@ def sources(rows: Sequence[Row]) -> list[str]:
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """The flag ``--weights``."""
-    what = "print what metrics need of others, where it comes from and what is here, and exit"
+    what = "list the weights that metrics need, where to get them and which are found, and exit"
     parser.add_argument("--weights", action=_ShowNeeds, help=what)
 
 

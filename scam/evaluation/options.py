@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to measure, on which pictures, through which networks."""
+"""What to measure, on which images, through which networks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +12,20 @@ from scam.pretrained.published import DINOV2, INCEPTION, LPIPS_TRUNKS, PERSON
 from scam.settings.fields import Checked, like, setting
 
 METRICS = {
-    "psnr": "PSNR of reconstructions: pooled, per picture, per label, and of flat colours",
+    "psnr": "PSNR of reconstructions: pooled, per image, per label, and of flat colours",
     "ssim": "SSIM of reconstructions",
     "lpips": "LPIPS of reconstructions",
-    "pyramid": "multi-scale difference of reconstructions: pictures and their gradients",
-    "detail": "fine detail of reconstructions over that of the pictures: 1 is as sharp",
-    "fid": "R-FID and S-FID, against training pictures and those measured on",
-    "kid": "kernel distances of the same sets, unbiased however few pictures",
-    "fd": "Frechet distances by another network: DINOv2, or --extractor",
+    "pyramid": "multi-scale difference of reconstructions: images and their gradients",
+    "detail": "fine detail of reconstructions over that of the images: 1 is as sharp",
+    "fid": "R-FID and S-FID, against training images and held-out ones",
+    "kid": "kernel distances of the same sets, unbiased for any number of images",
+    "fd": "Frechet distances in DINOv2 features, or those of --extractor",
     "reid": "REIDSim and REIDAcc: is the donor's subject still that person?",
     "locality": "changes outside a label that was edited alone, with and without paste-back",
-    "cycle": "a subject sent to another picture and back",
-    "transfer": "PSNR of transferred subjects, against how mannequins are drawn for it",
-    "influence": "changes inside and outside the subject when its donor is another",
-    "maps": "reconstruction with label maps that are a bit off",
+    "cycle": "a subject transferred to another image and back",
+    "transfer": "PSNR of transferred subjects against mannequins drawn for it",
+    "influence": "changes inside and outside the subject when the donor changes",
+    "maps": "reconstruction with slightly wrong label maps",
     "cost": "milliseconds and memory of one edit",
 }
 _DATA = "data (default: the run's)"
@@ -47,31 +47,31 @@ class EvaluationOptions(Checked):
     metrics: tuple[str, ...] = setting(
         tuple(METRICS), "which of those below", metavar="NAME,...", default_help="default: all"
     )
-    seed: int = setting(0, "of pairs and edits", least=0, below=1 << 31)
+    seed: int = setting(0, "random seed of pairs and edits", least=0, below=1 << 31)
     noise_seeds: int = setting(
         1, "average over N draws of noise, where the model needs any",
         least=1, most=1 << 10, metavar="N",
     )  # fmt: skip
     pairs: Path | None = setting(None, "an earlier pairs.json", metavar="FILE")
-    batch_size: int = setting(8, "pictures at a time", least=1, most=1 << 16)
+    batch_size: int = setting(8, "images at a time", least=1, most=1 << 16)
     workers: int = setting(
-        4, "processes that read pictures, no more than processors", least=0, most=1 << 12
+        4, "processes that read images, at most one per processor", least=0, most=1 << 12
     )
     device: str | None = setting(
         None, "cpu, cuda, cuda:1", default_help="default: cuda if there is one"
     )
     refine: int = setting(
-        0, "steps that fit latents to the picture they are of",
+        0, "steps of fitting latents to their image",
         least=0, most=10**6, metavar="STEPS",
     )  # fmt: skip
-    last_weights: bool = setting(False, "of the last step, not their average")
+    last_weights: bool = setting(False, "use the last step's weights, not their average")
     background_labels: tuple[str, ...] = setting(
         ("0",), "labels or groups that belong to the scene, by name or number", metavar="LABEL"
     )
 
     data: str | None = like(DataOptions, "data", default=None, heading=_DATA)
     split: Literal["train", "val", "test"] | None = setting(
-        None, "of the data", default_help="default: test where there is one, else val",
+        None, "split of the data", default_help="default: test where there is one, else val",
         heading=_DATA,
     )  # fmt: skip
     labels: str | None = like(DataOptions, "labels", default=None, heading=_DATA)
@@ -82,7 +82,10 @@ class EvaluationOptions(Checked):
         DataOptions, "fit", default=None, default_help="default: as in training", heading=_DATA
     )
     holdout: int | None = like(
-        DataOptions, "holdout", help="pictures of other --data to measure on", heading=_DATA
+        DataOptions,
+        "holdout",
+        help="with other --data: number of images to measure on",
+        heading=_DATA,
     )
     max_pictures: int | None = setting(
         None, "measure on N of them", least=2, below=1 << 31, metavar="N", heading=_DATA
@@ -108,11 +111,11 @@ class EvaluationOptions(Checked):
         metavar="MODULE:FUNCTION", heading=_NETWORKS,
     )  # fmt: skip
     reid_weights: Path | None = setting(
-        None, f"for reid: ResNet-50 of persons (default: {PERSON} in torch's cache)",
+        None, f"for reid: person ResNet-50 (default: {PERSON} in torch's cache)",
         metavar="FILE", heading=_NETWORKS,
     )  # fmt: skip
     cache: Path | None = setting(
-        None, "where feature statistics of real pictures are kept (default: ~/.cache/scam)",
+        None, "where feature statistics of real images are kept (default: ~/.cache/scam)",
         metavar="DIR", heading=_NETWORKS,
     )  # fmt: skip
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures to measure on, and what the model makes of them."""
+"""The images to measure on, and what the model makes of them."""
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ class Painter:
     absent: what stands in for labels that a donor lacks. That of the first reports, for all that
     follow to be compared with: the host's own, so that nothing is guessed.
 
-    seed, draw: two numbers that the noise follows. refine: steps that fit styles to their picture.
+    seed, draw: two numbers that the noise follows. refine: steps that fit styles to their image.
     """
 
     absent: Final[Absent] = "background"
@@ -58,7 +58,7 @@ class Painter:
         return self.model.encode(image, labels, refine=self._refine)
 
     def paint(self, labels: Tensor, latents: Styles, indices: Indices) -> Tensor:
-        """labels (B, H, W) -> pictures (B, 3, H, W) in [-1, 1].
+        """labels (B, H, W) -> images (B, 3, H, W) in [-1, 1].
 
         indices: B numbers that noise, if any, follows, whatever the batch.
         """
@@ -68,7 +68,7 @@ class Painter:
         return self.model.generate(labels, latents, noise)
 
     def mix(self, subject: Styles, scene: Styles) -> Styles:
-        """The subject's latents in the scene's, for a map that the scene's picture fills."""
+        """The subject's latents in the scene's, for a map that the scene's image fills."""
         return self.model.mix(
             subject,
             scene,
@@ -85,10 +85,10 @@ class Painter:
 
 @dataclass(frozen=True)
 class Pictures:
-    """A batch: host pictures, the donors whose subjects they receive, and what is painted.
+    """A batch: host images, the donors whose subjects they receive, and what is generated.
 
     indices: of the hosts. image, donor_image: (B, 3, H, W) in [-1, 1]. labels, donor_labels:
-    (B, H, W). Paintings are made when first asked for, and once.
+    (B, H, W). Images are generated when first asked for, and once.
     """
 
     painter: Painter
@@ -99,7 +99,7 @@ class Pictures:
     donor_labels: Tensor
 
     def paint(self, labels: Tensor, latents: Styles) -> Tensor:
-        """Labels (B, H, W) of the hosts' pictures or others in their place -> (B, 3, H, W)."""
+        """Labels (B, H, W) of the hosts' images or others in their place -> (B, 3, H, W)."""
         return self.painter.paint(labels, latents, self.indices)
 
     @cached_property
@@ -130,7 +130,7 @@ class Pictures:
 
 
 class Meter(Protocol):
-    """Something that is measured over all pictures."""
+    """Something that is measured over all images."""
 
     def update(self, pictures: Pictures) -> None:
         """Take one batch in."""
@@ -142,10 +142,10 @@ class Meter(Protocol):
 def derangement(count: int, seed: int) -> list[int]:
     """A random donor for each of ``count`` hosts: one cycle, so nobody is their own donor.
 
-    Each picture is donor once. ValueError for fewer than 2.
+    Each image is donor once. ValueError for fewer than 2.
     """
     if count < 2:
-        raise ValueError(f"nobody to exchange with among {count}")
+        raise ValueError(f"no pair among {count}")
     order = np.random.default_rng(seed).permutation(count)
     donors = np.empty(count, dtype=np.int64)
     donors[order] = np.roll(order, -1)
@@ -153,9 +153,9 @@ def derangement(count: int, seed: int) -> list[int]:
 
 
 def read_pairs(path: Path, stems: Sequence[str]) -> list[int]:
-    """Donors of the pictures ``stems``, from the ``pairs.json`` of an earlier evaluation.
+    """Donors of the images ``stems``, from the ``pairs.json`` of an earlier evaluation.
 
-    InputError unless each picture is a host there, with another picture of them as its donor.
+    InputError unless each image is a host there, with another image of them as its donor.
     """
     try:
         stored = read_json(path).get("donors")
@@ -167,7 +167,7 @@ def read_pairs(path: Path, stems: Sequence[str]) -> list[int]:
     if stored.keys() != numbers.keys():
         odd = min(numbers.keys() ^ stored.keys())
         raise InputError(
-            f"{{pairs}}: pairs other pictures than these {len(stems)}, for example {odd}",
+            f"{{pairs}}: pairs other images than these {len(stems)}, for example {odd}",
             pairs=path,
         )
     for host, donor in stored.items():
@@ -210,5 +210,5 @@ def walk(
 def batch(
     painter: Painter, dataset: PairDataset, donors: Sequence[int], indices: Indices
 ) -> Pictures:
-    """The pictures of these hosts."""
+    """The images of these hosts."""
     return next(walk(painter, dataset, donors, len(indices), indices))

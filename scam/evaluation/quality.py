@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How close reconstructions come to the pictures they reconstruct."""
+"""How close reconstructions come to the images they reconstruct."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,9 +23,9 @@ _SMALLEST_LPIPS = 32  # pixels; the trunks' poolings leave nothing of less
 
 
 class PsnrMeter:
-    """PSNR of all pixels, per picture and per label, beside what flat colours reach.
+    """PSNR of all pixels, per image and per label, beside what flat colours reach.
 
-    floors: knows the mean colours of the training pictures, unless ``unlearnt`` says why not.
+    floors: knows the mean colours of the training images, unless ``unlearnt`` says why not.
     """
 
     def __init__(self, names: Sequence[str], floors: ColourFloors, unlearnt: str = "") -> None:
@@ -74,7 +74,7 @@ class PsnrMeter:
 
 
 class MeanMeter:
-    """The mean over pictures of a number that compares each with its reconstruction."""
+    """The mean over images of a number that compares each with its reconstruction."""
 
     def __init__(
         self, metric: str, better: str, note: str, compare: Callable[[Tensor, Tensor], Tensor]
@@ -101,7 +101,7 @@ class MeanMeter:
 
 
 def psnr_meter(names: Sequence[str], train: Callable[[], PairDataset], workers: int) -> PsnrMeter:
-    """PSNR, with colours learnt from the training pictures where there are any."""
+    """PSNR, with colours learnt from the training images where there are any."""
     try:
         dataset = train()
     except InputError as error:
@@ -110,7 +110,7 @@ def psnr_meter(names: Sequence[str], train: Callable[[], PairDataset], workers: 
 
 
 def structural_similarity() -> Callable[[Tensor, Tensor], Tensor]:
-    """SSIM (Wang et al., 2004) of each of two batches' pictures (B, 3, H, W) in [-1, 1] -> (B,).
+    """SSIM (Wang et al., 2004) of each of two batches' images (B, 3, H, W) in [-1, 1] -> (B,).
 
     Through torchmetrics, else MissingError: Gaussian window of 11, sigma 1.5, colours.
     """
@@ -144,18 +144,18 @@ def lpips_meter(
 
 
 def pyramid_meter() -> MeanMeter:
-    """The distance that ``--perceptual pyramid`` trains with, of each picture."""
+    """The distance that ``--perceptual pyramid`` trains with, of each image."""
     distance = PyramidDistance()
 
     def compare(result: Tensor, target: Tensor) -> Tensor:
         pairs = zip(result.split(1), target.split(1), strict=True)
-        return torch.stack([distance(painted, real) for painted, real in pairs])
+        return torch.stack([distance(generated, real) for generated, real in pairs])
 
     return MeanMeter("pyramid", "lower", "", compare)
 
 
 def detail_meter() -> MeanMeter:
-    """Mean difference between neighbouring pixels, of the reconstruction over the picture's."""
+    """Mean difference between neighbouring pixels, of the reconstruction over the image's."""
 
     def roughness(x: Tensor) -> Tensor:
         down, across = (x.float().diff(dim=dim).abs().mean((1, 2, 3)) for dim in (2, 3))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feature statistics of real pictures, computed once and kept in a cache folder."""
+"""Feature statistics of real images, computed once and kept in a cache folder."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ _ROUNDING = 1e-3  # of the largest feature: a GPU's and a CPU's differ by less
 
 @dataclass(frozen=True)
 class Reference:
-    """Real pictures to compare with: their name in tables, and how to open them.
+    """Real images to compare with: their name in tables, and how to open them.
 
     ``open`` may raise InputError, which becomes the reason why rows are missing.
     """
@@ -43,7 +43,7 @@ class Reference:
 
 
 class Extractor:
-    """A network that turns pictures into features, and what it makes of reference sets."""
+    """A network that turns images into features, and what it makes of reference sets."""
 
     def __init__(
         self,
@@ -73,14 +73,14 @@ class Extractor:
         with networks.full_precision():
             features: Tensor = self._network(pictures.to(self._device)).float()
         if not features.isfinite().all():
-            raise InputError(f"{self.name}: its features are not finite, are its weights whole?")
+            raise InputError(f"{self.name}: its features are not finite, are its weights damaged?")
         return features
 
     def statistics(self, reference: Reference) -> FeatureStatistics:
-        """Of all its pictures, from the cache if they were seen before.
+        """Of all its images, from the cache if they were seen before.
 
-        A few pictures go through the network in any case: its code may have changed since.
-        MissingError if the pictures cannot be opened or are fewer than 2; InputError if the cache
+        A few images go through the network in any case: its code may have changed since.
+        MissingError if the images cannot be opened or are fewer than 2; InputError if the cache
         cannot be written.
         """
         try:
@@ -88,7 +88,7 @@ class Extractor:
         except InputError as error:
             raise MissingError(str(error)) from error
         if len(dataset) < 2:
-            raise MissingError(f"{reference.name}: {len(dataset)} picture, expected 2 or more")
+            raise MissingError(f"{reference.name}: {len(dataset)} image, expected 2 or more")
         probes = next(in_order(dataset, _PROBES, evenly(len(dataset), _PROBES)))[0]
         path = self._cache / self._key(reference.name, dataset, probes)
         features = self(probes).cpu()
@@ -111,7 +111,7 @@ class Extractor:
     def _key(self, name: str, dataset: PairDataset, probes: Tensor) -> str:
         """Data set, size and network, in a word and in a hash."""
         height, width = dataset.size
-        # What changes when the pictures do, wherever they lie and whenever they were written.
+        # What changes when the images do, whatever their folder and file times.
         files = pictures_of(dataset.source)
         pixels = hashlib.sha256(to_uint8(probes).numpy().tobytes()).hexdigest()
         facts = [self._weights, self.name, [height, width], files, pixels]

@@ -39,7 +39,7 @@ def expect_unused(
 ) -> None:
     """InputError if ``out`` is a file, or holds what would be written there, unless ``overwrite``.
 
-    inputs: files, and folders of pictures, that are read and not to be changed in any case.
+    inputs: files, and folders of images, that are read and not to be changed in any case.
     page: whether :func:`write_page` will write there, too.
     """
     if os.path.exists(out) and not os.path.isdir(out):
@@ -79,7 +79,7 @@ def write_page(
     *,
     overwrite: bool,
 ) -> Path:
-    """The table and the sheet's pictures, each in a file of its own, as a page; its path.
+    """The table and the sheet's images, each in a file of its own, as a page; its path.
 
     columns: of the sheet.
     """

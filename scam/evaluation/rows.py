@@ -16,7 +16,7 @@ class Row:
     """One line of the table.
 
     metric: its name in ``--metrics``. what: the number's own name. value: None where ``note``
-    says why it is missing. n: pictures (or edits) it is taken over. against: the reference.
+    says why it is missing. n: images (or edits) it is taken over. against: the reference.
     better: "higher", "lower" or "" where neither is. lack: what stands in the table in place of a
     value that is missing.
     """
@@ -40,7 +40,7 @@ class Row:
 
 
 def label_row(metric: str, name: str, value: float, n: int, **more: str) -> Row:
-    """A number of one label alone; tables show the labels that most pictures hold."""
+    """A number of one label alone; tables show the labels that most images hold."""
     return Row(metric, _LABEL + name, value, n=n, **more)
 
 

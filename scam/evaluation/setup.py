@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model under test, the pictures it is measured on, and the settings of both."""
+"""The model under test, the images it is measured on, and the settings of both."""
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ from scam.version import __version__
 class EvaluationSetup:
     """Everything metrics are built from.
 
-    test: the pictures to measure on. train: opens the training pictures, or raises InputError.
-    donors: for each test picture the one whose subject it receives. facts: for the report.
+    test: the images to measure on. train: opens the training images, or raises InputError.
+    donors: for each test image the one whose subject it receives. facts: for the report.
     """
 
     options: EvaluationOptions
@@ -53,16 +53,16 @@ class EvaluationSetup:
 
     @property
     def stems(self) -> list[str]:
-        """Names of the test pictures."""
+        """Names of the test images."""
         return [self.test.source.stem(index) for index in range(len(self.test))]
 
     def some(self, count: int) -> Pictures:
-        """At most ``count`` of the test pictures, spread evenly, with their donors."""
+        """At most ``count`` of the test images, spread evenly, with their donors."""
         return batch(self.painter, self.test, self.donors, evenly(len(self.test), count))
 
     @property
     def inputs(self) -> list[Path]:
-        """What is read: the model's files, folders of pictures and label maps, named files."""
+        """What is read: the model's files, folders of images and label maps, named files."""
         data = self.facts["data"]
         folders = [
             Path(data["data"], split, name)
@@ -122,7 +122,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
 def _pictures(
     options: EvaluationOptions, checkpoint: Checkpoint
 ) -> tuple[dict[str, Any], str, PairSource, Callable[[], PairDataset]]:
-    """The data and their split; the pictures to measure on, not trained on unless they are asked
+    """The data and their split; the images to measure on, not trained on unless they are asked
     for as such; and how to open train.
     """
     memory = Memory.of(checkpoint.path, checkpoint.model.about.get("trained", {}))
@@ -151,7 +151,7 @@ def _pictures(
     every = memory.left(every, place, labels if own and split == "val" else None)
     if len(every) < 2:
         raise InputError(
-            f"{place}: {counted(len(every), f'{split} picture')}, expected 2 or more "
+            f"{place}: {counted(len(every), f'{split} image')}, expected 2 or more "
             "({data} and {split} choose others; holdout of a training run holds out more)",
             data=NAMED,
             split=NAMED,
@@ -187,7 +187,7 @@ def _data_options(
 ) -> tuple[dict[str, Any], bool]:
     """The run's data, changed by flags, and whether they hold what the run was trained on.
 
-    InputError if pictures would be held out other than the run's, which it has seen, or if
+    InputError if images would be held out other than the run's, which it has seen, or if
     neither a run around the checkpoint nor --data names any.
     """
     run, options = run_around(checkpoint.path), stored_data(checkpoint)
@@ -207,7 +207,7 @@ def _data_options(
     place, held_out = options["data"], _is_held_out(options["data"])
     if asked.data is None and place != MANNEQUINS and not Path(place).is_dir():
         raise InputError(
-            f"{run}: its pictures were in {place}, where no folder is now: give {{data}}",
+            f"{run}: its images were in {place}, where no folder is now: give {{data}}",
             data=NAMED,
         )
     if asked.merge is None and is_lost(merge := options.get("merge")):
@@ -219,12 +219,12 @@ def _data_options(
         if asked.holdout not in (None, kept, memory.trained.get("held-out pictures")):
             raise InputError(
                 f"{{holdout}}: this model was trained on {place} but for "
-                f"{memory.trained.get('held-out pictures', kept)} of its pictures; "
+                f"{memory.trained.get('held-out pictures', kept)} of its images; "
                 "expected no other number",
                 holdout=asked.holdout,
             )
         if kept is None and memory.digest is None:
-            # Of few pictures, fewer were held out when the model was trained.
+            # Of few images, fewer were held out when the model was trained.
             options = {**options, "holdout": memory.trained.get("held-out pictures")}
     return {**options, **given(vars(asked), DataOptions), "data": place}, own
 

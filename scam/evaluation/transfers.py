@@ -28,8 +28,8 @@ _RESULTS = {
 class TransferMeter:
     """PSNR between transfers and the same transfers as they are drawn.
 
-    Compared are the pixels of subject labels that the donor's picture holds too: of others a model
-    can know nothing. Beside it stand floors, which need no model. donors: of the pictures of
+    Compared are the pixels of subject labels that the donor's image holds too: of others a model
+    can know nothing. Beside it stand floors, which need no model. donors: of the images of
     ``dataset``, by index. MissingError unless these are mannequins.
     """
 
@@ -81,10 +81,10 @@ class TransferMeter:
 class InfluenceMeter:
     """How far a transfer moves when its donor is exchanged for another, in levels of 255.
 
-    The other donor is that of the host before, in the order of the pictures, and may be the host
+    The other donor is that of the host before, in the order of the images, and may be the host
     itself; where it is no other, nothing is compared. Inside are the pixels of subject labels that
     both donors hold, outside those of labels that neither gives. Beside it stands how far apart
-    the mean colours of the two donors are. donors: of the pictures, by index.
+    the mean colours of the two donors are. donors: of the images, by index.
     """
 
     def __init__(self, num_labels: int, donors: Sequence[int]) -> None:

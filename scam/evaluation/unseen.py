@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pictures of a data set a model was not trained on, as far as that can be known."""
+"""Which images of a data set a model was not trained on, as far as that can be known."""
 
 import warnings
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ MANNEQUINS = "mannequins"
 
 @dataclass(frozen=True)
 class Memory:
-    """What a model knows of the pictures it was trained on.
+    """What a model knows of the images it was trained on.
 
     split: their names and contents, where they are with the model. digest: the split's, which a
     copy of the model alone keeps. trained: how many there were, and other facts.
@@ -43,9 +43,9 @@ class Memory:
         return cls(read_split(folder, digest), digest, trained)
 
     def is_of(self, data: str, labels: str) -> bool:
-        """Whether a folder, wherever it lies, holds the pictures that the model was trained on.
+        """Whether a folder, wherever it is, holds the images that the model was trained on.
 
-        It does if the names are the same, or half of the pictures.
+        It does if the names are the same, or half of the images.
         """
         if self.split is None or data == MANNEQUINS or not Path(data).is_dir():
             return False
@@ -62,20 +62,20 @@ class Memory:
         if not names:
             count = len(self.split.held_out)
             raise InputError(
-                f"{data}: has none of this model's {counted(count, 'held-out picture')}; "
+                f"{data}: has none of this model's {counted(count, 'held-out image')}; "
                 "expected them, or other {data}",
                 data=NAMED,
             )
         gone = {name for name, _ in self.split.held_out} - names
         if gone and len(names) < len(self.split.held_out):
-            _say(f"{data}: {counted(len(gone), 'held-out picture')} gone ({named(gone)})")
+            _say(f"{data}: {counted(len(gone), 'held-out image')} gone ({named(gone)})")
         return names
 
     def left(self, source: PairSource, data: str, labels: str | None) -> PairSource:
-        """The pictures of ``source`` that were not trained on.
+        """The images of ``source`` that were not trained on.
 
-        labels: the folder of label maps where ``data`` are the run's own pictures: those are known
-        by their names too, unless training has another picture of that name.
+        labels: the folder of label maps where ``data`` are the run's own images: those are known
+        by their names too, unless training has another image of that name.
         """
         if self.split is None:
             return source
@@ -90,16 +90,16 @@ class Memory:
         }
         if not seen:
             return source
-        _say(f"{data}: left out {counted(len(seen), 'picture')} trained on ({named(seen)})")
+        _say(f"{data}: left out {counted(len(seen), 'image')} trained on ({named(seen)})")
         stems = (source.stem(index) for index in range(len(source)))
         return Subset(source, [index for index, stem in enumerate(stems) if stem not in seen])
 
     def expect_as_trained(self, data: str, train: PairSource, held_out: PairSource) -> None:
         """For models that are older than splits: InputError if files came or went.
 
-        The hold-out may hold pictures that were trained on.
+        The hold-out may hold images that were trained on.
         """
-        for what, source in (("training pictures", train), ("held-out pictures", held_out)):
+        for what, source in (("training images", train), ("held-out images", held_out)):
             then = self.trained.get(what, len(source))
             if then != len(source):
                 raise InputError(
@@ -110,20 +110,20 @@ class Memory:
                 )
 
     def doubt(self, data: str, train: PairSource | None, measured: PairSource) -> None:
-        """Say that pictures may have been trained on, where nothing here excludes it."""
+        """Say that images may have been trained on, where nothing here excludes it."""
         if self.split is not None or data == MANNEQUINS:
             return
         if train is not None and Split.of(train, measured).digest == self.digest:
             return
         _say(
-            f"{data}: this model came without the names of its training pictures, so that some of "
+            f"{data}: this model came without the names of its training images, so that some of "
             "those measured may be among them"
         )
 
 
 def say_trained_on(data: str) -> None:
     """Say that what is measured was trained on, as it was asked for."""
-    _say(f"{data}: measured on training pictures: it says how well these were learnt, no more")
+    _say(f"{data}: measured on training images, which says nothing about new ones")
 
 
 def _pictures(data: str, labels: str) -> Pictures:

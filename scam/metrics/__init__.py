@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good a picture is, and how far two sets of them are apart."""
+"""How good an image is, and how far two sets of them are apart."""
 
 from scam.metrics.floors import ColourFloors
 from scam.metrics.frechet import FeatureMoments, FeatureStatistics, frechet_distance

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class ColourFloors:
-    """Paints every label in one colour: the training set's mean, or the picture's own."""
+    """Fills every label with one colour: the training set's mean, or the image's own."""
 
     def __init__(self, num_labels: int) -> None:
         self._sum = torch.zeros(num_labels, 3, dtype=torch.float64)
@@ -15,7 +15,7 @@ class ColourFloors:
         """Learnt from."""
 
     def learn(self, image: Tensor, labels: Tensor) -> None:
-        """Add training pictures (B, 3, H, W) with labels (B, H, W); -1 is left out."""
+        """Add training images (B, 3, H, W) with labels (B, H, W); -1 is left out."""
         total, count = label_sums(image, labels, len(self._sum))
         self._sum += total.sum(0)
         self._count += count.sum(0)
@@ -23,7 +23,7 @@ class ColourFloors:
 
     @property
     def unknown(self) -> list[int]:
-        """Labels that no picture learnt from holds."""
+        """Labels that no image learnt from holds."""
         found: list[int] = (self._count[:, 0] == 0).nonzero().flatten().tolist()
         return found
 
@@ -37,9 +37,9 @@ class ColourFloors:
         return _paint(torch.cat([colours, overall[None]])[None], labels)
 
     def paint_own(self, image: Tensor, labels: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Each label in its mean colour within that very picture: (B, 3, H, W).
+        """Each label in its mean colour within that very image: (B, 3, H, W).
 
-        onto: label maps to colour in place of ``labels``; those that the picture lacks are 0.
+        onto: label maps to colour in place of ``labels``; those that the image lacks are 0.
         """
         total, count = label_sums(image, labels, len(self._sum))
         overall = image.double().mean((2, 3))[:, None]
@@ -61,5 +61,5 @@ def label_sums(image: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, 
 def _paint(colours: Tensor, labels: Tensor) -> Tensor:
     """colours (B or 1, L + 1, 3), the last one for ignored pixels."""
     slot = torch.where(labels < 0, colours.shape[1] - 1, labels).long().flatten(1)[..., None]
-    painted = colours.expand(len(labels), -1, -1).gather(1, slot.expand(-1, -1, 3))
-    return painted.transpose(1, 2).unflatten(2, labels.shape[1:])
+    drawn = colours.expand(len(labels), -1, -1).gather(1, slot.expand(-1, -1, 3))
+    return drawn.transpose(1, 2).unflatten(2, labels.shape[1:])

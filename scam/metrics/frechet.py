@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far two sets of pictures are apart, judged by the Gaussians of their features."""
+"""How far two sets of images are apart, judged by the Gaussians of their features."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 RELIABLE = 2048
-"""Below so many pictures the distance is biased upwards by much; so many features are kept."""
+"""Below so many images the distance is biased upwards by much; so many features are kept."""
 
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """What is remembered of the features of a set of pictures.
+    """What is remembered of the features of a set of images.
 
-    count: pictures. mean: float64 (D,). covariance: float64 (D, D), unbiased.
+    count: images. mean: float64 (D,). covariance: float64 (D, D), unbiased.
     features: float32 (min(count, 2048), D), an even spread of them.
     """
 
@@ -37,13 +37,13 @@ class FeatureMoments:
 
     def __init__(self, total: int) -> None:
         if total < 2:
-            raise ValueError(f"a covariance needs 2 pictures or more, got {total}")
+            raise ValueError(f"a covariance needs 2 images or more, got {total}")
         self._total = total
         self._count = 0
         self._kept: list[Tensor] = []
 
     def update(self, features: Tensor) -> None:
-        """Add features (B, D) of the next B of ``total`` pictures."""
+        """Add features (B, D) of the next B of ``total`` images."""
         rows = features.detach().cpu().double()
         if not self._count:
             self._mean = rows.new_zeros(rows.shape[1])
@@ -59,9 +59,9 @@ class FeatureMoments:
         self._kept.append(rows[kept].float())
 
     def finish(self) -> FeatureStatistics:
-        """The statistics. ValueError unless exactly ``total`` pictures were added."""
+        """The statistics. ValueError unless exactly ``total`` images were added."""
         if self._count != self._total:
-            raise ValueError(f"{self._count} pictures were added, expected {self._total}")
+            raise ValueError(f"{self._count} images were added, expected {self._total}")
         covariance = self._scatter / (self._count - 1)
         return FeatureStatistics(self._count, self._mean, covariance, torch.cat(self._kept))
 

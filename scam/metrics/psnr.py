@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peak signal-to-noise ratio of pictures in [-1, 1]."""
+"""Peak signal-to-noise ratio of images in [-1, 1]."""
 
 import math
 
@@ -10,7 +10,7 @@ from scam.metrics.floors import label_sums
 
 
 class Psnr:
-    """PSNR in dB over a set: of the pooled squared error, and averaged over pictures."""
+    """PSNR in dB over a set: of the pooled squared error, and averaged over images."""
 
     def __init__(self) -> None:
         self._errors: list[float] = []
@@ -18,9 +18,9 @@ class Psnr:
         self._count = 0
 
     def update(self, result: Tensor, target: Tensor, where: Tensor | None = None) -> None:
-        """Add pictures (B, 3, H, W), or their pixels ``where`` (B, H, W) is true.
+        """Add images (B, 3, H, W), or their pixels ``where`` (B, H, W) is true.
 
-        Values are compared unclipped and unquantised; a picture without such pixels has no say.
+        Values are compared unclipped and unquantised; an image without such pixels does not count.
         """
         error = result.cpu().double() - target.cpu().double()  # some devices have no float64
         squares = error.square()
@@ -37,7 +37,7 @@ class Psnr:
 
     @property
     def share(self) -> float:
-        """How much of all pixels was compared, 0 to 1; the pictures must have one size."""
+        """How much of all pixels was compared, 0 to 1; the images must have one size."""
         return sum(self._shares) / self._count
 
     @property
@@ -50,7 +50,7 @@ class Psnr:
 
     @property
     def per_image(self) -> float:
-        """Mean over pictures of each one's PSNR."""
+        """Mean over images of each one's PSNR."""
         return sum(map(_decibels, self._errors)) / len(self._errors)
 
 
@@ -63,7 +63,7 @@ class LabelPsnr:
         self._pictures = torch.zeros(num_labels, dtype=torch.int64)
 
     def update(self, result: Tensor, target: Tensor, labels: Tensor) -> None:
-        """Add pictures (B, 3, H, W) with labels (B, H, W); -1 is left out."""
+        """Add images (B, 3, H, W) with labels (B, H, W); -1 is left out."""
         error = result.cpu().double() - target.cpu().double()
         total, pixels = label_sums(error.square(), labels.cpu(), len(self._error))
         self._error += total.sum((0, 2))
@@ -71,11 +71,11 @@ class LabelPsnr:
         self._pictures += (pixels[..., 0] > 0).sum(0)
 
     def pictures(self, label: int) -> int:
-        """How many pictures hold ``label``."""
+        """How many images hold ``label``."""
         return int(self._pictures[label])
 
     def of(self, label: int) -> float:
-        """PSNR of ``label``, nan where no picture holds it."""
+        """PSNR of ``label``, nan where no image holds it."""
         if not self._pictures[label]:
             return math.nan
         return _decibels(float(self._error[label] / (3 * self._pixels[label])))

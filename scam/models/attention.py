@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who reads what, as models that attend tell it."""
+"""Attention weights, as models with attention return them."""
 
 from dataclasses import dataclass
 

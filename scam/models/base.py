@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training, evaluation, editing and sharing see of a model, whichever it is."""
+"""The interface of every kind of model to training, evaluation, editing and sharing."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -135,15 +135,15 @@ class SynthesisModel(HubModel, ABC):
         gradient_checkpointing: bool | None = None,
         compiled: bool | None = None,
     ) -> Self:
-        """Choose how to compute, not what; None leaves a choice as it is. Returns self.
+        """Choose how to compute, not what; None keeps a setting. Returns self.
 
         Args:
             fused: the fused operators of ``scam.ops``, or the dense form of the paper.
-            gradient_checkpointing: keep less for the backward pass, and compute it twice; the
-                same bits.
+            gradient_checkpointing: keep less for the backward pass and recompute it;
+                identical results.
             compiled: hand the networks to ``torch.compile``; parameters keep their names and
-                numbers differ by rounding. The first pass waits for the compiler, and again
-                whenever a shape is new.
+                numbers differ by rounding. The first pass of every new shape
+                waits for the compiler.
         """
         for module in self.modules():
             for name, value in (
@@ -167,8 +167,8 @@ class SynthesisModel(HubModel, ABC):
         """Label maps (B, H, W) as the networks read them, for several calls of other methods.
 
         occurring: the labels they may hold, where that is known without waiting for a GPU.
-        InputError for a label that the model does not have; without ``values`` nobody looks for
-        them, which waits for a GPU, and they count as none.
+        InputError for a label that the model does not have; without ``values`` there is no such
+        check, which waits for a GPU, and unknown labels count as none.
         """
         checked = checked_labels(labels, self.config, self.mean_tokens, values=values)
         return self._prepare(checked, occurring)
@@ -178,7 +178,7 @@ class SynthesisModel(HubModel, ABC):
 
         image: a file, an image of PIL, or uint8 RGB (H, W, 3). labels: what the label files hold
         that the model was trained on, as a file, an image of PIL or integers (H, W); or a
-        function that makes such integers of the photograph, uint8 RGB (H, W, 3). Pictures of other
+        function that makes such integers of the photograph, uint8 RGB (H, W, 3). Images of other
         proportions fit as they did in training. See :mod:`scam.data.open_picture`.
 
         Returns image (3, H, W) in [-1, 1] and int32 labels (H, W), on the model's device. Raises

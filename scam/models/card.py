@@ -40,10 +40,10 @@ scam.save_picture(image, "generated.png")
 _TAIL = """\
 ## Limits
 
-It generates what its training pictures looked like, and badly whoever they left out.
-Pictures of people need the consent of those in them; do not pass off generated ones as
+It generates what its training images look like, and does badly on people unlike those in them.
+Images of people need the consent of those in them; do not pass off generated ones as
 photographs.
-Who shares the model says here under which licence, and whose pictures it learned from.
+If you share the model, state its licence here, and whose images it was trained on.
 """
 
 

@@ -24,7 +24,7 @@ from scam.storage.reading import read_json
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model, what its label maps mean, and how pictures of other proportions fit it."""
+    """A trained model, what its label maps mean, and how images of other proportions fit it."""
 
     path: Path
     model: SynthesisModel
@@ -34,12 +34,12 @@ class Checkpoint:
 
     @property
     def frame(self) -> Frame:
-        """What the model sees of a picture."""
+        """What the model sees of an image."""
         return Frame(self.model.config.size, self.fit)
 
     @property
     def files(self) -> list[Path]:
-        """Where it lies: what its step folder holds, and the settings of the run around that."""
+        """Where it is: what its step folder holds, and the settings of the run around that."""
         run = run_around(self.path)
         return [*self.path.iterdir(), *([] if run is None else [run / CONFIG])]
 
@@ -95,7 +95,7 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Open a run folder, one of its step folders or ``demo``: averaged weights, evaluation mode.
 
-    fit: of pictures of other proportions, by default as the model was trained. Raises InputError
+    fit: of images of other proportions, by default as the model was trained. Raises InputError
     when nothing complete is there, the weights are of another model, or the device cannot be used.
     """
     if not isinstance(fused, bool):
@@ -111,7 +111,7 @@ def load_checkpoint(
         if about.get(name) is None:
             raise InputError(f"{folder / CONFIG}: no entry {name!r}")
     values = LabelValues.from_dict(about["label_values"])
-    # Models saved before there was a choice saw squashed pictures.
+    # Models saved before there was a choice saw squashed images.
     with within(folder / CONFIG):
         trained = DataOptions(fit=about.get("fit", "squash")).fit
     if fit is not None:
@@ -141,7 +141,7 @@ def load(
 
 
 def run_around(step_folder: Path) -> Path | None:
-    """The run folder that a step folder lies in, None where it was taken out of it."""
+    """The run folder that a step folder is in, None where it was moved out of it."""
     run = step_folder.parent.parent
     inside = step_folder.parent.name == CHECKPOINTS and (run / CONFIG).is_file()
     return run if inside else None
@@ -150,7 +150,7 @@ def run_around(step_folder: Path) -> Path | None:
 def stored_data(checkpoint: Checkpoint) -> dict[str, Any]:
     """The section ``data`` of the run around a checkpoint.
 
-    Without a run, what a model says of its training tells whether its pictures were drawn
+    Without a run, what a model says of its training tells whether its images were drawn
     mannequins; else the section is empty. InputError if one of its settings is unusable.
     """
     run = run_around(checkpoint.path)

@@ -36,7 +36,7 @@ class ModelConfig(Checked):
         help="labels in a map, L; label 0 is the background", least=1, most=MOST_LABELS, flag=False
     )
     size: tuple[int, int] = setting(
-        help="pixels; pictures are resized to it", least=1, most=1 << 14, metavar=("H", "W")
+        help="pixels; images are resized to it", least=1, most=1 << 14, metavar=("H", "W")
     )
     width: int = setting(64, "feature channels at full resolution", least=1, most=1 << 14)
     levels: int = setting(6, "times the resolution is halved, or doubled", least=1, most=13)

@@ -71,7 +71,7 @@ def export_generator(model: SynthesisModel) -> ExportedProgram:
 def save_programs(model: SynthesisModel, folder: Path, *, overwrite: bool = False) -> float:
     """Write both programs and the model's ``config.json``, all of them or none.
 
-    Returns the largest difference, of pictures in [-1, 1], between a random one as the programs
+    Returns the largest difference, of images in [-1, 1], between a random one as the programs
     and as the model reconstruct it. InputError as for :func:`export_generator`, or if ``folder``
     cannot be written, or holds one of the files and is not to be overwritten.
     """

@@ -53,9 +53,9 @@ class GroupDNetConfig(VariationalConfig):
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """What each block runs at: the picture's size, halved and rounded up, coarse to fine.
+        """What each block runs at: the image's size, halved and rounded up, coarse to fine.
 
-        SCAM's copy begins with 4x4 and ends at half its square, whatever the picture's size.
+        SCAM's copy begins with 4x4 and ends at half its square, whatever the image's size.
         """
         if not self.released:
             return pyramid_sizes(*self.size, self.levels)[::-1]

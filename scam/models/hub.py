@@ -36,7 +36,7 @@ from scam.storage.reading import read_json
 
 
 def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``config.json`` of a folder with a model; labels nobody has named are numbered.
+    """The ``config.json`` of a folder with a model; labels without names are numbered.
 
     ``about``: ``label_names``, ``label_values``, and how it was ``trained``, as far as known.
     """
@@ -90,7 +90,7 @@ def _expect_known(method: str, given: Mapping[str, Any], known: frozenset[str]) 
 
 
 def _expect_free(folder: Path, overwrite: bool) -> None:
-    """InputError if files in ``folder`` are a training run's, or somebody else's."""
+    """InputError if files in ``folder`` are a training run's, or not a model's."""
     there = folder.resolve()
     above = next((x.parent for x in (there, there.parent) if x.name == CHECKPOINTS), None)
     in_run = above is not None and (above / CONFIG).exists()
@@ -125,7 +125,7 @@ class HubModel(nn.Module, ModelHubMixin):
 
     @property
     def label_names(self) -> list[str]:
-        """What the labels 0 .. L - 1 are called; ``label_0``, ... where nobody named them."""
+        """What the labels 0 .. L - 1 are called; ``label_0``, ... if they have no names."""
         return list(self.description()["label_names"])
 
     @property
@@ -235,11 +235,11 @@ class HubModel(nn.Module, ModelHubMixin):
         ``model_card_kwargs={"card": markdown}`` where that is given. ``hub``: commit_message,
         private, token and others of ``ModelHubMixin.push_to_hub``, which returns an address.
         overwrite: replace files of these names that are no model's of ours. half: write weights
-        as float16, in half the bytes; the model stays as it is, and whoever opens the folder
+        as float16, in half the bytes; the model stays as it is, and opening the folder
         computes in float32. ``config`` is the model's own.
 
         Raises InputError when a file is in the way or the disk refuses, for an argument it does
-        not have, for weights that are not finite, which nobody could open, and for the folder of
+        not have, for weights that are not finite, which could not be opened, and for the folder of
         a training run, which could not be resumed any more.
         """
         if config is not None:

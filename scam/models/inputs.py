@@ -23,7 +23,7 @@ _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 def checked_image(
     image: Any, config: ModelConfig, weight: Tensor, name: str = "image", *, values: bool = True
 ) -> Tensor:
-    """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such picture.
+    """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such image.
 
     An image of PIL or an array uint8 (H, W, 3) becomes one. Without ``values`` a GPU is not waited
     for, and any number passes.
@@ -41,7 +41,7 @@ def checked_image(
         raise InputError(f"{name} has dtype {image.dtype}: expected the model's, {weight.dtype}")
     image = image.unsqueeze(0) if image.dim() == 3 else image
     if image.dim() != 4 or image.shape[1] != 3:
-        channels = " (a picture with alpha? take its first three)" if 4 in image.shape[-3:] else ""
+        channels = " (an image with alpha? take its first three)" if 4 in image.shape[-3:] else ""
         raise InputError(
             f"{name} has shape {tuple(image.shape)}: expected (B, 3, H, W) or (3, H, W){channels}"
         )
@@ -98,7 +98,7 @@ def checked_styles(styles: Any, model: _Shaped, batch: int, name: str = "styles"
     fits = torch.compiler.is_compiling() or len(present) == len(tokens) in (1, batch)
     if not fits:
         raise InputError(
-            f"{name} is of {counted(len(tokens), 'picture')}: expected {batch}, one a label map"
+            f"{name} is of {counted(len(tokens), 'image')}: expected {batch}, one a label map"
         )
     if not tokens.is_floating_point():
         raise InputError(f"{name}.tokens has dtype {tokens.dtype}: expected a floating one")
@@ -137,10 +137,10 @@ def checked_pyramid(
 
 
 def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) -> None:
-    """InputError unless as many pictures as label maps are given."""
+    """InputError unless as many images as label maps are given."""
     if image.shape[0] != labels.shape[0]:
         raise InputError(
-            f"{names[0]} is of {counted(len(image), 'picture')} and {names[1]} of {len(labels)}: "
+            f"{names[0]} is of {counted(len(image), 'image')} and {names[1]} of {len(labels)}: "
             "expected as many"
         )
 
@@ -174,7 +174,7 @@ def expect_noise(noise: Any) -> None:
     one_each = isinstance(each, Sequence) and not isinstance(each, str)
     if not one_each or not all(x is None or isinstance(x, torch.Generator) for x in each):
         raise InputError(
-            f"noise is {type_of(noise)}: expected a torch.Generator, or one a picture"
+            f"noise is {type_of(noise)}: expected a torch.Generator, or one per image"
         )
 
 

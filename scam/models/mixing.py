@@ -52,7 +52,7 @@ def sources(model: Knowing, styles: Styles, wanted: Tensor, absent: Absent) -> T
         raise InputError("{absent}: expected related, background, mean or error", absent=absent)
     lacking = labels_lacking(styles, wanted, model.token_labels)
     if absent == "error" and lacking.any():
-        raise InputError(f"the subject's picture lacks label {_numbers(lacking)}")
+        raise InputError(f"the subject's image lacks label {_numbers(lacking)}")
     standing_in = torch.full_like(lacking, BACKGROUND, dtype=torch.long)
     if absent == "mean":
         standing_in[:, model.mean_known] = MEAN
@@ -113,7 +113,7 @@ def mixed(
         also = " and the model's mean styles lack" if absent == "mean" else " lacks"
         hint = "" if absent == "mean" else ", or absent='mean'"
         raise InputError(
-            f"the background picture{also} label {_numbers(unknown)}, which the map wants: "
+            f"the background image{also} label {_numbers(unknown)}, which the map needs: "
             f"expected another map{hint}"
         )
     return found

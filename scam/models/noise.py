@@ -10,7 +10,7 @@ from torch import Tensor
 from scam.errors import InputError
 
 Noise = torch.Generator | Sequence[torch.Generator]
-"""Where noise comes from: one source for a batch, or one per picture, so that a picture's noise
+"""Where noise comes from: one source for a batch, or one per image, so that an image's noise
 does not depend on the batch it is in."""
 
 
@@ -21,7 +21,7 @@ def draw_noise(
     if isinstance(noise, torch.Generator):
         return [torch.randn(batch, *shape, generator=noise, device=device) for shape in shapes]
     if len(noise) != batch:
-        raise InputError(f"noise has {len(noise)} generators, expected one per picture: {batch}")
+        raise InputError(f"noise has {len(noise)} generators, expected one per image: {batch}")
     counts = [prod(shape) for shape in shapes]
     flat = [torch.randn(sum(counts), generator=source, device=device) for source in noise]
     parts = torch.stack(flat).split(counts, dim=1)

@@ -12,7 +12,7 @@ Fidelity = Literal["matched", "paper", "released"]
 the copies that SCAM was compared with."""
 
 PUBLISHED: Mapping[str, Any] = {"optimizer": "adamw", "recolour": 0.0, "warp": 0.0}
-"""What all published training has in common: Adam, and pictures as they are, but for flips."""
+"""What all published training has in common: Adam, and images as they are, but for flips."""
 _COMMON: dict[str, Any] = {
     **PUBLISHED,
     "lr": 1e-4,

@@ -90,9 +90,9 @@ class ResidualConfig(ModelConfig):
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """What each block runs at: doublings of a seed that keeps the picture's aspect.
+        """What each block runs at: doublings of a seed that keeps the image's aspect.
 
-        The last block runs at the picture's size; SCAM's copies stretch its result instead.
+        The last block runs at the image's size; SCAM's copies stretch its result instead.
         """
         height, width = self.size
         short = min(height, width) >> self.levels

@@ -97,6 +97,6 @@ class RunningMean:
     def styles(self) -> Styles:
         """The mean of what was added, as one image in fp32. InputError before the first."""
         if self._sum is None:
-            raise InputError("mean styles: expected one picture or more, got none")
+            raise InputError("mean styles: expected one image or more, got none")
         tokens = self._sum / self._held[:, None].clamp(min=1)
         return Styles(tokens.float()[None], (self.count > 0)[None])

@@ -89,7 +89,7 @@ class SemanticCrossAttention(nn.Module):
     def weights(
         self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels, most: int
     ) -> Tensor:
-        """How much of each key of its label a query takes: (B, heads, Nq, most), for pictures.
+        """How much of each key of its label a query takes: (B, heads, Nq, most), for images.
 
         Arguments as of :meth:`forward`; ``most``: keys of one label, at most. Never Nq x Nk.
         """

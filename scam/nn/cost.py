@@ -59,5 +59,5 @@ def attention_cost(
 
 
 def cheapest(cost: dict[Form, int], *, head: bool = False) -> Form:
-    """The form that costs least; the last one only where a linear ``head`` lies behind."""
+    """The form that costs least; the last one only where a linear ``head`` follows."""
     return min((form for form in cost if head or form != FOLDED), key=lambda form: cost[form])

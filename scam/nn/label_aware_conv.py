@@ -21,7 +21,7 @@ class LabelBorders:
 
     @cached_property
     def other(self) -> Tensor:
-        """Whether each tap of a pixel lies in another label: (B, 9, h, w) bool.
+        """Whether each tap of a pixel is in another label: (B, 9, h, w) bool.
 
         A tap outside the map does not.
         """
@@ -54,7 +54,7 @@ class LabelAwareConv2d(nn.Conv2d):
         image, row, column = other.any(1).nonzero(as_tuple=True)
         near = other[image, :, row, column]
         taps = torch.arange(TAPS, device=x.device)
-        # Of the map padded by one pixel, whose tap 0 lies where the centre did.
+        # Of the map padded by one pixel, whose tap 0 is where the centre was.
         rows = (step * row)[:, None] + taps // 3
         columns = (step * column)[:, None] + taps % 3
         pixels = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)

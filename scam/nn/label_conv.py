@@ -25,7 +25,7 @@ def convolved_rows(
     """A 3x3 convolution at the given patches of a map of vectors.
 
     values: (R, K) vectors. weight: (C, K / groups, 3, 3). bias: (C,). taps: (U, 9) which vector
-    lies at each place of a patch, row by row; R: none, a vector of zeros. Returns (U, C).
+    is at each place of a patch, row by row; R: none, a vector of zeros. Returns (U, C).
     """
     channels, entering = weight.shape[:2]
     kernels = weight.unflatten(0, (groups, -1)).permute(0, 2, 3, 4, 1)

@@ -20,9 +20,9 @@ _LARGEST = 1 << 63
 class LabelPatches:
     """Distinct 3x3 and 5x5 patches of label maps (B, h, w), numbered over the batch.
 
-    taps: (U3, 9) the labels of each 3x3 patch, row by row; L where the pixel has none or lies
+    taps: (U3, 9) the labels of each 3x3 patch, row by row; L where the pixel has none or is
         outside.
-    outside: (U3,) whether its centre lies outside the map, where the second convolution pads.
+    outside: (U3,) whether its centre is outside the map, where the second convolution pads.
     around: (U5, 9) the numbers of the 3x3 patches about each pixel of a 5x5 patch's centre.
     index: int32 (B, h, w), the 5x5 patch of each pixel.
     num_labels: L.

@@ -22,7 +22,7 @@ def instance_norm(x: Tensor) -> Tensor:
 
 
 def instance_norm_once(x: Tensor) -> Tensor:
-    """:func:`instance_norm`, up to rounding, where nobody differentiates its gradient.
+    """:func:`instance_norm`, up to rounding, where its gradient is not differentiated.
 
     On a CPU PyTorch's gradient takes eight times as long for channels-last maps.
     """

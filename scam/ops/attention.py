@@ -75,7 +75,7 @@ def semantic_cross_attention(
         value: (B, Hkv, Nk, Dv), or None: the keys are the values, read once, one gradient.
         query_labels: (B, Nq) or (Nq,), uint8, int8, int16, int32 or int64, or a layout of them.
             Negative: sees nothing. In uint8, 255 is a label like any other.
-        key_labels: (B, Nk) or (Nk,), likewise. Negative: seen by nobody.
+        key_labels: (B, Nk) or (Nk,), likewise. Negative: seen by no query.
         scale: factor of the logits, default 1 / sqrt(D).
         empty: what a query that sees no key gets. ``"zero"``: out 0, lse -inf, gradient 0.
             ``"uniform"``: the mean of all Nk values (what the paper's formula and the released

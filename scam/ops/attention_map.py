@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attention weights, compact: for pictures and inspection."""
+"""The attention weights, compact: for images and inspection."""
 
 import torch
 from torch import Tensor

@@ -25,7 +25,7 @@ def define(schema: str, kernel: Kernel, fake: Kernel, cast_inputs: Kernel) -> An
         schema: name, arguments (all positional) and results.
         kernel: computes the results.
         fake: makes their shapes, dtypes and strides.
-        cast_inputs: the arguments as autocast wants them.
+        cast_inputs: the arguments in autocast's dtypes.
     """
     _library.define(schema, tags=_TAGS)
     name = schema.partition("(")[0]

@@ -51,7 +51,7 @@ class Inception(nn.Module):
 class InceptionStem(nn.Module):
     """uint8 (B, 3, H, W) -> (B, 64, h, w): :class:`Inception` up to its first pooling.
 
-    Pictures keep their size (11 pixels a side or more), a quarter of which is left: the features
+    Images keep their size (11 pixels a side or more), a quarter of which is left: the features
     of SIFID (Shaham et al., "SinGAN", ICCV 2019).
     """
 
@@ -108,7 +108,7 @@ class DinoV2(nn.Module):
 
 
 class CustomExtractor(nn.Module):
-    """uint8 (B, 3, H, W) -> (B, D) by a network that somebody's ``module:function`` returns."""
+    """uint8 (B, 3, H, W) -> (B, D) by a network that a user's ``module:function`` returns."""
 
     def __init__(self, spec: str) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VGG-19 as a distance between pictures."""
+"""VGG-19 as a distance between images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ class Vgg19Distance(nn.Module):
     """Weighted L1 between VGG-19 features at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1.
 
     weights: torchvision's state dict. normalise: by ImageNet's mean and deviation, as the network
-    was trained, or leave the picture in [-1, 1]. slices: of the five features, one above 0.
+    was trained, or leave the image in [-1, 1]. slices: of the five features, one above 0.
     """
 
     mean: Tensor

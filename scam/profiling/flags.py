@@ -31,7 +31,7 @@ def profile_parser(prog: str) -> Parser:
     presets = sorted(DATA_SETS)
     parser.add_argument("--preset", choices=presets, default="tiny", help="default: tiny")
     parser.add_argument(
-        "--size", nargs=2, type=int, metavar=("H", "W"), help="the preset's if absent"
+        "--size", nargs=2, type=int, metavar=("H", "W"), help="default: the preset's"
     )
     parser.add_argument("--fidelity", metavar="SETTING", help="as in scam.train")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="default: 1")

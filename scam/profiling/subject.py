@@ -21,7 +21,7 @@ def build_step(
 ) -> SynthesisStep:
     """Freshly initialised networks and optimisers; equal weights for equal ``config``.
 
-    The perceptual loss is VGG-19 where its weights are at hand, else the pyramid, as in training;
+    The perceptual loss is VGG-19 if its weights are found, else the pyramid, as in training;
     the adversarial loss is on from the first step.
     """
     name, weights = resolve_perceptual(None, None)
@@ -37,7 +37,7 @@ def build_step(
 def draw_batch(
     config: ModelConfig, count: int, device: torch.device, *, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Noise pictures (B, 3, H, W) and label maps (B, H, W) of a few coherent regions.
+    """Noise images (B, 3, H, W) and label maps (B, H, W) of a few coherent regions.
 
     The maps stay on the CPU, where a training step looks for the labels that occur.
     """

@@ -46,7 +46,7 @@ def render(variants: dict[str, dict[str, Any]]) -> str:
 
 
 def _label(path: str) -> str:
-    """The last names of a path, indented by how deep it lies."""
+    """The last names of a path, indented by its depth."""
     depth = path.count(".")
     return "  " * depth + path.rsplit(".", 1)[-1] if depth < 2 else _deep(path, depth)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.semia``: generate one picture under other label maps."""
+"""``python -m scam.semia``: generate one image under other label maps."""
 
 import sys
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ EXAMPLES = """\
   python -m scam.semia train --out runs/lake
       the embedded example, without learning: seconds; targets are written to runs/lake/targets
   python -m scam.semia apply runs/lake runs/lake/targets --out edited
-      the picture under each of these label maps
+      the image under each of these label maps
   python -m scam.semia train photo.png labels.png --out runs/photo --method network --seconds 300
-      your own picture, refined by a network in five minutes
+      your own image, refined by a network in five minutes
   python -m scam.semia evaluate runs/lake runs/lake/targets
       does the result show its label map, and look like the source?
   python -m scam.semia train --help
-      all about one of them"""
+      help of one command"""
 
 
 @in_flags

@@ -7,7 +7,7 @@ from torch import Tensor
 _EDITS = ("none", "move", "copy", "scale", "flip", "remove")
 _WEIGHTS = (1, 2, 2, 2, 1, 2)
 _EXTENT = (0.3, 1.2)  # sides of the box, of those that hold the label
-_SHIFT = 0.35  # of each side of the picture, at most
+_SHIFT = 0.35  # of each side of the image, at most
 _SCALE = (0.7, 1.4)
 _CELLS = 1 << 22  # bounds the memory of fill_holes
 

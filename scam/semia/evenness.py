@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a picture does not change: what tells label pictures from photographs."""
+"""Where an image does not change: what tells label images from photographs."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def unevenness(rgb: NDArray[np.uint8], opaque: Mask) -> NDArray[np.uint8]:
 def evenness(rgb: NDArray[np.uint8], opaque: Mask) -> float:
     """Share of the pixels whose surroundings have their colour, or nearly so.
 
-    Label pictures have 0.6 to 1, after compression too; photographs 0 to 0.3.
+    Label images have 0.6 to 1, after compression too; photographs 0 to 0.3.
     """
     return float(np.mean(unevenness(rgb, opaque)[opaque] <= 2))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of one source: picture, label map, settings and, once trained, checkpoints.
+"""The folder of one source: image, label map, settings and, once trained, checkpoints.
 
 ::
 
@@ -41,7 +41,7 @@ _FORMAT = "semia"
 class Stored:
     """What a folder holds. image: uint8 (3, H, W). labels: int64 (H, W), 0 .. K - 1.
 
-    own_size: (H, W) of the picture before it was resized. network: None where there is none.
+    own_size: (H, W) of the image before it was resized. network: None where there is none.
     """
 
     path: Path

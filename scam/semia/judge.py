@@ -65,7 +65,7 @@ def train_judge(
     """Train a segmenter on augmentations of one source, then measure it on others.
 
     Boxes of one augmentation, or of the source, are pasted into another at random places (CutMix,
-    Yun et al., ICCV 2019): the judge has to know textures, and cannot learn where they lie.
+    Yun et al., ICCV 2019): the judge has to know textures, and cannot learn where they are.
 
     Args:
         image: (1, 3, H, W) in [-1, 1].

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One label map from its file: an index map, or a picture whose colours are the labels."""
+"""One label map from its file: an index map, or an image whose colours are the labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ _FEW = 16  # values of an index map of which any may be thin
 
 
 class NoLabelMapError(InputError):
-    """A picture that can be read and is no label map."""
+    """An image that can be read and is no label map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def read_label_map(path: Path, kind: Kind | None = None, known: Codes | None = N
         return _read_indices(path, or_colours=kind is None)
     if kind == "index":
         raise InputError(
-            f"{path}: is a picture in colours, expected an index map (a grey or palette png), as "
+            f"{path}: is an image in colours, expected an index map (a grey or palette png), as "
             "the source's label map is one; train with {as_colours} to read that by its colours",
             as_colours=True,
         )
@@ -61,7 +61,7 @@ def read_label_map(path: Path, kind: Kind | None = None, known: Codes | None = N
 
 
 def looks_like_labels(rgb: NDArray[np.uint8], opaque: NDArray[np.bool_]) -> bool:
-    """Whether a picture (H, W, 3) has few colours, or areas in which nothing changes."""
+    """Whether an image (H, W, 3) has few colours, or areas in which nothing changes."""
     if evenness(rgb, opaque) >= _LEAST_EVENNESS:
         return True
     return len(np.unique(packed(rgb)[opaque])) <= MOST_LABELS
@@ -70,9 +70,7 @@ def looks_like_labels(rgb: NDArray[np.uint8], opaque: NDArray[np.bool_]) -> bool
 def _is_index_map(path: Path) -> bool:
     with opened(path) as (picture, file):
         if file.frames > 1:
-            raise InputError(
-                f"{path}: is animated ({file.frames} frames), expected a still picture"
-            )
+            raise InputError(f"{path}: is animated ({file.frames} frames), expected a still image")
         return file.kind == "PNG" and picture.mode in ("1", "L", "P", "I", "I;16")
 
 
@@ -119,7 +117,7 @@ def _read_colours(path: Path, known: Codes | None) -> LabelMap:
         )
     if found.strange > _MOST_STRANGE:
         raise NoLabelMapError(
-            f"{path}: {100 * found.strange:.3g} % of the pixels have no label's colour and lie at "
+            f"{path}: {100 * found.strange:.3g} % of the pixels have no label's colour and are at "
             f"no border, expected {100 * _MOST_STRANGE:.0f} % at most"
         )
     if found.lossy:

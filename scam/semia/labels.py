@@ -46,10 +46,10 @@ class Target:
 def read_source(image: Path, labels: Path, *, as_colours: bool = False) -> Source:
     """Read an image and its label map, which have one size.
 
-    A label map is an index map (grey or palette png), whose values are the labels, or a picture in
+    A label map is an index map (grey or palette png), whose values are the labels, or an image in
     colours. There a label is a colour with areas of its own and a thousandth of the pixels;
     smoothed borders, traces of compression and transparent pixels take the label nearest to them.
-    as_colours: whether a grey or palette png is a picture in colours, too.
+    as_colours: whether a grey or palette png is an image in colours, too.
     InputError naming the file if one cannot be read or is animated, if the sizes differ, or if
     the label map holds one label only or does not look like a label map.
     """
@@ -59,7 +59,7 @@ def read_source(image: Path, labels: Path, *, as_colours: bool = False) -> Sourc
         found = read_label_map(labels, "colour" if as_colours else None)
     except NoLabelMapError as error:
         if looks_like_labels(picture.rgb, np.ones((height, width), np.bool_)):
-            hint = f"{error.message} (but {image} looks like one: are the two exchanged?)"
+            hint = f"{error.message} (but {image} looks like one: are the two swapped?)"
             raise InputError(hint, **error.mentions) from None
         raise
     if found.labels.shape != (height, width):
@@ -87,7 +87,7 @@ def read_targets(
     absent: Absent = "error",
     source_size: tuple[int, int] | None = None,
 ) -> dict[Path, Target]:
-    """:func:`read_target` of every file, by its path; a folder stands for the pictures in it.
+    """:func:`read_target` of every file, by its path; a folder stands for the images in it.
 
     InputError if there is none, of all or in a folder.
     """
@@ -105,7 +105,7 @@ def _pictures(path: Path) -> list[Path]:
         return [path]
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise InputError(f"{path}: holds no picture, expected at least one label map")
+        raise InputError(f"{path}: holds no image, expected at least one label map")
     return found
 
 
@@ -160,5 +160,5 @@ def _listed(found: LabelMap, ids: np.ndarray) -> str:
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    """Width x height, as picture programs say it."""
+    """Width x height, as image programs say it."""
     return f"{shape[1]}x{shape[0]}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One training step of a generator of one picture, its discriminator and its segmenter."""
+"""One training step of a generator of one image, its discriminator and its segmenter."""
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ _BETAS = (0.5, 0.99)
 
 
 class SemiaLearner:
-    """The :class:`~scam.training.task.Learner` of one picture.
+    """The :class:`~scam.training.task.Learner` of one image.
 
     A step depends on its pair, the state and the seed alone.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a picture with its label map to what generates it under others."""
+"""From an image with its label map to what generates it under others."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scam.semia.evenness import inside
 from scam.semia.vocabulary import Codes, unpacked
 
-_SAMPLE = 4096  # pixels of a colour that are asked what lies around them
+_SAMPLE = 4096  # pixels of a colour whose surroundings are sampled
 _MOSTLY = 0.6
 _LEAST_AREA = 0.0001  # of the pixels, that surely have a label's colour
-# Sharp filters overshoot by a tenth, where the picture has room for it.
+# Sharp filters overshoot by a tenth, where the image has room for it.
 _ALONG = np.linspace(-0.15, 1.15, 105)[:, None]
 TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
@@ -24,11 +24,11 @@ TO_YCC = np.array(
 
 @dataclass(frozen=True)
 class Noise:
-    """What compression did to a picture, in levels of a channel.
+    """What compression did to an image, in levels of a channel.
 
     radius: of the cloud of colours that are one. apart: how far two such clouds are at least.
-    drift: of one label's colour from picture to picture. sight: how many pixels a border is wide.
-    between: how far a mixture may lie from the line between its colours, or, where brightness and
+    drift: of one label's colour from image to image. sight: how many pixels a border is wide.
+    between: how far a mixture may be from the line between its colours, or, where brightness and
     colour mix apart, from the box between them. like: how far a fringe may be from its colour.
     """
 
@@ -71,7 +71,7 @@ def around(
 def owners(colours: Codes, known: int, sure: NDArray[np.int16], noise: Noise) -> NDArray[np.int16]:
     """The label that each colour stands for: its own place, another's, or -1 for none.
 
-    The first ``known`` stand for themselves. A mixture lies between two labels, in colour and in
+    The first ``known`` stand for themselves. A mixture is between two labels, in colour and in
     space: most of its pixels see both. So does a fringe of one label: most of its pixels see that
     one, whose colour is similar. Elsewhere a similar colour without an inside is a thin part of
     that label, which smoothing has paled.

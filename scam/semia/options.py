@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a generator learns one picture."""
+"""How a generator learns one image."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +11,7 @@ from scam.training.options import TrainOptions
 
 @dataclass(frozen=True)
 class SemiaOptions(TrainOptions):
-    """Training on one picture; weights are the paper's unless said otherwise."""
+    """Training on one image; weights are the paper's unless said otherwise."""
 
     steps: int = like(TrainOptions, "steps", default=1000)
     batch_size: int = like(TrainOptions, "batch_size", default=1, flag=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a generator of one picture learns from: the source, warped copies, edited label maps."""
+"""What a generator of one image learns from: the source, warped copies, edited label maps."""
 
 from dataclasses import dataclass, replace
 

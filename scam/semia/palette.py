@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The colours that stand for labels in a picture, told from those between two of them.
+"""The colours that stand for labels in an image, told from those between two of them.
 
-A label's colour has areas of its own. In a lossless picture it is exact there, and smoothed
+A label's colour has areas of its own. In a lossless image it is exact there, and smoothed
 borders mix it with a neighbour's; after lossy compression it is a cloud of colours. Which of the
-two a picture is follows from the pixels beside its borders.
+two an image is follows from the pixels beside its borders.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ LEAST_SHARE = 0.001
 _LEAST_INSIDE = LEAST_SHARE / 10
 # Measured: 0 to 0.08 beside smoothed borders, 0.24 to 0.7 after JPEG or WebP of quality 50 to 95.
 _MOST_UNEVEN = 0.15
-_COMPANY = 3  # neighbours of its own label, of eight, that a pixel of a lossy picture needs
+_COMPANY = 3  # neighbours of its own label, of eight, that a pixel of a lossy image needs
 _EDGE = 24  # difference to a neighbour, of a channel, that no compression makes by itself
 
 
@@ -30,7 +30,7 @@ class Palette:
     """colours: int32 (K,), 0xRRGGBB, the known ones first.
 
     sure: int16 (H, W), which of them a pixel has, -1 where that is not clear: at borders, where
-    the picture is transparent, in strange colours. lossy: whether the picture was compressed.
+    the image is transparent, in strange colours. lossy: whether the image was compressed.
     """
 
     colours: Codes
@@ -45,7 +45,7 @@ class Palette:
 
 
 def _noise(uneven: NDArray[np.uint8]) -> Noise:
-    """Beside borders, where smoothing ends, lossless pictures are even and lossy ones are not."""
+    """Beside borders, where smoothing ends, lossless images are even and lossy ones are not."""
     border = (uneven > _EDGE).view(np.uint8)
     for _ in range(2):
         border = windows(border, np.maximum)
@@ -57,7 +57,7 @@ def _noise(uneven: NDArray[np.uint8]) -> Noise:
 
 
 def find_palette(rgb: NDArray[np.uint8], opaque: Mask, known: Codes) -> Palette:
-    """The colours of a label picture (H, W, 3) that are labels.
+    """The colours of a label image (H, W, 3) that are labels.
 
     opaque: (H, W), the pixels that count. known: colours that are labels already, kept however
     few pixels they have here.
@@ -94,7 +94,7 @@ def _peaks(
     """Colours with pixels around them, most first, and the labels they stand for.
 
     The known ones are labels 0, 1, ... and so are colours with insides that are near them: from
-    picture to picture a label's colour may drift.
+    image to image a label's colour may drift.
     """
     total = int(pixels.sum())
     left = _worth_a_look(colours, pixels, insides, total, noise)
@@ -141,7 +141,7 @@ def _worth_a_look(
     total: int,
     noise: Noise,
 ) -> NDArray[np.int64]:
-    """Places of the colours that may be peaks: a lossy picture has a hundred thousand."""
+    """Places of the colours that may be peaks: a lossy image has a hundred thousand."""
     if not noise.lossy:
         return np.flatnonzero((insides > 0) | (pixels >= LEAST_SHARE / 10 * total))
     cells = tuple((unpacked(colours) >> 3).astype(np.int64).T)  # 8 levels wide, with neighbours 24

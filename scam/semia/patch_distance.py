@@ -46,7 +46,7 @@ def patch_distance(
 ) -> PatchDistance:
     """Compare every 7x7 patch with all patches of its label in the other image, in fp64.
 
-    A patch lies inside its image and has the label of its centre, whatever labels it reaches
+    A patch is inside its image and has the label of its centre, whatever labels it reaches
     into. At half and quarter resolution (means of pixels, majorities of labels) a patch shows
     structure rather than texture. The search is exhaustive: its time grows with the product of
     a label's pixels in the two images, its memory stays within 32 MiB beside copies of them.
@@ -107,7 +107,7 @@ class _Patches:
         self._windows = pixels.unfold(1, SIDE, 1).unfold(2, SIDE, 1).permute(1, 2, 0, 3, 4)
 
     def of(self, label: int) -> Tensor:
-        """Where the patches of ``label`` lie: (n, 2), row and column."""
+        """Where the patches of ``label`` are: (n, 2), row and column."""
         return (self._centres == label).nonzero()
 
     def cut(self, places: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Label-restricted patch match: a collage of the source under another label map, without learning.
 
-Coarse to fine, as in GPNN (Granot et al., CVPR 2022): where does a patch like this one lie in the
+Coarse to fine, as in GPNN (Granot et al., CVPR 2022): where is a patch like this one in the
 source, and what do the patches that cover a pixel say of it? Here only patches whose centre has
-the same label are asked, and the coarsest guess is that of label maps alone. What lies half a
+the same label are asked, and the coarsest guess is that of label maps alone. What is half a
 patch or more from any change of the label map stays as it is, to the bit.
 """
 

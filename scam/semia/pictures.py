@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Still pictures as 8-bit sRGB with what was done to make them so."""
+"""Still images as 8-bit sRGB with what was done to make them so."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ def read_picture(path: Path) -> Picture:
     with opened(path) as (picture, file):
         frames = max(file.frames, getattr(picture, "n_frames", 1))
         if frames > 1:
-            raise InputError(f"{path}: is animated ({frames} frames), expected a still picture")
+            raise InputError(f"{path}: is animated ({frames} frames), expected a still image")
         notes = []
         if file.kind == "PNG" and file.pixels[_DEPTH] == 16:
             notes.append(f"{path}: has 16 bits per channel, read as 8")

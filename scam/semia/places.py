@@ -31,7 +31,7 @@ def vote(level: Scale, places: Tensor, kinds: Tensor, own: Tensor) -> Tensor:
     image = level.image.new_zeros(*kinds.shape, 3)
     for row in range(-margin, margin + 1):
         for column in range(-margin, margin + 1):
-            # The patch around the pixel that lies (row, column) before this one.
+            # The patch around the pixel (row, column) before this one.
             top, left = margin - row, margin - column
             centre = centres[top : top + kinds.shape[0], left : left + kinds.shape[1]]
             source = (centre + row * wide + column).clamp(min=0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a label picture in colours to labels: the palette, and what borders belong to."""
+"""From a label image in colours to labels: the palette, and what borders belong to."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Quantised:
 
     Without any colours all labels are -1. strange: share of the pixels whose colour is that of no
     label and no mixture at a border.
-    lossy: whether the picture was compressed with losses.
+    lossy: whether the image was compressed with losses.
     """
 
     colours: Codes
@@ -33,7 +33,7 @@ class Quantised:
 
 
 def quantise(rgb: NDArray[np.uint8], opaque: Mask, known: Codes | None = None) -> Quantised:
-    """The labels of a picture (H, W, 3) and the colours that stand for them.
+    """The labels of an image (H, W, 3) and the colours that stand for them.
 
     opaque: (H, W); other pixels take the nearest label, whatever their colour. A border's pixel
     takes the most similar of the labels around it. known: colours that are labels in any case;

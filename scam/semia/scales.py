@@ -70,7 +70,7 @@ def spread(labels: Tensor, num_labels: int) -> Tensor:
 
 
 def surroundings(labels: Tensor, num_labels: int, reaches: Sequence[float]) -> Tensor:
-    """What lies around each pixel: (K * len(reaches), H, W), shares of labels under Gaussians.
+    """The surroundings of each pixel: (K * len(reaches), H, W), shares of labels under Gaussians.
 
     reaches: their standard deviations, in pixels.
     """
@@ -92,7 +92,7 @@ def _blurred(maps: Tensor, reach: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Scale:
-    """An image with its label map, and what lies around each pixel, at one size.
+    """An image with its label map, and the surroundings of each pixel, at one size.
 
     image: (3, h, w). labels: (h, w) int64. around: (A, h, w). patch: pixels a side, odd.
     """
@@ -108,7 +108,7 @@ class Scale:
         return self.labels.shape[0], self.labels.shape[1]
 
     def places(self) -> Tensor:
-        """Where pixels lie: (h * w, 2), from 0 to 1."""
+        """Positions of pixels: (h * w, 2), from 0 to 1."""
         h, w = self.size
         device = self.image.device
         rows = torch.arange(h, device=device).repeat_interleave(w) / h
@@ -128,7 +128,7 @@ class Rows:
 
     Args:
         scale: the places.
-        places: (h * w, 2) to compare in the stead of where pixels lie.
+        places: (h * w, 2) to compare instead of the positions of pixels.
         around: weight of surroundings.
     """
 

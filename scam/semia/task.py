@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task of the training engine: learn to generate one picture under other label maps."""
+"""The task of the training engine: learn to generate one image under other label maps."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ PREVIEWS = 4
 
 
 class SemiaTask(SemiaLearner):
-    """The :class:`~scam.training.task.Task` of one picture.
+    """The :class:`~scam.training.task.Task` of one image.
 
     Args:
         image: (3, H, W) in [-1, 1], on the device to train on.
@@ -109,7 +109,7 @@ class SemiaTask(SemiaLearner):
         """What the run folder is, and how it is used."""
         trained = ", ".join(f"{name} {value:g}" for name, value in description["trained"].items())
         return (
-            "# One picture, generated under other label maps\n\n"
+            "# One image, generated under other label maps\n\n"
             f"Trained by `python -m scam.semia train`: {trained}.\n\n"
             "    python -m scam.semia apply DIR labels.png --out edited\n"
         )

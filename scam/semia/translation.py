@@ -47,7 +47,7 @@ class Translation(nn.Module):
 
     The paper's ratio after / before and difference after - before, each to a network of its own.
     Both networks map zeros to zeros, so that equal label features give scale 1 and shift 0 to the
-    bit; both end in a hyperbolic tangent, so that scales lie in (0, 2) and shifts in (-2, 2).
+    bit; both end in a hyperbolic tangent, so that scales are in (0, 2) and shifts in (-2, 2).
 
     Args:
         channels: C, of label and image features alike.

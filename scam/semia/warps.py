@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random geometry for a picture and its label map: flip, thin-plate spline, zoom."""
+"""Random geometry for an image and its label map: flip, thin-plate spline, zoom."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ from scam.errors import InputError
 
 _FLIP = 0.5  # probability at full strength
 _JITTER = 0.05  # of the long side, each way
-_JITTER_SHORT = 0.1  # of the short side, at most: beyond that splines of long pictures fold
+_JITTER_SHORT = 0.1  # of the short side, at most: beyond that splines of long images fold
 _ZOOM = (0.85, 1.2)
-_QUARTERS = (0.25, 0.5, 0.75)  # where the 3x3 control points lie
+_QUARTERS = (0.25, 0.5, 0.75)  # where the 3x3 control points are
 _DRAWS = 2 + 2 * len(_QUARTERS) ** 2
 
 
 @dataclass(frozen=True, eq=False)
 class Warp:
-    """Where each pixel of the warped picture is read, the same for image and labels.
+    """Where each pixel of the warped image is read, the same for image and labels.
 
     size: (H, W). places: (H, W, 2) float64, x and y in pixels, (0, 0) being the centre of the
-    first pixel; beyond the edge is the picture's reflection. None is the identity.
+    first pixel; beyond the edge is the image's reflection. None is the identity.
     """
 
     size: tuple[int, int]
@@ -62,11 +62,11 @@ class Warp:
 
 
 def draw_warp(size: tuple[int, int], strength: float, generator: torch.Generator) -> Warp:
-    """Draw a flip, a thin-plate spline and a zoom for pictures of ``size`` (H, W).
+    """Draw a flip, a thin-plate spline and a zoom for images of ``size`` (H, W).
 
     strength: 0 (the identity, exactly) .. 1. The flip has probability ``strength / 2``; the spline
     moves 3x3 control points by up to 5 % of the long side and keeps the corners; the zoom about
-    the centre lies between 0.85 and 1.2. generator: on the CPU; the same count of numbers is taken
+    the centre is between 0.85 and 1.2. generator: on the CPU; the same count of numbers is taken
     for any strength. InputError for a strength outside 0 .. 1 or a side below 2 pixels.
     """
     if min(size) < 2:
@@ -102,13 +102,13 @@ def pixel_places(size: tuple[int, int]) -> Tensor:
 
 
 def zoomed(places: Tensor, size: tuple[int, int], scale: float) -> Tensor:
-    """Read at ``places`` (..., 2) of a picture enlarged ``scale`` times about its centre."""
+    """Read at ``places`` (..., 2) of an image enlarged ``scale`` times about its centre."""
     centre = torch.tensor([size[1] - 1, size[0] - 1], dtype=places.dtype) / 2
     return centre + (places - centre) / scale
 
 
 def flipped(places: Tensor, size: tuple[int, int]) -> Tensor:
-    """Read at ``places`` (..., 2) of a picture whose left and right are exchanged."""
+    """Read at ``places`` (..., 2) of an image whose left and right are exchanged."""
     return torch.stack([size[1] - 1 - places[..., 0], places[..., 1]], -1)
 
 

@@ -6,7 +6,7 @@ SCAM_CHECK         0 (default), 1       look at label *values* too (waits for th
                                         label >= ``num_labels`` of a layout becomes an error
 SCAM_CPU_ISA       auto (default),      instruction set of the CPU kernels, which read it
                    plain, avx2, avx512  themselves; auto: the best the CPU has
-SCAM_MAX_PIXELS    178956970 (default)  pictures of more pixels are refused: they may be made to
+SCAM_MAX_PIXELS    178956970 (default)  images of more pixels are refused: they may be made to
                                         fill the memory
 SCAM_BUILD_CPU     auto (default), 1, 0 read by ``pip install``: build the CPU kernels if they can
                                         be built, always (else fail), never
@@ -68,7 +68,7 @@ def cpu_flags() -> frozenset[str]:
 
 @cache
 def max_pixels() -> int:
-    """Pixels of the largest picture that is read: ``SCAM_MAX_PIXELS``, or Pillow's own limit."""
+    """Pixels of the largest image that is read: ``SCAM_MAX_PIXELS``, or Pillow's own limit."""
     value = os.environ.get("SCAM_MAX_PIXELS") or str(2 * 1024**3 // 12)
     if not value.isascii() or not value.isdecimal() or not 0 < len(value) < 16 or not int(value):
         raise InputError(

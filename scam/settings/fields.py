@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings as frozen dataclasses: all there is to know of one stands in its field.
 
-Its type, default and bounds are checked, whoever fills it: flags, a ``config.json``, Python. Its
+Its type, default and bounds are checked, whatever fills it: flags, a ``config.json``, Python. Its
 words and its heading make ``--help`` (:mod:`scam.commandline.flags`).
 """
 

@@ -130,8 +130,8 @@ def free_folder(base: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that nobody ever sees half of it under its own name."""
-    # Without a process in the name: nobody fills it, whoever finds it may remove the rest.
+    """Remove a folder so that half of it is never seen under its own name."""
+    # No process in the name: nobody fills it, so any process may remove the rest.
     partial = path.with_name(f".{path.name}.partial")
     with _naming(path, "remove"):
         shutil.rmtree(partial, ignore_errors=True)
@@ -147,7 +147,7 @@ def sweep(folder: Path, *, locked: bool = False) -> None:
     """
     with _naming(folder, "clean up"):
         for old, name in _left_over(folder, "old", locked):
-            with contextlib.suppress(FileNotFoundError):  # somebody else sweeps too
+            with contextlib.suppress(FileNotFoundError):  # another process sweeps too
                 if (folder / name).exists():
                     shutil.rmtree(old)
                 else:

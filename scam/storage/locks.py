@@ -54,7 +54,7 @@ def locked_by(
         try:
             yield
         finally:
-            # The name goes first: whoever opened it before finds that it leads elsewhere by now.
+            # The name goes first: a process that opened it before sees that it changed.
             if _names(file, descriptor):  # the folder may be another one by now, with its own lock
                 file.unlink(missing_ok=True)
             os.close(descriptor)

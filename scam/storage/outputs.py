@@ -34,7 +34,7 @@ def expect_outputs(
 ) -> None:
     """InputError unless writing ``outputs`` loses nothing of the user's: asked before long work.
 
-    None of them, by whatever link or spelling, may be one of the files ``inputs`` or lie in a
+    None of them, by whatever link or spelling, may be one of the files ``inputs`` or be in a
     folder among these, and no two may be one file. Files that are there already are replaced
     with ``overwrite`` only. outputs: name and value of the argument that errors
     begin with, and the file.
@@ -59,7 +59,7 @@ def expect_outputs(
 
 
 def expect_outside(path: Path, inputs: Iterable[Path]) -> None:
-    """InputError if ``path`` lies in one of ``inputs`` that is a folder of pictures to read."""
+    """InputError if ``path`` is in one of ``inputs`` that is a folder of images to read."""
     folders = {identity(read): read for read in inputs if os.path.isdir(read)}
     for above in Path(_real(path)).parents:
         if (inside := folders.get(identity(above))) is not None:

@@ -62,7 +62,7 @@ def _model(args: argparse.Namespace, path: str) -> tuple[Opener, list[Path]]:
 
 
 def _source(args: argparse.Namespace, path: str) -> tuple[AnalogyOpener, list[Path]]:
-    """For one picture; and the files that are read."""
+    """For one image; and the files that are read."""
     check_source(args)
     folder = Path(path)
     files = [folder / name for name in (CONFIG, SOURCE, LABELS)]

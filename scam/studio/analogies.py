@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens the sessions of one picture under other label maps, by what ``scam.semia`` left."""
+"""Opens the sessions of one image under other label maps, by what ``scam.semia`` left."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ class OpenedAnalogy:
     generate: Callable[[], Pixels]
 
     def edited(self) -> Edited:
-        """The picture under the label map."""
+        """The image under the label map."""
         pixels = self.generate()
         return Edited(pixels, pixels, ())
 
@@ -73,7 +73,7 @@ class AnalogyOpener:
         self._results: OrderedDict[bytes, Pixels] = OrderedDict()
 
     def describe(self) -> dict[str, Any]:
-        """What the page has to know: one picture, whose label map alone is edited."""
+        """What the page has to know: one image, whose label map alone is edited."""
         height, width = self.stored.labels.shape
         vocabulary = self.stored.vocabulary
         labels = [
@@ -112,23 +112,23 @@ class AnalogyOpener:
         }
 
     def add(self, given: PictureData) -> str:
-        """The source's digest. InputError for any other picture."""
+        """The source's digest. InputError for any other image."""
         if given.example != self._source.name:
             raise InputError(
-                f"{given.name}: expected the example {quoted(self._source.name)}, the one picture "
+                f"{given.name}: expected the example {quoted(self._source.name)}, the one image "
                 "that can be generated here"
             )
         return self._id
 
     def picture(self, id: str) -> Picture:
-        """The source. GoneError for any other picture."""
+        """The source. GoneError for any other image."""
         if id != self._id:
             raise GoneError(id)
         return self._source
 
     def attention(self, session: object, label: object, layer: object) -> NDArray[np.uint8]:
         """InputError: there are no latents."""
-        raise InputError("layer: expected none, since one picture has no latents")
+        raise InputError("layer: expected none, since one image has no latents")
 
     def __call__(self, session: Session, progress: Progress = silent) -> OpenedAnalogy:
         """InputError for a session of another source, or with anything but a label map in it.
@@ -146,7 +146,7 @@ class AnalogyOpener:
             if getattr(session, name) != getattr(plain, name):
                 raise InputError(
                     f"{name}: found {quoted(getattr(session, name))}, expected "
-                    f"{getattr(plain, name)!r}: one picture has no latents to mix"
+                    f"{getattr(plain, name)!r}: one image has no latents to mix"
                 )
         with within("map"):
             pose = session.map.unpack(self._source.labels.shape, len(self.stored.vocabulary))

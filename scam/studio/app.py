@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server answers: the page, the model, pictures, results. docs/studio.md lists it."""
+"""What the server answers: the page, the model, images, results. docs/studio.md lists it."""
 
 import asyncio
 import json
@@ -110,11 +110,11 @@ class Answers:
         return JSONResponse(self.opener.describe())
 
     def add(self, body: bytes) -> Response:
-        """Take in a picture."""
+        """Take in an image."""
         return self.picture(self.opener.add(PictureData.from_dict(_parsed(body))))
 
     def picture(self, id: str) -> Response:
-        """What a picture is called and what it holds."""
+        """What an image is called and what it holds."""
         found = self.opener.picture(id)
         height, width = found.labels.shape
         labels, counts = np.unique(found.labels, return_counts=True)
@@ -136,7 +136,7 @@ class Answers:
         return _bytes(np.where(labels < 0, NO_LABEL, labels).astype(np.uint8))
 
     def result(self, body: bytes) -> Response:
-        """The edited picture as raw RGB."""
+        """The edited image as raw RGB."""
         start = time.perf_counter()
         edited = self._opened(_parsed(body)).edited()
         height, width, _ = edited.pixels.shape
@@ -181,7 +181,7 @@ def _answered(task: _Task, work: Work | None = None) -> Response:
             work.expect_wanted()
         return task()
     except AbandonedError:
-        return JSONResponse({"error": "nobody waits for this any more"}, 503)
+        return JSONResponse({"error": "superseded by a later request"}, 503)
     except GoneError as error:
         return JSONResponse({"error": str(error), "gone": error.id}, 404)
     except InputError as error:
@@ -189,13 +189,13 @@ def _answered(task: _Task, work: Work | None = None) -> Response:
     except Exception as error:
         traceback.print_exc()
         text = one_line(f"{type(error).__name__}: {error}")
-        return JSONResponse({"error": f"a defect of the studio: {text}"}, 500)
+        return JSONResponse({"error": f"a bug in the studio: {text}"}, 500)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = one_line(request.url.path)
-    return JSONResponse({"error": f"{request.method} {path!a:.80}: is nothing here"}, status)
+    return JSONResponse({"error": f"{request.method} {path!a:.80}: not found"}, status)
 
 
 def _parsed(body: bytes) -> Any:

@@ -23,7 +23,7 @@ def png(pixels: Pixels) -> bytes:
 
 
 def result_png(session: Opened) -> bytes:
-    """The edited picture."""
+    """The edited image."""
     return png(session.edited().pixels)
 
 
@@ -57,7 +57,7 @@ def labels_png(session: Opened) -> bytes:
 
 
 def sheet_png(session: Opened) -> bytes:
-    """Whoever gives something, the host, the label map and the result, side by side."""
+    """The donors, the host, the label map and the result, side by side."""
     pictures = [
         (f"{number}: {donor.text}", giver)
         for number, ((donor, _), giver) in enumerate(

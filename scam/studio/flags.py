@@ -15,11 +15,11 @@ EXAMPLES = """\
   python -m scam.studio
       the run that `make train` leaves, or the demo that comes with scam, in the browser
   python -m scam.studio runs/faces --parser face_parser:label_map
-      photographs without a label map too: face_parser.py in this folder makes it
+      photographs without a label map too: face_parser.py in this folder makes one
   python -m scam.studio runs/lake
-      one picture under other label maps, after `python -m scam.semia train --out runs/lake`
+      one image under other label maps, after `python -m scam.semia train --out runs/lake`
   python -m scam.studio runs/faces --replay anna.json --out anna
-      what the page saved as anna.json, again and without a browser
+      repeat the session saved as anna.json, without a browser
   python -m scam.studio runs/faces --host 0.0.0.0 --port 8000 --no-browser
       for browsers of other machines, which need the token in the address that is printed"""
 
@@ -30,18 +30,18 @@ def studio_parser(prog: str) -> Parser:
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="a training run's folder, one of its step folders, what save_pretrained wrote, what"
-        " scam.semia train left, or demo: the model that comes with scam"
+        help="a training run's folder, one of its step folders, what save_pretrained wrote,"
+        " the folder of scam.semia train, or demo: the model that comes with scam"
         f" (default: {MANNEQUINS} where it is, else demo)",
     )
     parser.add_argument(
         "--host", metavar="ADDRESS",
-        help="address to listen on (default: 127.0.0.1, this machine alone)",
+        help="address to listen on (default: 127.0.0.1, this machine only)",
     )  # fmt: skip
     parser.add_argument(
         "--port", type=int, help="port to listen on (default: 7226, or a free one if it is taken)"
     )
-    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument(
         "--parser", metavar="MODULE:FUNCTION",
         help="makes label maps of photographs: from uint8 (H, W, 3) to integers (H, W) as label"
@@ -54,7 +54,7 @@ def studio_parser(prog: str) -> Parser:
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
-        help="folder for the pictures of --replay: what the page offers to download",
+        help="folder for the images of --replay: what the page offers to download",
     )  # fmt: skip
     parser.add_overwrite()
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
@@ -72,15 +72,17 @@ def check_flags(args: argparse.Namespace) -> None:
     if args.replay is not None:
         for name in ("host", "port"):
             if getattr(args, name) is not None:
-                message = f"{{{name}}}: of no use with {{:replay}}"
+                message = f"{{{name}}}: cannot be used with {{:replay}}"
                 raise InputError(message, **{name: getattr(args, name)})
 
 
 def check_source(args: argparse.Namespace) -> None:
-    """InputError for flags that are of no use with a folder of ``scam.semia``."""
+    """InputError for flags that cannot be used with a folder of ``scam.semia``."""
     for name in ("parser", "data", "labels"):
         if getattr(args, name) is not None:
-            message = f"{{{name}}}: of no use with a folder of scam.semia, which holds one picture"
+            message = (
+                f"{{{name}}}: cannot be used with a folder of scam.semia, which holds one image"
+            )
             raise InputError(message, **{name: getattr(args, name)})
 
 

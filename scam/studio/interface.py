@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server asks of whatever opens sessions: a model, or one picture of scam.semia."""
+"""What the server asks of whatever opens sessions: a model, or one image of scam.semia."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -14,10 +14,10 @@ from scam.studio.work import Progress
 
 
 class OpenedSession(Protocol):
-    """A session whose pictures and label map are at hand."""
+    """A session with its images and label map loaded."""
 
     def edited(self) -> Edited:
-        """The picture that the session asks for."""
+        """The image that the session asks for."""
 
 
 class SessionOpener(Protocol):
@@ -31,10 +31,10 @@ class SessionOpener(Protocol):
         """The answer to ``GET /api/model``."""
 
     def add(self, given: PictureData) -> str:
-        """Read a picture; returns its ID. InputError if it cannot be used."""
+        """Read an image; returns its ID. InputError if it cannot be used."""
 
     def picture(self, id: str) -> Picture:
-        """A picture that was added. GoneError if it is not known, or no more."""
+        """An image that was added. GoneError if it is not known, or no more."""
 
     def attention(self, session: Any, label: object, layer: object) -> NDArray[np.uint8]:
         """Heat maps (k, h, w) of a label's latents. InputError for one that it has not."""

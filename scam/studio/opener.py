@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens the sessions of a trained model: pictures, latents and the label map that they name."""
+"""Opens the sessions of a trained model: images, latents and the label map that they name."""
 
 from typing import Any
 
@@ -45,11 +45,11 @@ class Opener:
         return describe(self.pictures, self.model)
 
     def add(self, given: PictureData) -> str:
-        """Read a picture; returns its digest. InputError if it cannot be used."""
+        """Read an image; returns its digest. InputError if it cannot be used."""
         return self.pictures.add(given)
 
     def picture(self, id: str) -> Picture:
-        """A picture that was added. GoneError if it is not known, or no more."""
+        """An image that was added. GoneError if it is not known, or no more."""
         return self.pictures.get(id).picture
 
     def __call__(self, session: Session, progress: Progress = silent) -> Opened:

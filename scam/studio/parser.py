@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--parser MODULE:FUNCTION``: somebody's network that makes a label map of a photograph."""
+"""``--parser MODULE:FUNCTION``: a user's network that makes a label map of a photograph."""
 
 import importlib
 import traceback

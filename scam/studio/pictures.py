@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures that the server knows, by what they hold, and how they come in."""
+"""The images that the server knows, by what they hold, and how they come in."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ from scam.studio.work import Progress, silent
 MOST_BYTES = 32 << 20
 """Of one uploaded file."""
 MOST_PIXELS = 1 << 24
-"""Of one picture: twelve million is a telephone's, sixteen 4096x4096."""
+"""Of one image: twelve million is a telephone's, sixteen 4096x4096."""
 _CACHE_BYTES = 1 << 30
 _MOST_REFINED = 4
-"""Numbers of steps for which latents of one picture are kept."""
+"""Numbers of steps for which latents of one image are kept."""
 
 
 class GoneError(InputError):
-    """The server does not know a picture, or no more. id: its digest."""
+    """The server does not know an image, or no more. id: its digest."""
 
     def __init__(self, id: str) -> None:
         super().__init__(f"picture {quoted(id)}: is not known here, or no more; send it again")
@@ -37,7 +37,7 @@ class GoneError(InputError):
 
 
 class Known:
-    """A picture, and its latents once they were asked for.
+    """An image, and its latents once they were asked for.
 
     kept: the latents by how many steps refined them, as many as :data:`_MOST_REFINED`, newest
     last.
@@ -49,7 +49,7 @@ class Known:
         self._checkpoint = checkpoint
 
     def latents(self, refine: int = 0, progress: Progress = silent) -> Styles:
-        """Of the picture under its own label map, fitted to it in ``refine`` steps."""
+        """Of the image under its own label map, fitted to it in ``refine`` steps."""
         if refine not in self.kept:
             tell = partial(progress, f"Refining the latents of {self.picture.name}")
             self.kept[refine] = encode(self.picture, self._checkpoint, refine, tell)
@@ -68,7 +68,7 @@ class Known:
 class Pictures:
     """Pictures by their digest, of at most ``limit`` bytes: the least recently used go first.
 
-    examples: pictures of the checkpoint's data, None if it has none. For one thread at a time.
+    examples: images of the checkpoint's data, None if it has none. For one thread at a time.
     """
 
     checkpoint: Checkpoint
@@ -80,7 +80,7 @@ class Pictures:
         self._known: OrderedDict[str, Known] = OrderedDict()
 
     def add(self, given: PictureData) -> str:
-        """Read a picture; returns its digest. InputError if it cannot be used."""
+        """Read an image; returns its digest. InputError if it cannot be used."""
         picture = self._example(given) if given.example is not None else self._upload(given)
         name = digest(picture)
         if name not in self._known:
@@ -91,7 +91,7 @@ class Pictures:
         return name
 
     def get(self, name: str, given: Mapping[str, PictureData] | None = None) -> Known:
-        """The picture of a digest; read from ``given`` where it is not known.
+        """The image of a digest; read from ``given`` where it is not known.
 
         GoneError if it is in neither; InputError if what is given has another digest.
         """
@@ -99,7 +99,7 @@ class Pictures:
             if given is None or name not in given:
                 raise GoneError(name)
             if (found := self.add(given[name])) != name:
-                raise InputError(f"pictures[{quoted(name)}]: holds {found}, another picture")
+                raise InputError(f"pictures[{quoted(name)}]: holds {found}, another image")
         self._known.move_to_end(name)
         return self._known[name]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a session whose pictures are at hand to pixels, by ``scam.editing``."""
+"""From a loaded session to pixels, by ``scam.editing``."""
 
 from dataclasses import dataclass, replace
 
@@ -14,9 +14,9 @@ from scam.models.styles import Styles
 
 @dataclass(frozen=True)
 class Opened:
-    """A session whose pictures, latents and label map are at hand.
+    """A session with its images, latents and label map loaded.
 
-    donors: each change's share, and the latents it takes. givers: the pictures of those, None
+    donors: each change's share, and the latents it takes. givers: the images of those, None
     for the mean and for drawn latents.
     """
 
@@ -29,7 +29,7 @@ class Opened:
     pose: LabelMap
 
     def edited(self, steps: int | None = None) -> Edited:
-        """The edited picture, or the strip of so many steps towards it; notes say who by name."""
+        """The edited image, or the strip of so many steps towards it; notes say who by name."""
         name, subject = "", None
         if self.subject is not None:
             name, subject = self.subject[0].name, self.subject[1]

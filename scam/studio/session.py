@@ -56,7 +56,7 @@ class PackedMap(Checked):
 
 @dataclass(frozen=True)
 class Origin(Checked):
-    """Whose latents a change takes: one of a picture's, the mean's, those drawn from a seed."""
+    """Whose latents a change takes: one of an image's, the mean's, those drawn from a seed."""
 
     picture: str | None = None
     mean: bool = False
@@ -93,7 +93,7 @@ class Change(Checked):
 
 @dataclass(frozen=True)
 class PictureData(Checked):
-    """A picture as JSON has it: of the data set by name, or base64 of files as they were given.
+    """An image as JSON has it: of the data set by name, or base64 of files as they were given.
 
     labels: None where the parser makes the label map.
     """
@@ -120,8 +120,8 @@ class Session(Checked):
     ``map`` is what is generated, with the latents of ``host``; over them go those of ``subject``
     for all labels but ``scene``, then ``styles``, later ones over earlier ones. ``amount`` is how
     far to go from the host's own latents; ``paste`` pastes the result into the photograph with an
-    edge of so many pixels. The latents of each picture are fitted to it in ``refine`` steps.
-    Pictures have the names that ``scam.editing.sources.digest`` gives.
+    edge of so many pixels. The latents of each image are fitted to it in ``refine`` steps.
+    Images have the names that ``scam.editing.sources.digest`` gives.
     model: :func:`scam.editing.styles.fingerprint`.
     """
 
@@ -184,7 +184,7 @@ def _changes(value: object) -> tuple[Change, ...]:
 
 def _pictures(value: object) -> dict[str, PictureData]:
     if not isinstance(value, Mapping):
-        raise InputError(f"pictures: found {quoted(value)}, expected pictures by their digests")
+        raise InputError(f"pictures: found {quoted(value)}, expected images by their digests")
     found = {}
     for name, picture in value.items():
         with within(f"pictures[{quoted(name)}]"):

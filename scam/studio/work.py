@@ -23,12 +23,12 @@ class Work:
         self._told: tuple[str, float] | None = None
 
     def __call__(self, doing: str, share: float) -> None:
-        """Note how far it is. AbandonedError once nobody waits."""
+        """Note how far it is. AbandonedError once the answer is no longer wanted."""
         self._told = doing, share
         self.expect_wanted()
 
     def expect_wanted(self) -> None:
-        """AbandonedError once nobody waits."""
+        """AbandonedError once the answer is no longer wanted."""
         if self._abandoned.is_set():
             raise AbandonedError
 
@@ -45,4 +45,4 @@ class Work:
 
 
 def silent(doing: str, share: float) -> None:
-    """The :data:`Progress` of who does not want to know."""
+    """The :data:`Progress` that reports nothing."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task "reconstruct pairs of picture and label map"."""
+"""The task "reconstruct pairs of image and label map"."""

@@ -53,7 +53,7 @@ class Adversary:
     def begin(self, labels: Tensor, generators: PictureGenerators) -> None:
         """Weigh the labels of a whole step, as they will be shown; refine spectral norms.
 
-        labels (B, H, W) and generators: of all pictures of this process.
+        labels (B, H, W) and generators: of all images of this process.
         """
         refine_norms(self.discriminator)
         if self.segments:

@@ -32,7 +32,7 @@ def parse_policy(option: str, text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One draw for every picture of a batch, to be applied to all that belongs together.
+    """One draw for every image of a batch, to be applied to all that belongs together.
 
     policy: some of :data:`KINDS`. uniform: (B, 7) on the CPU, uniform in [0, 1); each number has
     its use, whatever else the policy names.
@@ -45,7 +45,7 @@ class Augmentation:
     def draw(
         cls, policy: tuple[str, ...], generators: Sequence[torch.Generator]
     ) -> "Augmentation":
-        """Take each picture's numbers from its own generator (CPU)."""
+        """Take each image's numbers from its own generator (CPU)."""
         numbers = [torch.rand(_NUMBERS, generator=g, dtype=torch.float64) for g in generators]
         return cls(policy, torch.stack(numbers))
 
@@ -60,7 +60,7 @@ class Augmentation:
         return x
 
     def labels(self, maps: Tensor) -> Tensor:
-        """maps (B, H, W), moved as the pictures are; what moves in or is cut out has no label."""
+        """maps (B, H, W), moved as the images are; what moves in or is cut out has no label."""
         if "translation" in self.policy:
             maps = self._shift(maps, -1)
         if "cutout" in self.policy:

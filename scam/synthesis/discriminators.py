@@ -31,7 +31,7 @@ def build_discriminator(config: ModelConfig, options: SynthesisOptions) -> nn.Mo
 
 @dataclass(frozen=True)
 class DiscriminatorBatch:
-    """A batch as the discriminator is shown it; each picture is augmented as the generated one is.
+    """A batch as the discriminator is shown it; each image is augmented as the generated one is.
 
     real: (B, 3, H, W). maps: the label maps that the discriminator reads, finest first.
     """

@@ -17,18 +17,18 @@ from scam.synthesis.options import SynthesisOptions
 
 EXAMPLES = """\
   python -m scam.train --amp --fused-sca
-      train on drawn mannequins; a sheet of pictures within minutes on two cores
+      train on drawn mannequins; a sheet of images within minutes on two cores
   python -m scam.train --amp --fused-sca --data photos --labels labels_lip20 \\
       --merge idesigner --preset tiny --steps 1500 --out runs/photos
       train on photos/images with photos/labels_lip20, 20 labels merged to 3
   python -m scam.train --data photos --diffaugment color,translation,cutout --lecam 0.3
-      few photographs: keep the discriminator from learning them by heart
+      few photographs: keep the discriminator from memorising them
   python -m scam.train --discriminator oasis --labelmix 10 --lr-discriminator 4e-4 --gan-from 0
-      a discriminator that segments, in place of the paper's
+      a segmentation network as discriminator, in place of the paper's
   python -m scam.train --discriminator patch --feature-matching 10 --betas 0 0.9 --decay-from 0.5
       losses and schedule of SPADE and its successors
   python -m scam.train --resume --out runs/photos --steps 3000
-      resume from the newest checkpoint, with every setting it was started with
+      resume from the newest checkpoint, with the settings it was started with
   python -m scam.train --gradient-checkpointing --channels-last --accumulate 2
       less memory: blocks computed twice, steps of two times --batch-size
   torchrun --standalone --nproc-per-node 2 -m scam.train --out runs/two
@@ -53,7 +53,7 @@ def chosen_config(prog: str, argv: Sequence[str] | None) -> type[ModelConfig]:
 
 def train_parser(prog: str, config: type[ModelConfig]) -> Parser:
     """Flags that were not given are None, so that ``--resume`` can tell what was asked for."""
-    about = f"{ABOUT['train']}\nListed are the settings of --model {config.kind}."
+    about = f"{ABOUT['train']}\nThe settings listed are those of --model {config.kind}."
     parser = Parser(prog, about, EXAMPLES)
     add_flags(parser, DataOptions)
     _add_model(parser)
@@ -75,6 +75,6 @@ def _add_run(parser: Parser) -> None:
     """What is no setting: the place."""
     group = parser.group("run")
     group.add_argument("--out", help="run folder (default: a new one under runs/)")
-    resume = "resume the run in --out; with --data, where its pictures lie by now"
+    resume = "resume the run in --out; with --data, where its images are now"
     group.add_argument("--resume", action="store_true", help=resume)
     group.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")

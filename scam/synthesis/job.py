@@ -35,7 +35,7 @@ from scam.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Job:
-    """Settings, pictures and place of a run; ``split``: which pictures, for its checkpoints."""
+    """Settings, images and place of a run; ``split``: which images, for its checkpoints."""
 
     folder: RunFolder
     config: ModelConfig
@@ -55,7 +55,7 @@ def open_run(
     """
     if resume:
         if out is None:
-            raise InputError("{resume}: name the run to continue with {:out}", resume=True)
+            raise InputError("{resume}: name the run to resume with {:out}", resume=True)
         if Path(out).is_dir():
             stack.enter_context(locked(out))
         if (Path(out) / CONFIG).is_file():
@@ -94,7 +94,7 @@ def heading(job: Job) -> str:
     """What the run works on."""
     config, options, world = job.config, job.options, job.world
     lines = [
-        f"{len(job.train)} training and {counted(len(job.held_out), 'held-out picture')}, "
+        f"{len(job.train)} training and {counted(len(job.held_out), 'held-out image')}, "
         f"{counted(config.num_labels, 'label')}, {config.size[0]}x{config.size[1]} px, "
         f"{config.kind}{''.join(f' ({fact})' for fact in config.facts.values())}, "
         f"perceptual loss {options.perceptual}, "

@@ -43,8 +43,8 @@ def feature_matching(
 def relativistic(winner: list[Tensor], loser: list[Tensor]) -> Tensor:
     """``mean(softplus(D(loser) - D(winner)))``, averaged over scales.
 
-    The discriminator wants the real picture to win, the generator its own of the same label map,
-    patch by patch (Jolicoeur-Martineau, ICLR 2019; R3GAN, NeurIPS 2024).
+    For the discriminator the real image should win, for the generator its own of the same label
+    map, patch by patch (Jolicoeur-Martineau, ICLR 2019; R3GAN, NeurIPS 2024).
     """
     pairs = zip(winner, loser, strict=True)
     return torch.stack([F.softplus(lost - won).mean() for won, lost in pairs]).mean()
@@ -59,7 +59,7 @@ def class_balance(counts: Tensor, pixels: float) -> Tensor:
     """Weights (L + 1,), float32, of the segmentation losses.
 
     A label's is ``pixels / (labels that occur * its pixels)``, so that all that occur weigh
-    alike (Schoenfeld et al., ICLR 2021); the last is of the class "painted", for which
+    alike (Schoenfeld et al., ICLR 2021); the last is of the class "generated", for which
     all labelled pixels weigh alike.
 
     Args:
@@ -72,7 +72,7 @@ def class_balance(counts: Tensor, pixels: float) -> Tensor:
 
 
 def oasis_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
-    """Cross entropy of painted pixels with the label that they were painted for.
+    """Cross entropy of generated pixels with the label that they were generated for.
 
     Args:
         fake: (B, L + 1, H, W) logits of the segmentation discriminator.
@@ -87,15 +87,15 @@ def oasis_generator(fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
 
 
 def oasis_discriminator(real: Tensor, fake: Tensor, labels: Tensor, balance: Tensor) -> Tensor:
-    """Cross entropy of real pixels with their label plus that of painted ones with "painted"."""
-    painted = torch.where(labels >= 0, real.shape[1] - 1, -1)
-    return oasis_generator(real, labels, balance) + oasis_generator(fake, painted, balance)
+    """Cross entropy of real pixels with their label plus that of generated ones."""
+    generated = torch.where(labels >= 0, real.shape[1] - 1, -1)
+    return oasis_generator(real, labels, balance) + oasis_generator(fake, generated, balance)
 
 
 def labelmix_mask(labels: Tensor, from_real: Tensor) -> Tensor:
-    """Where a mixed picture is real: whole regions of labels. (B, 1, H, W) bool.
+    """Where a mixed image is real: whole regions of labels. (B, 1, H, W) bool.
 
-    labels (B, H, W); from_real (B, L) bool. Pixels without a label are taken from the painting.
+    labels (B, H, W); from_real (B, L) bool. Pixels without a label are the generated image's.
     """
     chosen = F.pad(from_real, (0, 1))  # one slot more, at index -1
     batch = torch.arange(len(labels), device=labels.device)[:, None, None]

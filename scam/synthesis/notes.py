@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says, in a line each, where its numbers or its pictures are not what they seem."""
+"""What a run says, in a line each, where its numbers or its images are not what they seem."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,10 +19,10 @@ _LONG_WARMUP = 0.25
 def at_start(
     options: SynthesisOptions, train: PairDataset, held_out: PairDataset
 ) -> Iterator[str]:
-    """Of settings and pictures, before anything is trained."""
+    """Of settings and images, before anything is trained."""
     if len(held_out) < FEW_HELD_OUT:
         yield (
-            f"{counted(len(held_out), 'held-out picture')}: with fewer than {FEW_HELD_OUT} their "
+            f"{counted(len(held_out), 'held-out image')}: with fewer than {FEW_HELD_OUT} their "
             "PSNR is noisy, so do not choose between runs by it"
         )
     if options.warmup > _LONG_WARMUP * options.steps:
@@ -36,7 +36,7 @@ def at_start(
 
 
 def of_labels(train: PairDataset, floors: ColourFloors) -> Iterator[str]:
-    """Of labels that the training pictures from which ``floors`` learnt lack."""
+    """Of labels that the training images from which ``floors`` learnt lack."""
     names = train.source.label_set.names
     missing = [names[label] for label in floors.unknown]
     if missing:
@@ -44,7 +44,7 @@ def of_labels(train: PairDataset, floors: ColourFloors) -> Iterator[str]:
         occur = "label occurs" if len(missing) == 1 else "labels occur"
         yield (
             f"{len(missing)} of {len(names)} {occur} in none of {floors.pictures} training "
-            f"pictures at {height}x{width} ({named(missing)}): how they look is not learnt"
+            f"images at {height}x{width} ({named(missing)}): they cannot be learnt"
         )
 
 
@@ -56,11 +56,11 @@ def at_end(logged: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
     if own is None or mean is None or psnr is None or psnr >= own:
         return
-    floor, whose = (mean, "the training set's") if psnr < mean else (own, "each picture's own")
+    floor, whose = (mean, "the training set's") if psnr < mean else (own, "each image's own")
     yield spelled(
         f"held-out PSNR {psnr:.2f} dB is below the {floor:.2f} dB of flat colours, {whose} mean "
-        "of every label: too little is learnt yet; resume with more {:steps}, or give it more "
-        "pictures"
+        "of every label: the model has not learnt enough yet; resume with more {:steps}, or "
+        "add images"
     )
 
 
@@ -82,4 +82,4 @@ def _proportions(train: PairDataset, held_out: PairDataset) -> Iterator[str]:
         "pad": f"are padded from height / width {found} to {wanted}: {most:.0%} of the image at "
         "most is padding",
     }
-    yield spelled(f"{len(others)} of {len(shapes)} pictures {said[frame.fit]}")
+    yield spelled(f"{len(others)} of {len(shapes)} images {said[frame.fit]}")

@@ -17,7 +17,7 @@ _VGG = {"told": True, "needs": {"perceptual": ("vgg19",), "perceptual_weight": (
 
 @dataclass(frozen=True)
 class SynthesisOptions(AdversaryOptions):
-    """How to train a model that reconstructs pictures.
+    """How to train a model that reconstructs images.
 
     The defaults are the paper's, plus flips, warm-up, weight averaging and gradient clipping.
     ``compile`` leaves the discriminator as it is: its gradient normalisation differentiates twice.
@@ -39,11 +39,11 @@ class SynthesisOptions(AdversaryOptions):
     l1: float = setting(10.0, "weight of the mean absolute error in [-1, 1]", least=0)
     perceptual: Perceptual = setting(
         "pyramid",
-        "distance of features",
-        default_help="default: vgg19 where its weights are at hand, else pyramid",
+        "features to compare",
+        default_help="default: vgg19 if its weights are found, else pyramid",
     )
-    perceptual_weight: float = setting(10.0, "of the perceptual loss", least=0)
-    perceptual_weights: str | None = setting(None, "network weights behind it", metavar="FILE")
+    perceptual_weight: float = setting(10.0, "weight of the perceptual loss", least=0)
+    perceptual_weights: str | None = setting(None, "weights of its network", metavar="FILE")
     vgg_slices: tuple[float, float, float, float, float] = setting(
         VGG_SLICES,
         "of vgg19: weights of its five depths, from shallow to deep",
@@ -54,43 +54,41 @@ class SynthesisOptions(AdversaryOptions):
     )
     optimizer: Literal["adamw", "muon"] = setting(
         "adamw",
-        "the model's; muon: its matrices and convolutions by Muon, the rest by AdamW",
+        "of the model; muon: Muon for matrices and convolutions, AdamW for the rest",
         told=True,
     )
     lr_muon: float = setting(
-        5e-3, "of muon: learning rate of matrices and convolutions, beside --lr of the rest",
+        5e-3, "of muon: learning rate of matrices and convolutions; --lr is the rest's",
         above=0, most=1e6, may_change=True, told=True, needs={"optimizer": ("muon",)},
     )  # fmt: skip
     betas: tuple[float, float] = setting(
-        (0.9, 0.999), "Adam's, of both optimisers",
+        (0.9, 0.999), "of Adam, in both optimisers",
         least=0, below=1, metavar=("B1", "B2"), told=True,
     )  # fmt: skip
     decay_from: float = setting(
         1.0,
-        "share of --steps after which learning rates fall linearly towards 0; 1: never",
+        "share of --steps after which learning rates decay linearly to 0; 1: never",
         least=0, most=1, metavar="SHARE", told=True,
     )  # fmt: skip
-    fused_sca: bool = setting(
-        True, "the fused form of attention and norms, or the dense one of the papers"
-    )
+    fused_sca: bool = setting(True, "fused attention and norms; off: dense, as in the papers")
     gradient_checkpointing: bool = setting(
         False,
-        "less memory, more time, the same bits: compute encoder and generator twice",
+        "less memory, more time, identical results: recompute encoder and generator",
         may_change=True,
     )
     channels_last: bool = setting(False, "feature maps with their channels innermost")
     flip: bool = setting(
-        True, "mirror every other training picture, left and right labels too", heading="data"
+        True, "mirror every other training image, left and right labels too", heading="data"
     )
     recolour: float = setting(
         0.0,
-        "chance that all labels of a training picture but the background take other colours, "
+        "probability of recolouring every label of a training image but the background, "
         "until learning rates have fallen to half",
         least=0, most=1, metavar="P", heading="data", told=True,
     )  # fmt: skip
     warp: float = setting(
         0.0,
-        "chance that a training picture and its label map are turned, scaled, shifted and bent",
+        "probability of warping a training image and its label map: rotate, scale, shift, bend",
         least=0, most=1, metavar="P", heading="data", told=True,
     )  # fmt: skip
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Perceptual distances between pictures in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
+"""Perceptual distances between images in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +27,9 @@ def default_weights(name: str) -> Path:
 def resolve_perceptual(
     name: str | None, weights: str | Path | None
 ) -> tuple[Perceptual, Path | None]:
-    """The loss to use and its weight file; ``None`` means VGG-19 where its weights are at hand.
+    """The loss to use and its weight file; ``None`` means VGG-19 if its weights are found.
 
-    Raises InputError for an unknown name, a missing weight file, or one that is of no use.
+    Raises InputError for an unknown name, a missing weight file, or one that is not used.
     """
     if name is None:
         if weights is None and not default_weights("vgg19").is_file():
@@ -76,7 +76,7 @@ def build_perceptual(
 
 
 class PyramidDistance(nn.Module):
-    """Mean absolute error of picture and of its gradients over halved sizes; needs no weights."""
+    """Mean absolute error of image and of its gradients over halved sizes; needs no weights."""
 
     def __init__(self, levels: int = 4) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ def _spread(
 
 @torch.no_grad()
 def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Psnr:
-    """PSNR of the model's reconstructions, with fixed noise if any, of at most 512 pictures spread
+    """PSNR of the model's reconstructions, with fixed noise if any, of at most 512 images spread
     over ``dataset``: ``python -m scam.evaluate`` takes all.
     """
     device, psnr = model.token_labels.device, Psnr()
@@ -40,7 +40,7 @@ def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size:
 
 
 def learn_colours(train: PairDataset, workers: int = 0) -> ColourFloors:
-    """Flat colours that know the means of at most 512 pictures spread over ``train``."""
+    """Flat colours that know the means of at most 512 images spread over ``train``."""
     floors = ColourFloors(len(train.source.label_set.names))
     for image, labels in _spread(train, workers=workers):
         floors.learn(image, labels)
@@ -48,8 +48,8 @@ def learn_colours(train: PairDataset, workers: int = 0) -> ColourFloors:
 
 
 def colour_floors(floors: ColourFloors, held_out: PairDataset) -> dict[str, float]:
-    """Pooled PSNR on ``held_out``, of which at most 512 pictures are taken, of flat colours: those
-    that :func:`learn_colours` found in the training set, and each picture's own, per label.
+    """Pooled PSNR on ``held_out``, of which at most 512 images are taken, of flat colours: those
+    that :func:`learn_colours` found in the training set, and each image's own, per label.
     """
     by_mean, by_own = Psnr(), Psnr()
     for image, labels in _spread(held_out):
@@ -60,7 +60,7 @@ def colour_floors(floors: ColourFloors, held_out: PairDataset) -> dict[str, floa
 
 @torch.no_grad()
 def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) -> Styles:
-    """The mean styles of 64 pictures spread over ``dataset``, as of one picture, on the CPU; more
+    """The mean styles of 64 images spread over ``dataset``, as of one image, on the CPU; more
     are taken while labels are missing, up to 512.
     """
     device = model.token_labels.device
@@ -80,7 +80,7 @@ def draw_sheet(
     model: SynthesisModel, dataset: PairDataset, path: Path, scale: int | None = None
 ) -> None:
     """Save input, labels, reconstruction, and the next row's subject in this row's scene; the
-    rows are six pictures spread over the data set.
+    rows are six images spread over the data set.
 
     scale: see :func:`scam.data.sheet.draw_sheet`.
     """

@@ -5,15 +5,15 @@ import torch
 from torch import Tensor, nn
 
 SIGMA = 0.01
-"""Standard deviation of the noise behind the approximated penalties, for pictures in [-1, 1]; the
+"""Standard deviation of the noise behind the approximated penalties, for images in [-1, 1]; the
 approximation is Seaweed-APT's (ICML 2025)."""
 
 
 def approximated_penalty(logits: list[Tensor], nudged: list[Tensor]) -> Tensor:
     """``mean(((D(x + sigma n) - D(x)) / sigma)^2)``, averaged over scales.
 
-    Over standard normal n this tends to the mean square of a logit's gradient in the picture, as
-    sigma goes to 0: R1 on real pictures, R2 on generated ones, without a second derivative.
+    Over standard normal n this tends to the mean square of a logit's gradient in the image, as
+    sigma goes to 0: R1 on real images, R2 on generated ones, without a second derivative.
     """
     pairs = zip(logits, nudged, strict=True)
     return torch.stack([((b - a) / SIGMA).square().mean() for a, b in pairs]).mean()
@@ -23,7 +23,7 @@ class LeCam(nn.Module):
     """Pull each side's logits towards the other side's running average.
 
     ``mean((D(x) - a_fake)^2) + mean((D(G) - a_real)^2)``, averaged over scales, where D is the
-    mean logit of a picture (Tseng et al., CVPR 2021) and a_real, a_fake average it over
+    mean logit of an image (Tseng et al., CVPR 2021) and a_real, a_fake average it over
     the steps before this one; 0 at the first.
 
     Args:

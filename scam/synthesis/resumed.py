@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files behind a run that is resumed: pictures, label merge, network weights.
+"""The files behind a run that is resumed: images, label merge, network weights.
 
-Each is known by what it holds. Where it lies may change, and pictures may come and go.
+Each is known by its contents. Its path may change, and images may be added or removed.
 """
 
 import json
@@ -37,7 +37,7 @@ from scam.training.run_folder import RunFolder
 
 class Resumed(NamedTuple):
     """What a run is resumed with; ``said``: lines on what came, went and was passed over;
-    ``split``: None where the pictures of an old checkpoint cannot be known.
+    ``split``: None where the images of an old checkpoint cannot be known.
     """
 
     sources: Sources
@@ -50,11 +50,11 @@ def _refused(message: str) -> InputError:
 
 
 def _lost(what: str, place: str, kind: str, flag: str) -> InputError:
-    return _refused(f"{what} {place}, where no {kind} is now: give {{:{flag}}}, its new place")
+    return _refused(f"{what} {place}, where no {kind} is now: give its new place as {{:{flag}}}")
 
 
 def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
-    """Open the run in ``out``; files that were asked for may lie elsewhere than they did;
+    """Open the run in ``out``; files that were asked for may have moved;
     InputError if there is no run, or one with other settings.
     """
     free = (name for name, what in SynthesisOptions.settings().items() if what.may_change)
@@ -66,7 +66,7 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
         asked = {**asked, "model": {n: v for n, v in shapes.items() if n != "kind"}}
     data, old = asked.get("data", {}), stored.get("data", {})
     if MANNEQUINS not in (data.get("data"), old.get("data")):
-        may_change.append("data.data")  # resume_data compares the pictures
+        may_change.append("data.data")  # resume_data compares the images
         place, labels = data.get("data", old.get("data", "")), old.get("labels", "")
         if not any(Path(place, folder, labels).is_dir() for folder in ("", "train")):
             may_change.append("data.labels")  # renamed
@@ -87,10 +87,10 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
 
 def resume_data(folder: RunFolder) -> Resumed:
     """Open the data of a run as its newest checkpoint knows them: who was held out stays so, and
-    new pictures join the training.
+    new images join the training.
 
     InputError if the data are not there, or are others; if nothing is left to measure on; if a
-    val folder holds pictures that were trained on; if no checkpoint is complete, but one was.
+    val folder holds images that were trained on; if no checkpoint is complete, but one was.
     """
     newest = newest_step_folder(folder.checkpoints)
     passed_over = incomplete_after(newest, folder.checkpoints)
@@ -111,7 +111,7 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     if place != MANNEQUINS and not Path(place).is_dir():
         if moved:
             raise InputError(f"{{data}}: expected {MANNEQUINS} or a folder", data=place)
-        raise _lost("the pictures of this run were in", place, "folder", "data")
+        raise _lost("the images of this run were in", place, "folder", "data")
     if is_lost(merge := data.get("merge")) and merge == stored.get("merge"):
         raise _lost("the merge of this run was in", merge, "file", "merge")
     trained = {} if newest is None else read_json(newest / CONFIG).get("trained", {})
@@ -126,10 +126,10 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
         _expect_same_names(place, split.names, train.keys() | held_out.keys())
     if not held_out:
         first = min(name for name, _ in split.held_out)
-        gone = counted(len(split.held_out), "held-out picture")
+        gone = counted(len(split.held_out), "held-out image")
         raise _refused(f"{place} has none of this run's {gone} any more, for example {first}")
     opened, measured = open_sources(data, held_out=None if has_val(place) else held_out.keys())
-    # Copies of held-out pictures are for neither side.
+    # Copies of held-out images are for neither side.
     kept = [index for index in range(len(opened)) if opened.stem(index) in train]
     sources = opened if len(kept) == len(opened) else Subset(opened, kept), measured
     return Resumed(sources, split.continued(train, held_out), _changes(split, train, held_out))
@@ -156,14 +156,14 @@ def find_weights(folder: RunFolder) -> None:
 
 def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Resumed:
     """For checkpoints without names, which lost them or are of an earlier version: the digest of
-    the split, or else the numbers of pictures must be the same.
+    the split, or else the numbers of images must be the same.
     """
     place, held = data["data"], trained.get("held-out pictures")
     if data.get("holdout") is None and held is not None and not has_val(place):
-        data = {**data, "holdout": held}  # fewer were held out of few pictures then
+        data = {**data, "holdout": held}  # fewer were held out of few images then
     sources = open_sources(data)
     split, digest = Split.of(*sources), trained.get("split")
-    counts = {"training picture": len(sources[0]), "held-out picture": len(sources[1])}
+    counts = {"training image": len(sources[0]), "held-out image": len(sources[1])}
     others = [
         (counted(count, what), trained[f"{what}s"])
         for what, count in counts.items()
@@ -171,19 +171,19 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     ]
     if digest == split.digest or (digest is None and not others):
         return Resumed(sources, split, [])
-    differs = "other pictures than the checkpoint"
+    differs = "other images than the checkpoint"
     for now, then in others[:1]:
         if moved:
-            message = f"{{data}}: has {now}, this run {then}; expected the same pictures"
+            message = f"{{data}}: has {now}, this run {then}; expected the same images"
             raise InputError(message, data=place)
         differs = f"{now}, the checkpoint {then}"
     why = "is of an earlier version" if digest is None else f"has lost its {SPLIT}"
-    risk = "keeps no names, so held-out pictures may have been trained on"
+    risk = "keeps no names, so held-out images may have been trained on"
     return Resumed(sources, None, [f"{place} has {differs}: it {why} and {risk}"])
 
 
 def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictures]:
-    """Training and held-out pictures of the folder ``root``."""
+    """Training and held-out images of the folder ``root``."""
     everything = training_folder(root, labels)
     if not has_val(str(root)):
         held, copies = split.kept_from_training(everything)
@@ -192,7 +192,7 @@ def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictur
     held_out = val_folder(root, labels)
     sides = {n: split.side(n, digest, n not in everything) for n, digest in held_out.items()}
     if wrong := [name for name, side in sides.items() if side == "training"]:
-        found = f"{root / 'val'} holds pictures that this run was trained on: {named(wrong)}"
+        found = f"{root / 'val'} holds images that this run was trained on: {named(wrong)}"
         raise _refused(f"{found}; expected them in train/")
     return everything, held_out
 
@@ -200,12 +200,12 @@ def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictur
 def _expect_same_names(place: str, then: Set[str], now: Set[str]) -> None:
     sides = (("lacks", then - now), ("adds", now - then))
     if differs := [f"{word} {named(names)}" for word, names in sides if names]:
-        expected = f"expected this run's {len(then)} pictures under their names"
+        expected = f"expected this run's {len(then)} images under their names"
         raise InputError(f"{{data}}: {expected}, it {' and '.join(differs)}", data=place)
 
 
 def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
-    """What became of the checkpoint's pictures, in one line."""
+    """What became of the checkpoint's images, in one line."""
     training, kept = dict(split.training), dict(split.held_out)
     known = {*training.values(), *kept.values()} - {""}
     there = {*train.values(), *held_out.values()} - {""}
@@ -227,7 +227,7 @@ def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
         if gone:
             changes[side, "gone"] = gone
     parts = [
-        f"{counted(len(names), f'{side} picture')} {what} ({named(names)})"
+        f"{counted(len(names), f'{side} image')} {what} ({named(names)})"
         for (side, what), names in changes.items()
     ]
     return [f"since the checkpoint: {'; '.join(parts)}"] if parts else []

@@ -26,7 +26,7 @@ ABILITIES = {
 }
 """Settings that not every kind of model can follow, and what it has to be able to."""
 Sources = tuple[PairSource, PairSource]
-"""Training pictures, held-out pictures."""
+"""Training images, held-out images."""
 
 
 def asked_settings(asked: dict[str, Any], config: type[ModelConfig]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def check_labels(folder: RunFolder, source: PairSource) -> None:
 
 
 def open_sources(data: dict[str, Any], held_out: Set[str] | None = None) -> Sources:
-    """Training and held-out pictures of the section ``data``; ``held_out``: names of the latter,
+    """Training and held-out images of the section ``data``; ``held_out``: names of the latter,
     where no folder and no number says so.
     """
     rest = DataOptions.from_dict(data).as_dict()

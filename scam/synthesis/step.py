@@ -41,7 +41,7 @@ class _Part:
 
 
 class SynthesisStep:
-    """The :class:`~scam.training.task.Learner` of a model that reconstructs pictures.
+    """The :class:`~scam.training.task.Learner` of a model that reconstructs images.
 
     A step depends on the batch, the state and (seed, step) only: no global random state.
     """
@@ -97,7 +97,7 @@ class SynthesisStep:
     def step(self, batch: tuple[Tensor, Tensor], step: int) -> Losses:
         """Learn from image (B, 3, H, W) and labels (B, H, W); returns detached scalar losses.
 
-        B is this process's share (``World.share``) of the step's pictures.
+        B is this process's share (``World.share``) of the step's images.
         """
         image, labels = batch
         if not self.model.training:  # telling hundreds of modules takes a millisecond

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task: reconstruct pictures from their own styles under their own label maps."""
+"""The task: reconstruct images from their own styles under their own label maps."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -105,23 +105,23 @@ class SynthesisTask(SynthesisStep):
             "".join(f"{line}\n" for line in notes.of_labels(self.job.train, colours))
             + f"flat colours on the {counted(len(self.job.held_out), 'held-out picture')}: "
             f"{floors['psnr_mean_colours']:.2f} dB with the training set's mean per label, "
-            f"{floors['psnr_own_colours']:.2f} dB with each picture's own",
+            f"{floors['psnr_own_colours']:.2f} dB with each image's own",
         )
 
     def measure(self, network: SynthesisModel) -> Measured:
-        """PSNR on held-out pictures."""
+        """PSNR on held-out images."""
         psnr = reconstruction_psnr(network, self.job.held_out, self.options.batch_size)
         return Measured(
             {"psnr": psnr.pooled, "psnr_per_image": psnr.per_image},
-            f"held-out PSNR {psnr.pooled:.2f} dB pooled, {psnr.per_image:.2f} dB per picture",
+            f"held-out PSNR {psnr.pooled:.2f} dB pooled, {psnr.per_image:.2f} dB per image",
         )
 
     def sheet(self, network: SynthesisModel, path: Path) -> None:
-        """Reconstructions and transfers of held-out pictures."""
+        """Reconstructions and transfers of held-out images."""
         draw_sheet(network, self.job.held_out, path, self.options.sample_scale)
 
     def export(self, network: SynthesisModel, step: int, measured: Mapping[str, float]) -> Export:
-        """Weights with the mean styles of training pictures, and who they were."""
+        """Weights with the mean styles of training images, and who they were."""
         job = self.job
         mean = mean_styles(network, job.train, self.options.batch_size)
         means = {"mean_tokens": mean.tokens[0], "mean_known": mean.present[0]}
@@ -136,7 +136,7 @@ class SynthesisTask(SynthesisStep):
         return model_card(self.job.config, description)
 
     def expect_trainable(self, network: SynthesisModel) -> None:
-        """InputError unless a training picture goes through and back in finite numbers: weights
+        """InputError unless a training image goes through and back in finite numbers: weights
         can be finite and too large for any step to follow.
         """
         image, labels = (x.to(self.device) for x in next(in_order(self.job.train, 1, [0])))
@@ -144,4 +144,4 @@ class SynthesisTask(SynthesisStep):
         for value, what in ((loss, "difference"), (norm, "gradient")):
             # Without any gradient every pixel is as black or white as can be.
             if not 0 < float(value) < math.inf:
-                raise InputError(f"a training picture's {what} is {value.item()}")
+                raise InputError(f"a training image's {what} is {value.item()}")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training engine: it knows a task, and no model, no pictures and no labels."""
+"""The training engine: it knows a task, and no model, no images and no labels."""

@@ -13,8 +13,8 @@ class Average:
     """A copy of ``module``, in evaluation mode, of its average weights; buffers are copied.
 
     After ``t`` updates the next one keeps ``min(decay, (1 + t) / (10 + t))`` of the average, so
-    that early on the initial weights are soon forgotten. The copy lies where the module, of 32
-    bits or more, is now: move that first, and compile it later.
+    that early on the initial weights are soon forgotten. The copy has 32 bits or more and is on
+    the module's device: move the module first, and compile it later.
 
     Raises ValueError unless ``decay`` is at least 0 and below 1.
     """

@@ -16,7 +16,7 @@ def compiler_failures_named(compiled: bool) -> Iterator[None]:
     """Raise InputError where ``torch.compile`` fails in the block, if anything is ``compiled``.
 
     A compiler runs in the first step: a missing C++ compiler, a cache that cannot be written, or
-    a defect of PyTorch, is known no sooner.
+    a defect of PyTorch, shows only then.
     """
     try:
         yield
@@ -30,5 +30,5 @@ def compiler_failures_named(compiled: bool) -> Iterator[None]:
         reason = said[0] if said else type(error).__name__
         failed = f"torch.compile of torch {torch.__version__} failed ({reason})"
         needs = "a C++ compiler on a CPU, Triton on a GPU, and a cache folder to write to"
-        message = f"{failed}; it needs {needs}: mend that, or leave {{:compile}} out"
+        message = f"{failed}; it needs {needs}: fix that, or omit {{:compile}}"
         raise InputError(f"{{compile}}: {message}", compile=True) from error

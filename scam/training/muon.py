@@ -65,7 +65,7 @@ def muon(
 class Muon(torch.optim.AdamW):
     """Muon in groups of parameters that have ``momentum``, AdamW, fused, in the others.
 
-    ``matrices``, of a group with momentum, says how many lie below each other in a weight. A step
+    ``matrices``, of a group with momentum, says how many are stacked in a weight. A step
     takes the gradients of those groups away. It looks at ``found_inf``, as the fused AdamW does,
     without a wait: where that is not 0, weights and momentum stay. Gradients are unscaled before.
 

@@ -66,7 +66,7 @@ class Optimisation:
     Args:
         optimizer: a fused one of Adam's family, or Muon, which leave a step out without a wait.
         precision: of the forward passes.
-        scaler: of the gradients. Several optimisations may share one; whoever made it updates it
+        scaler: of the gradients. Several optimisations may share one; its creator updates it
             once all of them have made their steps.
         world: the processes over which gradients are averaged.
         accumulate: calls of :meth:`backward` in a step.

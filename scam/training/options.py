@@ -21,46 +21,48 @@ class TrainOptions(Checked):
     heading: ClassVar[str] = "training"
 
     steps: int = setting(50_000, "optimisation steps", least=1, most=MOST_STEPS, may_change=True)
-    batch_size: int = setting(8, "of a forward pass, over all processes", least=1, most=1 << 16)
+    batch_size: int = setting(
+        8, "images per forward pass, over all processes", least=1, most=1 << 16
+    )
     accumulate: int = setting(
         1, "batches per optimisation step, whose gradients are averaged", least=1, most=1 << 16
     )
     lr: float = setting(1e-4, "learning rate", above=0, most=1e6, may_change=True)
     warmup: int = setting(
-        100, "of rising learning rates", least=0, most=MOST_STEPS, metavar="STEPS"
+        100, "steps over which learning rates rise", least=0, most=MOST_STEPS, metavar="STEPS"
     )
     """Adam's first steps have full size whatever the gradient, and training is chaotic until they
     are damped."""
     max_grad_norm: float = setting(
         1.0,
-        "clip gradients to this norm, each optimiser's for itself; 0: no clipping",
+        "clip each optimiser's gradients to this norm; 0: no clipping",
         least=0, metavar="NORM", may_change=True,
     )  # fmt: skip
     """Now and then a batch has tenfold gradients, which Adam takes for a large step."""
     weight_decay: float = setting(0.01, "decoupled, as in AdamW", least=0)
     ema: float = setting(
-        0.999, "what the weight average keeps per step in the long run", least=0, below=1
+        0.999, "decay of the weight average per step, in the long run", least=0, below=1
     )
-    seed: int = setting(0, "of everything random", least=0, below=1 << 31, told=True)
-    amp: bool = setting(False, "16-bit where the device is fast at it")
+    seed: int = setting(0, "random seed", least=0, below=1 << 31, told=True)
+    amp: bool = setting(False, "mixed precision where the device is fast at it")
     compile: bool = setting(
         False, "torch.compile for the networks (minutes before the first step)", may_change=True
     )
     workers: int = setting(
         4,
-        "loader processes, no more than processors; 0 loads in this one",
+        "loader processes, at most one per processor; 0: load in the main process",
         least=0, most=1 << 12, **_RUN,
     )  # fmt: skip
     wandb: str | None = setting(
         None, "send metrics to Weights & Biases; never asks to log in", metavar="PROJECT", **_RUN
     )
-    eval_every: int = setting(1000, "between measurements", **_EVERY)
-    sample_every: int = setting(1000, "between sheets", **_EVERY)
+    eval_every: int = setting(1000, "steps between measurements", **_EVERY)
+    sample_every: int = setting(1000, "steps between sheets", **_EVERY)
     sample_scale: int | None = setting(
         None,
-        "enlarge the pictures of sheets by this factor",
+        "enlarge the images of sheets by this factor",
         least=1, most=16, metavar="N",
         default_help="default: until they are at least 192 pixels high", **_RUN,
     )  # fmt: skip
-    save_every: int = setting(1000, "between checkpoints", **_EVERY)
-    log_every: int = setting(10, "between logged losses", **_EVERY)
+    save_every: int = setting(1000, "steps between checkpoints", **_EVERY)
+    log_every: int = setting(10, "steps between logged losses", **_EVERY)

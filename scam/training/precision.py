@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What mixed precision (``amp``) means on the device at hand."""
+"""What mixed precision (``amp``) means on the current device."""
 
 import os
 from dataclasses import dataclass

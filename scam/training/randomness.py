@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random numbers of a training step that belong to a picture, not to a process."""
+"""Random numbers of a training step that belong to an image, not to a process."""
 
 import zlib
 from collections.abc import Callable, Iterable
@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 PictureGenerators = Callable[[str, torch.device], list[torch.Generator]]
-""":func:`picture_generators` of certain pictures in a certain step: from purpose and device."""
+""":func:`picture_generators` of certain images in a certain step: from purpose and device."""
 
 
 def picture_generators(
     seed: int, step: int, places: Iterable[int], purpose: str, device: torch.device
 ) -> list[torch.Generator]:
-    """One generator per picture, a pure function of ``(seed, step, place, purpose)``.
+    """One generator per image, a pure function of ``(seed, step, place, purpose)``.
 
-    places: of the pictures in the step's global batch, whichever process holds them and however
+    places: of the images in the step's global batch, whichever process holds them and however
         the batch is cut. purpose: a word; different purposes draw independent numbers.
     """
     word = zlib.crc32(purpose.encode())

@@ -6,7 +6,7 @@
     OUT/config.json                      every setting of the run
     OUT/README.md                        model card, written at the end
     OUT/metrics.jsonl                    one line per logged step
-    OUT/samples/step_0000100.png         picture sheets
+    OUT/samples/step_0000100.png         image sheets
     OUT/checkpoints/step_0000100/        model.safetensors, config.json, training.pt
     OUT/checkpoints/step_0000100/manifest.json   sizes and digests of these files
     OUT/checkpoints/latest               the name of the newest step folder
@@ -54,7 +54,7 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"cannot read {{out}}: {error.strerror}", out=path) from error
         if any(not name.endswith(".partial") and not is_lock(name) for name in names):
-            mend = "continue its run with {:resume}, or give another folder"
+            mend = "resume its run with {:resume}, or give another folder"
             raise InputError(f"{{out}} is not empty: {mend}", out=path)
         run = cls(path, _as_json(config))
         run._sweep()
@@ -71,7 +71,7 @@ class RunFolder:
         """Open the run in ``out`` to continue it; one without a checkpoint begins again.
 
         Stored settings fill in what was not ``asked``; :meth:`store` writes the result.
-        may_change: those that may differ, ``section.setting`` where they lie in a section.
+        may_change: those that may differ, ``section.setting`` where they are in a section.
 
         InputError if there is no run in ``out``, or one with other settings.
         """
@@ -89,7 +89,7 @@ class RunFolder:
     def expect_there(self) -> None:
         """InputError if the folder was removed, renamed or replaced: nothing may be written."""
         if self._is_another() or not (self.path / CONFIG).is_file():
-            gone = "{out} was removed, renamed or replaced while the run went on"
+            gone = "{out} was removed, renamed or replaced during the run"
             raise InputError(f"{gone}: nothing more was written there", out=self.path)
 
     def _is_another(self) -> bool:
@@ -132,7 +132,7 @@ class RunFolder:
         return self.path / CHECKPOINTS
 
     def sample(self, step: int) -> Path:
-        """Where the picture sheet of ``step`` goes."""
+        """Where the image sheet of ``step`` goes."""
         return self.path / SAMPLES / f"step_{step:07d}.png"
 
 

@@ -12,7 +12,7 @@ from scam.checkpoints.weights import expect_tensors
 from scam.errors import InputError, counted, quoted
 from scam.training.optimisation import Optimisation
 
-_FREE = ("params", "lr")  # the numbers of parameters, and what each step sets anew
+_FREE = ("params", "lr")  # the numbers of parameters, and what each step sets
 _MUON = {"momentum", "matrices"}  # of its groups; other settings came with versions of PyTorch
 
 

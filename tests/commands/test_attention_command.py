@@ -85,7 +85,7 @@ def test_layers_are_listed(trained: Trained, capsys: pytest.CaptureFixture[str])
         (["--picture", "p1", "--out", "o.png", "--scale", "0"], "--scale 0: expected 1 to 16"),
         (["--picture", "p1", "--out", "o.jpg"], r"--out o\.jpg: expected a \.png file"),
         (["--picture", "p1", "--out", "o.png", "--npz", "n.txt"], r"--npz n\.txt: expected a \.n"),
-        (["--picture", "p9", "--out", "o.png"], "--picture p9: no such picture"),
+        (["--picture", "p9", "--out", "o.png"], "--picture p9: no such image"),
         (["--picture", "p1", "--out", "o.png", "--only", "tail"], "label 'tail': expected one of"),
         (["--picture", "p1", "--out", "o.png", "--layers", "x"], "--layers x: expected some of"),
         (["--picture", "s.safetensors", "--out", "o.png"], r"s\.safetensors: cannot be read"),

@@ -129,8 +129,8 @@ def test_new_pictures_join_the_training_and_who_was_held_out_stays_so(
     assert measured(run, tmp_path / "before") == held
     resume(run, 3)
     said = capsys.readouterr().out
-    assert "10 training and 2 held-out pictures" in said
-    assert "since the checkpoint: 2 training pictures added (p10, p11)\n" in said
+    assert "10 training and 2 held-out images" in said
+    assert "since the checkpoint: 2 training images added (p10, p11)\n" in said
     assert names(run) == held
     assert names(run, "training") == {f"p{i}" for i in range(12)} - held
     assert measured(run, tmp_path / "after") == held
@@ -161,7 +161,7 @@ def test_renamed_pictures_stay_on_their_side(
     wanted = {f"{renamed} too", held[1]}
     assert to_measure(run) == wanted
     resume(run, 3)
-    assert "1 training picture renamed" in capsys.readouterr().out
+    assert "1 training image renamed" in capsys.readouterr().out
     assert names(run) == wanted
 
 
@@ -184,11 +184,11 @@ def test_pictures_that_went(
     (held, kept), trained = sorted(names(run)), sorted(names(run, "training"))[0]
     for name in (held, trained):
         move(data, name, tmp_path / "away")
-    with pytest.raises(InputError, match=r"photos: 1 val picture, expected 2 or more"):
+    with pytest.raises(InputError, match=r"photos: 1 val image, expected 2 or more"):
         to_measure(run)
     resume(run, 3)
     said = capsys.readouterr().out
-    assert f"1 training picture gone ({trained}); 1 held-out picture gone ({held})" in said
+    assert f"1 training image gone ({trained}); 1 held-out image gone ({held})" in said
     assert (names(run), names(run, "held_out_gone")) == ({kept}, {held})
     for name in (held, trained):
         move(tmp_path / "away", name, data)
@@ -196,7 +196,7 @@ def test_pictures_that_went(
     assert names(run) == {held, kept}
     for name in (held, kept):
         move(data, name, tmp_path / "away")
-    with pytest.raises(InputError, match="has none of this run's 2 held-out pictures any"):
+    with pytest.raises(InputError, match="has none of this run's 2 held-out images any"):
         resume(run, 5)
 
 
@@ -210,7 +210,7 @@ def test_edited_pictures_are_known_by_name(
         move(tmp_path / "edited", f"p{i}", data)
     assert to_measure(run) == held
     resume(run, 3)
-    assert "8 training pictures edited" in capsys.readouterr().out
+    assert "8 training images edited" in capsys.readouterr().out
     assert names(run) == held
     assert len(names(run, "training_gone")) == 8
 
@@ -232,15 +232,15 @@ def test_a_val_folder_with_trained_pictures(
 ) -> None:
     root, run = sorted_run
     move(root / "train", "p5", root / "val")
-    with pytest.warns(UserWarning, match=r"left out 1 picture trained on \(p5\)"):
+    with pytest.warns(UserWarning, match=r"left out 1 image trained on \(p5\)"):
         assert to_measure(run) == {"p0", "p1", "p2"}
-    with pytest.raises(InputError, match="val holds pictures that this run was trained on: p5;"):
+    with pytest.raises(InputError, match="val holds images that this run was trained on: p5;"):
         resume(run, 3)
     move(root / "val", "p5", root / "train")
     move(root / "val", "p0", root / "train")
     move(tmp_path / "new", "p10", root / "val", "p7")  # names of two folders may clash
     resume(run, 3)
-    assert "1 training picture moved from the other side (p0)" in capsys.readouterr().out
+    assert "1 training image moved from the other side (p0)" in capsys.readouterr().out
     assert names(run) == {"p1", "p2", "p7"}
     move(root / "train", "p0", root / "val", "disguised")
     with pytest.warns(UserWarning, match=r"trained on \(disguised\)"):
@@ -256,7 +256,7 @@ def test_a_test_folder_with_trained_pictures(
         move(root / "train", name, root / "test", f"t{name}")
     move(tmp_path / "new", "p10", root / "test", "p7")
     move(tmp_path / "new", "p11", root / "test")
-    with pytest.warns(UserWarning, match=r"left out 2 pictures trained on \(tp5, tp6\)"):
+    with pytest.warns(UserWarning, match=r"left out 2 images trained on \(tp5, tp6\)"):
         assert to_measure(run) == {"p7", "p11"}
 
 
@@ -265,9 +265,9 @@ def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
     held = names(run)
     elsewhere = data.rename(tmp_path / "elsewhere")
     gone = rf"were in {data}, where no folder is now: give (--)?data"
-    with pytest.raises(InputError, match=f"^--resume: the pictures of this run {gone}"):
+    with pytest.raises(InputError, match=f"^--resume: the images of this run {gone}"):
         resume(run, 3)
-    with pytest.raises(InputError, match=f"its pictures {gone}"):
+    with pytest.raises(InputError, match=f"its images {gone}"):
         to_measure(run)
     assert to_measure(run, "--data", elsewhere) == held
     (tmp_path / "link").symlink_to(elsewhere)
@@ -288,7 +288,7 @@ def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
     [
         (
             lambda d: move(d, "p3", d.parent / "away"),
-            r"10 pictures under .*, it lacks p3$",
+            r"10 images under .*, it lacks p3$",
         ),
         (lambda d: move(d.parent / "new", "p10", d), r"under their names, it adds p10$"),
         (lambda d: move(d, "p3", d, "q3"), r"it lacks p3 and adds q3$"),
@@ -331,7 +331,7 @@ def test_a_model_away_from_its_run(run: Path, data: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "saved" / SPLIT).exists()
     move(tmp_path / "new", "p10", data)
     for folder in (step, tmp_path / "saved"):
-        with pytest.warns(UserWarning, match="came without the names of its training pictures"):
+        with pytest.warns(UserWarning, match="came without the names of its training images"):
             to_measure(folder, "--data", data)
     shutil.copy(run / "checkpoints" / "step_0000002" / SPLIT, step)
     (step / SPLIT).write_text((step / SPLIT).read_text().replace("p3", "p33"))
@@ -348,7 +348,7 @@ def test_a_checkpoint_that_keeps_no_names(
     forget_names(run)
     assert to_measure(run) == held
     move(tmp_path / "new", "p10", data)
-    with pytest.raises(InputError, match="has 9 training pictures, had 8 when this model was"):
+    with pytest.raises(InputError, match="has 9 training images, had 8 when this model was"):
         to_measure(run)
     resume(run, 3)
     assert "of an earlier version and keeps no names" in capsys.readouterr().out
@@ -358,7 +358,7 @@ def test_a_checkpoint_that_keeps_no_names(
     assert names(run) == held
     forget_names(run)
     move(elsewhere, "p10", tmp_path / "new")
-    lacks = "--data .*elsewhere.*: has 8 training pictures, this run 9"
+    lacks = "--data .*elsewhere.*: has 8 training images, this run 9"
     with pytest.raises(InputError, match=lacks):
         resume(run, 5, "--data", shutil.copytree(elsewhere, tmp_path / "elsewhere still"))
 
@@ -468,11 +468,11 @@ def test_a_checkpoint_whose_split_is_gone(
     split.unlink()
     resume(run, 3)
     assert (run / "checkpoints" / "step_0000003" / SPLIT).read_bytes() == content
-    assert "held-out pictures may" not in capsys.readouterr().out
+    assert "held-out images may" not in capsys.readouterr().out
     (run / "checkpoints" / "step_0000003" / SPLIT).unlink()
     move(data, "p3", data, "renamed")  # as many as before
     resume(run, 4)
-    assert "other pictures than the checkpoint: it has lost its split" in capsys.readouterr().out
+    assert "other images than the checkpoint: it has lost its split" in capsys.readouterr().out
     assert not (run / "checkpoints" / "step_0000004" / SPLIT).exists()
 
 

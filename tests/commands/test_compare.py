@@ -98,7 +98,7 @@ def test_other_numbers_need_no_training_and_other_pictures_another_comparison(
     assert "SSIM \N{UPWARDS ARROW}" in rows(out)["scam"]
     for name in ("images", "labels"):
         os.link(photos / name / "p0.png", photos / name / "later.png")
-    with pytest.raises(InputError, match=r"scam: was trained on other pictures than .* holds now"):
+    with pytest.raises(InputError, match=r"scam: was trained on other images than .* holds now"):
         compare.main(["--models", "scam,spade", *given])
 
 

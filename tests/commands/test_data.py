@@ -126,7 +126,7 @@ def test_a_prepared_data_set_trains_as_it_says(
     faces(Path("CelebAMask-HQ"))
     main(["prepare", "celebamask-hq", "CelebAMask-HQ", "my faces", "--workers", "1"])
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "my faces: 3 pictures; training holds its val pictures out of them"
+    assert said[0] == "my faces: 3 images; training holds its val images out of them"
     assert said[1] == "next: python -m scam.data check 'my faces'"
     main(shlex.split(said[1])[4:])
     words = shlex.split(said[2])
@@ -151,17 +151,17 @@ def test_check_fails_for_bad_files_only(
 ) -> None:
     photos(tmp_path / "photos", 3)
     main(["check", str(tmp_path / "photos")])
-    assert "2 train and 1 val pictures" in capsys.readouterr().out
+    assert "2 train and 1 val images" in capsys.readouterr().out
     (tmp_path / "photos" / "labels" / "p1.png").write_bytes(b"no")
     with pytest.raises(SystemExit) as left:
         main(["check", str(tmp_path / "photos")])
     assert left.value.code == 1
-    assert "labels/p1.png: cannot be read (not a picture)" in capsys.readouterr().out
+    assert "labels/p1.png: cannot be read (not an image)" in capsys.readouterr().out
     with pytest.raises(SystemExit) as left:
         main(["check", str(tmp_path / "photos"), "--json"])
     assert left.value.code == 1
     found = json.loads(capsys.readouterr().out)
-    assert found["bad"] == [{"file": "labels/p1.png", "problem": "cannot be read (not a picture)"}]
+    assert found["bad"] == [{"file": "labels/p1.png", "problem": "cannot be read (not an image)"}]
 
 
 def test_bad_files_are_listed_and_stop_prepare(
@@ -183,7 +183,7 @@ def test_bad_files_are_listed_and_stop_prepare(
     main([*words, "--skip-bad"])
     said = capsys.readouterr()
     assert re.findall(r"left out: .*/(p\d)\.png: holds", said.err) == ["p1", "p2"]
-    assert "out: 2 pictures" in said.out
+    assert "out: 2 images" in said.out
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_one_run_at_a_time_and_its_workers_die_with_it(
     # Ends when the last worker closes what it inherited.
     process.communicate(timeout=600)
     main(again)
-    assert "out: 3 pictures" in capsys.readouterr().out
+    assert "out: 3 images" in capsys.readouterr().out
     assert sorted(os.listdir()) == ["few", "out", "photos"]
 
 
@@ -344,17 +344,17 @@ def test_advice_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for stem in ("p1", "p2"):
         Image.new("RGB", SIZE[::-1], "red").save(tmp_path / "photos" / "labels" / f"{stem}.png")
     words = ["prepare", "idesigner", str(tmp_path / "photos"), str(tmp_path / "out")]
-    with pytest.raises(InputError, match=r"p1\.png: is an RGB colour picture; conv") as caught:
+    with pytest.raises(InputError, match=r"p1\.png: is an RGB colour image; conv") as caught:
         main(words)
     assert str(caught.value).count("prepare palette") == 1
     main([*words, "--skip-bad"])
     with pytest.raises(SystemExit, match="1"):
         main(["check", str(tmp_path / "photos")])
     said = capsys.readouterr()
-    assert said.err.count("is an RGB colour picture\n") == 4
+    assert said.err.count("is an RGB colour image\n") == 4
     assert said.err.count("prepare palette") == 1
-    assert said.out.count("is an RGB colour picture\n") == 2
-    assert said.out.count("convert such label pictures to index maps first: python -m") == 1
+    assert said.out.count("is an RGB colour image\n") == 2
+    assert said.out.count("convert such label images to index maps first: python -m") == 1
 
 
 def test_each_kind_shows_its_flags_only(capsys: pytest.CaptureFixture[str]) -> None:

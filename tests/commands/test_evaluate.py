@@ -431,7 +431,7 @@ def test_a_page_of_numbers_and_pictures(
 
 
 def test_training_pictures_when_asked_for(run: Path, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="measured on training pictures"):
+    with pytest.warns(UserWarning, match="measured on training images"):
         found = report(run, tmp_path / "out", "--split", "train", "--metrics", "psnr")
     assert (found["split"], found["pictures"]) == ("train", 3)
     pairs = json.loads((tmp_path / "out" / "pairs.json").read_text())["donors"]

@@ -35,7 +35,7 @@ REFUSED = {
     "a picture": (transfer, f"{FILES} --out photos/images/p0.png", READ),
     "its map": (transfer, f"{FILES} --out o.png --sheet photos/labels/p0.png", READ),
     "a longer way": (transfer, f"{FILES} --out photos/../photos/images/p1.png", READ),
-    "another picture of the folder": (transfer, f"{FILES} --out photos/images/p5.png", INSIDE),
+    "another image of the folder": (transfer, f"{FILES} --out photos/images/p5.png", INSIDE),
     "a new one of the folder": (transfer, f"{FILES} --out photos/labels/new.png", INSIDE),
     "named ones": (transfer, "--subject p0 --background p1 --out photos/images/p0.png", READ),
     "a hard link of named ones": (
@@ -145,5 +145,5 @@ def test_a_told_command_replaces_and_spares(
     assert Path("o.png").read_bytes()[:4] == b"\x89PNG"
     assert Path("there/sheet.png").read_bytes()[:4] == b"\x89PNG"
     assert Path("there/other").read_text() == "old"
-    with pytest.raises(InputError, match="--overwrite: expected single pictures"):
+    with pytest.raises(InputError, match="--overwrite: expected single images"):
         transfer.main(["run", "--overwrite", *FILES.split()[:-1], "photos", "--out", "d"])

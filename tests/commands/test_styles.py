@@ -65,7 +65,7 @@ def test_the_mean_of_a_folder(trained: Trained, library: Path) -> None:
     run(trained, "mean", "--data", data, "--library", library)
     model = scam.load(trained[1])
     style = load_style(library / "mean.safetensors", model)
-    assert style.source == f"mean of 6 pictures of {data}"
+    assert style.source == f"mean of 6 images of {data}"
     found = []
     for index in range(6):
         name = f"p{index}"
@@ -115,10 +115,10 @@ def test_the_library_is_in_the_run_folder(trained: Trained, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["add", "--picture", "p9"], "--picture p9: no such picture; expected a name like p"),
+        (["add", "--picture", "p9"], "--picture p9: no such image; expected a name like p"),
         (["add", "--picture", "p1", "--name", "a/b"], "--name a/b: expected a file name without"),
         (["add", "--picture", "p1", "--name", "old"], "--name old: .* is there already; expected"),
-        (["add", "--picture", "lib:old"], "--picture lib:old: is a style, expected a picture"),
+        (["add", "--picture", "lib:old"], "--picture lib:old: is a style, expected an image"),
         (["add", "--picture", "lib:new"], "--picture lib:new: not in .*; expected one of old"),
         (
             ["add", "--picture", "p1", "--name", "a:b"],
@@ -165,12 +165,12 @@ def test_a_library_that_is_none(trained: Trained, library: Path, found: str) -> 
 def test_a_background_is_no_style(trained: Trained, library: Path, tmp_path: Path) -> None:
     run(trained, "add", "--picture", "p1", "--name", "old", "--library", library)
     path = library / "old.safetensors"
-    with pytest.raises(InputError, match="is a style, expected a picture"):
+    with pytest.raises(InputError, match="is a style, expected an image"):
         transfer.main(
             [str(trained[1]), "--background", str(path), "--donor", "hair=p1", "--out",
              str(tmp_path / "o.png")]
         )  # fmt: skip
-    with pytest.raises(InputError, match="--pose subject: expected a picture as --subject"):
+    with pytest.raises(InputError, match="--pose subject: expected an image as --subject"):
         transfer.main(
             [str(trained[1]), "--background", "p1", "--subject", str(path), "--pose", "subject",
              "--out", str(tmp_path / "o.png")]

@@ -31,7 +31,7 @@ def test_a_folder_of_photographs(
     out = tmp_path / "run"
     train.main(fast("--data", photos, "--out", out, "--amp", "--fused-sca"))
     said = capsys.readouterr().out
-    assert "3 training and 1 held-out picture, 11 labels, 32x32 px" in said
+    assert "3 training and 1 held-out image, 11 labels, 32x32 px" in said
     assert f"sheet: {out}/samples/step_0000002.png" in said
     assert (out / "samples" / "step_0000002.png").is_file()
     config = json.loads((out / "config.json").read_text())
@@ -155,7 +155,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(
     for run in (out, whole):
         train.main(fast("--data", photos, "--out", run))
     shutil.rmtree(out / "checkpoints")
-    with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
+    with pytest.raises(InputError, match="is not empty: resume its run with --resume"):
         train.main(fast("--data", photos, "--out", out))
     train.main(["--resume", "--out", str(out)])
     name = "checkpoints/step_0000002/model.safetensors"
@@ -232,7 +232,7 @@ def test_a_new_folder_each_time_unless_one_is_named(
             ["--discriminator", "wgan"],
             "^--discriminator wgan: expected scam, oasis, patch or sean$",
         ),
-        (["--resume"], "--resume: name the run to continue with --out"),
+        (["--resume"], "--resume: name the run to resume with --out"),
         (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
     ],
 )
@@ -269,7 +269,7 @@ def test_bad_arguments(
         ),
         (
             lambda d: Image.new("RGB", (40, 48)).save(d / "labels" / "p1.png"),
-            r"p1\.png: is an RGB picture of greys; convert it to an index map first",
+            r"p1\.png: is an RGB image of greys; convert it to an index map first",
         ),
         (
             lambda d: [p.rename(p.with_name(f"x_{p.name}")) for p in (d / "images").iterdir()],
@@ -340,7 +340,7 @@ def test_a_used_folder_is_refused_and_left_alone(
 ) -> None:
     data, run = trained
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
-    with pytest.raises(InputError, match="is not empty: continue its run with --resume"):
+    with pytest.raises(InputError, match="is not empty: resume its run with --resume"):
         train.main(fast("--data", data, "--out", run))
     for flags, message in (
         (["--width", "32"], ": --width is 16 there, 32 was asked$"),
@@ -377,7 +377,7 @@ def test_resuming_with_other_labels_than_the_run_began_with(
 def test_a_hold_out_that_leaves_nothing(
     holdout: int, split: str, photos: Path, tmp_path: Path, fast: Fast
 ) -> None:
-    with pytest.raises(InputError, match=f"nothing is left for '{split}': of 4 pictures"):
+    with pytest.raises(InputError, match=f"nothing is left for '{split}': of 4 images"):
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
 
 

@@ -133,11 +133,11 @@ def test_absent_labels(
     for policy in ("background", "mean"):
         run(trained, *subject, "--background", "p2", "--absent", policy, "--out", out)
         results[policy] = out.read_bytes()
-        then = "the mean" if policy == "mean" else "the background picture"
+        then = "the mean" if policy == "mean" else "the background image"
         note = f"--subject {subject[2]}: head: face from {then}\n"
         assert note in capsys.readouterr().out
     assert results["background"] != results["mean"]
-    with pytest.raises(InputError, match="the subject's picture lacks label 2, 3") as caught:
+    with pytest.raises(InputError, match="the subject's image lacks label 2, 3") as caught:
         run(trained, *subject, "--background", "p2", "--absent", "error", "--out", out)
     assert str(caught.value).startswith(f"--subject {subject[2]}: ")
     assert "(face, " in str(caught.value)
@@ -152,7 +152,7 @@ def test_a_step_folder_away_from_its_run(trained: tuple[Path, Path], tmp_path: P
     transfer.main([str(step), *files, *out])
     with pytest.raises(InputError, match="alone: its run folder is not around it"):
         transfer.main([str(step), "--subject", "p1", "--background", "p2", *out])
-    with pytest.raises(InputError, match=f"^--data {data}: of no use"):
+    with pytest.raises(InputError, match=f"^--data {data}: unused"):
         transfer.main([str(step), *files, *out, "--data", str(data)])
 
 
@@ -179,7 +179,7 @@ def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"--subject": ["nobody"]}, "--subject nobody: no such picture; expected a name like p"),
+        ({"--subject": ["nobody"]}, "--subject nobody: no such image; expected a name like p"),
         ({"--subject": ["a", "b", "c"]}, "--subject a b c: expected an image and its label map"),
         ({"--subject": ["a.png", "b.png"]}, r"a\.png: cannot be read"),
         ({"--out": ["result"]}, r"--out result: expected a \.png, \.jpg"),

@@ -40,5 +40,5 @@ def test_the_tutorial(
     assert Image.open("pasted.png").size == Image.open("people/images/p7.jpg").size
     assert len(list(Path("dressed").glob("*.png"))) == 12
     told = capsys.readouterr().out
-    assert "dressed: 12 pictures" in told
+    assert "dressed: 12 images" in told
     assert re.search(r"^  --donor clothes,skin=p2: .* in \d+", told, flags=re.MULTILINE)

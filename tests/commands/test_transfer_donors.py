@@ -135,9 +135,7 @@ def test_what_a_donor_lacks(
     averaged = painted(trained, tmp_path, "--background", "p2", *donor, "--absent", "mean")
     assert not np.array_equal(own, averaged)
     assert f": {name} from the mean\n" in capsys.readouterr().out
-    with pytest.raises(
-        InputError, match=rf"{without}: its picture lacks label {label} \({name}\)$"
-    ):
+    with pytest.raises(InputError, match=rf"{without}: its image lacks label {label} \({name}\)$"):
         run(
             trained, "--background", "p2", *donor, "--absent", "error", "--out", tmp_path / "o.png"
         )
@@ -174,7 +172,7 @@ def test_the_sheet_shows_every_donor(trained: Trained, tmp_path: Path) -> None:
         (["--donor", "hair=p1:nan"], "--donor hair=p1:nan: weight nan: expected 0 to 1"),
         (
             ["--donor", "hair=p1:abc"],
-            "p1:abc: no such picture; .*; as a weight 'abc' is no number",
+            "p1:abc: no such image; .*; as a weight 'abc' is no number",
         ),
         (["--donor", "hair=a,b,c"], "^--donor hair=a,b,c: a,b,c: expected IMAGE,LABELS$"),
         (
@@ -182,10 +180,10 @@ def test_the_sheet_shows_every_donor(trained: Trained, tmp_path: Path) -> None:
             r"^--donor hair=(x\.safetensors): \1: cannot be r\S+ \(no",
         ),
         (["--donor", "hair=a.png,b.png"], r"^--donor hair=a\.png,b\.png: a\.png: cannot be read"),
-        (["--donor", "hair=p9"], "--donor hair=p9: p9: no such picture; expected a name like p"),
+        (["--donor", "hair=p9"], "--donor hair=p9: p9: no such image; expected a name like p"),
         (["--donor", "hair=out.png"], r"--out out\.png: is one of the files to read"),
         (["--donor", "hair=p1", "--interpolate", "1"], "--interpolate 1: expected 2 to 256"),
-        (["--donor", "hair=p1", "--pose", "subject"], "--pose subject: expected a picture as"),
+        (["--donor", "hair=p1", "--pose", "subject"], "--pose subject: expected an image as"),
         (["--donor", "hair=p1", "--pairs", "x.json"], r"--pairs x\.json: expected --background"),
     ],
 )

@@ -34,7 +34,7 @@ def test_one_subject_in_every_picture(
     common = ["--subject", "p1", "--absent", "mean"]
     run(trained, *common, "--background", trained[0], "--out", out)
     assert names(out) == [*(f"p{i}.png" for i in range(6)), "transfer.json"]
-    assert f"{out}: 6 pictures" in capsys.readouterr().out
+    assert f"{out}: 6 images" in capsys.readouterr().out
     run(trained, *common, "--background", "p4", "--out", single)
     assert np.array_equal(pixels(out / "p4.png"), pixels(single))
 
@@ -87,7 +87,7 @@ def test_it_goes_on_where_it_was_stopped(
     (out / ".p5.png.99999999.partial").write_bytes(b"half")
     capsys.readouterr()
     run(trained, *command)
-    assert "4 pictures, 2 were there already" in capsys.readouterr().out
+    assert "4 images, 2 were there already" in capsys.readouterr().out
     assert len(names(out)) == 7
     for name, changed in before.items():
         assert (out / name).stat().st_mtime_ns == changed
@@ -141,14 +141,14 @@ def test_mannequins_are_a_folder(trained: Trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--out", "o.png"], "--out o.png: expected a folder, since a folder of pictures is"),
-        (["--out", "o", "--sheet", "s.png"], "--sheet s.png: expected single pictures, not a"),
+        (["--out", "o.png"], "--out o.png: expected a folder, since a folder of images is"),
+        (["--out", "o", "--sheet", "s.png"], "--sheet s.png: expected single images, not a"),
         (["--out", "used"], "--out used: is there already; expected a new folder"),
         (["--out", "o", "--pairs", "none.json"], "cannot read none.json: No such file"),
         (["--out", "o", "--pairs", "none.json"], "--pairs none.json: cannot read"),
         (["--out", "o", "--pairs", "bad.json"], '--pairs bad.json: expected {"donors"'),
-        (["--out", "o", "--pairs", "odd.json"], "--pairs odd.json: 'p9' is no picture of"),
-        (["--out", "o", "--donor", "face=far"], "no picture has the same name in every folder"),
+        (["--out", "o", "--pairs", "odd.json"], "--pairs odd.json: 'p9' is no image of"),
+        (["--out", "o", "--donor", "face=far"], "no image has the same name in every folder"),
         (["--out", "o", "--donor", "face=empty"], "--donor face=empty: empty/images: no such"),
         (["--out", "o", "--donor", "face=empty"], "empty/images: no such folder, expected one"),
     ],
@@ -232,7 +232,7 @@ def test_a_page_shows_all_results_beside_their_sources(
 
 
 def test_one_result_needs_no_page(trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--html: expected a folder of pictures"):
+    with pytest.raises(InputError, match="--html: expected a folder of images"):
         run(
             trained, "--subject", "p1", "--background", "p2", "--html", "--out", tmp_path / "o.png"
         )

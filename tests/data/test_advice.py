@@ -103,8 +103,8 @@ def test_masks_in_the_alpha_channel_lead_to_no_command_that_refuses_them(
     checked, trained = refusals(root)
     assert checked == trained
     assert trained.endswith(
-        f"an {mode} picture, partly transparent; expected the labels in one channel of an opaque "
-        "picture"
+        f"an {mode} image, partly transparent; expected the labels in one channel of an opaque "
+        "image"
     )
 
 

@@ -135,8 +135,8 @@ def _turned(path: Path) -> None:
         (
             lambda r: [_no_picture(r / folder / "p05.png") for folder in ("images", "labels")],
             [
-                "images/p05.png: cannot be read (not a picture)",
-                "labels/p05.png: cannot be read (not a picture)",
+                "images/p05.png: cannot be read (not an image)",
+                "labels/p05.png: cannot be read (not an image)",
             ],
         ),
     ],
@@ -148,7 +148,7 @@ def test_every_bad_file_is_named_with_its_value(
     _no_picture(root / "images" / "p09.png")
     spoil(root)
     report = check_folder(root)
-    also = "images/p09.png: cannot be read (not a picture)"
+    also = "images/p09.png: cannot be read (not an image)"
     assert sorted(bad(report)) == sorted([*expected, also])
     assert sum(report.splits.values()) < 20
 
@@ -157,7 +157,7 @@ def test_colour_maps_are_refused_with_the_command(root: Path) -> None:
     Image.new("RGB", (4, 6), "red").save(root / "labels" / "p05.png")
     report = check_folder(root)
     (line,) = bad(report)
-    assert line.startswith("labels/p05.png: is an RGB colour picture; convert it to an index map")
+    assert line.startswith("labels/p05.png: is an RGB colour image; convert it to an index map")
     text = report_text(report)
     assert f"python -m scam.data prepare palette {root} {root}_indexed (a png with" in text
 
@@ -217,7 +217,7 @@ def test_a_split_without_labels_is_a_bad_file(tmp_path: Path) -> None:
 
 def test_pictures_beside_split_folders_are_refused(root: Path) -> None:
     write_pair(root / "train", "a")
-    with pytest.raises(InputError, match=r"set/images: lies beside train/, expected it in train/"):
+    with pytest.raises(InputError, match=r"set/images: is beside train/, expected it in train/"):
         check_folder(root)
 
 
@@ -246,7 +246,7 @@ def test_json_holds_everything(root: Path) -> None:
     assert values["pairs"] == 20
     assert values["labels"][1] == {"id": 1, "name": "label_1", "pictures": 19, "pixels": 228}
     assert values["bad"] == [
-        {"file": "images/p09.png", "problem": "cannot be read (not a picture)"}
+        {"file": "images/p09.png", "problem": "cannot be read (not an image)"}
     ]
 
 
@@ -258,9 +258,9 @@ def test_bars_and_shares(root: Path) -> None:
     write_pair(root, "a", values, (10, 10))
     write_pair(root, "b", np.uint8(0), (10, 10))
     lines = report_text(check_folder(root)).splitlines()
-    assert lines[0].endswith("set: 1 train and 1 val pictures (val held out of train)")
+    assert lines[0].endswith("set: 1 train and 1 val images (val held out of train)")
     assert lines[1] == "size (height x width): 10x10"
-    assert lines[3] == "fewer than 10 val pictures: their numbers will be noisy"
+    assert lines[3] == "fewer than 10 val images: their numbers will be noisy"
     assert lines[6].split() == ["0", "label_0", "2", "(100", "%)", "99.50", "%", "#" * 30]
     assert lines[7].split() == ["1", "label_1", "1", "(50", "%)", "0.50", "%", "##"]
 
@@ -280,7 +280,7 @@ def test_nothing_usable_is_said(root: Path) -> None:
     report = check_folder(root)
     assert len(report.bad) == 20
     assert "no usable pair" in report_text(report)
-    assert "0 train and 0 val pictures usable of 20 pairs" in report_text(report)
+    assert "0 train and 0 val images usable of 20 pairs" in report_text(report)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_sides_without_partner_are_said(root: Path) -> None:
     (root / "labels.txt").write_text("0 left_手\n1 right_脚\n")
     report = check_folder(root)
     assert report.unpaired == ("left_手", "right_脚")
-    assert "not exchanged in mirrored pictures" in report_text(report)
+    assert "not swapped in mirrored images" in report_text(report)
     (root / "labels.txt").write_text("0 left_手\n1 right_手\n")
     assert check_folder(root).unpaired == ()
 

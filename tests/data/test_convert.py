@@ -14,7 +14,7 @@ def test_rounded_as_a_saved_picture(dtype: torch.dtype) -> None:
     values = torch.tensor([-1.0, -0.999, 0.0, 1.0, 1.5], dtype=dtype)
     assert to_uint8(values).tolist() == [0, 0, 128, 255, 255]
     for odd in (math.nan, math.inf, -math.inf):
-        with pytest.raises(InputError, match="a generated picture holds values that are not fin"):
+        with pytest.raises(InputError, match="a generated image holds values that are not fin"):
             to_uint8(torch.tensor([0.0, odd], dtype=dtype))
 
 

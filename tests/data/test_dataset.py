@@ -273,13 +273,13 @@ def test_pairs_in_order(workers: int) -> None:
         assert torch.equal(image, wanted[0])
         assert torch.equal(labels, wanted[1])
     assert sum(len(image) for image, _ in in_order(dataset, 3)) == 7
-    with pytest.raises(InputError, match=r"^images/toy0\.png: cannot be read \(not a picture\)$"):
+    with pytest.raises(InputError, match=r"^images/toy0\.png: cannot be read \(not an image\)$"):
         list(in_order(PairDataset(Broken(1), (4, 6)), 2, workers=workers))
 
 
 class Broken(Toy):
     def load(self, index, size):
-        raise InputError(f"images/toy{index}.png: cannot be read (not a picture)")
+        raise InputError(f"images/toy{index}.png: cannot be read (not an image)")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -287,7 +287,7 @@ def test_bad_pictures_are_one_line_wherever_they_are_read(workers: int) -> None:
     stream = batches(PairDataset(Broken(1), (4, 6)), 2, seed=0, workers=workers)
     with pytest.raises(InputError) as caught:
         next(stream)
-    assert str(caught.value) == "images/toy0.png: cannot be read (not a picture)"
+    assert str(caught.value) == "images/toy0.png: cannot be read (not an image)"
 
 
 @pytest.mark.parametrize(

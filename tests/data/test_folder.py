@@ -275,14 +275,14 @@ def _all_splits(root: Path) -> None:
         (
             lambda r: None,
             {"split": "train", "holdout": 20},
-            r"nothing is left for 'train': of 20 pictures 20 held out",
+            r"nothing is left for 'train': of 20 images 20 held out",
         ),
         (lambda r: None, {"split": "val", "holdout": 0}, r"holdout=0: expected 1 or more"),
         (lambda r: None, {"split": "val", "holdout": -1}, r"holdout=-1"),
         (
             lambda r: write_pair(r / "train", "a"),
             {},
-            r"set/images: lies beside train/, expected it in train/ or no such folders",
+            r"set/images: is beside train/, expected it in train/ or no such folders",
         ),
         (lambda r: None, {"ignore_label": -1}, r"ignore_label=-1: expected 0 \.\. 65535"),
         (lambda r: None, {"num_labels": 0}, r"num_labels=0: expected 1 \.\. 65536"),
@@ -310,7 +310,7 @@ def _all_splits(root: Path) -> None:
         (
             lambda r: (r / "labels" / "p05.png").write_bytes(b"no"),
             {},
-            r"p05\.png: cannot be read \(not a picture\)",
+            r"p05\.png: cannot be read \(not an image\)",
         ),
     ],
 )
@@ -341,7 +341,7 @@ def _turned(root: Path) -> None:
         (_turned, r"is 4x6 but .* is 6x4 after its EXIF orientation 6"),
         (
             lambda r: Image.new("RGB", (4, 6), "red").save(r / "labels" / "p05.png"),
-            r"labels/p05\.png: is an RGB colour picture; convert it to an index map first",
+            r"labels/p05\.png: is an RGB colour image; convert it to an index map first",
         ),
         (
             lambda r: (r / "images" / "p05.png").write_bytes(

@@ -317,9 +317,9 @@ def test_indices_of_a_palette_are_ids_whatever_the_colours(tmp_path: Path) -> No
             ).save(p),
             3,
             {},
-            r"p0\.png: is a picture in colours, expected greys",
+            r"p0\.png: is an image in colours, expected greys",
         ),
-        (lambda p, _: p.write_bytes(b"no"), 3, {}, r"p0\.png: cannot be read \(not a picture\)"),
+        (lambda p, _: p.write_bytes(b"no"), 3, {}, r"p0\.png: cannot be read \(not an image\)"),
         (
             lambda p, ids: Image.merge("LA", [grey(ids), grey(ids)]).save(p),
             3,

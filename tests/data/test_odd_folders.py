@@ -86,7 +86,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
         ("folder", lambda p: _instead(p, Path.mkdir), "is a folder, expected a file"),
         ("device", lambda p: _link(p, "/dev/zero"), "is a device, expected a file"),
         ("empty", lambda p: p.write_bytes(b""), "cannot be read (the file is empty)"),
-        ("text", lambda p: p.write_text("hello"), "cannot be read (not a picture)"),
+        ("text", lambda p: p.write_text("hello"), "cannot be read (not an image)"),
         ("cut short", lambda p: p.write_bytes(p.read_bytes()[:50]), "cannot be read ("),
     )
 } | {
@@ -200,7 +200,7 @@ def test_any_name(root: Path) -> None:
     text = report_text(report, every_bad=True)
     for name in NAMES:
         shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in os.fsdecode(name))
-        assert f"  images/{shown}.png: cannot be read (not a picture)" in text.splitlines()
+        assert f"  images/{shown}.png: cannot be read (not an image)" in text.splitlines()
     assert text.encode()
 
 

@@ -97,7 +97,7 @@ def failing(photo: np.ndarray) -> Any:
         (PHOTO, FILE.astype(float), r"labels is an array float64 \(48, 40\): expected integers"),
         (PHOTO, FILE + 7, "labels: holds 7 .*, expected labels 0 .. 2 or 255 .ignored."),
         (PHOTO, FILE + 70000, "labels: holds 70000 .*, expected labels 0 .. 2"),
-        (PHOTO, Image.fromarray(PHOTO), "labels: is an RGB colour picture; convert it"),
+        (PHOTO, Image.fromarray(PHOTO), "labels: is an RGB colour image; convert it"),
         (PHOTO, failing, "labels: RuntimeError: out of luck$"),
         (PHOTO, lambda photo: photo, r"labels: returned uint8 \(48, 40, 3\), expected integers"),
         (PHOTO, lambda photo: FILE - 9, "labels: returned values -9 .. 246, expected 0 .. 65535"),
@@ -138,7 +138,7 @@ IMAGE = torch.zeros(3, 4, 5)
     [
         (IMAGE, "a.gif", "expected a .png, .jpg, .jpeg, .webp file"),
         (IMAGE, "a", "expected a .png"),
-        (IMAGE.expand(2, 3, 4, 5), "a.png", "image is of 2 pictures: expected one"),
+        (IMAGE.expand(2, 3, 4, 5), "a.png", "image is of 2 images: expected one"),
         (IMAGE[0], "a.png", r"image has shape \(4, 5\): expected"),
         (IMAGE.byte(), "a.png", "image has dtype torch.uint8: expected a floating one"),
         (IMAGE + 255, "a.png", r"image holds values from 255 to 255: expected \[-1, 1\]"),

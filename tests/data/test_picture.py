@@ -84,11 +84,11 @@ def test_palette_png_reads_as_indices(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("mode", "colour", "found", "kind"),
     [
-        ("RGB", "red", "an RGB colour picture", "palette"),
-        ("RGBA", "red", "an RGBA colour picture", "palette"),
-        ("RGB", "grey", "an RGB picture of greys", "indices"),
-        ("RGBA", "grey", "an RGBA picture of greys", "indices"),
-        ("LA", "grey", "a grey picture with alpha", "indices"),
+        ("RGB", "red", "an RGB colour image", "palette"),
+        ("RGBA", "red", "an RGBA colour image", "palette"),
+        ("RGB", "grey", "an RGB image of greys", "indices"),
+        ("RGBA", "grey", "an RGBA image of greys", "indices"),
+        ("LA", "grey", "a grey image with alpha", "indices"),
     ],
 )
 def test_colour_labels_are_refused(

@@ -90,11 +90,11 @@ def test_a_transparent_mask_is_refused(faces: Path, tmp_path: Path) -> None:
     opaque.save(path)
     plan = celebamask_hq.plan(faces)
     item = next(item for item in plan.items if item.stem == "00003")
-    assert (celebamask_hq.paint(item) == 13).all()
+    assert (celebamask_hq.draw(item) == 13).all()
     opaque.putalpha(Image.new("L", shape.size, 0))
     opaque.save(path)
     with pytest.raises(InputError, match=r"hair\.png: is partly transparent, expected a mask in"):
-        celebamask_hq.paint(item)
+        celebamask_hq.draw(item)
 
 
 def test_faces_train_with_their_names(faces: Path, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_partition_file_of_celeba_counts_more_than_its_known_limits(faces: Pat
     expected = [("train", "val", "test")[number % 3] for number in BORDERS.values()]
     assert list(splits.values()) == expected
     (faces / "list_eval_partition.txt").write_text("".join(lines[:2]))
-    with pytest.raises(InputError, match=r"mapping\.txt, line 4: .* expected a picture that"):
+    with pytest.raises(InputError, match=r"mapping\.txt, line 4: .* expected an image that"):
         celebamask_hq.plan(faces)
 
 
@@ -150,7 +150,7 @@ def test_the_folder_above_is_found(faces: Path) -> None:
     [
         (
             lambda r: (r / "CelebA-HQ-img" / "3.jpg").unlink(),
-            r"0/00003_hair\.png: has no picture .*CelebA-HQ-img/3\.jpg",
+            r"0/00003_hair\.png: has no image .*CelebA-HQ-img/3\.jpg",
         ),
         (
             lambda r: (r / "CelebAMask-HQ-mask-anno" / "0" / "00003_hair.png").unlink(),
@@ -174,11 +174,11 @@ def test_the_folder_above_is_found(faces: Path) -> None:
         ),
         (
             lambda r: (r / "CelebAMask-HQ-mask-anno" / "0" / "00003_hair.png").write_bytes(b"no"),
-            r"00003_hair\.png: cannot be read \(not a picture\)",
+            r"00003_hair\.png: cannot be read \(not an image\)",
         ),
         (
             lambda r: (r / "CelebA-HQ-img" / "3.jpg").write_bytes(b"no"),
-            r"3\.jpg: cannot be read \(not a picture\)",
+            r"3\.jpg: cannot be read \(not an image\)",
         ),
         (
             lambda r: write_mapping(r, {0: 1, 1: 2, 2: 3, 2000: 4}),
@@ -318,7 +318,7 @@ def test_a_second_run_says_what_is_there(people: Path, tmp_path: Path) -> None:
     before = everything(out)
     message = (
         rf"^{out}: is there already \(idesigner prepared from {people}: 3 train and 3 test "
-        r"pictures, 3 labels, 12x10 px\); expected a new folder$"
+        r"images, 3 labels, 12x10 px\); expected a new folder$"
     )
     with pytest.raises(InputError, match=message):
         write_plan(idesigner.plan(people, "parsed"), people, out)

@@ -55,7 +55,7 @@ def test_a_donor_serves_what_neither_picture_has() -> None:
     host, subject, donor = draw(1, 0, 1), draw(2, 0, 1), draw(3, 2)
     pose = draw(4, 0, 1, 2).labels
     codes = [encode(picture, known) for picture in (host, subject, donor)]
-    with pytest.raises(InputError, match="lacks label 2, which the map wants"):
+    with pytest.raises(InputError, match="lacks label 2, which the map needs"):
         edit(known, Settings(), (host, codes[0]), codes[1], [], pose)
     given = [(parse_donor("v1.0=p", known), codes[2])]
     for absent in ("background", "error", "mean"):

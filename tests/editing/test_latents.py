@@ -101,7 +101,7 @@ def test_interpolation_ends_where_it_should() -> None:
     assert torch.equal(way.tokens[:, 3:5], first.tokens[:, 3:5].expand(5, -1, -1))
     assert torch.equal(way.tokens[:, 5:], last.tokens[:, 5:].expand(5, -1, -1))
     assert way.present.all()
-    with pytest.raises(InputError, match="over 1 pictures: expected 2 or more"):
+    with pytest.raises(InputError, match="over 1 images: expected 2 or more"):
         interpolate(first, last, 1, OF)
 
 
@@ -114,7 +114,7 @@ def test_the_mean_is_over_the_pictures_that_hold_a_label() -> None:
     torch.testing.assert_close(found.tokens[0, 5:], a[5:])
     assert found.present.tolist() == [[True, True, True]]
     assert not mean([draw((True, True, False))], OF).present[0, 2]
-    with pytest.raises(InputError, match="expected one picture or more, got none"):
+    with pytest.raises(InputError, match="expected one image or more, got none"):
         mean([], OF)
 
 
@@ -137,8 +137,8 @@ def test_what_cannot_be_mixed_is_refused_in_words() -> None:
         (lambda: blend(host, host, torch.ones(3), OF), r"share has shape \(3,\)"),
         (lambda: blend(host, host, torch.full((7,), 1.5), OF), "share: expected values"),
         (lambda: blend(host, host, torch.full((7,), torch.nan), OF), "share: expected values"),
-        (lambda: interpolate(host, two, 3, OF), "interpolation from 1 pictures to 2"),
-        (lambda: interpolate(host, host, 2.5, OF), "interpolation over 2.5 pictures"),
+        (lambda: interpolate(host, two, 3, OF), "interpolation from 1 images to 2"),
+        (lambda: interpolate(host, host, 2.5, OF), "interpolation over 2.5 images"),
     ):
         with pytest.raises(InputError, match=f"^{words}"):
             call()

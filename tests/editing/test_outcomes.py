@@ -56,12 +56,12 @@ def notes(
     ("absent", "expected"),
     [
         ("related", ["clothes: dress from its upper_clothes", "skin: left_leg from its face",
-                     "head: hat from the background picture"]),
-        ("background", ["clothes: dress from the background picture",
-                        "skin: left_leg from the background picture",
-                        "head: hat from the background picture"]),
-        ("mean", ["clothes: dress from the background picture",
-                  "skin: left_leg from the background picture", "head: hat from the mean"]),
+                     "head: hat from the background image"]),
+        ("background", ["clothes: dress from the background image",
+                        "skin: left_leg from the background image",
+                        "head: hat from the background image"]),
+        ("mean", ["clothes: dress from the background image",
+                  "skin: left_leg from the background image", "head: hat from the mean"]),
     ],
 )  # fmt: skip
 def test_a_line_per_group(known: Checkpoint, absent: Absent, expected: list[str]) -> None:
@@ -79,7 +79,7 @@ def test_a_donor_of_a_group(known: Checkpoint) -> None:
     assert notes(known, subject, {"hat=p": styles(known, HAT)}) == []
     assert notes(known, subject, {"hat=p": donor}) == [
         "donor='hat=p': head: hat unchanged",
-        "subject='anna': head: hat from the background picture",
+        "subject='anna': head: hat from the background image",
     ]
 
 
@@ -113,9 +113,9 @@ def test_a_summary_counts_pictures(known: Checkpoint) -> None:
         home, subject = styles(known, *range(6)), styles(known, *held)
         edits.append(mix(known, Settings(), home, subject, [], present(0, DRESS, FACE, HAT))[1])
     assert summary(edits) == [
-        "summary of 3 pictures:",
+        "summary of 3 images:",
         "  subject: clothes: dress from its upper_clothes in 2; its own in 1",
-        "  subject: head: hat from the background picture in 2; its own in 1",
+        "  subject: head: hat from the background image in 2; its own in 1",
     ]
     assert summary([]) == []
 
@@ -126,5 +126,5 @@ def test_an_error_is_about_labels_of_the_map(known: Checkpoint) -> None:
     given = [(parse_donor("clothes=p", known), donor)]
     _, found = mix(known, Settings(absent="error"), home, None, given, present(BACKGROUND, UPPER))
     assert not [x for x in found if x.how]
-    with pytest.raises(InputError, match=r"its picture lacks label 1 \(dress\)"):
+    with pytest.raises(InputError, match=r"its image lacks label 1 \(dress\)"):
         mix(known, Settings(absent="error"), home, None, given, present(BACKGROUND, DRESS))

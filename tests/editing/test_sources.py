@@ -73,7 +73,7 @@ def test_flags_that_name_nothing_are_refused(tmp_path: Path) -> None:
     known = checkpoint(LABEL_SETS["mannequins"].names)
     finder = Finder(known, data="mannequins")
     finder.open([str(image), str(tmp_path / "labels" / "a.png")])
-    with pytest.raises(InputError, match=r"^data='mannequins': of no use"):
+    with pytest.raises(InputError, match=r"^data='mannequins': unused"):
         finder.expect_used()
 
 
@@ -98,7 +98,7 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     image = write(tmp_path, "a")
     known = checkpoint(LABEL_SETS["mannequins"].names)
     other = image.rename(image.with_suffix(".tif"))
-    with pytest.raises(InputError, match=r"a\.tif: is no picture that is read, expected \.png, "):
+    with pytest.raises(InputError, match=r"a\.tif: is no image that is read, expected \.png, "):
         Finder(known, data="mannequins").open([str(other)])
     os.mkfifo(image)
     with pytest.raises(InputError, match=r"a\.png: is a pipe, expected a file"):
@@ -109,7 +109,7 @@ def test_data_that_moved_are_asked_for(tmp_path: Path) -> None:
     run, gone = tmp_path / "run", tmp_path / "gone"
     known = checkpoint(LABEL_SETS["mannequins"].names, run)
     write_json(run / "config.json", {"data": {"data": str(gone)}})
-    words = f"^the pictures of {run} were in {gone}, where no folder is now: give data, the"
+    words = f"^the images of {run} were in {gone}, where no folder is now: give data, the"
     with pytest.raises(InputError, match=words):
         Finder(known).open(["a"])
 

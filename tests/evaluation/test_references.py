@@ -154,7 +154,7 @@ def test_pictures_that_cannot_be_opened(make: Make) -> None:
 
     with pytest.raises(MissingError, match="nothing is left for 'train'"):
         make().statistics(Reference("train", nothing))
-    with pytest.raises(MissingError, match="test: 1 picture, expected 2 or more"):
+    with pytest.raises(MissingError, match="test: 1 image, expected 2 or more"):
         make().statistics(Reference("test", lambda: mannequins(1)))
 
 

@@ -47,9 +47,9 @@ class TestMoments:
     def test_a_wrong_number_of_pictures(self) -> None:
         moments = FeatureMoments(3)
         moments.update(torch.zeros(2, 4))
-        with pytest.raises(ValueError, match="2 pictures were added, expected 3"):
+        with pytest.raises(ValueError, match="2 images were added, expected 3"):
             moments.finish()
-        with pytest.raises(ValueError, match="2 pictures or more, got 1"):
+        with pytest.raises(ValueError, match="2 images or more, got 1"):
             FeatureMoments(1)
 
 

@@ -54,7 +54,7 @@ BAD_IMAGES: dict[str, tuple[Any, str]] = {
     "size": (torch.zeros(2, 3, 32, 16), "is 32x16: this model generates 32x32"),
     "meta": (IMAGE.to("meta"), "is on meta: expected cpu"),
     "sparse": (IMAGE.to_sparse(), "is sparse"),
-    "batch": (IMAGE[:1], "is of 1 picture and .* of 2"),
+    "batch": (IMAGE[:1], "is of 1 image and .* of 2"),
 }
 BAD_LABELS: dict[str, tuple[Any, str]] = {
     "float": (LABELS.float(), "has dtype torch.float32: expected an integer tensor"),
@@ -62,7 +62,7 @@ BAD_LABELS: dict[str, tuple[Any, str]] = {
     "float array": (LABELS[0].float().numpy(), "is an array float32 .*: expected integers"),
     "bool array": (LABELS[0].numpy() > 0, "is an array bool .*: expected integers"),
     "uint64 array": (LABELS[0].numpy().astype(np.uint64) + 2**63, "holds .*: expected 0 to 2"),
-    "colours": (Image.new("RGB", (32, 32), "red"), ": is an RGB colour picture; convert it"),
+    "colours": (Image.new("RGB", (32, 32), "red"), ": is an RGB colour image; convert it"),
     "high": (LABELS + 1, "holds 3: expected 0 to 2"),
     "far too high": (LABELS + 100, "holds 102: expected 0 to 2"),
     "255": (torch.full((2, 32, 32), 255, dtype=torch.uint8), "holds 255: expected 0 to 2"),
@@ -118,7 +118,7 @@ def test_latents_and_the_rest(model: Scam) -> None:
             "styles.present has dtype",
             lambda: model.generate(LABELS, Styles(tokens, present.int())),
         ),
-        ("styles is of 3 pictures", lambda: model.generate(LABELS, latents[[0, 0, 1]])),
+        ("styles is of 3 images", lambda: model.generate(LABELS, latents[[0, 0, 1]])),
         ("styles.tokens: 1 of", lambda: model.generate(LABELS, Styles(spoilt, present))),
         (
             "styles.tokens has dtype torch.float64",
@@ -144,11 +144,11 @@ def test_latents_and_the_rest(model: Scam) -> None:
         ("wanted has dtype", lambda: model.mix(latents, latents, present.int())),
         (r"wanted has shape \(2, 2\)", lambda: model.mix(latents, latents, present[:, :2])),
         (r"wanted has shape \(3,\)", lambda: model.mix(latents, latents, present[0])),
-        ("subject is of 2 pictures", lambda: model.mix(latents, latents, present[[0, 0, 1]])),
+        ("subject is of 2 images", lambda: model.mix(latents, latents, present[[0, 0, 1]])),
         ("labels has levels of 16x32", lambda: model.generate(small, latents)),
         ("styles is a torch Tensor", lambda: model.generate(model.prepare(LABELS), tokens)),
         (
-            "styles is of 3 pictures",
+            "styles is of 3 images",
             lambda: model.generate(model.prepare(LABELS), latents[[0, 0, 1]]),
         ),
         ("noise is a int", lambda: model.generate(model.prepare(LABELS), latents, 3)),

@@ -59,9 +59,9 @@ def test_then_the_background_and_its_own_nearest_label() -> None:
     found = mixed(model, subject, background, wanted(0, DRESS, UPPER, FACE))
     assert torch.equal(tokens(found, UPPER), tokens(background, UPPER))
     assert torch.equal(tokens(found, DRESS), tokens(background, UPPER))
-    with pytest.raises(InputError, match="lacks label 1, which the map wants"):
+    with pytest.raises(InputError, match="lacks label 1, which the map needs"):
         mixed(model, subject, background, wanted(0, DRESS), absent="background")
-    with pytest.raises(InputError, match="lacks label 1, which the map wants"):
+    with pytest.raises(InputError, match="lacks label 1, which the map needs"):
         mixed(model, subject, styles(0), wanted(0, DRESS))
 
 

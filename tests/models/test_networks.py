@@ -218,7 +218,7 @@ class TestAbsentLabels:
     def test_mean(self, parts: tuple[Scam, Styles, Styles, Tensor]) -> None:
         model, subject, scene, wanted = parts
         blind = Styles(scene.tokens, torch.tensor([[True, False, False, True]]))
-        with pytest.raises(InputError, match="mean styles lack label 1, which the map wants"):
+        with pytest.raises(InputError, match="mean styles lack label 1, which the map needs"):
             model.mix(subject, blind, wanted, absent="mean")
         model.mean_known[:] = True
         mixed = model.mix(subject, scene, wanted, absent="mean", background_labels=[0, 2])
@@ -227,8 +227,8 @@ class TestAbsentLabels:
     def test_error(self, parts: tuple[Scam, Styles, Styles, Tensor]) -> None:
         model, subject, scene, wanted = parts
         for arguments, message in (
-            ({"absent": "error"}, "the subject's picture lacks label 1"),
-            ({"background_labels": [0, 2]}, "the background picture lacks label 2"),
+            ({"absent": "error"}, "the subject's image lacks label 1"),
+            ({"background_labels": [0, 2]}, "the background image lacks label 2"),
             ({"absent": "guess"}, "absent='guess': expected related, background, mean or error"),
             ({"background_labels": [4]}, "background label 4: expected 0 to 3"),
         ):

@@ -128,7 +128,7 @@ class TestTrain:
     ) -> None:
         source = sources / "image.png", sources / "labels.png"
         semia("train", *source, "--out", tmp_path / "run", "--size", 24)
-        assert "working size 24x20, the picture's own is 48x40" in capsys.readouterr().out
+        assert "working size 24x20, the image's own is 48x40" in capsys.readouterr().out
         assert pixels(tmp_path / "run/source.png").shape == (20, 24, 3)
 
     def test_seconds_plan_the_steps(

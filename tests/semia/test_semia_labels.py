@@ -147,7 +147,7 @@ class TestSource:
 
     def test_image_and_labels_exchanged(self, tmp_path: Path, image: Path) -> None:
         path = kept(tmp_path, smoothed())
-        with pytest.raises(InputError, match="looks like one: are the two exchanged") as error:
+        with pytest.raises(InputError, match="looks like one: are the two swapped") as error:
             read_source(path, image)
         assert one_line(error).startswith(str(image))
 
@@ -237,7 +237,7 @@ class TestTarget:
 
     def test_an_index_map_is_expected(self, tmp_path: Path) -> None:
         path = kept(tmp_path, coloured(LABELS))
-        with pytest.raises(InputError, match=r"is a picture .* train with as_colours=True"):
+        with pytest.raises(InputError, match=r"is an image .* train with as_colours=True"):
             read_target(path, Vocabulary("index", (0, 13)))
 
     def test_scribbles(self, tmp_path: Path) -> None:
@@ -271,5 +271,5 @@ class TestTargets:
     def test_none(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"targets=\[\]: expected at least one label map"):
             read_targets([], VOCABULARY)
-        with pytest.raises(InputError, match=f"{tmp_path}: holds no picture, expected at least"):
+        with pytest.raises(InputError, match=f"{tmp_path}: holds no image, expected at least"):
             read_targets([tmp_path], VOCABULARY)

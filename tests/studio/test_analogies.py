@@ -113,7 +113,7 @@ def test_label_maps_are_in_the_colours_of_the_source(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"subject": "x"}, "subject: found 'x', expected None: one picture has no latents"),
+        ({"subject": "x"}, "subject: found 'x', expected None: one image has no latents"),
         ({"refine": 5}, "refine: found 5, expected 0"),
         ({"amount": 0.5}, "amount: found 0.5, expected 1.0"),
         ({"paste": 4}, "paste: found 4, expected None"),
@@ -134,7 +134,7 @@ def test_sessions_that_cannot_be_used(
 def test_there_is_one_picture(client: Client, session: dict[str, Any]) -> None:
     assert client.post("/api/result", {**session, "host": "0" * 16}).json["gone"] == "0" * 16
     error = client.post("/api/pictures", {"name": "x", "example": "x"}).error
-    assert error == "x: expected the example 'lake', the one picture that can be generated here"
+    assert error == "x: expected the example 'lake', the one image that can be generated here"
     asked = {"session": session, "label": 1, "layer": "encoder.0"}
     assert "expected none" in client.post("/api/attention", asked).error
     assert client.post("/api/files/strip.png", session).status == 404
@@ -157,5 +157,5 @@ def test_generating_ends_where_nobody_waits(lake: Path, session: dict[str, Any])
 
 @pytest.mark.parametrize("flag", ["--parser", "--data", "--labels"])
 def test_flags_of_no_use(lake: Path, flag: str) -> None:
-    with pytest.raises(InputError, match=rf"{flag} x: of no use with a folder of scam.semia"):
+    with pytest.raises(InputError, match=rf"{flag} x: cannot be used with a folder of scam.semia"):
         main([str(lake), flag, "x"])

@@ -158,7 +158,7 @@ def test_pictures_that_were_dropped_are_asked_for(client: Client) -> None:
     }
     assert client.post("/api/result", with_it).status == 200
     wrong = {**session, "subject": "1" * 16, "pictures": {"1" * 16: upload(draw(61))}}
-    assert f"holds {digest(draw(61))}, another picture" in client.post("/api/result", wrong).error
+    assert f"holds {digest(draw(61))}, another image" in client.post("/api/result", wrong).error
 
 
 def test_the_page_and_nothing_else_is_there(client: Client) -> None:

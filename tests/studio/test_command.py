@@ -94,7 +94,7 @@ def test_sessions_that_cannot_be_repeated(
         (["--out", "a"], "--replay, --out: expected both or neither"),
         (["--overwrite"], "--overwrite: expected together with --replay"),
         (["--port", "65536"], "--port 65536: expected 0 to 65535"),
-        (["--replay", "a", "--out", "b", "--host", "x"], "--host x: of no use with --replay"),
+        (["--replay", "a", "--out", "b", "--host", "x"], "--host x: cannot be used with --replay"),
         (["--parser", "x"], "--parser x: expected MODULE:FUNCTION"),
         (["--data", "nowhere"], "--data nowhere: expected mannequins or a folder"),
     ],

@@ -107,7 +107,7 @@ def test_a_defect_is_told_and_survived(
     monkeypatch.setitem(files.FILES, "result.png", broken)
     answer = client.post("/api/files/result.png", session)
     assert answer.status == 500
-    assert answer.error == "a defect of the studio: ZeroDivisionError: a\\nb"
+    assert answer.error == "a bug in the studio: ZeroDivisionError: a\\nb"
     assert "Traceback" in capfd.readouterr().err
     assert client.post("/api/result", session).status == 200
 

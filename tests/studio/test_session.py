@@ -82,7 +82,7 @@ BROKEN = [
     ({"amount": "1"}, "amount='1': expected a number"),
     ({"paste": 257}, "paste=257: expected at least 0 and at most 256"),
     ({"paste": 1.5}, "paste=1.5: expected an integer"),
-    ({"pictures": []}, "pictures: found [], expected pictures by their digests"),
+    ({"pictures": []}, "pictures: found [], expected images by their digests"),
     ({"pictures": {"a": 1}}, "pictures['a']: found 1, expected settings by name"),
     ({"pictures": {"a": {"name": "x"}}}, "pictures['a']: expected example or photo"),
     ({"more": 1}, "'more' is not one of format, model, host, map"),

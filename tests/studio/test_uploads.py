@@ -61,7 +61,7 @@ def test_kinds_that_are_read(client: Client) -> None:
     ("photo", "labels", "words"),
     [
         ("", as_png(GREY), "me (image): cannot be read (the file is empty)"),
-        ("AAAA", as_png(GREY), "me (image): cannot be read (not a picture)"),
+        ("AAAA", as_png(GREY), "me (image): cannot be read (not an image)"),
         ("A", as_png(GREY), "me (image): expected base64"),
         ("\u00e9A==", as_png(GREY), "me (image): expected base64"),
         (WHOLE[:-400], as_png(GREY), "me (image): cannot be read"),
@@ -69,7 +69,7 @@ def test_kinds_that_are_read(client: Client) -> None:
         (WHOLE, as_png(GREY[:, :-1]), "me (label map): is 23x32 but me (image) is 24x32"),
         (WHOLE, as_png(GREY + 7), "me (label map): holds 7 (264 pixels), 8 (264 pixels), expected"
          " labels 0 .. 2 or 9 (ignored)"),
-        (WHOLE, WHOLE, "me (label map): is an RGB colour picture; convert it to an index map"),
+        (WHOLE, WHOLE, "me (label map): is an RGB colour image; convert it to an index map"),
         (saved(Image.fromarray(draw(1).photo), "TIFF"), None, "me (image): cannot be read (holds"
          " TIFF, expected png, jpeg or webp)"),
         (png_of(100000, 100000, b"\0" * 1000), None, "me (image): has "),

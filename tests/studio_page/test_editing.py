@@ -21,7 +21,7 @@ def test_a_stroke_changes_the_result_and_undo_takes_it_back(user: Any) -> None:
     assert user.look("#map") == map_before
     user.press("Control+Shift+z")
     assert user.look() == after
-    assert "Done again: brush" in user.text("#status")
+    assert "Redone: brush" in user.text("#status")
 
 
 def test_every_tool_writes_labels_and_undo_goes_back_to_the_start(user: Any) -> None:

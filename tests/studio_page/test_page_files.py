@@ -28,7 +28,7 @@ def choose(user: Any, button: str, photo: Path, labels: Path) -> None:
     user.page.click(button)
     user.page.set_input_files("#own-photo", photo)
     user.page.set_input_files("#own-labels", labels)
-    user.page.get_by_role("button", name="Use this picture").click()
+    user.page.get_by_role("button", name="Use this image").click()
 
 
 def edit(user: Any, photo: tuple[Path, Path]) -> None:
@@ -68,7 +68,7 @@ def test_a_session_file_opens_in_another_window(
     other.open()
     start = other.look()
     other.page.set_input_files("#session-file", path)
-    other.page.get_by_text("session.json is open.").wait_for()
+    other.page.get_by_text("session.json opened.").wait_for()
     assert other.look() == user.look()
     other.press("Control+z")
     assert other.look() == start
@@ -77,7 +77,7 @@ def test_a_session_file_opens_in_another_window(
 def test_wrong_files_get_one_line(user: Any, photo: tuple[Path, Path], tmp_path: Path) -> None:
     user.expected = ["Failed to load resource: the server responded with a status of 400"]
     error = user.page.locator("#error-text")
-    for text, words in [("no json", "is no JSON"), ('{"format": 3}', "scam session 1")]:
+    for text, words in [("no json", "is not JSON"), ('{"format": 3}', "scam session 1")]:
         (tmp_path / "odd.json").write_text(text)
         user.page.set_input_files("#session-file", tmp_path / "odd.json")
         error.filter(has_text=words).wait_for()
@@ -123,5 +123,5 @@ def test_two_dropped_files_are_a_photograph_and_its_label_map(
         for kind in ("photo", "labels")
     ]
     assert names == [path.name for path in photo]
-    user.page.get_by_role("button", name="Use this picture").click()
+    user.page.get_by_role("button", name="Use this image").click()
     user.page.get_by_role("radio", name="anna.png").wait_for()

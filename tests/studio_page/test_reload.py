@@ -22,7 +22,7 @@ def edited(user: Any, tmp_path: Path) -> Any:
     user.page.click("#add-donor")
     user.page.set_input_files("#own-photo", tmp_path / "anna.png")
     user.page.set_input_files("#own-labels", tmp_path / "anna_labels.png")
-    user.page.get_by_role("button", name="Use this picture").click()
+    user.page.get_by_role("button", name="Use this image").click()
     user.page.get_by_role("radio", name="anna.png").wait_for()
     user.start = user.look()
     user.press("t")
@@ -97,7 +97,10 @@ def test_a_donor_that_is_gone_is_named(edited: Any) -> None:
     refuse(edited, edited.session()["subject"], "anna.png")
     labels = edited.labels()
     edited.page.reload()
-    expect_told(edited, "anna.png: no longer there, nor what came from it, nor the steps before.")
+    expect_told(
+        edited,
+        "anna.png: no longer available; styles taken from it and earlier undo steps are gone.",
+    )
     assert edited.page.get_by_role("radio", name="anna.png").count() == 0
     session = edited.session()
     assert session["subject"] is None

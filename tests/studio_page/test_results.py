@@ -192,7 +192,7 @@ def test_a_model_without_attention_offers_none(new_user: Any) -> None:
 def test_a_model_with_one_style_for_all_says_so(new_user: Any) -> None:
     user = new_user()
     with_model(user, styles_per_label=False)
-    assert "one style for the whole picture" in user.text("#style")
+    assert "one style for the whole image" in user.text("#style")
 
 
 def test_random_styles_are_drawn_from_a_seed(new_user: Any) -> None:

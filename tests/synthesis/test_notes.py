@@ -40,7 +40,7 @@ def test_a_run_as_it_should_be_says_nothing() -> None:
 
 def test_few_held_out_pictures() -> None:
     (line,) = at_start(options(), MANY, PairDataset(Mannequins("val", 3), (24, 16)))
-    assert line.startswith("3 held-out pictures: with fewer than 10 their PSNR is noisy")
+    assert line.startswith("3 held-out images: with fewer than 10 their PSNR is noisy")
 
 
 def test_a_long_warm_up() -> None:
@@ -52,9 +52,9 @@ def test_a_long_warm_up() -> None:
 @pytest.mark.parametrize(
     ("fit", "words"),
     [
-        ("squash", "2 of 4 pictures are squashed: height / width from 0.50 .. 3.00 to 1.50"),
-        ("crop", "2 of 4 pictures are cropped from height / width 0.50 .. 3.00 to 1.50: 67%"),
-        ("pad", "2 of 4 pictures are padded from height / width 0.50 .. 3.00 to 1.50: 67%"),
+        ("squash", "2 of 4 images are squashed: height / width from 0.50 .. 3.00 to 1.50"),
+        ("crop", "2 of 4 images are cropped from height / width 0.50 .. 3.00 to 1.50: 67%"),
+        ("pad", "2 of 4 images are padded from height / width 0.50 .. 3.00 to 1.50: 67%"),
     ],
 )
 def test_other_proportions(tmp_path: Path, fit: Fit, words: str) -> None:
@@ -67,7 +67,7 @@ def test_other_proportions(tmp_path: Path, fit: Fit, words: str) -> None:
 def test_labels_that_never_occur(tmp_path: Path) -> None:
     train = folder(tmp_path, "squash", (30, 20), (30, 20))
     (line,) = of_labels(train, learn_colours(train))
-    assert line.startswith("3 of 5 labels occur in none of 2 training pictures at 30x20 (label_2")
+    assert line.startswith("3 of 5 labels occur in none of 2 training images at 30x20 (label_2")
     floors = ColourFloors(3)
     floors.learn(torch.zeros(1, 3, 1, 2), torch.tensor([[[0, 2]]]))
     assert floors.unknown == [1]

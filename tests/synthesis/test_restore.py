@@ -190,7 +190,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "huge weights": (
         lambda s: [x.fill_(3e38) for x in s["trainer"]["model"].values() if x.dim() > 1],
-        "a training picture's (difference|gradient) is",
+        "a training image's (difference|gradient) is",
     ),
     "skips": (lambda s: s["watch"].update(total="many"), "total is 'many', expected 0 to 4"),
     "a scale": (lambda s: s["trainer"].update(scaler={"scale": math.nan}), "'scale' is nan"),

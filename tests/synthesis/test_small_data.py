@@ -234,7 +234,7 @@ def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrain
     assert torch.equal(model(image, pyramid, None, everything), model(image, pyramid))
     nothing = model(image, pyramid, None, ~everything)
     other = model(image.flip(0), pyramid, None, ~everything)
-    assert torch.equal(nothing, other), "nothing of the picture is left"
+    assert torch.equal(nothing, other), "nothing of the image is left"
     latents = model.encode(image, labels)
     kept = everything.clone()
     kept[:, 2] = False

@@ -94,7 +94,7 @@ class OnePicture:
         return Export(network.state_dict(), {"step": step})
 
     def card(self, description: Mapping[str, Any]) -> str:
-        return f"one picture, {description['step']} steps\n"
+        return f"one image, {description['step']} steps\n"
 
     def expect_trainable(self, network: Canvas) -> None:
         """Any is."""
@@ -125,7 +125,7 @@ def test_a_run_leaves_its_folder(tmp_path: Path) -> None:
     left = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*")}
     assert {"config.json", "README.md", "metrics.jsonl", "checkpoints/latest"} <= left
     assert not {path for path in left if path.startswith("samples")}
-    assert (tmp_path / "run/README.md").read_text() == "one picture, 60 steps\n"
+    assert (tmp_path / "run/README.md").read_text() == "one image, 60 steps\n"
     tensors, description = read_weights(tmp_path / "run/checkpoints/step_0000060")
     assert description == {"step": 60}
     assert (tensors["pixels"] - PICTURE).abs().mean() < 0.15

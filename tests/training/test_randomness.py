@@ -44,5 +44,5 @@ def test_one_source_for_a_batch_and_too_few() -> None:
     source = torch.Generator().manual_seed(1)
     for field, shape in zip(fields, SHAPES, strict=True):
         assert torch.equal(field, torch.randn(2, *shape, generator=source))
-    with pytest.raises(ValueError, match="noise has 1 generators, expected one per picture: 2"):
+    with pytest.raises(ValueError, match="noise has 1 generators, expected one per image: 2"):
         draw_noise([torch.Generator()], 2, SHAPES, CPU)

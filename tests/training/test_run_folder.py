@@ -62,9 +62,7 @@ def test_starting_in_an_empty_or_barely_begun_folder(tmp_path):
 
 
 def test_starting_in_a_used_folder_is_refused(run, tmp_path):
-    expected = (
-        f"out='{run.path}' is not empty: continue its run with resume, or give another folder"
-    )
+    expected = f"out='{run.path}' is not empty: resume its run with resume, or give another folder"
     assert error(RunFolder.start, run.path, SETTINGS) == expected
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "holiday.jpg").touch()

@@ -24,7 +24,7 @@ EXAMPLES = """\
   python -m scam.data check photos --labels labels_lip20 --label-set lip20
       label maps in photos/labels_lip20 whose values are the 20 labels of LIP
   python -m scam.data check photos --ignore-label 255 --json > photos.json
-      the same as numbers; pixels of value 255 have no label"""
+      the same as JSON; pixels of value 255 have no label"""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         default=default_workers(),
-        help="processes that read pictures, no more than cores (default: one per core, at most 8)",
+        help="processes that read images, at most one per core (default: one per core, at most 8)",
     )
 
 
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--merge", metavar="NAME", help="merge labels as training does: idesigner, body or a file"
     )
     parser.add_argument(
-        "--holdout", type=int, metavar="N", help="pictures held out where there is no val folder"
+        "--holdout", type=int, metavar="N", help="images held out where there is no val folder"
     )
     parser.add_argument(
         "--all", dest="every_bad", action="store_true", help="list every bad file, not only 20"

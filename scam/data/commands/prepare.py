@@ -27,7 +27,7 @@ PROG = "python -m scam.data prepare"
 _BOTH = "; {train,val,test}/images and labels likewise"
 _MAKE = "Make the folder DST, which scam.train reads, from SRC:"
 _ALL = """\
-Photographs stay as they are (hard links) unless --size is given. DST appears when it is whole;
+Photographs stay as they are (hard links) unless --size is given. DST appears when it is complete;
 bad files stop it."""
 _BAD_SHOWN = 20
 
@@ -150,7 +150,7 @@ KINDS = {
         lambda args, src, _: idesigner.plan(src, args.labels, ignore_label(args.ignore_label)),
     ),
     "indices": _Kind(
-        "images/ and labels/ whose label pictures are greys that stand for ids (masks in black "
+        "images/ and labels/ whose label images are greys that stand for ids (masks in black "
         "and white, RGB with equal channels, 16 bits, tiff), made index maps that keep their ids"
         f"{_BOTH}",
         """\
@@ -164,12 +164,12 @@ KINDS = {
         _plan_indices,
     ),
     "palette": _Kind(
-        f"images/ and labels/ whose label pictures are colours, made index maps{_BOTH}",
+        f"images/ and labels/ whose label images are colours, made index maps{_BOTH}",
         """\
   python -m scam.data prepare palette painted indexed
-      labels are numbered as colours sort, #000000 first; indexed/palette.txt says which is which
+      labels follow the order of colours, #000000 first; indexed/palette.txt says which is which
   python -m scam.data prepare palette painted indexed2 --palette indexed/palette.txt --tolerance 60
-      the same colours with names you gave them, in pictures saved as jpeg
+      the same colours with names you gave them, in images saved as jpeg
   python -m scam.data prepare palette parsed indexed3 --palette voc --label-set lip20
       index maps that were saved in the usual colours of PASCAL VOC""",
         _add_palette,
@@ -181,7 +181,7 @@ EXAMPLES += f"\n  {PROG} palette --help\n      the flags of one kind"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Plan, write, and say what is there and how to go on."""
+    """Plan, write, and say what was written and what to do next."""
     kinds = (_indented(kind.about, f"  {name:15}") for name, kind in KINDS.items())
     chosen = Parser(PROG, "\n".join([_MAKE, *kinds, _ALL]), EXAMPLES)
     chosen.add_argument("kind", choices=KINDS, help="what SRC is; SRC, DST and flags follow")
@@ -224,9 +224,9 @@ def _summary(kind: str, dst: Path, prepared: Prepared, size: Sequence[int] | Non
     ignore = prepared.ignore_label
     flags = "" if ignore is None else f" --ignore-label {ignore}"
     folder = path_word(dst)
-    held = "" if "val" in prepared.splits else "; training holds its val pictures out of them"
+    held = "" if "val" in prepared.splits else "; training holds its val images out of them"
     if held and "train" in prepared.splits:
-        held = "; training holds its val pictures out of train"
+        held = "; training holds its val images out of train"
     tables = {
         "palette": [
             f"colours and their labels: {dst / PALETTE} (black first, then as colours sort)"
@@ -264,12 +264,14 @@ def _parser(kind: str) -> argparse.ArgumentParser:
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        help="resize once: photographs averaged down and saved as png, label maps nearest pixels, "
-        "the same numbers as training at this size makes of the originals; other proportions are "
-        "squashed to these, nothing is cropped",
+        help="resize once, to the values that training at this size computes from the originals: "
+        "photographs averaged down and saved as png, label maps by nearest pixels; other "
+        "proportions are squashed, not cropped",
     )
-    parser.add_argument("--copy", action="store_true", help="copy photographs, never link them")
-    parser.add_argument("--skip-bad", action="store_true", help="leave bad files out, aloud")
+    parser.add_argument(
+        "--copy", action="store_true", help="copy photographs instead of linking them"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="skip bad files, with a warning")
     KINDS[kind].add_flags(parser)
     add_workers(parser)
     return parser

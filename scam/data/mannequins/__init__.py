@@ -17,7 +17,7 @@ class Mannequins:
     merge: as for folders, of the labels of ``LABEL_SETS["mannequins"]``.
     Garments carry their own labels: an arm label is bare skin, with a long sleeve only a hand.
     The face includes ears and neck.
-    ``left`` is the mannequin's left, which is right in the picture.
+    ``left`` is the mannequin's left, which is right in the image.
     InputError for another split, a length below 1 or a negative seed.
     """
 
@@ -68,7 +68,7 @@ class Mannequins:
         host's (body, pose, hair style, the cut of clothes), what it does not show the subject's
         (skin, lips, glasses, colour of hair and shoes, cloth, whose pattern grows with the
         wearer). Thus no pixel is excused, as it would be if the subject's cut came too and only
-        labels common to both were compared. Of a mannequin in its own place it is its picture.
+        labels common to both were compared. Of a mannequin in its own place it is its image.
         IndexError outside 0 .. len - 1.
         """
         return draw(self._key(host), size, self._key(subject))[0]

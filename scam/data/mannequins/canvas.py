@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A supersampled picture and label map that outlines are filled into, later over earlier."""
+"""A supersampled image and label map that outlines are filled into, later over earlier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _UNSHADED = 255
 class Surface:
     """How an outline is coloured: a texture in the frame (origin, axis), and its shading.
 
-    axis: unit vector "along"; "across" points to picture left where axis points down.
+    axis: unit vector "along"; "across" points to image left where axis points down.
     width: half the part's extent across, length: its extent along, both to measure shading.
     rounding: how much darker the sides are than the middle. fade: brightness gained along.
     """
@@ -56,7 +56,7 @@ class _Strip:
 class Canvas:
     """Picture coordinates: y in 0 .. 1 from top to bottom, x in the same unit, 0 in the middle.
 
-    Drawing only records: each outline writes its number over what lies below, so that
+    Drawing only records: each outline writes its number over what is below, so that
     :meth:`finish` colours every pixel once. Drawn ``fine`` times larger each way than ``size``
     = (H, W). light: -1 from the right .. 1 from the left.
     """
@@ -184,7 +184,7 @@ class Canvas:
         return votes.reshape(height, width, kinds).argmax(2).astype(np.int32)
 
     def _pixels(self, outline: Sequence[complex]) -> list[tuple[float, float]]:
-        # PIL truncates: each corner becomes the fine pixel it lies in, and that one is inside.
+        # PIL truncates: each corner becomes the fine pixel it falls in, and that one is inside.
         scale, shift = self._rows, self._columns / 2
         return [(z.real * scale + shift, z.imag * scale) for z in outline]
 

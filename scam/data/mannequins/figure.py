@@ -26,7 +26,7 @@ class Figure:
 
     def coloured_as(self, other: "Figure") -> "Figure":
         """This figure in the other's colours and cloth: every outline stays where it is."""
-        # Glasses lie within the face, so that no label map tells of them.
+        # Glasses are within the face, so no label map shows them.
         looks = replace(other.looks, style=self.looks.style)
         outfit = self.outfit.in_cloth_of(other.outfit, self.pose.scale / other.pose.scale)
         return replace(self, looks=looks, outfit=outfit)

@@ -106,7 +106,7 @@ class _Head:
 
 
 def draw_back_hair(canvas: Canvas, build: Build, pose: Pose, looks: Looks) -> None:
-    """Draw the hair that lies behind the body."""
+    """Draw the hair behind the body."""
     head = _Head(canvas, build, pose)
     style, dark = looks.style, scaled(looks.hair, 0.82)
     crown = [0.6 - 1j, 1 - 0.4j]

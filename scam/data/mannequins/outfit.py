@@ -36,7 +36,7 @@ class Outfit:
 
     @classmethod
     def sample(cls, chance: Chance, scale: float) -> "Outfit":
-        """Draw clothes for a wearer ``scale`` picture heights tall."""
+        """Draw clothes for a wearer ``scale`` image heights tall."""
         upper = sample_cloth(chance, scale)
         lower_kind = chance.pick(("shorts", "knee", "long", "long", "long", "skirt", "skirt"))
         lower = sample_cloth(chance, scale)

@@ -28,11 +28,11 @@ class Portrait:
 
     @classmethod
     def sample(cls, key: str, aspect: float) -> "Portrait":
-        """Choose everything from one key; aspect: width over height of the picture."""
+        """Choose everything from one key; aspect: width over height of the image."""
         # Two streams: a wider scene draws more numbers, and must not change who stands in it.
         chance = Chance(key)
         light, horizon = chance.between(-1, 1), chance.between(0.62, 0.8)
-        # Narrow pictures hold smaller people; 2 : 3 is the portrait format they are made for.
+        # Narrow images hold smaller people; 2 : 3 is the portrait format they are made for.
         scale = min(1.0, aspect * 1.5) * chance.between(0.66, 0.86)
         foot = min(0.97, max(horizon + 0.08, scale + chance.between(0.06, 0.12)))
         build = Build.sample(chance)

@@ -58,9 +58,9 @@ class Build:
 
 @dataclass(frozen=True)
 class Pose:
-    """Joints in picture coordinates; pairs are (image right = person's left, image left).
+    """Joints in image coordinates; pairs are (image right = person's left, image left).
 
-    up: unit vector from the hips to the neck. scale: body height in picture heights.
+    up: unit vector from the hips to the neck. scale: body height in image heights.
     """
 
     scale: float

@@ -72,7 +72,7 @@ PATTERNS = {
 def sample_cloth(chance: Chance, scale: float) -> Texture:
     """A garment's texture, its period large enough to be seen at 96 x 64 pixels.
 
-    scale: height of the wearer, in picture heights.
+    scale: height of the wearer, in image heights.
     """
     first = jitter(chance, chance.pick(CLOTH))
     kind = "plain" if chance.happens(0.25) else chance.pick(tuple(PATTERNS))

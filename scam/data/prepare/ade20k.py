@@ -9,8 +9,8 @@ from scam.data.pairs import BadFile, list_pairs
 from scam.data.prepare.plan import IndexMaps, Item, Plan, add_listing, expect_items, find_root
 from scam.data.values import LabelValues
 
-# Every paper measures on the official validation pictures: they are the test set, and a
-# validation part is held out of the training pictures.
+# Every paper measures on the official validation images: they are the test set, and a
+# validation part is held out of the training images.
 _SPLITS = {"training": "train", "validation": "test"}
 
 

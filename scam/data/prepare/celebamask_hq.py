@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CelebAMask-HQ as it is distributed: one mask per part of a face, painted over one another."""
+"""CelebAMask-HQ as it is distributed: one mask per part of a face, drawn over one another."""
 
 import os
 import re
@@ -23,7 +23,7 @@ _PARTITION = "list_eval_partition.txt"
 _LABELS = LABEL_SETS["celebamask19"]
 _IDS = {part: index for index, part in enumerate(_LABELS.names) if index > 0}
 _MASK_NAME = re.compile(r"(\d+)_([a-z_]+)\.png")
-# CelebA's own partition by the number of its picture, 1 .. 202599 (list_eval_partition.txt).
+# CelebA's own partition by the number of its image, 1 .. 202599 (list_eval_partition.txt).
 _LAST_TRAIN, _LAST_VAL, _LAST = 162770, 182637, 202599
 _SPLITS = ("train", "val", "test")
 
@@ -31,7 +31,7 @@ _SPLITS = ("train", "val", "test")
 def plan(src: Path) -> Plan:
     """``CelebA-HQ-img/0.jpg`` with ``CelebAMask-HQ-mask-anno/0/00000_skin.png``, ...
 
-    Pictures go to train, val and test as CelebA divides them if the file that maps CelebA-HQ to
+    Images go to train, val and test as CelebA divides them if the file that maps CelebA-HQ to
     CelebA is there, else into one folder. InputError for another layout or a damaged mapping.
     """
     root = find_root(src, "CelebAMask-HQ", (_IMAGES, _MASKS))
@@ -48,7 +48,7 @@ def plan(src: Path) -> Plan:
             problems.append(BadFile(images[number], f"has no masks in {root / _MASKS}"))
         elif number not in images:
             first = min(masks[number].values())
-            problems.append(BadFile(first, f"has no picture {root / _IMAGES / str(number)}.jpg"))
+            problems.append(BadFile(first, f"has no image {root / _IMAGES / str(number)}.jpg"))
         elif splits is not None and number not in splits:
             problems.append(BadFile(images[number], f"is not in {root / _MAPPING}"))
         else:
@@ -57,11 +57,11 @@ def plan(src: Path) -> Plan:
             items.append(Item(split, f"{number:05d}", images[number], parts))
     expect_items(items, problems, root)
     # Photographs are 1024 px, masks 512 px.
-    return Plan("celebamask-hq", _LABELS, items, paint, enlarge=True, problems=problems)
+    return Plan("celebamask-hq", _LABELS, items, draw, enlarge=True, problems=problems)
 
 
-def paint(item: Item) -> LabelMap:
-    """Paint the part masks of an item in the order of their labels, as the data set's authors do.
+def draw(item: Item) -> LabelMap:
+    """Draw the part masks of an item in the order of their labels, as the data set's authors do.
 
     InputError naming the file if a mask is unreadable, partly transparent, or of another size
     than the first.
@@ -84,7 +84,7 @@ def _part(path: Path) -> int:
 
 
 def _find_masks(folder: Path) -> tuple[dict[int, dict[int, Path]], list[BadFile]]:
-    """Mask files by picture number and label, from the numbered folders in ``folder``."""
+    """Mask files by image number and label, from the numbered folders in ``folder``."""
     found: dict[int, dict[int, Path]] = {}
     problems = []
     for part_folder in map(folder.joinpath, names_in(folder)):
@@ -120,7 +120,7 @@ def _lines(path: Path) -> list[_Line]:
 
 
 def _read_splits(root: Path) -> dict[int, str]:
-    """Split of each CelebA-HQ picture: that of the CelebA picture it was made from."""
+    """Split of each CelebA-HQ image: that of the CelebA image it was made from."""
     partition = _read_partition(root / _PARTITION) if (root / _PARTITION).is_file() else None
     splits = {}
     for line in _lines(root / _MAPPING):
@@ -137,7 +137,7 @@ def _read_splits(root: Path) -> dict[int, str]:
         elif original in partition:
             split = partition[original]
         else:
-            raise line.bad(f"a picture that {root / _PARTITION} divides")
+            raise line.bad(f"an image that {root / _PARTITION} divides")
         splits[int(line.words[0])] = split
     return splits
 
@@ -147,6 +147,6 @@ def _read_partition(path: Path) -> dict[int, str]:
     for line in _lines(path):
         words = line.words
         if len(words) != 2 or words[1] not in ("0", "1", "2") or not words[0][:-4].isdecimal():
-            raise line.bad("a picture and 0, 1 or 2, such as '000001.jpg 0'")
+            raise line.bad("an image and 0, 1 or 2, such as '000001.jpg 0'")
         found[int(words[0][:-4])] = _SPLITS[int(words[1])]
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label pictures whose greys stand for ids, made index maps; no id changes unless asked for."""
+"""Label images whose greys stand for ids, made index maps; no id changes unless asked for."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from scam.errors import InputError
 
 @dataclass(frozen=True)
 class GreyMaps:
-    """Reads the label picture of an item; ``ids`` are those of its values, -1 for none."""
+    """Reads the label image of an item; ``ids`` are those of its values, -1 for none."""
 
     ids: Mapping[int, int]
     expected: str
@@ -60,7 +60,7 @@ def plan(
     label_set: str | None = None,
     workers: int = 1,
 ) -> Plan:
-    """``images`` with pictures of greys ``<labels>``, or ``{train,val,test}`` with both.
+    """``images`` with images of greys ``<labels>``, or ``{train,val,test}`` with both.
 
     Values are ids unless one of three says otherwise: ``divide``, ids times a number; ``dense``,
     the values that ``<labels>.txt`` names, or else those that are there, become 0, 1, 2, ... in

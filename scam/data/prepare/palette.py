@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label pictures in colours, made index maps with a palette that is given or found."""
+"""Label images in colours, made index maps with a palette that is given or found."""
 
 import re
 from collections.abc import Sequence
@@ -114,10 +114,11 @@ def voc_palette(names: LabelSet) -> Palette:
 
 @dataclass(frozen=True)
 class ColourMaps:
-    """Reads the colour picture of an item; a colour may differ by ``tolerance`` per channel.
+    """Reads the colour image of an item; a colour may differ by ``tolerance`` per channel.
 
     With a tolerance, up to a twentieth of the pixels may be further away: where one area is
-    smoothed into the next. They take the label of a neighbour, lest edges become a third label.
+    smoothed into the next. They take the label of a neighbour, or edges would
+    become a third label.
     """
 
     palette: Palette
@@ -170,12 +171,12 @@ def plan(
     tolerance: int = 0,
     workers: int = 1,
 ) -> Plan:
-    """``images`` with colour pictures ``<labels>``, or ``{train,val,test}`` with both.
+    """``images`` with colour images ``<labels>``, or ``{train,val,test}`` with both.
 
     palette: a file (:func:`read_palette`), ``voc`` with the name of a ``label_set``, or
     None to find the colours: they are numbered as :func:`find_palette` says. tolerance:
     largest difference of a channel, 0 .. 255, at which two colours count as one.
-    InputError for other arguments, for pictures that hold too many colours, or greys alone.
+    InputError for other arguments, for images that hold too many colours, or greys alone.
     """
     if not 0 <= tolerance <= 255:
         raise InputError("{tolerance}: expected 0 to 255", tolerance=tolerance)
@@ -196,7 +197,7 @@ def plan(
         bad = {problem.file for problem in unreadable}
         if all(_is_grey(colour) for colour in colours.colours) and len(bad) < len(items):
             raise InputError(
-                f"{src}: its label pictures hold no colours but greys ({_hex(colours.colours)}), "
+                f"{src}: its label images hold no colours but greys ({_hex(colours.colours)}), "
                 f"which are ids: {prepare_command('indices', src, labels)} keeps them "
                 "(a file {:palette} says which grey is which label, if they are none)"
             )
@@ -214,11 +215,11 @@ def plan(
 def find_palette(
     items: list[Item], tolerance: int = 0, *, workers: int = 1
 ) -> tuple[Palette, list[BadFile]]:
-    """The colours of all label pictures, numbered as #rrggbb sorts, and the pictures without.
+    """The colours of all label images, numbered as #rrggbb sorts, and the images without.
 
     Black is label 0 where it is there, and no area decides what a label is called. A colour within
     ``tolerance`` of one with more pixels counts as that one. InputError if more than 256 remain,
-    naming a picture that has many.
+    naming an image that has many.
     """
     count = np.zeros(1 << 24, np.int64)
     problems, worst, most = [], None, 0
@@ -241,7 +242,7 @@ def find_palette(
     if len(chosen) > _MOST_FOUND:
         raise InputError(
             f"{worst}: holds {most} colours, expected {_MOST_FOUND} at most in all label "
-            "pictures; after jpeg or smoothing, count similar ones as one ({tolerance}), or "
+            "images; after jpeg or smoothing, count similar ones as one ({tolerance}), or "
             "write down the true ones (a file {:palette})",
             tolerance=60,
         )
@@ -260,7 +261,7 @@ def _hex(colours: Sequence[int]) -> str:
 
 
 def _count(item: Item) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | BadFile:
-    """The colours of a label picture, ascending, and how many pixels each has."""
+    """The colours of a label image, ascending, and how many pixels each has."""
     try:
         picture, _ = read_image(item.maps[0], tiff=True)
     except InputError as error:
@@ -277,7 +278,7 @@ def _count(item: Item) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | BadFile
 
 
 def _packed(picture: Image.Image) -> NDArray[np.uint32]:
-    """Colours (H, W) of an RGB picture as 0xRRGGBB."""
+    """Colours (H, W) of an RGB image as 0xRRGGBB."""
     # PIL keeps four bytes for a pixel itself; blue, green, red, 0 is 0x00RRGGBB, little-endian.
     data = np.frombuffer(picture.tobytes("raw", "BGRX"), "<u4")
     packed: NDArray[np.uint32] = data.reshape(picture.height, picture.width) & np.uint32(0xFFFFFF)

@@ -28,7 +28,7 @@ _TOO_MANY_BAD = 100
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was made: pictures per split, the value of unlabelled pixels if any, and bad files."""
+    """What was made: images per split, the value of unlabelled pixels if any, and bad files."""
 
     splits: dict[str, int]
     ignore_label: int | None
@@ -36,7 +36,7 @@ class Prepared:
 
 
 def expect_new(dst: Path, src: Path) -> None:
-    """InputError if ``dst`` exists, saying what is there, or would lie in ``src``."""
+    """InputError if ``dst`` exists, saying what is there, or would be in ``src``."""
     if os.path.lexists(dst):
         raise InputError(f"{dst}: is there already{describe_folder(dst)}; expected a new folder")
     if dst.resolve().is_relative_to(src.resolve()):
@@ -46,7 +46,7 @@ def expect_new(dst: Path, src: Path) -> None:
 
 
 def describe_folder(folder: Path) -> str:
-    """`` (celebamask-hq, 28000 pictures, ...)`` from the record of a prepared folder, else ''."""
+    """`` (celebamask-hq, 28000 images, ...)`` from the record of a prepared folder, else ''."""
     try:
         record = read_json(folder / RECORD)
         size = record["size"]

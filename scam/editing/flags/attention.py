@@ -29,12 +29,12 @@ def attention_parser(prog: str) -> Parser:
     parser.add_argument(
         "--picture", nargs="+", metavar="FILE",
         help="image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of"
-        " a picture in --data",
+        " an image in --data",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="sheet to write, a .png")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="LABEL",
-        help="labels or groups to show, by name or number (default: all of the picture)",
+        help="labels or groups to show, by name or number (default: all of the image)",
     )  # fmt: skip
     parser.add_argument(
         "--layers", nargs="+", metavar="LAYER",
@@ -43,8 +43,8 @@ def attention_parser(prog: str) -> Parser:
     parser.add_argument("--npz", type=Path, metavar="FILE", help="also the numbers, for NumPy")
     parser.add_scale(MIN_HEIGHT)
     parser.add_overwrite()
-    parser.add_argument("--list-layers", action="store_true", help="print their names and leave")
-    parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
+    parser.add_argument("--list-layers", action="store_true", help="print their names and exit")
+    parser.add_argument("--data", help="data set of named images (default: the model's own)")
     parser.add_argument("--labels", help="its folder of label maps (default: the model's own)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
     return parser

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--refine``: of every command that encodes pictures to edit them."""
+"""``--refine``: of every command that encodes images to edit them."""
 
 import argparse
 
@@ -11,6 +11,6 @@ def add_refine(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="STEPS",
-        help="fit latents to the picture they are of by gradient descent: 100 for edits of that "
-        "picture, about 5 where a subject goes into another (default: 0)",
+        help="fit latents to their image by gradient descent: 100 for edits of that image, "
+        "about 5 for transfers into another (default: 0)",
     )

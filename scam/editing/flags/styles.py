@@ -10,31 +10,31 @@ EXAMPLES = """\
   python -m scam.styles add runs/mannequins --picture mannequin_val_00003 --name anna
       runs/mannequins/styles/anna.safetensors and a thumbnail beside it
   python -m scam.styles mean runs/mannequins --data mannequins --max-pictures 16 --name everybody
-      the mean of many pictures, each label's over the pictures that hold it
+      the mean of many images, each label's over the images that have it
   python -m scam.styles list runs/mannequins
-      what is kept, and whether these weights can still use it
+      the saved styles, and whether these weights can still use them
   python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
       --donor hair=lib:anna --out borrowed.png
-      give it to somebody"""
+      use it in a transfer"""
 
 
 def add_parser(prog: str) -> Parser:
     """See ``--help``."""
-    parser = _parser(f"{prog} add", "Keep the latents of a picture.")
+    parser = _parser(f"{prog} add", "Save the latents of an image.")
     parser.add_argument(
         "--picture", nargs="+", required=True, metavar="FILE",
         help="image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of"
-        " a picture in --data",
+        " an image in --data",
     )  # fmt: skip
     add_refine(parser)
-    parser.add_argument("--name", help="of the style (default: the picture's)")
-    parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
+    parser.add_argument("--name", help="of the style (default: the image's)")
+    parser.add_argument("--data", help="data set of named images (default: the model's own)")
     return parser
 
 
 def mean_parser(prog: str) -> Parser:
     """See ``--help``."""
-    parser = _parser(f"{prog} mean", "Keep the mean latents of many pictures.")
+    parser = _parser(f"{prog} mean", "Save the mean latents of many images.")
     parser.add_argument("--data", required=True, help="a data folder, or mannequins (held out)")
     parser.add_argument("--name", default="mean", help="of the style (default: mean)")
     parser.add_argument("--max-pictures", type=int, metavar="N", help="N of them, spread evenly")
@@ -43,7 +43,7 @@ def mean_parser(prog: str) -> Parser:
 
 def list_parser(prog: str) -> Parser:
     """See ``--help``."""
-    what = "What is kept, and whether these weights can still use it."
+    what = "The saved styles, and whether these weights can still use them."
     return _parser(f"{prog} list", what, writes=False)
 
 

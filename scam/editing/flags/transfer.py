@@ -25,10 +25,10 @@ from scam.storage.outputs import expect_outputs, expect_outside
 EXAMPLES = """\
   python -m scam.transfer demo --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --out demo.png
-      the model that comes with scam, and two drawn people that it was not trained on
+      the model that comes with scam, and two cartoon people that it was not trained on
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --out transfer.png --sheet transfer_sheet.png
-      two held-out pictures of the data set that the model was trained on
+      two held-out images of the data set that the model was trained on
   python -m scam.transfer runs/photos --subject anna.jpg anna_labels.png \\
       --background street.jpg street_labels.png --paste-back --out anna_in_street.png
       any two photographs with label maps; beyond a narrow edge around the person the street
@@ -39,14 +39,14 @@ EXAMPLES = """\
       hair and face of one, seven tenths of the coat of another, a single latent of a style
   python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
       --donor clothes=mannequin_val_00003 --out dressed.png
-      all clothes of another; labels in groups, which an unknown name lists
+      all clothes of another person; an unknown name lists the groups of labels
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --interpolate 7 --out strip.png
       seven steps from one person to the other
   python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
       --background mannequins --out everywhere --html
-      one subject in every picture of a folder (here: the held-out mannequins), and a page with
-      all results"""
+      one subject transferred into every image of a folder (here: the held-out
+      mannequins), and a page with all results"""
 
 FEATHER = 4
 """Pixels of edge unless ``--feather`` says otherwise."""
@@ -59,7 +59,7 @@ def transfer_parser(prog: str) -> Parser:
     parser.add_checkpoint()
     given = (
         "image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of a "
-        "picture in --data, lib:NAME or a .safetensors style (not as background), a data folder"
+        "image in --data, lib:NAME or a .safetensors style (not as background), a data folder"
     )
     parser.add_argument("--subject", nargs="+", metavar="FILE", help=given)
     parser.add_argument(
@@ -71,30 +71,30 @@ def transfer_parser(prog: str) -> Parser:
         default=[],
         metavar="LABEL=PICTURE[:WEIGHT]",
         help=f"{FORM}: give these labels or groups of them (clothes, skin, ...), or one latent of"
-        " each, the latents of another picture or style, or so much of them (0 to 1); may be "
-        "repeated",
+        " each, the latents of another image or style, or blend them in by WEIGHT (0 to 1); may "
+        "be repeated",
     )
     add_refine(parser)
     parser.add_argument(
         "--interpolate",
         type=int,
         metavar="N",
-        help="a strip of N pictures from the background picture's own latents to the edited ones",
+        help="a strip of N images from the background image's own latents to the edited ones",
     )
     parser.add_argument(
         "--out",
         required=True,
-        help="picture to write, of the model's size; with --paste-back of the background's; "
-        "a folder where a folder of pictures is given, which the same command again resumes",
+        help="image to write, of the model's size; with --paste-back of the background's; "
+        "a folder if a folder of images is given, which the same command resumes",
     )
     parser.add_argument(
         "--pairs",
         type=Path,
         metavar="FILE",
-        help='who meets whom in two folders: {"donors": {"background": "other"}} '
+        help='how images of two folders are paired: {"donors": {"background": "other"}} '
         "(default: equal names)",
     )
-    parser.add_argument("--data", help="data set of named pictures (default: the model's own)")
+    parser.add_argument("--data", help="data set of named images (default: the model's own)")
     parser.add_argument("--labels", help="its folder of label maps (default: the model's own)")
     parser.add_argument(
         "--library", type=Path, metavar="DIR", help="folder of styles (default: the run's styles/)"
@@ -112,16 +112,16 @@ def transfer_parser(prog: str) -> Parser:
         nargs="+",
         default=["0"],
         metavar="LABEL",
-        help="labels or groups, by name or number, that a subject leaves to the background "
+        help="labels or groups, by name or number, that a transfer leaves to the background "
         "(default: 0)",
     )
     parser.add_argument(
         "--absent",
         choices=get_args(Absent),
         default="related",
-        help="where a label comes from that a subject's or donor's picture lacks: the nearest "
-        "label of its group there (a dress from a coat, legs from arms), the background picture, "
-        "the mean of training pictures, or nowhere (default: related, then background)",
+        help="source of a label that a subject's or donor's image lacks: the nearest "
+        "label of its group there (a dress from a coat, legs from arms), the background image, "
+        "the mean of training images, or an error (default: related, then background)",
     )
     parser.add_argument(
         "--paste-back",
@@ -132,17 +132,19 @@ def transfer_parser(prog: str) -> Parser:
     parser.add_argument(
         "--fit",
         choices=get_args(Fit),
-        help="how pictures of other proportions than the model's fit it (default: as in training)",
+        help="how images of other proportions are fitted to the model's (default: as in training)",
     )
     parser.add_argument(
-        "--sheet", metavar="FILE", help="also a sheet of all pictures and result, at its size"
+        "--sheet",
+        metavar="FILE",
+        help="also a sheet of all images and the result, at the model's size",
     )
     parser.add_scale(SHEET_HEIGHT)
     parser.add_argument(
         "--html",
         action="store_true",
-        help="with a folder of pictures: also a page, index.html, of all results and copies of "
-        "the pictures they were made of",
+        help="with a folder of images: also a page, index.html, of all results and copies of "
+        "their inputs",
     )
     parser.add_overwrite()
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")
@@ -156,7 +158,7 @@ def check_flags(args: argparse.Namespace) -> None:
         raise InputError("{:subject}, {:donor}: expected at least one of them")
     if args.interpolate is not None and not 2 <= args.interpolate <= _MOST_STEPS:
         raise InputError(
-            f"{{interpolate}}: expected 2 to {_MOST_STEPS} pictures", interpolate=args.interpolate
+            f"{{interpolate}}: expected 2 to {_MOST_STEPS} images", interpolate=args.interpolate
         )
     if args.paste_back and out.suffix.lower() in set(FORMATS) - {".png"}:
         raise InputError("{out}: {:paste_back} keeps pixels exactly, which needs a .png", out=out)
@@ -172,7 +174,7 @@ def check_flags(args: argparse.Namespace) -> None:
 
 
 def edit_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> Settings:
-    """InputError for background labels that the model has not."""
+    """InputError for background labels that the model lacks."""
     with leading("background_labels"):
         scene = checkpoint.labels_of(args.background_labels)
     feather = FEATHER if args.feather is None else args.feather
@@ -206,7 +208,7 @@ def check_paths(args: argparse.Namespace, donors: Sequence[Donor], inputs: Seque
 
 
 def check_results(args: argparse.Namespace, given: Given) -> None:
-    """InputError for flags that suit single pictures only, or folders only, where the other is."""
+    """InputError for flags that suit single images only, or folders only, where the other is."""
     out = Path(args.out)
     if not given.folders:
         if out.suffix.lower() not in FORMATS:
@@ -214,13 +216,11 @@ def check_results(args: argparse.Namespace, given: Given) -> None:
         if args.pairs is not None:
             raise InputError(NO_FOLDERS, pairs=args.pairs)
         if args.html:
-            raise InputError("{:html}: expected a folder of pictures; of one there is {:sheet}")
+            raise InputError("{:html}: expected a folder of images; of one there is {:sheet}")
         return
     if out.suffix.lower() in FORMATS:
-        raise InputError("{out}: expected a folder, since a folder of pictures is given", out=out)
+        raise InputError("{out}: expected a folder, since a folder of images is given", out=out)
     if args.overwrite:
-        raise InputError("{:overwrite}: expected single pictures; a folder of results is resumed")
+        raise InputError("{:overwrite}: expected single images; a folder of results is resumed")
     if args.sheet is not None:
-        raise InputError(
-            "{sheet}: expected single pictures, not a folder of them", sheet=args.sheet
-        )
+        raise InputError("{sheet}: expected single images, not a folder of them", sheet=args.sheet)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The OASIS discriminator: a U-Net that says of every pixel which label it shows, or "painted"."""
+"""The OASIS discriminator: a U-Net that classifies every pixel by label, or as "generated"."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -43,7 +43,7 @@ class SegmentationDiscriminator(nn.Module):
         return (known_labels(labels, self.num_labels),)
 
     def forward(self, image: Tensor, maps: Sequence[Tensor] = ()) -> list[Tensor]:
-        """image (B, 3, H, W) -> one map of logits (B, L + 1, H, W), the last class "painted".
+        """image (B, 3, H, W) -> one map of logits (B, L + 1, H, W), the last class "generated".
 
         ``maps`` are not read; other discriminators take some.
         """

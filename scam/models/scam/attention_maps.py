@@ -41,10 +41,10 @@ def attention_maps(
     layers: Collection[str] | None = None,
     styles: Styles | None = None,
 ) -> dict[str, AttentionMap]:
-    """Encode a picture, paint it again, and tell what attended to what on the way.
+    """Encode an image, reconstruct it, and return what attended to what.
 
     image (B, 3, H, W) in [-1, 1], labels (B, H, W), as for ``model.encode``. layers: some of
-    :func:`attention_layers`, by default all. styles: to paint in place of the picture's own.
+    :func:`attention_layers`, by default all. styles: to generate with in place of the image's own.
     InputError for a layer that this model has not.
     """
     model = _expect_scam(model)
@@ -121,14 +121,16 @@ def _sizes(model: Scam) -> dict[str, tuple[int, int]]:
     """(h, w) of the pixels of every layer."""
     config = model.config
     levels = pyramid_sizes(*config.size, config.levels)
-    painted = released_generator_sizes(*config.size, config.levels) if config.released else levels
+    generated = (
+        released_generator_sizes(*config.size, config.levels) if config.released else levels
+    )
     sizes = {}
     for layer in attention_layers(model):
         side, number, *part = layer.split(".")
         if side == "encoder":
             sizes[layer] = levels[int(number) if config.pyramid else 0]
         else:
-            sizes[layer] = painted[::-1][int(number) + (part != ["1"])]
+            sizes[layer] = generated[::-1][int(number) + (part != ["1"])]
     return sizes
 
 

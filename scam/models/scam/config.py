@@ -66,11 +66,11 @@ class ScamConfig(ModelConfig):
     fidelity: Fidelity = setting("default", "released: the published networks, quirks included")
     bounded: bool = setting(
         True,
-        "attention over normalised features, its scores bounded; off: they grow with the weights",
+        "attention over normalised features, with bounded scores; off: over raw features",
     )
     """Never with ``fidelity="released"``."""
     encoder: Literal["sat", "sean"] = setting(
-        "sat", "sean: ablation of Table 2, SEAN's codes split into latents"
+        "sat", "sean: ablation of the paper's Table 2, SEAN's codes split into latents"
     )
     pyramid: bool = setting(True, _ABLATION + "every encoder block reads the raw pixels")
     self_attention: bool = setting(True, _ABLATION + "latents never read each other")
@@ -118,12 +118,12 @@ class ScamConfig(ModelConfig):
                 )
 
     def _expect_room(self) -> None:
-        """InputError for networks or pictures that no machine holds: before they are made."""
+        """InputError for networks or images that no machine holds: before they are made."""
         names = "width", "levels", "num_labels", "latents_per_label", "token_dim", "size"
         written = ", ".join(f"{{{name}}}" for name in names)
         for count, what in (
             (self.least_parameters, "parameters"),
-            (self.least_numbers, "numbers for one picture"),
+            (self.least_numbers, "numbers for one image"),
         ):
             if count > MOST_PARAMETERS:
                 raise InputError(
@@ -157,17 +157,17 @@ class ScamConfig(ModelConfig):
     def least_parameters(self) -> int:
         """Those of convolutions, tokens and two projections an attention: never too many."""
         widest = self.width * 16
-        painted = [widest] * (self.levels - 3) + [self.width * f for f in (8, 4, 2, 1)]
+        widths = [widest] * (self.levels - 3) + [self.width * f for f in (8, 4, 2, 1)]
         read = self.encoder_channels[1:]
         convolutions = sum(9 * a * b for a, b in pairwise(read) if self.pyramid)
-        convolutions += sum(9 * min(a, b) * (a + b) for a, b in pairwise(painted))
+        convolutions += sum(9 * min(a, b) * (a + b) for a, b in pairwise(widths))
         projections = 2 * self.levels * self.token_dim * self.attention_dim
         tokens = 2 * self.num_tokens * self.token_dim
         return convolutions + projections + 9 * self.num_labels * widest + tokens
 
     @property
     def least_numbers(self) -> int:
-        """Of one picture: features and label planes at full resolution, tokens, their keys."""
+        """Of one image: features and label planes at full resolution, tokens, their keys."""
         pixels = self.size[0] * self.size[1]
         tokens = self.num_tokens * (self.token_dim + 16 * self.width)
         return pixels * (self.width + self.num_labels) + tokens
@@ -191,10 +191,10 @@ class ScamConfig(ModelConfig):
     def summary(self) -> str:
         """See :class:`~scam.models.config.ModelConfig`."""
         return (
-            f"Encodes a picture and its label map to {self.num_tokens} latents of width\n"
+            f"Encodes an image and its label map to {self.num_tokens} latents of width\n"
             f"{self.token_dim}, {self.latents_per_label} per label ({self.background_latents} "
-            "for label 0), and generates pictures from a label\nmap and such latents; latents "
-            "mixed from two pictures transfer the subject."
+            "for label 0), and generates images from a label\nmap and such latents; latents "
+            "mixed from two images transfer the subject."
         )
 
 

@@ -46,7 +46,7 @@ class ScamGenerator(nn.Module):
         """tokens (B, m, d), their labels (m,) -> image (B, 3, H, W) in [-1, 1].
 
         ``pyramid`` holds the maps of every resolution, finest first. ``noise`` holds a field
-        (B, 1, h, w) for each of :meth:`noise_sizes`; None paints without noise. ``chosen`` (m,):
+        (B, 1, h, w) for each of :meth:`noise_sizes`; None: without noise. ``chosen`` (m,):
         the numbers of the tokens that are given, if not all: those of labels the map lacks are
         read by no pixel.
         """
@@ -75,7 +75,7 @@ class ScamGenerator(nn.Module):
 
 
 class GeneratorBlock(nn.Module):
-    """Modulate, convolve, upsample, modulate, convolve, and paint onto the running RGB."""
+    """Modulate, convolve, upsample, modulate, convolve, and add to the running RGB."""
 
     def __init__(
         self, config: ScamConfig, entering: int, leaving: int, *, last: bool, fused: bool
@@ -126,8 +126,8 @@ class GeneratorBlock(nn.Module):
         x = F.interpolate(self.conv1(self._activate_again(x)), size=size, mode="nearest")
         x, tokens = self.modulation2(x, high, tokens, token_labels, noise[1])
         x = self.conv2(self._activate_again(x))
-        painted = self.to_rgb(self._before_rgb(x, high, tokens, token_labels))
-        return x, tokens, painted if rgb is None else painted + self._enlarge(rgb, size)
+        added = self.to_rgb(self._before_rgb(x, high, tokens, token_labels))
+        return x, tokens, added if rgb is None else added + self._enlarge(rgb, size)
 
     def _activate_again(self, x: Tensor) -> Tensor:
         """The release activates twice around each modulation (slope 0.04 in all)."""

@@ -103,7 +103,7 @@ class Scam(SynthesisModel):
         """Numbers of the tokens that some pixel reads; None: all, or not known.
 
         Joint norms couple the labels, the dense way computes what the paper does, and a compiled
-        graph is made anew for every number of tokens.
+        graph is rebuilt for every number of tokens.
         """
         occurring = pyramid.occurring
         if not self.fused or self.config.released or occurring is None:
@@ -134,7 +134,7 @@ class Scam(SynthesisModel):
 def released_generator_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
     """Sizes of the released generator, finest first: doublings of a start at ``side >> levels``.
 
-    Landscape pictures keep their aspect here; the released code inverted it by mistake.
+    Landscape images keep their aspect here; the released code inverted it by mistake.
     """
     if width < height:
         w0 = width >> levels

@@ -27,7 +27,7 @@ class Backend(Protocol):
     weights from them computes ``exp(min((score - lse) - lse_rest, 0))``, in which the first
     difference is exact where it matters and NaN stays NaN; its scores must be those of the
     forward pass to the bit. A backend that rebuilds them without may return zeros, and of a
-    modulation, whose lse nobody else reads, for both. lse is -inf only where nothing is seen.
+    modulation, whose lse has no other reader, for both. lse is -inf only where nothing is seen.
     """
 
     name: str

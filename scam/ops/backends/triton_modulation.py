@@ -246,7 +246,7 @@ def _inner(
     """The gradient before the activation, lse with its rest before ``norm``, and ``delta``, where
     kernels cannot do without.
 
-    With one chunk of channels the former may lie in ``grad_x``: each tile reads it before it
+    With one chunk of channels the former may share ``grad_x``: each tile reads it before it
     writes there.
     """
     x, (heads, pixels, *_), chunks = call.given.x, call.sizes, shared["CHUNKS"]

@@ -31,7 +31,7 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str]) -> None:
-    """Read the folder and the label maps, generate, write pictures and a sheet."""
+    """Read the folder and the label maps, generate, write images and a sheet."""
     args = _parser().parse_args(argv)
     device = open_device(args.device)
     stored = read_folder(args.dir)
@@ -117,7 +117,7 @@ def _parser() -> Parser:
         "labels", nargs="+", type=Path,
         help="label maps in the source's labels, of any size, or folders of them",
     )  # fmt: skip
-    parser.add_argument("--out", required=True, type=Path, help="folder for pictures and sheet")
+    parser.add_argument("--out", required=True, type=Path, help="folder for images and sheet")
     parser.add_argument(
         "--absent", choices=get_args(Absent), default="error",
         help="what becomes of labels that the source lacks: an error, or the nearest label "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.semia train``: a folder from which a picture is generated."""
+"""``python -m scam.semia train``: a folder from which an image is generated."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -30,7 +30,7 @@ EXAMPLES = """\
   python -m scam.semia train --out runs/lake
       the embedded example, without learning; its targets are written to runs/lake/targets
   python -m scam.semia train photo.jpg labels.png --out runs/photo --size 512
-      a photograph and its label map, an index map or a picture in colours
+      a photograph and its label map, an index map or an image in colours
   python -m scam.semia train photo.jpg labels.png --out runs/refined --method network --seconds 300
       as good as a network gets in five minutes; sheets are in runs/refined/samples
   python -m scam.semia train --resume --out runs/refined --steps 4000
@@ -86,7 +86,7 @@ def heading(stored: Stored, device: torch.device) -> str:
     (height, width), own = stored.labels.shape, stored.own_size
     words = f"working size {width}x{height}"
     if (height, width) != own:
-        words += f", the picture's own is {own[1]}x{own[0]}"
+        words += f", the image's own is {own[1]}x{own[0]}"
     labels = counted(len(stored.vocabulary), "label")
     labels = f"{labels} ({stored.vocabulary.shares(stored.labels)})"
     return f"{labels}, {words}, method {stored.method}, {device}; folder: {stored.path}"
@@ -154,7 +154,7 @@ def _previews(args: dict[str, Any], stored: Stored, targets: Sequence[Tensor]) -
 
 
 def _parser() -> Parser:
-    about = "Learn one picture with its label map; `apply` then generates it under others."
+    about = "Learn one image with its label map; `apply` then generates it under other label maps."
     parser = Parser(PROG, about, EXAMPLES)
     parser.add_argument("image", nargs="?", type=Path, help="(default: the embedded example)")
     parser.add_argument("labels", nargs="?", type=Path, help="its label map, of the same size")
@@ -167,7 +167,7 @@ def _parser() -> Parser:
         type=int,
         metavar="PIXELS",
         help="of the longer side, to work at (default: patches 768, network 128, on a GPU 512; "
-        "no larger than the picture)",
+        "no larger than the image)",
     )
     parser.add_argument(
         "--seconds", type=float, help="of learning, instead of --steps: as many as fit in there"
@@ -181,7 +181,7 @@ def _parser() -> Parser:
     )  # fmt: skip
     parser.add_argument(
         "--as-colours", action="store_true",
-        help="a grey or palette png of labels is a picture in colours, not an index map",
+        help="a grey or palette png of labels is an image in colours, not an index map",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda if there is one)")

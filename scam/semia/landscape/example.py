@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded example: a drawn picture, its label map, and a target for each application."""
+"""The embedded example: a drawn image, its label map, and a target for each application."""
 
 from dataclasses import dataclass, replace
 

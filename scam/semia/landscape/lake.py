@@ -49,7 +49,7 @@ def _mirrored(view: View, backdrop: Floats, boats: tuple[Place, ...]) -> Floats:
 
 
 def paint_boat(picture: Image.Image, boat: Place, view: View) -> None:
-    """Draw a sailing boat onto the picture."""
+    """Draw a sailing boat onto the image."""
     draw = ImageDraw.Draw(picture)
     parts = boat_outlines(boat, view)
     for name, colour in (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noise that depends on the place only: the same picture at any size and on any machine."""
+"""Noise that depends on the place only: the same image at any size and on any machine."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ from scam.semia.landscape.view import Mask, Outline, View
 
 @dataclass(frozen=True)
 class Place:
-    """x: from the middle, in half widths of the picture. y: the foot, size: in its heights."""
+    """x: from the middle, in half widths of the image. y: the foot, size: in its heights."""
 
     x: float
     y: float
@@ -42,7 +42,7 @@ def boat_outlines(boat: Place, view: View) -> dict[str, Outline]:
 
 @dataclass(frozen=True)
 class Clump:
-    """A ball of leaves: its centre and radius, in picture heights."""
+    """A ball of leaves: its centre and radius, in image heights."""
 
     x: float
     y: float

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scene as a picture with its label map."""
+"""A scene as an image with its label map."""
 
 import numpy as np
 from numpy.typing import NDArray

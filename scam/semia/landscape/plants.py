@@ -26,7 +26,7 @@ def paint_meadow(view: View, trees: tuple[Place, ...]) -> Floats:
     _draw_flowers(picture, view)
     colour: Floats = np.asarray(picture, np.float32)[view.shore :]
     for tree in trees:
-        # The sun is at the left, so the shadow lies to the right of the foot.
+        # The sun is at the left, so the shadow is to the right of the foot.
         across = (x - tree.x * view.half_width - 0.16 * tree.size) / (0.42 * tree.size)
         down = (y - tree.y - 0.012) / (0.055 * tree.size)
         edge = 0.35 * fractal_noise(16 * x, 50 * y, 3, 141)
@@ -42,7 +42,7 @@ def _draw_blades(picture: Image.Image, view: View) -> None:
         near = 0.02 + (0.56 - 0.02) * (row / rows) ** 1.6
         foot, size = SHORE + near, 0.012 + 0.13 * near
         count = int(2 * view.half_width / (0.13 * size))
-        # Numbered from the middle, so that a wider picture has the same blades and more.
+        # Numbered from the middle, so that a wider image has the same blades and more.
         number = np.arange(count) - count // 2
         u = [hashed(number, row, 150 + k) for k in range(5)]
         x = (number + u[0]) * 0.13 * size
@@ -85,7 +85,7 @@ def _draw_flowers(picture: Image.Image, view: View) -> None:
 
 
 def paint_tree(picture: Image.Image, tree: Place, view: View) -> None:
-    """Draw trunk and leaves over the picture; strokes may leave the outline of the crown."""
+    """Draw trunk and leaves over the image; strokes may leave the outline of the crown."""
     draw = ImageDraw.Draw(picture)
     for outline in trunk(tree, view):
         draw.polygon(view.pixels(outline), fill=_BARK)

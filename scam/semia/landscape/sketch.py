@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A label map as somebody draws it in a minute: a few straight lines to each object."""
+"""A quickly sketched label map: a few straight lines to each object."""
 
 import numpy as np
 

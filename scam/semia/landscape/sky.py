@@ -13,7 +13,7 @@ def paint_sky(view: View) -> Floats:
     """Colours (rows, W, 3), 0 .. 255, of the rows above the far shore."""
     x, y = np.broadcast_arrays(view.x, view.y[: view.shore])
     colour = blend(_ZENITH, _HORIZON, smooth_step(-0.15, SHORE, y) ** 1.3)
-    # Clouds lie on a ceiling: towards the horizon they get smaller and flatter.
+    # Clouds are on a plane: towards the horizon they get smaller and flatter.
     near = 1 / (0.32 + SHORE - y)
     across, away = 1.1 * x * near, 2.6 * near
     puffs = 0.16 * fractal_noise(3.1 * across, 3.1 * away, 4, 91, ridged=True)

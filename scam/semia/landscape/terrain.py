@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scam.semia.landscape.noise import Floats, fractal_noise, rgb, smooth_step
 
 _NEAR, _FAR = 2.0, 6.0  # distance of the far shore and of what is drawn behind it
-_FOCAL = 1.15  # picture heights: a unit at distance z is _FOCAL / z high
+_FOCAL = 1.15  # image heights: a unit at distance z is _FOCAL / z high
 _STEPS = 160
 
 
@@ -36,9 +36,9 @@ def height(across: Floats, away: Floats, peaks: float, octaves: int = 8) -> Floa
 
 
 def look_at_terrain(x: Floats, y: Floats, shore: float, peaks: float) -> Terrain:
-    """Follow each pixel's ray to the first land; x (1, W), y (rows, 1) in picture heights."""
+    """Follow each pixel's ray to the first land; x (1, W), y (rows, 1) in image heights."""
     away = np.linspace(_NEAR, _FAR, _STEPS, dtype=np.float32)[:, None]
-    # How high the land at each distance stands in the picture; what is nearer hides it.
+    # How high the land at each distance stands in the image; what is nearer hides it.
     skyline = height(x * away / _FOCAL, away, peaks) * _FOCAL / away
     skyline = np.maximum.accumulate(skyline, 0)
     asked = shore - y[:, 0]

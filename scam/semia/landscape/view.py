@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pixels of a picture in the coordinates of the landscape."""
+"""The pixels of an image in the coordinates of the landscape."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from scam.semia.landscape.noise import Floats
 
-SHORE = 0.5  # height of the far shore in the picture, which is 1 high, y pointing down
+SHORE = 0.5  # height of the far shore in the image, which is 1 high, y pointing down
 
 Mask = NDArray[np.bool_]
 Outline = list[tuple[float, float]]
@@ -17,9 +17,9 @@ Outline = list[tuple[float, float]]
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The pixels of a picture in the coordinates of the scene.
+    """The pixels of an image in the coordinates of the scene.
 
-    size: (H, W). x: (1, W), from the middle, y: (H, 1), from the top; both in picture heights.
+    size: (H, W). x: (1, W), from the middle, y: (H, 1), from the top; both in image heights.
     """
 
     size: tuple[int, int]
@@ -34,12 +34,12 @@ class View:
 
     @property
     def shore(self) -> int:
-        """How many rows lie above the far shore."""
+        """How many rows are above the far shore."""
         return int((self.y[:, 0] < SHORE).sum())
 
     @property
     def half_width(self) -> float:
-        """In picture heights."""
+        """In image heights."""
         return self.size[1] / self.size[0] / 2
 
     def mask(self, *outlines: Outline) -> Mask:

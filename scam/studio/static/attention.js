@@ -26,7 +26,7 @@ export class AttentionView {
     // The last one is nearest to the pixels of the result.
     byId("layer").value = layers.at(-1) ?? "";
     byId("layer").addEventListener("input", () => this.newest.ask());
-    byId("latent").addEventListener("input", () => this.#paint());
+    byId("latent").addEventListener("input", () => this.#draw());
     // After the result, so that the picture comes first.
     byId("result").addEventListener("shown", () => this.newest.ask());
     let { label } = editor;
@@ -56,13 +56,13 @@ export class AttentionView {
     if (!this.#watched || !session.host) return;
     if (!session.model.labels[label].latents) {
       this.#answer = null;
-      this.#paint();
+      this.#draw();
       return;
     }
     try {
       this.#answer = await server.attention(await session.json(), label, byId("layer").value);
       this.#offerLatents(this.#answer.maps.length);
-      this.#paint();
+      this.#draw();
     } catch (error) {
       fail(error);
     }
@@ -77,7 +77,7 @@ export class AttentionView {
     menu.replaceChildren(...options);
   }
 
-  #paint() {
+  #draw() {
     this.#overlay = null;
     const bytes = this.#answer?.maps[Number(byId("latent").value)];
     if (bytes) {

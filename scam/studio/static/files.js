@@ -21,7 +21,7 @@ export function setUpFiles(context) {
     if (!file) return;
     try {
       await openSession(context, parsed(await file.text()));
-      say(`${file.name} is open.`);
+      say(`${file.name} opened.`);
     } catch (error) {
       fail(new Error(`${file.name}: ${error.message}`));
     }
@@ -36,7 +36,7 @@ export async function openSession({ server, session }, file) {
   const pictures = [];
   for (const [id, given] of Object.entries(file.pictures ?? {})) {
     const picture = await load(server, given);
-    if (picture.id !== id) throw new Error(`${given.name} is not the picture that it was`);
+    if (picture.id !== id) throw new Error(`${given.name} has changed since the session was saved`);
     pictures.push(picture);
   }
   for (const picture of pictures) session.addPicture(picture);
@@ -48,10 +48,10 @@ function parsed(text) {
   try {
     file = JSON.parse(text);
   } catch {
-    throw new Error("is no JSON, expected a session");
+    throw new Error("is not JSON, expected a session");
   }
   const whole = file?.format === FORMAT && file.map?.zlib && file.pictures?.[file.host];
-  if (!whole) throw new Error(`expected a whole session of the format ${FORMAT}`);
+  if (!whole) throw new Error(`expected a complete session of the format ${FORMAT}`);
   return file;
 }
 
@@ -83,5 +83,5 @@ function save(blob, download) {
   element("a", { href, download }).click();
   // The browser reads the address after the click, so it has to live a while.
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
-  say(`${download} was saved.`);
+  say(`${download} saved.`);
 }

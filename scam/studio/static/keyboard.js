@@ -14,15 +14,15 @@ const HELP = [
   ["B E R L F I V", "brush, eraser, rectangle, lasso, fill, eyedropper, region"],
   ["0 to 9", "choose the label of that number; two digits in a row for more"],
   ["[ ]", "smaller or larger brush"],
-  ["T", "transfer the subject, or take it back"],
+  ["T", "transfer the subject, or undo the transfer"],
   ["C D A", "compare, difference, attention"],
   ["Ctrl+Z, Ctrl+Shift+Z", "undo, redo"],
   ["+ − Home", "zoom in, zoom out, show all; also the wheel or two fingers"],
-  ["Space and drag", "move the picture"],
+  ["Space and drag", "move the view"],
   ["H J Delete", "flip or delete the selected region"],
   ["Delete on a donor", "remove it from the page"],
   ["Tab to the map, arrows", "move the cursor or the selected region (Shift: ten pixels)"],
-  ["Enter, Escape", "on the map: begin or end drawing, give up"],
+  ["Enter, Escape", "on the map: start or finish drawing, cancel"],
   ["?", "this help"],
 ];
 
@@ -33,7 +33,7 @@ export function undo({ session }) {
 
 export function redo({ session }) {
   const name = session.redo();
-  say(name ? `Done again: ${name}.` : "Nothing to redo.");
+  say(name ? `Redone: ${name}.` : "Nothing to redo.");
 }
 
 export function setUpKeyboard(context) {

@@ -57,7 +57,7 @@ function keepAlways(session) {
       await keep(await session.kept());
     } catch (error) {
       // Once: it would be the same after every stroke.
-      if (!told) fail(new Error(`This browser keeps no session over a reload: ${error.message}`));
+      if (!told) fail(new Error(`The session will be lost on reload: ${error.message}`));
       told = true;
     }
   };
@@ -98,7 +98,7 @@ async function restore({ session, server }, before) {
   });
   session.forget();
   const names = lost.map(({ name }) => name).join(", ");
-  return `${names}: no longer there, nor what came from it, nor the steps before.`;
+  return `${names}: no longer available; styles taken from it and earlier undo steps are gone.`;
 }
 
 /** The tab's own session if there is one, else the first examples. Returns a line about it. */

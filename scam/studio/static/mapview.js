@@ -27,9 +27,9 @@ export class MapView {
     const { session, editor } = context;
     session.addEventListener("map", () => {
       if (!this.#drawing) letGo(context);
-      this.#paintLayer();
+      this.#drawLayer();
     });
-    editor.addEventListener("change", () => this.#paintLayer());
+    editor.addEventListener("change", () => this.#drawLayer());
   }
 
   get tool() {
@@ -72,7 +72,7 @@ export class MapView {
   }
 
   /** Colours of the labels, one canvas pixel each; hidden and unknown ones are clear. */
-  #paintLayer() {
+  #drawLayer() {
     const { session, editor } = this.context;
     const { width, height, labels } = session.map;
     if (!width) return;

@@ -75,7 +75,7 @@ export function setUpPictures(context) {
     const picture = await choose(server, session.model, "Choose a donor", files);
     if (!picture) return;
     if (picture.id === session.settings.host) {
-      fail(new Error(`${picture.name} is the host already: choose another picture`));
+      fail(new Error(`${picture.name} is the host already: choose another image`));
       return;
     }
     editor.donor = picture.id;
@@ -102,7 +102,7 @@ export function transfer({ session, editor }) {
   const back = session.settings.subject === donor;
   session.change("transfer", { subject: back ? null : donor });
   const { name } = session.pictures.get(donor);
-  say(back ? "The host has its own looks again." : `The subject now looks like ${name}.`);
+  say(back ? "The host has its own appearance again." : `The subject now looks like ${name}.`);
 }
 
 /** Removes the chosen donor and whatever comes from it. */
@@ -115,7 +115,7 @@ function removeDonor({ session, editor }) {
     styles: styles.filter(({ from }) => from.picture !== donor),
     away: [...away, donor],
   });
-  say(`${session.pictures.get(donor).name} is removed; undo brings it back.`);
+  say(`${session.pictures.get(donor).name} removed; undo restores it.`);
 }
 
 /** Lets pictures be dropped on an element. */
@@ -134,7 +134,7 @@ export function takeFiles(target, take) {
 
 function showHost({ session, changeHost }) {
   const { host } = session;
-  const name = element("span", { textContent: host?.name ?? "No picture yet" });
+  const name = element("span", { textContent: host?.name ?? "No image yet" });
   const change = element("button", { type: "button", id: "change-host", textContent: host ? "Change…" : "Choose…" });
   change.addEventListener("click", () => changeHost());
   const focused = document.activeElement?.id;

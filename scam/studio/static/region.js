@@ -119,7 +119,7 @@ function dragged({ handle, box, from }, to) {
 export const region = {
   name: "region",
   key: "v",
-  hint: "Click a region; drag it or its corners. H and J flip it, Delete takes it away.",
+  hint: "Click a region; drag it or its corners. H and J flip it, Delete removes it.",
   drag: null,
   down(context, point, _, reach = 2) {
     const { editor } = context;

@@ -43,7 +43,7 @@ function parts(context, label) {
   const { session, editor } = context;
   const { model } = session;
   if (!model.styles_per_label) {
-    return [element("p", { textContent: "This model has one style for the whole picture." })];
+    return [element("p", { textContent: "This model has one style for the whole image." })];
   }
   if (!label.latents) {
     return [element("p", { textContent: "This model has no style of this label." })];
@@ -76,7 +76,7 @@ function sourceMenu({ session }, label, style, set) {
     option("", transferred ? "the transferred subject" : "the host"),
     ...(transferred && session.host ? [option(`picture:${settings.host}`, "the host")] : []),
     ...donors(session).map((donor) => option(`picture:${donor.id}`, donor.name + has(donor))),
-    ...(label.mean ? [option("mean", "the mean of the training pictures")] : []),
+    ...(label.mean ? [option("mean", "the mean of the training images")] : []),
     ...(model.draws_styles ? [option("random", "random")] : []),
   );
   menu.value = word(style);
@@ -151,7 +151,7 @@ function scene(session, label) {
       : kept.filter((id) => id !== label.id);
     session.change("scene", { scene: now });
   });
-  const text = "A transfer leaves it to the host";
+  const text = "Leave to the host in transfers";
   return element(
     "span",
     { className: "check" },
@@ -171,7 +171,7 @@ function lacking(session) {
   );
   menu.value = session.settings.absent;
   menu.addEventListener("input", () => session.change("what stands in", { absent: menu.value }));
-  const text = "What a donor lacks comes from";
+  const text = "Labels a donor lacks come from";
   return element(
     "span",
     { className: "line" },

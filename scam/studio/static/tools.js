@@ -28,7 +28,7 @@ function brush(rest, apply) {
   };
 }
 
-/** An outline that is drawn first and painted when the pointer goes up. */
+/** An outline that is drawn first and filled when the pointer goes up. */
 function outline(rest, points, mask) {
   return {
     drawn: true,
@@ -69,7 +69,7 @@ export const TOOLS = {
     (session, editor, mask) => paint(session.map, mask, editor.label, editor.over),
   ),
   eraser: brush(
-    { name: "eraser", key: "e", hint: "Drag to bring back the photograph’s own labels." },
+    { name: "eraser", key: "e", hint: "Drag to restore the photograph’s own labels." },
     (session, editor, mask) => restore(session.map, mask, session.host.map.labels, editor.over),
   ),
   rectangle: outline(
