@@ -74,7 +74,7 @@ def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
     for edit in edits:
         total += 1
         for outcome in edit:
-            counts[outcome.role, outcome.group].update(outcome.how or ("its own",))
+            counts[outcome.role, outcome.group].update(outcome.how or ("from it",))
     lines = []
     for (role, group), found in counts.items():
         words = [f"{how} in {count}" for how, count in found.most_common()]

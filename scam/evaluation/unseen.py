@@ -99,7 +99,7 @@ class Memory:
 
         The hold-out may hold images that were trained on.
         """
-        for what, source in (("training images", train), ("held-out images", held_out)):
+        for what, source in (("training pictures", train), ("held-out pictures", held_out)):
             then = self.trained.get(what, len(source))
             if then != len(source):
                 raise InputError(

@@ -163,7 +163,7 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
         data = {**data, "holdout": held}  # fewer were held out of few images then
     sources = open_sources(data)
     split, digest = Split.of(*sources), trained.get("split")
-    counts = {"training image": len(sources[0]), "held-out image": len(sources[1])}
+    counts = {"training picture": len(sources[0]), "held-out picture": len(sources[1])}
     others = [
         (counted(count, what), trained[f"{what}s"])
         for what, count in counts.items()

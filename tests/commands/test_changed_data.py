@@ -264,7 +264,7 @@ def test_a_test_folder_with_trained_pictures(
 def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
     held = names(run)
     elsewhere = data.rename(tmp_path / "elsewhere")
-    gone = rf"were in {data}, where no folder is now: give (--)?data"
+    gone = rf"were in {data}, where no folder is now: give (its new place as )?(--)?data"
     with pytest.raises(InputError, match=f"^--resume: the images of this run {gone}"):
         resume(run, 3)
     with pytest.raises(InputError, match=f"its images {gone}"):
@@ -348,7 +348,7 @@ def test_a_checkpoint_that_keeps_no_names(
     forget_names(run)
     assert to_measure(run) == held
     move(tmp_path / "new", "p10", data)
-    with pytest.raises(InputError, match="has 9 training images, had 8 when this model was"):
+    with pytest.raises(InputError, match="has 9 training pictures, had 8 when this model was"):
         to_measure(run)
     resume(run, 3)
     assert "of an earlier version and keeps no names" in capsys.readouterr().out
@@ -358,7 +358,7 @@ def test_a_checkpoint_that_keeps_no_names(
     assert names(run) == held
     forget_names(run)
     move(elsewhere, "p10", tmp_path / "new")
-    lacks = "--data .*elsewhere.*: has 8 training images, this run 9"
+    lacks = "--data .*elsewhere.*: has 8 training pictures, this run 9"
     with pytest.raises(InputError, match=lacks):
         resume(run, 5, "--data", shutil.copytree(elsewhere, tmp_path / "elsewhere still"))
 
@@ -386,7 +386,7 @@ def test_a_merge_is_known_by_what_it_holds(data: Path, tmp_path: Path, fast: Fas
     config = json.loads((out / "config.json").read_text())
     config["data"]["merge"] = str(merge)  # as earlier versions stored it
     (out / "config.json").write_text(json.dumps(config))
-    gone = rf"{merge}, where no file is now: give (--)?merge"
+    gone = rf"{merge}, where no file is now: give (its new place as )?(--)?merge"
     for use in (lambda: resume(out, 5), lambda: to_measure(out)):
         with pytest.raises(InputError, match=gone):
             use()
@@ -412,7 +412,9 @@ def test_weights_behind_the_perceptual_loss_are_known_by_their_digest(
     folder = open_run(old)
     find_weights(folder)
     assert folder.config["training"]["perceptual_weights"] == str(usual)
-    with pytest.raises(InputError, match="where no file is now: give perceptual_weights"):
+    with pytest.raises(
+        InputError, match="where no file is now: give its new place as perceptual_weights"
+    ):
         find_weights(open_run(tmp_path / "gone" / "mine.pth"))
     (tmp_path / "other.pth").write_bytes(b"other")
     with pytest.raises(InputError, match=r"other\.pth holds other weights than this run's"):

@@ -315,7 +315,10 @@ def test_other_data(run: Path, make_pairs: Any, tmp_path: Path) -> None:
         (["--seed", "-1"], "--seed -1: expected at least 0"),
         (["--data", "nowhere"], "^--data nowhere: "),
         (["--holdout", "0"], "--holdout 0: expected at least 1"),
-        (["--holdout", "1"], r"--holdout 1: this model was trained on \S+ but for 3 of its pict"),
+        (
+            ["--holdout", "1"],
+            r"--holdout 1: this model was trained on \S+ but for 3 of its images",
+        ),
         (["--workers", "-1"], "--workers -1: expected at least 0"),
         (
             ["--background-labels", "tail"],

@@ -114,8 +114,8 @@ def test_a_summary_counts_pictures(known: Checkpoint) -> None:
         edits.append(mix(known, Settings(), home, subject, [], present(0, DRESS, FACE, HAT))[1])
     assert summary(edits) == [
         "summary of 3 images:",
-        "  subject: clothes: dress from its upper_clothes in 2; its own in 1",
-        "  subject: head: hat from the background image in 2; its own in 1",
+        "  subject: clothes: dress from its upper_clothes in 2; from it in 1",
+        "  subject: head: hat from the background image in 2; from it in 1",
     ]
     assert summary([]) == []
 

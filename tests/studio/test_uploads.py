@@ -79,7 +79,7 @@ def test_kinds_that_are_read(client: Client) -> None:
         (base64.b64encode(b"GIF89a" + b"\xff" * 64).decode(), None, "me (image): "),
         (base64.b64encode(b"BM" + b"\xff" * 64).decode(), None, "me (image): "),
         (base64.b64encode(b"<svg></svg>").decode(), None, "me (image): cannot be read (holds SVG"),
-        (base64.b64encode(b"PK\3\4" + zlib.compress(bytes(1 << 20))).decode(), None, "not a pict"),
+        (base64.b64encode(b"PK\3\4" + zlib.compress(bytes(1 << 20))).decode(), None, "not an im"),
     ],
 )  # fmt: skip
 def test_files_that_cannot_be_used(

@@ -126,7 +126,7 @@ class TestVgg19:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "lpips", None)
-        hint = r"needs lpips: pip install 'semantic-cross-attention\[eval\]'"
+        hint = r"not installed: lpips \(pip install 'semantic-cross-attention\[eval\]'"
         with pytest.raises(InputError, match=hint):
             build_perceptual("lpips", tmp_path / "any.pth")
 

@@ -15,6 +15,7 @@ import scam
 from scam.checkpoints.step_folders import step_folder
 from scam.checkpoints.training_state import load_training
 from scam.checkpoints.weights import read_weights
+from scam.data import save_label_png
 from scam.errors import InputError, Interrupted, Stopped
 from scam.models import Scam
 from scam.models.checkpoint import load_checkpoint
@@ -269,11 +270,14 @@ def test_the_card_s_code_runs_on_the_run_folder(
     train(job)
     (code,) = re.findall(r"```python\n(.*?)```", job.folder.card.read_text(), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = dict(job.held_out[0, 0])
+    photo, labels = job.held_out.source.load(0, (64, 64))
+    scam.save_picture(photo, "photograph.jpg")
+    save_label_png("label_map.png", labels)
+    names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
-    picture = names["picture"]
-    assert isinstance(picture, Tensor)
-    assert picture.shape == (1, 3, 32, 32)
+    assert isinstance(names["image"], Tensor)
+    assert names["image"].shape == (1, 3, 32, 32)
+    assert Path("generated.png").is_file()
     step = Scam.from_pretrained(step_folder(job.folder.checkpoints, 1))
     assert torch.equal(step.mean_tokens, scam.load(job.folder.path).mean_tokens)
 
