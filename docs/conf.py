@@ -17,7 +17,13 @@ copyright = "the scam authors, Apache-2.0"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**", "benchmarks/README.md", "examples/README.md", "kernels/README.md"]
+include_patterns = [
+    "*.md",
+    "docs/**",
+    "benchmarks/README.md",
+    "examples/README.md",
+    "kernels/README.md",
+]
 exclude_patterns = [".*", "build", "csrc", "dist", "runs", "scam", "tests", "**/__pycache__"]
 
 myst_heading_anchors = 4  # the anchors that GitHub gives to headings
