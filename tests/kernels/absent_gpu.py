@@ -6,40 +6,25 @@ They have no values, so that whatever would wait for a GPU to read one raises.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
+from launches import INSIDE
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scam.ops import (
-    attention_library,
-    dispatch,
-    modulation_library,
-    pyramid_library,
-    sorting_library,
-)
+from scam.ops import dispatch
 from scam.ops.backends import triton as backend
 from scam.ops.backends import triton_launch, triton_modulation, triton_plan, triton_pyramid
 from scam.synthesis import step as step_module
 from scam.training.precision import Precision
 
 DEVICE = torch.device("meta")
-INSIDE: dict[Any, Callable[..., Any]] = {
-    attention_library.sca_fwd: attention_library._forward,
-    attention_library.sca_bwd: attention_library._backward,
-    modulation_library.modulation_fwd: modulation_library._forward,
-    modulation_library.modulation_bwd: modulation_library._backward,
-    sorting_library.sort_sides: sorting_library._sort_sides,
-    sorting_library.sort_labels: sorting_library._sort_labels,
-    sorting_library.lay_out: sorting_library._lay_out,
-    pyramid_library.label_pyramid: pyramid_library._label_pyramid,
-}
 _NO_LAUNCH = ("detach", "alias", "lift_fresh")
 
 

@@ -9,6 +9,20 @@ import pytest
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from scam.ops import attention_library, modulation_library, pyramid_library, sorting_library
+
+INSIDE: dict[Any, Callable[..., Any]] = {
+    attention_library.sca_fwd: attention_library._forward,
+    attention_library.sca_bwd: attention_library._backward,
+    modulation_library.modulation_fwd: modulation_library._forward,
+    modulation_library.modulation_bwd: modulation_library._backward,
+    sorting_library.sort_sides: sorting_library._sort_sides,
+    sorting_library.sort_labels: sorting_library._sort_labels,
+    sorting_library.lay_out: sorting_library._lay_out,
+    pyramid_library.label_pyramid: pyramid_library._label_pyramid,
+}
+"""Our operators, and what each does: PyTorch does not look inside of them by itself."""
+
 
 def recorded(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """MANY of every launch of ``backend`` from now on, False for kernels without it."""

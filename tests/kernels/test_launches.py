@@ -24,16 +24,8 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"
 )
 sys.path.insert(0, str(Path(__file__).parent))
-from launches import Operations, noted  # noqa: E402
+from launches import INSIDE, Operations, noted  # noqa: E402
 
-INSIDE = {
-    attention_library.sca_fwd: attention_library._forward,
-    attention_library.sca_bwd: attention_library._backward,
-    modulation_library.modulation_fwd: modulation_library._forward,
-    modulation_library.modulation_bwd: modulation_library._backward,
-    sorting_library.sort_sides: sorting_library._sort_sides,
-    sorting_library.sort_labels: sorting_library._sort_labels,
-}
 SORT = {
     "uint8": ["count", "place"],
     "int64": ["rank", "count", "place"],
