@@ -21,17 +21,17 @@ from scam.editing.edit import Edited
 from scam.editing.paste import Pixels
 from scam.editing.pictures import Picture
 from scam.editing.sources import digest
+from scam.editing.transfers import SHEET_HEIGHT
 from scam.errors import InputError, quoted, within
 from scam.semia.analogy import Analogy, opened
 from scam.semia.folder import Stored, read_folder
 from scam.studio.files import png, saved
 from scam.studio.pictures import GoneError
-from scam.studio.session import NO_LABEL, PictureData, Session
+from scam.studio.session import PictureData, Session, expect_few_labels, expect_model
 from scam.studio.work import Progress, silent
 
 _MOST_RESULTS = 8
 """That are kept: a result takes seconds, and downloads are of one that is on the page."""
-_SHEET_HEIGHT = 384
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,7 @@ class AnalogyOpener:
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.files = {"result.png": _result, "labels.png": _labels, "sheet.png": _sheet}
         self.stored = read_folder(folder)
-        if len(self.stored.vocabulary) > NO_LABEL:
-            raise InputError(
-                f"{folder}: has {len(self.stored.vocabulary)} labels, expected {NO_LABEL} at "
-                "most: the page keeps a byte per pixel"
-            )
+        expect_few_labels(folder, len(self.stored.vocabulary))
         self.analogy = opened(self.stored, device)
         self.model = _fingerprint(self.stored, self.analogy)
         name = folder.resolve().name
@@ -135,11 +131,7 @@ class AnalogyOpener:
 
         progress: of generating.
         """
-        if session.model != self.model:
-            raise InputError(
-                f"model: the session is of the model {session.model}, expected this one, "
-                f"{self.model}"
-            )
+        expect_model(session, self.model)
         self.picture(session.host)
         plain = Session(session.model, session.host, session.map)
         for name in ("subject", "styles", "amount", "paste", "refine"):
@@ -191,4 +183,4 @@ def _sheet(session: OpenedAnalogy) -> bytes:
         "target": torch.from_numpy(session.pose)[None],
         "result": floating(result)[None],
     }
-    return saved(draw_sheet(columns, min_height=_SHEET_HEIGHT))
+    return saved(draw_sheet(columns, min_height=SHEET_HEIGHT))

@@ -21,7 +21,7 @@ from scam.studio.files import FILES
 from scam.studio.model import describe
 from scam.studio.pictures import Pictures
 from scam.studio.render import Opened
-from scam.studio.session import NO_LABEL, Change, PictureData, Session
+from scam.studio.session import Change, PictureData, Session, expect_few_labels, expect_model
 from scam.studio.work import Progress, silent
 
 
@@ -34,11 +34,7 @@ class Opener:
         self.pictures = pictures
         self.checkpoint = pictures.checkpoint
         self.model = fingerprint(self.checkpoint.model)
-        if (count := len(self.checkpoint.label_names)) > NO_LABEL:
-            raise InputError(
-                f"{self.checkpoint.path}: has {count} labels, expected {NO_LABEL} at most: the "
-                "page keeps a byte per pixel"
-            )
+        expect_few_labels(self.checkpoint.path, len(self.checkpoint.label_names))
 
     def describe(self) -> dict[str, Any]:
         """What the page has to know of the model."""
@@ -57,11 +53,7 @@ class Opener:
 
         progress: of refining latents that are not refined yet.
         """
-        if session.model != self.model:
-            raise InputError(
-                f"model: the session is of the model {session.model}, expected this one, "
-                f"{self.model}"
-            )
+        expect_model(session, self.model)
         names = [session.host, session.subject, *(x.source.picture for x in session.styles)]
         # All of them before the first is refined, so that one that is gone is said at once.
         known = {x: self.pictures.get(x, session.pictures) for x in names if x is not None}

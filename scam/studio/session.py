@@ -6,6 +6,7 @@ import binascii
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -152,6 +153,23 @@ class Session(Checked):
         if given.get("pictures") is not None:
             given["pictures"] = _pictures(given["pictures"])
         return cls.from_dict(given)
+
+
+def expect_few_labels(place: Path, count: int) -> None:
+    """InputError for more labels than a byte tells apart beside :data:`NO_LABEL`."""
+    if count > NO_LABEL:
+        raise InputError(
+            f"{place}: has {count} labels, expected {NO_LABEL} at most: the page keeps a byte per "
+            "pixel"
+        )
+
+
+def expect_model(session: Session, model: str) -> None:
+    """InputError for a session of another model than that of this fingerprint."""
+    if session.model != model:
+        raise InputError(
+            f"model: the session is of the model {session.model}, expected this one, {model}"
+        )
 
 
 def from_base64(text: str) -> bytes:
