@@ -153,7 +153,7 @@ def opened(path: PictureFile, *, tiff: bool = False) -> Iterator[tuple[Image.Ima
 def read_image(path: PictureFile, *, tiff: bool = False) -> tuple[Image.Image, int]:
     """Read a photograph as 8-bit RGB, upright, with the EXIF orientation (1 .. 8) it had.
 
-    Grey, palette and CMYK images become RGB, 16 bits become 8, transparency goes on white.
+    Grey, palette and CMYK images become RGB, 16 bits become 8, transparency becomes white.
     Metadata that makes no sense is ignored. tiff: whether it may be a TIFF file. InputError
     naming the file if it is missing, truncated, no image, or has more pixels than
     :func:`scam.settings.max_pixels`.
@@ -168,7 +168,7 @@ def upright(picture: Image.Image, orientation: int) -> Image.Image:
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """An image of any mode as 8-bit RGB: 16 bits become 8, transparency goes on white."""
+    """An image of any mode as 8-bit RGB: 16 bits become 8, transparency becomes white."""
     if picture.mode == "RGB" and not picture.has_transparency_data:
         return picture
     rgb = Image.new("RGB", picture.size)

@@ -137,7 +137,7 @@ def transfer_parser(prog: str) -> Parser:
     parser.add_argument(
         "--sheet",
         metavar="FILE",
-        help="also a sheet of all images and the result, at the model's size",
+        help="also a sheet of all images and the result, at the result's size",
     )
     parser.add_scale(SHEET_HEIGHT)
     parser.add_argument(
