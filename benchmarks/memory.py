@@ -44,7 +44,9 @@ def measure(name: str, batch: int, fused: bool, kind: str, limit: int | None) ->
 
     device = torch.device(kind)
     config = ScamConfig.preset(name)
-    trainer = Trainer(build_step(config, device, fused=fused, amp=kind == "cuda"))
+    trainer = Trainer(
+        build_step(config, device, fused=fused, amp=kind == "cuda", optimizer="adamw")
+    )
     image, labels = draw_batch(config, batch, device)
     built = held(device)
 

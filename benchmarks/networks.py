@@ -81,9 +81,11 @@ def check_networks(case: NetworkCase, device: torch.device) -> dict[str, float]:
 
 
 def step_call(case: NetworkCase, fused: bool, device: torch.device) -> Call:
-    """One training step with every loss, both optimisers and the weight average."""
+    """One training step: every loss, both optimisers (AdamW, as published), the average."""
     config = ScamConfig.preset(case.preset)
-    trainer = Trainer(build_step(config, device, fused=fused, amp=device.type == "cuda"))
+    trainer = Trainer(
+        build_step(config, device, fused=fused, amp=device.type == "cuda", optimizer="adamw")
+    )
     image, labels = draw_batch(config, batch_of(case, device), device)
     steps = iter(range(1, 1 << 30))
     return lambda: trainer.step((image, labels), next(steps))
@@ -94,7 +96,10 @@ def check_steps(case: NetworkCase, device: torch.device) -> dict[str, float]:
     config = replace(ScamConfig.preset(case.preset), **_SMALL)
     image, labels = draw_batch(config, 2, device)
     worst = 0.0
-    trainers = [Trainer(build_step(config, device, fused=fused)) for fused in (True, False)]
+    trainers = [
+        Trainer(build_step(config, device, fused=fused, optimizer="adamw"))
+        for fused in (True, False)
+    ]
     for step in (1, 2):
         ours, dense = (trainer.step((image, labels), step) for trainer in trainers)
         for name in ours:

@@ -42,7 +42,7 @@ def _share(number: int, processes: int, device: str) -> int:
     JITFunction.run = compile_mine
     where, config = torch.device(device), ScamConfig.preset(PRESET)
     # Kernels do not depend on the number of images.
-    trainer = Trainer(build_step(config, where, fused=True, amp=True))
+    trainer = Trainer(build_step(config, where, fused=True, amp=True, optimizer="adamw"))
     trainer.step(draw_batch(config, 1, where), 1)
     for case in CASES:
         drawn = draw(case, where)

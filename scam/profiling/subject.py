@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks and a batch to measure, from shapes alone: no data set, no run folder."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from scam.models import ModelConfig
 from scam.models.registry import build
 from scam.synthesis.discriminators import build_discriminator
-from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.options import SynthesisOptions, chosen_training
 from scam.synthesis.perceptual import build_perceptual, resolve_perceptual
 from scam.synthesis.step import SynthesisStep
 from scam.training.precision import resolve_precision
@@ -17,15 +19,22 @@ PRESENT = 11
 
 
 def build_step(
-    config: ModelConfig, device: torch.device, *, fused: bool = True, amp: bool = False
+    config: ModelConfig,
+    device: torch.device,
+    *,
+    fused: bool = True,
+    amp: bool = False,
+    **asked: Any,
 ) -> SynthesisStep:
     """Freshly initialised networks and optimisers; equal weights for equal ``config``.
 
-    The perceptual loss is VGG-19 if its weights are found, else the pyramid, as in training;
-    the adversarial loss is on from the first step.
+    Losses and optimisers are those that a new run of this model has, but for settings ``asked``
+    for: the perceptual loss is VGG-19 if its weights are found, else the pyramid. The adversarial
+    loss is on from the first step.
     """
     name, weights = resolve_perceptual(None, None)
-    options = SynthesisOptions(amp=amp, fused_sca=fused, perceptual=name)
+    asked |= {"amp": amp, "fused_sca": fused, "perceptual": name, "gan_from": 0}
+    options = SynthesisOptions(**chosen_training("", config.recipe, asked))
     torch.manual_seed(0)
     model = build(config).configure(fused=fused)
     discriminator = build_discriminator(config, options)

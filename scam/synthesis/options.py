@@ -152,3 +152,22 @@ CHOSEN: dict[str, Any] = {"optimizer": "muon", "recolour": 0.5, "warp": 0.5}
 was begun before there were these settings is resumed without them."""
 WITH_MUON: dict[str, Any] = {"warmup": 30, "decay_from": 0.5}
 """Beside it, where nothing else is asked for."""
+
+
+def chosen_training(
+    preset: str, recipe: Mapping[str, Any], asked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings of a new run: ``asked`` for, else of the model's ``recipe``, else of ``preset``.
+
+    What they leave out has the default of its field. Settings of the recipe that have no effect
+    beside those asked for are left out.
+    """
+    training = {**CHOSEN, **SynthesisOptions.presets.get(preset, {}), **recipe, **asked}
+    if training["optimizer"] == "muon":
+        training = WITH_MUON | training
+    if preset in LATE_GAN:
+        training.setdefault("gan_from", int(LATE_GAN[preset] * training["steps"]))
+    for name in recipe.keys() - asked.keys():
+        if SynthesisOptions.idle(name, training):
+            del training[name]
+    return training

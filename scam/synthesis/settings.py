@@ -16,7 +16,7 @@ from scam.models.config import ModelConfig
 from scam.models.hub import expect_labels
 from scam.models.registry import FIRST_KIND, model_class, stored_config
 from scam.storage.reading import file_digest, read_json
-from scam.synthesis.options import CHOSEN, LATE_GAN, WITH_MUON, SynthesisOptions
+from scam.synthesis.options import SynthesisOptions, chosen_training
 from scam.synthesis.perceptual import resolve_perceptual
 from scam.training.run_folder import RunFolder
 
@@ -61,17 +61,11 @@ def complete(settings: dict[str, Any], source: PairSource) -> dict[str, Any]:
     perceptual, path = resolve_perceptual(
         asked.get("perceptual", model.recipe.get("perceptual")), asked.get("perceptual_weights")
     )
-    preset = SynthesisOptions.presets.get(name, {})
-    training = {**CHOSEN, **preset, **model.recipe, **asked, "perceptual": perceptual}
-    training["perceptual_weights"] = None if path is None else str(path)
-    if training["optimizer"] == "muon":
-        training = WITH_MUON | training
-    if name in LATE_GAN:
-        training.setdefault("gan_from", int(LATE_GAN[name] * training["steps"]))
-    for setting in model.recipe.keys() - asked.keys():
-        if SynthesisOptions.idle(setting, training):
-            del training[setting]
-    options = SynthesisOptions(**training)
+    asked = asked | {
+        "perceptual": perceptual,
+        "perceptual_weights": None if path is None else str(path),
+    }
+    options = SynthesisOptions(**chosen_training(name, model.recipe, asked))
     expect_possible(model, options)
     data = settings["data"]
     return {

@@ -82,38 +82,43 @@ class Muon(torch.optim.AdamW):
                 loss = closure()
         for group in self.param_groups:
             if "momentum" in group:
+                finite = torch.zeros((), device=group["params"][0].device)
+                skipped = getattr(self, "found_inf", finite).reshape(()) > 0
+                taken = (~skipped).float()
                 alike: dict[object, list[nn.Parameter]] = {}
                 for p in group["params"]:
                     if p.grad is not None:
-                        alike.setdefault((p.shape, p.dtype, p.device), []).append(p)
+                        alike.setdefault((p.shape, p.dtype), []).append(p)
                 for parameters in alike.values():
-                    self._step_alike(parameters, group)
+                    self._step_alike(parameters, group, skipped, taken)
         super().step()
         return loss
 
-    def _step_alike(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+    def _step_alike(
+        self,
+        parameters: list[nn.Parameter],
+        group: dict[str, Any],
+        skipped: Tensor,
+        taken: Tensor,
+    ) -> None:
         """Step ``parameters`` of equal shapes: their matrices are multiplied in one call."""
-        count, lr = group["matrices"], group["lr"]
+        count, lr, momentum = group["matrices"], group["lr"], group["momentum"]
         states = [self._state(p) for p in parameters]
         averages = [state["momentum_buffer"] for state in states]
         gradient = torch.cat([_matrices(p.grad, count) for p in parameters if p.grad is not None])
+        gradient.masked_fill_(skipped, 0.0)
         average = torch.cat([_matrices(a, count) for a in averages])
-        taken: Tensor | float = 1.0
-        if (found_inf := getattr(self, "found_inf", None)) is not None:
-            skipped = found_inf.reshape(()) > 0
-            gradient = gradient.masked_fill(skipped, 0.0)
-            taken = (~skipped).float()
-        average.lerp_(gradient, cast(Any, (1 - group["momentum"]) * taken))  # float or tensor
-        direction = orthogonalised(gradient.lerp_(average, group["momentum"]))
+        average.lerp_(gradient, (1 - momentum) * taken)
+        # Of a step that is not taken this is 0, and so is its direction.
+        direction = orthogonalised(gradient.lerp_(average, momentum * taken))
         rows, columns = direction.shape[1:]
-        step = lr * math.sqrt(max(1, rows / columns)) * taken
-        kept = 1 - lr * group["weight_decay"] * taken
         shape = len(parameters), *parameters[0].shape
         weights: list[Tensor] = list(parameters)
         torch._foreach_copy_(averages, list(average.view(shape)))
-        torch._foreach_mul_(weights, kept)
-        torch._foreach_add_(weights, list((direction * -step).reshape(shape)))
-        torch._foreach_add_([state["step"] for state in states], taken)
+        torch._foreach_mul_(weights, 1 - lr * group["weight_decay"] * taken)
+        step = lr * math.sqrt(max(1, rows / columns))
+        torch._foreach_add_(weights, list(direction.reshape(shape)), alpha=-step)
+        torch._foreach_add_([state["step"] for state in states], [taken] * len(states))
         for parameter in parameters:
             parameter.grad = None  # AdamW passes by what has none
 
@@ -138,10 +143,10 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     x = matrices.mT if tall else matrices
     # Twice scaled: squares of small or large gradients leave the range of floats.
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=_LEAST_NORM)
-    gram = x @ x.mT
+    gram = torch.bmm(x, x.mT)
     # Nearer to the largest singular value than the norm of x, so that one iteration fewer does.
-    scale = (torch.linalg.matrix_norm(gram, keepdim=True) * _MARGIN).sqrt().clamp(min=_LEAST_NORM)
-    x, gram = x / scale, gram / scale.square()
+    square = torch.linalg.matrix_norm(gram, keepdim=True).clamp(min=_LEAST_NORM**2) * _MARGIN
+    x, gram = x * square.rsqrt(), gram / square
     if gpu_multiplies_bfloat16(x.device):
         x = _iterated(x.bfloat16(), gram.bfloat16())
     elif x.shape[-1] >= 2 * x.shape[-2]:
@@ -154,7 +159,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 def _iterated(x: Tensor, gram: Tensor) -> Tensor:
     for i, (a, b, c) in enumerate(_POLYNOMIALS):
         if i > 0:
-            gram = x @ x.mT
+            gram = torch.bmm(x, x.mT)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x
 
@@ -167,12 +172,12 @@ def _iterated_gram(x: Tensor, gram: Tensor) -> Tensor:
     factor = product = None
     for a, b, c in _POLYNOMIALS:
         if factor is not None:
-            gram = factor @ gram @ factor
+            gram = factor.bmm(gram).bmm(factor)
         factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal(dim1=-2, dim2=-1).add_(a)
-        product = factor if product is None else factor @ product
+        product = factor if product is None else factor.bmm(product)
     assert product is not None
-    return product @ x
+    return product.bmm(x)
 
 
 def _matrices(weight: Tensor, count: int) -> Tensor:
