@@ -21,7 +21,7 @@ from scam.editing.pictures import Picture
 from scam.editing.transfers import sheet_columns
 from scam.models import SynthesisModel
 from scam.models.checkpoint import Checkpoint, load_checkpoint
-from scam.synthesis.previews import preview
+from scam.synthesis.previews import preview_columns
 
 PROG = "python docs/figures.py"
 HERE = Path(__file__).parent
@@ -70,15 +70,7 @@ def mannequins(model: SynthesisModel, refine: int) -> dict[str, Tensor]:
     image, labels = map(
         torch.stack, zip(*(pictures.pair(index) for index in PICTURES), strict=True)
     )
-    reconstruction, transfer = preview(model, image, labels)
-    styles = model.encode(image, labels, refine=refine)
-    return {
-        "input": image,
-        "labels": labels,
-        "reconstruction": reconstruction,
-        "refined latents": model.generate(labels, styles, model.fixed_noise()),
-        "transfer of next row": transfer,
-    }
+    return preview_columns(model, image, labels, refine, len(image))
 
 
 def pasted(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -77,7 +77,7 @@ class SemiaTask(SemiaLearner):
         reached = min(psnr.pooled, 99.0)
         return Measured({"psnr": reached}, f"PSNR under the unchanged label map {reached:.2f} dB")
 
-    def sheet(self, network: Generator, path: Path) -> None:
+    def sheet(self, network: Generator, step: int, path: Path) -> None:
         """Source, label maps, collage and result, a row for each preview."""
         pairs = self._previewed()
         columns = {

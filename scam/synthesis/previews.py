@@ -17,6 +17,8 @@ from scam.models import RunningMean, Styles, SynthesisModel
 _PICTURES_AT_MOST = 512
 _MEAN_PICTURES = 64
 _SHEET_ROWS = 6
+REFINE_STEPS = 100
+"""What brings out patterns that the encoder misses: see docs/results.md."""
 
 
 def _spread(
@@ -75,30 +77,47 @@ def mean_styles(model: SynthesisModel, dataset: PairDataset, batch_size: int) ->
     return mean.styles()
 
 
-@torch.no_grad()
 def draw_sheet(
-    model: SynthesisModel, dataset: PairDataset, path: Path, scale: int | None = None
+    model: SynthesisModel,
+    dataset: PairDataset,
+    path: Path,
+    scale: int | None = None,
+    *,
+    refine: int = 0,
+    batch_size: int = 1,
 ) -> None:
-    """Save input, labels, reconstruction, and the next row's subject in this row's scene; the
-    rows are six images spread over the data set.
+    """Save the :func:`preview_columns` of six images spread over the data set, a row for each.
 
     scale: see :func:`scam.data.sheet.draw_sheet`.
     """
     device = model.token_labels.device
     rows = evenly(len(dataset), _SHEET_ROWS)
     image, labels = (x.to(device) for x in next(in_order(dataset, len(rows), rows)))
+    columns = preview_columns(model, image, labels, refine, batch_size)
+    save_sheet(path, columns, scale=scale, label_names=dataset.source.label_set.names)
+
+
+@torch.no_grad()
+def preview_columns(
+    model: SynthesisModel, image: Tensor, labels: Tensor, refine: int = 0, batch_size: int = 1
+) -> dict[str, Tensor]:
+    """image (B, 3, H, W), labels (B, H, W), reconstructions, and the next row's subject in this
+    row's scene, by the words above them.
+
+    refine: above 0, reconstructions from latents fitted in so many steps too, ``batch_size``
+    images at a time.
+    """
     reconstruction, transfer = preview(model, image, labels)
-    save_sheet(
-        path,
-        {
-            "input": image,
-            "labels": labels,
-            "reconstruction": reconstruction,
-            "transfer of next row": transfer,
-        },
-        scale=scale,
-        label_names=dataset.source.label_set.names,
-    )
+    columns = {"input": image, "labels": labels, "reconstruction": reconstruction}
+    if refine:
+        parts = zip(image.split(batch_size), labels.split(batch_size), strict=True)
+        columns["refined latents"] = torch.cat(
+            [
+                model.generate(y, model.encode(x, y, refine=refine), model.fixed_noise())
+                for x, y in parts
+            ]
+        )
+    return columns | {"transfer of next row": transfer}
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from scam.synthesis.facts import training_facts
 from scam.synthesis.job import Job, expect_room
 from scam.synthesis.perceptual import build_perceptual
 from scam.synthesis.previews import (
+    REFINE_STEPS,
     colour_floors,
     draw_sheet,
     learn_colours,
@@ -116,9 +117,19 @@ class SynthesisTask(SynthesisStep):
             f"held-out PSNR {psnr.pooled:.2f} dB pooled, {psnr.per_image:.2f} dB per image",
         )
 
-    def sheet(self, network: SynthesisModel, path: Path) -> None:
-        """Reconstructions and transfers of held-out images."""
-        draw_sheet(network, self.job.held_out, path, self.options.sample_scale)
+    def sheet(self, network: SynthesisModel, step: int, path: Path) -> None:
+        """Reconstructions and transfers of held-out images; at the end from refined latents, too,
+        by a fifth of the run's steps at most.
+        """
+        options = self.options
+        draw_sheet(
+            network,
+            self.job.held_out,
+            path,
+            options.sample_scale,
+            refine=min(REFINE_STEPS, step // 5) if step == options.steps else 0,
+            batch_size=max(1, options.batch_size // self.world.size),
+        )
 
     def export(self, network: SynthesisModel, step: int, measured: Mapping[str, float]) -> Export:
         """Weights with the mean styles of training images, and who they were."""

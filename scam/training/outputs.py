@@ -76,7 +76,7 @@ class Outputs:
             self.tell(step, measured)
         if due.sample:
             folder.expect_there()  # measuring took its time
-            task.sheet(average, folder.sample(step))
+            task.sheet(average, step, folder.sample(step))
         if not due.save:
             return
         made = task.export(average, step, measured.numbers)

@@ -105,8 +105,8 @@ class Task(Learner, Protocol):
     def measure(self, network: Any) -> Measured:
         """Numbers of ``network`` on what it was not trained on, if there is any."""
 
-    def sheet(self, network: Any, path: Path) -> None:
-        """Draw what ``network`` does into the file ``path``; may leave it out."""
+    def sheet(self, network: Any, step: int, path: Path) -> None:
+        """Draw what ``network`` does after ``step`` into the file ``path``; may leave it out."""
 
     def export(self, network: Any, step: int, measured: Mapping[str, float]) -> Export:
         """What is saved of ``network``; measured: numbers of this step, where it was measured."""

@@ -212,7 +212,7 @@ class TestRun:
         network = GeneratorConfig(num_labels=COUNT, width=4)
         targets = [DRAWN.targets[name] for name in ("move", "remove")]
         made = SemiaTask(IMAGE, LABELS, network, SemiaOptions(**TINY), FAST, targets)
-        made.sheet(made.model, tmp_path / "sheet.png")
+        made.sheet(made.model, 1, tmp_path / "sheet.png")
         assert (tmp_path / "sheet.png").is_file()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import scam
@@ -56,6 +57,16 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> Non
     assert found[0].keys() == {"step", "psnr_mean_colours", "psnr_own_colours"}
     assert [e["step"] for e in found if "psnr" in e] == [2, 4]
     assert [e["step"] for e in found if "l1" in e] == [1, 2, 3, 4]
+
+
+def test_the_last_sheet_shows_what_refined_latents_give(
+    tmp_path: Path, make_job: MakeJob
+) -> None:
+    """In a fifth of the run's steps: a column that earlier sheets lack."""
+    train(make_job(tmp_path / "run", steps=5, sample_every=3))
+    samples = tmp_path / "run" / "samples"
+    early, last = (Image.open(samples / f"step_000000{step}.png") for step in (3, 5))
+    assert (last.width - early.width) * 4 == pytest.approx(early.width, rel=0.1)
 
 
 @pytest.mark.parametrize(

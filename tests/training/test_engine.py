@@ -85,7 +85,7 @@ class OnePicture:
     def measure(self, network: Canvas) -> Measured:
         return Measured()
 
-    def sheet(self, network: Canvas, path: Path) -> None:
+    def sheet(self, network: Canvas, step: int, path: Path) -> None:
         """None."""
 
     def export(self, network: Canvas, step: int, measured: Mapping[str, float]) -> Export:
