@@ -10,8 +10,8 @@ from scam.editing.attention_sheet import choose_layers, save_maps_sheet, save_nu
 from scam.editing.flags.attention import attention_parser, check_paths
 from scam.editing.sources import Finder, leading_words
 from scam.errors import InputError, leading
+from scam.models import attention_layers, attention_maps
 from scam.models.checkpoint import load_checkpoint
-from scam.models.scam.attention_maps import attention_layers, attention_maps
 
 PROG = "python -m scam.attention"
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out is None or args.picture is None:
         raise InputError("{:picture}, {:out}: expected both (or {:list_layers})")
     with leading("only"):
-        only = list(checkpoint.labels_of(args.only))
+        only = list(checkpoint.model.labels_of(args.only))
     layers = choose_layers(known, args.layers)
     finder = Finder(checkpoint, args.data, args.labels)
     with leading_words("picture", args.picture):

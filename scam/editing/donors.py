@@ -41,14 +41,14 @@ def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:
         picture = before
     if not equals or not labels or not picture:
         raise InputError(f"{{donor}}: expected {FORM}", donor=text)
-    token_labels = checkpoint.model.token_labels
-    share = token_labels.new_zeros(len(token_labels)).float()
+    model = checkpoint.model
+    share = model.token_labels.new_zeros(len(model.token_labels)).float()
     words = []
     for word in labels.split(","):
         with leading("donor", text):
             found, latent = _part(word, checkpoint)
             for label in found:
-                mine = shares(token_labels, label, latent, 1.0 if weight is None else weight)
+                mine = shares(model, label, latent, 1.0 if weight is None else weight)
                 share = mine.where(mine > 0, share)
         words.append((word if len(found) > 1 else checkpoint.label_names[found[0]], found))
     touched = dict.fromkeys(label for _, found in words for label in found)
@@ -59,8 +59,8 @@ def _part(word: str, checkpoint: Checkpoint) -> tuple[tuple[int, ...], int | Non
     """The labels that a word names, and which latent of each."""
     label, dot, latent = word.rpartition(".")
     if dot and latent.isdecimal() and len(latent) < 10 and word not in checkpoint.label_names:
-        return checkpoint.labels(label), int(latent)
-    return checkpoint.labels(word), None
+        return checkpoint.model.labels_of(label), int(latent)
+    return checkpoint.model.labels_of(word), None
 
 
 def _number(word: str) -> float | None:

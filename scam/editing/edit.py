@@ -86,7 +86,7 @@ def _with_donors(
                 f"{{donor}}: its image lacks {_listed(lacking, checkpoint)}", donor=donor.text
             )
         latents = filled(model, latents, asked, own, absent)
-        own = blend(own, latents, donor.share, model.token_labels)
+        own = blend(own, latents, donor.share, model)
     return own
 
 
@@ -157,10 +157,10 @@ def mix(
     mixed = model.mix(own, back, wanted, background_labels=settings.scene, absent=absent)
     way = mixed
     if settings.steps is not None:
-        way = interpolate(home, mixed, settings.steps, model.token_labels)
+        way = interpolate(home, mixed, settings.steps, model)
     elif settings.amount < 1:
         amount = home.tokens.new_tensor([settings.amount])
-        way = between(home, mixed, amount, model.token_labels)
+        way = between(home, mixed, amount, model)
     given = torch.zeros_like(wanted)
     found: list[Outcome] = []
     for donor, latents in donors:

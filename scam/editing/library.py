@@ -68,8 +68,8 @@ def add_mean(
     every = len(folder.stems)
     stems = [folder.stems[i] for i in evenly(every, max_pictures or every)]
     checkpoint = finder.checkpoint
-    token_labels = checkpoint.model.token_labels
-    latents = mean(_encoded(folder, stems, checkpoint), token_labels).to(token_labels.device)
+    model = checkpoint.model
+    latents = mean(_encoded(folder, stems, checkpoint), model).to(model.token_labels.device)
     shown = _painted(folder.load(stems[0]), latents, checkpoint)
     source = f"mean of {counted(len(stems), 'image')} of {folder.name}"
     return _saved(path, checkpoint, latents, source, shown, overwrite)
@@ -109,8 +109,7 @@ def _saved(
     shown: Pixels,
     overwrite: bool,
 ) -> Style:
-    names = checkpoint.label_names
-    save_style(path, checkpoint.model, latents, names, source, shown, overwrite=overwrite)
+    save_style(path, checkpoint.model, latents, source, shown, overwrite=overwrite)
     return read_style(path)
 
 

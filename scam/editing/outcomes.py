@@ -46,7 +46,7 @@ def outcomes(
     source = sources(checkpoint.model, styles, asked, absent)[0].tolist()
     by_group: dict[str, list[int]] = defaultdict(list)
     for label in asked[0].nonzero().flatten().tolist():
-        by_group[checkpoint.groups.of(label) or ""].append(label)
+        by_group[checkpoint.model.groups.of(label) or ""].append(label)
     return [
         Outcome(*giver, group, _how(checkpoint.label_names, labels, source, otherwise))
         for group, labels in by_group.items()

@@ -2,7 +2,6 @@
 """Styles: the latents of one image, or the mean of many, saved in a file for one model."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,7 +76,6 @@ def save_style(
     path: str | Path,
     model: SynthesisModel,
     latents: Styles,
-    label_names: Sequence[str],
     source: str,
     thumbnail: Pixels | None = None,
     *,
@@ -87,23 +85,17 @@ def save_style(
 
     source: where they come from, for people to read. Both files are whole or absent. ValueError
     for latents of several images or of another shape than the model's; InputError if the name
-    does not end in .safetensors, the disk refuses, latents are not finite, or labels are not
-    named one by one.
+    does not end in .safetensors, the disk refuses, or latents are not finite.
     """
     path = checked_path(path, "style")
     if path.suffix != SUFFIX:
         raise InputError(f"style {path}: expected a {SUFFIX} file")
-    config = model.config
     if latents.tokens.shape[1:] != model.mean_tokens.shape or len(latents) != 1:
         raise ValueError(
             f"latents have shape {tuple(latents.tokens.shape)}, "
             f"expected {(1, *model.mean_tokens.shape)}"
         )
     expect_finite(latents.tokens, f"style {path}: latents")
-    if len(label_names) != config.num_labels:
-        raise InputError(
-            f"style {path}: {len(label_names)} label_names, expected {config.num_labels}"
-        )
     tensors: dict[str, Tensor] = {
         "tokens": latents.tokens[0].float().cpu().contiguous(),
         "present": latents.present[0].cpu().contiguous(),
@@ -111,7 +103,7 @@ def save_style(
     about = {
         "format": FORMAT,
         "model": fingerprint(model),
-        "label_names": json.dumps(list(label_names)),
+        "label_names": json.dumps(model.label_names),
         "kind": model.config.kind,
         "token_labels": json.dumps(model.token_labels.tolist()),
         "source": printable(source),

@@ -93,7 +93,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
     else:
         donors = read_pairs(options.pairs, [test.stem(index) for index in range(len(test))])
     with leading("background_labels"):
-        scene = list(checkpoint.labels_of(options.background_labels))
+        scene = list(checkpoint.model.labels_of(options.background_labels))
     painter = Painter(checkpoint.model, scene, options.seed, refine=options.refine)
     facts = {
         "checkpoint": str(checkpoint.path),

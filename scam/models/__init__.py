@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models: what all have in common, the registry of their kinds, SCAM, discriminators."""
 
+from scam.models.attention import AttentionMap
 from scam.models.base import PreparedLabels, Reconstruction, SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.discriminators.patch import Discriminator
@@ -8,11 +9,13 @@ from scam.models.discriminators.segmentation import SegmentationDiscriminator
 from scam.models.discriminators.spectral import SpectralDiscriminator
 from scam.models.registry import MODELS
 from scam.models.scam import PRESETS, SatEncoder, Scam, ScamConfig, ScamGenerator
+from scam.models.scam.attention_maps import attention_layers, attention_maps
 from scam.models.styles import RunningMean, Styles, select_tokens
 
 __all__ = [
     "MODELS",
     "PRESETS",
+    "AttentionMap",
     "Discriminator",
     "ModelConfig",
     "PreparedLabels",
@@ -26,5 +29,7 @@ __all__ = [
     "SpectralDiscriminator",
     "Styles",
     "SynthesisModel",
+    "attention_layers",
+    "attention_maps",
     "select_tokens",
 ]

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from scam.data.fit import Frame
 from scam.data.groups import Groups, groups_of
+from scam.data.label_words import LabelWords, find_labels
 from scam.data.open_picture import ImageAndLabels, LabelFile, Parse, Photograph, open_picture
-from scam.errors import InputError
+from scam.errors import InputError, leading
 from scam.models.config import ModelConfig
 from scam.models.hub import HubModel
 from scam.models.inputs import (
@@ -124,9 +125,17 @@ class SynthesisModel(HubModel, ABC):
 
     @property
     def groups(self) -> Groups:
-        """Groups of its labels, known by their names in ``about["label_names"]``."""
-        names = tuple(self.about.get("label_names") or ())
-        return groups_of(names) if len(names) == self.config.num_labels else Groups()
+        """Groups of its labels, known by their names."""
+        return groups_of(tuple(self.label_names))
+
+    def labels_of(self, words: LabelWords) -> tuple[int, ...]:
+        """The numbers of labels by what they are called: ``labels_of(["face", "clothes"])``.
+
+        words: one or several names of labels, numbers or names of groups (:attr:`groups`), as
+        every method and command takes them. Case, and whether words are joined by ``_``, ``-`` or
+        spaces, do not matter where that is clear. InputError lists what there is.
+        """
+        return find_labels(words, tuple(self.label_names))
 
     def configure(
         self,
@@ -261,13 +270,14 @@ class SynthesisModel(HubModel, ABC):
         background: tuple[Image, LabelMap],
         *,
         labels: Labels | None = None,
-        background_labels: Sequence[int] = (0,),
+        background_labels: LabelWords = (0,),
         absent: Absent = "related",
         refine: int = 0,
     ) -> Tensor:
         """The subject of one image in the scene, and the pose, of another.
 
-        Styles of ``background_labels`` come from ``background``, all others from ``subject``.
+        Styles of ``background_labels`` (see :meth:`labels_of`) come from ``background``, all
+        others from ``subject``.
         ``labels`` is the map to generate; by default the background image's, whose pose the
         subject takes on. A label of that map which the subject's image lacks follows ``absent``:
         "related", the style of the nearest label of its group (:attr:`groups`) that the image has,
@@ -295,14 +305,16 @@ class SynthesisModel(HubModel, ABC):
         background: Styles,
         wanted: Tensor,
         *,
-        background_labels: Sequence[int] = (0,),
+        background_labels: LabelWords = (0,),
         absent: Absent = "related",
     ) -> Styles:
         """The styles of :meth:`transfer`; wanted (B, L) bool: the labels to generate."""
         wanted = checked_choice(wanted, self.config.num_labels, self.mean_tokens, "wanted")
         checked_styles(subject, self, len(wanted), "subject")
         checked_styles(background, self, len(wanted), "background")
-        return mixed(self, subject, background, wanted, background_labels, absent)
+        with leading("background_labels"):
+            scene = self.labels_of(background_labels)
+        return mixed(self, subject, background, wanted, scene, absent)
 
     def _training_tokens(
         self, image: Tensor, labels: Any, noise: Noise | None

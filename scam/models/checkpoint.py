@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trained models and what their label maps mean."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from scam.checkpoints.step_folders import CHECKPOINTS, resolve_checkpoint
 from scam.checkpoints.weights import CONFIG
 from scam.data import LABEL_SETS, LabelValues, PairSource
 from scam.data.fit import Fit, Frame
-from scam.data.groups import Groups, groups_of, plain
 from scam.data.options import MANNEQUINS, DataOptions
 from scam.data.shapes import fit_of
 from scam.errors import InputError, within
@@ -28,9 +27,17 @@ class Checkpoint:
 
     path: Path
     model: SynthesisModel
-    label_names: tuple[str, ...]
-    label_values: LabelValues
     fit: Fit = "squash"
+
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """What the labels are called."""
+        return tuple(self.model.label_names)
+
+    @cached_property
+    def label_values(self) -> LabelValues:
+        """Which label a value of a label file is."""
+        return self.model.label_values
 
     @property
     def frame(self) -> Frame:
@@ -42,35 +49,6 @@ class Checkpoint:
         """Where it is: what its step folder holds, and the settings of the run around that."""
         run = run_around(self.path)
         return [*self.path.iterdir(), *([] if run is None else [run / CONFIG])]
-
-    @property
-    def groups(self) -> Groups:
-        """Groups of its labels, by their names."""
-        return groups_of(self.label_names)
-
-    def labels(self, word: str) -> tuple[int, ...]:
-        """The numbers of the labels that ``word`` means: a label's name or number, else a group.
-
-        Case, and whether words are joined by ``_``, ``-`` or spaces, do not matter where that is
-        clear. InputError lists what there is.
-        """
-        if word in self.label_names:
-            return (self.label_names.index(word),)
-        if word.isdecimal() and len(word) < 10 and int(word) < len(self.label_names):
-            return (int(word),)
-        alike = tuple(i for i, name in enumerate(self.label_names) if plain(name) == plain(word))
-        if len(alike) == 1:
-            return alike
-        if (members := self.groups.find(word)) is not None:
-            return members
-        names, last = ", ".join(self.label_names), len(self.label_names) - 1
-        groups = ", ".join(self.groups.members)
-        of_them = f", a group of them ({groups})" if groups else ""
-        raise InputError(f"label {word!r}: expected one of {names}{of_them}, or 0 to {last}")
-
-    def labels_of(self, words: Iterable[str]) -> tuple[int, ...]:
-        """:meth:`labels` of several words, each label once."""
-        return tuple(dict.fromkeys(label for word in words for label in self.labels(word)))
 
 
 def describe(model: ModelConfig, source: PairSource) -> dict[str, Any]:
@@ -110,7 +88,6 @@ def load_checkpoint(
     for name in ("label_names", "label_values"):
         if about.get(name) is None:
             raise InputError(f"{folder / CONFIG}: no entry {name!r}")
-    values = LabelValues.from_dict(about["label_values"])
     # Models saved before there was a choice saw squashed images.
     with within(folder / CONFIG):
         trained = DataOptions(fit=about.get("fit", "squash")).fit
@@ -122,8 +99,7 @@ def load_checkpoint(
         reason = str(error).splitlines()[0]
         message = f"{{device}}: cannot be used here ({reason})"
         raise InputError(message, device=device) from error
-    names = tuple(about["label_names"])
-    return Checkpoint(folder, model, names, values, trained if fit is None else fit)
+    return Checkpoint(folder, model, trained if fit is None else fit)
 
 
 def load(

@@ -12,7 +12,7 @@ from torch import Tensor
 from scam.checkpoints.weights import expect_finite
 from scam.data.convert import expect_pixels, from_uint8
 from scam.data.open_picture import index_map, read_photograph
-from scam.errors import InputError, counted, quoted, type_of
+from scam.errors import InputError, counted, type_of
 from scam.models.config import ModelConfig
 from scam.models.styles import Styles
 from scam.nn.pyramid import LabelPyramid
@@ -150,22 +150,6 @@ def checked_pair(pair: Any, name: str) -> tuple[Any, Any]:
     if isinstance(pair, Tensor) or not isinstance(pair, Sequence) or len(pair) != 2:
         raise InputError(f"{name} is {type_of(pair)}: expected a pair (image, labels)")
     return pair[0], pair[1]
-
-
-def checked_numbers(labels: Any, num_labels: int, name: str) -> list[int]:
-    """Label numbers. InputError for what is no number of a label."""
-    single = isinstance(labels, Tensor) and not labels.dim()
-    if single or isinstance(labels, str) or not hasattr(labels, "__iter__"):
-        raise InputError(f"{name} is {quoted(labels)}: expected label numbers, such as (0,)")
-    numbers = labels.tolist() if isinstance(labels, Tensor) else list(labels)
-    for number in numbers:
-        whole = hasattr(number, "__index__") and not isinstance(number, bool)
-        if not whole or not 0 <= number < num_labels:
-            raise InputError(
-                f"{name.removesuffix('s').replace('_', ' ')} {quoted(number)}: "
-                f"expected 0 to {num_labels - 1}"
-            )
-    return [int(number) for number in numbers]
 
 
 def expect_noise(noise: Any) -> None:

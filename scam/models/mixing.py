@@ -9,7 +9,6 @@ from torch import Tensor
 
 from scam.data.groups import Groups
 from scam.errors import InputError
-from scam.models.inputs import checked_numbers
 from scam.models.styles import Styles, of_labels, select_tokens
 
 Absent = Literal["related", "background", "mean", "error"]
@@ -102,7 +101,7 @@ def mixed(
     """
     num_labels, token_labels = wanted.shape[1], model.token_labels
     scene = torch.zeros(num_labels, dtype=torch.bool, device=wanted.device)
-    scene[checked_numbers(background_labels, num_labels, "background_labels")] = True
+    scene[list(background_labels)] = True
     if absent in ("mean", "related"):
         needed = wanted & scene if absent == "mean" else wanted
         background = filled(model, background, needed, background, absent)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scam.editing.edit import mix
 from scam.editing.pictures import label_tensor
 from scam.errors import InputError, quoted
+from scam.models import attention_layers, attention_maps
 from scam.models.base import SynthesisModel
-from scam.models.scam.attention_maps import attention_layers, attention_maps
 from scam.studio.render import Opened
 
 

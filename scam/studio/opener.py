@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from scam.data.source import LabelMap
 from scam.editing.donors import Donor
@@ -100,11 +99,11 @@ class Opener:
         return model.random_styles(labels, generator)
 
     def _donor(self, change: Change, giver: Picture | None) -> Donor:
-        token_labels = self.checkpoint.model.token_labels
-        share: Tensor = torch.zeros(len(token_labels), device=token_labels.device)
+        model = self.checkpoint.model
+        share = torch.zeros(len(model.token_labels), device=model.token_labels.device)
         for label in dict.fromkeys(change.labels):
             for latent in dict.fromkeys(change.latents or (None,)):
-                share += shares(token_labels, label, latent, change.weight)
+                share += shares(model, label, latent, change.weight)
         words = tuple((self.checkpoint.label_names[label], (label,)) for label in change.labels)
         names = ", ".join(name for name, _ in words)
         whose = "the mean" if change.source.mean else "chance"

@@ -97,8 +97,7 @@ def test_the_list_tells_which_styles_fit(
     assert lines[2].endswith(f"p1.png; {', '.join(held)}")
     other = Scam(ScamConfig(11, (32, 32), width=16, levels=4, latents_per_label=2))
     whole = Styles(other.mean_tokens[None], torch.ones(1, 11))
-    names = LABEL_SETS["mannequins"].names
-    save_style(library / "z.safetensors", other, whole, names, "elsewhere")
+    save_style(library / "z.safetensors", other, whole, "elsewhere")
     run(trained, "list", "--library", library)
     assert "z (of another model, " in capsys.readouterr().out.splitlines()[-1]
 

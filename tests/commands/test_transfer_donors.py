@@ -49,9 +49,8 @@ def test_several_donors_are_what_the_functions_make_of_them(
     found = {d.source.stem(i): d.pair(i) for d in pictures for i in range(len(d))}
     with torch.no_grad():
         host, one, two = (model.encode(*found[name]) for name in ("p2", "p1", "p3"))
-        of = model.token_labels
-        mixed = blend(host, one, shares(of, a), of)
-        mixed = blend(mixed, two, shares(of, b, 1, 0.25), of)
+        mixed = blend(host, one, shares(model, a), model)
+        mixed = blend(mixed, two, shares(model, b, 1, 0.25), model)
         expected = model.generate(found["p2"][1], mixed)[0]
     # The command reads photographs at their own size and averages them down as the loader does.
     assert np.abs(result.astype(int) - to_pixels(expected)).max() <= 1

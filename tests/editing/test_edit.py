@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from scam.data import LabelValues
 from scam.editing.donors import parse_donor
 from scam.editing.edit import Settings, edit
 from scam.editing.pictures import Picture
@@ -26,7 +25,8 @@ def checkpoint(fidelity: str = "default") -> Checkpoint:
     for name, parameter in model.named_parameters():
         if name.endswith("noise_scale"):
             nn.init.ones_(parameter)
-    return Checkpoint(Path("x"), model, NAMES, LabelValues.build(3))
+    model.about = {"label_names": list(NAMES)}
+    return Checkpoint(Path("x"), model)
 
 
 def draw(seed: int, *held: int) -> Picture:

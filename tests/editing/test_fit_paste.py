@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from scam.data import LabelValues
 from scam.data.fit import Fit
 from scam.editing.edit import Edited, Settings, edit
 from scam.editing.pictures import Picture, label_tensor
@@ -36,7 +35,7 @@ def picture(seed: int, left: int, right: int, shape: tuple[int, int] = SHAPE) ->
 
 
 def pasted(model: Scam, fit: Fit, host: Picture, pose: Picture | None = None) -> Edited:
-    known = Checkpoint(Path("x"), model, ("scene", "person"), LabelValues.build(2), fit)
+    known = Checkpoint(Path("x"), model, fit)
     subject = picture(2, 30, 60)
     codes = [encode(x, known) for x in (host, subject)]
     labels = (pose or host).labels
@@ -82,6 +81,6 @@ def test_a_pose_that_reaches_into_the_padding_is_cut_off_with_a_note(model: Scam
 
 def test_the_model_sees_what_training_saw(model: Scam) -> None:
     host = picture(1, 40, 56)
-    known = Checkpoint(Path("x"), model, ("scene", "person"), LabelValues.build(2), "crop")
+    known = Checkpoint(Path("x"), model, "crop")
     labels = label_tensor(host.labels, known.frame, torch.device("cpu"))
     assert labels[0, 0].tolist() == host.labels[0, WINDOW].tolist()

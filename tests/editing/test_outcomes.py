@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from scam.data import LabelValues
 from scam.editing.donors import parse_donor
 from scam.editing.edit import Settings, mix
 from scam.editing.outcomes import summary
@@ -27,7 +26,7 @@ def known() -> Checkpoint:
     model = Scam(config).eval()
     model.about = {"label_names": list(NAMES)}
     model.mean_known[HAT] = True
-    return Checkpoint(Path("x"), model, NAMES, LabelValues.build(6))
+    return Checkpoint(Path("x"), model)
 
 
 def styles(known: Checkpoint, *held: int) -> Styles:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scam.data import LABEL_SETS, LabelValues, Mannequins, open_source, save_label_png
+from scam.data import LABEL_SETS, Mannequins, open_source, save_label_png
 from scam.editing.pictures import Picture
 from scam.editing.sources import Finder
 from scam.errors import InputError
@@ -17,8 +17,9 @@ from scam.storage.files import write_json
 
 def checkpoint(names: tuple[str, ...], run: Path = Path("nowhere")) -> Checkpoint:
     config = ScamConfig(len(names), (32, 32), width=16, levels=4, token_dim=8, attention_dim=8)
-    values = LabelValues.build(len(names))
-    return Checkpoint(run / "checkpoints" / "step_0000001", Scam(config).eval(), names, values)
+    model = Scam(config).eval()
+    model.about = {"label_names": list(names)}
+    return Checkpoint(run / "checkpoints" / "step_0000001", model)
 
 
 def write(folder: Path, stem: str, label_folder: str = "labels") -> Path:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scam.data import LabelValues, Mannequins
+from scam.data import Mannequins
 from scam.editing import load_style, read_style, save_style
 from scam.editing.donors import parse_donor
 from scam.editing.edit import Edited, Settings, edit
@@ -69,7 +69,8 @@ def _registered() -> Iterator[None]:
 
 def checkpoint() -> Checkpoint:
     model = Flat(FlatConfig(3, SIZE)).eval()
-    return Checkpoint(Path("x"), model, NAMES, LabelValues.build(3))
+    model.about = {"label_names": list(NAMES)}
+    return Checkpoint(Path("x"), model)
 
 
 def draw(colour: int, *held: int) -> Picture:
@@ -114,14 +115,14 @@ def test_a_donor_of_one_label_is_refused() -> None:
 def test_a_style_is_kept_and_refused_by_another_kind(tmp_path: Path) -> None:
     known, path = checkpoint(), tmp_path / "anna.safetensors"
     own = encode(draw(90, 0, 1), known)
-    save_style(path, known.model, own, NAMES, "anna.jpg")
+    save_style(path, known.model, own, "anna.jpg")
     assert torch.equal(load_style(path, known.model).latents.tokens, own.tokens)
     assert read_style(path).kind == "flat"
     scam = Scam(ScamConfig(3, (32, 16), width=16, levels=4, token_dim=8, attention_dim=8))
     with pytest.raises(InputError, match="is a style of a flat model, expected one of a scam"):
         load_style(path, scam)
     of_scam = Styles(torch.zeros(1, *scam.mean_tokens.shape), torch.ones(1, 3, dtype=torch.bool))
-    save_style(path, scam, of_scam, NAMES, "anna.jpg")
+    save_style(path, scam, of_scam, "anna.jpg")
     with pytest.raises(InputError, match="is a style of a scam model, expected one of a flat"):
         load_style(path, known.model)
 

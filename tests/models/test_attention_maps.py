@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scam.errors import InputError
-from scam.models import Scam, ScamConfig
-from scam.models.scam.attention_maps import attention_layers, attention_maps
+from scam.models import Scam, ScamConfig, attention_layers, attention_maps
 from scam.nn.attention import SemanticCrossAttention
 
 TINY = ScamConfig(

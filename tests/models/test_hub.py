@@ -96,7 +96,7 @@ def test_the_run_around_a_checkpoint_is_a_run(saved: tuple[Scam, Path], tmp_path
 
 def test_commands_take_a_saved_folder_as_checkpoint(saved: tuple[Scam, Path]) -> None:
     checkpoint = load_checkpoint(saved[1])
-    assert checkpoint.labels("coat") == (2,)
+    assert checkpoint.model.labels_of("coat") == (2,)
     assert checkpoint.label_values.to_label == (0, 2, 1)
     assert checkpoint.label_values.ignore == 255
 

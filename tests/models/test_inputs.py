@@ -11,8 +11,7 @@ from PIL import Image
 
 from scam import Scam
 from scam.errors import InputError
-from scam.models import ScamConfig, Styles
-from scam.models.scam.attention_maps import attention_maps
+from scam.models import ScamConfig, Styles, attention_maps
 from scam.nn.pyramid import LabelPyramid
 
 CONFIG = ScamConfig.preset("tiny", size=(32, 32), latents_per_label=2, background_latents=2)
@@ -100,6 +99,23 @@ def test_labels(model: Scam, labels: Any, words: str) -> None:
             call()
 
 
+def test_labels_by_name(model: Scam) -> None:
+    """Names, groups and numbers; without names of their own labels are numbered."""
+    known = Scam(CONFIG).eval()
+    known.about = {"label_names": ["background", "left_arm", "right_arm"]}
+    assert known.labels_of(["Right arm", 0, "right_arm"]) == (2, 0)
+    assert known.labels_of("arms") == known.labels_of(torch.tensor([1, 2])) == (1, 2)
+    assert known.labels_of("1") == known.labels_of(1) == model.labels_of("label_1") == (1,)
+    pair = (IMAGE, LABELS)
+    by_number = known.transfer(pair, pair, background_labels=[0, 1, 2])
+    by_name = known.transfer(pair, pair, background_labels=["background", "arms"])
+    assert torch.equal(by_name, by_number)
+    expected = "expected one of background, left_arm, right_arm, a group of them .*, or 0 to 2"
+    for wrong in ([3], -1, 0.0, [True], None, "hat", [["arms"]]):
+        with pytest.raises(InputError, match=f"^background_labels: label .*: {expected}$"):
+            known.transfer(pair, pair, background_labels=wrong)  # type: ignore[arg-type]
+
+
 def test_latents_and_the_rest(model: Scam) -> None:
     latents = model.encode(IMAGE, LABELS)
     tokens, present = latents.tokens, latents.present
@@ -129,17 +145,29 @@ def test_latents_and_the_rest(model: Scam) -> None:
         ("wanted has dtype", lambda: model.mix(latents, latents, present.int())),
         ("wanted has shape", lambda: model.mix(latents, latents, present[0])),
         ("wanted has shape", lambda: model.mix(latents, latents, present[:, :2])),
-        (
-            "background_labels is",
-            lambda: model.transfer(pair, pair, background_labels=torch.tensor(0)),
-        ),
         ("noise is a int", lambda: model.generate(LABELS, latents, 3)),
         ("subject is a torch Tensor", lambda: model.transfer(IMAGE, pair)),
         ("background is a tuple", lambda: model.transfer(pair, (*pair, 1))),
-        ("background label 3", lambda: model.transfer(pair, pair, background_labels=[3])),
-        ("background label 0.0", lambda: model.transfer(pair, pair, background_labels=[0.0])),
-        ("background label True", lambda: model.transfer(pair, pair, background_labels=[True])),
-        ("background_labels is '0'", lambda: model.transfer(pair, pair, background_labels="0")),
+        (
+            "background_labels: label 3: expected one of label_0,",
+            lambda: model.transfer(pair, pair, background_labels=[3]),
+        ),
+        (
+            "background_labels: label 0.0:",
+            lambda: model.transfer(pair, pair, background_labels=[0.0]),
+        ),
+        (
+            "background_labels: label True:",
+            lambda: model.transfer(pair, pair, background_labels=[True]),
+        ),
+        (
+            "background_labels: label 'x':",
+            lambda: model.transfer(pair, pair, background_labels="x"),
+        ),
+        (
+            "background_labels: label None:",
+            lambda: model.transfer(pair, pair, background_labels=None),
+        ),
         ("wanted is a list", lambda: model.mix(latents, latents, [[True] * 3] * 2)),
         ("wanted has dtype", lambda: model.mix(latents, latents, present.int())),
         (r"wanted has shape \(2, 2\)", lambda: model.mix(latents, latents, present[:, :2])),

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny_studio import (
-    NAMES,
     SIZE,
     Client,
     as_png,
@@ -23,7 +22,6 @@ from tiny_studio import (
 
 from scam.data import LabelValues
 from scam.data.picture import palette, read_label_png
-from scam.models.checkpoint import Checkpoint
 from scam.studio.opener import Opener
 from scam.studio.replay import replay
 
@@ -47,8 +45,8 @@ def test_label_maps_of_merged_labels_are_read_again(
     values: tuple[int, ...], tmp_path: Path
 ) -> None:
     known = tiny()
-    merged = Checkpoint(known.path, known.model, NAMES, LabelValues(values))
-    opener = make_opener(merged)
+    known.model.about["label_values"] = LabelValues(values).as_dict()
+    opener = make_opener(known)
     with serving(opener) as client:
         host = {"name": "x", "example": "example_0"}
         id = client.post("/api/pictures", host).json["id"]
@@ -62,7 +60,7 @@ def test_label_maps_of_merged_labels_are_read_again(
         }
         body = client.post("/api/files/labels.png", session).body
         (tmp_path / "x.png").write_bytes(body)
-        assert np.array_equal(merged.label_values.read(tmp_path / "x.png"), HOST.labels)
+        assert np.array_equal(known.label_values.read(tmp_path / "x.png"), HOST.labels)
         assert read_label_png(tmp_path / "x.png").max() == max(values.index(i) for i in range(3))
         session["map"] = packed(np.full(SIZE, -1))
         error = client.post("/api/files/labels.png", session).error

@@ -52,7 +52,10 @@ BROKEN_CHANGES = [
     ({"from": {"mean": True}}, "styles[0]: labels is missing"),
     ({**GOOD, "labels": []}, "styles[0]: labels, latents: expected at least one"),
     ({**GOOD, "latents": []}, "styles[0]: labels, latents: expected at least one"),
-    ({**GOOD, "labels": [3]}, "styles[0]: label 3: expected 0 to 2"),
+    (
+        {**GOOD, "labels": [3]},
+        "styles[0]: label 3: expected one of background, hair, body, or 0 to 2",
+    ),
     ({**GOOD, "labels": [-1]}, "styles[0]: labels=[-1]: expected each at least 0"),
     ({**GOOD, "labels": ["1"]}, "styles[0]: labels=['1']: expected each an integer"),
     ({**GOOD, "labels": [1] * 1000}, None),

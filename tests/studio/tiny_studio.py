@@ -42,7 +42,9 @@ def tiny(model: SynthesisModel | None = None, ignore: int | None = 9) -> Checkpo
     torch.manual_seed(0)
     model = (Scam(CONFIG) if model is None else model).eval()
     model.mean_known[1] = True
-    return Checkpoint(Path("run"), model, NAMES, LabelValues.build(3, ignore=ignore))
+    values = LabelValues.build(3, ignore=ignore)
+    model.about = {"label_names": list(NAMES), "label_values": values.as_dict()}
+    return Checkpoint(Path("run"), model)
 
 
 def draw(seed: int, size: tuple[int, int] = SIZE, held: tuple[int, ...] = (0, 1, 2)) -> Picture:

@@ -176,7 +176,7 @@ def check_flags(args: argparse.Namespace) -> None:
 def edit_settings(args: argparse.Namespace, checkpoint: Checkpoint) -> Settings:
     """InputError for background labels that the model lacks."""
     with leading("background_labels"):
-        scene = checkpoint.labels_of(args.background_labels)
+        scene = checkpoint.model.labels_of(args.background_labels)
     feather = FEATHER if args.feather is None else args.feather
     return Settings(
         scene=scene,
