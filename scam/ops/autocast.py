@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.ops.constant import constant_when_compiled
+
 
 def active_dtype(device_type: str) -> torch.dtype | None:
     """The dtype autocast asks for on this kind of device, or None when it is off."""
@@ -17,12 +19,9 @@ def active_dtype(device_type: str) -> torch.dtype | None:
     return torch.get_autocast_dtype(device_type)
 
 
+@constant_when_compiled  # which torch.compile of torch 2.10 cannot trace
 def _available(device_type: str) -> bool:
     return torch.amp.is_autocast_available(device_type)
-
-
-# Run, not traced, by torch.compile (see dispatch._choose): that of torch 2.10 cannot trace it.
-_available._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def cast_dtype(dtype: torch.dtype, wanted: torch.dtype | None) -> torch.dtype:

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, cast
 
 from scam.ops.backends import OPTIONAL, Backend
+from scam.ops.constant import constant_when_compiled
 from scam.ops.preference import ordered
 from scam.ops.problem import Problem
 
@@ -99,6 +100,7 @@ def choose(problem: Problem, backend: str | None = None) -> str:
     return _choose(wanted, *facts, *properties, problem.capability, problem.gpu)
 
 
+@constant_when_compiled
 def _choose(wanted: str | None, *facts: Any) -> str:
     problem = Problem(*facts)
     if wanted is not None:
@@ -113,12 +115,6 @@ def _choose(wanted: str | None, *facts: Any) -> str:
             return name
         reasons.append(f"backend {name!r}: {', '.join(why)}")
     raise ValueError(f"no backend serves this call: {'; '.join(reasons)}")
-
-
-# Run, not traced, by torch.compile, which then takes plain constants and no Problem: it imports
-# modules and may load a library. What torch.compiler.assume_constant_result sets; calling that
-# would import the whole compiler.
-_choose._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _require(name: str, problem: Problem) -> None:

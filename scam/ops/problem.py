@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scam.ops.autocast import active_dtype, cast_dtype
+from scam.ops.constant import constant_when_compiled
 
 ATTENTION = "semantic_cross_attention"
 MODULATION = "semantic_modulation"
@@ -97,6 +98,7 @@ def capability_of(device: torch.device) -> tuple[int, int] | None:
     return _capability(device.index) if device.type == "cuda" else None
 
 
+@constant_when_compiled
 def _capability(index: int) -> tuple[int, int] | None:
     if torch.version.hip is not None or index >= torch.cuda.device_count():
         return None
@@ -108,6 +110,7 @@ def gpu_of(device: torch.device) -> str | None:
     return _gpu(device.index) if device.type == "cuda" else None
 
 
+@constant_when_compiled
 def _gpu(index: int) -> str | None:
     return None if _capability(index) is None else _name(index)
 
@@ -115,11 +118,6 @@ def _gpu(index: int) -> str | None:
 @cache
 def _name(index: int) -> str:
     return torch.cuda.get_device_name(index)
-
-
-# Run, not traced, by torch.compile; see dispatch._choose.
-_capability._dynamo_marked_constant = True  # type: ignore[attr-defined]
-_gpu._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _properties(widths: tuple[int, ...]) -> tuple[bool, int | None]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.ops.constant import constant_when_compiled
 from scam.ops.problem import MINIMUM_CAPABILITY, capability_of
 from scam.ops.registration import as_saved, define
 
@@ -20,15 +21,12 @@ def served(labels: Tensor, num_labels: int) -> bool:
     return labels.is_cuda and _served(num_labels, capability_of(labels.device))
 
 
+@constant_when_compiled
 def _served(num_labels: int, capability: tuple[int, int] | None) -> bool:
     from scam.ops.backends import triton_launch, triton_pyramid
 
     able = capability is None or capability >= MINIMUM_CAPABILITY
     return able and triton_launch.installed() and num_labels <= triton_pyramid.MOST_LABELS
-
-
-# Run, not traced, by torch.compile; see dispatch._choose.
-_served._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _label_pyramid(labels: Tensor, num_labels: int, first: int, last: int) -> tuple[Tensor, ...]:
