@@ -29,7 +29,11 @@ def assert_attention_within_bounds(inputs: Inputs, *, backend: str, **options: A
     Raises:
         AssertionError: see :func:`scam.testing.assert_within_bound`.
     """
-    actual = outcome(inputs, backend=backend, **options)
+    return judge_attention(inputs, outcome(inputs, backend=backend, **options), **options)
+
+
+def judge_attention(inputs: Inputs, actual: dict[str, Tensor], **options: Any) -> float:
+    """:func:`assert_attention_within_bounds` of results that are there."""
     dtype, wide = inputs.query.dtype, inputs.to(torch.float64)
     exact = outcome(wide, backend="reference", rounded_to=dtype, **options)
     return _largest_part(actual, exact, attention_bounds(inputs, **options))
@@ -42,11 +46,18 @@ def assert_modulation_within_bounds(
 
     ``options``: eps, negative_slope.
     """
-    dtype, wide = inputs.x.dtype, inputs.to(torch.float64)
     given = {"comparable": away_from_kink(inputs, **options), **options}
-    actual = modulation_outcome(inputs, backend=backend, **given)
-    exact = modulation_outcome(wide, backend="reference", rounded_to=dtype, **given)
-    return _largest_part(actual, exact, modulation_bounds(inputs, **given))
+    return judge_modulation(inputs, modulation_outcome(inputs, backend=backend, **given), **given)
+
+
+def judge_modulation(inputs: ModulationInputs, actual: dict[str, Tensor], **options: Any) -> float:
+    """:func:`assert_modulation_within_bounds` of results that are there.
+
+    ``options``: with comparable, the pixels that gradients arrived at.
+    """
+    dtype, wide = inputs.x.dtype, inputs.to(torch.float64)
+    exact = modulation_outcome(wide, backend="reference", rounded_to=dtype, **options)
+    return _largest_part(actual, exact, modulation_bounds(inputs, **options))
 
 
 def _largest_part(
