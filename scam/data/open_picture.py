@@ -25,8 +25,8 @@ from scam.data.values import LabelValues, count_values
 from scam.errors import InputError, type_of
 from scam.storage.files import checked_path
 
-Photograph = str | os.PathLike[str] | PIL_Image.Image | Image
-"""A file, an image of PIL, or uint8 RGB (H, W, 3)."""
+Photograph = str | os.PathLike[str] | PIL_Image.Image | Image | Tensor
+"""A file, an image of PIL, an array uint8 RGB (H, W, 3), or a tensor uint8 (3, H, W)."""
 LabelFile = str | os.PathLike[str] | PIL_Image.Image | NDArray[np.integer[Any]] | Tensor
 """An index map: a file, an image of PIL, or integers (H, W), below 0 for no label."""
 Parse = Callable[[Image], Any]
@@ -67,7 +67,7 @@ def open_picture(
 
 
 def read_photograph(image: Any, name: str = "image") -> tuple[PIL_Image.Image, int]:
-    """As :func:`~scam.data.picture.read_image`, of an image of PIL or an array too."""
+    """As :func:`~scam.data.picture.read_image`, of an image of PIL, an array or a tensor too."""
     if isinstance(image, str | os.PathLike):
         return read_image(checked_path(image, name))
     if isinstance(image, PIL_Image.Image):
@@ -77,6 +77,8 @@ def read_photograph(image: Any, name: str = "image") -> tuple[PIL_Image.Image, i
                 [x for x in [image.info.get("xmp")] if isinstance(x, bytes)],
             )
             return as_rgb(upright(image, turned)), turned
+    if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.dim() == 3:
+        image = image.permute(1, 2, 0).cpu().numpy()
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             found = f"{image.dtype} {image.shape}"

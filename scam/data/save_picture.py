@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image as PIL_Image
 from torch import Tensor
 
@@ -27,8 +28,8 @@ def save_picture(
 ) -> None:
     """Write an image to ``path``, a .png, .jpg or .webp file, making the folders above it.
 
-    image: (3, H, W) or (1, 3, H, W) in [-1, 1], as models generate them, an image of PIL, or
-    uint8 RGB (H, W, 3). The file is whole or absent.
+    image: a tensor (3, H, W) or (1, 3, H, W), floating in [-1, 1], as models generate them, or
+    uint8; an image of PIL; or an array uint8 RGB (H, W, 3). The file is whole or absent.
 
     Raises InputError for another image or ending, where the disk refuses, and where a file is
     there already, unless it is to be overwritten.
@@ -59,8 +60,12 @@ def _pixels(image: Tensor | PIL_Image.Image | Image) -> Image:
         raise InputError(
             f"image has shape {tuple(image.shape)}: expected (3, H, W) or (1, 3, H, W)"
         )
-    if not single.is_floating_point():
-        raise InputError(f"image has dtype {image.dtype}: expected a floating one in [-1, 1]")
-    expect_pixels(single, "image")
-    pixels: Image = to_uint8(single).permute(1, 2, 0).cpu().numpy()
+    if single.dtype != torch.uint8:
+        if not single.is_floating_point():
+            raise InputError(
+                f"image has dtype {image.dtype}: expected a floating one in [-1, 1], or uint8"
+            )
+        expect_pixels(single, "image")
+        single = to_uint8(single)
+    pixels: Image = single.permute(1, 2, 0).cpu().numpy()
     return np.ascontiguousarray(pixels)

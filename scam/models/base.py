@@ -48,7 +48,8 @@ class PreparedLabels(Protocol):
 
 
 Image = Tensor | PIL_Image.Image | NDArray[np.uint8]
-"""A floating tensor (B, 3, H, W) or (3, H, W) in [-1, 1], an image of PIL, uint8 RGB (H, W, 3)."""
+"""A tensor (B, 3, H, W) or (3, H, W), floating in [-1, 1] or uint8; an image of PIL; an array
+uint8 RGB (H, W, 3)."""
 LabelMap = Tensor | PIL_Image.Image | NDArray[np.integer[Any]]
 """Labels 0 .. L - 1, below 0 for none: integers (B, H, W) or (H, W), or an index map of PIL."""
 Labels = LabelMap | PreparedLabels
@@ -160,9 +161,11 @@ class SynthesisModel(HubModel, ABC):
             ):  # fmt: skip
                 if value is not None and hasattr(module, name):
                     setattr(module, name, value)
-        if compiled:
-            for network in self.children():
+        for network in self.children() if compiled is not None else ():
+            if compiled:
                 network.compile(dynamic=False)
+            else:
+                network._compiled_call_impl = None  # what compile sets; torch has no way back
         self.compiled = self.compiled if compiled is None else compiled
         return self
 
@@ -185,7 +188,8 @@ class SynthesisModel(HubModel, ABC):
     def open_picture(self, image: Photograph, labels: LabelFile | Parse) -> ImageAndLabels:
         """A photograph and its label map at the model's size, as other methods take them.
 
-        image: a file, an image of PIL, or uint8 RGB (H, W, 3). labels: what the label files hold
+        image: a file, an image of PIL, an array uint8 RGB (H, W, 3), or a tensor uint8 (3, H, W).
+        labels: what the label files hold
         that the model was trained on, as a file, an image of PIL or integers (H, W); or a
         function that makes such integers of the photograph, uint8 RGB (H, W, 3). Images of other
         proportions fit as they did in training. See :mod:`scam.data.open_picture`.

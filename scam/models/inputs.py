@@ -10,7 +10,7 @@ from PIL import Image as PIL_Image
 from torch import Tensor
 
 from scam.checkpoints.weights import expect_finite
-from scam.data.convert import expect_pixels, from_uint8
+from scam.data.convert import expect_pixels, floating, from_uint8
 from scam.data.open_picture import index_map, read_photograph
 from scam.errors import InputError, counted, type_of
 from scam.models.config import ModelConfig
@@ -25,17 +25,18 @@ def checked_image(
 ) -> Tensor:
     """``image`` (B, 3, H, W) or (3, H, W) as the former. InputError if it is no such image.
 
-    An image of PIL or an array uint8 (H, W, 3) becomes one. Without ``values`` a GPU is not waited
-    for, and any number passes.
+    An image of PIL, an array uint8 (H, W, 3) and a tensor uint8 become floating. Without
+    ``values`` a GPU is not waited for, and any number passes.
     """
     if isinstance(image, PIL_Image.Image | np.ndarray):
         photo, _ = read_photograph(image, name)
         image, values = from_uint8(np.asarray(photo)).to(weight), False
-    expected = "a floating tensor (B, 3, H, W) or (3, H, W) in [-1, 1]"
+    expected = "a tensor (B, 3, H, W) or (3, H, W), floating in [-1, 1] or uint8"
     image = _tensor(image, name, expected, weight)
+    if image.dtype == torch.uint8:
+        image, values = floating(image).to(weight), False
     if not image.is_floating_point():
-        hint = ": x / 127.5 - 1 makes one of 0 to 255" if image.dtype == torch.uint8 else ""
-        raise InputError(f"{name} has dtype {image.dtype}: expected {expected}{hint}")
+        raise InputError(f"{name} has dtype {image.dtype}: expected {expected}")
     cast = torch.is_autocast_enabled(weight.device.type)
     if image.dtype != weight.dtype and (not cast or image.dtype == torch.float64):
         raise InputError(f"{name} has dtype {image.dtype}: expected the model's, {weight.dtype}")

@@ -19,6 +19,7 @@ from scam.errors import InputError
 SIZE = (24, 16)
 VALUES = LabelValues(to_label=(0, 2, 1), ignore=255)
 PHOTO, MAP = Mannequins("val").load(3, (48, 40))
+PIXELS = torch.from_numpy(PHOTO).permute(2, 0, 1)  # as scam.semia has images
 FILE = (MAP % 3).astype(np.int64)
 FILE[:4] = 255
 LABELS = np.array([0, 2, 1, -1])[np.minimum(FILE, 3)]
@@ -49,7 +50,8 @@ def test_every_way_gives_what_training_sees(files: tuple[Path, Path], tmp_path: 
         *(torch.from_numpy(FILE), np.where(FILE == 255, -1, FILE)),
         *(lambda photo: FILE, lambda photo: torch.from_numpy(FILE)),
     ]
-    for image in (files[0], str(files[0]), Image.open(files[0]), PHOTO, PHOTO[::-1][::-1]):
+    in_memory = (Image.open(files[0]), PHOTO, PHOTO[::-1][::-1], PIXELS)
+    for image in (files[0], str(files[0]), *in_memory):
         for labels in maps:
             assert equal(open_picture(image, labels, Frame(SIZE), values), expected)
     assert expected.image.dtype == torch.float32
@@ -111,7 +113,9 @@ def test_what_cannot_be_opened_is_named(image: Any, labels: Any, words: str) -> 
 
 def test_saved_pictures_are_what_was_given(tmp_path: Path) -> None:
     image = open_picture(PHOTO, FILE, Frame(PHOTO.shape[:2]), VALUES).image
-    for number, given in enumerate((image, image[None], PHOTO, Image.fromarray(PHOTO))):
+    for number, given in enumerate(
+        (image, image[None], PHOTO, Image.fromarray(PHOTO), PIXELS, PIXELS[None])
+    ):
         path = tmp_path / "made" / f"{number}.png"
         save_picture(given, path)
         assert np.array_equal(np.asarray(Image.open(path)), PHOTO)
@@ -140,7 +144,8 @@ IMAGE = torch.zeros(3, 4, 5)
         (IMAGE, "a", "expected a .png"),
         (IMAGE.expand(2, 3, 4, 5), "a.png", "image is of 2 images: expected one"),
         (IMAGE[0], "a.png", r"image has shape \(4, 5\): expected"),
-        (IMAGE.byte(), "a.png", "image has dtype torch.uint8: expected a floating one"),
+        (IMAGE.int(), "a.png", "image has dtype torch.int32: expected a floating one"),
+        (PIXELS[:2], "a.png", "image has shape"),
         (IMAGE + 255, "a.png", r"image holds values from 255 to 255: expected \[-1, 1\]"),
         (IMAGE / 0, "a.png", "image holds values that are not finite"),
         (MAP, "a.png", "image is an array int32"),

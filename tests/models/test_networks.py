@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -88,6 +90,22 @@ def test_fused_and_dense_are_one_model(fidelity: str, heads: int) -> None:
         if name.endswith("to_key.bias"):  # cancels in the softmax
             continue
         torch.testing.assert_close(found[0][1][name], dense, rtol=1e-9, atol=1e-10)
+
+
+def test_compiling_can_be_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Callable[..., Any]] = []
+
+    def compiled(call: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        return lambda *args, **kwargs: (calls.append(call), call(*args, **kwargs))[1]
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    model, pair = Scam(TINY), blocks(TINY)
+    expected = model.configure(compiled=True)(*pair)
+    assert len(calls) == 2  # the encoder and the generator
+    assert torch.equal(model.configure(fused=True)(*pair), expected)
+    assert len(calls) == 4
+    assert torch.equal(model.configure(compiled=False)(*pair), expected)
+    assert len(calls) == 4
 
 
 def test_layouts_as_on_a_gpu_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
