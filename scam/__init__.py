@@ -9,7 +9,7 @@ from scam.commandline.start import prepare
 from scam.version import __version__
 
 if TYPE_CHECKING:
-    from scam import data, editing, models, nn, ops
+    from scam import data, editing, errors, evaluation, models, nn, ops, semia
     from scam.data.save_picture import save_picture
     from scam.models import Scam
     from scam.models.checkpoint import load
@@ -24,11 +24,14 @@ __all__ = [
     "__version__",
     "data",
     "editing",
+    "errors",
+    "evaluation",
     "load",
     "models",
     "nn",
     "ops",
     "save_picture",
+    "semia",
 ]
 
 _HOMES = {

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import scam
+
 ROOT = Path(__file__).resolve().parents[1]
 README, DOCS = ROOT / "README.md", ROOT / "docs"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
@@ -39,6 +41,18 @@ def test_every_figure_is_shown() -> None:
     shown = {file for page in PAGES for _, file in figures(page)}
     for file in [*DOCS.glob("*.png"), *DOCS.glob("*.svg")]:
         assert file in shown, f"{file.name} is on no page"
+
+
+@pytest.mark.parametrize("name", [p.stem for p in sorted((DOCS / "api").glob("*.rst"))])
+def test_reference_pages_hold_every_public_name(name: str) -> None:
+    assert name in scam.__all__
+    package = getattr(scam, name)
+    text = (DOCS / "api" / f"{name}.rst").read_text()
+    listed = set(
+        re.findall(rf"^\.\. auto\w+:: scam\.{name}\.(?:\w+\.)*(\w+)$", text, re.MULTILINE)
+    )
+    assert listed >= set(getattr(package, "__all__", ()))
+    assert f"api/{name}\n" in (DOCS / "index.rst").read_text()
 
 
 @pytest.mark.parametrize("page", [*DOCS.glob("*.md")], ids=lambda page: page.name)

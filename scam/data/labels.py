@@ -100,6 +100,7 @@ LABEL_SETS: dict[str, LabelSet] = {
         "right_leg left_shoe right_shoe",
     }.items()
 }
+"""The built-in label sets, by name."""
 
 
 def find_label_set(name: str) -> LabelSet:
@@ -155,6 +156,7 @@ class Merge:
 # The 20 -> 3 merge of SCAM's iDesigner experiments: hat, hair, sunglasses and face are the face.
 _IDESIGNER_FACE = (1, 2, 4, 13)
 MERGES = ("idesigner", "body")
+"""Names of the built-in merges."""
 MergeSpec = str | Mapping[str, Sequence[int]]
 """A built-in merge's name, a JSON file, or what such a file holds."""
 _SHAPE = 'expected {"new label": [old ids], ...}'

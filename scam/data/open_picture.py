@@ -85,7 +85,8 @@ def read_photograph(image: Any, name: str = "image") -> tuple[PIL_Image.Image, i
             raise InputError(f"{name} is an array {found}: expected uint8 (H, W, 3)")
         return PIL_Image.fromarray(np.ascontiguousarray(image)), 1
     raise InputError(
-        f"{name} is {type_of(image)}: expected a path, a PIL image or an array uint8 (H, W, 3)"
+        f"{name} is {type_of(image)}: expected a path, a PIL image, an array uint8 (H, W, 3) "
+        "or a tensor uint8 (3, H, W)"
     )
 
 

@@ -156,7 +156,7 @@ def read_image(path: PictureFile, *, tiff: bool = False) -> tuple[Image.Image, i
     Grey, palette and CMYK images become RGB, 16 bits become 8, transparency becomes white.
     Metadata that makes no sense is ignored. tiff: whether it may be a TIFF file. InputError
     naming the file if it is missing, truncated, no image, or has more pixels than
-    :func:`scam.settings.max_pixels`.
+    ``SCAM_MAX_PIXELS``.
     """
     with opened(path, tiff=tiff) as (picture, file):
         return as_rgb(upright(picture, file.orientation)), file.orientation

@@ -28,6 +28,7 @@ METRICS = {
     "maps": "reconstruction with slightly wrong label maps",
     "cost": "milliseconds and memory of one edit",
 }
+"""What each metric measures, by its name."""
 _DATA = "data (default: the run's)"
 _NETWORKS = "networks behind metrics (never downloaded)"
 

@@ -91,7 +91,7 @@ def failing(photo: np.ndarray) -> Any:
     [
         ("nowhere.jpg", FILE, "nowhere.jpg: cannot be read"),
         ("", FILE, "image '': expected a path, not empty"),
-        (3, FILE, "image is a int: expected a path, a PIL image or an array uint8"),
+        (3, FILE, "image is a int: expected a path, a PIL image, an array uint8"),
         (PHOTO.astype(float), FILE, r"image is an array float64 \(48, 40, 3\): expected uint8"),
         (PHOTO, "nowhere.png", "nowhere.png: cannot be read"),
         (PHOTO, None, "labels is a NoneType: expected a path, .* or a function"),
