@@ -68,6 +68,9 @@ def test_pure_python_wheel_imports_and_says_what_is_missing(tree: Path, tmp_path
     tops = {name.partition("/")[0] for name in names}
     (metadata,) = tops - {"scam"}
     assert metadata.startswith("semantic_cross_attention-")
+    about = (tmp_path / metadata / "METADATA").read_text()
+    for field in ("Author: ", "Classifier: Typing", "Project-URL: Paper, "):
+        assert f"\n{field}" in about
     compiled = [name for name in names if not name.startswith("scam/_kernels/")]
     assert not [name for name in compiled if name.endswith((".so", ".cpp", ".h"))]
     devices = {f"scam/_{p.relative_to(tree)}" for p in (tree / "kernels").glob("*/*.*")}
