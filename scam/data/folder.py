@@ -14,13 +14,13 @@ from scam.data.labels import NUM_VALUES, LabelSet, MergeSpec, read_merge
 from scam.data.names import named_labels
 from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
 from scam.data.picture import read_label_png
-from scam.data.source import Image, LabelMap
+from scam.data.source import Image, LabelMap, PairSource
 from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError, counted
 from scam.storage.reading import identity
 
 
-class FolderPairs:
+class FolderPairs(PairSource):
     """Pairs in ``root/images`` and ``root/<labels>``, or in ``root/{train,val,test}`` likewise.
 
     root: the data set's folder. split: ``train``, ``val``, ``test`` or None for all pairs (train
@@ -83,6 +83,10 @@ class FolderPairs:
     def stem(self, index: int) -> str:
         """Name of the files of pair ``index``, without extension."""
         return self.pairs[index].stem
+
+    def files(self, index: int) -> Pair:
+        """The files of pair ``index``."""
+        return self.pairs[index]
 
     def load(self, index: int, size: tuple[int, int]) -> tuple[Image, LabelMap]:
         """Return image uint8 (H, W, 3) and labels int32 (H, W), -1 = ignored, at (H, W) = size.

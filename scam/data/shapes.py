@@ -1,23 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of what proportions the images of a source are, and how they are made to fit."""
+"""Of what proportions the images of a source are."""
 
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from scam.data.fit import Fit
-from scam.data.folder import FolderPairs
 from scam.data.source import PairSource
-from scam.data.subset import origin
 
 _HEADER = 24
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def fit_of(source: PairSource) -> Fit:
-    """How the images of ``source`` are loaded; drawn ones have any proportions."""
-    first = origin(source, 0)[0]
-    return first.fit if isinstance(first, FolderPairs) else "squash"
 
 
 def shapes_of(source: PairSource) -> Iterator[tuple[int, int]]:
@@ -27,11 +18,10 @@ def shapes_of(source: PairSource) -> Iterator[tuple[int, int]]:
     Files that have none are passed over; who loads them says why.
     """
     for index in range(len(source)):
-        first, place = origin(source, index)
-        if isinstance(first, FolderPairs):
-            shape = _png_shape(first.pairs[place].labels)
-            if shape is not None:
-                yield shape
+        files = source.files(index)
+        shape = None if files is None else _png_shape(files.labels)
+        if shape is not None:
+            yield shape
 
 
 def _png_shape(path: Path) -> tuple[int, int] | None:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one thing data sets have in common: images with label maps, by index."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,29 +11,49 @@ from numpy.typing import NDArray
 from scam.data.labels import LabelSet
 from scam.data.values import LabelValues
 
+if TYPE_CHECKING:  # both know these arrays
+    from scam.data.fit import Fit
+    from scam.data.pairs import Pair
+
 Image = NDArray[np.uint8]
 LabelMap = NDArray[np.int32]
 
 
-class PairSource(Protocol):
-    """Pictures and their label maps, loaded at any size."""
+class PairSource(ABC):
+    """Pictures and their label maps, loaded at any size.
 
-    @property
-    def label_set(self) -> LabelSet:
-        """What the ids of the label maps mean."""
+    Attributes:
+        label_set: what the ids of the label maps mean.
+        fit: how images of other proportions than those asked for are loaded; ``squash`` where
+            they are drawn, in any.
+    """
 
-    @property
+    label_set: LabelSet
+    fit: "Fit" = "squash"
+
+    @cached_property
     def label_values(self) -> LabelValues:
-        """How the values of label files on disk become those ids."""
+        """How the values of label files become those ids; by default they are the ids."""
+        return LabelValues.build(len(self.label_set))
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def stem(self, index: int) -> str:
         """Name of pair ``index`` (0 .. len - 1), unique in this source."""
 
+    @abstractmethod
     def load(self, index: int, size: tuple[int, int]) -> tuple[Image, LabelMap]:
         """Return pair ``index`` at ``size`` = (H, W), whatever its own shape.
 
         The image is uint8 RGB (H, W, 3); the label map int32 (H, W), ids of ``label_set`` or -1
         where a pixel has no label. InputError for a pair that cannot be used.
         """
+
+    def files(self, index: int) -> "Pair | None":
+        """The photograph and the label map that pair ``index`` is read from; None: it is not.
+
+        By them images are known again by content, and edits are pasted into photographs.
+        """
+        return None

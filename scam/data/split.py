@@ -10,10 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from scam.data.folder import FolderPairs
 from scam.data.pairs import Pair, find_pairs, split_folders
 from scam.data.source import PairSource
-from scam.data.subset import Subset
 from scam.errors import InputError
 from scam.storage.reading import read_json
 
@@ -123,14 +121,8 @@ def _names(entries: Iterable[Entry]) -> set[Entry]:
 
 def pictures_of(source: PairSource) -> Pictures:
     """Names and digests of a source's photographs."""
-    return dict(_entry(source, index) for index in range(len(source)))
-
-
-def _entry(source: PairSource, index: int) -> Entry:
-    if isinstance(source, Subset):
-        return _entry(source.source, source.indices[index])
-    name = source.stem(index)
-    return name, _digest(source.pairs[index].image) if isinstance(source, FolderPairs) else ""
+    found = ((source.stem(index), source.files(index)) for index in range(len(source)))
+    return {name: "" if files is None else _digest(files.image) for name, files in found}
 
 
 def training_folder(root: Path, labels: str) -> Pictures:

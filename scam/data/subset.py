@@ -3,27 +3,18 @@
 
 from collections.abc import Sequence
 
-from scam.data.labels import LabelSet
+from scam.data.pairs import Pair
 from scam.data.source import Image, LabelMap, PairSource
-from scam.data.values import LabelValues
 
 
-class Subset:
+class Subset(PairSource):
     """Some pairs of a source, in the order given."""
 
     def __init__(self, source: PairSource, indices: Sequence[int]) -> None:
         self.source = source
         self.indices = list(indices)
-
-    @property
-    def label_set(self) -> LabelSet:
-        """The source's."""
-        return self.source.label_set
-
-    @property
-    def label_values(self) -> LabelValues:
-        """The source's."""
-        return self.source.label_values
+        self.label_set, self.fit = source.label_set, source.fit
+        self.label_values = source.label_values
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -35,6 +26,10 @@ class Subset:
     def load(self, index: int, size: tuple[int, int]) -> tuple[Image, LabelMap]:
         """See :class:`~scam.data.PairSource`."""
         return self.source.load(self.indices[index], size)
+
+    def files(self, index: int) -> Pair | None:
+        """See :class:`~scam.data.PairSource`."""
+        return self.source.files(self.indices[index])
 
 
 def origin(source: PairSource, index: int) -> tuple[PairSource, int]:

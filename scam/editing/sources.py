@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scam.data import FolderPairs, open_source
+from scam.data import SOURCES, open_source
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
 from scam.editing.pictures import Picture
@@ -26,7 +26,6 @@ from scam.models.refinement import refined
 from scam.models.styles import Styles
 
 LIBRARY = "styles"
-MANNEQUINS = "mannequins"
 _STORED = "lib:"
 
 
@@ -97,11 +96,18 @@ class Finder:
         return found
 
     def folder(self, words: Sequence[str]) -> Folder | None:
-        """The images of a data folder, or held-out mannequins; None if ``words`` is neither."""
-        if words == [MANNEQUINS]:
-            merge = self._run_options.get("merge")
-            return _as_folder(open_source(MANNEQUINS, "val", merge=merge), self.checkpoint)
-        if len(words) != 1 or not Path(words[0]).is_dir():
+        """The images of a data folder, or those held out of a source; None if there is none."""
+        if len(words) != 1:
+            return None
+        if words[0] in SOURCES:
+            source = open_source(words[0], "val", merge=self._run_options.get("merge"))
+            numbers = {source.stem(index): index for index in range(len(source))}
+            return Folder(
+                words[0],
+                tuple(numbers),
+                lambda stem: _load(self.checkpoint, source, numbers[stem]),
+            )
+        if not Path(words[0]).is_dir():
             return None
         self._used.add("labels")
         pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._label_folder)}
@@ -196,7 +202,7 @@ class Finder:
             options["labels"] = self._labels
         name = options.pop("data")
         run = run_around(self.checkpoint.path)
-        if self._data is None and name != MANNEQUINS and not Path(name).is_dir():
+        if self._data is None and name not in SOURCES and not Path(name).is_dir():
             raise InputError(
                 f"the images of {run} were in {name}, where no folder is now: give "
                 "{:data}, the folder where they are"
@@ -210,8 +216,7 @@ class Finder:
         for source in self._sources:
             for index in range(len(source)):
                 if source.stem(index) == stem:
-                    if isinstance(source, FolderPairs):
-                        pair = source.pairs[index]
+                    if (pair := source.files(index)) is not None:
                         self._read_from += [pair.image, pair.labels, *_folders([pair])]
                     return _load(self.checkpoint, source, index)
         if Path(stem).is_file():
@@ -269,16 +274,8 @@ def _folders(pairs: Iterable[Pair]) -> set[Path]:
     return {file.parent for pair in pairs for file in (pair.image, pair.labels)}
 
 
-def _as_folder(source: PairSource, checkpoint: Checkpoint) -> Folder:
-    numbers = {source.stem(index): index for index in range(len(source))}
-    return Folder(
-        MANNEQUINS, tuple(numbers), lambda stem: _load(checkpoint, source, numbers[stem])
-    )
-
-
 def _load(checkpoint: Checkpoint, source: PairSource, index: int) -> Picture:
-    if isinstance(source, FolderPairs):
-        pair = source.pairs[index]
+    if (pair := source.files(index)) is not None:
         return _read(checkpoint, pair.image, pair.labels)
     if source.label_set.names != checkpoint.label_names:
         raise InputError(

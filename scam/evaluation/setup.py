@@ -13,7 +13,7 @@ from scam.checkpoints.training_state import TRAINING, load_training
 from scam.checkpoints.weights import CONFIG, expect_tensors
 from scam.commandline.device import open_device
 from scam.commandline.flags import given
-from scam.data import PairDataset, PairSource, open_source
+from scam.data import SOURCES, PairDataset, PairSource, open_source
 from scam.data.labels import is_lost
 from scam.data.options import DataOptions
 from scam.data.pairs import SPLITS
@@ -29,7 +29,7 @@ from scam.evaluation.pictures import (
     device_name,
     read_pairs,
 )
-from scam.evaluation.unseen import MANNEQUINS, Memory, say_trained_on
+from scam.evaluation.unseen import Memory, say_trained_on
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
 from scam.version import __version__
@@ -128,7 +128,7 @@ def _pictures(
     memory = Memory.of(checkpoint.path, checkpoint.model.about.get("trained", {}))
     data, own = _data_options(options, checkpoint, memory)
     place = data["data"]
-    if place != MANNEQUINS:
+    if place not in SOURCES:
         data = {"fit": checkpoint.fit, **data}
     labels = data.get("labels", "labels")
     split = options.split or _usual_split(place)
@@ -160,7 +160,7 @@ def _pictures(
 
 
 def _usual_split(data: str) -> str:
-    has_test = data != MANNEQUINS and Path(data, "test").is_dir()
+    has_test = data not in SOURCES and Path(data, "test").is_dir()
     return "test" if has_test else "val"
 
 
@@ -193,7 +193,7 @@ def _data_options(
     run, options = run_around(checkpoint.path), stored_data(checkpoint)
     labels = asked.labels or options.get("labels", "labels")
     own = "data" in options and (asked.data is None or _same(asked.data, options["data"]))
-    if asked.data == MANNEQUINS and not own:
+    if asked.data in SOURCES and not own:
         options = {"data": asked.data, "merge": options.get("merge")}
     elif asked.data is not None and not own:
         own = memory.is_of(asked.data, labels)
@@ -205,7 +205,7 @@ def _data_options(
             f"{checkpoint.path}: its run folder is not around it, give {{data}}", data=NAMED
         )
     place, held_out = options["data"], _is_held_out(options["data"])
-    if asked.data is None and place != MANNEQUINS and not Path(place).is_dir():
+    if asked.data is None and place not in SOURCES and not Path(place).is_dir():
         raise InputError(
             f"{run}: its images were in {place}, where no folder is now: give {{data}}",
             data=NAMED,
@@ -235,7 +235,7 @@ def _same(data: str, other: str) -> bool:
 
 def _is_held_out(data: str) -> bool:
     """Whether val is a part of train's folder."""
-    return data != MANNEQUINS and not has_val(data)
+    return data not in SOURCES and not has_val(data)
 
 
 def _opened(

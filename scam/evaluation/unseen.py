@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scam.data import PairSource
+from scam.data import SOURCES, PairSource
 from scam.data.split import (
     Pictures,
     Split,
@@ -20,8 +20,6 @@ from scam.data.split import (
 )
 from scam.data.subset import Subset
 from scam.errors import NAMED, InputError, counted
-
-MANNEQUINS = "mannequins"
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Memory:
 
         It does if the names are the same, or half of the images.
         """
-        if self.split is None or data == MANNEQUINS or not Path(data).is_dir():
+        if self.split is None or data in SOURCES or not Path(data).is_dir():
             return False
         now = _pictures(data, labels)
         there = sum(now.get(n) == d for n, d in (*self.split.training, *self.split.held_out))
@@ -55,7 +53,7 @@ class Memory:
 
     def held_out(self, data: str, labels: str) -> frozenset[str] | None:
         """Names that stay held out in the run's data, where no val folder says so."""
-        if self.split is None or data == MANNEQUINS or has_val(data):
+        if self.split is None or data in SOURCES or has_val(data):
             return None
         now = training_folder(Path(data), labels)
         names = frozenset(self.split.kept_from_training(now)[0])
@@ -80,7 +78,7 @@ class Memory:
         if self.split is None:
             return source
         taken: Pictures = {}
-        if labels is not None and data != MANNEQUINS and has_val(data):
+        if labels is not None and data not in SOURCES and has_val(data):
             taken = training_folder(Path(data), labels)
         seen = {
             name
@@ -111,7 +109,7 @@ class Memory:
 
     def doubt(self, data: str, train: PairSource | None, measured: PairSource) -> None:
         """Say that images may have been trained on, where nothing here excludes it."""
-        if self.split is not None or data == MANNEQUINS:
+        if self.split is not None or data in SOURCES:
             return
         if train is not None and Split.of(train, measured).digest == self.digest:
             return

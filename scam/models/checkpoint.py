@@ -10,10 +10,9 @@ import torch
 
 from scam.checkpoints.step_folders import CHECKPOINTS, resolve_checkpoint
 from scam.checkpoints.weights import CONFIG
-from scam.data import LABEL_SETS, LabelValues, PairSource
+from scam.data import SOURCES, LabelValues, PairSource, open_source
 from scam.data.fit import Fit, Frame
-from scam.data.options import MANNEQUINS, DataOptions
-from scam.data.shapes import fit_of
+from scam.data.options import DataOptions
 from scam.errors import InputError, within
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
@@ -53,7 +52,7 @@ class Checkpoint:
 
 def describe(model: ModelConfig, source: PairSource) -> dict[str, Any]:
     """The ``config.json`` of a step folder, which :func:`load_checkpoint` reads."""
-    return describe_model(model, {**describe_labels(source), "fit": fit_of(source)})
+    return describe_model(model, {**describe_labels(source), "fit": source.fit})
 
 
 def describe_labels(source: PairSource) -> dict[str, Any]:
@@ -126,15 +125,16 @@ def run_around(step_folder: Path) -> Path | None:
 def stored_data(checkpoint: Checkpoint) -> dict[str, Any]:
     """The section ``data`` of the run around a checkpoint.
 
-    Without a run, what a model says of its training tells whether its images were drawn
-    mannequins; else the section is empty. InputError if one of its settings is unusable.
+    Without a run, what a model says of its training tells whether its images are one of
+    ``SOURCES``; else the section is empty. InputError if one of its settings is unusable.
     """
     run = run_around(checkpoint.path)
     if run is None:
         trained = checkpoint.model.about.get("trained", {})
+        name = str(trained.get("data"))
         # Labels are compared, for a folder of photographs may be called mannequins.
-        drawn = checkpoint.label_names == LABEL_SETS[MANNEQUINS].names
-        return {"data": MANNEQUINS} if drawn and trained.get("data") == MANNEQUINS else {}
+        known = name in SOURCES and open_source(name, "val").label_set.names
+        return {"data": name} if known == checkpoint.label_names else {}
     data = read_json(run / CONFIG).get("data", {})
     try:
         DataOptions.from_dict(data)

@@ -6,7 +6,7 @@ from typing import Any
 
 from scam.data import PairDataset
 from scam.data.fit import SLIGHT, Frame
-from scam.data.shapes import fit_of, shapes_of
+from scam.data.shapes import shapes_of
 from scam.data.split import FEW_HELD_OUT, named
 from scam.errors import counted, spelled
 from scam.metrics import ColourFloors
@@ -65,7 +65,7 @@ def at_end(logged: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _proportions(train: PairDataset, held_out: PairDataset) -> Iterator[str]:
-    frame = Frame(train.size, fit_of(train.source))
+    frame = Frame(train.size, train.source.fit)
     shapes = [shape for data in (train, held_out) for shape in shapes_of(data.source)]
     others = [shape for shape in shapes if frame.stretch(shape) > SLIGHT]
     if not others:

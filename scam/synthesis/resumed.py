@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from scam.checkpoints.step_folders import incomplete_after, newest_step_folder
 from scam.checkpoints.weights import CONFIG
-from scam.data import MERGES
+from scam.data import MERGES, SOURCES
 from scam.data.labels import is_lost, merge_content
 from scam.data.options import MANNEQUINS
 from scam.data.split import (
@@ -65,7 +65,7 @@ def resume_folder(out: str, asked: dict[str, Any]) -> RunFolder:
     if shapes.get("kind") == stored_kind(stored.get("model", {})):  # which early runs imply
         asked = {**asked, "model": {n: v for n, v in shapes.items() if n != "kind"}}
     data, old = asked.get("data", {}), stored.get("data", {})
-    if MANNEQUINS not in (data.get("data"), old.get("data")):
+    if SOURCES.keys().isdisjoint((data.get("data"), old.get("data"))):
         may_change.append("data.data")  # resume_data compares the images
         place, labels = data.get("data", old.get("data", "")), old.get("labels", "")
         if not any(Path(place, folder, labels).is_dir() for folder in ("", "train")):
@@ -108,15 +108,15 @@ def _open_data(folder: RunFolder, newest: Path | None) -> Resumed:
     place, labels = data.get("data", MANNEQUINS), data.get("labels", "labels")
     stored = read_json(folder.path / CONFIG).get("data", {})
     moved = any(stored.get(name) != data.get(name) for name in ("data", "labels"))
-    if place != MANNEQUINS and not Path(place).is_dir():
+    if place not in SOURCES and not Path(place).is_dir():
         if moved:
-            raise InputError(f"{{data}}: expected {MANNEQUINS} or a folder", data=place)
+            raise InputError(f"{{data}}: expected {', '.join(SOURCES)} or a folder", data=place)
         raise _lost("the images of this run were in", place, "folder", "data")
     if is_lost(merge := data.get("merge")) and merge == stored.get("merge"):
         raise _lost("the merge of this run was in", merge, "file", "merge")
     trained = {} if newest is None else read_json(newest / CONFIG).get("trained", {})
     split = None if newest is None else read_split(newest, trained.get("split"))
-    if place == MANNEQUINS or newest is None:
+    if place in SOURCES or newest is None:
         sources = open_sources(data)
         return Resumed(sources, Split.of(*sources), [])
     if split is None:

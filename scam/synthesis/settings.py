@@ -7,9 +7,9 @@ from typing import Any
 
 from scam.checkpoints.weights import CONFIG
 from scam.commandline.flags import given
-from scam.data import MERGES, PairSource, open_source
+from scam.data import MERGES, SOURCES, PairSource, open_source
 from scam.data.labels import merge_content, read_merge
-from scam.data.options import MANNEQUINS, DataOptions
+from scam.data.options import DataOptions
 from scam.errors import InputError
 from scam.models.checkpoint import describe, describe_labels
 from scam.models.config import ModelConfig
@@ -36,7 +36,7 @@ def asked_settings(asked: dict[str, Any], config: type[ModelConfig]) -> dict[str
     """
     # A run may be resumed from another folder: files are remembered by their full path.
     asked = dict(asked)
-    for name, built_in in (("data", {MANNEQUINS}), ("merge", MERGES), ("perceptual_weights", ())):
+    for name, built_in in (("data", SOURCES), ("merge", MERGES), ("perceptual_weights", ())):
         if name in asked and asked[name] not in built_in and Path(asked[name]).exists():
             asked[name] = str(Path(asked[name]).resolve())
     settings: dict[str, Any] = {

@@ -8,18 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from scam.data import LabelSet, LabelValues, Mannequins, PairDataset, batch_keys, batches
+from scam.data import LabelSet, Mannequins, PairDataset, PairSource, batch_keys, batches
 from scam.data.dataset import Batch, in_order
 from scam.errors import InputError
 
 LABELS = LabelSet("toy", ("background", "left_arm", "right_arm", "other"), ((1, 2),))
 
 
-class Toy:
+class Toy(PairSource):
     """Pair i: a picture of brightness 10 i that counts columns, all four labels and one -1."""
 
     label_set = LABELS
-    label_values = LabelValues.build(4)
 
     def __init__(self, length: int) -> None:
         self.length = length

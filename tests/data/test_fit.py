@@ -12,7 +12,7 @@ from PIL import Image
 
 from scam.data import FolderPairs, Mannequins, open_source, save_label_png
 from scam.data.fit import Box, Fit, Frame
-from scam.data.shapes import fit_of, shapes_of
+from scam.data.shapes import shapes_of
 from scam.data.subset import Subset
 from scam.errors import InputError
 
@@ -108,8 +108,8 @@ def test_a_folder_loads_as_asked(wide: Path) -> None:
     assert np.array_equal(image, ramp(20, 40)[:, 10:30])
     assert np.array_equal(labels, np.eye(20, 40, dtype=np.int32)[:, 10:30])
     assert (FolderPairs(wide, fit="pad").load(0, (40, 40))[1][:10] == -1).all()
-    assert fit_of(Subset(cropped, [1])) == "crop"
-    assert fit_of(Mannequins("val")) == "squash"
+    assert Subset(cropped, [1]).fit == "crop"
+    assert Mannequins("val").fit == "squash"
 
 
 def test_what_cannot_be(wide: Path) -> None:

@@ -3,14 +3,14 @@
 
 from scam.data.labels import LABEL_SETS, LabelSet, MergeSpec, read_merge
 from scam.data.mannequins.portrait import draw
-from scam.data.source import Image, LabelMap
+from scam.data.source import Image, LabelMap, PairSource
 from scam.data.values import LabelValues
 from scam.errors import InputError
 
 LENGTHS = {"train": 2048, "val": 64}
 
 
-class Mannequins:
+class Mannequins(PairSource):
     """An endless supply of little people, the same for ever for each (seed, split, index).
 
     split: ``train`` or ``val``, two different streams. length: default 2048 or 64.
