@@ -130,8 +130,8 @@ def _resumed(run: Run) -> int:
         return state
 
     def checked() -> dict[str, Any]:
-        how = f"remove that step (rm -r {shlex.quote(str(newest))}) to resume from {{older.name}}"
-        with offering_older(newest, resume, how):
+        remove = f"remove that step (rm -r {shlex.quote(str(newest))})"
+        with offering_older(newest, resume, lambda older: f"{remove} to resume from {older.name}"):
             return resume(newest)
 
     state = world.from_main(checked)
