@@ -14,7 +14,7 @@ from scam.data.latent_colours import latent_colours, latent_legend
 from scam.data.sheet import save_sheet
 from scam.editing.pictures import Picture
 from scam.errors import InputError
-from scam.models.attention import AttentionMap
+from scam.models.attention_map import AttentionMap
 from scam.models.checkpoint import Checkpoint
 from scam.storage.files import write_aside
 

@@ -14,13 +14,14 @@ from scam.checkpoints.training_state import TRAINING, load_training
 from scam.errors import InputError, Interrupted, Stopped, within
 from scam.training.compiling import compiler_failures_named
 from scam.training.distributed import SINGLE_PROCESS, World
+from scam.training.divergence import LIMIT, SCALED_LIMIT, Watch
 from scam.training.optimisation import Losses
 from scam.training.outputs import Due, Outputs, Run, eager, open_outputs
 from scam.training.run_folder import RunFolder
+from scam.training.signals import stop_signals
 from scam.training.state import integer, part
 from scam.training.task import Task
 from scam.training.trainer import Trainer
-from scam.training.watch import LIMIT, SCALED_LIMIT, Watch, stop_signals
 
 
 def train(
