@@ -7,7 +7,7 @@ from typing import Literal
 
 from scam.data.fit import Fit
 from scam.data.options import DataOptions
-from scam.errors import NAMED, InputError
+from scam.errors import NAMED, InputError, did_you_mean
 from scam.pretrained.published import DINOV2, INCEPTION, LPIPS_TRUNKS, PERSON
 from scam.settings.fields import Checked, like, setting
 
@@ -133,9 +133,8 @@ class EvaluationOptions(Checked):
         super().__post_init__()
         for name in self.metrics:
             if name not in METRICS:
-                raise InputError(
-                    f"{{metrics}}: expected some of {','.join(METRICS)}", metrics=name
-                )
+                message = f"{{metrics}}: expected some of {','.join(METRICS)}"
+                raise InputError(message + did_you_mean(name, METRICS), metrics=name)
         if self.extractor is not None and self.dinov2_weights is not None:
             raise InputError(
                 "{extractor}, {dinov2_weights}: give one of the two",
