@@ -42,9 +42,9 @@ def _places(root: Path | None, labels: str) -> str:
     return places if labels == "labels" else f"{places} --labels {path_word(labels)}"
 
 
-def label_command(root: Path) -> str:
-    """The command that makes label maps of the photographs in ``root/images``."""
-    return f"python -m scam.data label {path_word(root)} --parser MODULE:FUNCTION"
+def label_command(src: Path) -> str:
+    """The command that makes label maps of the photographs in ``src/images``, or of one."""
+    return f"python -m scam.data label {path_word(src)} --parser MODULE:FUNCTION"
 
 
 def path_word(path: str | Path) -> str:

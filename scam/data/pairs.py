@@ -229,6 +229,17 @@ def _alike(stem: str) -> str:
     return unicodedata.normalize("NFKC", stem).casefold().strip()
 
 
+def find_images(folder: Path) -> list[Path]:
+    """The photographs in ``folder``, sorted by stem.
+
+    InputError if it is missing or holds none, an entry is no file, or a stem occurs twice.
+    """
+    photos = _Folder.read(folder, IMAGE_SUFFIXES)
+    for problem in photos.unusable:
+        raise InputError(str(problem))
+    return [photos.files[stem] for stem in sorted(photos.files)]
+
+
 def find_label_map(image: Path, labels: Path) -> Path:
     """The label map of one photograph in the folder ``labels``, as :func:`find_pairs` finds it.
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from scam.data import FolderPairs, open_source
+from scam.data.advice import label_command
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
 from scam.editing.pictures import Picture
@@ -164,7 +165,8 @@ class Finder:
         if beside.is_file():
             return beside
         if image.parent.name != "images":
-            raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS")
+            made = f"or what a parser makes: {label_command(image)}"
+            raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS, {made}")
         self._used.add("labels")
         try:
             labels = find_label_map(image, image.parent.parent / self._label_folder)

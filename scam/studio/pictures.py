@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 
 from scam.data.pairs import read_pair
+from scam.data.parser import LabelParser
 from scam.data.picture import Upload, read_image
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder, digest, encode
 from scam.errors import InputError, quoted
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
-from scam.studio.parser import Parser
 from scam.studio.session import PictureData, from_base64
 from scam.studio.work import Progress, silent
 
@@ -73,7 +73,7 @@ class Pictures:
 
     checkpoint: Checkpoint
     examples: Folder | None = None
-    parser: Parser | None = None
+    parser: LabelParser | None = None
     limit: int = _CACHE_BYTES
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size:
 def learn_colours(train: PairDataset, workers: int = 0) -> ColourFloors:
     """Flat colours that know the means of at most 512 images spread over ``train``."""
     floors = ColourFloors(len(train.source.label_set.names))
-    with progress("read images", min(len(train), _PICTURES_AT_MOST), unit="images") as bar:
+    with progress("read images", min(len(train), _PICTURES_AT_MOST)) as bar:
         for image, labels in _spread(train, workers=workers):
             floors.learn(image, labels)
             bar.update(len(image))
