@@ -88,7 +88,7 @@ def save_maps_sheet(
         hot = torch.tensor(_HOT, device=of_latent.device)[:, None, None]
         heat.append(grey + of_latent * (hot - grey))
     columns = {
-        "picture": image.expand(len(maps), -1, -1, -1),
+        "image": image.expand(len(maps), -1, -1, -1),
         "labels": labels.expand(len(maps), -1, -1),
         "strongest": torch.cat(strongest),
     }
