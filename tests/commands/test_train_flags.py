@@ -18,6 +18,7 @@ from scam.models.config import ModelConfig
 from scam.models.scam import ScamConfig
 from scam.settings.fields import setting
 from scam.synthesis.flags import chosen_config, train_parser
+from scam.synthesis.options import CHOSEN, WITH_MUON
 from scam.training.trainer import Trainer
 
 Fast = Callable[..., list[str]]
@@ -192,3 +193,12 @@ def test_a_run_that_names_no_kind_is_the_first_one(
     (out / "config.json").write_text(json.dumps(stored))
     train.main(["--resume", "--out", str(out), "--steps", "3", "--model", "scam"])
     assert (out / "checkpoints" / "step_0000003").is_dir()
+
+
+@pytest.mark.parametrize("name", CHOSEN | WITH_MUON)
+def test_help_tells_what_new_runs_take(name: str) -> None:
+    """And not the defaults of the fields, which runs begun before these settings have."""
+    text = " ".join(train_parser("x", ScamConfig).format_help().split())
+    flag = f" --{name.replace('_', '-')} "
+    value = (CHOSEN | WITH_MUON)[name]
+    assert f"(default: {value})" in text.partition("options:")[2].partition(flag)[2][:220]

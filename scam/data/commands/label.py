@@ -28,8 +28,8 @@ from scam.storage.outputs import expect_writable
 
 PROG = "python -m scam.data label"
 DESCRIPTION = """\
-Make label maps of photographs with a parser: a function of yours that calls a network, say. Label
-maps that are there already are kept, so that a call that was interrupted goes on where it was."""
+Make label maps of photographs with a parser: a function of yours, which may call a network. Label
+maps that are there already are kept, so an interrupted command continues where it was."""
 EXAMPLES = """\
   python -m scam.data label photos --parser person_parser:label_map
       the function label_map in person_parser.py, here, makes photos/labels of photos/images
@@ -181,7 +181,9 @@ def _parser() -> argparse.ArgumentParser:
         help="folder to make beside images/ (default: labels)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for the label maps of photographs in no images/"
+        "--out",
+        metavar="DIR",
+        help="folder for the label maps, where the photographs are in no images/",
     )
     parser.add_argument(
         "--label-set", metavar="NAME",
