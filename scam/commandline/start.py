@@ -15,7 +15,7 @@ ABOUT = {
     "attention": "Draw what attends to what in one image.",
     "studio": "Edit photographs by label map, on a page in the browser.",
     "semia": "Learn one image with its label map and generate it under other label maps.",
-    "data": "Images with label maps: prepare and check them.",
+    "data": "Images with label maps: make, prepare and check them.",
     "compare": "Train models or variants alike, measure and compare them in a table and a sheet.",
     "profile": "Time and memory of a training step, module by module.",
     "export": "Export encoder and generator of a trained model with torch.export.",

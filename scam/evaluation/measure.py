@@ -90,7 +90,7 @@ def _walk(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row])
         batches = walk(
             setup.painter, setup.test, setup.donors, options.batch_size, workers=options.workers
         )
-        with full_precision(), progress("pictures", count, logged=True) as bar:
+        with full_precision(), progress("evaluate", count, logged=True) as bar:
             for pictures in batches:
                 for meter in meters:
                     meter.update(pictures)

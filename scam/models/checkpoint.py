@@ -15,7 +15,7 @@ from scam.data.fit import Fit, Frame
 from scam.data.groups import Groups, groups_of, plain
 from scam.data.options import MANNEQUINS, DataOptions
 from scam.data.shapes import fit_of
-from scam.errors import InputError, within
+from scam.errors import InputError, did_you_mean, within
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.hub import describe_model
@@ -66,7 +66,8 @@ class Checkpoint:
         names, last = ", ".join(self.label_names), len(self.label_names) - 1
         groups = ", ".join(self.groups.members)
         of_them = f", a group of them ({groups})" if groups else ""
-        raise InputError(f"label {word!r}: expected one of {names}{of_them}, or 0 to {last}")
+        near = did_you_mean(word, [*self.label_names, *self.groups.members])
+        raise InputError(f"label {word!r}: expected one of {names}{of_them}, or 0 to {last}{near}")
 
     def labels_of(self, words: Iterable[str]) -> tuple[int, ...]:
         """:meth:`labels` of several words, each label once."""

@@ -39,11 +39,11 @@ class SynthesisOptions(AdversaryOptions):
     l1: float = setting(10.0, "weight of the mean absolute error in [-1, 1]", least=0)
     perceptual: Perceptual = setting(
         "pyramid",
-        "features to compare",
+        "loss that compares features of images",
         default_help="default: vgg19 if its weights are found, else pyramid",
     )
     perceptual_weight: float = setting(10.0, "weight of the perceptual loss", least=0)
-    perceptual_weights: str | None = setting(None, "weights of its network", metavar="FILE")
+    perceptual_weights: str | None = setting(None, "weights file of that loss", metavar="FILE")
     vgg_slices: tuple[float, float, float, float, float] = setting(
         VGG_SLICES,
         "of vgg19: weights of its five depths, from shallow to deep",

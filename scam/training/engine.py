@@ -61,9 +61,11 @@ def train(
     said = [heading] if heading else []
     if options.amp:
         said.append(f"precision: {task.precision.reason}")
+    # Reads images: whatever is wrong with one is the first thing said.
+    begun = task.begin() if done == 0 and world.is_main else None
     with open_outputs(run, done, say, said) as outputs, stop_signals() as stop:
-        if done == 0 and outputs:
-            outputs.tell(0, task.begin())
+        if begun is not None and outputs:
+            outputs.tell(0, begun)
         _steps(run, outputs, done, stop)
     return folder.sample(options.steps)
 
