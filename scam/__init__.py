@@ -5,7 +5,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from scam.commandline.start import prepare
+from scam.commandline.start import names_command, prepare
 from scam.version import __version__
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from scam.models import Scam
     from scam.models.checkpoint import load
 
-# The first word is "-m" only while Python looks for the module that `python -m` names: this is a
-# command then, and torch is not imported yet. The console script prepares by itself.
-if sys.argv[:1] == ["-m"]:
+# The first word is "-m" only while Python looks for the module that `python -m` names: torch is
+# not imported yet then. The console script prepares by itself.
+if sys.argv[:1] == ["-m"] and names_command(sys.orig_argv):
     prepare(script=False)
 
 __all__ = [

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """``scam COMMAND``, also ``python -m scam COMMAND``: every command by its name."""
 
-import difflib
 import runpy
 import sys
 from collections.abc import Sequence
 
 from scam.commandline import start
 from scam.commandline.command import Parser, run
-from scam.errors import InputError
+from scam.errors import InputError, did_you_mean
 from scam.version import __version__
 
 PROG = "python -m scam"
@@ -42,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     if words and not words[0].startswith("-"):
         name = words[0] or "''"
-        raise InputError(f"{name}: no such command; {_instead_of(name)}")
+        known = ", ".join(start.ABOUT)
+        near = did_you_mean(name, start.ABOUT) or f"; expected one of {known}"
+        raise InputError(f"{name}: no such command{near}")
     width = max(map(len, start.ABOUT))
     rows = [f"  {name:{width}}  {about}" for name, about in start.ABOUT.items()]
     about = "\n".join([ABOUT, "", "commands:", *rows])
@@ -51,11 +52,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--version", action="version", version=f"scam {__version__}")
     parser.parse_args(words)
     parser.print_help()
-
-
-def _instead_of(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), start.ABOUT, 1)
-    return f"perhaps {near[0]}" if near else f"expected one of {', '.join(start.ABOUT)}"
 
 
 if __name__ == "__main__":

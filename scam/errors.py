@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exceptions that mean "your input" or "you said stop", never "our bug"."""
 
+import difflib
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -257,6 +258,20 @@ def _cut(text: str, longest: int) -> str:
         return text
     half = longest // 2 - 20
     return f"{text[:half]} ... ({len(text) - 2 * half} characters) ... {text[-half:]}"
+
+
+def did_you_mean(given: object, known: Iterable[str]) -> str:
+    """``; did you mean resume?``, for the end of a message: the name among ``known`` that looks
+    most like ``given``. Empty if none does.
+    """
+    names = {_plain(name): name for name in known}
+    near = difflib.get_close_matches(_plain(shown(given)), names, 1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
+
+
+def _plain(name: str) -> str:
+    """Without what people mix up in names; dashes before flags would make all of them alike."""
+    return name.lower().replace("-", "_").strip("_")
 
 
 def counted(count: int, word: str) -> str:

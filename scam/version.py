@@ -5,7 +5,7 @@ import platform
 import re
 from importlib import metadata
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 DISTRIBUTION = "semantic-cross-attention"
 """What pip installs; ``scam`` on PyPI is another project."""
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arguments that every command reads the same way."""
 
+import argparse
 import os
 import signal
 from pathlib import Path
@@ -31,6 +32,51 @@ def test_nothing_is_no_value(words: list[str], message: str) -> None:
     parser.add_argument("names", nargs="*")
     with pytest.raises(InputError, match=message):
         parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rezume"], "unrecognized arguments: --rezume; did you mean --resume? (see"),
+        (
+            ["--resum"],
+            "unrecognized arguments: --resum; did you mean --resume? (see",
+        ),  # no short forms
+        (["--no-resumee"], "unrecognized arguments: --no-resumee; did you mean --no-resume? (see"),
+        (["--owt=a"], "unrecognized arguments: --owt; did you mean --out? (see"),
+        (["--magic", "3"], "unrecognized arguments: --magic (see"),
+    ],
+)
+def test_mistyped_flags(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are named even where an argument that is needed is missing."""
+    parser = Parser("prog", "", "")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction)
+    with pytest.raises(SystemExit):
+        parser.parse_args(words)
+    assert capsys.readouterr().err == f"prog: error: {said} --help)\n"
+    assert parser.parse_args(["--out=x", "--resume"]).resume
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--fit", "sqash"],
+            "--fit sqash: expected one of squash, crop; did you mean squash?",
+        ),
+        (["--fit", "x"], "--fit x: expected one of squash, crop"),
+        (["Chek"], "Chek: expected one of check, prepare; did you mean check?"),
+    ],
+)
+def test_mistyped_choices(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Alike on every Python: argparse's own words differ."""
+    parser = Parser("prog", "", "")
+    parser.add_argument("--fit", choices=("squash", "crop"))
+    parser.add_argument("command", choices={"check": 1, "prepare": 2})
+    with pytest.raises(SystemExit):
+        parser.parse_args(words)
+    assert capsys.readouterr().err == f"prog: error: {said} (see --help)\n"
 
 
 @pytest.mark.parametrize(

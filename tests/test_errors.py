@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from scam.commandline.command import Parser
-from scam.errors import InputError, leading, one_line, shown
+from scam.errors import InputError, did_you_mean, leading, one_line, shown
 
 UNPRINTABLE = {
     "a\nb": r"a\nb",
@@ -71,3 +71,18 @@ def test_arguments_too(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().err
     assert told.endswith("\n")
     assert told.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("uper-clothes", "; did you mean upper_clothes?"),
+        ("Hair", "; did you mean hair?"),
+        ("tail", ""),
+        ("", ""),
+        (None, ""),
+        ("u" * 10_000, ""),
+    ],
+)
+def test_the_nearest_name(given: object, said: str) -> None:
+    assert did_you_mean(given, iter(["background", "hair", "upper_clothes", "coat"])) == said

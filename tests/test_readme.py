@@ -12,6 +12,7 @@ import pytest
 import scam
 from scam import compare, evaluate, profile, train, transfer
 from scam.data import Mannequins, save_label_png
+from scam.data.commands import label
 from scam.semia.commands import apply as semia_apply
 from scam.semia.commands import train as semia_train
 
@@ -86,7 +87,8 @@ def write_photographs(folder: Path, count: int) -> None:
 
 def test_every_flag_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = ""
-    for command in (train, transfer, evaluate, profile, compare, semia_train, semia_apply):
+    every = (train, transfer, evaluate, profile, compare, semia_train, semia_apply, label)
+    for command in every:
         with pytest.raises(SystemExit):
             command.main(["--help"])
         known += capsys.readouterr().out

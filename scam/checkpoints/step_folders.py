@@ -157,11 +157,14 @@ def newest_step_folder(checkpoints: Path) -> Path | None:
 
 @contextmanager
 def offering_older(
-    step_folder: Path, opens: Callable[[Path], object], how: str = "{older} is whole"
+    step_folder: Path,
+    opens: Callable[[Path], object],
+    advice: Callable[[Path], str] = "{} is whole".format,
 ) -> Iterator[None]:
-    """Let an InputError of the block also say which older step folder could be opened, and how.
+    """Let an InputError of the block also say what ``advice`` says of the newest older step folder
+    that can be opened.
 
-    opens: raises InputError for a folder that is damaged too. how: with ``{older}`` in it.
+    opens: raises InputError for a folder that is damaged too.
     """
     try:
         yield
@@ -174,4 +177,4 @@ def offering_older(
                 break
         else:
             raise
-        raise InputError(f"{error}; {how.format(older=folder)}") from error
+        raise InputError(f"{error}; {advice(folder)}") from error

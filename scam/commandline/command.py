@@ -2,6 +2,7 @@
 """What every ``python -m scam.*`` command shares: the parser, and how errors are reported."""
 
 import argparse
+import itertools
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ from scam.errors import (
     PeerExited,
     Stopped,
     as_flag,
+    did_you_mean,
     in_python,
     one_line,
     shown,
@@ -72,6 +74,22 @@ class Parser(argparse.ArgumentParser):
         _FLAGS.clear()
         _FLAGS.update({action.dest: _flag(action) for action in self._actions})
         return found
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; a mistyped flag is named first, with the one that was meant."""
+        words, known = list(sys.argv[1:] if args is None else args), self._option_string_actions
+        for word in itertools.takewhile(lambda word: word != "--", words):
+            flag = word.partition("=")[0]
+            if flag.startswith("--") and " " not in word and flag not in known:
+                self.error(f"unrecognized arguments: {flag}{did_you_mean(flag, known)}")
+        return super().parse_args(words, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """What a value may be, in our words: argparse's differ from Python to Python."""
+        if action.choices is not None and value not in action.choices:
+            name, known = f"{_flag(action)} {value}".strip(), list(action.choices)
+            message = f"{name}: expected one of {', '.join(known)}{did_you_mean(value, known)}"
+            raise argparse.ArgumentError(None, message)
 
     def add_checkpoint(self) -> None:
         """The argument that :func:`scam.models.checkpoint.load_checkpoint` opens."""

@@ -15,14 +15,20 @@ Presets = Mapping[str, Mapping[str, Any]]
 """Values by setting, of every preset by its name."""
 
 
-def add_flags(parser: Parser, settings: type[Checked], presets: Presets | None = None) -> None:
+def add_flags(
+    parser: Parser,
+    settings: type[Checked],
+    presets: Presets | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
     """A flag for every setting that has one, under its heading; None where it is not given.
 
     Text that is one of several choices is left to the dataclass to check. presets: what they say
-    instead of the defaults is told with these.
+    instead of the defaults is told with these. defaults: what is told instead of a field's own.
     """
     for name, what in settings.settings().items():
         if what.flag:
+            what = dataclasses.replace(what, default=(defaults or {}).get(name, what.default))
             others = [(p, v[name]) for p, v in (presets or {}).items() if name in v]
             add_flag(parser, name, what, what.heading or settings.heading, others)
 

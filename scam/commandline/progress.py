@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress(what: str, total: int, *, unit: str = "pictures", logged: bool = False) -> Any:
+def progress(what: str, total: int, *, unit: str = "images", logged: bool = False) -> Any:
     """A bar on a terminal, a context manager with ``update``; elsewhere nothing is said, or where
     it is ``logged`` a line a minute and one at the end.
     """

@@ -4,6 +4,8 @@
 import os
 import re
 import signal
+from collections.abc import Sequence
+from itertools import pairwise
 
 ABOUT = {
     "train": "Train a model on a folder of images, or on drawn mannequins.",
@@ -13,7 +15,7 @@ ABOUT = {
     "attention": "Draw what attends to what in one image.",
     "studio": "Edit photographs by label map, on a page in the browser.",
     "semia": "Learn one image with its label map and generate it under other label maps.",
-    "data": "Images with label maps: prepare and check them.",
+    "data": "Images with label maps: make, prepare and check them.",
     "compare": "Train models or variants alike, measure and compare them in a table and a sheet.",
     "profile": "Time and memory of a training step, module by module.",
     "export": "Export encoder and generator of a trained model with torch.export.",
@@ -43,6 +45,16 @@ def prepare(*, script: bool) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     open_descriptors()
+
+
+def names_command(words: Sequence[str]) -> bool:
+    """Whether ``words``, of ``sys.orig_argv``, start Python with ``-m scam`` or ``-m scam.NAME``:
+    another package's module may import scam as well.
+    """
+    for word, following in pairwise([*words, ""]):
+        if found := re.fullmatch(r"-[bBdEhiIOPqRsSuvVx]*m(.*)", word):
+            return (found[1] or following).partition(".")[0] == "scam"
+    return False
 
 
 def open_descriptors() -> None:

@@ -15,7 +15,7 @@ from scam.data.options import DataOptions
 from scam.errors import NAMED, InputError, as_flag
 from scam.models.config import DATA_SETS, ModelConfig
 from scam.models.registry import FIRST_KIND, MODELS
-from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.options import NEW_RUN, WITH_MUON, SynthesisOptions
 
 EXAMPLES = """\
   python -m scam.compare --models scam,spade,clade --out runs/compare --amp --steps 500
@@ -63,7 +63,7 @@ def compare_parser(prog: str) -> Parser:
     add_flags(parser, DataOptions)
     parser.group("model").add_argument("--preset", help=f"{', '.join(DATA_SETS)} (default: tiny)")
     _add_model_flags(parser)
-    add_flags(parser, SynthesisOptions, SynthesisOptions.presets)
+    add_flags(parser, SynthesisOptions, SynthesisOptions.presets, NEW_RUN | WITH_MUON)
     add_flags(parser, MeasuringOptions)
     return parser
 

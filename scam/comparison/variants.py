@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scam.errors import NAMED, InputError
+from scam.errors import NAMED, InputError, did_you_mean
 from scam.models.registry import FIRST_KIND, MODELS
 
 Settings = dict[str, Any]
@@ -94,7 +94,8 @@ def choose(
 def _model(word: str) -> Variant:
     kind, colon, setting = word.partition(":")
     if kind not in MODELS:
-        raise InputError(f"{{models}}: expected some of {','.join(MODELS)}", models=word)
+        message = f"{{models}}: expected some of {','.join(MODELS)}"
+        raise InputError(message + did_you_mean(kind, MODELS), models=word)
     if not colon:
         return Variant(kind, kind, {})
     return Variant(f"{kind}-{setting}", kind, {"fidelity": setting})
@@ -108,6 +109,6 @@ def _expect_some(argument: str, words: Sequence[str], known: Sequence[str] | Non
     for word in words:
         if known is not None and word not in known:
             message = f"{{{argument}}}: expected some of {','.join(known)}"
-            raise InputError(message, **{argument: word})
+            raise InputError(message + did_you_mean(word, known), **{argument: word})
         if words.count(word) > 1:
             raise InputError(f"{{{argument}}}: {word} is there twice", **{argument: NAMED})

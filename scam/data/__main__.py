@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m scam.data``: prepare downloaded data sets, and check folders before training."""
+"""``python -m scam.data``: make label maps, prepare data sets, check folders before training."""
 
 import sys
 from collections.abc import Sequence
 
 from scam.commandline.command import Parser, in_flags, run
 from scam.commandline.start import ABOUT
-from scam.data.commands import check, prepare
+from scam.data.commands import check, label, prepare
 
 PROG = "python -m scam.data"
-COMMANDS = {"check": check, "prepare": prepare}
+COMMANDS = {"label": label, "check": check, "prepare": prepare}
 EXAMPLES = """\
+  python -m scam.data label photos --parser person_parser:label_map
+      a function of yours makes label maps of the photographs in photos/images
   python -m scam.data prepare celebamask-hq CelebAMask-HQ faces --size 256 256
       a downloaded data set becomes a folder that scam.train reads
   python -m scam.data check faces

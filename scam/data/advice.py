@@ -18,6 +18,11 @@ _CONVERT = "; convert it to an index map first: "
 _INDEX_MAP = (
     " (a png with one channel, grey of 8 or 16 bits or palette, whose value is the label's id)"
 )
+_ALONE = ", where SRC/images holds the photograph and SRC/labels the label map, with equal names"
+"""What follows where two files were given, and no folder."""
+_SAME_COLOURS = (
+    "; for a trained model add --palette with the palette.txt of the folder it was trained on"
+)
 
 
 def prepare_command(kind: str, root: Path | None, labels: str = "labels", flags: str = "") -> str:
@@ -35,6 +40,11 @@ def _places(root: Path | None, labels: str) -> str:
     root = root if root.name else root.resolve()
     places = f"{path_word(root)} {path_word(f'{root}_indexed')}"
     return places if labels == "labels" else f"{places} --labels {path_word(labels)}"
+
+
+def label_command(src: Path) -> str:
+    """The command that makes label maps of the photographs in ``src/images``, or of one."""
+    return f"python -m scam.data label {path_word(src)} --parser MODULE:FUNCTION"
 
 
 def path_word(path: str | Path) -> str:
@@ -61,7 +71,7 @@ def advising(root: Path, labels: str) -> Iterator[None]:
 
 def placed(text: str, root: Path, labels: str) -> str:
     """``text`` with ``root/<labels>`` in what :func:`no_index_map` advises at its end."""
-    before, found, command = text.partition(_CONVERT)
+    before, found, command = text.partition(_ALONE)[0].partition(_CONVERT)
     return before + found + command.replace(_UNKNOWN, _places(root, labels), 1)
 
 
@@ -93,7 +103,7 @@ def no_index_map(picture: Image.Image, kind: str) -> str:
         )
     else:
         command = prepare_command("palette", None, flags="--tolerance 60" if lossy else "")
-    return f"is {found}{_CONVERT}{command}{_INDEX_MAP}"
+    return f"is {found}{_CONVERT}{command}{_INDEX_MAP}{_ALONE}{'' if grey else _SAME_COLOURS}"
 
 
 def advise_once(texts: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -214,7 +214,7 @@ def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str
         count = len(splits["train"]) + len(splits["val"])
         raise InputError(
             f"{root}: nothing is left for {split!r}: of {counted(count, 'image')} "
-            f"{len(splits['val'])} held out"
+            f"{len(splits['val'])} held out; expected more images, or fewer held out"
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from scam.data.groups import groups_of, plain
-from scam.errors import InputError, quoted
+from scam.errors import InputError, did_you_mean, quoted
 
 LabelWords = str | int | Iterable[str | int]
 """One or several, each the name of a label, its number, or the name of a group of labels."""
@@ -38,9 +38,10 @@ def _find(word: Any, names: tuple[str, ...]) -> tuple[int, ...]:
             return members
     elif hasattr(word, "__index__") and not isinstance(word, bool) and 0 <= word < len(names):
         return (int(word),)
+    near = did_you_mean(word, [*names, *groups.members]) if isinstance(word, str) else ""
     listed = ", ".join(groups.members)
     of_them = f", a group of them ({listed})" if listed else ""
     raise InputError(
         f"label {quoted(word)}: expected one of {', '.join(names)}{of_them}, "
-        f"or 0 to {len(names) - 1}"
+        f"or 0 to {len(names) - 1}{near}"
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scam.data.flips import left_right_pairs
 from scam.data.text import expect_name, read_text
-from scam.errors import NAMED, InputError, leading, quoted
+from scam.errors import NAMED, InputError, did_you_mean, leading, quoted
 from scam.storage.reading import parse_json
 
 NUM_VALUES = 1 << 16  # label files hold at most 16 bits
@@ -108,8 +108,9 @@ def find_label_set(name: str) -> LabelSet:
     try:
         return LABEL_SETS[name]
     except KeyError:
-        known = ", ".join(LABEL_SETS)
-        raise InputError(f"{{label_set}}: expected one of {known}", label_set=name) from None
+        message = f"{{label_set}}: expected one of {', '.join(LABEL_SETS)}"
+        message += did_you_mean(name, LABEL_SETS)
+        raise InputError(message, label_set=name) from None
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,8 @@ def merge_content(spec: MergeSpec | None) -> MergeSpec | None:
 
 def _read_merge_file(path: Path, num_source: int | None) -> Merge:
     if not os.path.lexists(path):
-        raise InputError(f"is no file, expected one or {' or '.join(MERGES)}")
+        near = did_you_mean(path, MERGES)
+        raise InputError(f"is no file, expected one or {' or '.join(MERGES)}{near}")
     text = read_text(path)
     try:
         groups = parse_json(text, str(path))

@@ -44,7 +44,7 @@ class ImageAndLabels(NamedTuple):
 
 
 def open_picture(
-    image: Photograph, labels: LabelFile | Parse, frame: Frame, values: LabelValues
+    image: Photograph, labels: LabelFile | Parse | None, frame: Frame, values: LabelValues
 ) -> ImageAndLabels:
     """image float32 (3, H, W) and labels int32 (H, W) as ``frame`` shows them, on the CPU.
 
@@ -55,6 +55,11 @@ def open_picture(
     Raises InputError for what cannot be read, a map of another size than the photograph, or
     with a value that is no label.
     """
+    if labels is None:
+        raise InputError(
+            "labels: none given; expected the photograph's label map (a path, a PIL image or "
+            "integers (H, W)), or a parser: a function that makes one of the photograph"
+        )
     photo, turned = read_photograph(image)
     label_map = _read_labels(labels, photo, values)
     names = [Path(x) if isinstance(x, str | os.PathLike) else word for x, word in (

@@ -5,6 +5,7 @@ import hashlib
 import os
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +13,11 @@ from pathlib import Path
 
 from PIL import Image as PIL_Image
 
+from scam.data.advice import label_command
 from scam.data.picture import PictureFile, expect_picture_file, read_image, read_label_png
 from scam.data.source import LabelMap
 from scam.data.values import LabelValues
-from scam.errors import InputError, counted, one_line
+from scam.errors import InputError, counted, did_you_mean, one_line
 
 SPLITS = ("train", "val", "test")
 _MISNAMED = {
@@ -30,6 +32,7 @@ _MISNAMED = {
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LABEL_SUFFIXES = (".png",)
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".tif", ".tiff", ".bmp", ".gif")
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class _Folder:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     folder._add(entry, device)
         except FileNotFoundError:
-            raise InputError(f"{path}: no such folder, {expected}") from None
+            raise InputError(f"{path}: no such folder, {expected}{_in_place_of(path)}") from None
         except NotADirectoryError:
             raise InputError(f"{path}: is a file, expected a folder") from None
         except OSError as error:
@@ -199,9 +202,42 @@ class _Folder:
         self.identity[path.stem] = identity
 
 
+def _in_place_of(missing: Path) -> str:
+    """What there is where a folder is ``missing``, and what to do about it."""
+    folder, folders, files = missing.parent, [], Counter[str]()
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError:
+        return ""
+    for name in names:
+        if os.path.isdir(folder / name):
+            folders.append(name)
+        else:
+            files[Path(name).suffix] += 1
+    found = [f"{name}/" for name in folders]
+    found += [counted(count, f"{suffix} file".lstrip()) for suffix, count in files.items()]
+    text = f"; {folder} holds {', '.join(found[:_SHOWN]) or 'nothing'}"
+    text += ", ..." if len(found) > _SHOWN else ""
+    if (near := did_you_mean(missing.name, folders)) or missing.name == "images":
+        return text + near
+    maker = label_command(folder) if "images" in folders else ""
+    return f"{text}; a parser makes label maps: {maker}" if maker else text
+
+
 def _alike(stem: str) -> str:
     """What stems have in common that look the same, or nearly so."""
     return unicodedata.normalize("NFKC", stem).casefold().strip()
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The photographs in ``folder``, sorted by stem.
+
+    InputError if it is missing or holds none, an entry is no file, or a stem occurs twice.
+    """
+    photos = _Folder.read(folder, IMAGE_SUFFIXES)
+    for problem in photos.unusable:
+        raise InputError(str(problem))
+    return [photos.files[stem] for stem in sorted(photos.files)]
 
 
 def find_label_map(image: Path, labels: Path) -> Path:

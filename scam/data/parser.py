@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls a user's function that makes a label map of a photograph."""
+"""A user's function that makes a label map of a photograph: ``--parser MODULE:FUNCTION``."""
 
+import importlib
+import os
+import sys
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +16,48 @@ from scam.data.labels import NUM_VALUES
 from scam.data.source import Image, LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError, first_line
+
+FORM = "MODULE:FUNCTION"
+HELP = (
+    "makes the label map of a photograph: from uint8 (H, W, 3) to integers (H, W) as label files "
+    "hold them; MODULE may be a file MODULE.py in this folder"
+)
+
+
+@dataclass(frozen=True)
+class LabelParser:
+    """From photographs to label maps. name: as the user gave it."""
+
+    name: str
+    function: Callable[[Image], Any]
+
+    def __call__(self, photo: Image, values: LabelValues) -> LabelMap:
+        """Labels int32 (H, W) of a photograph uint8 (H, W, 3), as :func:`parsed_labels`; what the
+        function raises is printed, too.
+        """
+        try:
+            return parsed_labels(self.function, photo, values, self.name)
+        except InputError as error:
+            if error.__cause__ is not None:  # the error has one line of it
+                traceback.print_exception(error.__cause__)
+            raise
+
+
+def load_parser(name: str) -> LabelParser:
+    """Import what ``MODULE:FUNCTION`` names. InputError if it cannot be, or is no function."""
+    module, colon, function = name.partition(":")
+    if not colon or not module or not function:
+        raise InputError(f"{{parser}}: expected {FORM}", parser=name)
+    if not {"", os.getcwd()} & {*sys.path}:  # as in the console script
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # whatever a module raises
+        message = f"{{parser}}: {type(error).__name__}: {first_line(error)}"
+        raise InputError(message, parser=name) from error
+    if not callable(found):
+        raise InputError(f"{{parser}}: is no function, expected {FORM}", parser=name)
+    return LabelParser(name, found)
 
 
 def parsed_labels(

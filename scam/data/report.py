@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A :class:`~scam.data.check.FolderReport` as text: counts, labels with bars, bad files."""
 
+from collections.abc import Sequence
+
 from scam.data.advice import advise_once
 from scam.data.check import FolderReport, LabelCount
 from scam.data.fit import SLIGHT, Frame
@@ -15,7 +17,9 @@ _BAD_SHOWN = 20
 
 def report_text(report: FolderReport, *, every_bad: bool = False) -> str:
     """Several lines for a terminal; of more than 20 bad files the first 20 unless every_bad."""
-    return "\n".join([*_head(report), "", *_table(report), *_bad(report, every_bad)])
+    usable = sum(report.splits.values())
+    table = label_table(report.labels, usable, report.unlabelled)
+    return "\n".join([*_head(report), "", *table, *_bad(report, every_bad)])
 
 
 def splits_text(splits: dict[str, int]) -> str:
@@ -76,24 +80,27 @@ def _unnamed(report: FolderReport) -> str:
     return f"{sets}, without names ({spelled('write labels.txt or give {:label_set}')})"
 
 
-def _table(report: FolderReport) -> list[str]:
-    present = [label for label in report.labels if label.pictures]
+def label_table(labels: Sequence[LabelCount], images: int, unlabelled: int) -> list[str]:
+    """What share of so many images, and of their pixels, each label has; ``unlabelled``: pixels
+    without one.
+    """
+    present = [label for label in labels if label.pictures]
     if not present:
         return ["no usable pair: nothing to count"]
-    usable, pixels = sum(report.splits.values()), report.pixels
+    pixels = sum(label.pixels for label in labels) + unlabelled
     width = max(len("label"), *(len(label.name) for label in present))
     most = max(label.pixels for label in present)
     lines = [f"{'id':>5}  {'label':{width}}  {'images':>15}  {'pixels':>7}  (bars: square root)"]
     for label in present:
-        share = f"{label.pictures} ({100 * label.pictures / usable:.0f} %)"
+        share = f"{label.pictures} ({100 * label.pictures / images:.0f} %)"
         bar = "#" * max(1, round(_BAR * (label.pixels / most) ** 0.5))
         lines.append(
             f"{label.id:5}  {label.name:{width}}  {share:>15}  "
             f"{100 * label.pixels / pixels:5.2f} %  {bar}"
         )
-    if report.unlabelled:
-        lines.append(f"without a label: {100 * report.unlabelled / pixels:.2f} % of the pixels")
-    return lines + _absent([label for label in report.labels if not label.pictures])
+    if unlabelled:
+        lines.append(f"without a label: {100 * unlabelled / pixels:.2f} % of the pixels")
+    return lines + _absent([label for label in labels if not label.pictures])
 
 
 def _absent(absent: list[LabelCount]) -> list[str]:

@@ -13,8 +13,8 @@ from torch import Tensor
 from scam.data.latent_colours import latent_colours, latent_legend
 from scam.data.sheet import save_sheet
 from scam.editing.pictures import Picture
-from scam.errors import InputError
-from scam.models.attention import AttentionMap
+from scam.errors import InputError, did_you_mean
+from scam.models.attention_map import AttentionMap
 from scam.models.checkpoint import Checkpoint
 from scam.storage.files import write_aside
 
@@ -36,7 +36,7 @@ def choose_layers(known: Sequence[str], wanted: Sequence[str] | None) -> list[st
         return list(known)
     for layer in wanted:
         if layer not in known:
-            expected = f"some of {', '.join(known)}, or all"
+            expected = f"some of {', '.join(known)}, or all{did_you_mean(layer, known)}"
             raise InputError(f"{{layers}}: expected {expected}", layers=layer)
     return list(wanted)
 
@@ -88,7 +88,7 @@ def save_maps_sheet(
         hot = torch.tensor(_HOT, device=of_latent.device)[:, None, None]
         heat.append(grey + of_latent * (hot - grey))
     columns = {
-        "picture": image.expand(len(maps), -1, -1, -1),
+        "image": image.expand(len(maps), -1, -1, -1),
         "labels": labels.expand(len(maps), -1, -1),
         "strongest": torch.cat(strongest),
     }

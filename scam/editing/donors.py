@@ -9,7 +9,7 @@ from scam.editing.latents import shares
 from scam.errors import InputError, leading
 from scam.models.checkpoint import Checkpoint
 
-FORM = "LABEL[.LATENT][,LABEL...]=PICTURE[:WEIGHT]"
+FORM = "LABEL[.LATENT][,LABEL...]=IMAGE[:WEIGHT]"
 
 
 @dataclass(frozen=True)

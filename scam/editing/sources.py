@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from scam.data import SOURCES, open_source
+from scam.data.advice import label_command
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
-from scam.errors import InputError, leading, within
+from scam.errors import InputError, did_you_mean, leading, within
 from scam.models.checkpoint import Checkpoint, run_around, stored_data
 from scam.models.refinement import refined
 from scam.models.styles import Styles
@@ -160,7 +161,8 @@ class Finder:
         if not os.path.lexists(path):
             known = sorted(p.stem for p in self.library.glob(f"*{SUFFIX}") if p.is_file())
             there = f"one of {', '.join(known)}" if known else "a style, it holds none"
-            raise InputError(f"{word}: not in {self.library}; expected {there:.200}")
+            near = did_you_mean(name, known)
+            raise InputError(f"{word}: not in {self.library}; expected {there:.200}{near}")
         return path
 
     def _map_of(self, image: Path) -> Path:
@@ -169,7 +171,8 @@ class Finder:
         if beside.is_file():
             return beside
         if image.parent.name != "images":
-            raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS")
+            made = f"or what a parser makes: {label_command(image)}"
+            raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS, {made}")
         self._used.add("labels")
         try:
             labels = find_label_map(image, image.parent.parent / self._label_folder)

@@ -35,7 +35,7 @@ class DistributionMeter:
         total: int,
     ) -> None:
         if total < 2:
-            raise MissingError(f"{total} picture, expected 2 or more")
+            raise MissingError(f"{total} image, expected 2 or more")
         self._extractor = extractor
         self._metrics = metrics
         self._moments = {name: FeatureMoments(total) for name in PAINTINGS}
@@ -82,11 +82,11 @@ class DistributionMeter:
         fewest = min(generated.count, real.count)
         if kind == "frechet":
             value = frechet_distance(generated, real)
-            note = f"biased: {fewest} < {RELIABLE} pictures" if fewest < RELIABLE else ""
+            note = f"biased: {fewest} < {RELIABLE} images" if fewest < RELIABLE else ""
         else:
             value = kernel_distance(generated.features, real.features)
             kept = min(len(generated.features), len(real.features))
-            note = f"{kept} of {fewest} pictures" if kept < fewest else ""
+            note = f"{kept} of {fewest} images" if kept < fewest else ""
         network = self._extractor.name if metric == "fd" else ""
         note = "; ".join(filter(None, (network, note, "a floor" if what == REAL else "")))
         return Row(metric, what, value, "", generated.count, against, "lower", note)
@@ -96,7 +96,7 @@ def _warn(name: str, metrics: Collection[str], rows: list[Row]) -> None:
     if any("biased" in row.note for row in rows):
         instead = "; kid is not biased" if list(metrics) == ["fid"] else ""
         warnings.warn(
-            f"Frechet distances of {name} features over fewer than {RELIABLE} pictures are biased "
+            f"Frechet distances of {name} features over fewer than {RELIABLE} images are biased "
             f"upwards: compare only with equal n{instead}",
             stacklevel=2,
         )

@@ -60,7 +60,7 @@ class IdentityMeter:
         for name, words in PROTOCOLS.items():
             pairs = list(zip(self._to_donor[name], self._to_host[name], strict=True))
             if not pairs:
-                return [Row("reid", "REIDSim", None, note="no pair of pictures with subjects")]
+                return [Row("reid", "REIDSim", None, note="no pair of images with subjects")]
             count = len(pairs)
             to_donor, to_host = (sum(column) / count for column in zip(*pairs, strict=True))
             nearer = sum(donor > host for donor, host in pairs) / count

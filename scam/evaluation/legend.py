@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Sequence
 
 from scam.data.split import FEW_HELD_OUT
+from scam.errors import counted
 from scam.evaluation.distribution import REAL
 from scam.evaluation.needs import sources
 from scam.evaluation.rows import Row, render
@@ -20,11 +21,12 @@ def legend(rows: Sequence[Row]) -> list[str]:
 
 
 def _few(rows: Sequence[Row]) -> Iterator[str]:
-    pictures = max((row.n for row in rows if row.metric != "cost"), default=0)
-    if 0 < pictures < FEW_HELD_OUT:
+    images = max((row.n for row in rows if row.metric != "cost"), default=0)
+    if 0 < images < FEW_HELD_OUT:
+        are = "is" if images == 1 else "are"
         yield (
-            f"{pictures} pictures are few: other ones would give other numbers "
-            f"(noisy below {FEW_HELD_OUT})"
+            f"{counted(images, 'image')} {are} few: a different choice of images would give "
+            f"different numbers (noisy below {FEW_HELD_OUT})"
         )
 
 
@@ -33,23 +35,23 @@ def _surprises(rows: Sequence[Row]) -> Iterator[str]:
     flat = _value(rows, "psnr", "flat colours, pooled")
     if model is not None and flat is not None and model < flat:
         yield (
-            "psnr: below flat colours, each picture's own mean colour of every label: the model "
-            "has not learnt these pictures yet"
+            "psnr: the reconstructions are worse than flat colours, which paint each label in its "
+            "mean colour in that image: the model has not learnt these images yet"
         )
     away, stayed = (_value(rows, "cycle", f"A to {x} to A, pooled") for x in "BA")
     if away is not None and stayed is not None and stayed < away:
         yield (
-            "cycle: A to A to A is no upper bound of A to B to A. Both encode a generated image "
-            "again, and B's label map may show more of a label than A's"
+            "cycle: A to A to A is no upper bound of A to B to A: both encode a generated image, "
+            "and B's label map may show more of a label than A's"
         )
     for metric in ("fid", "fd"):
         if _nearer_than_real(rows, metric):
             yield (
-                f"{metric}: generated images may be nearer to real ones than other real ones are: "
-                "reconstructions show the very images measured on"
+                f"{metric}: generated images can be closer to the real ones than other real "
+                "images are, since reconstructions show the images that are measured"
             )
     if any(row.metric == "kid" and (row.value or 0) < 0 for row in rows):
-        yield "kid: is unbiased, so that it may be below 0 where two sets hardly differ"
+        yield "kid: the estimate is unbiased, so it can be below 0 where two sets hardly differ"
 
 
 def _value(rows: Sequence[Row], metric: str, what: str) -> float | None:

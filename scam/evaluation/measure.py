@@ -12,7 +12,7 @@ from scam.commandline.progress import progress
 from scam.data import PairDataset
 from scam.data.subset import at_most
 from scam.errors import MissingError
-from scam.evaluation import networks, quality
+from scam.evaluation import quality
 from scam.evaluation.cost import cost_rows
 from scam.evaluation.distribution import DistributionMeter
 from scam.evaluation.edits import CycleMeter, LocalityMeter, MapNoiseMeter
@@ -24,6 +24,7 @@ from scam.evaluation.rows import Row, averaged
 from scam.evaluation.setup import EvaluationSetup, open_setup
 from scam.evaluation.transfers import InfluenceMeter, TransferMeter
 from scam.pretrained.features import CustomExtractor, DinoV2, Inception, person_network
+from scam.pretrained.full_precision import full_precision
 from scam.pretrained.published import DINOV2, INCEPTION, PERSON
 from scam.pretrained.weights import weights_file
 
@@ -89,7 +90,7 @@ def _walk(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row])
         batches = walk(
             setup.painter, setup.test, setup.donors, options.batch_size, workers=options.workers
         )
-        with networks.full_precision(), progress("pictures", count, logged=True) as bar:
+        with full_precision(), progress("evaluate", count, logged=True) as bar:
             for pictures in batches:
                 for meter in meters:
                     meter.update(pictures)

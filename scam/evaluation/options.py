@@ -7,7 +7,7 @@ from typing import Literal
 
 from scam.data.fit import Fit
 from scam.data.options import DataOptions
-from scam.errors import NAMED, InputError
+from scam.errors import NAMED, InputError, did_you_mean
 from scam.pretrained.published import DINOV2, INCEPTION, LPIPS_TRUNKS, PERSON
 from scam.settings.fields import Checked, like, setting
 
@@ -46,14 +46,19 @@ class EvaluationOptions(Checked):
 
     checkpoint: str | Path = setting(flag=False)
     metrics: tuple[str, ...] = setting(
-        tuple(METRICS), "which of those below", metavar="NAME,...", default_help="default: all"
+        tuple(METRICS),
+        "some of those listed below",
+        metavar="NAME,...",
+        default_help="default: all",
     )
     seed: int = setting(0, "random seed of pairs and edits", least=0, below=1 << 31)
     noise_seeds: int = setting(
         1, "average over N draws of noise, where the model needs any",
         least=1, most=1 << 10, metavar="N",
     )  # fmt: skip
-    pairs: Path | None = setting(None, "an earlier pairs.json", metavar="FILE")
+    pairs: Path | None = setting(
+        None, "pairs.json of an earlier evaluation, to measure the same pairs", metavar="FILE"
+    )
     batch_size: int = setting(8, "images at a time", least=1, most=1 << 16)
     workers: int = setting(
         4, "processes that read images, at most one per processor", least=0, most=1 << 12
@@ -62,7 +67,7 @@ class EvaluationOptions(Checked):
         None, "cpu, cuda, cuda:1", default_help="default: cuda if there is one"
     )
     refine: int = setting(
-        0, "steps of fitting latents to their image",
+        0, "gradient steps that fit the latents to their image, as in scam.transfer",
         least=0, most=10**6, metavar="STEPS",
     )  # fmt: skip
     last_weights: bool = setting(False, "use the last step's weights, not their average")
@@ -89,19 +94,31 @@ class EvaluationOptions(Checked):
         heading=_DATA,
     )
     max_pictures: int | None = setting(
-        None, "measure on N of them", least=2, below=1 << 31, metavar="N", heading=_DATA
+        None,
+        "measure on N images, spread evenly",
+        least=2,
+        below=1 << 31,
+        metavar="N",
+        default_help="default: all",
+        heading=_DATA,
     )
     reference_pictures: int | None = setting(
-        None, "N of train to compare with", least=2, below=1 << 31, metavar="N", heading=_DATA
+        None,
+        "compare with N training images",
+        least=2,
+        below=1 << 31,
+        metavar="N",
+        default_help="default: all",
+        heading=_DATA,
     )
 
     inception_weights: Path | None = setting(
         None, f"for fid, kid (default: {INCEPTION} in torch's cache)",
         metavar="FILE", heading=_NETWORKS,
     )  # fmt: skip
-    lpips_trunk: Literal["alex", "vgg"] = setting("alex", "for lpips", heading=_NETWORKS)
+    lpips_trunk: Literal["alex", "vgg"] = setting("alex", "network for lpips", heading=_NETWORKS)
     lpips_weights: Path | None = setting(
-        None, f"its trunk (default: {LPIPS_TRUNKS['alex']} in torch's cache)",
+        None, f"for lpips (default: {LPIPS_TRUNKS['alex']} in torch's cache)",
         metavar="FILE", heading=_NETWORKS,
     )  # fmt: skip
     dinov2_weights: Path | None = setting(
@@ -134,9 +151,8 @@ class EvaluationOptions(Checked):
         super().__post_init__()
         for name in self.metrics:
             if name not in METRICS:
-                raise InputError(
-                    f"{{metrics}}: expected some of {','.join(METRICS)}", metrics=name
-                )
+                message = f"{{metrics}}: expected some of {','.join(METRICS)}"
+                raise InputError(message + did_you_mean(name, METRICS), metrics=name)
         if self.extractor is not None and self.dinov2_weights is not None:
             raise InputError(
                 "{extractor}, {dinov2_weights}: give one of the two",

@@ -66,7 +66,9 @@ class PsnrMeter:
         else:
             found.append(self._row(what, self._by_mean.pooled, "a floor: mean per label"))
         own = self._by_own.pooled
-        found.append(self._row("flat colours, pooled", own, "a floor: picture's own per label"))
+        found.append(
+            self._row("flat colours, pooled", own, "a floor: mean per label of each image")
+        )
         return found
 
     def _row(self, what: str, value: float, note: str = "") -> Row:
@@ -137,7 +139,7 @@ def lpips_meter(
     weights = weights_file("lpips_weights", given, LPIPS_TRUNKS[net])
     if min(size) < _SMALLEST_LPIPS:
         raise MissingError(
-            f"pictures are {size[0]}x{size[1]}, expected {_SMALLEST_LPIPS} a side or more"
+            f"images are {size[0]}x{size[1]}, expected {_SMALLEST_LPIPS} a side or more"
         )
     distance: nn.Module = lpips_distance(net, weights).to(device)
     return MeanMeter("lpips", "lower", f"trunk {net}", distance)
@@ -164,4 +166,4 @@ def detail_meter() -> MeanMeter:
     def compare(result: Tensor, target: Tensor) -> Tensor:
         return roughness(result) / roughness(target).clamp(min=1e-6)
 
-    return MeanMeter("detail", "", "1: as sharp as the pictures", compare)
+    return MeanMeter("detail", "", "1: as sharp as the images", compare)

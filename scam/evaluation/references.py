@@ -22,8 +22,8 @@ from scam.data.dataset import in_order
 from scam.data.split import pictures_of
 from scam.data.subset import evenly
 from scam.errors import InputError, MissingError, leading
-from scam.evaluation import networks
 from scam.metrics import FeatureMoments, FeatureStatistics
+from scam.pretrained.full_precision import full_precision
 from scam.storage.files import write_aside
 from scam.storage.outputs import expect_writable
 
@@ -70,7 +70,7 @@ class Extractor:
         """
         if pictures.is_floating_point():
             pictures = to_uint8(pictures)
-        with networks.full_precision():
+        with full_precision():
             features: Tensor = self._network(pictures.to(self._device)).float()
         if not features.isfinite().all():
             raise InputError(f"{self.name}: its features are not finite, are its weights damaged?")

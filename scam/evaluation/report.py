@@ -28,7 +28,7 @@ def heading(facts: Mapping[str, Any]) -> list[str]:
     height, width = facts["size"]
     return [
         f"{facts['checkpoint']}, weights {facts['weights']}",
-        f"{facts['pictures']} {facts['split']} pictures of {facts['data']['data']} "
+        f"{facts['pictures']} {facts['split']} images of {facts['data']['data']} "
         f"at {height}x{width}, seed {facts['seed']}; "
         f"background: {', '.join(facts['background_labels'])}; absent labels: {facts['absent']}",
     ]
@@ -101,7 +101,7 @@ def write_page(
 def sheet_columns(pictures: Pictures) -> dict[str, Tensor]:
     """Hosts and donors and what was made of them, by caption: of a sheet, one host a row."""
     return {
-        "picture": pictures.image,
+        "image": pictures.image,
         "labels": pictures.labels,
         "reconstruction": pictures.reconstruction,
         "donor": pictures.donor_image,

@@ -68,8 +68,13 @@ def table_lines(rows: Sequence[Row]) -> list[tuple[str, str, str, str, str, str]
         metric = row.metric if row.metric != last else ""
         last = row.metric
         count = str(row.n) if row.n else ""
-        cells.append((metric, row.what, _value(row), count, row.against, row.note))
+        cells.append((metric, _said(row.what), _value(row), count, _said(row.against), row.note))
     return cells
+
+
+def _said(name: str) -> str:
+    """A name as people read it: reports store ``pictures``, as they always did."""
+    return name if name.startswith(_LABEL) else name.replace("pictures", "images")
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -85,7 +90,7 @@ def render(rows: Sequence[Row]) -> str:
         )
         lines.append(f"{metric}  {what}  {value}  {count}  {against}  {line[5]}".rstrip())
     if left_out:
-        lines.append(f"{left_out} labels that fewer pictures hold: see the report")
+        lines.append(f"{left_out} more labels, in fewer images: see the report")
     return "\n".join(lines)
 
 

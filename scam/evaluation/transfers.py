@@ -20,7 +20,7 @@ _RESULTS = {
     "the donor's subject, pooled": "",
     "the host unchanged, pooled": "a floor: donors are ignored",
     "flat colours of the donor, pooled": "a floor: donor's mean per label",
-    "half of each, pooled": "a floor: mean of these two pictures",
+    "half of each, pooled": "a floor: mean of these two images",
 }
 """What is compared with the truth, and what its row says of it."""
 

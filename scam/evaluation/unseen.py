@@ -100,8 +100,9 @@ class Memory:
         for what, source in (("training pictures", train), ("held-out pictures", held_out)):
             then = self.trained.get(what, len(source))
             if then != len(source):
+                images = what.replace("pictures", "images")
                 raise InputError(
-                    f"{data}: has {len(source)} {what}, had {then} when this model was trained, "
+                    f"{data}: has {len(source)} {images}, had {then} when this model was trained, "
                     "so that some of val may have been trained on; expected the same files, or "
                     "other {data}",
                     data=NAMED,

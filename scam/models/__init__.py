@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models: what all have in common, the registry of their kinds, SCAM, discriminators."""
 
-from scam.models.attention import AttentionMap
+from scam.models.attention_map import AttentionMap
 from scam.models.base import PreparedLabels, Reconstruction, SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.discriminators.patch import Discriminator

@@ -185,14 +185,17 @@ class SynthesisModel(HubModel, ABC):
         checked = checked_labels(labels, self.config, self.mean_tokens, values=values)
         return self._prepare(checked, occurring)
 
-    def open_picture(self, image: Photograph, labels: LabelFile | Parse) -> ImageAndLabels:
+    def open_picture(
+        self, image: Photograph, labels: LabelFile | Parse | None = None
+    ) -> ImageAndLabels:
         """A photograph and its label map at the model's size, as other methods take them.
 
         image: a file, an image of PIL, an array uint8 RGB (H, W, 3), or a tensor uint8 (3, H, W).
         labels: what the label files hold
         that the model was trained on, as a file, an image of PIL or integers (H, W); or a
         function that makes such integers of the photograph, uint8 RGB (H, W, 3). Images of other
-        proportions fit as they did in training. See :mod:`scam.data.open_picture`.
+        proportions fit as they did in training. Left out, InputError says what is needed. See
+        :mod:`scam.data.open_picture`.
 
         Returns image (3, H, W) in [-1, 1] and int32 labels (H, W), on the model's device. Raises
         InputError for what cannot be read or used.

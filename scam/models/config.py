@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from scam.errors import InputError
+from scam.errors import InputError, did_you_mean
 from scam.settings.fields import Checked, setting
 
 MOST_LABELS = 1 << 16
@@ -87,7 +87,8 @@ class ModelConfig(Checked):
     def preset(cls, name: str, **changes: Any) -> Self:
         """The named preset with some fields replaced."""
         if name not in DATA_SETS:
-            raise InputError("{preset}: expected one of " + ", ".join(DATA_SETS), preset=name)
+            message = f"{{preset}}: expected one of {', '.join(DATA_SETS)}"
+            raise InputError(message + did_you_mean(name, DATA_SETS), preset=name)
         return cls(**{**cls.preset_values(name), **changes})
 
     @classmethod

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scam.errors import InputError, quoted
+from scam.errors import InputError, did_you_mean, quoted
 from scam.models.base import SynthesisModel
 from scam.models.clade import Clade
 from scam.models.config import ModelConfig
@@ -26,7 +26,8 @@ FIRST_KIND = "scam"
 def model_class(kind: object) -> type[SynthesisModel]:
     """The model of that kind. InputError for an unknown one."""
     if not isinstance(kind, str) or kind not in MODELS:
-        raise InputError("{kind}: expected one of " + ", ".join(MODELS), kind=kind)
+        message = f"{{kind}}: expected one of {', '.join(MODELS)}"
+        raise InputError(message + did_you_mean(kind, MODELS), kind=kind)
     return MODELS[kind]
 
 

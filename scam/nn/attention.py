@@ -80,11 +80,11 @@ class SemanticCrossAttention(nn.Module):
         if watch is not None:
             watch(queries, keys, query_labels, key_labels)
         if self.fused:
-            mixed, seen = self._attend_fused(queries, keys, query_labels, key_labels)
+            mixed, unseen = self._attend_fused(queries, keys, query_labels, key_labels)
         else:
-            mixed, seen = self._attend_dense(queries, keys, query_labels, key_labels)
+            mixed, unseen = self._attend_dense(queries, keys, query_labels, key_labels)
         out = self.to_out(mixed.transpose(1, 2).flatten(2))
-        return out if self.empty == "uniform" else torch.where(seen, out, 0.0)
+        return out if self.empty == "uniform" else out.masked_fill(unseen, 0.0)
 
     def weights(
         self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels, most: int
@@ -238,7 +238,7 @@ class SemanticCrossAttention(nn.Module):
             weight = self.to_value.weight.unflatten(0, (self.heads, -1)).to(mixed.dtype)
             bias = self.to_value.bias.unflatten(0, (self.heads, 1, -1)).to(mixed.dtype)
             mixed = self._times(mixed, weight.transpose(1, 2), bias)
-        return mixed, (lse[:, 0] != -torch.inf).unsqueeze(-1)  # NaN is seen
+        return mixed, (lse[:, 0] == -torch.inf).unsqueeze(-1)
 
     def _attend_dense(
         self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels
@@ -253,8 +253,8 @@ class SemanticCrossAttention(nn.Module):
         allowed = allowed if allowed.dim() == 3 else allowed.unsqueeze(0)
         # A row of equal fills is a uniform softmax: what the released code computes there.
         scores = scores.masked_fill(~allowed.unsqueeze(1), -1e9)
-        seen = allowed.any(-1, keepdim=True)
-        return F.softmax(scores, dim=-1).to(v.dtype) @ v, seen
+        unseen = ~allowed.any(-1, keepdim=True)
+        return F.softmax(scores, dim=-1).to(v.dtype) @ v, unseen
 
 
 def _at_least_float(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from scam.nn.attention import SemanticCrossAttention
 from scam.nn.cost import FOLDED, cheapest
-from scam.nn.memory import is_channels_last
+from scam.nn.memory_format import is_channels_last
 from scam.nn.norm import instance_norm, instance_norm_once
 from scam.nn.position import position_code
 from scam.nn.sat import LEAK, SatLayer

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.nn.memory import is_channels_last
+from scam.nn.memory_format import is_channels_last
 
 
 class NarrowConv2d(nn.Conv2d):

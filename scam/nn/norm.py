@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scam.nn.memory import is_channels_last
+from scam.nn.memory_format import is_channels_last
 
 _EPSILON = 1e-5
 

@@ -106,15 +106,15 @@ def _choose(wanted: str | None, *facts: Any) -> str:
     if wanted is not None:
         _require(wanted, problem)
         return wanted
-    reasons: list[str] = []
-    for name in ordered(ORDER, problem):
-        why = refusals(name, problem)
-        if not why:
-            if name == REFERENCE and reasons:
-                _warn_once(f"{problem.op} runs dense and slow: {'; '.join(reasons)}")
-            return name
-        reasons.append(f"backend {name!r}: {', '.join(why)}")
-    raise ValueError(f"no backend serves this call: {'; '.join(reasons)}")
+    names = ordered(ORDER, problem)
+    name = next((name for name in names if not _refusals(name, problem)), None)
+    if name is None or name == REFERENCE:
+        found = {other: refusals(other, problem) for other in names if other != REFERENCE}
+        reasons = "; ".join(f"backend {other!r}: {', '.join(why)}" for other, why in found.items())
+        if name is None:
+            raise ValueError(f"no backend serves this call: {reasons}")
+        _warn_once(f"{problem.op} runs dense and slow: {reasons}")
+    return name
 
 
 def _require(name: str, problem: Problem) -> None:

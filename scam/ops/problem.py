@@ -102,7 +102,7 @@ def capability_of(device: torch.device) -> tuple[int, int] | None:
 def _capability(index: int) -> tuple[int, int] | None:
     if torch.version.hip is not None or index >= torch.cuda.device_count():
         return None
-    return torch.cuda.get_device_capability(index)
+    return _known_capability(index)
 
 
 def gpu_of(device: torch.device) -> str | None:
@@ -113,6 +113,11 @@ def gpu_of(device: torch.device) -> str | None:
 @constant_when_compiled
 def _gpu(index: int) -> str | None:
     return None if _capability(index) is None else _name(index)
+
+
+@cache
+def _known_capability(index: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(index)
 
 
 @cache

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError
-from scam.evaluation.networks import full_precision
+from scam.pretrained.full_precision import full_precision
 from scam.semia.patch_distance import expect_pair
 from scam.semia.segmenter import Segmenter, segmentation_loss
 from scam.semia.warps import draw_warp

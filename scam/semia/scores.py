@@ -12,11 +12,11 @@ from torch import Tensor
 
 from scam.data.convert import to_uint8
 from scam.errors import InputError, MissingError
-from scam.evaluation.networks import full_precision
 from scam.evaluation.quality import structural_similarity
 from scam.evaluation.rows import Row
 from scam.metrics import FeatureMoments, FeatureStatistics, Psnr, frechet_distance
 from scam.pretrained.features import InceptionStem
+from scam.pretrained.full_precision import full_precision
 from scam.pretrained.published import INCEPTION
 from scam.pretrained.weights import weights_file
 from scam.semia.judge import Judge, layout_scores

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from functools import cache
 from typing import Any, ClassVar, Self, get_type_hints
 
-from scam.errors import InputError, quoted, within
+from scam.errors import InputError, did_you_mean, quoted, within
 from scam.settings.values import Bounds, UnusableError, as_kind
 
 _KEY = "setting"
@@ -112,7 +112,8 @@ class Checked:
                 raise InputError(f"found {quoted(values)}, expected settings by name")
             for name in values:
                 if name not in known:
-                    raise InputError(f"{quoted(name)} is not one of {', '.join(known)}")
+                    near = did_you_mean(name, known)
+                    raise InputError(f"{quoted(name)} is not one of {', '.join(known)}{near}")
             for name, what in known.items():
                 if name not in values and what.default is dataclasses.MISSING:
                     raise InputError(f"{name} is missing")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from scam.errors import did_you_mean
+
 Number = int | float
 
 
@@ -61,7 +63,8 @@ def as_kind(value: Any, kind: Any, bounds: Bounds) -> Any:
         if isinstance(value, str) and value in parts:
             return value
         *others, last = parts
-        raise UnusableError(f"{', '.join(others)} or {last}" if others else last)
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise UnusableError(known + did_you_mean(value, parts))
     if origin is tuple:
         return _tuple(value, parts, bounds)
     if origin is dict:

@@ -11,6 +11,7 @@ from scam.checkpoints.weights import CONFIG
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
+from scam.data.parser import load_parser
 from scam.editing.sources import Finder, Folder
 from scam.errors import SPELLING, InputError
 from scam.models.checkpoint import Checkpoint, load_checkpoint
@@ -18,7 +19,6 @@ from scam.semia.folder import LABELS, SOURCE, holds_source
 from scam.studio.analogies import AnalogyOpener
 from scam.studio.flags import MANNEQUINS, check_flags, check_paths, check_source, studio_parser
 from scam.studio.opener import Opener
-from scam.studio.parser import load_parser
 from scam.studio.pictures import Pictures
 from scam.studio.replay import replay
 from scam.version import install

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scam.commandline.command import Parser
 from scam.commandline.start import ABOUT
+from scam.data.parser import FORM, HELP
 from scam.errors import InputError
 from scam.storage.outputs import expect_outputs
 
@@ -42,11 +43,7 @@ def studio_parser(prog: str) -> Parser:
         "--port", type=int, help="port to listen on (default: 7226, or a free one if it is taken)"
     )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    parser.add_argument(
-        "--parser", metavar="MODULE:FUNCTION",
-        help="makes label maps of photographs: from uint8 (H, W, 3) to integers (H, W) as label"
-        " files hold them",
-    )  # fmt: skip
+    parser.add_argument("--parser", metavar=FORM, help=HELP)
     parser.add_argument("--data", help="data set of the examples (default: the model's own)")
     parser.add_argument("--labels", help="its folder of label maps (default: the model's own)")
     parser.add_argument(

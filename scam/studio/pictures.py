@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 
 from scam.data.pairs import read_pair
+from scam.data.parser import LabelParser
 from scam.data.picture import Upload, read_image
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder, digest, encode
 from scam.errors import InputError, quoted
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
-from scam.studio.parser import Parser
 from scam.studio.session import PictureData, from_base64
 from scam.studio.work import Progress, silent
 
@@ -32,7 +32,8 @@ class GoneError(InputError):
     """The server does not know an image, or no more. id: its digest."""
 
     def __init__(self, id: str) -> None:
-        super().__init__(f"picture {quoted(id)}: is not known here, or no more; send it again")
+        unknown = "the server does not know it (any more); send it again"
+        super().__init__(f"image {quoted(id)}: {unknown}")
         self.id = id
 
 
@@ -73,7 +74,7 @@ class Pictures:
 
     checkpoint: Checkpoint
     examples: Folder | None = None
-    parser: Parser | None = None
+    parser: LabelParser | None = None
     limit: int = _CACHE_BYTES
 
     def __post_init__(self) -> None:
@@ -117,7 +118,8 @@ class Pictures:
             image, read = read_pair(photo, labels, self.checkpoint.label_values)
             return Picture(np.asarray(image), read, given.name)
         if self.parser is None:
-            raise InputError(f"{given.name}: has no label map, expected one: no parser is here")
+            needed = "add one: only a page started with a parser makes label maps"
+            raise InputError(f"{given.name}: has no label map; {needed}")
         pixels = np.asarray(read_image(photo)[0])
         return Picture(pixels, self.parser(pixels, self.checkpoint.label_values), given.name)
 

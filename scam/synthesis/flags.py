@@ -13,7 +13,7 @@ from scam.errors import InputError
 from scam.models.config import DATA_SETS, ModelConfig
 from scam.models.registry import FIRST_KIND, MODELS, model_class, stored_kind
 from scam.storage.reading import read_json
-from scam.synthesis.options import SynthesisOptions
+from scam.synthesis.options import NEW_RUN, WITH_MUON, SynthesisOptions
 
 EXAMPLES = """\
   python -m scam.train --amp --fused-sca
@@ -58,7 +58,7 @@ def train_parser(prog: str, config: type[ModelConfig]) -> Parser:
     add_flags(parser, DataOptions)
     _add_model(parser)
     add_flags(parser, config, {name: config.preset_values(name) for name in DATA_SETS})
-    add_flags(parser, SynthesisOptions, SynthesisOptions.presets)
+    add_flags(parser, SynthesisOptions, SynthesisOptions.presets, NEW_RUN | WITH_MUON)
     _add_run(parser)
     return parser
 

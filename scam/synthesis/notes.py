@@ -22,7 +22,7 @@ def at_start(
     """Of settings and images, before anything is trained."""
     if len(held_out) < FEW_HELD_OUT:
         yield (
-            f"{counted(len(held_out), 'held-out image')}: with fewer than {FEW_HELD_OUT} their "
+            f"{counted(len(held_out), 'held-out image')}: with fewer than {FEW_HELD_OUT} the "
             "PSNR is noisy, so do not choose between runs by it"
         )
     if options.warmup > _LONG_WARMUP * options.steps:
@@ -56,11 +56,11 @@ def at_end(logged: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
     if own is None or mean is None or psnr is None or psnr >= own:
         return
-    floor, whose = (mean, "the training set's") if psnr < mean else (own, "each image's own")
+    floor, where = (mean, "over the training images") if psnr < mean else (own, "in each image")
     yield spelled(
-        f"held-out PSNR {psnr:.2f} dB is below the {floor:.2f} dB of flat colours, {whose} mean "
-        "of every label: the model has not learnt enough yet; resume with more {:steps}, or "
-        "add images"
+        f"held-out PSNR {psnr:.2f} dB is worse than the {floor:.2f} dB of flat colours, each "
+        f"label's mean {where}: the model has not learnt enough yet; resume with more {{:steps}}, "
+        "or add images"
     )
 
 

@@ -39,11 +39,11 @@ class SynthesisOptions(AdversaryOptions):
     l1: float = setting(10.0, "weight of the mean absolute error in [-1, 1]", least=0)
     perceptual: Perceptual = setting(
         "pyramid",
-        "features to compare",
+        "loss that compares features of images",
         default_help="default: vgg19 if its weights are found, else pyramid",
     )
     perceptual_weight: float = setting(10.0, "weight of the perceptual loss", least=0)
-    perceptual_weights: str | None = setting(None, "weights of its network", metavar="FILE")
+    perceptual_weights: str | None = setting(None, "weights file of that loss", metavar="FILE")
     vgg_slices: tuple[float, float, float, float, float] = setting(
         VGG_SLICES,
         "of vgg19: weights of its five depths, from shallow to deep",
@@ -147,11 +147,11 @@ class SynthesisOptions(AdversaryOptions):
 
 LATE_GAN = {"tiny": 0.8}
 """Part of its steps before the discriminator joins in, where nothing else is asked for."""
-CHOSEN: dict[str, Any] = {"optimizer": "muon", "recolour": 0.5, "warp": 0.5}
-"""Where nothing else is asked for and no recipe says else. Not defaults of the fields: a run that
-was begun before there were these settings is resumed without them."""
+NEW_RUN: dict[str, Any] = {"optimizer": "muon", "recolour": 0.5, "warp": 0.5}
+"""Defaults of a new run whose model has no recipe of its own. Not defaults of the fields: a run
+that was begun before there were these settings is resumed without them."""
 WITH_MUON: dict[str, Any] = {"warmup": 30, "decay_from": 0.5}
-"""Beside it, where nothing else is asked for."""
+"""Defaults beside ``optimizer="muon"``."""
 
 
 def chosen_training(
@@ -162,7 +162,7 @@ def chosen_training(
     What they leave out has the default of its field. Settings of the recipe that have no effect
     beside those asked for are left out.
     """
-    training = {**CHOSEN, **SynthesisOptions.presets.get(preset, {}), **recipe, **asked}
+    training = {**NEW_RUN, **SynthesisOptions.presets.get(preset, {}), **recipe, **asked}
     if training["optimizer"] == "muon":
         training = WITH_MUON | training
     if preset in LATE_GAN:

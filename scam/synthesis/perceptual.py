@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.errors import InputError
+from scam.errors import InputError, did_you_mean
 from scam.pretrained.lpips import LpipsDistance
 from scam.pretrained.published import LPIPS_TRUNKS, VGG19
 from scam.pretrained.vgg import VGG_SLICES, Vgg19Distance
@@ -36,7 +36,9 @@ def resolve_perceptual(
             return "pyramid", None
         name = "vgg19"
     if name not in get_args(Perceptual):
-        raise InputError("{perceptual}: expected vgg19, lpips, pyramid or none", perceptual=name)
+        message = "{perceptual}: expected vgg19, lpips, pyramid or none"
+        message += did_you_mean(name, get_args(Perceptual))
+        raise InputError(message, perceptual=name)
     if name not in WEIGHT_FILES:
         if weights is not None:
             message = "{perceptual_weights}: {perceptual} takes none"

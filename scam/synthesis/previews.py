@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from scam.commandline.progress import progress
 from scam.data import PairDataset
 from scam.data.dataset import in_order
 from scam.data.sheet import save_sheet
@@ -44,8 +45,10 @@ def reconstruction_psnr(model: SynthesisModel, dataset: PairDataset, batch_size:
 def learn_colours(train: PairDataset, workers: int = 0) -> ColourFloors:
     """Flat colours that know the means of at most 512 images spread over ``train``."""
     floors = ColourFloors(len(train.source.label_set.names))
-    for image, labels in _spread(train, workers=workers):
-        floors.learn(image, labels)
+    with progress("read images", min(len(train), _PICTURES_AT_MOST)) as bar:
+        for image, labels in _spread(train, workers=workers):
+            floors.learn(image, labels)
+            bar.update(len(image))
     return floors
 
 

@@ -165,7 +165,7 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     split, digest = Split.of(*sources), trained.get("split")
     counts = {"training picture": len(sources[0]), "held-out picture": len(sources[1])}
     others = [
-        (counted(count, what), trained[f"{what}s"])
+        (counted(count, what.replace("picture", "image")), trained[f"{what}s"])
         for what, count in counts.items()
         if trained.get(f"{what}s", count) != count
     ]

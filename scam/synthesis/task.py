@@ -104,9 +104,9 @@ class SynthesisTask(SynthesisStep):
         return Measured(
             floors,
             "".join(f"{line}\n" for line in notes.of_labels(self.job.train, colours))
-            + f"flat colours on the {counted(len(self.job.held_out), 'held-out picture')}: "
-            f"{floors['psnr_mean_colours']:.2f} dB with the training set's mean per label, "
-            f"{floors['psnr_own_colours']:.2f} dB with each image's own",
+            + f"flat colours on the {counted(len(self.job.held_out), 'held-out image')}: "
+            f"{floors['psnr_mean_colours']:.2f} dB with each label's mean over the training "
+            f"images, {floors['psnr_own_colours']:.2f} dB with its mean in each image",
         )
 
     def measure(self, network: SynthesisModel) -> Measured:

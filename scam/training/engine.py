@@ -14,13 +14,14 @@ from scam.checkpoints.training_state import TRAINING, load_training
 from scam.errors import InputError, Interrupted, Stopped, within
 from scam.training.compiling import compiler_failures_named
 from scam.training.distributed import SINGLE_PROCESS, World
+from scam.training.divergence import LIMIT, SCALED_LIMIT, Watch
 from scam.training.optimisation import Losses
 from scam.training.outputs import Due, Outputs, Run, eager, open_outputs
 from scam.training.run_folder import RunFolder
+from scam.training.signals import stop_signals
 from scam.training.state import integer, part
 from scam.training.task import Task
 from scam.training.trainer import Trainer
-from scam.training.watch import LIMIT, SCALED_LIMIT, Watch, stop_signals
 
 
 def train(
@@ -60,9 +61,11 @@ def train(
     said = [heading] if heading else []
     if options.amp:
         said.append(f"precision: {task.precision.reason}")
+    # Reads images: whatever is wrong with one is the first thing said.
+    begun = task.begin() if done == 0 and world.is_main else None
     with open_outputs(run, done, say, said) as outputs, stop_signals() as stop:
-        if done == 0 and outputs:
-            outputs.tell(0, task.begin())
+        if begun is not None and outputs:
+            outputs.tell(0, begun)
         _steps(run, outputs, done, stop)
     return folder.sample(options.steps)
 
@@ -130,8 +133,8 @@ def _resumed(run: Run) -> int:
         return state
 
     def checked() -> dict[str, Any]:
-        how = f"remove that step (rm -r {shlex.quote(str(newest))}) to resume from {{older.name}}"
-        with offering_older(newest, resume, how):
+        remove = f"remove that step (rm -r {shlex.quote(str(newest))})"
+        with offering_older(newest, resume, lambda older: f"{remove} to resume from {older.name}"):
             return resume(newest)
 
     state = world.from_main(checked)

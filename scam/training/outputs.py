@@ -11,13 +11,13 @@ import torch
 from scam.checkpoints.step_folders import save
 from scam.errors import InputError
 from scam.storage.files import write_aside
+from scam.training.divergence import Watch
 from scam.training.log import MetricsLog, Progress
 from scam.training.options import TrainOptions
 from scam.training.run_folder import RunFolder
 from scam.training.task import Measured, Task
 from scam.training.trackers import open_trackers
 from scam.training.trainer import Trainer
-from scam.training.watch import Watch
 
 
 @dataclass(frozen=True)

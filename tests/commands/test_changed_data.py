@@ -348,7 +348,7 @@ def test_a_checkpoint_that_keeps_no_names(
     forget_names(run)
     assert to_measure(run) == held
     move(tmp_path / "new", "p10", data)
-    with pytest.raises(InputError, match="has 9 training pictures, had 8 when this model was"):
+    with pytest.raises(InputError, match="has 9 training images, had 8 when this model was"):
         to_measure(run)
     resume(run, 3)
     assert "of an earlier version and keeps no names" in capsys.readouterr().out
@@ -358,7 +358,7 @@ def test_a_checkpoint_that_keeps_no_names(
     assert names(run) == held
     forget_names(run)
     move(elsewhere, "p10", tmp_path / "new")
-    lacks = "--data .*elsewhere.*: has 8 training pictures, this run 9"
+    lacks = "--data .*elsewhere.*: has 8 training images, this run 9"
     with pytest.raises(InputError, match=lacks):
         resume(run, 5, "--data", shutil.copytree(elsewhere, tmp_path / "elsewhere still"))
 

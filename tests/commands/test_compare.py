@@ -225,7 +225,7 @@ def test_unusable_flags_are_told_before_anything_is_trained(
 def test_a_flag_that_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         compare.main(["--out", str(tmp_path / "runs"), "--magic", "3"])
-    assert "unrecognized arguments: --magic 3" in capsys.readouterr().err
+    assert "unrecognized arguments: --magic" in capsys.readouterr().err
 
 
 def test_the_examples_are_what_they_say(tmp_path: Path) -> None:

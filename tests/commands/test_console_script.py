@@ -88,9 +88,9 @@ def test_list_version_and_refusal_need_no_torch(script: Path, tmp_path: Path) ->
         assert run(script, word, first=tmp_path).stdout == listed.stdout
     assert run(script, "--version", first=tmp_path).stdout == f"scam {scam.__version__}\n"
     for words, advice in (
-        (["trian"], "trian: no such command; perhaps train"),
-        (["Train", "--amp"], "Train: no such command; perhaps train"),
-        (["help", "evalute"], "evalute: no such command; perhaps evaluate"),
+        (["trian"], "trian: no such command; did you mean train?"),
+        (["Train", "--amp"], "Train: no such command; did you mean train?"),
+        (["help", "evalute"], "evalute: no such command; did you mean evaluate?"),
         (["load"], f"load: no such command; expected one of {', '.join(ABOUT)}"),
         (["--amp"], "unrecognized arguments: --amp (see --help)"),
     ):
@@ -98,7 +98,9 @@ def test_list_version_and_refusal_need_no_torch(script: Path, tmp_path: Path) ->
         assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr == f"scam: error: {advice}\n"
     by_module = run("-m", "scam", "trian", first=tmp_path)
-    assert by_module.stderr == "python -m scam: error: trian: no such command; perhaps train\n"
+    assert (
+        by_module.stderr == "python -m scam: error: trian: no such command; did you mean train?\n"
+    )
 
 
 def test_torch_is_imported_as_by_python_m(script: Path, tmp_path: Path) -> None:

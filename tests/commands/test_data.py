@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from scam import train, transfer
 from scam.data import Mannequins, colorize, save_label_png
 from scam.data.__main__ import EXAMPLES as DATA_EXAMPLES
 from scam.data.__main__ import main
-from scam.data.commands import check, prepare
+from scam.data.commands import check, label, prepare
 from scam.data.prepare.palette import read_palette, voc_palette
 from scam.errors import InputError
 
@@ -98,7 +99,11 @@ def test_every_example_of_the_help_runs(
     coloured(Path("photos"), Path("masks"), lambda values: (values > 0).astype(np.uint8) * 255)
     coloured(Path("photos"), Path("sparse"), lambda values: values * 13 % 240)
     ran = 0
-    for examples in (prepare.EXAMPLES, check.EXAMPLES, DATA_EXAMPLES):
+    Path("person_parser.py").write_text("def label_map(photo):\n    return photo[..., 0] // 32\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    shutil.copytree("photos/images", "album")
+    shutil.copy("album/p0.png", "anna.jpg")
+    for examples in (label.EXAMPLES, prepare.EXAMPLES, check.EXAMPLES, DATA_EXAMPLES):
         for words in commands(examples):
             words = words[: words.index(">")] if ">" in words else words
             if "--help" not in words and words[0] == "prepare" and Path(words[3]).exists():
@@ -107,9 +112,9 @@ def test_every_example_of_the_help_runs(
                 with pytest.raises(SystemExit, match="0"):
                     main(words)
             else:
-                main([*words, "--workers", "1"])
+                main(words if words[0] == "label" else [*words, "--workers", "1"])
             ran += 1
-    assert ran >= 14
+    assert ran >= 18
     assert "usage: python -m scam.data check" in capsys.readouterr().out
     for made in ("faces", "scenes", "people3", "indexed", "indexed2", "indexed3"):
         main(["check", made])
@@ -381,7 +386,12 @@ def test_docs_name_flags_and_palettes_that_exist(
 ) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
     known = ""
-    for words in (["check"], ["prepare"], *(["prepare", kind] for kind in prepare.KINDS)):
+    for words in (
+        ["label"],
+        ["check"],
+        ["prepare"],
+        *(["prepare", kind] for kind in prepare.KINDS),
+    ):
         with pytest.raises(SystemExit):
             main([*words, "--help"])
         known += capsys.readouterr().out

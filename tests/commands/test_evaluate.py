@@ -98,7 +98,7 @@ def test_every_metric_has_a_number_or_a_reason(
     assert found["absent"] == "background"
     assert {row["against"] for row in by_metric["fd"]} == {"train (3)", "val (3)"}
     shown = capsys.readouterr().out
-    assert "3 val pictures of" in shown
+    assert "3 val images of" in shown
     assert "weights averaged (EMA 0.999)" in shown
     assert "background: background; absent labels: background\n" in shown
     for name in METRICS:
@@ -250,7 +250,7 @@ def test_a_test_split_comes_first(
                        "--out", str(tmp_path / split)])  # fmt: skip
         found = json.loads((tmp_path / split / "report.json").read_text())
         assert (found["pictures"], found["split"]) == (count, split)
-        assert f"{count} {split} pictures of" in capsys.readouterr().out
+        assert f"{count} {split} images of" in capsys.readouterr().out
 
 
 def test_last_weights_are_others(run: Path, tmp_path: Path) -> None:

@@ -44,5 +44,13 @@ def test_a_value_that_is_set_stays(tmp_path: Path) -> None:
     assert _run(tmp_path, "-m", "scam.info", **{BOUND: "7"}) == f"{BOUND}: 7\n"
 
 
+def test_another_packages_command_sets_nothing(tmp_path: Path) -> None:
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("import scam")
+    (package / "train.py").write_text("import torch")
+    assert _run(tmp_path, "-m", "mine.train") == f"{BOUND}: None\n"
+
+
 def test_importing_a_command_sets_nothing(tmp_path: Path) -> None:
     assert _run(tmp_path, "-c", COMMAND) == f"{BOUND}: None\n"

@@ -24,7 +24,8 @@ SHORT = '"2", "--size", "32", "32", "--batch-size", "2", "--workers", "0"'
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """What the page trains, but shorter."""
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    (block,) = (block for block in blocks if "SOURCES" in block)
     try:
         exec(compile(block.replace('"200"', SHORT), "data.md", "exec"), {})
         yield "runs/discs"

@@ -381,6 +381,16 @@ def test_a_hold_out_that_leaves_nothing(
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
 
 
+def test_a_bad_image_is_all_that_is_said(
+    photos: Path, tmp_path: Path, fast: Fast, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "images" / "p1.png").write_bytes(b"none")
+    with pytest.raises(InputError, match=r"images/p1\.png: cannot be read"):
+        train.main(fast("--data", photos, "--out", tmp_path / "run"))
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "run").exists()
+
+
 DAMAGE: dict[str, tuple[dict[str, object] | bytes, str]] = {
     "unknown": ({"training": {"colour": 1}}, "training options: 'colour' is not one of"),
     "merge": ({"data": {"merge": {}}}, "merge: holds no groups"),

@@ -181,6 +181,26 @@ def test_folders_that_are_none(root: Path, spoil: Spoil, expected: str) -> None:
     assert _trained(root) == found[0]
 
 
+@pytest.mark.parametrize(
+    ("missing", "now", "labels", "said"),
+    [
+        ("images", "photos", "labels", "holds labels/, photos/, 1 .txt file"),
+        ("labels", "images/x", "labels", "holds images/, 1 .txt file; a parser makes label maps: "
+         "python -m scam.data label {root} --parser MODULE:FUNCTION"),
+        (None, None, "lables", "holds images/, labels/, 1 .txt file; did you mean labels?"),
+    ],
+)  # fmt: skip
+def test_what_is_there_in_place_of_a_folder(
+    missing: str | None, now: str, labels: str, said: str, root: Path
+) -> None:
+    (root / "labels.txt").touch()
+    if missing:
+        _rename(root, missing, now)
+    with pytest.raises(InputError, match=r"no such folder, expected one with \.png") as refused:
+        FolderPairs(root, labels=labels)
+    assert str(refused.value).endswith(f"; {root} {said.format(root=root)}")
+
+
 NAMES = [
     b"mu\xf1oz", b"\xff\xfe", b"photo.v2 (1)", b"a'b\"c", b"%s {0} %", b"two\nlines",
     b"a\ttab", b"\x1b[31mred", "\u202eright".encode(), "\U0001f600".encode(), b"-rf", b"a,b=c:0.5",

@@ -96,8 +96,11 @@ def test_colour_labels_are_refused(
 ) -> None:
     Image.new(mode, (4, 4), colour).save(tmp_path / "a.png")
     message = rf"a\.png: is {found}; convert .*: python -m scam\.data prepare {kind} SRC DST"
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as refused:
         read_label_png(tmp_path / "a.png")
+    # A folder is advised where a file was given: say what it has to hold.
+    assert "SRC/images holds the photograph and SRC/labels the label map" in str(refused.value)
+    assert ("add --palette" in str(refused.value)) == (kind == "palette")
 
 
 def test_jpeg_labels_are_refused(tmp_path) -> None:

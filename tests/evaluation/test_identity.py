@@ -85,4 +85,4 @@ def test_nobody_anywhere() -> None:
     meter.update(Painted(empty, empty, image, image, image, image, Scene()))  # type: ignore[arg-type]
     (row,) = meter.rows()
     assert row.value is None
-    assert row.note == "no pair of pictures with subjects"
+    assert row.note == "no pair of images with subjects"

@@ -41,12 +41,12 @@ def test_a_usual_table_explains_its_arrows_only() -> None:
     ("rows", "words"),
     [
         (cycle(17, 16), "cycle: A to A to A is no upper bound"),
-        (psnr(14), "psnr: below flat colours"),
-        (psnr(16, 3), "3 pictures are few"),
-        ([Row("kid", "x", -0.001, n=64)], "kid: is unbiased"),
+        (psnr(14), "psnr: the reconstructions are worse than flat colours"),
+        (psnr(16, 3), "3 images are few: a different choice"),
+        ([Row("kid", "x", -0.001, n=64)], "kid: the estimate is unbiased"),
         (
             [Row("fid", "R", 2.0, n=64), Row("fid", "real pictures themselves", 3.0, n=64)],
-            "fid: generated images may be nearer",
+            "fid: generated images can be closer",
         ),
     ],
 )
@@ -55,7 +55,7 @@ def test_surprises_are_explained(rows: list[Row], words: str) -> None:
 
 
 def test_rounds_of_cost_are_no_pictures() -> None:
-    assert legend([*psnr(16, 3), Row("cost", "transfer", 1.0, n=10)])[1].startswith("3 pictures")
+    assert legend([*psnr(16, 3), Row("cost", "transfer", 1.0, n=10)])[1].startswith("3 images")
 
 
 def test_what_lacks_stands_in_place_of_the_value() -> None:

@@ -190,7 +190,7 @@ def test_rows_of_every_set_against_every_reference(make: Make) -> None:
     batch = Batch()
     meter = DistributionMeter(extractor, references, both, 5)
     meter.update(batch)  # type: ignore[arg-type]  # all that it needs
-    with pytest.warns(UserWarning, match="fewer than 2048 pictures are biased upwards: compare"):
+    with pytest.warns(UserWarning, match="fewer than 2048 images are biased upwards: compare"):
         rows = meter.rows()
     assert len(rows) == 2 * (3 * 2 + 1)
     found = {(row.metric, row.what, row.against): row for row in rows}

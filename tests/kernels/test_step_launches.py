@@ -43,8 +43,8 @@ def test_a_step(gpu: tuple[Seen, Trainer]) -> None:
         trainer.step((image, labels), 2)
     assert seen.keys <= known  # none of these would ask Triton
     assert seen.kernels.total() <= 336
-    # 6440 with PyTorch 2.14, 1070 of them Muon's. Versions differ by a few.
-    assert seen.operations.total() <= 6530
+    # 6370 with PyTorch 2.14, 1070 of them Muon's. Versions differ by a few.
+    assert seen.operations.total() <= 6460
     assert seen.copied <= 2  # the label map, and which tokens are read
 
 

@@ -86,6 +86,8 @@ def test_the_transfer_of_the_command_is_python_s(
     transfer.main(["demo", *both, "--out", "command.png", "--device", "cpu"])
     people, size = Mannequins("val"), demo.config.size
     anna, street = (demo.open_picture(*people.load(index, size)) for index in (3, 7))
+    with pytest.raises(InputError, match=r"^labels: none given; expected"):
+        demo.open_picture("anna.jpg")
     with torch.no_grad():
         scam.save_picture(demo.transfer(subject=anna, background=street), "python.png")
     command, python = (np.asarray(Image.open(f"{x}.png")) for x in ("command", "python"))

@@ -114,6 +114,13 @@ def test_labels_by_name(model: Scam) -> None:
             known.transfer(pair, pair, background_labels=wrong)  # type: ignore[arg-type]
 
 
+def test_a_mistyped_label_is_answered_with_the_nearest() -> None:
+    known = Scam(CONFIG)
+    known.about = {"label_names": ["background", "left_arm", "right_arm"]}
+    with pytest.raises(InputError, match=r"or 0 to 2; did you mean left_arm\?$"):
+        known.labels_of("left_amr")
+
+
 def test_latents_and_the_rest(model: Scam) -> None:
     latents = model.encode(IMAGE, LABELS)
     tokens, present = latents.tokens, latents.present

@@ -69,7 +69,7 @@ def test_a_session_is_repeated(
     ("change", "error"),
     [
         ({"model": "0"}, "model: the session is of the model 0, expected this one"),
-        ({"pictures": {}}, "picture '{host}': is not known here"),
+        ({"pictures": {}}, "image '{host}': the server does not know it"),
         ({"amount": 2}, "amount=2: expected at least 0"),
         ({"host": 2}, "host=2: expected text"),
         ({"format": None}, "format: found None"),

@@ -9,10 +9,10 @@ import pytest
 from torchvision.models import segmentation
 
 from scam.data import LabelValues
+from scam.data.parser import LabelParser
 from scam.studio.app import make_app
 from scam.studio.flags import studio_parser
 from scam.studio.opener import Opener
-from scam.studio.parser import Parser
 from scam.studio.session import Session
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "studio.md").read_text()
@@ -38,15 +38,15 @@ def test_every_flag_exists() -> None:
         assert flag in known
 
 
-def parser_of(word: str) -> Parser:
+def parser_of(word: str) -> LabelParser:
     """The function of the example in docs/studio.md that holds a word."""
     code = next(x for x in re.findall(r"```python\n(.*?)```", PAGE, re.S) if word in x)
     names: dict[str, object] = {}
     exec(compile(code, "docs/studio.md", "exec"), names)
-    return Parser("docs", names["label_map"])  # type: ignore[arg-type]
+    return LabelParser("docs", names["label_map"])  # type: ignore[arg-type]
 
 
-def labels_by(parser: Parser, count: int) -> np.ndarray:
+def labels_by(parser: LabelParser, count: int) -> np.ndarray:
     photo = np.random.default_rng(0).integers(0, 256, (60, 41, 3)).astype(np.uint8)
     return parser(photo, LabelValues.build(count))
 

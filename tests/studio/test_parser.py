@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tiny_studio import as_png, draw, tiny
 
+from scam.data.parser import LabelParser, load_parser
 from scam.errors import InputError
-from scam.studio.parser import Parser, load_parser
 from scam.studio.pictures import Pictures
 from scam.studio.session import PictureData
 
@@ -51,14 +51,14 @@ def greedy(photo: np.ndarray) -> Any:
     ],
 )
 def test_parsers_that_cannot_be_used(function: Any, words: str) -> None:
-    known = Pictures(tiny(), parser=Parser("mine:f", function))
+    known = Pictures(tiny(), parser=LabelParser("mine:f", function))
     with pytest.raises(InputError) as caught:
         known.add(PictureData("x", photo=WHOLE))
     assert str(caught.value) == f"mine:f: {words}"
 
 
 def test_a_parser_changes_no_picture() -> None:
-    known = Pictures(tiny(), parser=Parser("mine:f", greedy))
+    known = Pictures(tiny(), parser=LabelParser("mine:f", greedy))
     found = known.get(known.add(PictureData("x", photo=WHOLE))).picture
     assert np.array_equal(found.photo, draw(1).photo)
     assert not found.labels.any()

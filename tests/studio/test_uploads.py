@@ -147,5 +147,8 @@ def test_without_examples_and_parser() -> None:
         about = client.get("/api/model").json
         assert (about["examples"], about["parser"]) == ([], False)
         answer = client.post("/api/pictures", {"name": "x", "photo": WHOLE, "labels": None})
-        assert answer.error == "x: has no label map, expected one: no parser is here"
+        assert (
+            answer.error
+            == "x: has no label map; add one: only a page started with a parser makes label maps"
+        )
         assert client.post("/api/pictures", {"name": "x", "example": "x"}).status == 400

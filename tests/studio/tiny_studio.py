@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from scam.data import LabelValues
+from scam.data.parser import LabelParser
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.models import Scam, ScamConfig
@@ -26,7 +27,6 @@ from scam.models.base import SynthesisModel
 from scam.models.checkpoint import Checkpoint
 from scam.studio.interface import SessionOpener
 from scam.studio.opener import Opener
-from scam.studio.parser import Parser
 from scam.studio.pictures import Pictures
 from scam.studio.serve import listen, make_door, make_server
 
@@ -168,5 +168,5 @@ def make_opener(
     known = tiny() if checkpoint is None else checkpoint
     examples = {f"example_{number}": draw(90 + number) for number in range(3)}
     folder = Folder("examples", tuple(examples), examples.__getitem__)
-    parser = None if function is None else Parser("tests:parse", function)
+    parser = None if function is None else LabelParser("tests:parse", function)
     return Opener(Pictures(known, folder, parser))

@@ -40,7 +40,7 @@ def test_a_run_as_it_should_be_says_nothing() -> None:
 
 def test_few_held_out_pictures() -> None:
     (line,) = at_start(options(), MANY, PairDataset(Mannequins("val", 3), (24, 16)))
-    assert line.startswith("3 held-out images: with fewer than 10 their PSNR is noisy")
+    assert line.startswith("3 held-out images: with fewer than 10 the PSNR is noisy")
 
 
 def test_a_long_warm_up() -> None:
@@ -78,7 +78,7 @@ def test_below_flat_colours_at_the_end() -> None:
     assert list(at_end([floors, {"step": 2, "psnr": 15.0}])) == []
     assert list(at_end([{"step": 2, "psnr": 1.0}])) == []
     (line,) = at_end([floors, {"step": 1, "psnr": 20.0}, {"step": 2, "psnr": 14.0}, {"step": 2}])
-    assert line.startswith("held-out PSNR 14.00 dB is below the 15.00 dB of flat colours, each ")
+    assert line.startswith("held-out PSNR 14.00 dB is worse than the 15.00 dB of flat colours, ")
     (line,) = at_end([floors, {"step": 2, "psnr": 11.0}])
-    assert "the 12.00 dB of flat colours, the training set's mean" in line
+    assert "the 12.00 dB of flat colours, each label's mean over the training images" in line
     assert "more steps" in line

@@ -9,7 +9,8 @@ import pytest
 from scam.data import Mannequins
 from scam.errors import InputError
 from scam.models import MODELS, ScamConfig
-from scam.synthesis.options import CHOSEN, WITH_MUON, SynthesisOptions
+from scam.synthesis.flags import train_parser
+from scam.synthesis.options import NEW_RUN, WITH_MUON, SynthesisOptions, chosen_training
 from scam.synthesis.settings import complete
 
 
@@ -29,7 +30,7 @@ class TestRecipes:
 
     def test_a_model_without_one_trains_as_before(self) -> None:
         preset = SynthesisOptions.presets["tiny"]
-        plain = SynthesisOptions(**preset, **CHOSEN, **WITH_MUON, gan_from=1200).as_dict()
+        plain = SynthesisOptions(**preset, **NEW_RUN, **WITH_MUON, gan_from=1200).as_dict()
         assert completed({}) == completed({"kind": "inade"}) == plain
         assert ScamConfig.preset("tiny").recipe == {}
 
@@ -95,6 +96,12 @@ class TestRecipes:
         assert (found["discriminator"], found["feature_matching_maps"]) == ("patch", "all")
         with pytest.raises(InputError, match="fresh_fake=True: expected a discriminator, not gan"):
             completed(paper, gan=0.0, fresh_fake=True)
+
+
+def test_help_tells_the_defaults_of_a_new_run() -> None:
+    help_of = {x.dest: x.help for x in train_parser("scam.train", ScamConfig)._actions}
+    for name, value in chosen_training("", {}, {}).items():
+        assert f"default: {value}" in str(help_of[name]), name
 
 
 @pytest.mark.parametrize(

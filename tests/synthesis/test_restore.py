@@ -20,9 +20,9 @@ from scam.errors import InputError
 from scam.synthesis.job import Job
 from scam.synthesis.task import SynthesisTask
 from scam.synthesis.task import train as run_job
+from scam.training.divergence import Watch
 from scam.training.engine import restore
 from scam.training.trainer import Trainer
-from scam.training.watch import Watch
 
 MakeJob = Callable[..., Job]
 OPTIONS = {"lecam": 0.3, "gan_from": 1, "perceptual": "none"}

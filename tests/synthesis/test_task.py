@@ -59,9 +59,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> Non
     assert [e["step"] for e in found if "l1" in e] == [1, 2, 3, 4]
 
 
-def test_the_last_sheet_shows_what_refined_latents_give(
-    tmp_path: Path, make_job: MakeJob
-) -> None:
+def test_the_last_sheet_shows_what_refined_latents_give(tmp_path: Path, make_job: MakeJob) -> None:
     """In a fifth of the run's steps: a column that earlier sheets lack."""
     train(make_job(tmp_path / "run", steps=5, sample_every=3))
     samples = tmp_path / "run" / "samples"

@@ -11,6 +11,6 @@ def add_refine(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="STEPS",
-        help="fit latents to their image by gradient descent: 100 for edits of that image, "
-        "about 5 for transfers into another (default: 0)",
+        help="gradient steps that fit the latents to their image: 100 for edits of that image, "
+        "about 5 for transfers into another; slower (default: 0)",
     )

@@ -58,21 +58,25 @@ def transfer_parser(prog: str) -> Parser:
     parser = Parser(prog, ABOUT["transfer"], EXAMPLES)
     parser.add_checkpoint()
     given = (
-        "image and label map; or one of: IMAGE,LABELS, an image of a data folder, the name of a "
-        "image in --data, lib:NAME or a .safetensors style (not as background), a data folder"
+        "who: an image and its label map (two files, or IMAGE,LABELS); an image of a data folder, "
+        "or its name in --data; a style (lib:NAME or a .safetensors file); or a data folder"
     )
     parser.add_argument("--subject", nargs="+", metavar="FILE", help=given)
     parser.add_argument(
-        "--background", nargs="+", required=True, metavar="FILE", help="likewise: scene and pose"
+        "--background",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="scene and pose: given as --subject is, but no style",
     )
     parser.add_argument(
         "--donor",
         action="append",
         default=[],
-        metavar="LABEL=PICTURE[:WEIGHT]",
-        help=f"{FORM}: give these labels or groups of them (clothes, skin, ...), or one latent of"
-        " each, the latents of another image or style, or blend them in by WEIGHT (0 to 1); may "
-        "be repeated",
+        metavar=FORM,
+        help="give labels or groups of them (clothes, skin, ...) the latents of another image or "
+        "style; LABEL.LATENT is one latent of a label, WEIGHT (0 to 1) blends them in; may be "
+        "repeated",
     )
     add_refine(parser)
     parser.add_argument(
@@ -119,20 +123,24 @@ def transfer_parser(prog: str) -> Parser:
         "--absent",
         choices=get_args(Absent),
         default="related",
-        help="source of a label that a subject's or donor's image lacks: the nearest "
-        "label of its group there (a dress from a coat, legs from arms), the background image, "
-        "the mean of training images, or an error (default: related, then background)",
+        help="where the latents of a label come from that the subject's or donor's image lacks; "
+        "related: the nearest label of its group there (a dress from a coat, legs from arms), "
+        "else the background image; background: the background image; mean: the mean of training "
+        "images; error: nowhere, stop (default: related)",
     )
     parser.add_argument(
         "--paste-back",
         action="store_true",
         help="keep the background photograph, to the pixel, beyond the feathered edge",
     )
-    parser.add_argument("--feather", type=int, help=f"pixels of edge (default: {FEATHER})")
+    parser.add_argument(
+        "--feather", type=int, help=f"width of that edge in pixels (default: {FEATHER})"
+    )
     parser.add_argument(
         "--fit",
         choices=get_args(Fit),
-        help="how images of other proportions are fitted to the model's (default: as in training)",
+        help="how images of other proportions are fitted to the model's size: distorted, cropped "
+        "or padded (default: as in training)",
     )
     parser.add_argument(
         "--sheet",

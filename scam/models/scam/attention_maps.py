@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who reads what: attention of pixels and latents, layer by layer (SCAM paper, Figure 4)."""
+"""What pixels and latents attend to, layer by layer (SCAM paper, Figure 4)."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scam.errors import InputError, quoted
-from scam.models.attention import AttentionMap
+from scam.models.attention_map import AttentionMap
 from scam.models.base import SynthesisModel
 from scam.models.scam.encoder import SatEncoder
 from scam.models.scam.generator import GeneratorBlock
@@ -45,7 +45,7 @@ def attention_maps(
 
     image (B, 3, H, W) in [-1, 1], labels (B, H, W), as for ``model.encode``. layers: some of
     :func:`attention_layers`, by default all. styles: to generate with in place of the image's own.
-    InputError for a layer that this model has not.
+    InputError for a layer that this model does not have.
     """
     model = _expect_scam(model)
     known = attention_layers(model)

@@ -54,8 +54,10 @@ class ScamConfig(ModelConfig):
     """Always a quarter with ``fidelity="released"``."""
     levels: int = setting(6, "doublings of the generator", least=4, most=13)
     """The encoder reads levels + 1 sizes."""
-    latents_per_label: int = setting(8, least=1, most=1 << 12, metavar="K")
-    background_latents: int = setting(8, "of label 0", least=1, most=1 << 12, metavar="K")
+    latents_per_label: int = setting(
+        8, "latents of every label but 0", least=1, most=1 << 12, metavar="K"
+    )
+    background_latents: int = setting(8, "latents of label 0", least=1, most=1 << 12, metavar="K")
     token_dim: int = setting(256, "width of a latent", least=1, most=1 << 16, metavar="D")
     attention_dim: int = setting(
         256, "inner width of attentions", least=1, most=1 << 16, metavar="D"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scam.models.scam.config import ScamConfig
 from scam.models.sean import StyleEncoder
 from scam.nn.gradient_checkpointing import checkpointed
-from scam.nn.memory import is_channels_last
+from scam.nn.memory_format import is_channels_last
 from scam.nn.position import position_code
 from scam.nn.pyramid import LabelPyramid
 from scam.nn.sat import LEAK, SatLayer

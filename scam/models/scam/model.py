@@ -112,9 +112,8 @@ class Scam(SynthesisModel):
             return None
         if len(occurring) in (0, self.config.num_labels):
             return None
-        read = torch.tensor(
-            [label in occurring for label in self.config.token_labels()], device="cpu"
-        )
+        labels = torch.tensor(self.config.token_labels(), device="cpu")
+        read = torch.isin(labels, torch.tensor(occurring, device="cpu"))
         return read.nonzero().flatten().to(pyramid.present.device, non_blocking=True)
 
     def _grouped(self, labels: Tensor) -> Groups:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scam.errors import InputError
+from scam.training.divergence import Watch
 from scam.training.run_folder import RunFolder
-from scam.training.watch import Watch
 
 FINE = [0.0] * 10
 

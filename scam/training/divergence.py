@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reasons to end a run early: it has diverged, SIGTERM, Ctrl-C."""
+"""Whether a run has diverged, and what to say then."""
 
 import math
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from scam.checkpoints.step_folders import newest_step_folder
@@ -82,28 +79,3 @@ class Watch:
         total, in_a_row = (integer(state, name, most=step) for name in ("total", "in_a_row"))
         self.total, self._in_a_row = total, in_a_row
         self._loss, self._lowest = loss, lowest
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """In the block SIGTERM and SIGINT (Ctrl-C) no longer end the process, but are appended to what
-    is given; a second SIGINT does as it did before. Only in the main thread, which alone may
-    handle signals.
-    """
-    met: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield met
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def meet(number: int, _: object) -> None:
-        met.append(number)
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-
-    try:
-        for number in before:
-            signal.signal(number, meet)
-        yield met
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
