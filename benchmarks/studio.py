@@ -20,7 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 import numpy as np
 import torch
 
-from scam.data import LabelValues, Mannequins
+from scam.data import Mannequins
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.models import Scam, ScamConfig
@@ -43,9 +43,7 @@ def random_model() -> Checkpoint:
     """256x256 pixels, 19 labels."""
     torch.manual_seed(0)
     model = Scam(ScamConfig.preset("celebamask-hq")).eval()
-    count = model.config.num_labels
-    names = tuple(f"label_{label}" for label in range(count))
-    return Checkpoint(Path("random weights"), model, names, LabelValues.build(count))
+    return Checkpoint(Path("random weights"), model)
 
 
 def drawn(size: tuple[int, int]) -> Folder:

@@ -159,7 +159,7 @@ class MissingError(Exception):
 
 
 class NotInstalledError(MissingError):
-    """A package lacks."""
+    """A package is not installed."""
 
     lack = "not installed"
 

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         expect_unused(out, setup.inputs, page=args.html, overwrite=args.overwrite)
     say(*heading(setup.facts))
     rows = measure(setup)
-    # Files at the end, the report first: who is interrupted leaves none.
+    # Files are written last, the report first, so that an interrupted run leaves none.
     folder = nullcontext(out) if out else free_folder(base / setup.checkpoint.path.name)
     with folder as out:
         write_report(out, setup.facts, rows, overwrite=args.overwrite)

@@ -53,7 +53,7 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
         process.kill()
     assert [is_lock(name) for name in os.listdir(out)] == [True]
     with locked(out):
-        RunFolder.start(out, {"steps": 1})  # what a killed process left is no run
+        RunFolder.start(out, {"steps": 1})  # what a killed process left is not a run
     assert os.listdir(out) == ["config.json"]
 
 

@@ -105,7 +105,7 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
         raise InputError(f"checkpoint {path} is incomplete: no {' and no '.join(missing)} in it")
     if CONFIG not in missing:
         raise InputError(f"checkpoint {path} holds no complete step folder yet, and no {MODEL}")
-    raise InputError(f"{path} is no checkpoint: {wanted}")
+    raise InputError(f"{path} is not a checkpoint: {wanted}")
 
 
 def _demo_folder() -> Path:

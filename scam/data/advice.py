@@ -76,7 +76,7 @@ def placed(text: str, root: Path, labels: str) -> str:
 
 
 def no_index_map(picture: Image.Image, kind: str) -> str:
-    """What a label image is that is no index map, and the command that makes one of it.
+    """What a label image is that is not an index map, and the command that makes one of it.
 
     kind: that of its file, such as PNG.
     """

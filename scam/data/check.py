@@ -207,7 +207,7 @@ def _look(pair: Pair) -> _Seen:
 
 
 def _greys(path: Path) -> dict[int, int]:
-    """Pixels per value of a label image that is no index map but may be made one."""
+    """Pixels per value of a label image that is not an index map but may be made one."""
     try:
         found = count_values(read_values(path))
     except InputError:

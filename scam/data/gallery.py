@@ -163,12 +163,12 @@ def _figure(figure: Figure) -> str:
 def _table(table: Table) -> str:
     heading = _text(table.heading)
     head, *body = table.lines
-    # A header without words is none, to who hears the page.
+    # Screen readers skip a header cell without words.
     names = (f'<th scope="col">{_text(cell)}</th>' if cell else "<td></td>" for cell in head)
     lines = ["".join(names)]
     lines += ["".join(f"<td>{_text(cell)}</td>" for cell in line) for line in body]
     rows = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    # Who has no mouse scrolls what can be focused.
+    # What can be focused can be scrolled by keyboard.
     return (
         f"<section>\n<h2>{heading}</h2>\n"
         f'<div class="wide" role="region" aria-label="{heading}" tabindex="0">\n'

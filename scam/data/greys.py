@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The values in label images that are no index maps as training reads them."""
+"""The values in label images that are not index maps as training reads them."""
 
 import zlib
 from io import BytesIO

@@ -145,7 +145,7 @@ _GROUPS: dict[str, dict[str, str]] = {
 
 # What would be seen of somebody in the place of a thing that they do not wear: hair where a hat
 # is, skin where a glove is. Garments are nearest where they cover the same part of the body and,
-# of these, the same of the legs. A face is no stand-in for hair, nor is hair for a face.
+# of these, the same of the legs. A face is not a stand-in for hair, nor is hair for a face.
 _SKIN = {
     "left_arm": "right_arm left_leg right_leg face",
     "right_arm": "left_arm right_leg left_leg face",

@@ -33,7 +33,7 @@ class Scale:
 class Judgement:
     """What the values of unnamed maps mean.
 
-    count: labels 0 .. count - 1. strange: values among them, or above, that are no labels.
+    count: labels 0 .. count - 1. strange: values among them, or above, that are not labels.
     problem: what is wrong with all of them together, else None. advice: what to do, with a
     command, where something is wrong, else None.
     """
@@ -103,13 +103,13 @@ def scale_of(pixels: Mapping[int, int]) -> Scale | None:
 
 
 def _labels(values: Iterable[int]) -> set[int]:
-    """The values that may be ids: 255 is none above all others, nor is what is far higher."""
+    """The values that may be ids: not 255 as the highest, nor any far above the rest."""
     labels = {value for value in values if value < MOST_SCANNED}
     return labels - {NO_LABEL} if max(labels, default=0) == NO_LABEL else labels
 
 
 def _step(values: Iterable[int]) -> int:
-    """What all values are multiples of, if that is no chance, else 0."""
+    """What all values are multiples of, unless by chance, else 0."""
     above = [value for value in values if value > 0]
     step = gcd(*above)
     by_chance = step < 2 or (step < 5 and len(above) < 6) or (step < 10 and len(above) < 2)

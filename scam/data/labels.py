@@ -214,7 +214,7 @@ def merge_content(spec: MergeSpec | None) -> MergeSpec | None:
 def _read_merge_file(path: Path, num_source: int | None) -> Merge:
     if not os.path.lexists(path):
         near = did_you_mean(path, MERGES)
-        raise InputError(f"is no file, expected one or {' or '.join(MERGES)}{near}")
+        raise InputError(f"is not a file, expected one or {' or '.join(MERGES)}{near}")
     text = read_text(path)
     try:
         groups = parse_json(text, str(path))

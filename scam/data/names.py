@@ -40,7 +40,7 @@ def read_label_names(
 ) -> LabelSet:
     """Read lines ``id name`` (:func:`read_names`): the ids 0 .. n - 1, each once, in any order.
 
-    ``ignore_label`` may be named or not; above the other ids it is no label. labels: the folder
+    ``ignore_label`` may be named or not; above the other ids it is not a label. labels: the folder
     of the maps, for advice. InputError for gaps, and for what :func:`read_names` refuses.
     """
     found = read_names(path)

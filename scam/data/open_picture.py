@@ -53,7 +53,7 @@ def open_picture(
     map takes nearest pixels.
 
     Raises InputError for what cannot be read, a map of another size than the photograph, or
-    with a value that is no label.
+    with a value that is not a label.
     """
     if labels is None:
         raise InputError(

@@ -14,7 +14,7 @@ from scam.data.source import PairSource
 from scam.errors import InputError
 
 SOURCES: dict[str, Callable[..., PairSource]] = {MANNEQUINS: Mannequins}
-"""What is no folder, by the name that ``data`` gives; add your own.
+"""What is not a folder, by the name that ``data`` gives; add your own.
 
 Called with a split, ``train`` or ``val``, which have no image in common, and with ``merge`` where
 one is given."""

@@ -110,7 +110,7 @@ def list_pairs(
 class _Folder:
     """What a folder of images holds.
 
-    files: the first of each stem; broken: stems of those that are no files; identity: what two
+    files: the first of each stem; broken: stems of those that are not files; identity: what two
     names of one file have in common; others: names that are not read, by :func:`_alike`.
     """
 
@@ -147,7 +147,7 @@ class _Folder:
         return folder
 
     def _conversion(self) -> str:
-        """What to do with label images that are no index maps: as the first of them says."""
+        """What to do with label images that are not index maps: as the first of them says."""
         pictures = (n for n in self.others.values() if Path(n).suffix.lower() in PICTURE_SUFFIXES)
         first = next(pictures, None)
         if first is None or tuple(self.suffixes) != LABEL_SUFFIXES:
@@ -232,7 +232,7 @@ def _alike(stem: str) -> str:
 def find_images(folder: Path) -> list[Path]:
     """The photographs in ``folder``, sorted by stem.
 
-    InputError if it is missing or holds none, an entry is no file, or a stem occurs twice.
+    InputError if it is missing or holds none, an entry is not a file, or a stem occurs twice.
     """
     photos = _Folder.read(folder, IMAGE_SUFFIXES)
     for problem in photos.unusable:
@@ -259,8 +259,8 @@ def find_label_map(image: Path, labels: Path) -> Path:
 def find_pairs(folder: Path, labels: str = "labels") -> list[Pair]:
     """Pair ``folder/images`` with ``folder/<labels>`` by stem, sorted by stem.
 
-    InputError if a folder is missing, an entry is no file, a stem occurs twice, or no stem is in
-    both. Files without a partner are left out with one warning.
+    InputError if a folder is missing, an entry is not a file, a stem occurs twice, or no stem is
+    in both. Files without a partner are left out with one warning.
     """
     images, maps = folder / "images", folder / labels
     listing = list_pairs(images, maps)

@@ -44,7 +44,7 @@ class LabelParser:
 
 
 def load_parser(name: str) -> LabelParser:
-    """Import what ``MODULE:FUNCTION`` names. InputError if it cannot be, or is no function."""
+    """Import what ``MODULE:FUNCTION`` names. InputError if it cannot be, or is not a function."""
     module, colon, function = name.partition(":")
     if not colon or not module or not function:
         raise InputError(f"{{parser}}: expected {FORM}", parser=name)
@@ -56,7 +56,7 @@ def load_parser(name: str) -> LabelParser:
         message = f"{{parser}}: {type(error).__name__}: {first_line(error)}"
         raise InputError(message, parser=name) from error
     if not callable(found):
-        raise InputError(f"{{parser}}: is no function, expected {FORM}", parser=name)
+        raise InputError(f"{{parser}}: is not a function, expected {FORM}", parser=name)
     return LabelParser(name, found)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of what proportions the images of a source are."""
+"""Aspect ratios of the images of a source."""
 
 import struct
 from collections.abc import Iterator

@@ -135,7 +135,7 @@ def automatic_scale(height: int, min_height: int) -> int:
 
 
 def as_pixels(caption: str, column: Tensor) -> Pixels:
-    """A column of a sheet as uint8 (N, H, W, 3). ValueError if it is none."""
+    """A column of a sheet as uint8 (N, H, W, 3). ValueError if it is not one."""
     if column.is_floating_point() and column.ndim == 4 and column.shape[1] == 3:
         pictures: Pixels = to_uint8(column).permute(0, 2, 3, 1).cpu().numpy()
         return pictures

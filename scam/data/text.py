@@ -37,7 +37,7 @@ def read_lines(path: Path) -> list[str]:
 def read_text(path: Path) -> str:
     """A text file in UTF-8, or in UTF-16 with its byte order mark.
 
-    InputError naming file, line and byte otherwise, or saying that it is no file.
+    InputError naming file, line and byte otherwise, or saying that it is not a file.
     """
     try:
         expect_file(path)

@@ -43,14 +43,14 @@ class LabelValues(Checked):
     def read(self, path: PictureFile) -> NDArray[np.int32]:
         """Read an index map as labels int32 (H, W).
 
-        InputError naming the file, and the value if it is no label.
+        InputError naming the file, and the value if it is not a label.
         """
         return self.labels_of(read_label_png(path), path)
 
     def labels_of(self, values: NDArray[np.integer], name: object) -> NDArray[np.int32]:
         """Values 0 .. 65535 (H, W), as files hold them, as labels int32 (H, W).
 
-        InputError that begins with ``name`` for a value that is no label.
+        InputError that begins with ``name`` for a value that is not a label.
         """
         labels = self._table[values]
         if labels.min(initial=0) == _NO_LABEL:

@@ -80,7 +80,8 @@ def _by_file(background: Picture | Folder, folders: list[Folder], path: Path) ->
     for host, donor in donors.items():
         for folder, stem in ((background, host), *((folder, donor) for folder in folders)):
             if stem not in folder.stems:
-                raise InputError(f"{{pairs}}: {stem!r} is no image of {folder.name}", pairs=path)
+                message = f"{{pairs}}: {stem!r} is not an image of {folder.name}"
+                raise InputError(message, pairs=path)
     return Plan(tuple(donors), donors)
 
 

@@ -29,7 +29,7 @@ class Donor:
     def doubt(self) -> str:
         """What to add when there is no such image: it may end in what was meant as a weight."""
         _, colon, after = self.picture.removeprefix("lib:").rpartition(":")
-        return f"; as a weight {after!r} is no number from 0 to 1" if colon else ""
+        return f"; as a weight {after!r} is not a number from 0 to 1" if colon else ""
 
 
 def parse_donor(text: str, checkpoint: Checkpoint) -> Donor:

@@ -224,7 +224,7 @@ class Finder:
                     return _load(self.checkpoint, source, index)
         if Path(stem).is_file():
             kinds = ", ".join(IMAGE_SUFFIXES)
-            raise InputError(f"{stem}: is no image that is read, expected {kinds}")
+            raise InputError(f"{stem}: is not an image that is read, expected {kinds}")
         example = self._sources[0].stem(0)
         raise InputError(f"{stem}: no such image; expected a name like {example}, or IMAGE,LABELS")
 

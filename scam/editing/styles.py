@@ -134,7 +134,7 @@ def read_style(path: str | Path) -> Style:
         raise InputError(f"{path}: is damaged or no {SUFFIX} file ({error})") from error
     if about.get("format") != FORMAT:
         found = about.get("format", "no format")
-        raise InputError(f"{path}: is no style, found {found!r}, expected {FORMAT!r}")
+        raise InputError(f"{path}: is not a style, found {found!r}, expected {FORMAT!r}")
     try:
         names = tuple(parse_json(about["label_names"], "label_names"))
         latents = Styles(tensors["tokens"][None], tensors["present"][None].bool())
@@ -145,7 +145,7 @@ def read_style(path: str | Path) -> Style:
         if not tensors["tokens"].is_floating_point() or not latents.tokens.isfinite().all():
             raise ValueError("tokens that are not finite")
         if not all(isinstance(name, str) for name in names):
-            raise ValueError("label_names that are no names")
+            raise ValueError("label_names that are not names")
     except (KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
         raise InputError(f"{path}: is a damaged style ({error})") from error
     return style
@@ -154,7 +154,7 @@ def read_style(path: str | Path) -> Style:
 def load_style(path: str | Path, model: SynthesisModel) -> Style:
     """Read a style of ``model``, onto its device.
 
-    InputError if the file is no style, or one of other weights: its latents would be noise.
+    InputError if the file is not a style, or one of other weights: its latents would be noise.
     """
     style = read_style(path)
     ours, kind = fingerprint(model), model.config.kind

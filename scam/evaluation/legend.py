@@ -41,8 +41,8 @@ def _surprises(rows: Sequence[Row]) -> Iterator[str]:
     away, stayed = (_value(rows, "cycle", f"A to {x} to A, pooled") for x in "BA")
     if away is not None and stayed is not None and stayed < away:
         yield (
-            "cycle: A to A to A is no upper bound of A to B to A: both encode a generated image, "
-            "and B's label map may show more of a label than A's"
+            "cycle: A to A to A is not an upper bound of A to B to A: both encode a generated "
+            "image, and B's label map may show more of a label than A's"
         )
     for metric in ("fid", "fd"):
         if _nearer_than_real(rows, metric):

@@ -330,7 +330,7 @@ class SynthesisModel(HubModel, ABC):
         return self._encode(image, labels), {}
 
     def _prepare(self, labels: Tensor, occurring: tuple[int, ...] | None) -> Any:
-        """What :meth:`prepare` returns of integers (B, H, W); those that are no label are none."""
+        """What :meth:`prepare` returns of integers (B, H, W), some of which may be no label."""
         labels = known_labels(labels, self.config.num_labels)
         return PlainLabels(labels, present_labels(labels, self.config.num_labels))
 
@@ -355,7 +355,7 @@ class SynthesisModel(HubModel, ABC):
         return torch.where(of_tokens(kept, token_labels).unsqueeze(-1), tokens, 0)
 
     def _reconstructed(self, image: Image, labels: Labels) -> tuple[Tensor, Any]:
-        # Who prepares labels, as training does, does not wait for a GPU in every call.
+        # Callers that prepare labels first, as training does, do not wait for a GPU in every call.
         return self._image_and_labels(image, labels, values=not hasattr(labels, "present"))
 
     def _image_and_labels(

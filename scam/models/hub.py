@@ -81,7 +81,7 @@ _UPLOADS = _arguments(ModelHubMixin.push_to_hub, "repo_id", "config")
 
 
 def _expect_known(method: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
-    """InputError for an argument that ``method`` has not."""
+    """InputError for an argument that ``method`` does not have."""
     for name in given:
         if name not in known:
             raise InputError(
@@ -234,8 +234,8 @@ class HubModel(nn.Module, ModelHubMixin):
         A kill leaves each file as it was or as it shall be. The card is written again, from
         ``model_card_kwargs={"card": markdown}`` where that is given. ``hub``: commit_message,
         private, token and others of ``ModelHubMixin.push_to_hub``, which returns an address.
-        overwrite: replace files of these names that are no model's of ours. half: write weights
-        as float16, in half the bytes; the model stays as it is, and opening the folder
+        overwrite: replace files of these names that belong to no model of ours. half: write
+        weights as float16, in half the bytes; the model stays as it is, and opening the folder
         computes in float32. ``config`` is the model's own.
 
         Raises InputError when a file is in the way or the disk refuses, for an argument it does

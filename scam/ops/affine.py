@@ -62,7 +62,7 @@ def indexed_affine(
         y, like x.
 
     Raises:
-        TypeError: an argument that is no tensor, or of a dtype that does not fit.
+        TypeError: an argument that is not a tensor, or of a dtype that does not fit.
         ValueError: shapes or devices that do not fit, ``mean`` without ``rstd`` or the other way
             round, ``negative_slope`` negative, or a forced backend that cannot serve.
     """

@@ -90,7 +90,7 @@ def semantic_cross_attention(
         ``return_lse`` also lse (B, H, Nq), fp32 (fp64 for fp64), -inf only where nothing is seen.
 
     Raises:
-        TypeError: an argument that is no tensor, or of a dtype that does not fit.
+        TypeError: an argument that is not a tensor, or of a dtype that does not fit.
         ValueError: shapes or devices that do not fit, or a forced backend that cannot serve.
     """
     problem = check_problem(query, key, value, scale, empty)

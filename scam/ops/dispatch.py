@@ -69,7 +69,7 @@ def serving(name: str, problem: Problem) -> Backend:
     """
     _require(name, problem)
     if name == REFERENCE:
-        raise ValueError(f"backend 'reference' is no operator: call {problem.op}")
+        raise ValueError(f"backend 'reference' is not an operator: call {problem.op}")
     return load(name)
 
 

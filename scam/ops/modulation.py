@@ -80,7 +80,7 @@ def semantic_modulation(
         y, like x.
 
     Raises:
-        TypeError: an argument that is no tensor, or of a dtype that does not fit.
+        TypeError: an argument that is not a tensor, or of a dtype that does not fit.
         ValueError: shapes or devices that do not fit, ``noise`` without ``noise_scale`` or the
             other way round, a constant that requires a gradient, ``eps`` or ``negative_slope``
             negative, or a forced backend that cannot serve.

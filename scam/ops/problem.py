@@ -193,7 +193,7 @@ def check_number(name: str, number: float) -> None:
     """Check an option that kernels take by value.
 
     Raises:
-        TypeError: not a number; a tensor is none, since reading it would wait for it.
+        TypeError: not a number. A tensor is refused, since reading it would wait for it.
         ValueError: not finite.
     """
     if not isinstance(number, int | float):

@@ -47,10 +47,10 @@ def attend(call: AttentionCall, *, with_lse: bool = True) -> tuple[Tensor, Tenso
 
         # A row of equal logits stands in where nothing is seen: softmax of -inf alone is NaN.
         logits = (q @ k.mT * call.scale).masked_fill(~visible, -torch.inf).masked_fill(~sees, 0)
-        # Zero already, but for empty rows; said again so that no gradient passes: 0 * inf is NaN.
+        # Zero already except in empty rows; masked so that no gradient passes: 0 * inf is NaN.
         weights = logits.softmax(-1).masked_fill(~visible if zero else ~visible & sees, 0)
         out = weights @ v
-        if zero:  # as it is; said again so that NaN in its gradient reaches no value
+        if zero:  # already zero; masked again so that NaN in its gradient reaches no value
             out = out.masked_fill(~sees, 0)
         out = out.to(query.dtype)
         out = _as_laid_out(out, empty_output(query, out.shape[-1]).stride())
@@ -132,7 +132,7 @@ def _scale_and_shift(
     for tokens, default, constant in ((gamma, default_gamma, 1.0), (beta, default_beta, 0.0)):
         read = (weights @ tokens).sum(1)  # (B, N, C)
         others = x.new_zeros(1) if default is None else default.to(x.dtype).unsqueeze(1)
-        # Zeros where nothing is seen are said again: 0 * NaN in a gradient is NaN.
+        # Zeros where nothing is seen are masked again: 0 * NaN in a gradient is NaN.
         read = torch.where(sees.squeeze(1), read, others)
         mixed.append((read + constant).mT)
     return mixed[0], mixed[1]

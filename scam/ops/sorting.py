@@ -41,11 +41,11 @@ class SortedSides:
     narrow_offsets: Tensor
 
     def tile_rows(self, tile: int) -> int:
-        """No label map needs more tiles of at most ``tile`` wide items."""
+        """Upper bound on the tiles of at most ``tile`` wide items, for any label map."""
         return -(-self.order.shape[1] // tile) + self.offsets.shape[1]
 
     def piece_rows(self, tile: int, pieces: int) -> int:
-        """Nor more pieces where about ``pieces`` are wanted."""
+        """Upper bound on the pieces, where about ``pieces`` are wanted."""
         return min(self.tile_rows(tile), self.offsets.shape[1] + pieces)
 
 

@@ -24,7 +24,7 @@ def draw_edit(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def fill_holes(labels: Tensor, holes: Tensor) -> Tensor:
-    """Give each hole the label of the nearest pixel (Euclidean) that has one and is no hole.
+    """Give each hole the label of the nearest pixel (Euclidean) that has one and is not a hole.
 
     labels: (H, W), -1 = none. holes: (H, W) bool. Of equally near pixels the order of columns,
     then rows decides. Where no pixel has a label all holes become -1.

@@ -21,7 +21,7 @@ _FEW = 16  # values of an index map of which any may be thin
 
 
 class NoLabelMapError(InputError):
-    """An image that can be read and is no label map."""
+    """An image that can be read and is not a label map."""
 
 
 @dataclass(frozen=True, eq=False)

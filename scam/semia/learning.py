@@ -86,7 +86,7 @@ def start(
     patches, options = _chosen(PatchOptions, settings), _chosen(SemiaOptions, settings)
     if settings:
         name = next(iter(settings))
-        raise InputError(f"{{{name}}}: is no setting", **{name: settings[name]})
+        raise InputError(f"{{{name}}}: is not a setting", **{name: settings[name]})
     scale = 1.0 if size is None else min(1.0, size / max(own))
     working = (max(0, round(own[0] * scale)), max(0, round(own[1] * scale)))
     if min(own) < LEAST_SIDE:

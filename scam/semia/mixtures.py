@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours that are no labels: mixtures of two neighbours' colours, and fringes of one."""
+"""Colours that are not labels: mixtures of two neighbours' colours, and fringes of one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

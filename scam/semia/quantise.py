@@ -12,7 +12,7 @@ from scam.semia.mixtures import TO_YCC
 from scam.semia.palette import LEAST_SHARE, Palette, find_palette
 from scam.semia.vocabulary import Codes, Mask, unpacked
 
-_FAR = 40.0  # levels, Euclidean: a pixel this far from its label's colour is no shade of it
+_FAR = 40.0  # levels, Euclidean: a pixel this far from its label's colour is not a shade of it
 # Lossy compression keeps brightness, where it is, four times as well as it does colour.
 _WEIGHTED = (TO_YCC * np.array([[1], [0.25], [0.25]])).T.astype(np.float32)
 

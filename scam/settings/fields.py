@@ -25,7 +25,7 @@ class Setting:
     Attributes:
         default: its value; ``dataclasses.MISSING`` where it has to be given.
         help: words for ``--help``.
-        bounds: of its numbers, be they in a tuple.
+        bounds: of its number, or of each number of a tuple.
         metavar: what stands for its value in ``--help``; one that ends in ",..." makes a tuple
             of text one word, separated by commas.
         default_help: what ``--help`` says of the default, where that is not its value.
@@ -67,7 +67,7 @@ def like(of: "type[Checked]", name: str, **changes: Any) -> Any:
 class Checked:
     """A base of frozen dataclasses that checks every field when one is made.
 
-    An int is no bool, a float is finite, a tuple may be given as a list; subclasses that define
+    An int is not a bool, a float is finite, a tuple may be given as a list; subclasses that define
     ``__post_init__`` call this one first. InputError says ``field=value: expected ...``.
     """
 

@@ -313,7 +313,7 @@ def _naming(path: Path, verb: str = "write") -> Iterator[None]:
 
 
 def obstacle(path: Path) -> str | None:
-    """Which of the folders above ``path`` is none, in words."""
+    """Which of the folders above ``path`` is not a folder, in words."""
     for above in path.parents:
         if os.path.lexists(above):
             found = "a file" if os.path.exists(above) else "a link to nothing"

@@ -104,7 +104,7 @@ def _expect_ours(descriptor: int, file: Path) -> None:
     begins = os.read(descriptor, 8)
     os.lseek(descriptor, 0, os.SEEK_SET)
     if begins not in (b"", b"process "):
-        raise InputError(f"{file}: is no lock of ours, expected no such file")
+        raise InputError(f"{file}: is not a lock of ours, expected no such file")
 
 
 def _lock(descriptor: int, place: tuple[str, Path], doing: str) -> None:

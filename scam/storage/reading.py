@@ -87,7 +87,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _finite(digits: str, value: float = math.nan) -> float:
     if not math.isfinite(value):
-        raise ValueError(f"{digits:.40} is no finite number")
+        raise ValueError(f"{digits:.40} is not a finite number")
     return value
 
 

@@ -37,7 +37,7 @@ class SessionOpener(Protocol):
         """An image that was added. GoneError if it is not known, or no more."""
 
     def attention(self, session: Any, label: object, layer: object) -> NDArray[np.uint8]:
-        """Heat maps (k, h, w) of a label's latents. InputError for one that it has not."""
+        """Heat maps (k, h, w) of a label's latents. InputError for one that it does not have."""
 
     def __call__(self, session: Session, progress: Progress = ...) -> OpenedSession:
-        """InputError for a session of another model, and for what this model has not."""
+        """InputError for a session of another model, and for what this model does not have."""

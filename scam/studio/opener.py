@@ -48,7 +48,7 @@ class Opener:
         return self.pictures.get(id).picture
 
     def __call__(self, session: Session, progress: Progress = silent) -> Opened:
-        """InputError for a session of another model, and for what this model has not.
+        """InputError for a session of another model, and for what this model does not have.
 
         progress: of refining latents that are not refined yet.
         """

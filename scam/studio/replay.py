@@ -20,7 +20,7 @@ def replay(opener: SessionOpener, path: Path, out: Path, *, overwrite: bool = Fa
     try:
         session = opener(Session.read(value))
         made = {name: make(session) for name, make in opener.files.items()}
-    except InputError as error:  # whose fields are no flags, though some are called as these are
+    except InputError as error:  # whose fields are not flags, though some are called as these are
         raise InputError(f"{path}: {error}") from error
     for name, content in made.items():
         with write_aside(out / name, overwrite=overwrite) as file:

@@ -72,7 +72,7 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 
 def make_door(host: str, port: int) -> Door:
-    """Who is let in: on the own machine its browsers, else who knows a new token."""
+    """What requests must show: none on this machine, elsewhere a new token."""
     if host in ("127.0.0.1", "localhost", "::1"):
         return Door(port, _OWN_NAMES)
     names = {host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}

@@ -173,7 +173,7 @@ def expect_model(session: Session, model: str) -> None:
 
 
 def from_base64(text: str) -> bytes:
-    """The bytes that ``text`` stands for; InputError if it is no base64."""
+    """The bytes that ``text`` stands for; InputError if it is not base64."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

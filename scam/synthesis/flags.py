@@ -72,7 +72,7 @@ def _add_model(parser: Parser) -> None:
 
 
 def _add_run(parser: Parser) -> None:
-    """What is no setting: the place."""
+    """What is not a setting: the place."""
     group = parser.group("run")
     group.add_argument("--out", help="run folder (default: a new one under runs/)")
     resume = "resume the run in --out; with --data, where its images are now"

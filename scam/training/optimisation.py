@@ -106,7 +106,7 @@ class Optimisation:
         losses, self._losses = self._losses, {}
         for group, own in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = own * rate
-        # A loss can be infinite and its gradient not, as that of |x| is: 0 * inf is no number.
+        # A loss can be infinite and its gradient not, as that of |x| is: 0 * inf is not a number.
         for gradient in self._gradients()[:1]:
             gradient.add_(0 * sum(losses.values()))
         self.world.average_gradients(self.parameters)

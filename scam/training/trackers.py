@@ -41,7 +41,7 @@ def open_trackers(
 
     say: gets a line about where Weights & Biases keeps them, in place of wandb's own words.
 
-    Raises InputError when ``project`` is no name, wandb is not installed or refuses, or
+    Raises InputError when ``project`` is not a name, wandb is not installed or refuses, or
     WANDB_MODE needs a login and there is none.
     """
     trackers = [] if project is None else [_weights_and_biases(run, project, settings, say)]

@@ -110,7 +110,7 @@ def test_modulations_match_the_half_as_written(name: str, memory: str) -> None:
     half = modulation.make_half(case, CPU)
     gradient = modulation.smooth_gradient(half)
     found = modulation.results(CONTENDERS[name][1], half, gradient)
-    # On so small a problem eager code may be lucky: it is no yardstick for every rounding.
+    # On so small a problem eager code may be lucky: it is not a yardstick for every rounding.
     exact = modulation.results(modulation.REFERENCE, half.to(torch.float64), gradient)
     assert found.keys() == exact.keys()
     for result, want in exact.items():

@@ -19,7 +19,7 @@ def test_the_table_is_what_results_and_floors_say(tmp_path: Path) -> None:
 def test_measurements_have_a_row_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only passes that both backends made are added up, and other lines are no times."""
+    """Only passes that both backends made are added up, and other lines are not times."""
     case = {"case": CASES[0].id, "given": "layouts", "gpu": "NVIDIA H200", "dtype": "bfloat16"}
     rows = [
         case | {"backend": "triton", "what": "forward", "seconds": 3e-4},

@@ -171,7 +171,7 @@ def test_the_sheet_shows_every_donor(trained: Trained, tmp_path: Path) -> None:
         (["--donor", "hair=p1:nan"], "--donor hair=p1:nan: weight nan: expected 0 to 1"),
         (
             ["--donor", "hair=p1:abc"],
-            "p1:abc: no such image; .*; as a weight 'abc' is no number",
+            "p1:abc: no such image; .*; as a weight 'abc' is not a number",
         ),
         (["--donor", "hair=a,b,c"], "^--donor hair=a,b,c: a,b,c: expected IMAGE,LABELS$"),
         (

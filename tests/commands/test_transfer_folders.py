@@ -147,7 +147,7 @@ def test_mannequins_are_a_folder(trained: Trained, tmp_path: Path) -> None:
         (["--out", "o", "--pairs", "none.json"], "cannot read none.json: No such file"),
         (["--out", "o", "--pairs", "none.json"], "--pairs none.json: cannot read"),
         (["--out", "o", "--pairs", "bad.json"], '--pairs bad.json: expected {"donors"'),
-        (["--out", "o", "--pairs", "odd.json"], "--pairs odd.json: 'p9' is no image of"),
+        (["--out", "o", "--pairs", "odd.json"], "--pairs odd.json: 'p9' is not an image of"),
         (["--out", "o", "--donor", "face=far"], "no image has the same name in every folder"),
         (["--out", "o", "--donor", "face=empty"], "--donor face=empty: empty/images: no such"),
         (["--out", "o", "--donor", "face=empty"], "empty/images: no such folder, expected one"),

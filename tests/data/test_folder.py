@@ -286,7 +286,7 @@ def _all_splits(root: Path) -> None:
         ),
         (lambda r: None, {"ignore_label": -1}, r"ignore_label=-1: expected 0 \.\. 65535"),
         (lambda r: None, {"num_labels": 0}, r"num_labels=0: expected 1 \.\. 65536"),
-        (lambda r: None, {"merge": "face"}, r"merge='face': is no file, expected one or ides"),
+        (lambda r: None, {"merge": "face"}, r"merge='face': is not a file, expected one or ides"),
         (
             lambda r: (r / "labels.txt").write_text("0 a\n1 b\n2 c\n"),
             {"merge": "idesigner"},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label maps whose values are no ids: what check advises is run, and must keep the meaning."""
+"""Label maps whose values are not ids: what check advises is run, and must keep the meaning."""
 
 import re
 import shlex

@@ -110,8 +110,8 @@ def test_merge_file_keeps_its_order(tmp_path) -> None:
         ("{}", None, "holds no groups"),
         ("7", None, "is 7; expected"),
         ("[]", None, r"is \[\]; expected"),
-        ('{"a": [0, NaN]}', None, "NaN is no finite number"),
-        ('{"a": [0, 1e999]}', None, "1e999 is no finite number"),
+        ('{"a": [0, NaN]}', None, "NaN is not a finite number"),
+        ('{"a": [0, 1e999]}', None, "1e999 is not a finite number"),
         ('{"a": [0]', None, r"not JSON \(Expecting .*; expected"),
         ("[" * 100_000, None, "nested too deeply; expected"),
         (
@@ -158,7 +158,7 @@ def test_a_merge_whose_names_hold_one_side_twice(tmp_path) -> None:
     [
         ("idesigner", 59, "20 labels of LIP, found 59"),
         ("body", 1, "2 labels or more, found 1"),
-        ("nowhere.json", None, "'nowhere.json': is no file, expected one or idesigner or body"),
+        ("nowhere.json", None, "'nowhere.json': is not a file, expected one or idesigner or body"),
     ],
 )
 def test_merges_that_do_not_fit(spec: str, count: int | None, message: str) -> None:

@@ -158,7 +158,7 @@ def test_the_folder_above_is_found(faces: Path) -> None:
         ),
         (
             lambda r: mask(r / "CelebAMask-HQ-mask-anno/0/00003_beard.png", slice(2), (8, 8), "L"),
-            r"00003_beard\.png: is no mask of skin, nose",
+            r"00003_beard\.png: is not a mask of skin, nose",
         ),
         (
             lambda r: mask(r / "CelebAMask-HQ-mask-anno/1/00003_hair.png", slice(2), (8, 8), "L"),

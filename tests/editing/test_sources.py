@@ -99,7 +99,7 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     image = write(tmp_path, "a")
     known = checkpoint(LABEL_SETS["mannequins"].names)
     other = image.rename(image.with_suffix(".tif"))
-    with pytest.raises(InputError, match=r"a\.tif: is no image that is read, expected \.png, "):
+    with pytest.raises(InputError, match=r"a\.tif: is not an image that is read, expected \.p"):
         Finder(known, data="mannequins").open([str(other)])
     os.mkfifo(image)
     with pytest.raises(InputError, match=r"a\.png: is a pipe, expected a file"):

@@ -75,7 +75,7 @@ def test_a_style_of_another_model_is_refused(model: Scam, tmp_path: Path) -> Non
         ("missing", "cannot be read"),
         ("text", "is damaged or no .safetensors file"),
         ("short", "is damaged or no .safetensors file"),
-        ("weights", "is no style, found 'pt', expected 'scam style 1'"),
+        ("weights", "is not a style, found 'pt', expected 'scam style 1'"),
         ("names", "is a damaged style"),
         ("tokens", "is a damaged style"),
     ],

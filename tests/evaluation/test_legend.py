@@ -40,7 +40,7 @@ def test_a_usual_table_explains_its_arrows_only() -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (cycle(17, 16), "cycle: A to A to A is no upper bound"),
+        (cycle(17, 16), "cycle: A to A to A is not an upper bound"),
         (psnr(14), "psnr: the reconstructions are worse than flat colours"),
         (psnr(16, 3), "3 images are few: a different choice"),
         ([Row("kid", "x", -0.001, n=64)], "kid: the estimate is unbiased"),

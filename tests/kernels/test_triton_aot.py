@@ -30,7 +30,7 @@ class Limit(NamedTuple):
     """Programs per multiprocessor that registers allow, and kilobytes of shared memory of one.
 
     Seen to hold with Triton 3.6, 3.8 and 3.9. No spills, no traps, tensor cores and the memory
-    that a GPU has are no numbers of one compiler: they hold for every version.
+    that a GPU has are not numbers of one compiler: they hold for every version.
     """
 
     programs: int

@@ -136,7 +136,7 @@ def test_the_first_that_serves_is_chosen(toy: str, monkeypatch: pytest.MonkeyPat
 def test_a_graph_made_elsewhere_is_refused_in_words() -> None:
     rows = (None,) * 4
     arguments = make_inputs().arguments()
-    for name, words in (("tpu", "expected one of"), ("reference", "is no operator")):
+    for name, words in (("tpu", "expected one of"), ("reference", "is not an operator")):
         with pytest.raises(ValueError, match=words):
             attention_library.sca_fwd(*arguments, *rows, 0.25, "zero", name)
 

@@ -293,9 +293,9 @@ class TestLearn:
             ({"steps": 3}, "steps=3: expected method='network' with it"),
             ({"width": 8}, "width=8: expected method='network' with it"),
             ({"steps": 3, "seconds": 3.0, "method": "network"}, "steps=3: .* with seconds"),
-            ({"stepz": 3}, "stepz=3: is no setting"),
-            ({"num_labels": 3}, "num_labels=3: is no setting"),
-            ({"batch_size": 3, "method": "network"}, "batch_size=3: is no setting"),
+            ({"stepz": 3}, "stepz=3: is not a setting"),
+            ({"num_labels": 3}, "num_labels=3: is not a setting"),
+            ({"batch_size": 3, "method": "network"}, "batch_size=3: is not a setting"),
             ({"patch": 4}, "patch=4: expected an odd number"),
         ],
     )  # fmt: skip

@@ -72,7 +72,7 @@ def test_parsers_by_name() -> None:
         ("numpy:", "expected MODULE:FUNCTION"),
         ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("numpy:no_such", "AttributeError: module 'numpy' has no attribute 'no_such'"),
-        ("numpy:pi", "is no function, expected MODULE:FUNCTION"),
+        ("numpy:pi", "is not a function, expected MODULE:FUNCTION"),
     ):
         with pytest.raises(InputError) as caught:
             load_parser(name)

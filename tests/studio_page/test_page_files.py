@@ -17,7 +17,7 @@ FILES = ("result.png", "labels.png", "sheet.png", "strip.png")
 
 @pytest.fixture
 def photo(tmp_path: Path) -> tuple[Path, Path]:
-    """A photograph that is no example, of another size than the model's, and its label map."""
+    """A photograph that is not an example, of another size than the model's, and its label map."""
     image, labels = Mannequins("val", 64).load(60, (60, 40))
     Image.fromarray(image).save(tmp_path / "anna.png")
     save_label_png(tmp_path / "anna_labels.png", labels)

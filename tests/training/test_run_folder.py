@@ -189,7 +189,7 @@ def test_checkpoints_that_are_none(run, tmp_path):
     assert error(resolve_checkpoint, nowhere) == f"checkpoint {nowhere} does not exist: {wanted}"
     file = step_folder(run.checkpoints, 10) / MODEL
     assert error(resolve_checkpoint, file) == f"checkpoint {file} is a file: {wanted}"
-    assert error(resolve_checkpoint, tmp_path) == f"{tmp_path} is no checkpoint: {wanted}"
+    assert error(resolve_checkpoint, tmp_path) == f"{tmp_path} is not a checkpoint: {wanted}"
     (step_folder(run.checkpoints, 10) / CONFIG).unlink()
     message = error(resolve_checkpoint, step_folder(run.checkpoints, 10))
     assert message.endswith("step_0000010 is incomplete: no config.json in it")

@@ -95,7 +95,7 @@ def _find_masks(folder: Path) -> tuple[dict[int, dict[int, Path]], list[BadFile]
             path = part_folder / name
             match = _MASK_NAME.fullmatch(name)
             if match is None or match[2] not in _IDS:
-                problems.append(BadFile(path, f"is no mask of {', '.join(_IDS)}"))
+                problems.append(BadFile(path, f"is not a mask of {', '.join(_IDS)}"))
                 continue
             parts = found.setdefault(int(match[1]), {})
             if parts.setdefault(_IDS[match[2]], path) is not path:

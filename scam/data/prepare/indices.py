@@ -66,7 +66,7 @@ def plan(
     the values that ``<labels>.txt`` names, or else those that are there, become 0, 1, 2, ... in
     their order; ``threshold``, 1 from this value on and 0 below. ``ignore_label``: a value of
     pixels without label. ``label_set``: the new ids else ``<labels>.txt`` if there.
-    InputError for values that are no ids, with the flags that make ids of them.
+    InputError for values that are not ids, with the flags that make ids of them.
     """
     given = [name for name, value in _asked(divide, dense, threshold).items() if value]
     if len(given) > 1:

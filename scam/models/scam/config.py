@@ -104,7 +104,7 @@ class ScamConfig(ModelConfig):
         self._expect_room()
 
     def _expect_split(self) -> None:
-        """InputError for what SEAN's encoder has not."""
+        """InputError for what SEAN's encoder does not have."""
         if self.background_latents != self.latents_per_label:
             raise InputError(
                 "{background_latents}: expected as many as {latents_per_label} with {encoder}",
