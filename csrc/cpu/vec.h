@@ -75,6 +75,21 @@ SCAM_INLINE Vec<double> load(const double* p) { return load_bytes<Vec<double>>(p
 SCAM_INLINE void store(float* p, const Vec<float>& v) { __builtin_memcpy(p, &v, sizeof v); }
 SCAM_INLINE void store(double* p, const Vec<double>& v) { __builtin_memcpy(p, &v, sizeof v); }
 
+// Past the caches; p is a multiple of the vector's size.
+template <class V>
+SCAM_INLINE void stream(void* p, const V& v) {
+#if SCAM_VECTOR_BYTES == 64
+  asm volatile("vmovntps %1, %0" : "=m"(*static_cast<V*>(p)) : "v"(v));
+#elif SCAM_VECTOR_BYTES == 32
+  asm volatile("vmovntps %1, %0" : "=m"(*static_cast<V*>(p)) : "x"(v));
+#else
+  asm volatile("movntps %1, %0" : "=m"(*static_cast<V*>(p)) : "x"(v));
+#endif
+}
+
+// To be called before other threads may read what was streamed.
+SCAM_INLINE void streamed() { __builtin_ia32_sfence(); }
+
 typedef uint16_t HalfWords __attribute__((vector_size(SCAM_VECTOR_BYTES / 2)));
 SCAM_INLINE Vec<float> load(const BFloat16* p) {
   const HalfWords half = load_bytes<HalfWords>(p);

@@ -56,13 +56,15 @@ struct Slots {
   void load_channels(const Job& job, int64_t b, int64_t begin, int64_t end) {
     const ModulationParams& p = job.p;
     A* to = x + begin * window.stride;
-    move_in(rows_of<const T>(p.x, b, p.channels), begin, end, window, to);
-    if (!sums) return;
-    const ScaTensor& code = p.position;
-    const Rows<const T> rows = {static_cast<const T*>(code.data), code.stride[0], code.stride[1],
-                                p.channels};
+    const Rows<const T> map = rows_of<const T>(p.x, b, p.channels);
+    if (!sums) return move_in(map, begin, end, window, to);
+    const Rows<const T> code = {static_cast<const T*>(p.position.data), p.position.stride[0],
+                                p.position.stride[1], p.channels};
     A* sum = scored(begin);
-    move_in(rows, begin, end, window, sum);
+    if (map.along_pixels() && code.along_pixels() && !window.scattered)
+      return move_in_both(map, code, begin, end, window, to, sum);
+    move_in(map, begin, end, window, to);
+    move_in(code, begin, end, window, sum);
     for (int64_t i = 0; i < (end - begin) * window.stride; i += lanes)
       store(sum + i, load(sum + i) + load(to + i));
   }
@@ -135,10 +137,12 @@ int forward(const Job& job, int64_t begin, int64_t end) {
   typedef typename Accumulate<T>::type A;
   const int64_t channels = job.p.channels;
   const int64_t p_numbers = job.row_limit * Window<VecOf<A>::lanes>::most_slots(job);
-  Workspace workspace(Slots<T>::bytes(job, false) + Workspace::bytes_of<A>(p_numbers) + 256);
+  Workspace workspace(Slots<T>::bytes(job, false) + Workspace::bytes_of<A>(p_numbers) +
+                      Workspace::bytes_of<T>(job.window) + 256);
   if (!workspace.ok()) return SCA_OUT_OF_MEMORY;
   Slots<T> slots(job, false, &workspace);
   A* p = workspace.take<A>(p_numbers);
+  T* row = workspace.take<T>(job.window);
   for (int64_t item = begin; item < end; ++item) {
     const int64_t b = item / job.windows, step = slots.step;
     const auto last = [&](int64_t c) { return c + step < channels ? c + step : channels; };
@@ -151,8 +155,9 @@ int forward(const Job& job, int64_t begin, int64_t end) {
     const Rows<T> y = rows_of<T>(job.p.y, b, channels);
     for (int64_t c = 0; c < channels; c += step) {
       for_segments<A>(job, b, slots.window, ModulateSegment<T>{slots, p, c, last(c)});
-      move_out(slots.x + c * slots.window.stride, slots.window, c, last(c), y);
+      write_out(slots.x + c * slots.window.stride, slots.window, c, last(c), y, row);
     }
   }
+  streamed();
   return SCA_OK;
 }

@@ -60,26 +60,53 @@ inline void move_in(const Rows<const T>& map, int64_t begin, int64_t end, const 
     }
 }
 
+// Rows of two maps: those of the first into `slots`, their sums into `sums`.
+template <class T, class A, int LANES>
+inline void move_in_both(const Rows<const T>& one, const Rows<const T>& two, int64_t begin,
+                         int64_t end, const Window<LANES>& w, A* slots, A* sums) {
+  for (int64_t r = begin; r < end; ++r, slots += w.stride, sums += w.stride) {
+    const int64_t later = r + ROWS_AHEAD < one.count ? r + ROWS_AHEAD : r;
+    const T *x = one.at(r, w.first), *x_later = one.at(later, w.first);
+    const T *add = two.at(r, w.first), *add_later = two.at(later, w.first);
+    for (int64_t k = 0; k < w.vector_copies; ++k) {
+      const Copy& copy = w.copies[k];
+      __builtin_prefetch(x_later + copy.pixel, 0, 2);
+      __builtin_prefetch(add_later + copy.pixel, 0, 2);
+      const Vec<A> number = load(x + copy.pixel);
+      store(slots + copy.slot, number);
+      store(sums + copy.slot, number + load(add + copy.pixel));
+    }
+    for (int64_t k = w.vector_copies; k < w.copy_count; ++k) {
+      const Copy& copy = w.copies[k];
+      slots[copy.slot] = widen(x[copy.pixel]);
+      sums[copy.slot] = slots[copy.slot] + A(widen(add[copy.pixel]));
+    }
+  }
+}
+
+// One row of slots to its pixels.
+template <class T, class A, int LANES>
+inline void to_pixels(const A* slots, const Window<LANES>& w, T* row) {
+  if (w.scattered) {
+    for (int64_t i = 0; i < w.count; ++i) shorten(slots[w.slot_of[i]], row + i);
+    return;
+  }
+  for (int64_t k = 0; k < w.vector_copies; ++k)
+    store(row + w.copies[k].pixel, load(slots + w.copies[k].slot));
+  for (int64_t k = w.vector_copies; k < w.copy_count; ++k)
+    shorten(slots[w.copies[k].slot], row + w.copies[k].pixel);
+}
+
 // The way back.
 template <class T, class A, int LANES>
 inline void move_out(const A* slots, const Window<LANES>& w, int64_t begin, int64_t end,
                      const Rows<T>& map) {
   if (map.along_pixels()) {
     for (int64_t r = begin; r < end; ++r, slots += w.stride) {
-      T* row = map.at(r, w.first);
-      T* later = map.at(r + ROWS_AHEAD < map.count ? r + ROWS_AHEAD : r, w.first);
-      if (w.scattered) {
-        for (int64_t i = 0; i < w.count; i += 64 / int64_t(sizeof(T)))
-          __builtin_prefetch(later + i, 1, 2);
-        for (int64_t i = 0; i < w.count; ++i) shorten(slots[w.slot_of[i]], row + i);
-      } else {
-        for (int64_t k = 0; k < w.vector_copies; ++k) {
-          __builtin_prefetch(later + w.copies[k].pixel, 1, 2);
-          store(row + w.copies[k].pixel, load(slots + w.copies[k].slot));
-        }
-        for (int64_t k = w.vector_copies; k < w.copy_count; ++k)
-          shorten(slots[w.copies[k].slot], row + w.copies[k].pixel);
-      }
+      const T* later = map.at(r + ROWS_AHEAD < map.count ? r + ROWS_AHEAD : r, w.first);
+      for (int64_t i = 0; i < w.count; i += 64 / int64_t(sizeof(T)))
+        __builtin_prefetch(later + i, 1, 2);
+      to_pixels(slots, w, map.at(r, w.first));
     }
     return;
   }
@@ -99,6 +126,24 @@ inline void move_out(const A* slots, const Window<LANES>& w, int64_t begin, int6
         for (int64_t l = 0; l < valid; ++l)
           shorten(slots[(r - begin) * w.stride + i + l], map.at(r, w.first + w.pixel_of[i + l]));
     }
+  }
+}
+
+// The way back for a map that this pass does not read: past the caches where rows are whole lines,
+// which need not be fetched then. row: room for the pixels of a window.
+template <class T, class A, int LANES>
+inline void write_out(const A* slots, const Window<LANES>& w, int64_t begin, int64_t end,
+                      const Rows<T>& map, T* row) {
+  const int64_t bytes = w.count * int64_t(sizeof(T));
+  const size_t start = reinterpret_cast<size_t>(map.at(0, w.first));
+  if (!map.along_pixels() || (start | bytes | map.row_stride * int64_t(sizeof(T))) % 64)
+    return move_out(slots, w, begin, end, map);
+  for (int64_t r = begin; r < end; ++r, slots += w.stride) {
+    to_pixels(slots, w, row);
+    const char* from = reinterpret_cast<const char*>(row);
+    char* to = reinterpret_cast<char*>(map.at(r, w.first));
+    for (int64_t i = 0; i < bytes; i += SCAM_VECTOR_BYTES)
+      stream(to + i, load_bytes<Vec<A>>(from + i));
   }
 }
 

@@ -5,6 +5,11 @@
 
 constexpr int UNIT = SCAM_VECTOR_BYTES == 64 ? 2 : 1;
 
+// Vectors modulated at a time, and whether registers hold the probabilities of so many.
+constexpr int MODULATED = 4;
+template <int U>
+constexpr bool HELD = SCAM_VECTOR_BYTES == 64 && U <= 2;
+
 // What a channel brings along: mean, rstd, noise_scale, nothing.
 constexpr int64_t CONSTANTS = 4;
 
@@ -15,20 +20,22 @@ constexpr int64_t CHANNELS = 16;
 // unless that is null. keys: [channel][row].
 template <class A, int R, int U>
 SCAM_OUTLINE void score_block(const A* keys, const A* bias, const A* x, int64_t stride,
-                              int64_t channels, A* p, int64_t p_stride) {
+                              int64_t channels, int64_t count, A* p, int64_t p_stride) {
   constexpr int lanes = VecOf<A>::lanes;
-  Vec<A> sum[R][U];
-  for (int j = 0; j < R; ++j)
-    for (int u = 0; u < U; ++u)
-      sum[j][u] = bias ? fill(bias[j]) : load(p + j * p_stride + u * lanes);
-  for (int64_t c = 0; c < channels; ++c) {
-    Vec<A> pixel[U];
-    for (int u = 0; u < U; ++u) pixel[u] = load(x + c * stride + u * lanes);
+  for (int64_t i = 0; i < count; i += U * lanes, x += U * lanes, p += U * lanes) {
+    Vec<A> sum[R][U];
     for (int j = 0; j < R; ++j)
-      for (int u = 0; u < U; ++u) sum[j][u] += keys[c * R + j] * pixel[u];
+      for (int u = 0; u < U; ++u)
+        sum[j][u] = bias ? fill(bias[j]) : load(p + j * p_stride + u * lanes);
+    for (int64_t c = 0; c < channels; ++c) {
+      Vec<A> pixel[U];
+      for (int u = 0; u < U; ++u) pixel[u] = load(x + c * stride + u * lanes);
+      for (int j = 0; j < R; ++j)
+        for (int u = 0; u < U; ++u) sum[j][u] += keys[c * R + j] * pixel[u];
+    }
+    for (int j = 0; j < R; ++j)
+      for (int u = 0; u < U; ++u) store(p + j * p_stride + u * lanes, sum[j][u]);
   }
-  for (int j = 0; j < R; ++j)
-    for (int u = 0; u < U; ++u) store(p + j * p_stride + u * lanes, sum[j][u]);
 }
 
 // Scores of `count` rows to probabilities, one vector of slots.
@@ -47,32 +54,36 @@ SCAM_INLINE void softmax(A* p, int64_t p_stride, int64_t count) {
 }
 
 // Probabilities of one block of rows and U vectors of slots, in registers if there are enough.
-template <class A, int R, int U, bool HELD>
+template <class A, int R, int U, bool KEPT>
 struct Weights {
   const A* p;
   int64_t stride;
-  Vec<A> rows[HELD ? R : 1][U];
+  Vec<A> rows[KEPT ? R : 1][U];
 
   SCAM_INLINE Weights(const A* from, int64_t p_stride) : p(from), stride(p_stride) {
-    for (int j = 0; j < R && HELD; ++j)
+    for (int j = 0; j < R && KEPT; ++j)
       for (int u = 0; u < U; ++u) rows[j][u] = load(p + j * stride + u * VecOf<A>::lanes);
   }
   SCAM_INLINE Vec<A> at(int j, int u) const {
-    if constexpr (HELD) return rows[j][u];
+    if constexpr (KEPT) return rows[j][u];
     return load(p + j * stride + u * VecOf<A>::lanes);
   }
 };
 
 // Scale and shift of one channel, added to what they hold. tokens: gamma and beta, [2][row].
-template <class A, int R, int U, bool HELD>
-SCAM_INLINE void mix(const A* tokens, const Weights<A, R, U, HELD>& weights, Vec<A>* scale,
+template <class A, int R, int U, bool KEPT>
+SCAM_INLINE void mix(const A* tokens, const Weights<A, R, U, KEPT>& weights, Vec<A>* scale,
                      Vec<A>* shift) {
-  for (int j = 0; j < R; ++j)
+  for (int j = 0; j < R; ++j) {
+    Vec<A> gamma = fill(tokens[j]), beta = fill(tokens[R + j]);
+    if constexpr (U > 1) in_register(gamma), in_register(beta);
     for (int u = 0; u < U; ++u) {
-      const Vec<A> weight = weights.at(j, u);
-      scale[u] += tokens[j] * weight;
-      shift[u] += tokens[R + j] * weight;
+      Vec<A> weight = weights.at(j, u);
+      if constexpr (!KEPT) in_register(weight);
+      scale[u] += gamma * weight;
+      shift[u] += beta * weight;
     }
+  }
 }
 
 // What the products need to know of a group of tokens.
@@ -88,17 +99,16 @@ struct Tokens {
 template <class A, int R>
 inline void score_slots(const Tokens<A>& t, int64_t begin, int64_t end, const A* x, int64_t stride,
                         int64_t count, A* p, int64_t p_stride) {
-  constexpr int lanes = VecOf<A>::lanes;
+  constexpr int64_t width = UNIT * VecOf<A>::lanes;
+  const int64_t whole = count / width * width;
   for (int64_t k = 0; k < t.blocks; ++k) {
     const A* keys = t.keys + (k * t.padded + begin) * R;
     const A* bias = begin == 0 ? t.bias + k * R : nullptr;
     A* rows = p + k * R * p_stride;
-    int64_t i = 0;
-    for (; i + UNIT * lanes <= count; i += UNIT * lanes)
-      score_block<A, R, UNIT>(keys, bias, x + i, stride, end - begin, rows + i, p_stride);
-    if constexpr (UNIT > 1)
-      for (; i < count; i += lanes)
-        score_block<A, R, 1>(keys, bias, x + i, stride, end - begin, rows + i, p_stride);
+    score_block<A, R, UNIT>(keys, bias, x, stride, end - begin, whole, rows, p_stride);
+    if (whole < count)
+      score_block<A, R, 1>(keys, bias, x + whole, stride, end - begin, count - whole,
+                           rows + whole, p_stride);
   }
 }
 
@@ -108,7 +118,7 @@ template <class A, int R, int U, bool ONE_BLOCK>
 SCAM_OUTLINE void modulate(const Tokens<A>& t, int64_t begin, int64_t end, const A* p,
                            const A* noise, A* x, int64_t stride) {
   constexpr int lanes = VecOf<A>::lanes;
-  const Weights<A, R, U, ONE_BLOCK && SCAM_VECTOR_BYTES == 64> weights(p, stride);
+  const Weights<A, R, U, ONE_BLOCK && HELD<U>> weights(p, stride);
   for (int64_t c = begin; c < end; ++c, x += stride) {
     const A *constant = t.constants + c * CONSTANTS, *tokens = t.gamma_beta + c * 2 * R;
     Vec<A> scale[U], shift[U];
@@ -129,7 +139,7 @@ SCAM_OUTLINE void modulate(const Tokens<A>& t, int64_t begin, int64_t end, const
   }
 }
 
-template <class A, int R, int U = 2>
+template <class A, int R, int U = MODULATED>
 inline void modulate_slots(const Tokens<A>& t, int64_t begin, int64_t end, const A* p,
                            const A* noise, A* x, int64_t stride, int64_t count) {
   constexpr int64_t width = U * VecOf<A>::lanes;
@@ -150,7 +160,7 @@ inline void modulate_slots(const Tokens<A>& t, int64_t begin, int64_t end, const
 template <class A, int R, bool ONE_BLOCK>
 SCAM_OUTLINE void differentiate(const Tokens<A>& t, const A* p, int64_t p_stride, const A* noise,
                                 const A* x, A* g, int64_t stride, A* dp, int64_t dp_stride) {
-  const Weights<A, R, 1, ONE_BLOCK && SCAM_VECTOR_BYTES == 64> weights(p, p_stride);
+  const Weights<A, R, 1, ONE_BLOCK && HELD<1>> weights(p, p_stride);
   Vec<A> sums[R];
   for (int j = 0; j < R; ++j) sums[j] = Vec<A>{};
   if constexpr (!ONE_BLOCK)
