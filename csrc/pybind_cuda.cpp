@@ -61,11 +61,22 @@ void check_tokens(const Tokens& tokens) {
   if (tokens.count == 0) return;
   check_there("tokens.rows", tokens.rows);
   check_there("tokens.scalars", tokens.scalars);
-  check_there("tokens.labels", tokens.labels);
-  check_there("tokens.ends", tokens.ends);
   check_there("tokens.sources", tokens.sources);
+  if (!tokens.labels != !tokens.ends)
+    throw py::value_error("tokens.labels, tokens.ends: expected both or neither");
   if (reinterpret_cast<uintptr_t>(tokens.rows) % 16)
     refuse("tokens.rows", "an address that is a multiple of 16", 0);
+}
+
+// Where pixels look for their label among the tokens'.
+void check_sorted(const Tokens& tokens) {
+  if (tokens.count) check_there("tokens.labels", tokens.labels);
+}
+
+void check_tiles(const Plan& plan) {
+  check_there("plan.order", plan.order);
+  check_there("plan.tiles", plan.tiles);
+  check_between("plan.count", plan.count, 1, INT32_MAX);
 }
 
 void check_plan(const Plan& plan) {
@@ -80,6 +91,7 @@ void check(const PackParams& p) {
   check_between("batch", p.batch, 0, 65535);
   check_labels("labels", p.labels);
   check_tokens(p.tokens);
+  if (!p.order) check_sorted(p.tokens);
   for (int role = 0; role < p.tokens.roles; ++role)
     check_there("rows[" + std::to_string(role) + "]", p.rows[role].data);
 }
@@ -185,6 +197,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   auto plan = py::class_<Plan>(m, "Plan").def(py::init([] { return Plan(); }));
   plan.def_readwrite("count", &Plan::count).def_readwrite("rows", &Plan::rows);
   address(plan, "order", &Plan::order);
+  address(plan, "tiles", &Plan::tiles);
   address(plan, "pieces", &Plan::pieces);
   address(plan, "spans", &Plan::spans);
 
@@ -195,6 +208,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("tokens", &PackParams::tokens)
       .def_readwrite("labels", &PackParams::labels)
       .def_readwrite("dot", &PackParams::dot);
+  address(pack_params, "order", &PackParams::order);
   list(pack_params, "rows", &PackParams::rows);
   list(pack_params, "scalars", &PackParams::scalars);
   list(pack_params, "scalar_dtype", &PackParams::scalar_dtype);
@@ -267,6 +281,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   m.def("modulation_forward", checked<M>(modulation_forward, [](const M& p) {
           check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
+          check_sorted(p.tokens);
         }));
   m.def("modulation_token_gradients", checked<M>(modulation_token_gradients, [](const M& p) {
           check_there("grad_y", p.grad_y.data);
@@ -279,9 +294,11 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
           check_there("grad_y", p.grad_y.data);
           check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
+          check_sorted(p.tokens);
           check_there("means", p.means);
         }));
   m.def("pixels_read_forward", checked<A>(pixels_read_forward, [](const A& p) {
+          check_tiles(p.plan);
           check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
         }));

@@ -60,7 +60,10 @@ SCA_DEVICE float log2(float x) { return __log2f(x); }
 SCA_DEVICE float product(float a, float b) { return __fmul_rn(a, b); }  // fused with no sum
 SCA_DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 SCA_DEVICE float root_inverse(float x) { return 1.0f / sqrtf(x); }
+SCA_DEVICE float reciprocal(float x) { return __fdividef(1.0f, x); }
 SCA_DEVICE float infinity() { return __int_as_float(0x7f800000); }
+
+SCA_DEVICE float bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
 
 SCA_DEVICE float to_float(Bf16 x) { return __bfloat162float(x); }
 SCA_DEVICE float to_float(Fp16 x) { return __half2float(x); }
@@ -168,6 +171,12 @@ SCA_DEVICE void wait_copies() {
 template <class V>
 SCA_DEVICE V load(const V* address) {
   return __ldg(address);
+}
+
+// Two adjacent ones.
+SCA_DEVICE Pair load_pair(const float* address) {
+  const float2 both = __ldg(reinterpret_cast<const float2*>(address));
+  return {both.x, both.y};
 }
 
 inline const char* error_text(int status) {

@@ -24,6 +24,9 @@ struct Slots {
   int live[MAX_PIXELS / 8];   // which of its slots hold a pixel
   int next;                   // place in the order where the next tile begins
   int unused[3];
+
+  // Whether any of slots `first` ... + 15 holds a pixel.
+  SCA_DEVICE bool live_in(int first) const { return live[first / 8] | live[first / 8 + 1]; }
 };
 
 // One warp fills the table with what comes from place `begin` of the order on.
@@ -70,37 +73,39 @@ SCA_DEVICE uint32_t halves(int live, int which) {
   return (live >> which & 1 ? 0xffffu : 0u) | (live >> which & 2 ? 0xffff0000u : 0u);
 }
 
+// 16 bytes without the numbers that are not `live`.
+SCA_DEVICE void copy_masked(char* to, const void* address, int live) {
+  uint4 words = load(static_cast<const uint4*>(address));
+  words.x &= halves(live, 0);
+  words.y &= halves(live, 2);
+  words.z &= halves(live, 4);
+  words.w &= halves(live, 6);
+  *reinterpret_cast<uint4*>(to) = words;
+}
+
 // Start copying the pixels of a table into a tile. Octets with gaps are masked on the way, so
 // that nothing of other labels comes in.
 template <class T, bool last>
 SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                      int pixels, int channels, const Slots& slots) {
   const T* from = origin<T>(view, batch, head);
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  for (int i = thread(); i < rows * row_pieces; i += threads()) {
-    const int row = i / row_pieces, piece = i % row_pieces;
-    char* to = tile.at(row, piece * 8);
-    const int64_t pixel = last ? slots.pixel[row] : slots.octet[piece];
-    const int64_t channel = last ? piece * 8 : row;
-    const T* address = from + (pixel < 0 ? 0 : pixel * view.stride[2] + channel * view.stride[3]);
-    const int live = last ? 0xff : slots.live[piece];
-    if (pixel < 0 || live == 0xff) {
+  const int64_t stride = view.stride[last ? 2 : 3];
+  for_each_piece(last ? pixels : channels, (last ? channels : pixels) / 8, [&](int row, int piece) {
+    char* to = tile.at(row, 8 * piece);
+    const int pixel = last ? slots.pixel[row] : slots.octet[piece];
+    const T* address = from + (pixel < 0 ? 0 : last ? pixel * stride + 8 * piece : row * stride + pixel);
+    if (last || pixel < 0 || slots.live[piece] == 0xff) {
       copy_async(to, address, pixel >= 0);
-      continue;
+    } else {
+      copy_masked(to, address, slots.live[piece]);
     }
-    uint4 words = load(reinterpret_cast<const uint4*>(address));
-    words.x &= halves(live, 0);
-    words.y &= halves(live, 2);
-    words.z &= halves(live, 4);
-    words.w &= halves(live, 6);
-    *reinterpret_cast<uint4*>(to) = words;
-  }
+  });
 }
 
 // Calls fill(stage), then work(stage) for one tile after another of places begin ... end; with two
 // stages the next tile is on its way while one is worked on.
 template <bool last, class Fill, class Work>
-SCA_DEVICE void for_each_tile(Slots (&slots)[2], const int32_t* order, int begin, int end,
+SCA_DEVICE void for_each_tile(Slots* slots, const int32_t* order, int begin, int end,
                               int pixels, int stages, Fill fill, Work work) {
   int at = begin, issued = 0, pending = 0;
   while (at < end || pending > 0) {
@@ -127,26 +132,30 @@ SCA_DEVICE void for_each_tile(Slots (&slots)[2], const int32_t* order, int begin
   }
 }
 
+template <class T>
+SCA_DEVICE void drain_masked(T* address, const char* from, int live) {
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    if (live >> i & 1) address[i] = reinterpret_cast<const T*>(from)[i];
+}
+
 // The way back: writes the pixels of the table and no others.
 template <class T, bool last>
 SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                       int pixels, int channels, const Slots& slots) {
   T* to = origin<T>(view, batch, head);
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  for (int i = thread(); i < rows * row_pieces; i += threads()) {
-    const int row = i / row_pieces, piece = i % row_pieces;
-    const int64_t pixel = last ? slots.pixel[row] : slots.octet[piece];
-    const int64_t channel = last ? piece * 8 : row;
-    if (pixel < 0) continue;
-    T* address = to + pixel * view.stride[2] + channel * view.stride[3];
-    const int live = last ? 0xff : slots.live[piece];
-    if (live == 0xff) {
-      *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(tile.at(row, piece * 8));
-      continue;
+  const int64_t stride = view.stride[last ? 2 : 3];
+  for_each_piece(last ? pixels : channels, (last ? channels : pixels) / 8, [&](int row, int piece) {
+    const int pixel = last ? slots.pixel[row] : slots.octet[piece];
+    if (pixel < 0) return;
+    const char* from = tile.at(row, 8 * piece);
+    T* address = to + (last ? pixel * stride + 8 * piece : row * stride + pixel);
+    if (last || slots.live[piece] == 0xff) {
+      *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(from);
+    } else {
+      drain_masked(address, from, slots.live[piece]);
     }
-    for (int k = 0; k < 8; ++k)
-      if (live >> k & 1) address[k] = *reinterpret_cast<const T*>(tile.at(row, piece * 8 + k));
-  }
+  });
 }
 
 }  // namespace sca

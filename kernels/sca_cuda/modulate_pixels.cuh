@@ -7,98 +7,143 @@
 
 namespace sca {
 
+// The gradient of x but for what comes through the scores, added to a block that holds that.
+template <class T>
+SCA_DEVICE void add_input_gradient(Block& dx, const ModulationParams& p, int64_t batch, int c,
+                                   const uint32_t (&x)[4], const uint32_t (&g)[4],
+                                   const Block& scale) {
+  const Block value = unpack_block<T>(x), upper = unpack_block<T>(g);
+  const float* means = p.means + batch * 2 * p.channels;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    const int channel = c + 8 * e + 2 * (thread() & 3);
+    const Pair rstd = load_pair(p.rstd + batch * p.channels + channel);
+    const Pair offset = load_pair(means + channel), slope = load_pair(means + p.channels + channel);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const bool high = i & 1;
+      const float lost =
+          fused(value.v[e][i], high ? slope.high : slope.low, high ? offset.high : offset.low);
+      const float own = upper.v[e][i] * (high ? rstd.high : rstd.low);
+      dx.v[e][i] = fused(own, scale.v[e][i], dx.v[e][i] - lost);
+    }
+  }
+}
+
+SCA_DEVICE void set_ones(Block& block) {
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) block.v[e][i] = 1.0f;
+}
+
+// The members' pixels of a label of at most eight tokens.
+template <class T, bool last>
+SCA_DEVICE void input_gradient_of_unit(const ModulationParams& p,
+                                       const Visibility<T, last>& visible, const Noise& noise,
+                                       const Tile<T, last>& gradient, uint32_t members) {
+  float w[4], d[4];
+  look_at_unit(w, d, p, visible, noise, gradient, members);
+  const Weights of_w = split_weights<T>(w), of_d = split_weights<T>(d);
+  const Rows<T> keys(p.tokens, visible.batch, visible.first_unit(), 0, p.channels);
+  const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
+  for (int c = 0; c < p.channels; c += 16) {
+    uint32_t x[4], g[4], words[4];
+    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    gradient.pixels_by_channels(g, visible.tile_pixel, c);
+    Block scale, dx = no_block();
+    set_ones(scale);
+    mix<T>(scale, of_w, gamma.at(c));
+    mix<T>(dx, of_d, keys.at(c));
+    add_input_gradient<T>(dx, p, visible.batch, c, x, g, scale);
+    pack_block<T>(words, dx);
+    keep_others(words, x, members);
+    visible.x.set_pixels_by_channels(visible.tile_pixel, c, words);
+  }
+}
+
+// Of a label of more tokens, or of several heads, or of no token. Written past the tile, unless
+// all of the block's labels are of few. sums: (heads, pixels of the tile), scratch.
+template <class T, bool last>
+SCA_DEVICE void input_gradient_of_all(const ModulationParams& p,
+                                      const Visibility<T, last>& visible, const Noise& noise,
+                                      const Tile<T, last>& gradient, uint32_t members,
+                                      float* sums, const Adjacent& adjacent) {
+  const int pixels = threads() / 2, row = visible.tile_pixel + ((thread() & 31) >> 2);
+  pass_all(p, visible, noise, gradient, members);
+  if (visible.range.first < visible.range.last) {
+#pragma unroll 1
+    for (int head = 0; head < p.tokens.heads; ++head) {
+      float sum[2], w[4], d[4];
+      products_of_head(sum, w, d, p, visible, gradient, Unit{head, visible.range.first, 8});
+      for (int r = 0; r < 2; ++r)
+        if (row_in(members, r) && (thread() & 3) == 0) sums[head * pixels + row + 8 * r] = sum[r];
+    }
+  }
+  sync_warp();
+#pragma unroll 1
+  for (int c = 0; c < p.channels; c += 16) {
+    uint32_t x[4], g[4], words[4];
+    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    gradient.pixels_by_channels(g, visible.tile_pixel, c);
+    Block scale, shift = no_block(), dx = no_block();
+    set_ones(scale);
+    mix_all(scale, shift, p, visible, c);
+    visible.for_each([&](const Unit& unit) {
+      float w[4], d[4], sum[2];
+      for (int r = 0; r < 2; ++r)
+        sum[r] = row_in(members, r) ? sums[unit.head * pixels + row + 8 * r] : 0.0f;
+      visible.recompute(w, unit);
+      weight_gradients(d, p, visible, gradient, unit);
+      score_gradients(d, w, sum);
+      mix<T>(dx, split_weights<T>(d), Rows<T>(p.tokens, visible.batch, unit, 0, p.channels).at(c));
+    });
+    add_input_gradient<T>(dx, p, visible.batch, c, x, g, scale);
+    if (adjacent.in_place) {
+      pack_block<T>(words, dx);
+      keep_others(words, x, members);
+      visible.x.set_pixels_by_channels(visible.tile_pixel, c, words);
+    } else {
+      store_block<T>(dx, p.pixel_out, visible.batch, 0, c, members, adjacent);
+    }
+  }
+}
+
 // grid: tiles of threads / 2 pixels, batch.
 template <class T, bool last>
 SCA_KERNEL(128, SCA_FOUR_BLOCKS) modulation_gradient_of_x(SCA_PARAMS(ModulationParams) p) {
-  const int pixels = threads() / 2, warp = thread() >> 5, row = (thread() & 31) >> 2;
-  const int first = block_x() * pixels, warp_first = first + 16 * warp;
+  const int pixels = threads() / 2, warp = thread() >> 5, first = block_x() * pixels;
   const int64_t batch = block_y();
   const int tile_bytes = Tile<T, last>::bytes(pixels, p.channels);
   const Tile<T, last> x(shared_memory(), pixels, p.channels);
   const Tile<T, last> gradient(shared_memory() + tile_bytes, pixels, p.channels);
   const int tiles = 2 + (p.position.data != nullptr);
   const Tile<T, last> position(shared_memory() + 2 * tile_bytes, pixels, p.channels);
-  // (heads, pixels): sum P dP, where it does not stay in registers
   float* sums = reinterpret_cast<float*>(shared_memory() + tiles * tile_bytes);
   fill(x, p.x, batch, 0, pixels, p.channels, first, p.pixels);
   fill(gradient, p.grad_y, batch, 0, pixels, p.channels, first, p.pixels);
   if (p.position.data) fill(position, p.position, 0, 0, pixels, p.channels, first, p.pixels);
   commit_copies();
 
-  const int mine = warp_first + (thread() & 15);
-  Range range = {0, 0};
-  if (mine < p.pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
-  Visibility<T, last> visible(p.tokens, p.channels, 1.0f, x, position, p.position.data, batch,
-                              16 * warp, 0, p.tokens.heads);
-  visible.set_logs(p, batch * p.tokens.heads, warp_first);
-  Lane<T, last> lane;
-  lane.set_pixels(p, batch, warp_first);
-  visible.set_range(range);
+  const Adjacent adjacent(p, batch, first + 16 * warp);
+  Visibility<T, last> visible{p.tokens, p.channels, 1.0f, x, position, p.position.data != nullptr,
+                              batch, 16 * warp, 0, p.tokens.heads};
+  visible.set_logs(p, batch * p.tokens.heads, adjacent);
+  Noise noise;
+  noise.set<T>(p, batch, adjacent);
   wait_copies<0>();
-  visible.single = !any_of_block(!visible.single);
+  sync_block();
 
-  visible.recall();
-  pass_activation(p, visible, lane, gradient);
-  float kept[4] = {0, 0, 0, 0};  // gradient of the scores, where each pixel has one unit
-  for_each_range(visible.range, [&](int begin, int end, uint32_t members) {
-    for (int head = 0; head < p.tokens.heads; ++head) {
-      float sum[2], w[4], d[4];
-      products_of_head(sum, w, d, p, visible, gradient, Unit{head, begin, 8}, begin, end);
-      score_gradients(d, w, sum);
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        if (!row_in(members, r)) continue;
-        kept[2 * r] = d[2 * r];
-        kept[2 * r + 1] = d[2 * r + 1];
-        if (!visible.single && (thread() & 3) == 0)
-          sums[head * pixels + 16 * warp + row + 8 * r] = sum[r];
-      }
-    }
-  });
-  sync_warp();
-
-  const float* means = p.means + batch * 2 * p.channels;
-  for (int c = 0; c < p.channels; c += 16) {
-    Block scale, shift, dx = no_block();
-    mix_modulation(scale, shift, p, visible, c);
-    visible.for_each([&](const Unit& unit, uint32_t members) {
-      float d[4];
-      if (visible.single) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) d[i] = kept[i];
-      } else {
-        float w[4], sum[2];
-        for (int r = 0; r < 2; ++r)
-          sum[r] = row_in(members, r) ? sums[unit.head * pixels + 16 * warp + row + 8 * r] : 0.0f;
-        visible.probabilities(w, unit);
-        weight_gradients(d, p, visible, gradient, unit);
-        score_gradients(d, w, sum);
-      }
-      const Rows<T> keys(p.tokens, batch, unit, 0, p.channels);
-      mix<T, last>(dx, split_weights<T>(d), keys, c, members);
-    });
-    lane.set_channels(p, batch, c);
-    const Block value = x.block(16 * warp, c), g = gradient.block(16 * warp, c);
-#pragma unroll
-    for (int e = 0; e < 2; ++e)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int which = Axes<last>::which_channel(i >> 1, e, i & 1);
-        const int channel = c + Axes<last>::channel(which);
-        const float normal = lane.normalised(value.v[e][i], i >> 1, e, i & 1);
-        const float centred = g.v[e][i] * (1.0f + scale.v[e][i]) - load(means + channel) -
-                              normal * load(means + p.channels + channel);
-        dx.v[e][i] += lane.rstd[which] * centred;
-      }
-    if (visible.single) {
-      x.set_block(16 * warp, c, dx);
+  for_each_range(adjacent.range, [&](const Range& range, uint32_t members) {
+    visible.range = range;
+    if (adjacent.in_place && visible.has_one_unit()) {
+      input_gradient_of_unit(p, visible, noise, gradient, members);
     } else {
-      store_block<T, last>(dx, p.pixel_out, batch, 0, c, [&](int i) {
-        return warp_first + i < p.pixels ? warp_first + i : -1;
-      });
+      input_gradient_of_all(p, visible, noise, gradient, members, sums, adjacent);
     }
-  }
-  if (!visible.single) return;
+    sync_warp();
+  });
+  if (!adjacent.in_place) return;
   sync_block();
   drain(x, p.pixel_out, batch, 0, pixels, p.channels, first, p.pixels);
 }

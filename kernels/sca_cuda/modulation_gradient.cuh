@@ -6,23 +6,92 @@
 
 namespace sca {
 
-// The gradient of y, in place, to that of what went into the leaky ReLU.
+// The gradient of y of a block to that of what went into the leaky ReLU, and `product`, that times
+// norm(x).
+template <class T>
+SCA_DEVICE void pass_activation(uint32_t (&g)[4], uint32_t (&product)[4], const uint32_t (&x)[4],
+                                const Block& scale, const Block& shift,
+                                const Channels<T>& channels, float slope) {
+  const Block value = unpack_block<T>(x);
+  Block upper = unpack_block<T>(g), both;
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float normal = channels.normalised(value.v[e][i], e, i);
+      if (!(fused(scale.v[e][i], normal, shift.v[e][i]) > 0)) upper.v[e][i] *= slope;
+      both.v[e][i] = upper.v[e][i] * normal;
+    }
+  pack_block<T>(g, upper);
+  pack_block<T>(product, both);
+}
+
+// Gradient of the scores: P (dP - sum P dP).
+SCA_DEVICE void score_gradients(float (&d)[4], const float (&w)[4], const float (&sum)[2]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) d[i] = w[i] * (d[i] - sum[i >> 1]);
+}
+
+// sum_j P_j dP_j of pixels group and group + 8 over one unit.
+SCA_DEVICE void add_products(float (&sum)[2], const float (&w)[4], const float (&d)[4]) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r)
+    sum[r] += quad_sum(w[2 * r] * d[2 * r] + w[2 * r + 1] * d[2 * r + 1]);
+}
+
+// A label of one unit: its probabilities and gradients of its scores. The members' gradient of y,
+// in place, to that of what went into the leaky ReLU.
 template <class T, bool last>
-SCA_DEVICE void pass_activation(const ModulationParams& p, const Visibility<T, last>& visible,
-                                Lane<T, last>& lane, const Tile<T, last>& gradient) {
+SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParams& p,
+                             const Visibility<T, last>& visible, const Noise& noise,
+                             const Tile<T, last>& gradient, uint32_t members) {
+  Logs logs[2];
+  visible.attend_to_unit(w, logs);
+  const Weights weights = split_weights<T>(w);
+  const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
+  const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) d[i] = 0;
   for (int c = 0; c < p.channels; c += 16) {
+    const Channels<T> channels(p, visible.batch, c);
+    const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
+    uint32_t x[4], before[4], product[4];
+    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    gradient.pixels_by_channels(before, visible.tile_pixel, c);
     Block scale, shift;
-    mix_modulation(scale, shift, p, visible, c);
-    lane.set_channels(p, visible.batch, c);
-    const Block x = visible.x.block(visible.tile_pixel, c);
-    Block g = gradient.block(visible.tile_pixel, c);
-#pragma unroll
-    for (int e = 0; e < 2; ++e)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        if (!(lane.activated(x.v[e][i], scale.v[e][i], shift.v[e][i], i >> 1, e, i & 1) > 0))
-          g.v[e][i] *= p.negative_slope;
-    gradient.set_block(visible.tile_pixel, c, g);
+    begin_modulation(scale, shift, channels, noise);
+    mix<T>(scale, weights, of_gamma);
+    mix<T>(shift, weights, of_beta);
+    uint32_t g[4] = {before[0], before[1], before[2], before[3]};
+    pass_activation<T>(g, product, x, scale, shift, channels, p.negative_slope);
+    mma16<T>(d, product, of_gamma.x, of_gamma.y);
+    mma16<T>(d, g, of_beta.x, of_beta.y);
+    keep_others(g, before, members);
+    gradient.set_pixels_by_channels(visible.tile_pixel, c, g);
+  }
+  sync_warp();
+  float sum[2] = {0, 0};
+  add_products(sum, w, d);
+  score_gradients(d, w, sum);
+}
+
+// Of any label: only the gradient.
+template <class T, bool last>
+SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& visible,
+                         const Noise& noise, const Tile<T, last>& gradient, uint32_t members) {
+#pragma unroll 1
+  for (int c = 0; c < p.channels; c += 16) {
+    const Channels<T> channels(p, visible.batch, c);
+    uint32_t x[4], before[4], product[4];
+    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    gradient.pixels_by_channels(before, visible.tile_pixel, c);
+    Block scale, shift;
+    begin_modulation(scale, shift, channels, noise);
+    mix_all(scale, shift, p, visible, c);
+    uint32_t g[4] = {before[0], before[1], before[2], before[3]};
+    pass_activation<T>(g, product, x, scale, shift, channels, p.negative_slope);
+    keep_others(g, before, members);
+    gradient.set_pixels_by_channels(visible.tile_pixel, c, g);
   }
   sync_warp();
 }
@@ -34,45 +103,35 @@ SCA_DEVICE void weight_gradients(float (&d)[4], const ModulationParams& p,
                                  const Unit& unit) {
   const Rows<T> gamma(p.tokens, visible.batch, unit, 1, p.channels);
   const Rows<T> beta(p.tokens, visible.batch, unit, 2, p.channels);
-  const float* mean = p.mean + visible.batch * p.channels + 2 * (thread() & 3);
-  const float* rstd = p.rstd + visible.batch * p.channels + 2 * (thread() & 3);
 #pragma unroll
   for (int i = 0; i < 4; ++i) d[i] = 0;
+#pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
+    const Channels<T> channels(p, visible.batch, c);
     uint32_t g[4], x[4];
     gradient.pixels_by_channels(g, visible.tile_pixel, c);
     visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    Block upper = unpack_block<T>(g), value = unpack_block<T>(x);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const Pair value = unpack2<T>(x[i]), upper = unpack2<T>(g[i]);
-      const int channel = c + 8 * (i >> 1);
-      x[i] = pack2<T>(upper.low * (value.low - load(mean + channel)) * load(rstd + channel),
-                      upper.high * (value.high - load(mean + channel + 1)) *
-                          load(rstd + channel + 1));
-    }
+    for (int e = 0; e < 2; ++e)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) value.v[e][i] = upper.v[e][i] * channels.normalised(value.v[e][i], e, i);
+    pack_block<T>(x, value);
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
     mma16<T>(d, x, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);
   }
 }
 
-// sum_j P_j dP_j of pixels group and group + 8 over one unit.
-SCA_DEVICE void add_products(float (&sum)[2], const float (&w)[4], const float (&d)[4]) {
-#pragma unroll
-  for (int r = 0; r < 2; ++r)
-    sum[r] += quad_sum(w[2 * r] * d[2 * r] + w[2 * r + 1] * d[2 * r + 1]);
-}
-
-// The same over all units of a head; w and d are left as those of unit `wanted`.
+// sum_j P_j dP_j over all units of a head; w and d are left as those of unit `wanted`.
 template <class T, bool last>
 SCA_DEVICE void products_of_head(float (&sum)[2], float (&w)[4], float (&d)[4],
                                  const ModulationParams& p, const Visibility<T, last>& visible,
-                                 const Tile<T, last>& gradient, const Unit& wanted, int first,
-                                 int end) {
+                                 const Tile<T, last>& gradient, const Unit& wanted) {
   sum[0] = sum[1] = 0;
-  for_each_unit(wanted.head, first, end, [&](const Unit& unit) {
+  for_each_unit(wanted.head, visible.range.first, visible.range.last, [&](const Unit& unit) {
     float weights[4], gradients[4];
-    visible.probabilities(weights, unit);
+    visible.recompute(weights, unit);
     weight_gradients(gradients, p, visible, gradient, unit);
     add_products(sum, weights, gradients);
     if (unit.first != wanted.first) return;
@@ -82,12 +141,6 @@ SCA_DEVICE void products_of_head(float (&sum)[2], float (&w)[4], float (&d)[4],
       d[i] = gradients[i];
     }
   });
-}
-
-// Gradient of the scores: P (dP - sum P dP).
-SCA_DEVICE void score_gradients(float (&d)[4], const float (&w)[4], const float (&sum)[2]) {
-#pragma unroll
-  for (int i = 0; i < 4; ++i) d[i] = w[i] * (d[i] - sum[i >> 1]);
 }
 
 }  // namespace sca

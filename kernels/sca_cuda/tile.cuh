@@ -10,13 +10,32 @@
 
 namespace sca {
 
-// What one lane holds of 16 x 16 elements: row 8 * r + group, column 8 * e + 2 * quad + i is
-// v[e][2 * r + i]; columns run along memory.
+// What one lane holds of 16 pixels x 16 channels: pixel 8 * r + group, channel 8 * e + 2 * quad + i
+// is v[e][2 * r + i]. Packed, word r + 2 * e holds both i: a fragment of A.
 struct Block {
   float v[2][4];
 };
 
 SCA_DEVICE Block no_block() { return {{{0, 0, 0, 0}, {0, 0, 0, 0}}}; }
+
+template <class T>
+SCA_DEVICE Block unpack_block(const uint32_t (&a)[4]) {
+  Block result;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const Pair pair = unpack2<T>(a[i]);
+    result.v[i >> 1][2 * (i & 1)] = pair.low;
+    result.v[i >> 1][2 * (i & 1) + 1] = pair.high;
+  }
+  return result;
+}
+
+template <class T>
+SCA_DEVICE void pack_block(uint32_t (&a)[4], const Block& block) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    a[i] = pack2<T>(block.v[i >> 1][2 * (i & 1)], block.v[i >> 1][2 * (i & 1) + 1]);
+}
 
 template <class T, bool last>
 struct Tile {
@@ -32,40 +51,24 @@ struct Tile {
 
   SCA_DEVICE char* at(int row, int column) const { return base + row * pitch + 2 * column; }
 
-  // Word (r, e) of the block at pixel p, channel c.
-  SCA_DEVICE uint32_t* word(int p, int c, int r, int e) const {
-    const int lane = thread() & 31;
-    const int row = (last ? p : c) + 8 * r + (lane >> 2);
-    return reinterpret_cast<uint32_t*>(at(row, (last ? c : p) + 8 * e + 2 * (lane & 3)));
-  }
-
-  SCA_DEVICE Block block(int p, int c) const {
-    Block result;
-#pragma unroll
-    for (int r = 0; r < 2; ++r)
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const Pair pair = unpack2<T>(*word(p, c, r, e));
-        result.v[e][2 * r] = pair.low;
-        result.v[e][2 * r + 1] = pair.high;
-      }
-    return result;
-  }
-
-  SCA_DEVICE void set_block(int p, int c, const Block& block) const {
-#pragma unroll
-    for (int r = 0; r < 2; ++r)
-#pragma unroll
-      for (int e = 0; e < 2; ++e)
-        *word(p, c, r, e) = pack2<T>(block.v[e][2 * r], block.v[e][2 * r + 1]);
-  }
-
   // Fragments of A for mma16: rows are pixels, or channels.
   SCA_DEVICE void pixels_by_channels(uint32_t (&a)[4], int p, int c) const {
     if constexpr (last) {
       along_rows(a, p, c);
     } else {
       along_columns(a, c, p);
+    }
+  }
+
+  // The way back.
+  SCA_DEVICE void set_pixels_by_channels(int p, int c, const uint32_t (&a)[4]) const {
+    const int lane = thread() & 31, group = lane >> 2, pair = 2 * (lane & 3);
+    char* to = last ? at(p + group, c + pair) : at(c + group, p + pair);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int down = last ? i & 1 : i >> 1, right = last ? i >> 1 : i & 1;
+      uint32_t* word = reinterpret_cast<uint32_t*>(to + 8 * down * pitch + 16 * right);
+      *word = last ? a[i] : transpose(a[i]);
     }
   }
 
@@ -90,57 +93,45 @@ struct Tile {
   }
 };
 
-// Which pixel, and which channel, of a block an element is; `which` numbers what a lane meets: its
-// two rows or its four columns.
-template <bool last>
-struct Axes {
-  static constexpr int PIXELS = last ? 2 : 4, CHANNELS = last ? 4 : 2;
-
-  static SCA_DEVICE int which_pixel(int r, int e, int i) { return last ? r : 2 * e + i; }
-  static SCA_DEVICE int which_channel(int r, int e, int i) { return last ? 2 * e + i : r; }
-  static SCA_DEVICE int pixel(int which) { return place(last, which); }
-  static SCA_DEVICE int channel(int which) { return place(!last, which); }
-
- private:
-  static SCA_DEVICE int place(bool row, int which) {
-    const int lane = thread() & 31;
-    return row ? 8 * which + (lane >> 2) : 8 * (which >> 1) + 2 * (lane & 3) + (which & 1);
-  }
-};
-
 template <class T>
 SCA_DEVICE T* origin(const View& view, int64_t batch, int64_t head) {
   return static_cast<T*>(view.data) + batch * view.stride[0] + head * view.stride[1];
+}
+
+// Calls work(row, piece) for every 16 bytes of a tile's rows; adjacent threads take adjacent ones.
+template <class Work>
+SCA_DEVICE void for_each_piece(int rows, int row_pieces, Work work) {
+  const unsigned wide = row_pieces < threads() ? row_pieces : threads();
+  const int step = threads() / wide, first = thread() / wide;
+  if (first >= step) return;
+  for (int piece = thread() % wide; piece < row_pieces; piece += wide)
+#pragma unroll 4
+    for (int row = first; row < rows; row += step) work(row, piece);
 }
 
 // Start copying pixels `first` ... of an image into a tile; zeros beyond `count`.
 template <class T, bool last>
 SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                      int pixels, int channels, int first, int count) {
-  const T* from = origin<T>(view, batch, head);
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  for (int i = thread(); i < rows * row_pieces; i += threads()) {
-    const int row = i / row_pieces, column = i % row_pieces * 8;
-    const int64_t pixel = first + (last ? row : column), channel = last ? column : row;
-    const bool valid = pixel < count;
-    const T* address = from + (valid ? pixel * view.stride[2] + channel * view.stride[3] : 0);
-    copy_async(tile.at(row, column), address, valid);
-  }
+  const T* from = origin<T>(view, batch, head) + first * view.stride[2];
+  const int64_t stride = view.stride[last ? 2 : 3];
+  for_each_piece(last ? pixels : channels, (last ? channels : pixels) / 8, [&](int row, int piece) {
+    const bool valid = first + (last ? row : 8 * piece) < count;
+    copy_async(tile.at(row, 8 * piece), from + (valid ? row * stride + 8 * piece : 0), valid);
+  });
 }
 
 // The way back.
 template <class T, bool last>
 SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                       int pixels, int channels, int first, int count) {
-  T* to = origin<T>(view, batch, head);
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  for (int i = thread(); i < rows * row_pieces; i += threads()) {
-    const int row = i / row_pieces, column = i % row_pieces * 8;
-    const int64_t pixel = first + (last ? row : column), channel = last ? column : row;
-    if (pixel >= count) continue;
-    *reinterpret_cast<uint4*>(to + pixel * view.stride[2] + channel * view.stride[3]) =
-        *reinterpret_cast<const uint4*>(tile.at(row, column));
-  }
+  T* to = origin<T>(view, batch, head) + first * view.stride[2];
+  const int64_t stride = view.stride[last ? 2 : 3];
+  for_each_piece(last ? pixels : channels, (last ? channels : pixels) / 8, [&](int row, int piece) {
+    if (first + (last ? row : 8 * piece) >= count) return;
+    *reinterpret_cast<uint4*>(to + row * stride + 8 * piece) =
+        *reinterpret_cast<const uint4*>(tile.at(row, 8 * piece));
+  });
 }
 
 }  // namespace sca

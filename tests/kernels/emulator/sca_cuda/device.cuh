@@ -87,7 +87,10 @@ inline float log2(float x) { return std::log2(x); }
 inline float product(float a, float b) { return a * b; }
 inline float fused(float a, float b, float c) { return std::fma(a, b, c); }
 inline float root_inverse(float x) { return 1.0f / std::sqrt(x); }
+inline float reciprocal(float x) { return 1.0f / x; }
 inline float infinity() { return std::numeric_limits<float>::infinity(); }
+
+inline float bits_to_float(uint32_t bits) { return bit_cast<float>(bits); }
 
 inline float to_float(Bf16 x) { return bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 inline float to_float(Fp16 x) { return static_cast<float>(bit_cast<_Float16>(x)); }
@@ -138,6 +141,11 @@ template <class V>
 V load(const V* address) {
   if (reinterpret_cast<uintptr_t>(address) % sizeof(V)) emulator::fail("load: misaligned");
   return *address;
+}
+
+inline Pair load_pair(const float* address) {
+  if (reinterpret_cast<uintptr_t>(address) % 8) emulator::fail("load: misaligned");
+  return {address[0], address[1]};
 }
 
 inline std::string& emulator_error() {
