@@ -141,7 +141,7 @@ struct AttentionGradients {
       uint32_t weights[4], a[4];
       const int slot = at + (lane & 15);
       load_matrices<true>(weights,
-                          lane < 16 ? extras.weights[slot] : extras.score_gradients[slot]);
+                          shared_address(lane < 16 ? extras.weights[slot] : extras.score_gradients[slot]));
 #pragma unroll
       for (int k = 0; k < WIDE; ++k) {
         const int c = 16 * (warp + 4 * k);
@@ -169,6 +169,7 @@ struct AttentionGradients {
     const Unit unit = {first_head, first, end_token - first};
     const Weights of_d = split_weights<T>(d), of_w = split_weights<T>(w);
     const Rows<T> a(p.tokens, batch, unit, 0, p.channels), b(p.tokens, batch, unit, 1, p.channels);
+    auto to_x = x.writer(16 * warp), to_z = z.writer(16 * warp);
     for (int c = 0; c < p.channels; c += 16) {
       uint32_t words[4];
       Block dx = no_block();
@@ -177,18 +178,19 @@ struct AttentionGradients {
         Block dz = no_block();
         mix<T>(p.z.data ? dz : dx, of_w, b.at(c));
         pack_block<T>(words, dz);
-        if (p.z.data) z.set_pixels_by_channels(16 * warp, c, words);
+        if (p.z.data) to_z.next(words);
       }
       pack_block<T>(words, dx);
-      x.set_pixels_by_channels(16 * warp, c, words);
+      to_x.next(words);
     }
   }
 
   SCA_DEVICE void scatter_zeros(int stage) const {
     const uint32_t zeros[4] = {0, 0, 0, 0};
+    auto to_x = tile(stage, 0).writer(16 * warp), to_z = tile(stage, 1).writer(16 * warp);
     for (int c = 0; c < p.channels; c += 16) {
-      tile(stage, 0).set_pixels_by_channels(16 * warp, c, zeros);
-      if (!pixels_read && p.z.data) tile(stage, 1).set_pixels_by_channels(16 * warp, c, zeros);
+      to_x.next(zeros);
+      if (!pixels_read && p.z.data) to_z.next(zeros);
     }
   }
 

@@ -16,12 +16,13 @@ SCA_DEVICE void read_unit(const Visibility<T, last>& visible) {
   visible.store_logs(visible.first_head, logs, ALL);
   const Weights weights = split_weights<T>(w);
   const Rows<T> values(visible.tokens, visible.batch, visible.first_unit(), 1, visible.channels);
+  auto to = visible.x.writer(visible.tile_pixel);
   for (int c = 0; c < visible.channels; c += 16) {
     Block out = no_block();
     mix<T>(out, weights, values.at(c));
     uint32_t words[4];
     pack_block<T>(words, out);
-    visible.x.set_pixels_by_channels(visible.tile_pixel, c, words);
+    to.next(words);
   }
 }
 
@@ -30,8 +31,8 @@ template <class T, bool last>
 SCA_DEVICE void read_nothing(const Visibility<T, last>& visible) {
   visible.store_no_logs(ALL);
   const uint32_t zeros[4] = {0, 0, 0, 0};
-  for (int c = 0; c < visible.channels; c += 16)
-    visible.x.set_pixels_by_channels(visible.tile_pixel, c, zeros);
+  auto to = visible.x.writer(visible.tile_pixel);
+  for (int c = 0; c < visible.channels; c += 16) to.next(zeros);
 }
 
 // Of a label of more latents: written past the tile, which is still read.

@@ -73,14 +73,10 @@ SCA_DEVICE uint32_t halves(int live, int which) {
   return (live >> which & 1 ? 0xffffu : 0u) | (live >> which & 2 ? 0xffff0000u : 0u);
 }
 
-// 16 bytes without the numbers that are not `live`.
-SCA_DEVICE void copy_masked(char* to, const void* address, int live) {
-  uint4 words = load(static_cast<const uint4*>(address));
-  words.x &= halves(live, 0);
-  words.y &= halves(live, 2);
-  words.z &= halves(live, 4);
-  words.w &= halves(live, 6);
-  *reinterpret_cast<uint4*>(to) = words;
+SCA_DEVICE void copy_masked(char* to, const void* address, const uint4& mask) {
+  const uint4 words = load(static_cast<const uint4*>(address));
+  *reinterpret_cast<uint4*>(to) = {words.x & mask.x, words.y & mask.y, words.z & mask.z,
+                                   words.w & mask.w};
 }
 
 // Start copying the pixels of a table into a tile. Octets with gaps are masked on the way, so
@@ -90,46 +86,59 @@ SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch,
                      int pixels, int channels, const Slots& slots) {
   const T* from = origin<T>(view, batch, head);
   const int64_t stride = view.stride[last ? 2 : 3];
-  for_each_piece(last ? pixels : channels, (last ? channels : pixels) / 8, [&](int row, int piece) {
-    char* to = tile.at(row, 8 * piece);
-    const int pixel = last ? slots.pixel[row] : slots.octet[piece];
-    const T* address = from + (pixel < 0 ? 0 : last ? pixel * stride + 8 * piece : row * stride + pixel);
-    if (last || pixel < 0 || slots.live[piece] == 0xff) {
-      copy_async(to, address, pixel >= 0);
-    } else {
-      copy_masked(to, address, slots.live[piece]);
-    }
-  });
+  if constexpr (last) {
+    for_each_piece(pixels, channels / 8, [&](int row, int piece) {
+      const int pixel = slots.pixel[row];
+      copy_async(tile.at(row, 8 * piece), from + (pixel < 0 ? 0 : pixel * stride + 8 * piece),
+                 pixel >= 0);
+    });
+  } else {
+    for_each_column(pixels / 8, [&](int piece, int first, int step) {
+      const int pixel = slots.octet[piece], live = slots.live[piece];
+      const T* octets = from + (pixel < 0 ? 0 : pixel);
+      if (pixel < 0 || live == 0xff) {
+#pragma unroll 4
+        for (int row = first; row < channels; row += step)
+          copy_async(tile.at(row, 8 * piece), octets + row * stride, pixel >= 0);
+      } else {
+        const uint4 mask = {halves(live, 0), halves(live, 2), halves(live, 4), halves(live, 6)};
+        for (int row = first; row < channels; row += step)
+          copy_masked(tile.at(row, 8 * piece), octets + row * stride, mask);
+      }
+    });
+  }
 }
 
-// Calls fill(stage), then work(stage) for one tile after another of places begin ... end; with two
-// stages the next tile is on its way while one is worked on.
+// Calls fill(stage), then work(stage) for one tile after another of places begin ... end, of which
+// there are some; with two stages the next tile is on its way while one is worked on.
 template <bool last, class Fill, class Work>
 SCA_DEVICE void for_each_tile(Slots* slots, const int32_t* order, int begin, int end,
                               int pixels, int stages, Fill fill, Work work) {
-  int at = begin, issued = 0, pending = 0;
-  while (at < end || pending > 0) {
-    if (at < end && pending < stages) {
-      const int stage = stages == 2 ? issued & 1 : 0;
-      if (thread() < 32) choose_slots<last>(slots[stage], order, at, end, pixels);
+  bool coming = false;  // a tile of the turn before
+  int at = begin, turn = 0;
+  do {
+    const bool more = at < end;
+    if (more) {
+      Slots& chosen = slots[stages == 2 ? turn & 1 : 0];
+      if (thread() < 32) choose_slots<last>(chosen, order, at, end, pixels);
       sync_block();
-      fill(stage);
+      fill(stages == 2 ? turn & 1 : 0);
       commit_copies();
-      at = slots[stage].next;
-      ++issued;
-      ++pending;
-      continue;
+      at = chosen.next;
     }
-    if (pending == 2) {
-      wait_copies<1>();
-    } else {
-      wait_copies<0>();
+    if (coming || stages == 1) {
+      if (more && stages == 2) {
+        wait_copies<1>();
+      } else {
+        wait_copies<0>();
+      }
+      sync_block();
+      work(stages == 2 ? ~turn & 1 : 0);
+      sync_block();
     }
-    sync_block();
-    work(stages == 2 ? (issued - pending) & 1 : 0);
-    sync_block();
-    --pending;
-  }
+    coming = more;
+    ++turn;
+  } while (stages == 2 ? coming : at < end);
 }
 
 template <class T>

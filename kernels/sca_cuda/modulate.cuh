@@ -6,20 +6,27 @@
 
 namespace sca {
 
-// A lane's channels of a block: c + 2 * quad, + 1, + 8, + 9.
+// What belongs to a lane's channels of a block: c + 2 * quad, + 1, + 8, + 9.
 template <class T>
 struct Channels {
+  const float *all_means, *all_rstds;
+  const uint32_t* all_noise_scales;
   float mean[4], rstd[4], noise_scale[4];
 
-  SCA_DEVICE Channels(const ModulationParams& p, int64_t batch, int c) {
-    const int64_t first = c + 2 * (thread() & 3);
+  SCA_DEVICE Channels(const ModulationParams& p, int64_t batch) {
+    const int first = 2 * (thread() & 3);
+    all_means = p.mean + batch * p.channels + first;
+    all_rstds = p.rstd + batch * p.channels + first;
+    all_noise_scales = p.noise_scale ? static_cast<const uint32_t*>(p.noise_scale) + first / 2
+                                     : nullptr;
+  }
+
+  SCA_DEVICE void look_at(unsigned c) {
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      const int64_t at = batch * p.channels + first + 8 * e;
-      const Pair centre = load_pair(p.mean + at), scale = load_pair(p.rstd + at);
+      const Pair centre = load_pair(all_means + c + 8 * e), scale = load_pair(all_rstds + c + 8 * e);
       Pair noise = {0, 0};
-      if (p.noise_scale)
-        noise = unpack2<T>(load(static_cast<const uint32_t*>(p.noise_scale) + (first + 8 * e) / 2));
+      if (all_noise_scales) noise = unpack2<T>(load(all_noise_scales + c / 2 + 4 * e));
       mean[2 * e] = centre.low;
       mean[2 * e + 1] = centre.high;
       rstd[2 * e] = scale.low;
@@ -120,10 +127,13 @@ SCA_DEVICE void modulate_unit(const ModulationParams& p, const Visibility<T, las
   const Weights weights = split_weights<T>(w);
   const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
   const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
+  Channels<T> channels(p, visible.batch);
+  auto from = visible.x.reader(visible.tile_pixel);
+  auto to = visible.x.writer(visible.tile_pixel);
   for (int c = 0; c < p.channels; c += 16) {
-    const Channels<T> channels(p, visible.batch, c);
+    channels.look_at(c);
     uint32_t x[4], words[4];
-    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    from.next(x);
     Block scale, shift, y = unpack_block<T>(x);
     begin_modulation(scale, shift, channels, noise);
     mix<T>(scale, weights, gamma.at(c));
@@ -131,7 +141,7 @@ SCA_DEVICE void modulate_unit(const ModulationParams& p, const Visibility<T, las
     activate(y, scale, shift, channels, p.negative_slope);
     pack_block<T>(words, y);
     keep_others(words, x, members);
-    visible.x.set_pixels_by_channels(visible.tile_pixel, c, words);
+    to.next(words);
   }
 }
 
@@ -146,11 +156,14 @@ SCA_DEVICE void modulate_all(const ModulationParams& p, const Visibility<T, last
   } else {
     visible.attend_to_all(members);
   }
+  Channels<T> channels(p, visible.batch);
+  auto from = visible.x.reader(visible.tile_pixel);
+  auto to = visible.x.writer(visible.tile_pixel);
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
-    const Channels<T> channels(p, visible.batch, c);
+    channels.look_at(c);
     uint32_t x[4], words[4];
-    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    from.next(x);
     Block scale, shift, y = unpack_block<T>(x);
     begin_modulation(scale, shift, channels, noise);
     mix_all(scale, shift, p, visible, c);
@@ -158,7 +171,7 @@ SCA_DEVICE void modulate_all(const ModulationParams& p, const Visibility<T, last
     if (in_place) {
       pack_block<T>(words, y);
       keep_others(words, x, members);
-      visible.x.set_pixels_by_channels(visible.tile_pixel, c, words);
+      to.next(words);
     } else {
       store_block<T>(y, p.pixel_out, visible.batch, 0, c, members, pixel_at);
     }

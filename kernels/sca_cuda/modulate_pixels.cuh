@@ -7,28 +7,38 @@
 
 namespace sca {
 
-// The gradient of x but for what comes through the scores, added to a block that holds that.
-template <class T>
-SCA_DEVICE void add_input_gradient(Block& dx, const ModulationParams& p, int64_t batch, int c,
-                                   const uint32_t (&x)[4], const uint32_t (&g)[4],
-                                   const Block& scale) {
-  const Block value = unpack_block<T>(x), upper = unpack_block<T>(g);
-  const float* means = p.means + batch * 2 * p.channels;
+// The gradient of x but for what comes through the scores: what the scale hands on, and what the
+// norm loses.
+struct InputGradient {
+  const float *rstds, *offsets, *slopes;
+
+  SCA_DEVICE InputGradient(const ModulationParams& p, int64_t batch) {
+    const int64_t first = batch * p.channels + 2 * (thread() & 3);
+    rstds = p.rstd + first;
+    offsets = p.means + first + batch * p.channels;
+    slopes = offsets + p.channels;
+  }
+
+  // Added to dx, a block from channel c on.
+  template <class T>
+  SCA_DEVICE void add(Block& dx, unsigned c, const uint32_t (&x)[4], const uint32_t (&g)[4],
+                      const Block& scale) const {
+    const Block value = unpack_block<T>(x), upper = unpack_block<T>(g);
 #pragma unroll
-  for (int e = 0; e < 2; ++e) {
-    const int channel = c + 8 * e + 2 * (thread() & 3);
-    const Pair rstd = load_pair(p.rstd + batch * p.channels + channel);
-    const Pair offset = load_pair(means + channel), slope = load_pair(means + p.channels + channel);
+    for (int e = 0; e < 2; ++e) {
+      const Pair rstd = load_pair(rstds + c + 8 * e), offset = load_pair(offsets + c + 8 * e);
+      const Pair slope = load_pair(slopes + c + 8 * e);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const bool high = i & 1;
-      const float lost =
-          fused(value.v[e][i], high ? slope.high : slope.low, high ? offset.high : offset.low);
-      const float own = upper.v[e][i] * (high ? rstd.high : rstd.low);
-      dx.v[e][i] = fused(own, scale.v[e][i], dx.v[e][i] - lost);
+      for (int i = 0; i < 4; ++i) {
+        const bool high = i & 1;
+        const float lost =
+            fused(value.v[e][i], high ? slope.high : slope.low, high ? offset.high : offset.low);
+        const float own = upper.v[e][i] * (high ? rstd.high : rstd.low);
+        dx.v[e][i] = fused(own, scale.v[e][i], dx.v[e][i] - lost);
+      }
     }
   }
-}
+};
 
 SCA_DEVICE void set_ones(Block& block) {
 #pragma unroll
@@ -47,18 +57,22 @@ SCA_DEVICE void input_gradient_of_unit(const ModulationParams& p,
   const Weights of_w = split_weights<T>(w), of_d = split_weights<T>(d);
   const Rows<T> keys(p.tokens, visible.batch, visible.first_unit(), 0, p.channels);
   const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
+  const InputGradient losses(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  auto to = visible.x.writer(visible.tile_pixel);
   for (int c = 0; c < p.channels; c += 16) {
     uint32_t x[4], g[4], words[4];
-    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
-    gradient.pixels_by_channels(g, visible.tile_pixel, c);
+    from_x.next(x);
+    from_g.next(g);
     Block scale, dx = no_block();
     set_ones(scale);
     mix<T>(scale, of_w, gamma.at(c));
     mix<T>(dx, of_d, keys.at(c));
-    add_input_gradient<T>(dx, p, visible.batch, c, x, g, scale);
+    losses.add<T>(dx, c, x, g, scale);
     pack_block<T>(words, dx);
     keep_others(words, x, members);
-    visible.x.set_pixels_by_channels(visible.tile_pixel, c, words);
+    to.next(words);
   }
 }
 
@@ -81,11 +95,15 @@ SCA_DEVICE void input_gradient_of_all(const ModulationParams& p,
     }
   }
   sync_warp();
+  const InputGradient losses(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  auto to = visible.x.writer(visible.tile_pixel);
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
     uint32_t x[4], g[4], words[4];
-    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
-    gradient.pixels_by_channels(g, visible.tile_pixel, c);
+    from_x.next(x);
+    from_g.next(g);
     Block scale, shift = no_block(), dx = no_block();
     set_ones(scale);
     mix_all(scale, shift, p, visible, c);
@@ -98,11 +116,11 @@ SCA_DEVICE void input_gradient_of_all(const ModulationParams& p,
       score_gradients(d, w, sum);
       mix<T>(dx, split_weights<T>(d), Rows<T>(p.tokens, visible.batch, unit, 0, p.channels).at(c));
     });
-    add_input_gradient<T>(dx, p, visible.batch, c, x, g, scale);
+    losses.add<T>(dx, c, x, g, scale);
     if (adjacent.in_place) {
       pack_block<T>(words, dx);
       keep_others(words, x, members);
-      visible.x.set_pixels_by_channels(visible.tile_pixel, c, words);
+      to.next(words);
     } else {
       store_block<T>(dx, p.pixel_out, visible.batch, 0, c, members, adjacent);
     }

@@ -121,9 +121,9 @@ struct TokenGradients {
       if (!extras.slots[stage].live_in(at)) continue;
       uint32_t weights[4], residues[4];
       const int slot = at + (lane & 15);
-      load_matrices<true>(residues, extras.residues[slot]);
+      load_matrices<true>(residues, shared_address(extras.residues[slot]));
       load_matrices<true>(weights,
-                          lane < 16 ? extras.weights[slot] : extras.score_gradients[slot]);
+                          shared_address(lane < 16 ? extras.weights[slot] : extras.score_gradients[slot]));
       const uint32_t* words = reinterpret_cast<const uint32_t*>(extras.noise + at) + (lane & 3);
       const bool column = lane >> 2 == 0;
       const uint32_t noises[2] = {column ? words[0] : 0u, column ? words[4] : 0u};

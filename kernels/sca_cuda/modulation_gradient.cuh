@@ -52,12 +52,16 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
   const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
 #pragma unroll
   for (int i = 0; i < 4; ++i) d[i] = 0;
+  Channels<T> channels(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  auto to_g = gradient.writer(visible.tile_pixel);
   for (int c = 0; c < p.channels; c += 16) {
-    const Channels<T> channels(p, visible.batch, c);
+    channels.look_at(c);
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
     uint32_t x[4], before[4], product[4];
-    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
-    gradient.pixels_by_channels(before, visible.tile_pixel, c);
+    from_x.next(x);
+    from_g.next(before);
     Block scale, shift;
     begin_modulation(scale, shift, channels, noise);
     mix<T>(scale, weights, of_gamma);
@@ -67,7 +71,7 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
     mma16<T>(d, product, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);
     keep_others(g, before, members);
-    gradient.set_pixels_by_channels(visible.tile_pixel, c, g);
+    to_g.next(g);
   }
   sync_warp();
   float sum[2] = {0, 0};
@@ -79,19 +83,23 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
 template <class T, bool last>
 SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& visible,
                          const Noise& noise, const Tile<T, last>& gradient, uint32_t members) {
+  Channels<T> channels(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  auto to_g = gradient.writer(visible.tile_pixel);
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
-    const Channels<T> channels(p, visible.batch, c);
+    channels.look_at(c);
     uint32_t x[4], before[4], product[4];
-    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
-    gradient.pixels_by_channels(before, visible.tile_pixel, c);
+    from_x.next(x);
+    from_g.next(before);
     Block scale, shift;
     begin_modulation(scale, shift, channels, noise);
     mix_all(scale, shift, p, visible, c);
     uint32_t g[4] = {before[0], before[1], before[2], before[3]};
     pass_activation<T>(g, product, x, scale, shift, channels, p.negative_slope);
     keep_others(g, before, members);
-    gradient.set_pixels_by_channels(visible.tile_pixel, c, g);
+    to_g.next(g);
   }
   sync_warp();
 }
@@ -105,12 +113,15 @@ SCA_DEVICE void weight_gradients(float (&d)[4], const ModulationParams& p,
   const Rows<T> beta(p.tokens, visible.batch, unit, 2, p.channels);
 #pragma unroll
   for (int i = 0; i < 4; ++i) d[i] = 0;
+  Channels<T> channels(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
-    const Channels<T> channels(p, visible.batch, c);
+    channels.look_at(c);
     uint32_t g[4], x[4];
-    gradient.pixels_by_channels(g, visible.tile_pixel, c);
-    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    from_g.next(g);
+    from_x.next(x);
     Block upper = unpack_block<T>(g), value = unpack_block<T>(x);
 #pragma unroll
     for (int e = 0; e < 2; ++e)

@@ -37,6 +37,34 @@ SCA_DEVICE void pack_block(uint32_t (&a)[4], const Block& block) {
     a[i] = pack2<T>(block.v[i >> 1][2 * (i & 1)], block.v[i >> 1][2 * (i & 1) + 1]);
 }
 
+// Blocks of 16 pixels, one after another along the channels, as fragments of A.
+template <bool transposed>
+struct Reader {
+  SharedAddress at;
+  int step;
+
+  SCA_DEVICE void next(uint32_t (&a)[4]) {
+    load_matrices<transposed>(a, at);
+    at += step;
+  }
+};
+
+// The way back.
+template <bool transposed>
+struct Writer {
+  SharedAddress at;
+  int step, half;  // half: from a lane's word to that of 8 rows further on
+
+  SCA_DEVICE void next(const uint32_t (&a)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int down = transposed ? i >> 1 : i & 1, right = transposed ? i & 1 : i >> 1;
+      store_shared(at + down * half + 16 * right, transposed ? transpose(a[i]) : a[i]);
+    }
+    at += step;
+  }
+};
+
 template <class T, bool last>
 struct Tile {
   char* base;
@@ -51,45 +79,28 @@ struct Tile {
 
   SCA_DEVICE char* at(int row, int column) const { return base + row * pitch + 2 * column; }
 
-  // Fragments of A for mma16: rows are pixels, or channels.
-  SCA_DEVICE void pixels_by_channels(uint32_t (&a)[4], int p, int c) const {
-    if constexpr (last) {
-      along_rows(a, p, c);
-    } else {
-      along_columns(a, c, p);
-    }
+  SCA_DEVICE Reader<!last> reader(int pixel) const {
+    const int lane = thread() & 31;
+    if constexpr (last) return {shared_address(at(pixel + (lane & 15), (lane >> 4) * 8)), 32};
+    return {shared_address(at((lane & 7) + (lane >> 4) * 8, pixel + ((lane >> 3) & 1) * 8)),
+            16 * pitch};
   }
 
-  // The way back.
-  SCA_DEVICE void set_pixels_by_channels(int p, int c, const uint32_t (&a)[4]) const {
-    const int lane = thread() & 31, group = lane >> 2, pair = 2 * (lane & 3);
-    char* to = last ? at(p + group, c + pair) : at(c + group, p + pair);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int down = last ? i & 1 : i >> 1, right = last ? i >> 1 : i & 1;
-      uint32_t* word = reinterpret_cast<uint32_t*>(to + 8 * down * pitch + 16 * right);
-      *word = last ? a[i] : transpose(a[i]);
-    }
+  SCA_DEVICE Writer<!last> writer(int pixel) const {
+    const int group = (thread() & 31) >> 2, pair = 2 * (thread() & 3);
+    if constexpr (last) return {shared_address(at(pixel + group, pair)), 32, 8 * pitch};
+    return {shared_address(at(group, pixel + pair)), 16 * pitch, 8 * pitch};
   }
 
+  // A fragment of A whose rows are channels.
   SCA_DEVICE void channels_by_pixels(uint32_t (&a)[4], int c, int p) const {
+    const int lane = thread() & 31;
     if constexpr (last) {
-      along_columns(a, p, c);
+      load_matrices<true>(a, shared_address(at(p + (lane & 7) + (lane >> 4) * 8,
+                                               c + ((lane >> 3) & 1) * 8)));
     } else {
-      along_rows(a, c, p);
+      load_matrices<false>(a, shared_address(at(c + (lane & 15), p + (lane >> 4) * 8)));
     }
-  }
-
- private:
-  SCA_DEVICE void along_rows(uint32_t (&a)[4], int row, int column) const {
-    const int lane = thread() & 31;
-    load_matrices<false>(a, at(row + (lane & 15), column + (lane >> 4) * 8));
-  }
-
-  SCA_DEVICE void along_columns(uint32_t (&a)[4], int row, int column) const {
-    const int lane = thread() & 31;
-    load_matrices<true>(a,
-                        at(row + (lane & 7) + (lane >> 4) * 8, column + ((lane >> 3) & 1) * 8));
   }
 };
 
@@ -98,15 +109,24 @@ SCA_DEVICE T* origin(const View& view, int64_t batch, int64_t head) {
   return static_cast<T*>(view.data) + batch * view.stride[0] + head * view.stride[1];
 }
 
-// Calls work(row, piece) for every 16 bytes of a tile's rows; adjacent threads take adjacent ones.
+// Calls work(piece, first, step) for 16 bytes side by side: a thread has those of rows `first`,
+// first + step, ... of a tile; adjacent threads have adjacent pieces.
 template <class Work>
-SCA_DEVICE void for_each_piece(int rows, int row_pieces, Work work) {
+SCA_DEVICE void for_each_column(int row_pieces, Work work) {
   const unsigned wide = row_pieces < threads() ? row_pieces : threads();
   const int step = threads() / wide, first = thread() / wide;
   if (first >= step) return;
-  for (int piece = thread() % wide; piece < row_pieces; piece += wide)
+#pragma unroll 1
+  for (int piece = thread() % wide; piece < row_pieces; piece += wide) work(piece, first, step);
+}
+
+// Calls work(row, piece) for every 16 bytes of a tile's rows.
+template <class Work>
+SCA_DEVICE void for_each_piece(int rows, int row_pieces, Work work) {
+  for_each_column(row_pieces, [&](int piece, int first, int step) {
 #pragma unroll 4
     for (int row = first; row < rows; row += step) work(row, piece);
+  });
 }
 
 // Start copying pixels `first` ... of an image into a tile; zeros beyond `count`.

@@ -60,7 +60,9 @@ struct Rows {
   }
 
   // Channels c ... c + 15.
-  SCA_DEVICE uint2 at(int c) const { return load(reinterpret_cast<const uint2*>(base + 2 * c)); }
+  SCA_DEVICE uint2 at(unsigned c) const {
+    return load(reinterpret_cast<const uint2*>(base + 2 * c));
+  }
 };
 
 // Scalar `which` of the two tokens in a lane's columns of C.

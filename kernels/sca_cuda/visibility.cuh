@@ -37,13 +37,6 @@ struct Visibility {
     return {own[r] < 0 ? infinity() : lse[at], lse_rest[at]};  // infinite: weights of 0
   }
 
-  SCA_DEVICE void set_logs_at(int r, int head, const Logs& logs) const {
-    if (own[r] < 0 || (thread() & 3) != 0) return;
-    const int64_t at = (row + head - first_head) * pixels + own[r];
-    lse[at] = logs.lse;
-    lse_rest[at] = logs.rest;
-  }
-
   SCA_DEVICE bool has_one_unit() const {
     return end_head - first_head == 1 && range.last - range.first <= 8 && range.first < range.last;
   }
@@ -104,9 +97,14 @@ struct Visibility {
   }
 
   SCA_DEVICE void store_logs(int head, const Logs (&logs)[2], uint32_t members) const {
+    const int64_t first = (row + head - first_head) * pixels;
+    const bool writes = (thread() & 3) == 0;
 #pragma unroll
     for (int r = 0; r < 2; ++r)
-      if (row_in(members, r)) set_logs_at(r, head, logs[r]);
+      if (writes && own[r] >= 0 && row_in(members, r)) {
+        lse[first + own[r]] = logs[r].lse;
+        lse_rest[first + own[r]] = logs[r].rest;
+      }
   }
 
   // The forward pass where there are several units: logs alone.

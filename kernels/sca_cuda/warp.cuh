@@ -72,10 +72,11 @@ SCA_DEVICE void for_each_unit(int head, int first, int last, Work work) {
 template <class T, bool last>
 SCA_DEVICE void multiply_rows(float (&s)[4], const Tile<T, last>& tile, int p, const Rows<T>& rows,
                               int channels) {
+  auto pixels = tile.reader(p);
 #pragma unroll 2
   for (int c = 0; c < channels; c += 16) {
     uint32_t a[4];
-    tile.pixels_by_channels(a, p, c);
+    pixels.next(a);
     const uint2 b = rows.at(c);
     mma16<T>(s, a, b.x, b.y);
   }

@@ -57,7 +57,7 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
         ("STG", "<drain<", 1, copies),
         ("HMMA", "<multiply_rows<", 1, blocks),
         ("HMMA", "<weight_gradients<", 2, blocks),
-        ("STS", "<set_pixels_by_channels<", 4, blocks),
+        ("STS", "<next<", 4, blocks),
         ("SHFL", "<shuffle<for_each_range<", 2, sizes.labels),
         ("LDG", "<tokens_of<", 1, 8),
         ("BAR", "<sync_block<pass<", 0, sizes.rounds),

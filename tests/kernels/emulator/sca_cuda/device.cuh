@@ -122,8 +122,17 @@ Pair unpack2(uint32_t word) {
   return {to_float(T{static_cast<uint16_t>(word)}), to_float(T{static_cast<uint16_t>(word >> 16)})};
 }
 
+using SharedAddress = char*;
+inline SharedAddress shared_address(const void* at) {
+  return static_cast<char*>(const_cast<void*>(at));
+}
+inline void store_shared(SharedAddress at, uint32_t word) {
+  emulator::check_shared(at, 4, 4);
+  std::memcpy(at, &word, 4);
+}
+
 template <bool transposed>
-void load_matrices(uint32_t (&r)[4], const void* row) {
+void load_matrices(uint32_t (&r)[4], SharedAddress row) {
   load_matrices(r, row, transposed);
 }
 
