@@ -92,6 +92,9 @@ void check(const PackParams& p) {
   check_labels("labels", p.labels);
   check_tokens(p.tokens);
   if (!p.order) check_sorted(p.tokens);
+  const int64_t rows = static_cast<int64_t>(p.batch) * p.tokens.heads * p.tokens.count;
+  check_between("batch * tokens.heads * tokens.count * tokens.roles", rows * p.tokens.roles, 0,
+                INT32_MAX);
   for (int role = 0; role < p.tokens.roles; ++role)
     check_there("rows[" + std::to_string(role) + "]", p.rows[role].data);
 }

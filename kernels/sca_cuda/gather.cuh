@@ -85,28 +85,32 @@ template <class T, bool last>
 SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                      int pixels, int channels, const Slots& slots) {
   const T* from = origin<T>(view, batch, head);
+  const int row_pieces = (last ? channels : pixels) / 8;
   const int64_t stride = view.stride[last ? 2 : 3];
-  if constexpr (last) {
-    for_each_piece(pixels, channels / 8, [&](int row, int piece) {
-      const int pixel = slots.pixel[row];
-      copy_async(tile.at(row, 8 * piece), from + (pixel < 0 ? 0 : pixel * stride + 8 * piece),
-                 pixel >= 0);
-    });
-  } else {
-    for_each_column(pixels / 8, [&](int piece, int first, int step) {
-      const int pixel = slots.octet[piece], live = slots.live[piece];
-      const T* octets = from + (pixel < 0 ? 0 : pixel);
-      if (pixel < 0 || live == 0xff) {
+  const Share share(row_pieces);
+  for_each_piece(share, row_pieces, [&](int piece) {
+    if constexpr (last) {
+      const T* column = from + 8 * piece;
+      char* to = tile.at(share.first, 8 * piece);
 #pragma unroll 4
-        for (int row = first; row < channels; row += step)
-          copy_async(tile.at(row, 8 * piece), octets + row * stride, pixel >= 0);
+      for (int row = share.first; row < pixels; row += share.step) {
+        const int pixel = slots.pixel[row];
+        copy_async(to, pixel < 0 ? from : column + pixel * stride, pixel >= 0);
+        to += share.step * tile.pitch;
+      }
+    } else {
+      const int pixel = slots.octet[piece], live = slots.live[piece];
+      const T* column = from + (pixel < 0 ? 0 : pixel);
+      if (pixel < 0 || live == 0xff) {
+        for_each_row(tile, share, piece, channels, column, stride,
+                     [&](char* at, const T* address) { copy_async(at, address, pixel >= 0); });
       } else {
         const uint4 mask = {halves(live, 0), halves(live, 2), halves(live, 4), halves(live, 6)};
-        for (int row = first; row < channels; row += step)
-          copy_masked(tile.at(row, 8 * piece), octets + row * stride, mask);
+        for_each_row(tile, share, piece, channels, column, stride,
+                     [&](char* at, const T* address) { copy_masked(at, address, mask); });
       }
-    });
-  }
+    }
+  });
 }
 
 // Calls fill(stage), then work(stage) for one tile after another of places begin ... end, of which
@@ -153,16 +157,29 @@ template <class T, bool last>
 SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                       int pixels, int channels, const Slots& slots) {
   T* to = origin<T>(view, batch, head);
+  const int row_pieces = (last ? channels : pixels) / 8;
   const int64_t stride = view.stride[last ? 2 : 3];
-  for_each_piece(last ? pixels : channels, (last ? channels : pixels) / 8, [&](int row, int piece) {
-    const int pixel = last ? slots.pixel[row] : slots.octet[piece];
-    if (pixel < 0) return;
-    const char* from = tile.at(row, 8 * piece);
-    T* address = to + (last ? pixel * stride + 8 * piece : row * stride + pixel);
-    if (last || slots.live[piece] == 0xff) {
-      *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(from);
+  const Share share(row_pieces);
+  for_each_piece(share, row_pieces, [&](int piece) {
+    if constexpr (last) {
+      T* column = to + 8 * piece;
+      const char* from = tile.at(share.first, 8 * piece);
+#pragma unroll 4
+      for (int row = share.first; row < pixels; row += share.step) {
+        if (const int pixel = slots.pixel[row]; pixel >= 0)
+          *reinterpret_cast<uint4*>(column + pixel * stride) = *reinterpret_cast<const uint4*>(from);
+        from += share.step * tile.pitch;
+      }
     } else {
-      drain_masked(address, from, slots.live[piece]);
+      const int pixel = slots.octet[piece], live = slots.live[piece];
+      if (pixel < 0) return;
+      for_each_row(tile, share, piece, channels, to + pixel, stride, [&](const char* at, T* address) {
+        if (live == 0xff) {
+          *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(at);
+        } else {
+          drain_masked(address, at, live);
+        }
+      });
     }
   });
 }

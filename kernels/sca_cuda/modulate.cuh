@@ -58,16 +58,18 @@ struct Noise {
   }
 };
 
-// What scale and shift of channels are before tokens are mixed: 1, and noise.
+// Normalises a block of x. shift: that and noise, before tokens are mixed in; scale: without its 1.
 template <class T>
-SCA_DEVICE void begin_modulation(Block& scale, Block& shift, const Channels<T>& channels,
-                                 const Noise& noise) {
+SCA_DEVICE void begin_modulation(Block& normal, Block& scale, Block& shift, const uint32_t (&x)[4],
+                                 const Channels<T>& channels, const Noise& noise) {
+  normal = unpack_block<T>(x);
+  scale = no_block();
 #pragma unroll
   for (int e = 0; e < 2; ++e)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      scale.v[e][i] = 1.0f;
-      shift.v[e][i] = channels.noise_scale[2 * e + (i & 1)] * noise.of[i >> 1];
+      normal.v[e][i] = channels.normalised(normal.v[e][i], e, i);
+      shift.v[e][i] = fused(channels.noise_scale[2 * e + (i & 1)], noise.of[i >> 1], normal.v[e][i]);
     }
 }
 
@@ -102,16 +104,13 @@ SCA_DEVICE void mix_all(Block& scale, Block& shift, const ModulationParams& p,
   });
 }
 
-// y of a block in place of its x.
-template <class T>
-SCA_DEVICE void activate(Block& y, const Block& scale, const Block& shift,
-                         const Channels<T>& channels, float slope) {
+// y of a block in place of norm(x).
+SCA_DEVICE void activate(Block& y, const Block& scale, const Block& shift, float slope) {
 #pragma unroll
   for (int e = 0; e < 2; ++e)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const float before =
-          fused(scale.v[e][i], channels.normalised(y.v[e][i], e, i), shift.v[e][i]);
+      const float before = fused(scale.v[e][i], y.v[e][i], shift.v[e][i]);
       y.v[e][i] = before > 0 ? before : before * slope;
     }
 }
@@ -134,11 +133,11 @@ SCA_DEVICE void modulate_unit(const ModulationParams& p, const Visibility<T, las
     channels.look_at(c);
     uint32_t x[4], words[4];
     from.next(x);
-    Block scale, shift, y = unpack_block<T>(x);
-    begin_modulation(scale, shift, channels, noise);
+    Block scale, shift, y;
+    begin_modulation(y, scale, shift, x, channels, noise);
     mix<T>(scale, weights, gamma.at(c));
     mix<T>(shift, weights, beta.at(c));
-    activate(y, scale, shift, channels, p.negative_slope);
+    activate(y, scale, shift, p.negative_slope);
     pack_block<T>(words, y);
     keep_others(words, x, members);
     to.next(words);
@@ -164,10 +163,10 @@ SCA_DEVICE void modulate_all(const ModulationParams& p, const Visibility<T, last
     channels.look_at(c);
     uint32_t x[4], words[4];
     from.next(x);
-    Block scale, shift, y = unpack_block<T>(x);
-    begin_modulation(scale, shift, channels, noise);
+    Block scale, shift, y;
+    begin_modulation(y, scale, shift, x, channels, noise);
     mix_all(scale, shift, p, visible, c);
-    activate(y, scale, shift, channels, p.negative_slope);
+    activate(y, scale, shift, p.negative_slope);
     if (in_place) {
       pack_block<T>(words, y);
       keep_others(words, x, members);

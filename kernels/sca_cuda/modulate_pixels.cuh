@@ -19,11 +19,12 @@ struct InputGradient {
     slopes = offsets + p.channels;
   }
 
-  // Added to dx, a block from channel c on.
+  // dx of a block from channel c on, as far as it knows no token; own: g times rstd.
   template <class T>
-  SCA_DEVICE void add(Block& dx, unsigned c, const uint32_t (&x)[4], const uint32_t (&g)[4],
-                      const Block& scale) const {
-    const Block value = unpack_block<T>(x), upper = unpack_block<T>(g);
+  SCA_DEVICE void begin(Block& dx, Block& own, unsigned c, const uint32_t (&x)[4],
+                        const uint32_t (&g)[4]) const {
+    const Block value = unpack_block<T>(x);
+    own = unpack_block<T>(g);
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const Pair rstd = load_pair(rstds + c + 8 * e), offset = load_pair(offsets + c + 8 * e);
@@ -31,20 +32,20 @@ struct InputGradient {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const bool high = i & 1;
-        const float lost =
-            fused(value.v[e][i], high ? slope.high : slope.low, high ? offset.high : offset.low);
-        const float own = upper.v[e][i] * (high ? rstd.high : rstd.low);
-        dx.v[e][i] = fused(own, scale.v[e][i], dx.v[e][i] - lost);
+        own.v[e][i] *= high ? rstd.high : rstd.low;
+        dx.v[e][i] = own.v[e][i] - fused(value.v[e][i], high ? slope.high : slope.low,
+                                         high ? offset.high : offset.low);
       }
     }
   }
 };
 
-SCA_DEVICE void set_ones(Block& block) {
+// dx += own * scale, which is without its 1.
+SCA_DEVICE void add_scaled(Block& dx, const Block& own, const Block& scale) {
 #pragma unroll
   for (int e = 0; e < 2; ++e)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) block.v[e][i] = 1.0f;
+    for (int i = 0; i < 4; ++i) dx.v[e][i] = fused(own.v[e][i], scale.v[e][i], dx.v[e][i]);
 }
 
 // The members' pixels of a label of at most eight tokens.
@@ -65,11 +66,11 @@ SCA_DEVICE void input_gradient_of_unit(const ModulationParams& p,
     uint32_t x[4], g[4], words[4];
     from_x.next(x);
     from_g.next(g);
-    Block scale, dx = no_block();
-    set_ones(scale);
+    Block own, dx, scale = no_block();
+    losses.begin<T>(dx, own, c, x, g);
     mix<T>(scale, of_w, gamma.at(c));
     mix<T>(dx, of_d, keys.at(c));
-    losses.add<T>(dx, c, x, g, scale);
+    add_scaled(dx, own, scale);
     pack_block<T>(words, dx);
     keep_others(words, x, members);
     to.next(words);
@@ -104,8 +105,8 @@ SCA_DEVICE void input_gradient_of_all(const ModulationParams& p,
     uint32_t x[4], g[4], words[4];
     from_x.next(x);
     from_g.next(g);
-    Block scale, shift = no_block(), dx = no_block();
-    set_ones(scale);
+    Block own, dx, scale = no_block(), shift = no_block();
+    losses.begin<T>(dx, own, c, x, g);
     mix_all(scale, shift, p, visible, c);
     visible.for_each([&](const Unit& unit) {
       float w[4], d[4], sum[2];
@@ -116,7 +117,7 @@ SCA_DEVICE void input_gradient_of_all(const ModulationParams& p,
       score_gradients(d, w, sum);
       mix<T>(dx, split_weights<T>(d), Rows<T>(p.tokens, visible.batch, unit, 0, p.channels).at(c));
     });
-    losses.add<T>(dx, c, x, g, scale);
+    add_scaled(dx, own, scale);
     if (adjacent.in_place) {
       pack_block<T>(words, dx);
       keep_others(words, x, members);

@@ -9,18 +9,16 @@ namespace sca {
 // The gradient of y of a block to that of what went into the leaky ReLU, and `product`, that times
 // norm(x).
 template <class T>
-SCA_DEVICE void pass_activation(uint32_t (&g)[4], uint32_t (&product)[4], const uint32_t (&x)[4],
-                                const Block& scale, const Block& shift,
-                                const Channels<T>& channels, float slope) {
-  const Block value = unpack_block<T>(x);
+SCA_DEVICE void pass_activation(uint32_t (&g)[4], uint32_t (&product)[4], const Block& normal,
+                                const Block& scale, const Block& shift, float slope) {
   Block upper = unpack_block<T>(g), both;
 #pragma unroll
   for (int e = 0; e < 2; ++e)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const float normal = channels.normalised(value.v[e][i], e, i);
-      if (!(fused(scale.v[e][i], normal, shift.v[e][i]) > 0)) upper.v[e][i] *= slope;
-      both.v[e][i] = upper.v[e][i] * normal;
+      const float activated = fused(scale.v[e][i], normal.v[e][i], shift.v[e][i]);
+      if (!(activated > 0)) upper.v[e][i] *= slope;
+      both.v[e][i] = upper.v[e][i] * normal.v[e][i];
     }
   pack_block<T>(g, upper);
   pack_block<T>(product, both);
@@ -62,12 +60,12 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
     uint32_t x[4], before[4], product[4];
     from_x.next(x);
     from_g.next(before);
-    Block scale, shift;
-    begin_modulation(scale, shift, channels, noise);
+    Block normal, scale, shift;
+    begin_modulation(normal, scale, shift, x, channels, noise);
     mix<T>(scale, weights, of_gamma);
     mix<T>(shift, weights, of_beta);
     uint32_t g[4] = {before[0], before[1], before[2], before[3]};
-    pass_activation<T>(g, product, x, scale, shift, channels, p.negative_slope);
+    pass_activation<T>(g, product, normal, scale, shift, p.negative_slope);
     mma16<T>(d, product, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);
     keep_others(g, before, members);
@@ -93,11 +91,11 @@ SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& v
     uint32_t x[4], before[4], product[4];
     from_x.next(x);
     from_g.next(before);
-    Block scale, shift;
-    begin_modulation(scale, shift, channels, noise);
+    Block normal, scale, shift;
+    begin_modulation(normal, scale, shift, x, channels, noise);
     mix_all(scale, shift, p, visible, c);
     uint32_t g[4] = {before[0], before[1], before[2], before[3]};
-    pass_activation<T>(g, product, x, scale, shift, channels, p.negative_slope);
+    pass_activation<T>(g, product, normal, scale, shift, p.negative_slope);
     keep_others(g, before, members);
     to_g.next(g);
   }

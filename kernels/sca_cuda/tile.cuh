@@ -109,24 +109,42 @@ SCA_DEVICE T* origin(const View& view, int64_t batch, int64_t head) {
   return static_cast<T*>(view.data) + batch * view.stride[0] + head * view.stride[1];
 }
 
-// Calls work(piece, first, step) for 16 bytes side by side: a thread has those of rows `first`,
-// first + step, ... of a tile; adjacent threads have adjacent pieces.
+// The part of a thread in moving a tile, 16 bytes at a time: rows first, first + step, ... of one
+// piece after another. Adjacent threads have adjacent pieces.
+struct Share {
+  int wide, step, first, piece;
+
+  SCA_DEVICE explicit Share(int row_pieces) {
+    wide = row_pieces < threads() ? row_pieces : threads();
+    step = static_cast<unsigned>(threads()) / static_cast<unsigned>(wide);
+    first = static_cast<unsigned>(thread()) / static_cast<unsigned>(wide);
+    piece = thread() - first * wide;
+  }
+};
+
+// Calls work(piece) for the pieces of a thread.
 template <class Work>
-SCA_DEVICE void for_each_column(int row_pieces, Work work) {
-  const unsigned wide = row_pieces < threads() ? row_pieces : threads();
-  const int step = threads() / wide, first = thread() / wide;
-  if (first >= step) return;
+SCA_DEVICE void for_each_piece(const Share& share, int row_pieces, Work work) {
+  if (share.first >= share.step) return;
 #pragma unroll 1
-  for (int piece = thread() % wide; piece < row_pieces; piece += wide) work(piece, first, step);
+  for (int piece = share.piece; piece < row_pieces; piece += share.wide) work(piece);
 }
 
-// Calls work(row, piece) for every 16 bytes of a tile's rows.
-template <class Work>
-SCA_DEVICE void for_each_piece(int rows, int row_pieces, Work work) {
-  for_each_column(row_pieces, [&](int piece, int first, int step) {
+// Calls work(at, address) for a thread's rows below `rows` of one piece: `at` in the tile, `address`
+// of the same numbers in memory whose rows are `stride` apart and begin at `memory`.
+template <class T, bool last, class V, class Work>
+SCA_DEVICE void for_each_row(const Tile<T, last>& tile, const Share& share, int piece, int rows,
+                             V* memory, int64_t stride, Work work) {
+  char* at = tile.at(share.first, 8 * piece);
+  V* address = memory + share.first * stride;
+  const int step_at = share.step * tile.pitch;
+  const int64_t step_address = share.step * stride;
 #pragma unroll 4
-    for (int row = first; row < rows; row += step) work(row, piece);
-  });
+  for (int row = share.first; row < rows; row += share.step) {
+    work(at, address);
+    at += step_at;
+    address += step_address;
+  }
 }
 
 // Start copying pixels `first` ... of an image into a tile; zeros beyond `count`.
@@ -134,10 +152,19 @@ template <class T, bool last>
 SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                      int pixels, int channels, int first, int count) {
   const T* from = origin<T>(view, batch, head) + first * view.stride[2];
-  const int64_t stride = view.stride[last ? 2 : 3];
-  for_each_piece(last ? pixels : channels, (last ? channels : pixels) / 8, [&](int row, int piece) {
-    const bool valid = first + (last ? row : 8 * piece) < count;
-    copy_async(tile.at(row, 8 * piece), from + (valid ? row * stride + 8 * piece : 0), valid);
+  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
+  const int there = last ? count - first : rows;  // rows that there are
+  const Share share(row_pieces);
+  for_each_piece(share, row_pieces, [&](int piece) {
+    const bool valid = last || first + 8 * piece < count;
+    const T* column = valid ? from + 8 * piece : from;
+    int row = share.first;
+    for_each_row(tile, share, piece, rows, column, view.stride[last ? 2 : 3],
+                 [&](char* at, const T* address) {
+                   const bool copied = valid && row < there;
+                   copy_async(at, copied ? address : from, copied);
+                   row += share.step;
+                 });
   });
 }
 
@@ -146,11 +173,15 @@ template <class T, bool last>
 SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                       int pixels, int channels, int first, int count) {
   T* to = origin<T>(view, batch, head) + first * view.stride[2];
-  const int64_t stride = view.stride[last ? 2 : 3];
-  for_each_piece(last ? pixels : channels, (last ? channels : pixels) / 8, [&](int row, int piece) {
-    if (first + (last ? row : 8 * piece) >= count) return;
-    *reinterpret_cast<uint4*>(to + row * stride + 8 * piece) =
-        *reinterpret_cast<const uint4*>(tile.at(row, 8 * piece));
+  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
+  const int there = last && count - first < rows ? count - first : rows;
+  const Share share(row_pieces);
+  for_each_piece(share, row_pieces, [&](int piece) {
+    if (!last && first + 8 * piece >= count) return;
+    for_each_row(tile, share, piece, there, to + 8 * piece, view.stride[last ? 2 : 3],
+                 [](const char* at, T* address) {
+                   *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(at);
+                 });
   });
 }
 

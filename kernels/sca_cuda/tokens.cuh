@@ -42,8 +42,9 @@ struct Unit {
   int head, first, count;
 };
 
-SCA_DEVICE int64_t place_of(const Tokens& tokens, int64_t batch, int head, int place) {
-  return (batch * tokens.heads + head) * tokens.count + place;
+// Among those of all images and heads, of which there are fewer than 2^31.
+SCA_DEVICE int place_of(const Tokens& tokens, int64_t batch, int head, int place) {
+  return (static_cast<int>(batch) * tokens.heads + head) * tokens.count + place;
 }
 
 // One role of a unit's tokens, seen by a lane: fragments of B with tokens as columns, channels as
@@ -55,8 +56,9 @@ struct Rows {
   SCA_DEVICE Rows(const Tokens& tokens, int64_t batch, const Unit& unit, int role, int channels) {
     const int lane = thread() & 31, group = lane >> 2;
     const int place = unit.first + (group < unit.count ? group : unit.count - 1);
-    const int64_t row = place_of(tokens, batch, unit.head, place) * tokens.roles + role;
-    base = static_cast<const char*>(tokens.rows) + row * channels * 2 + (lane & 3) * 8;
+    const int row = place_of(tokens, batch, unit.head, place) * tokens.roles + role;
+    base = static_cast<const char*>(tokens.rows) + static_cast<int64_t>(row) * (2 * channels) +
+           (lane & 3) * 8;
   }
 
   // Channels c ... c + 15.
@@ -68,7 +70,8 @@ struct Rows {
 // Scalar `which` of the two tokens in a lane's columns of C.
 SCA_DEVICE Pair scalars_of(const Tokens& tokens, int64_t batch, const Unit& unit, int which) {
   const int token = 2 * (thread() & 3);
-  const float* base = tokens.scalars + place_of(tokens, batch, unit.head, unit.first) * SCALARS + which;
+  const int first = place_of(tokens, batch, unit.head, unit.first);
+  const float* base = tokens.scalars + static_cast<int64_t>(first) * SCALARS + which;
   return {token < unit.count ? load(base + SCALARS * token) : 0.0f,
           token + 1 < unit.count ? load(base + SCALARS * (token + 1)) : 0.0f};
 }

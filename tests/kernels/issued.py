@@ -54,15 +54,14 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
     parts = sizes.parts
     return [
         ("LDGSTS", "<fill<", 1, copies),
+        ("STS", "<copy_masked<", 1, copies),
         ("STG", "<drain<", 1, copies),
         ("HMMA", "<multiply_rows<", 1, blocks),
         ("HMMA", "<weight_gradients<", 2, blocks),
         ("STS", "<next<", 4, blocks),
         ("SHFL", "<shuffle<for_each_range<", 2, sizes.labels),
         ("LDG", "<tokens_of<", 1, 8),
-        ("BAR", "<sync_block<pass<", 0, sizes.rounds),
-        ("BAR", "<sync_block<sum<", 0, sizes.rounds),
-        ("BAR", "<sync_block<pixels_read<", 0, sizes.rounds),
+        ("BAR", "<sync_block<for_each_tile<", 0, sizes.rounds),
         ("HMMA", "<add<pass<", 2, pixels),
         ("HMMA", "<add<sum<", 7, pixels),
         ("STG", "^<copy_row<", 1, max(1.0, sizes.channels / 128)),
