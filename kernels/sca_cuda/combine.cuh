@@ -103,12 +103,10 @@ SCA_KERNEL(256, 1) combine_images(SCA_PARAMS(ModulationParams) p) {
     mean[k] = (sum_parts(sums[k] + weighted[k]) + (1.0f + default_gamma) * blind[k]) / p.pixels;
   }
   if (part != 0) return;
-  // What every pixel loses, rstd * (mean of dxhat + norm(x) * mean of dxhat * norm(x)), as
-  // means[0] + x * means[1].
+  // What every pixel loses: rstd * (mean of dxhat + norm(x) * mean of dxhat * norm(x)).
   const int64_t own = batch * p.channels + channel;
-  const float rstd = p.rstd[own], slope = rstd * rstd * mean[0];
-  p.means[own + batch * p.channels] = rstd * mean[1] - p.mean[own] * slope;
-  p.means[own + (batch + 1) * p.channels] = slope;
+  p.means[own + batch * p.channels] = p.rstd[own] * mean[1];
+  p.means[own + (batch + 1) * p.channels] = p.rstd[own] * mean[0];
   images[channel] = noise;
   const int64_t at = batch * p.channels + channel;
   if (p.grad_default_gamma) static_cast<T*>(p.grad_default_gamma)[at] = from_float<T>(blind[0]);

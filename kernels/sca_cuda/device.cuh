@@ -195,6 +195,10 @@ SCA_DEVICE Pair load_pair(const float* address) {
   return {both.x, both.y};
 }
 
+SCA_DEVICE void store_pair(float* address, const Pair& pair) {
+  *reinterpret_cast<float2*>(address) = {pair.low, pair.high};
+}
+
 inline const char* error_text(int status) {
   return cudaGetErrorString(static_cast<cudaError_t>(status));
 }

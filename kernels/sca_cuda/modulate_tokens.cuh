@@ -81,7 +81,8 @@ struct TokenGradients {
     noise.set<T>(p, batch, pixel_at);
     float w[4], d[4];
     if (single()) {
-      look_at_unit(w, d, p, visible, noise, tile(stage, 1), ALL);
+      look_at_unit(w, d, p, visible, noise, tile(stage, 1));
+      if (block_z() == 0) keep(w, d, visible);
     } else {
       look_at_any(w, d, visible, noise, tile(stage, 1), unit);
     }
@@ -92,6 +93,19 @@ struct TokenGradients {
       extras.noise[16 * warp + lane] =
           noisy ? load(origin<T>(p.noise, batch, 0) + pixel * p.noise.stride[2])
                 : from_float<T>(0.0f);
+    }
+  }
+
+  // For the gradient of x.
+  SCA_DEVICE void keep(const float (&w)[4], const float (&d)[4],
+                       const Visibility<T, last>& visible) const {
+    const int token = 2 * (lane & 3);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      if (visible.own[r] < 0) continue;
+      float* kept = p.kept + (batch * p.pixels + visible.own[r]) * 16 + token;
+      store_pair(kept, {w[2 * r], w[2 * r + 1]});
+      store_pair(kept + 8, {d[2 * r], d[2 * r + 1]});
     }
   }
 

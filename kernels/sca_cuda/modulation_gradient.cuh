@@ -6,22 +6,21 @@
 
 namespace sca {
 
-// The gradient of y of a block to that of what went into the leaky ReLU, and `product`, that times
-// norm(x).
-template <class T>
-SCA_DEVICE void pass_activation(uint32_t (&g)[4], uint32_t (&product)[4], const Block& normal,
-                                const Block& scale, const Block& shift, float slope) {
-  Block upper = unpack_block<T>(g), both;
+// The gradient of y of a block to that of what went into the leaky ReLU.
+SCA_DEVICE void pass_activation(Block& g, const Block& normal, const Block& scale,
+                                const Block& shift, float slope) {
 #pragma unroll
   for (int e = 0; e < 2; ++e)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float activated = fused(scale.v[e][i], normal.v[e][i], shift.v[e][i]);
-      if (!(activated > 0)) upper.v[e][i] *= slope;
-      both.v[e][i] = upper.v[e][i] * normal.v[e][i];
-    }
-  pack_block<T>(g, upper);
-  pack_block<T>(product, both);
+    for (int i = 0; i < 4; ++i)
+      if (!(fused(scale.v[e][i], normal.v[e][i], shift.v[e][i]) > 0)) g.v[e][i] *= slope;
+}
+
+SCA_DEVICE void multiply(Block& block, const Block& other) {
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) block.v[e][i] *= other.v[e][i];
 }
 
 // Gradient of the scores: P (dP - sum P dP).
@@ -37,12 +36,12 @@ SCA_DEVICE void add_products(float (&sum)[2], const float (&w)[4], const float (
     sum[r] += quad_sum(w[2 * r] * d[2 * r] + w[2 * r + 1] * d[2 * r + 1]);
 }
 
-// A label of one unit: its probabilities and gradients of its scores. The members' gradient of y,
-// in place, to that of what went into the leaky ReLU.
+// A label of one unit that all pixels see: its probabilities and gradients of its scores. The
+// gradient of y, in place, to that of what went into the leaky ReLU.
 template <class T, bool last>
 SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParams& p,
                              const Visibility<T, last>& visible, const Noise& noise,
-                             const Tile<T, last>& gradient, uint32_t members) {
+                             const Tile<T, last>& gradient) {
   Logs logs[2];
   visible.attend_to_unit(w, logs);
   const Weights weights = split_weights<T>(w);
@@ -57,18 +56,20 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
-    uint32_t x[4], before[4], product[4];
+    uint32_t x[4], before[4], g[4], product[4];
     from_x.next(x);
     from_g.next(before);
     Block normal, scale, shift;
     begin_modulation(normal, scale, shift, x, channels, noise);
     mix<T>(scale, weights, of_gamma);
     mix<T>(shift, weights, of_beta);
-    uint32_t g[4] = {before[0], before[1], before[2], before[3]};
-    pass_activation<T>(g, product, normal, scale, shift, p.negative_slope);
+    Block upper = unpack_block<T>(before);
+    pass_activation(upper, normal, scale, shift, p.negative_slope);
+    pack_block<T>(g, upper);
+    multiply(upper, normal);
+    pack_block<T>(product, upper);
     mma16<T>(d, product, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);
-    keep_others(g, before, members);
     to_g.next(g);
   }
   sync_warp();
@@ -88,14 +89,15 @@ SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& v
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
-    uint32_t x[4], before[4], product[4];
+    uint32_t x[4], before[4], g[4];
     from_x.next(x);
     from_g.next(before);
     Block normal, scale, shift;
     begin_modulation(normal, scale, shift, x, channels, noise);
     mix_all(scale, shift, p, visible, c);
-    uint32_t g[4] = {before[0], before[1], before[2], before[3]};
-    pass_activation<T>(g, product, normal, scale, shift, p.negative_slope);
+    Block upper = unpack_block<T>(before);
+    pass_activation(upper, normal, scale, shift, p.negative_slope);
+    pack_block<T>(g, upper);
     keep_others(g, before, members);
     to_g.next(g);
   }

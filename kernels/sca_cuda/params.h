@@ -76,7 +76,10 @@ struct ModulationParams {
   int32_t strips;
   float* partials;        // (B, heads, rows, 3 C + 1): keys, gamma, beta, bias
   float* piece_partials;  // (B, plan.count, 3, C): noise scale, default gamma, default beta
-  float* means;           // (B, 2, C): what x loses to the norm is means[0] + x * means[1]
+  float* means;           // (B, 2, C): what x loses to the norm is means[0] + norm(x) * means[1]
+  // (B, N, 2, 8): probabilities and gradients of scores, of pixels that see one unit; for the
+  // gradient of x. Null with several heads.
+  float* kept;
   View grad_keys, grad_key_bias, grad_gamma, grad_beta;
   void *grad_default_gamma, *grad_default_beta;  // (B, C) or null
   void* grad_noise_scale;                        // (C,) or null

@@ -108,6 +108,9 @@ def modulation_backward(
     means = lse.new_empty((batch, 2, channels))
     kernels.partials, kernels.means = partials.data_ptr(), means.data_ptr()
     kernels.piece_partials = piece_partials.data_ptr()
+    if heads == 1:
+        kept = lse.new_empty((batch, x.shape[2], 2, 8))
+        kernels.kept = kept.data_ptr()
     statistics = (made.held(aligned(tensor)) for tensor in (lse, lse_rest, mean, rstd))
     made.set_statistics(*statistics)
     kernels.grad_y = view(made.held(in_order(grad_y.mT, made.last)), "bic")

@@ -157,6 +157,12 @@ inline Pair load_pair(const float* address) {
   return {address[0], address[1]};
 }
 
+inline void store_pair(float* address, const Pair& pair) {
+  if (reinterpret_cast<uintptr_t>(address) % 8) emulator::fail("store: misaligned");
+  address[0] = pair.low;
+  address[1] = pair.high;
+}
+
 inline std::string& emulator_error() {
   static std::string error;
   return error;
