@@ -51,6 +51,7 @@ void check_pixels(const std::string& what, const View& view, bool channels_last,
   for (int axis = 0; axis < 4; ++axis)
     if (axis != unit && view.stride[axis] % 8)
       refuse(what, "strides that are multiples of 8", view.stride[axis]);
+  for (int axis = 2; axis < 4; ++axis) check_between(what, view.stride[axis], 0, INT32_MAX);
   if (!channels_last && pixels % 8)
     refuse("pixels", "a multiple of 8 where channels come first", pixels);
 }

@@ -140,8 +140,8 @@ struct AttentionGradients {
       if (!extras.slots[stage].live_in(at)) continue;
       uint32_t weights[4], a[4];
       const int slot = at + (lane & 15);
-      load_matrices<true>(weights,
-                          shared_address(lane < 16 ? extras.weights[slot] : extras.score_gradients[slot]));
+      const void* row = lane < 16 ? extras.weights[slot] : extras.score_gradients[slot];
+      load_matrices<true>(weights, shared_address(row));
 #pragma unroll
       for (int k = 0; k < WIDE; ++k) {
         const int c = 16 * (warp + 4 * k);
@@ -175,10 +175,14 @@ struct AttentionGradients {
       Block dx = no_block();
       mix<T>(dx, of_d, a.at(c));
       if constexpr (!pixels_read) {
-        Block dz = no_block();
-        mix<T>(p.z.data ? dz : dx, of_w, b.at(c));
-        pack_block<T>(words, dz);
-        if (p.z.data) to_z.next(words);
+        if (p.z.data) {
+          Block dz = no_block();
+          mix<T>(dz, of_w, b.at(c));
+          pack_block<T>(words, dz);
+          to_z.next(words);
+        } else {  // the values are the keys
+          mix<T>(dx, of_w, b.at(c));
+        }
       }
       pack_block<T>(words, dx);
       to_x.next(words);
@@ -204,9 +208,14 @@ struct AttentionGradients {
         for_each_unit(token_head, first, end_token, [&](const Unit& unit) {
           look(stage, unit);
           mix<T>(dx, split_weights<T>(d), Rows<T>(p.tokens, batch, unit, 0, p.channels).at(c));
-          if (!pixels_read)
-            mix<T>(values ? dz : dx, split_weights<T>(w),
-                   Rows<T>(p.tokens, batch, unit, 1, p.channels).at(c));
+          if constexpr (!pixels_read) {
+            const uint2 rows = Rows<T>(p.tokens, batch, unit, 1, p.channels).at(c);
+            if (values) {
+              mix<T>(dz, split_weights<T>(w), rows);
+            } else {
+              mix<T>(dx, split_weights<T>(w), rows);
+            }
+          }
         });
       store_block<T>(dx, p.pixel_out, batch, head, c, ALL, pixel_at);
       if (values) store_block<T>(dz, p.grad_z, batch, head, c, ALL, pixel_at);
@@ -319,7 +328,7 @@ SCA_DEVICE void add_four(float (&sum)[4], const uint4& words) {
 
 // grid: tokens, token heads, batch; a thread adds four channels of a role.
 template <class T, bool pixels_read>
-SCA_KERNEL(128, 8) combine_gradients(SCA_PARAMS(AttentionParams) p) {
+SCA_KERNEL(128, 6) combine_gradients(SCA_PARAMS(AttentionParams) p) {
   constexpr int roles = pixels_read ? 2 : 1;
   const int64_t batch = block_z(), head = block_y(), place = block_x();
   const int32_t* span = p.plan.spans + (batch * p.tokens.count + place) * 3;
@@ -327,14 +336,16 @@ SCA_KERNEL(128, 8) combine_gradients(SCA_PARAMS(AttentionParams) p) {
   const int64_t token = p.tokens.sources[batch * p.tokens.count + place];
   const int per_head = pixels_read ? p.heads / p.tokens.heads : 1;
   const int64_t owner = (batch * p.tokens.heads + head) * per_head;
-  const int64_t step = static_cast<int64_t>(span[1]) * roles * quads, all = p.plan.rows * roles * quads;
-  const uint4* rows = reinterpret_cast<const uint4*>(p.partials) + owner * all +
-                      static_cast<int64_t>(span[0]) * roles * quads;
+  const int64_t row = roles * quads, step = span[1] * row, all = p.plan.rows * row;
+  const uint4* rows = reinterpret_cast<const uint4*>(p.partials) + owner * all + span[0] * row;
   // One gradient where the values are the keys: added in fp32.
   const bool shared = roles == 2 && !p.token_out[1].data;
+#pragma unroll 1
   for (int i = thread(); i < (shared ? quads : roles * quads); i += threads()) {
     float sum[4] = {0, 0, 0, 0};
+#pragma unroll 1
     for (int more = 0; more <= shared; ++more)
+#pragma unroll 1
       for (int other = 0; other < per_head; ++other)
         for (int k = 0; k < parts; ++k)
           add_four(sum, load(rows + other * all + k * step + more * quads + i));

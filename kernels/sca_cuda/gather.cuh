@@ -22,12 +22,17 @@ struct Slots {
   int pixel[MAX_PIXELS];
   int octet[MAX_PIXELS / 8];  // its first pixel
   int live[MAX_PIXELS / 8];   // which of its slots hold a pixel
+  uint4 masks[MAX_PIXELS / 8];  // ones where they do
   int next;                   // place in the order where the next tile begins
   int unused[3];
 
   // Whether any of slots `first` ... + 15 holds a pixel.
   SCA_DEVICE bool live_in(int first) const { return live[first / 8] | live[first / 8 + 1]; }
 };
+
+SCA_DEVICE uint32_t halves(int live, int which) {
+  return (live >> which & 1 ? 0xffffu : 0u) | (live >> which & 2 ? 0xffff0000u : 0u);
+}
 
 // One warp fills the table with what comes from place `begin` of the order on.
 template <bool last>
@@ -66,11 +71,8 @@ SCA_DEVICE void choose_slots(Slots& slots, const int32_t* order, int begin, int 
     int live = 0;
     for (int i = 0; i < 8; ++i) live |= (slots.pixel[8 * lane + i] >= 0) << i;
     slots.live[lane] = live;
+    slots.masks[lane] = {halves(live, 0), halves(live, 2), halves(live, 4), halves(live, 6)};
   }
-}
-
-SCA_DEVICE uint32_t halves(int live, int which) {
-  return (live >> which & 1 ? 0xffffu : 0u) | (live >> which & 2 ? 0xffff0000u : 0u);
 }
 
 SCA_DEVICE void copy_masked(char* to, const void* address, const uint4& mask) {
@@ -86,8 +88,8 @@ SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch,
                      int pixels, int channels, const Slots& slots) {
   const T* from = origin<T>(view, batch, head);
   const int row_pieces = (last ? channels : pixels) / 8;
-  const int64_t stride = view.stride[last ? 2 : 3];
-  const Share share(row_pieces);
+  const int stride = static_cast<int>(view.stride[last ? 2 : 3]);
+  const Share<last> share(row_pieces);
   for_each_piece(share, row_pieces, [&](int piece) {
     if constexpr (last) {
       const T* column = from + 8 * piece;
@@ -95,7 +97,8 @@ SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch,
 #pragma unroll 4
       for (int row = share.first; row < pixels; row += share.step) {
         const int pixel = slots.pixel[row];
-        copy_async(to, pixel < 0 ? from : column + pixel * stride, pixel >= 0);
+        const int64_t offset = static_cast<int64_t>(pixel < 0 ? 0 : pixel) * stride;
+        copy_async(to, column + offset, pixel >= 0);
         to += share.step * tile.pitch;
       }
     } else {
@@ -105,7 +108,7 @@ SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch,
         for_each_row(tile, share, piece, channels, column, stride,
                      [&](char* at, const T* address) { copy_async(at, address, pixel >= 0); });
       } else {
-        const uint4 mask = {halves(live, 0), halves(live, 2), halves(live, 4), halves(live, 6)};
+        const uint4 mask = slots.masks[piece];
         for_each_row(tile, share, piece, channels, column, stride,
                      [&](char* at, const T* address) { copy_masked(at, address, mask); });
       }
@@ -158,8 +161,8 @@ SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch
                       int pixels, int channels, const Slots& slots) {
   T* to = origin<T>(view, batch, head);
   const int row_pieces = (last ? channels : pixels) / 8;
-  const int64_t stride = view.stride[last ? 2 : 3];
-  const Share share(row_pieces);
+  const int stride = static_cast<int>(view.stride[last ? 2 : 3]);
+  const Share<last> share(row_pieces);
   for_each_piece(share, row_pieces, [&](int piece) {
     if constexpr (last) {
       T* column = to + 8 * piece;
@@ -167,19 +170,21 @@ SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch
 #pragma unroll 4
       for (int row = share.first; row < pixels; row += share.step) {
         if (const int pixel = slots.pixel[row]; pixel >= 0)
-          *reinterpret_cast<uint4*>(column + pixel * stride) = *reinterpret_cast<const uint4*>(from);
+          *reinterpret_cast<uint4*>(column + static_cast<int64_t>(pixel) * stride) =
+              *reinterpret_cast<const uint4*>(from);
         from += share.step * tile.pitch;
       }
     } else {
       const int pixel = slots.octet[piece], live = slots.live[piece];
       if (pixel < 0) return;
-      for_each_row(tile, share, piece, channels, to + pixel, stride, [&](const char* at, T* address) {
+      const auto move = [&](const char* at, T* address) {
         if (live == 0xff) {
           *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(at);
         } else {
           drain_masked(address, at, live);
         }
-      });
+      };
+      for_each_row(tile, share, piece, channels, to + pixel, stride, move);
     }
   });
 }

@@ -24,7 +24,8 @@ struct Channels {
   SCA_DEVICE void look_at(unsigned c) {
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      const Pair centre = load_pair(all_means + c + 8 * e), scale = load_pair(all_rstds + c + 8 * e);
+      const Pair centre = load_pair(all_means + c + 8 * e);
+      const Pair scale = load_pair(all_rstds + c + 8 * e);
       Pair noise = {0, 0};
       if (all_noise_scales) noise = unpack2<T>(load(all_noise_scales + c / 2 + 4 * e));
       mean[2 * e] = centre.low;
@@ -69,7 +70,8 @@ SCA_DEVICE void begin_modulation(Block& normal, Block& scale, Block& shift, cons
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       normal.v[e][i] = channels.normalised(normal.v[e][i], e, i);
-      shift.v[e][i] = fused(channels.noise_scale[2 * e + (i & 1)], noise.of[i >> 1], normal.v[e][i]);
+      const float noise_scale = channels.noise_scale[2 * e + (i & 1)];
+      shift.v[e][i] = fused(noise_scale, noise.of[i >> 1], normal.v[e][i]);
     }
 }
 

@@ -44,7 +44,8 @@ struct Kept {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int pixel = adjacent(8 * r + (lane >> 2));
-      const float* from = p.kept + (batch * p.pixels + (pixel < 0 ? 0 : pixel)) * 16 + 2 * (lane & 3);
+      const int64_t row = batch * p.pixels + (pixel < 0 ? 0 : pixel);
+      const float* from = p.kept + row * 16 + 2 * (lane & 3);
       const Pair weights = load_pair(from), gradients = load_pair(from + 8);
       w[2 * r] = weights.low;
       w[2 * r + 1] = weights.high;

@@ -136,8 +136,8 @@ struct TokenGradients {
       uint32_t weights[4], residues[4];
       const int slot = at + (lane & 15);
       load_matrices<true>(residues, shared_address(extras.residues[slot]));
-      load_matrices<true>(weights,
-                          shared_address(lane < 16 ? extras.weights[slot] : extras.score_gradients[slot]));
+      const void* row = lane < 16 ? extras.weights[slot] : extras.score_gradients[slot];
+      load_matrices<true>(weights, shared_address(row));
       const uint32_t* words = reinterpret_cast<const uint32_t*>(extras.noise + at) + (lane & 3);
       const bool column = lane >> 2 == 0;
       const uint32_t noises[2] = {column ? words[0] : 0u, column ? words[4] : 0u};
@@ -255,7 +255,8 @@ struct TokenGradients {
 template <class T, bool last>
 SCA_KERNEL(128, 3) modulation_gradient_of_tokens(SCA_PARAMS(GatherParams<ModulationParams>) g) {
   const ModulationParams& p = g.params;
-  const int32_t* piece = p.plan.pieces + (static_cast<int64_t>(block_y()) * p.plan.count + block_x()) * 5;
+  const int64_t row = static_cast<int64_t>(block_y()) * p.plan.count + block_x();
+  const int32_t* piece = p.plan.pieces + row * 5;
   if (piece[0] >= piece[1]) return;
   const int tiles = 2 + (p.position.data != nullptr);
   char* extras = shared_memory() + g.stages * tiles * Tile<T, last>::bytes(g.pixels, p.channels);

@@ -122,12 +122,14 @@ SCA_DEVICE void weight_gradients(float (&d)[4], const ModulationParams& p,
     uint32_t g[4], x[4];
     from_g.next(g);
     from_x.next(x);
-    Block upper = unpack_block<T>(g), value = unpack_block<T>(x);
+    Block product = unpack_block<T>(x);
 #pragma unroll
     for (int e = 0; e < 2; ++e)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) value.v[e][i] = upper.v[e][i] * channels.normalised(value.v[e][i], e, i);
-    pack_block<T>(x, value);
+      for (int i = 0; i < 4; ++i)
+        product.v[e][i] = channels.normalised(product.v[e][i], e, i);
+    multiply(product, unpack_block<T>(g));
+    pack_block<T>(x, product);
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
     mma16<T>(d, x, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);

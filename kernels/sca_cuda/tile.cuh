@@ -111,34 +111,41 @@ SCA_DEVICE T* origin(const View& view, int64_t batch, int64_t head) {
 
 // The part of a thread in moving a tile, 16 bytes at a time: rows first, first + step, ... of one
 // piece after another. Adjacent threads have adjacent pieces.
+template <bool last>
 struct Share {
   int wide, step, first, piece;
 
   SCA_DEVICE explicit Share(int row_pieces) {
-    wide = row_pieces < threads() ? row_pieces : threads();
-    step = static_cast<unsigned>(threads()) / static_cast<unsigned>(wide);
-    first = static_cast<unsigned>(thread()) / static_cast<unsigned>(wide);
+    if constexpr (last) {
+      wide = row_pieces < threads() ? row_pieces : threads();
+      step = static_cast<unsigned>(threads()) / static_cast<unsigned>(wide);
+      first = static_cast<unsigned>(thread()) / static_cast<unsigned>(wide);
+    } else {  // octets of pixels: 2, 4 or 8
+      wide = row_pieces;
+      step = threads() >> lowest_bit(wide);
+      first = thread() >> lowest_bit(wide);
+    }
     piece = thread() - first * wide;
   }
 };
 
 // Calls work(piece) for the pieces of a thread.
-template <class Work>
-SCA_DEVICE void for_each_piece(const Share& share, int row_pieces, Work work) {
+template <bool last, class Work>
+SCA_DEVICE void for_each_piece(const Share<last>& share, int row_pieces, Work work) {
   if (share.first >= share.step) return;
 #pragma unroll 1
   for (int piece = share.piece; piece < row_pieces; piece += share.wide) work(piece);
 }
 
-// Calls work(at, address) for a thread's rows below `rows` of one piece: `at` in the tile, `address`
-// of the same numbers in memory whose rows are `stride` apart and begin at `memory`.
+// Calls work(at, address) for a thread's rows below `rows` of one piece: where they are in the
+// tile, and in memory whose rows are `stride` apart and begin at `memory`.
 template <class T, bool last, class V, class Work>
-SCA_DEVICE void for_each_row(const Tile<T, last>& tile, const Share& share, int piece, int rows,
-                             V* memory, int64_t stride, Work work) {
+SCA_DEVICE void for_each_row(const Tile<T, last>& tile, const Share<last>& share, int piece,
+                             int rows, V* memory, int stride, Work work) {
   char* at = tile.at(share.first, 8 * piece);
-  V* address = memory + share.first * stride;
+  V* address = memory + static_cast<int64_t>(share.first) * stride;
   const int step_at = share.step * tile.pitch;
-  const int64_t step_address = share.step * stride;
+  const int64_t step_address = static_cast<int64_t>(share.step) * stride;
 #pragma unroll 4
   for (int row = share.first; row < rows; row += share.step) {
     work(at, address);
@@ -154,12 +161,12 @@ SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch,
   const T* from = origin<T>(view, batch, head) + first * view.stride[2];
   const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
   const int there = last ? count - first : rows;  // rows that there are
-  const Share share(row_pieces);
+  const Share<last> share(row_pieces);
   for_each_piece(share, row_pieces, [&](int piece) {
     const bool valid = last || first + 8 * piece < count;
     const T* column = valid ? from + 8 * piece : from;
     int row = share.first;
-    for_each_row(tile, share, piece, rows, column, view.stride[last ? 2 : 3],
+    for_each_row(tile, share, piece, rows, column, static_cast<int>(view.stride[last ? 2 : 3]),
                  [&](char* at, const T* address) {
                    const bool copied = valid && row < there;
                    copy_async(at, copied ? address : from, copied);
@@ -175,11 +182,11 @@ SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch
   T* to = origin<T>(view, batch, head) + first * view.stride[2];
   const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
   const int there = last && count - first < rows ? count - first : rows;
-  const Share share(row_pieces);
+  const Share<last> share(row_pieces);
   for_each_piece(share, row_pieces, [&](int piece) {
     if (!last && first + 8 * piece >= count) return;
-    for_each_row(tile, share, piece, there, to + 8 * piece, view.stride[last ? 2 : 3],
-                 [](const char* at, T* address) {
+    for_each_row(tile, share, piece, there, to + 8 * piece,
+                 static_cast<int>(view.stride[last ? 2 : 3]), [](const char* at, T* address) {
                    *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(at);
                  });
   });

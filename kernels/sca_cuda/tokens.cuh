@@ -142,7 +142,7 @@ SCA_DEVICE float dot_of(const PackParams& p, int64_t batch, int64_t head, int64_
 
 // One warp per token: find its place, copy its rows there. grid: tokens / 4, batch.
 template <class T>
-SCA_KERNEL(128, 1) pack_tokens(SCA_PARAMS(PackParams) p) {
+SCA_KERNEL(128, 6) pack_tokens(SCA_PARAMS(PackParams) p) {
   const int lane = thread() & 31, count = p.tokens.count;
   const int item = block_x() * 4 + (thread() >> 5);
   const int64_t batch = block_y();

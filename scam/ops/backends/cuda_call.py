@@ -61,6 +61,8 @@ def channels_last(x: Tensor) -> bool | None:
     *outer, item, channel = steps
     if x.data_ptr() % 16 or any(stride % 8 for stride in outer):
         return None
+    if max(item, channel) >= 2**31:
+        return None
     if channel == 1 and item % 8 == 0:
         return True
     if item == 1 and channel % 8 == 0 and x.shape[-2] % 8 == 0:
