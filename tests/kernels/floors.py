@@ -120,7 +120,6 @@ class Work:
         sizes = Sizes(
             channels=self.channels, pixels=pixels, warps=one.warps, rounds=rounds,
             labels=self.labels_in_16, parts=self.pieces(cut) / self._groups,
-            tokens=self.case.num_labels * self.case.k, maps=1 + hasattr(self.case, "channels"),
             share=min(1, pixels / 16 / one.warps),
             reads=self.numbers / (256 * one.warps * one.blocks),
         )  # fmt: skip
