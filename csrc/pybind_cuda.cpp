@@ -51,6 +51,7 @@ void check_pixels(const std::string& what, const View& view, bool channels_last,
   for (int axis = 0; axis < 4; ++axis)
     if (axis != unit && view.stride[axis] % 8)
       refuse(what, "strides that are multiples of 8", view.stride[axis]);
+  for (int axis = 2; axis < 4; ++axis) check_between(what, view.stride[axis], 0, INT32_MAX);
   if (!channels_last && pixels % 8)
     refuse("pixels", "a multiple of 8 where channels come first", pixels);
 }
@@ -61,11 +62,22 @@ void check_tokens(const Tokens& tokens) {
   if (tokens.count == 0) return;
   check_there("tokens.rows", tokens.rows);
   check_there("tokens.scalars", tokens.scalars);
-  check_there("tokens.labels", tokens.labels);
-  check_there("tokens.ends", tokens.ends);
   check_there("tokens.sources", tokens.sources);
+  if (!tokens.labels != !tokens.ends)
+    throw py::value_error("tokens.labels, tokens.ends: expected both or neither");
   if (reinterpret_cast<uintptr_t>(tokens.rows) % 16)
     refuse("tokens.rows", "an address that is a multiple of 16", 0);
+}
+
+// Where pixels look for their label among the tokens'.
+void check_sorted(const Tokens& tokens) {
+  if (tokens.count) check_there("tokens.labels", tokens.labels);
+}
+
+void check_tiles(const Plan& plan) {
+  check_there("plan.order", plan.order);
+  check_there("plan.tiles", plan.tiles);
+  check_between("plan.count", plan.count, 1, INT32_MAX);
 }
 
 void check_plan(const Plan& plan) {
@@ -80,6 +92,10 @@ void check(const PackParams& p) {
   check_between("batch", p.batch, 0, 65535);
   check_labels("labels", p.labels);
   check_tokens(p.tokens);
+  if (!p.order) check_sorted(p.tokens);
+  const int64_t rows = static_cast<int64_t>(p.batch) * p.tokens.heads * p.tokens.count;
+  check_between("batch * tokens.heads * tokens.count * tokens.roles", rows * p.tokens.roles, 0,
+                INT32_MAX);
   for (int role = 0; role < p.tokens.roles; ++role)
     check_there("rows[" + std::to_string(role) + "]", p.rows[role].data);
 }
@@ -185,6 +201,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   auto plan = py::class_<Plan>(m, "Plan").def(py::init([] { return Plan(); }));
   plan.def_readwrite("count", &Plan::count).def_readwrite("rows", &Plan::rows);
   address(plan, "order", &Plan::order);
+  address(plan, "tiles", &Plan::tiles);
   address(plan, "pieces", &Plan::pieces);
   address(plan, "spans", &Plan::spans);
 
@@ -195,6 +212,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("tokens", &PackParams::tokens)
       .def_readwrite("labels", &PackParams::labels)
       .def_readwrite("dot", &PackParams::dot);
+  address(pack_params, "order", &PackParams::order);
   list(pack_params, "rows", &PackParams::rows);
   list(pack_params, "scalars", &PackParams::scalars);
   list(pack_params, "scalar_dtype", &PackParams::scalar_dtype);
@@ -232,6 +250,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   address(modulation, "partials", &M::partials);
   address(modulation, "piece_partials", &M::piece_partials);
   address(modulation, "means", &M::means);
+  address(modulation, "kept", &M::kept);
   address(modulation, "grad_default_gamma", &M::grad_default_gamma);
   address(modulation, "grad_default_beta", &M::grad_default_beta);
   address(modulation, "grad_noise_scale", &M::grad_noise_scale);
@@ -267,6 +286,7 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   m.def("modulation_forward", checked<M>(modulation_forward, [](const M& p) {
           check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
+          check_sorted(p.tokens);
         }));
   m.def("modulation_token_gradients", checked<M>(modulation_token_gradients, [](const M& p) {
           check_there("grad_y", p.grad_y.data);
@@ -274,14 +294,18 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
           check_plan(p.plan);
           check_there("piece_partials", p.piece_partials);
           check_there("means", p.means);
+          if (p.tokens.heads == 1) check_there("kept", p.kept);
         }));
   m.def("modulation_pixel_gradient", checked<M>(modulation_pixel_gradient, [](const M& p) {
           check_there("grad_y", p.grad_y.data);
           check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
+          check_sorted(p.tokens);
           check_there("means", p.means);
+          if (p.tokens.heads == 1) check_there("kept", p.kept);
         }));
   m.def("pixels_read_forward", checked<A>(pixels_read_forward, [](const A& p) {
+          check_tiles(p.plan);
           check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
         }));

@@ -11,8 +11,10 @@ namespace sca {
 template <class T, bool last>
 int pixels_read_of(const AttentionParams& p, void* stream) {
   const int pixels = pixels_for<last>(p.channels, 1);
-  return launch(pixels_read<T, last>, dim3(divide_up(p.pixels, pixels), p.batch * p.heads),
-                2 * pixels, Tile<T, last>::bytes(pixels, p.channels), stream, p);
+  const size_t bytes = Tile<T, last>::bytes(pixels, p.channels) + sizeof(Slots);
+  const GatherParams<AttentionParams> params = {p, pixels, 1};
+  return launch(pixels_read<T, last>, dim3(p.plan.count, p.batch * p.heads), 2 * pixels, bytes,
+                stream, params);
 }
 
 template <class T, bool last>

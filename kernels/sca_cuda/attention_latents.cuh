@@ -116,7 +116,7 @@ SCA_KERNEL(128, 4) latents_read(SCA_PARAMS(GatherParams<AttentionParams>) g) {
           for (int i = 0; i < 4; ++i) acc[k][i] *= factor[i & 1];
           for (int from = 0; from < g.pixels; from += 16) {
             uint32_t a[4], b[4];
-            load_matrices<true>(b, extras.weights[from + (lane & 15)]);
+            load_matrices<true>(b, shared_address(extras.weights[from + (lane & 15)]));
             z.channels_by_pixels(a, c, from);
             mma16<T>(acc[k], a, b[0], b[1]);
           }

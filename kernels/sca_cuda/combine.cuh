@@ -93,17 +93,20 @@ SCA_KERNEL(256, 1) combine_images(SCA_PARAMS(ModulationParams) p) {
     }
   }
   noise = sum_parts(noise);
-  float default_gamma = 0;
+  float default_gamma = 0, mean[2];
   if (p.default_gamma.data)
     default_gamma =
         to_float(origin<T>(p.default_gamma, batch, 0)[channel * p.default_gamma.stride[3]]);
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
     blind[k] = sum_parts(blind[k]);
-    const float total = sum_parts(sums[k] + weighted[k]) + (1.0f + default_gamma) * blind[k];
-    if (part == 0) p.means[(batch * 2 + 1 - k) * p.channels + channel] = total / p.pixels;
+    mean[k] = (sum_parts(sums[k] + weighted[k]) + (1.0f + default_gamma) * blind[k]) / p.pixels;
   }
   if (part != 0) return;
+  // What every pixel loses: rstd * (mean of dxhat + norm(x) * mean of dxhat * norm(x)).
+  const int64_t own = batch * p.channels + channel;
+  p.means[own + batch * p.channels] = p.rstd[own] * mean[1];
+  p.means[own + (batch + 1) * p.channels] = p.rstd[own] * mean[0];
   images[channel] = noise;
   const int64_t at = batch * p.channels + channel;
   if (p.grad_default_gamma) static_cast<T*>(p.grad_default_gamma)[at] = from_float<T>(blind[0]);

@@ -56,11 +56,22 @@ SCA_DEVICE float exp2(float x) {  // ex2.approx: 2 ulp, exact at 0, 0 at -inf
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
-SCA_DEVICE float log2(float x) { return __log2f(x); }
+SCA_DEVICE float log2(float x) {  // of sums from 1 on
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 SCA_DEVICE float product(float a, float b) { return __fmul_rn(a, b); }  // fused with no sum
 SCA_DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 SCA_DEVICE float root_inverse(float x) { return 1.0f / sqrtf(x); }
+SCA_DEVICE float reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 SCA_DEVICE float infinity() { return __int_as_float(0x7f800000); }
+
+SCA_DEVICE float bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
 
 SCA_DEVICE float to_float(Bf16 x) { return __bfloat162float(x); }
 SCA_DEVICE float to_float(Fp16 x) { return __half2float(x); }
@@ -107,10 +118,18 @@ SCA_DEVICE Pair unpack2<Fp16>(uint32_t word) {
   return {both.x, both.y};
 }
 
+// Addresses of 32 bits.
+using SharedAddress = uint32_t;
+SCA_DEVICE SharedAddress shared_address(const void* at) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(at));
+}
+SCA_DEVICE void store_shared(SharedAddress at, uint32_t word) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(word) : "memory");
+}
+
 // Four 8x8 matrices of 16-bit numbers; lane i gives the address of row i % 8 of matrix i / 8.
 template <bool transposed>
-SCA_DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
-  const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+SCA_DEVICE void load_matrices(uint32_t (&r)[4], SharedAddress address) {
   if constexpr (transposed) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -168,6 +187,16 @@ SCA_DEVICE void wait_copies() {
 template <class V>
 SCA_DEVICE V load(const V* address) {
   return __ldg(address);
+}
+
+// Two adjacent ones.
+SCA_DEVICE Pair load_pair(const float* address) {
+  const float2 both = __ldg(reinterpret_cast<const float2*>(address));
+  return {both.x, both.y};
+}
+
+SCA_DEVICE void store_pair(float* address, const Pair& pair) {
+  *reinterpret_cast<float2*>(address) = {pair.low, pair.high};
 }
 
 inline const char* error_text(int status) {

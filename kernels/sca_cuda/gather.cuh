@@ -22,9 +22,17 @@ struct Slots {
   int pixel[MAX_PIXELS];
   int octet[MAX_PIXELS / 8];  // its first pixel
   int live[MAX_PIXELS / 8];   // which of its slots hold a pixel
+  uint4 masks[MAX_PIXELS / 8];  // ones where they do
   int next;                   // place in the order where the next tile begins
   int unused[3];
+
+  // Whether any of slots `first` ... + 15 holds a pixel.
+  SCA_DEVICE bool live_in(int first) const { return live[first / 8] | live[first / 8 + 1]; }
 };
+
+SCA_DEVICE uint32_t halves(int live, int which) {
+  return (live >> which & 1 ? 0xffffu : 0u) | (live >> which & 2 ? 0xffff0000u : 0u);
+}
 
 // One warp fills the table with what comes from place `begin` of the order on.
 template <bool last>
@@ -63,11 +71,14 @@ SCA_DEVICE void choose_slots(Slots& slots, const int32_t* order, int begin, int 
     int live = 0;
     for (int i = 0; i < 8; ++i) live |= (slots.pixel[8 * lane + i] >= 0) << i;
     slots.live[lane] = live;
+    slots.masks[lane] = {halves(live, 0), halves(live, 2), halves(live, 4), halves(live, 6)};
   }
 }
 
-SCA_DEVICE uint32_t halves(int live, int which) {
-  return (live >> which & 1 ? 0xffffu : 0u) | (live >> which & 2 ? 0xffff0000u : 0u);
+SCA_DEVICE void copy_masked(char* to, const void* address, const uint4& mask) {
+  const uint4 words = load(static_cast<const uint4*>(address));
+  *reinterpret_cast<uint4*>(to) = {words.x & mask.x, words.y & mask.y, words.z & mask.z,
+                                   words.w & mask.w};
 }
 
 // Start copying the pixels of a table into a tile. Octets with gaps are masked on the way, so
@@ -76,55 +87,72 @@ template <class T, bool last>
 SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                      int pixels, int channels, const Slots& slots) {
   const T* from = origin<T>(view, batch, head);
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  for (int i = thread(); i < rows * row_pieces; i += threads()) {
-    const int row = i / row_pieces, piece = i % row_pieces;
-    char* to = tile.at(row, piece * 8);
-    const int64_t pixel = last ? slots.pixel[row] : slots.octet[piece];
-    const int64_t channel = last ? piece * 8 : row;
-    const T* address = from + (pixel < 0 ? 0 : pixel * view.stride[2] + channel * view.stride[3]);
-    const int live = last ? 0xff : slots.live[piece];
-    if (pixel < 0 || live == 0xff) {
-      copy_async(to, address, pixel >= 0);
-      continue;
+  const int row_pieces = (last ? channels : pixels) / 8;
+  const int stride = static_cast<int>(view.stride[last ? 2 : 3]);
+  const Share<last> share(row_pieces);
+  for_each_piece(share, row_pieces, [&](int piece) {
+    if constexpr (last) {
+      const T* column = from + 8 * piece;
+      char* to = tile.at(share.first, 8 * piece);
+#pragma unroll 4
+      for (int row = share.first; row < pixels; row += share.step) {
+        const int pixel = slots.pixel[row];
+        const int64_t offset = static_cast<int64_t>(pixel < 0 ? 0 : pixel) * stride;
+        copy_async(to, column + offset, pixel >= 0);
+        to += share.step * tile.pitch;
+      }
+    } else {
+      const int pixel = slots.octet[piece], live = slots.live[piece];
+      const T* column = from + (pixel < 0 ? 0 : pixel);
+      if (pixel < 0 || live == 0xff) {
+        for_each_row(tile, share, piece, channels, column, stride,
+                     [&](char* at, const T* address) { copy_async(at, address, pixel >= 0); });
+      } else {
+        const uint4 mask = slots.masks[piece];
+        for_each_row(tile, share, piece, channels, column, stride,
+                     [&](char* at, const T* address) { copy_masked(at, address, mask); });
+      }
     }
-    uint4 words = load(reinterpret_cast<const uint4*>(address));
-    words.x &= halves(live, 0);
-    words.y &= halves(live, 2);
-    words.z &= halves(live, 4);
-    words.w &= halves(live, 6);
-    *reinterpret_cast<uint4*>(to) = words;
-  }
+  });
 }
 
-// Calls fill(stage), then work(stage) for one tile after another of places begin ... end; with two
-// stages the next tile is on its way while one is worked on.
+// Calls fill(stage), then work(stage) for one tile after another of places begin ... end, of which
+// there are some; with two stages the next tile is on its way while one is worked on.
 template <bool last, class Fill, class Work>
-SCA_DEVICE void for_each_tile(Slots (&slots)[2], const int32_t* order, int begin, int end,
+SCA_DEVICE void for_each_tile(Slots* slots, const int32_t* order, int begin, int end,
                               int pixels, int stages, Fill fill, Work work) {
-  int at = begin, issued = 0, pending = 0;
-  while (at < end || pending > 0) {
-    if (at < end && pending < stages) {
-      const int stage = stages == 2 ? issued & 1 : 0;
-      if (thread() < 32) choose_slots<last>(slots[stage], order, at, end, pixels);
+  bool coming = false;  // a tile of the turn before
+  int at = begin, turn = 0;
+  do {
+    const bool more = at < end;
+    if (more) {
+      Slots& chosen = slots[stages == 2 ? turn & 1 : 0];
+      if (thread() < 32) choose_slots<last>(chosen, order, at, end, pixels);
       sync_block();
-      fill(stage);
+      fill(stages == 2 ? turn & 1 : 0);
       commit_copies();
-      at = slots[stage].next;
-      ++issued;
-      ++pending;
-      continue;
+      at = chosen.next;
     }
-    if (pending == 2) {
-      wait_copies<1>();
-    } else {
-      wait_copies<0>();
+    if (coming || stages == 1) {
+      if (more && stages == 2) {
+        wait_copies<1>();
+      } else {
+        wait_copies<0>();
+      }
+      sync_block();
+      work(stages == 2 ? ~turn & 1 : 0);
+      sync_block();
     }
-    sync_block();
-    work(stages == 2 ? (issued - pending) & 1 : 0);
-    sync_block();
-    --pending;
-  }
+    coming = more;
+    ++turn;
+  } while (stages == 2 ? coming : at < end);
+}
+
+template <class T>
+SCA_DEVICE void drain_masked(T* address, const char* from, int live) {
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    if (live >> i & 1) address[i] = reinterpret_cast<const T*>(from)[i];
 }
 
 // The way back: writes the pixels of the table and no others.
@@ -132,21 +160,33 @@ template <class T, bool last>
 SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                       int pixels, int channels, const Slots& slots) {
   T* to = origin<T>(view, batch, head);
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  for (int i = thread(); i < rows * row_pieces; i += threads()) {
-    const int row = i / row_pieces, piece = i % row_pieces;
-    const int64_t pixel = last ? slots.pixel[row] : slots.octet[piece];
-    const int64_t channel = last ? piece * 8 : row;
-    if (pixel < 0) continue;
-    T* address = to + pixel * view.stride[2] + channel * view.stride[3];
-    const int live = last ? 0xff : slots.live[piece];
-    if (live == 0xff) {
-      *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(tile.at(row, piece * 8));
-      continue;
+  const int row_pieces = (last ? channels : pixels) / 8;
+  const int stride = static_cast<int>(view.stride[last ? 2 : 3]);
+  const Share<last> share(row_pieces);
+  for_each_piece(share, row_pieces, [&](int piece) {
+    if constexpr (last) {
+      T* column = to + 8 * piece;
+      const char* from = tile.at(share.first, 8 * piece);
+#pragma unroll 4
+      for (int row = share.first; row < pixels; row += share.step) {
+        if (const int pixel = slots.pixel[row]; pixel >= 0)
+          *reinterpret_cast<uint4*>(column + static_cast<int64_t>(pixel) * stride) =
+              *reinterpret_cast<const uint4*>(from);
+        from += share.step * tile.pitch;
+      }
+    } else {
+      const int pixel = slots.octet[piece], live = slots.live[piece];
+      if (pixel < 0) return;
+      const auto move = [&](const char* at, T* address) {
+        if (live == 0xff) {
+          *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(at);
+        } else {
+          drain_masked(address, at, live);
+        }
+      };
+      for_each_row(tile, share, piece, channels, to + pixel, stride, move);
     }
-    for (int k = 0; k < 8; ++k)
-      if (live >> k & 1) address[k] = *reinterpret_cast<const T*>(tile.at(row, piece * 8 + k));
-  }
+  });
 }
 
 }  // namespace sca

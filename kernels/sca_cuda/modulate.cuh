@@ -6,86 +6,200 @@
 
 namespace sca {
 
-// What a lane needs of its pixels' channels and pixels, numbered as in Axes.
-template <class T, bool last>
-struct Lane {
-  using A = Axes<last>;
-  float mean[A::CHANNELS], rstd[A::CHANNELS], noise_scale[A::CHANNELS], noise[A::PIXELS];
+// What belongs to a lane's channels of a block: c + 2 * quad, + 1, + 8, + 9.
+template <class T>
+struct Channels {
+  const float *all_means, *all_rstds;
+  const uint32_t* all_noise_scales;
+  float mean[4], rstd[4], noise_scale[4];
 
-  // Noise of the 16 pixels from `first` on; 0 beyond the image.
-  SCA_DEVICE void set_pixels(const ModulationParams& p, int64_t batch, int first) {
-#pragma unroll
-    for (int i = 0; i < A::PIXELS; ++i) set_pixel(i, p, batch, first + A::pixel(i));
+  SCA_DEVICE Channels(const ModulationParams& p, int64_t batch) {
+    const int first = 2 * (thread() & 3);
+    all_means = p.mean + batch * p.channels + first;
+    all_rstds = p.rstd + batch * p.channels + first;
+    all_noise_scales = p.noise_scale ? static_cast<const uint32_t*>(p.noise_scale) + first / 2
+                                     : nullptr;
   }
 
-  SCA_DEVICE void set_pixel(int i, const ModulationParams& p, int64_t batch, int pixel) {
-    noise[i] = 0;
-    if (p.noise.data && pixel >= 0 && pixel < p.pixels)
-      noise[i] = to_float(load(origin<T>(p.noise, batch, 0) + pixel * p.noise.stride[2]));
-  }
-
-  SCA_DEVICE void set_channels(const ModulationParams& p, int64_t batch, int first) {
+  SCA_DEVICE void look_at(unsigned c) {
 #pragma unroll
-    for (int i = 0; i < A::CHANNELS; ++i) {
-      const int channel = first + A::channel(i);
-      mean[i] = load(p.mean + batch * p.channels + channel);
-      rstd[i] = load(p.rstd + batch * p.channels + channel);
-      noise_scale[i] = 0;
-      if (p.noise_scale)
-        noise_scale[i] = to_float(load(static_cast<const T*>(p.noise_scale) + channel));
+    for (int e = 0; e < 2; ++e) {
+      const Pair centre = load_pair(all_means + c + 8 * e);
+      const Pair scale = load_pair(all_rstds + c + 8 * e);
+      Pair noise = {0, 0};
+      if (all_noise_scales) noise = unpack2<T>(load(all_noise_scales + c / 2 + 4 * e));
+      mean[2 * e] = centre.low;
+      mean[2 * e + 1] = centre.high;
+      rstd[2 * e] = scale.low;
+      rstd[2 * e + 1] = scale.high;
+      noise_scale[2 * e] = noise.low;
+      noise_scale[2 * e + 1] = noise.high;
     }
   }
 
-  SCA_DEVICE float normalised(float x, int r, int e, int i) const {
-    const int channel = A::which_channel(r, e, i);
+  SCA_DEVICE float normalised(float x, int e, int i) const {
+    const int channel = 2 * e + (i & 1);
     return (x - mean[channel]) * rstd[channel];
-  }
-
-  // What goes into the leaky ReLU; `scale` without its 1.
-  SCA_DEVICE float activated(float x, float scale, float shift, int r, int e, int i) const {
-    return (1.0f + scale) * normalised(x, r, e, i) + shift +
-           noise_scale[A::which_channel(r, e, i)] * noise[A::which_pixel(r, e, i)];
   }
 };
 
+// Noise of a lane's pixels group and group + 8; 0 where there is none.
+struct Noise {
+  float of[2];
+
+  template <class T, class PixelAt>
+  SCA_DEVICE void set(const ModulationParams& p, int64_t batch, PixelAt pixel_at) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int64_t pixel = pixel_at(8 * r + ((thread() & 31) >> 2));
+      of[r] = 0;
+      if (p.noise.data && pixel >= 0)
+        of[r] = to_float(load(origin<T>(p.noise, batch, 0) + pixel * p.noise.stride[2]));
+    }
+  }
+};
+
+// Normalises a block of x. shift: that and noise, before tokens are mixed in; scale: without its 1.
+template <class T>
+SCA_DEVICE void begin_modulation(Block& normal, Block& scale, Block& shift, const uint32_t (&x)[4],
+                                 const Channels<T>& channels, const Noise& noise) {
+  normal = unpack_block<T>(x);
+  scale = no_block();
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      normal.v[e][i] = channels.normalised(normal.v[e][i], e, i);
+      const float noise_scale = channels.noise_scale[2 * e + (i & 1)];
+      shift.v[e][i] = fused(noise_scale, noise.of[i >> 1], normal.v[e][i]);
+    }
+}
+
 // What pixels get that see no token.
-template <class T, bool last>
-SCA_DEVICE void add_default(Block& block, const View& view, int64_t batch, int c,
-                            uint32_t members) {
-  if (!view.data || !members) return;
-  using A = Axes<last>;
+template <class T>
+SCA_DEVICE void add_default(Block& block, const View& view, int64_t batch, int c) {
+  if (!view.data) return;
   const T* from = origin<T>(view, batch, 0);
 #pragma unroll
   for (int e = 0; e < 2; ++e)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int channel = c + A::channel(A::which_channel(i >> 1, e, i & 1));
-      const int pixel = A::pixel(A::which_pixel(i >> 1, e, i & 1));
-      if (members >> pixel & 1) block.v[e][i] += to_float(load(from + channel * view.stride[3]));
+      const int64_t channel = c + 8 * e + 2 * (thread() & 3) + (i & 1);
+      block.v[e][i] += to_float(load(from + channel * view.stride[3]));
     }
 }
 
-// Scale - 1 and shift of channels c ... c + 15.
+// Adds gamma and beta of several units, or of none.
 template <class T, bool last>
-SCA_DEVICE void mix_modulation(Block& scale, Block& shift, const ModulationParams& p,
-                               const Visibility<T, last>& visible, int c) {
-  scale = shift = no_block();
-  add_default<T, last>(scale, p.default_gamma, visible.batch, c, visible.blind);
-  add_default<T, last>(shift, p.default_beta, visible.batch, c, visible.blind);
-  visible.for_each([&](const Unit& unit, uint32_t members) {
+SCA_DEVICE void mix_all(Block& scale, Block& shift, const ModulationParams& p,
+                        const Visibility<T, last>& visible, int c) {
+  if (visible.range.first == visible.range.last) {
+    add_default<T>(scale, p.default_gamma, visible.batch, c);
+    add_default<T>(shift, p.default_beta, visible.batch, c);
+  }
+  visible.for_each([&](const Unit& unit) {
     float w[4];
-    visible.probabilities(w, unit);
+    visible.recompute(w, unit);
     const Weights weights = split_weights<T>(w);
-    mix<T, last>(scale, weights, Rows<T>(p.tokens, visible.batch, unit, 1, p.channels), c, members);
-    mix<T, last>(shift, weights, Rows<T>(p.tokens, visible.batch, unit, 2, p.channels), c, members);
+    mix<T>(scale, weights, Rows<T>(p.tokens, visible.batch, unit, 1, p.channels).at(c));
+    mix<T>(shift, weights, Rows<T>(p.tokens, visible.batch, unit, 2, p.channels).at(c));
   });
 }
+
+// y of a block in place of norm(x).
+SCA_DEVICE void activate(Block& y, const Block& scale, const Block& shift, float slope) {
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float before = fused(scale.v[e][i], y.v[e][i], shift.v[e][i]);
+      y.v[e][i] = before > 0 ? before : before * slope;
+    }
+}
+
+// The members' pixels of a label of at most eight tokens.
+template <class T, bool last>
+SCA_DEVICE void modulate_unit(const ModulationParams& p, const Visibility<T, last>& visible,
+                              const Noise& noise, uint32_t members) {
+  float w[4];
+  Logs logs[2];
+  visible.attend_to_unit(w, logs);
+  visible.store_logs(0, logs, members);
+  const Weights weights = split_weights<T>(w);
+  const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
+  const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
+  Channels<T> channels(p, visible.batch);
+  auto from = visible.x.reader(visible.tile_pixel);
+  auto to = visible.x.writer(visible.tile_pixel);
+  for (int c = 0; c < p.channels; c += 16) {
+    channels.look_at(c);
+    uint32_t x[4], words[4];
+    from.next(x);
+    Block scale, shift, y;
+    begin_modulation(y, scale, shift, x, channels, noise);
+    mix<T>(scale, weights, gamma.at(c));
+    mix<T>(shift, weights, beta.at(c));
+    activate(y, scale, shift, p.negative_slope);
+    pack_block<T>(words, y);
+    keep_others(words, x, members);
+    to.next(words);
+  }
+}
+
+// Of a label of more tokens, or of several heads, or of no token. Written past the tile, unless
+// all of the block's labels are of few.
+template <class T, bool last, class PixelAt>
+SCA_DEVICE void modulate_all(const ModulationParams& p, const Visibility<T, last>& visible,
+                             const Noise& noise, uint32_t members, bool in_place,
+                             PixelAt pixel_at) {
+  if (visible.range.first == visible.range.last) {
+    visible.store_no_logs(members);
+  } else {
+    visible.attend_to_all(members);
+  }
+  Channels<T> channels(p, visible.batch);
+  auto from = visible.x.reader(visible.tile_pixel);
+  auto to = visible.x.writer(visible.tile_pixel);
+#pragma unroll 1
+  for (int c = 0; c < p.channels; c += 16) {
+    channels.look_at(c);
+    uint32_t x[4], words[4];
+    from.next(x);
+    Block scale, shift, y;
+    begin_modulation(y, scale, shift, x, channels, noise);
+    mix_all(scale, shift, p, visible, c);
+    activate(y, scale, shift, p.negative_slope);
+    if (in_place) {
+      pack_block<T>(words, y);
+      keep_others(words, x, members);
+      to.next(words);
+    } else {
+      store_block<T>(y, p.pixel_out, visible.batch, 0, c, members, pixel_at);
+    }
+  }
+}
+
+// A warp's 16 adjacent pixels of an unsorted map, from `first` on, and what each of them sees.
+struct Adjacent {
+  int first, pixels;
+  Range range;    // of pixel lane % 16
+  bool in_place;  // no pixel of the block sees more than one unit: the tiles may be written
+
+  template <class Params>
+  SCA_DEVICE Adjacent(const Params& p, int64_t batch, int first) : first(first), pixels(p.pixels) {
+    const int mine = first + (thread() & 15);
+    range = {0, 0};
+    if (mine < pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
+    in_place = !any_of_block(p.tokens.heads > 1 || range.last - range.first > 8);
+  }
+
+  SCA_DEVICE int operator()(int i) const { return first + i < pixels ? first + i : -1; }
+};
 
 // grid: tiles of threads / 2 pixels, batch.
 template <class T, bool last>
 SCA_KERNEL(128, 4) modulate(SCA_PARAMS(ModulationParams) p) {
-  const int pixels = threads() / 2, warp = thread() >> 5;
-  const int first = block_x() * pixels, warp_first = first + 16 * warp;
+  const int pixels = threads() / 2, warp = thread() >> 5, first = block_x() * pixels;
   const int64_t batch = block_y();
   const Tile<T, last> x(shared_memory(), pixels, p.channels);
   const Tile<T, last> position(shared_memory() + x.bytes(pixels, p.channels), pixels, p.channels);
@@ -93,41 +207,25 @@ SCA_KERNEL(128, 4) modulate(SCA_PARAMS(ModulationParams) p) {
   if (p.position.data) fill(position, p.position, 0, 0, pixels, p.channels, first, p.pixels);
   commit_copies();
 
-  const int mine = warp_first + (thread() & 15);
-  Range range = {0, 0};
-  if (mine < p.pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
-  Visibility<T, last> visible(p.tokens, p.channels, 1.0f, x, position, p.position.data, batch,
-                              16 * warp, 0, p.tokens.heads);
-  visible.set_logs(p, batch * p.tokens.heads, warp_first);
-  Lane<T, last> lane;
-  lane.set_pixels(p, batch, warp_first);
-  visible.set_range(range);
+  const Adjacent adjacent(p, batch, first + 16 * warp);
+  Visibility<T, last> visible{p.tokens, p.channels, 1.0f, x, position, p.position.data != nullptr,
+                              batch, 16 * warp, 0, p.tokens.heads};
+  visible.set_logs(p, batch * p.tokens.heads, adjacent);
+  Noise noise;
+  noise.set<T>(p, batch, adjacent);
   wait_copies<0>();
-  visible.single = !any_of_block(!visible.single);
+  sync_block();
 
-  visible.attend();
-  for (int c = 0; c < p.channels; c += 16) {
-    Block scale, shift;
-    mix_modulation(scale, shift, p, visible, c);
-    lane.set_channels(p, batch, c);
-    Block y = x.block(16 * warp, c);
-#pragma unroll
-    for (int e = 0; e < 2; ++e)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float before =
-            lane.activated(y.v[e][i], scale.v[e][i], shift.v[e][i], i >> 1, e, i & 1);
-        y.v[e][i] = before > 0 ? before : before * p.negative_slope;
-      }
-    if (visible.single) {
-      x.set_block(16 * warp, c, y);
+  for_each_range(adjacent.range, [&](const Range& range, uint32_t members) {
+    visible.range = range;
+    if (adjacent.in_place && visible.has_one_unit()) {
+      modulate_unit(p, visible, noise, members);
     } else {
-      store_block<T, last>(y, p.pixel_out, batch, 0, c, [&](int i) {
-        return warp_first + i < p.pixels ? warp_first + i : -1;
-      });
+      modulate_all(p, visible, noise, members, adjacent.in_place, adjacent);
     }
-  }
-  if (!visible.single) return;
+    sync_warp();
+  });
+  if (!adjacent.in_place) return;
   sync_block();
   drain(x, p.pixel_out, batch, 0, pixels, p.channels, first, p.pixels);
 }

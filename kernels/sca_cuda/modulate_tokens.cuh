@@ -30,6 +30,7 @@ struct TokenGradients {
   int begin, end, first, end_token, partial_row;
   int warp = thread() >> 5, lane = thread() & 31;
   float keys[HELD][4], gamma[HELD][4], beta[HELD][4], noise[HELD][4];  // 16 channels x 8 tokens
+  float mean[HELD][2], rstd[HELD][2];
   float bias[2];
 
   SCA_DEVICE Tile<T, last> tile(int stage, int which) const {
@@ -45,46 +46,49 @@ struct TokenGradients {
     if (p.position.data) fill(tile(stage, 2), p.position, 0, 0, pixels, p.channels, slots);
   }
 
-  // Probabilities and gradients of the scores of one unit, for 16 pixels of a warp.
-  SCA_DEVICE void look(int stage, const Unit& unit) {
-    const Slots& slots = extras.slots[stage];
-    const int row = 16 * warp + (lane >> 2);
-    const Tile<T, last> gradient = tile(stage, 1);
-    Visibility<T, last> visible(p.tokens, p.channels, 1.0f, tile(stage, 0), tile(stage, 2),
-                                p.position.data, batch, 16 * warp, 0, p.tokens.heads);
-    visible.set_logs(p, batch * p.tokens.heads, slots.pixel);
-    const bool there = slots.pixel[16 * warp + (lane & 15)] >= 0;
-    visible.set_range(there ? Range{first, end_token} : Range{0, 0});
-    visible.single = p.tokens.heads == 1 && end_token - first <= 8;
-    visible.recall();
-    Lane<T, last> own;
-#pragma unroll
-    for (int i = 0; i < Axes<last>::PIXELS; ++i)
-      own.set_pixel(i, p, batch, slots.pixel[16 * warp + Axes<last>::pixel(i)]);
-    pass_activation(p, visible, own, gradient);
+  SCA_DEVICE bool single() const {
+    return p.tokens.heads == 1 && first < end_token && end_token - first <= 8;
+  }
 
-    float w[4] = {0, 0, 0, 0}, d[4] = {0, 0, 0, 0};
+  // Probabilities and gradients of the scores of a unit of several, or of no token: all pixels
+  // that see nothing see one and the same.
+  SCA_DEVICE void look_at_any(float (&w)[4], float (&d)[4], const Visibility<T, last>& visible,
+                              const Noise& noise, const Tile<T, last>& gradient,
+                              const Unit& unit) const {
+    pass_all(p, visible, noise, gradient, ALL);
     if (unit.count > 0) {
       float sum[2];
-      products_of_head(sum, w, d, p, visible, gradient, unit, first, end_token);
+      products_of_head(sum, w, d, p, visible, gradient, unit);
       score_gradients(d, w, sum);
-    } else if ((lane & 3) == 0) {  // pixels that see nothing: as one token that all of them see
-      w[0] = visible.own[0] < 0 ? 0.0f : 1.0f;
-      w[2] = visible.own[1] < 0 ? 0.0f : 1.0f;
+      return;
     }
-    const Weights weights = split_weights<T>(w);
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int token = 2 * (lane & 3);
-      *reinterpret_cast<uint32_t*>(&extras.weights[row + 8 * r][token]) = weights.word[r];
-      *reinterpret_cast<uint32_t*>(&extras.residues[row + 8 * r][token]) = weights.word[2 + r];
-      *reinterpret_cast<uint32_t*>(&extras.score_gradients[row + 8 * r][token]) =
-          pack2<T>(d[2 * r], d[2 * r + 1]);
-      bias[0] += d[2 * r];
-      bias[1] += d[2 * r + 1];
+    for (int i = 0; i < 4; ++i) {
+      w[i] = (lane & 3) == 0 && !(i & 1) ? 1.0f : 0.0f;
+      d[i] = 0;
     }
+  }
+
+  // What `add` needs of a warp's 16 pixels and one unit.
+  SCA_DEVICE void look(int stage, const Unit& unit) {
+    const Slots& slots = extras.slots[stage];
+    const auto pixel_at = [&](int i) { return slots.pixel[16 * warp + i]; };
+    Visibility<T, last> visible{p.tokens, p.channels, 1.0f, tile(stage, 0), tile(stage, 2),
+                                p.position.data != nullptr, batch, 16 * warp, 0, p.tokens.heads,
+                                {first, end_token}};
+    visible.set_logs(p, batch * p.tokens.heads, pixel_at);
+    Noise noise;
+    noise.set<T>(p, batch, pixel_at);
+    float w[4], d[4];
+    if (single()) {
+      look_at_unit(w, d, p, visible, noise, tile(stage, 1));
+      if (block_z() == 0) keep(w, d, visible);
+    } else {
+      look_at_any(w, d, visible, noise, tile(stage, 1), unit);
+    }
+    share(w, d, visible);
     if (lane < 16) {
-      const int pixel = slots.pixel[16 * warp + lane];
+      const int pixel = pixel_at(lane);
       const bool noisy = p.noise.data && pixel >= 0;
       extras.noise[16 * warp + lane] =
           noisy ? load(origin<T>(p.noise, batch, 0) + pixel * p.noise.stride[2])
@@ -92,33 +96,60 @@ struct TokenGradients {
     }
   }
 
+  // For the gradient of x.
+  SCA_DEVICE void keep(const float (&w)[4], const float (&d)[4],
+                       const Visibility<T, last>& visible) const {
+    const int token = 2 * (lane & 3);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      if (visible.own[r] < 0) continue;
+      float* kept = p.kept + (batch * p.pixels + visible.own[r]) * 16 + token;
+      store_pair(kept, {w[2 * r], w[2 * r + 1]});
+      store_pair(kept + 8, {d[2 * r], d[2 * r + 1]});
+    }
+  }
+
+  SCA_DEVICE void share(float (&w)[4], float (&d)[4], const Visibility<T, last>& visible) {
+    const int row = 16 * warp + (lane >> 2), token = 2 * (lane & 3);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const bool there = visible.own[i >> 1] >= 0;
+      w[i] = there ? w[i] : 0.0f;
+      d[i] = there ? d[i] : 0.0f;
+      bias[i & 1] += d[i];
+    }
+    const Weights weights = split_weights<T>(w);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      *reinterpret_cast<uint32_t*>(&extras.weights[row + 8 * r][token]) = weights.word[r];
+      *reinterpret_cast<uint32_t*>(&extras.residues[row + 8 * r][token]) = weights.word[2 + r];
+      *reinterpret_cast<uint32_t*>(&extras.score_gradients[row + 8 * r][token]) =
+          pack2<T>(d[2 * r], d[2 * r + 1]);
+    }
+  }
+
   // Sums of the tile, for this warp's channels.
   SCA_DEVICE void add(int stage) {
     const Tile<T, last> x = tile(stage, 0), gradient = tile(stage, 1), position = tile(stage, 2);
+    for (int at = 0; at < pixels; at += 16) {
+      if (!extras.slots[stage].live_in(at)) continue;
+      uint32_t weights[4], residues[4];
+      const int slot = at + (lane & 15);
+      load_matrices<true>(residues, shared_address(extras.residues[slot]));
+      const void* row = lane < 16 ? extras.weights[slot] : extras.score_gradients[slot];
+      load_matrices<true>(weights, shared_address(row));
+      const uint32_t* words = reinterpret_cast<const uint32_t*>(extras.noise + at) + (lane & 3);
+      const bool column = lane >> 2 == 0;
+      const uint32_t noises[2] = {column ? words[0] : 0u, column ? words[4] : 0u};
 #pragma unroll
-    for (int k = 0; k < HELD; ++k) {
-      const int c = channel_of(k);
-      if (c >= p.channels) continue;
-      float mean[2], rstd[2];
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        mean[r] = load(p.mean + batch * p.channels + c + 8 * r + (lane >> 2));
-        rstd[r] = load(p.rstd + batch * p.channels + c + 8 * r + (lane >> 2));
-      }
-      for (int at = 0; at < pixels; at += 16) {
-        uint32_t weights[4], residues[4], a[4], g[4];
-        const int slot = at + (lane & 15);
-        load_matrices<true>(residues, extras.residues[slot]);
-        load_matrices<true>(weights,
-                            lane < 16 ? extras.weights[slot] : extras.score_gradients[slot]);
+      for (int k = 0; k < HELD; ++k) {
+        const int c = channel_of(k);
+        if (c >= p.channels) continue;
+        uint32_t a[4], g[4];
         gradient.channels_by_pixels(g, c, at);
         mma16<T>(beta[k], g, weights[0], weights[1]);
         mma16<T>(beta[k], g, residues[0], residues[1]);
-        if (p.noise.data) {
-          const uint32_t* words = reinterpret_cast<const uint32_t*>(extras.noise + at);
-          const bool column = lane >> 2 == 0;
-          mma16<T>(noise[k], g, column ? words[lane & 3] : 0u, column ? words[4 + (lane & 3)] : 0u);
-        }
+        mma16<T>(noise[k], g, noises[0], noises[1]);
         if (p.position.data) {
           position.channels_by_pixels(a, c, at);
           mma16<T>(keys[k], a, weights[2], weights[3]);
@@ -128,13 +159,26 @@ struct TokenGradients {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const Pair value = unpack2<T>(a[i]), upper = unpack2<T>(g[i]);
-          a[i] = pack2<T>(upper.low * (value.low - mean[i & 1]) * rstd[i & 1],
-                          upper.high * (value.high - mean[i & 1]) * rstd[i & 1]);
+          const float factor = rstd[k][i & 1], centre = mean[k][i & 1];
+          a[i] = pack2<T>(upper.low * ((value.low - centre) * factor),
+                          upper.high * ((value.high - centre) * factor));
         }
         mma16<T>(gamma[k], a, weights[0], weights[1]);
         mma16<T>(gamma[k], a, residues[0], residues[1]);
       }
     }
+  }
+
+  SCA_DEVICE void set_channels() {
+#pragma unroll
+    for (int k = 0; k < HELD; ++k)
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        const int channel = channel_of(k) + 8 * r + (lane >> 2);
+        const int64_t at = batch * p.channels + (channel < p.channels ? channel : 0);
+        rstd[k][r] = load(p.rstd + at);
+        mean[k][r] = load(p.mean + at);
+      }
   }
 
   SCA_DEVICE int channel_of(int k) const { return block_z() * SLICE + 16 * (warp + 4 * k); }
@@ -150,7 +194,7 @@ struct TokenGradients {
         extras.slots, p.plan.order + batch * p.pixels, begin, end, pixels, stages,
         [&](int stage) { fill_stage(stage); },
         [&](int stage) {
-          if (16 * warp < pixels) look(stage, unit);
+          if (16 * warp < pixels && extras.slots[stage].live_in(16 * warp)) look(stage, unit);
           sync_block();
           add(stage);
         });
@@ -211,12 +255,14 @@ struct TokenGradients {
 template <class T, bool last>
 SCA_KERNEL(128, 3) modulation_gradient_of_tokens(SCA_PARAMS(GatherParams<ModulationParams>) g) {
   const ModulationParams& p = g.params;
-  const int32_t* piece = p.plan.pieces + (static_cast<int64_t>(block_y()) * p.plan.count + block_x()) * 5;
+  const int64_t row = static_cast<int64_t>(block_y()) * p.plan.count + block_x();
+  const int32_t* piece = p.plan.pieces + row * 5;
   if (piece[0] >= piece[1]) return;
   const int tiles = 2 + (p.position.data != nullptr);
   char* extras = shared_memory() + g.stages * tiles * Tile<T, last>::bytes(g.pixels, p.channels);
   TokenGradients<T, last> work{p, *reinterpret_cast<GatherExtras<T>*>(extras), g.pixels, g.stages,
                                block_y(), piece[0], piece[1], piece[2], piece[3], piece[4]};
+  work.set_channels();
   // Pixels that see nothing are summed once, for no token.
   const bool blind = work.first == work.end_token;
   for (int head = 0; head < (blind ? 1 : p.tokens.heads); ++head) {

@@ -6,23 +6,100 @@
 
 namespace sca {
 
-// The gradient of y, in place, to that of what went into the leaky ReLU.
+// The gradient of y of a block to that of what went into the leaky ReLU.
+SCA_DEVICE void pass_activation(Block& g, const Block& normal, const Block& scale,
+                                const Block& shift, float slope) {
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (!(fused(scale.v[e][i], normal.v[e][i], shift.v[e][i]) > 0)) g.v[e][i] *= slope;
+}
+
+SCA_DEVICE void multiply(Block& block, const Block& other) {
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) block.v[e][i] *= other.v[e][i];
+}
+
+// Gradient of the scores: P (dP - sum P dP).
+SCA_DEVICE void score_gradients(float (&d)[4], const float (&w)[4], const float (&sum)[2]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) d[i] = w[i] * (d[i] - sum[i >> 1]);
+}
+
+// sum_j P_j dP_j of pixels group and group + 8 over one unit.
+SCA_DEVICE void add_products(float (&sum)[2], const float (&w)[4], const float (&d)[4]) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r)
+    sum[r] += quad_sum(w[2 * r] * d[2 * r] + w[2 * r + 1] * d[2 * r + 1]);
+}
+
+// A label of one unit that all pixels see: its probabilities and gradients of its scores. The
+// gradient of y, in place, to that of what went into the leaky ReLU.
 template <class T, bool last>
-SCA_DEVICE void pass_activation(const ModulationParams& p, const Visibility<T, last>& visible,
-                                Lane<T, last>& lane, const Tile<T, last>& gradient) {
+SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParams& p,
+                             const Visibility<T, last>& visible, const Noise& noise,
+                             const Tile<T, last>& gradient) {
+  Logs logs[2];
+  visible.attend_to_unit(w, logs);
+  const Weights weights = split_weights<T>(w);
+  const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
+  const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) d[i] = 0;
+  Channels<T> channels(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  auto to_g = gradient.writer(visible.tile_pixel);
   for (int c = 0; c < p.channels; c += 16) {
-    Block scale, shift;
-    mix_modulation(scale, shift, p, visible, c);
-    lane.set_channels(p, visible.batch, c);
-    const Block x = visible.x.block(visible.tile_pixel, c);
-    Block g = gradient.block(visible.tile_pixel, c);
-#pragma unroll
-    for (int e = 0; e < 2; ++e)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        if (!(lane.activated(x.v[e][i], scale.v[e][i], shift.v[e][i], i >> 1, e, i & 1) > 0))
-          g.v[e][i] *= p.negative_slope;
-    gradient.set_block(visible.tile_pixel, c, g);
+    channels.look_at(c);
+    const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
+    uint32_t x[4], before[4], g[4], product[4];
+    from_x.next(x);
+    from_g.next(before);
+    Block normal, scale, shift;
+    begin_modulation(normal, scale, shift, x, channels, noise);
+    mix<T>(scale, weights, of_gamma);
+    mix<T>(shift, weights, of_beta);
+    Block upper = unpack_block<T>(before);
+    pass_activation(upper, normal, scale, shift, p.negative_slope);
+    pack_block<T>(g, upper);
+    multiply(upper, normal);
+    pack_block<T>(product, upper);
+    mma16<T>(d, product, of_gamma.x, of_gamma.y);
+    mma16<T>(d, g, of_beta.x, of_beta.y);
+    to_g.next(g);
+  }
+  sync_warp();
+  float sum[2] = {0, 0};
+  add_products(sum, w, d);
+  score_gradients(d, w, sum);
+}
+
+// Of any label: only the gradient.
+template <class T, bool last>
+SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& visible,
+                         const Noise& noise, const Tile<T, last>& gradient, uint32_t members) {
+  Channels<T> channels(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  auto to_g = gradient.writer(visible.tile_pixel);
+#pragma unroll 1
+  for (int c = 0; c < p.channels; c += 16) {
+    channels.look_at(c);
+    uint32_t x[4], before[4], g[4];
+    from_x.next(x);
+    from_g.next(before);
+    Block normal, scale, shift;
+    begin_modulation(normal, scale, shift, x, channels, noise);
+    mix_all(scale, shift, p, visible, c);
+    Block upper = unpack_block<T>(before);
+    pass_activation(upper, normal, scale, shift, p.negative_slope);
+    pack_block<T>(g, upper);
+    keep_others(g, before, members);
+    to_g.next(g);
   }
   sync_warp();
 }
@@ -34,45 +111,40 @@ SCA_DEVICE void weight_gradients(float (&d)[4], const ModulationParams& p,
                                  const Unit& unit) {
   const Rows<T> gamma(p.tokens, visible.batch, unit, 1, p.channels);
   const Rows<T> beta(p.tokens, visible.batch, unit, 2, p.channels);
-  const float* mean = p.mean + visible.batch * p.channels + 2 * (thread() & 3);
-  const float* rstd = p.rstd + visible.batch * p.channels + 2 * (thread() & 3);
 #pragma unroll
   for (int i = 0; i < 4; ++i) d[i] = 0;
+  Channels<T> channels(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+#pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
+    channels.look_at(c);
     uint32_t g[4], x[4];
-    gradient.pixels_by_channels(g, visible.tile_pixel, c);
-    visible.x.pixels_by_channels(x, visible.tile_pixel, c);
+    from_g.next(g);
+    from_x.next(x);
+    Block product = unpack_block<T>(x);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const Pair value = unpack2<T>(x[i]), upper = unpack2<T>(g[i]);
-      const int channel = c + 8 * (i >> 1);
-      x[i] = pack2<T>(upper.low * (value.low - load(mean + channel)) * load(rstd + channel),
-                      upper.high * (value.high - load(mean + channel + 1)) *
-                          load(rstd + channel + 1));
-    }
+    for (int e = 0; e < 2; ++e)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        product.v[e][i] = channels.normalised(product.v[e][i], e, i);
+    multiply(product, unpack_block<T>(g));
+    pack_block<T>(x, product);
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
     mma16<T>(d, x, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);
   }
 }
 
-// sum_j P_j dP_j of pixels group and group + 8 over one unit.
-SCA_DEVICE void add_products(float (&sum)[2], const float (&w)[4], const float (&d)[4]) {
-#pragma unroll
-  for (int r = 0; r < 2; ++r)
-    sum[r] += quad_sum(w[2 * r] * d[2 * r] + w[2 * r + 1] * d[2 * r + 1]);
-}
-
-// The same over all units of a head; w and d are left as those of unit `wanted`.
+// sum_j P_j dP_j over all units of a head; w and d are left as those of unit `wanted`.
 template <class T, bool last>
 SCA_DEVICE void products_of_head(float (&sum)[2], float (&w)[4], float (&d)[4],
                                  const ModulationParams& p, const Visibility<T, last>& visible,
-                                 const Tile<T, last>& gradient, const Unit& wanted, int first,
-                                 int end) {
+                                 const Tile<T, last>& gradient, const Unit& wanted) {
   sum[0] = sum[1] = 0;
-  for_each_unit(wanted.head, first, end, [&](const Unit& unit) {
+  for_each_unit(wanted.head, visible.range.first, visible.range.last, [&](const Unit& unit) {
     float weights[4], gradients[4];
-    visible.probabilities(weights, unit);
+    visible.recompute(weights, unit);
     weight_gradients(gradients, p, visible, gradient, unit);
     add_products(sum, weights, gradients);
     if (unit.first != wanted.first) return;
@@ -82,12 +154,6 @@ SCA_DEVICE void products_of_head(float (&sum)[2], float (&w)[4], float (&d)[4],
       d[i] = gradients[i];
     }
   });
-}
-
-// Gradient of the scores: P (dP - sum P dP).
-SCA_DEVICE void score_gradients(float (&d)[4], const float (&w)[4], const float (&sum)[2]) {
-#pragma unroll
-  for (int i = 0; i < 4; ++i) d[i] = w[i] * (d[i] - sum[i >> 1]);
 }
 
 }  // namespace sca

@@ -30,14 +30,16 @@ struct Tokens {
   int32_t heads, count, roles;
   void* rows;        // (B, heads, count, roles, C)
   float* scalars;    // (B, heads, count, SCALARS)
-  int64_t* labels;   // (B, count), ascending as unsigned numbers
+  int64_t* labels;   // (B, count), ascending as unsigned numbers, but for ignored ones
   int32_t* ends;     // (B, count), where the tokens of the same label end
   int32_t* sources;  // (B, count), which token it was
+  // labels, ends: null where a plan says what pixels see.
 };
 
 struct PackParams {
   int32_t batch, channels, dtype;
   Tokens tokens;
+  const int32_t* order;  // (B, count), the tokens as sorted, or null: to be sorted by label
   Labels labels;
   View rows[3];
   // Scalars of a token; `dot` adds -<rows[1], dot> to the last. No channel axis.
@@ -46,9 +48,10 @@ struct PackParams {
   View dot;
 };
 
-// The pixels in pieces of one label each, as scam/ops/tiles.py makes them.
+// The pixels in tiles or pieces of one label each, as scam/ops/tiles.py makes them.
 struct Plan {
   const int32_t* order;   // (B, pixels)
+  const int32_t* tiles;   // (B, count, 4): begin, end in order; first, last token
   const int32_t* pieces;  // (B, count, 5): begin, end in order; first, last token; partial row
   const int32_t* spans;   // (B, tokens, 3): first partial row, step, how many
   int32_t count, rows;    // rows: partial rows of one batch element and head
@@ -73,7 +76,10 @@ struct ModulationParams {
   int32_t strips;
   float* partials;        // (B, heads, rows, 3 C + 1): keys, gamma, beta, bias
   float* piece_partials;  // (B, plan.count, 3, C): noise scale, default gamma, default beta
-  float* means;           // (B, 2, C): mean of dxhat and of dxhat * xhat
+  float* means;           // (B, 2, C): what x loses to the norm is means[0] + norm(x) * means[1]
+  // (B, N, 2, 8): probabilities and gradients of scores, of pixels that see one unit; for the
+  // gradient of x. Null with several heads.
+  float* kept;
   View grad_keys, grad_key_bias, grad_gamma, grad_beta;
   void *grad_default_gamma, *grad_default_beta;  // (B, C) or null
   void* grad_noise_scale;                        // (C,) or null

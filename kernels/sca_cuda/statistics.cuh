@@ -3,17 +3,14 @@
 // Sums are taken of differences from a channel's first pixel: squares stay small.
 #pragma once
 
-#include <sca_cuda/tile.cuh>
+#include <sca_cuda/tokens.cuh>
 
 namespace sca {
 
-// Where a strip of pixels begins: multiples of 8.
-SCA_DEVICE int64_t strip_begin(int strip, int strips, int pixels) {
-  return static_cast<int64_t>(pixels) * strip / strips & ~static_cast<int64_t>(7);
-}
-
-SCA_DEVICE int64_t strip_end(int strip, int strips, int pixels) {
-  return strip + 1 == strips ? pixels : strip_begin(strip + 1, strips, pixels);
+// A strip of an image's pixels; begins at a multiple of 8.
+SCA_DEVICE Range strip_of(int strip, int strips, int pixels) {
+  const int length = ((pixels + strips - 1) / strips + 7) & ~7, begin = strip * length;
+  return {begin, begin + length < pixels ? begin + length : pixels};
 }
 
 template <class T>
@@ -43,9 +40,9 @@ SCA_KERNEL(128, 8) moments_channels_first(SCA_PARAMS(ModulationParams) p) {
     pivot[i] = to_float(row[0]);
     sum[i] = square[i] = 0;
   }
-  const int64_t end = strip_end(strip, p.strips, p.pixels);
+  const Range pixels = strip_of(strip, p.strips, p.pixels);
 #pragma unroll 4
-  for (int64_t at = strip_begin(strip, p.strips, p.pixels) + lane * 8; at < end; at += 256)
+  for (int at = pixels.first + lane * 8; at < pixels.last; at += 256)
     add_moments<T>(sum, square, load(reinterpret_cast<const uint4*>(row + at)), pivot);
   float total[2] = {0, 0};
 #pragma unroll
@@ -76,10 +73,10 @@ SCA_KERNEL(128, 8) moments_channels_last(SCA_PARAMS(ModulationParams) p) {
     pivot[i] = to_float(image[i]);
     sum[i] = square[i] = 0;
   }
-  const int64_t end = strip_end(strip, p.strips, p.pixels);
+  const Range pixels = strip_of(strip, p.strips, p.pixels);
   if (first < rows) {
 #pragma unroll 4
-    for (int64_t at = strip_begin(strip, p.strips, p.pixels) + first; at < end; at += rows) {
+    for (int at = pixels.first + first; at < pixels.last; at += rows) {
       const uint4 words = load(reinterpret_cast<const uint4*>(image + at * p.x.stride[2]));
       add_moments<T>(sum, square, words, pivot);
     }

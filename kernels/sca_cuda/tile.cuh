@@ -10,13 +10,60 @@
 
 namespace sca {
 
-// What one lane holds of 16 x 16 elements: row 8 * r + group, column 8 * e + 2 * quad + i is
-// v[e][2 * r + i]; columns run along memory.
+// What one lane holds of 16 pixels x 16 channels: pixel 8 * r + group, channel 8 * e + 2 * quad + i
+// is v[e][2 * r + i]. Packed, word r + 2 * e holds both i: a fragment of A.
 struct Block {
   float v[2][4];
 };
 
 SCA_DEVICE Block no_block() { return {{{0, 0, 0, 0}, {0, 0, 0, 0}}}; }
+
+template <class T>
+SCA_DEVICE Block unpack_block(const uint32_t (&a)[4]) {
+  Block result;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const Pair pair = unpack2<T>(a[i]);
+    result.v[i >> 1][2 * (i & 1)] = pair.low;
+    result.v[i >> 1][2 * (i & 1) + 1] = pair.high;
+  }
+  return result;
+}
+
+template <class T>
+SCA_DEVICE void pack_block(uint32_t (&a)[4], const Block& block) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    a[i] = pack2<T>(block.v[i >> 1][2 * (i & 1)], block.v[i >> 1][2 * (i & 1) + 1]);
+}
+
+// Blocks of 16 pixels, one after another along the channels, as fragments of A.
+template <bool transposed>
+struct Reader {
+  SharedAddress at;
+  int step;
+
+  SCA_DEVICE void next(uint32_t (&a)[4]) {
+    load_matrices<transposed>(a, at);
+    at += step;
+  }
+};
+
+// The way back.
+template <bool transposed>
+struct Writer {
+  SharedAddress at;
+  int step, half;  // half: from a lane's word to that of 8 rows further on
+
+  SCA_DEVICE void next(const uint32_t (&a)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int down = transposed ? i >> 1 : i & 1, right = transposed ? i & 1 : i >> 1;
+      store_shared(at + down * half + 16 * right, transposed ? transpose(a[i]) : a[i]);
+    }
+    at += step;
+  }
+};
 
 template <class T, bool last>
 struct Tile {
@@ -32,79 +79,28 @@ struct Tile {
 
   SCA_DEVICE char* at(int row, int column) const { return base + row * pitch + 2 * column; }
 
-  // Word (r, e) of the block at pixel p, channel c.
-  SCA_DEVICE uint32_t* word(int p, int c, int r, int e) const {
+  SCA_DEVICE Reader<!last> reader(int pixel) const {
     const int lane = thread() & 31;
-    const int row = (last ? p : c) + 8 * r + (lane >> 2);
-    return reinterpret_cast<uint32_t*>(at(row, (last ? c : p) + 8 * e + 2 * (lane & 3)));
+    if constexpr (last) return {shared_address(at(pixel + (lane & 15), (lane >> 4) * 8)), 32};
+    return {shared_address(at((lane & 7) + (lane >> 4) * 8, pixel + ((lane >> 3) & 1) * 8)),
+            16 * pitch};
   }
 
-  SCA_DEVICE Block block(int p, int c) const {
-    Block result;
-#pragma unroll
-    for (int r = 0; r < 2; ++r)
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const Pair pair = unpack2<T>(*word(p, c, r, e));
-        result.v[e][2 * r] = pair.low;
-        result.v[e][2 * r + 1] = pair.high;
-      }
-    return result;
+  SCA_DEVICE Writer<!last> writer(int pixel) const {
+    const int group = (thread() & 31) >> 2, pair = 2 * (thread() & 3);
+    if constexpr (last) return {shared_address(at(pixel + group, pair)), 32, 8 * pitch};
+    return {shared_address(at(group, pixel + pair)), 16 * pitch, 8 * pitch};
   }
 
-  SCA_DEVICE void set_block(int p, int c, const Block& block) const {
-#pragma unroll
-    for (int r = 0; r < 2; ++r)
-#pragma unroll
-      for (int e = 0; e < 2; ++e)
-        *word(p, c, r, e) = pack2<T>(block.v[e][2 * r], block.v[e][2 * r + 1]);
-  }
-
-  // Fragments of A for mma16: rows are pixels, or channels.
-  SCA_DEVICE void pixels_by_channels(uint32_t (&a)[4], int p, int c) const {
-    if constexpr (last) {
-      along_rows(a, p, c);
-    } else {
-      along_columns(a, c, p);
-    }
-  }
-
+  // A fragment of A whose rows are channels.
   SCA_DEVICE void channels_by_pixels(uint32_t (&a)[4], int c, int p) const {
+    const int lane = thread() & 31;
     if constexpr (last) {
-      along_columns(a, p, c);
+      load_matrices<true>(a, shared_address(at(p + (lane & 7) + (lane >> 4) * 8,
+                                               c + ((lane >> 3) & 1) * 8)));
     } else {
-      along_rows(a, c, p);
+      load_matrices<false>(a, shared_address(at(c + (lane & 15), p + (lane >> 4) * 8)));
     }
-  }
-
- private:
-  SCA_DEVICE void along_rows(uint32_t (&a)[4], int row, int column) const {
-    const int lane = thread() & 31;
-    load_matrices<false>(a, at(row + (lane & 15), column + (lane >> 4) * 8));
-  }
-
-  SCA_DEVICE void along_columns(uint32_t (&a)[4], int row, int column) const {
-    const int lane = thread() & 31;
-    load_matrices<true>(a,
-                        at(row + (lane & 7) + (lane >> 4) * 8, column + ((lane >> 3) & 1) * 8));
-  }
-};
-
-// Which pixel, and which channel, of a block an element is; `which` numbers what a lane meets: its
-// two rows or its four columns.
-template <bool last>
-struct Axes {
-  static constexpr int PIXELS = last ? 2 : 4, CHANNELS = last ? 4 : 2;
-
-  static SCA_DEVICE int which_pixel(int r, int e, int i) { return last ? r : 2 * e + i; }
-  static SCA_DEVICE int which_channel(int r, int e, int i) { return last ? 2 * e + i : r; }
-  static SCA_DEVICE int pixel(int which) { return place(last, which); }
-  static SCA_DEVICE int channel(int which) { return place(!last, which); }
-
- private:
-  static SCA_DEVICE int place(bool row, int which) {
-    const int lane = thread() & 31;
-    return row ? 8 * which + (lane >> 2) : 8 * (which >> 1) + 2 * (lane & 3) + (which & 1);
   }
 };
 
@@ -113,34 +109,87 @@ SCA_DEVICE T* origin(const View& view, int64_t batch, int64_t head) {
   return static_cast<T*>(view.data) + batch * view.stride[0] + head * view.stride[1];
 }
 
+// The part of a thread in moving a tile, 16 bytes at a time: rows first, first + step, ... of one
+// piece after another. Adjacent threads have adjacent pieces.
+template <bool last>
+struct Share {
+  int wide, step, first, piece;
+
+  SCA_DEVICE explicit Share(int row_pieces) {
+    if constexpr (last) {
+      wide = row_pieces < threads() ? row_pieces : threads();
+      step = static_cast<unsigned>(threads()) / static_cast<unsigned>(wide);
+      first = static_cast<unsigned>(thread()) / static_cast<unsigned>(wide);
+    } else {  // octets of pixels: 2, 4 or 8
+      wide = row_pieces;
+      step = threads() >> lowest_bit(wide);
+      first = thread() >> lowest_bit(wide);
+    }
+    piece = thread() - first * wide;
+  }
+};
+
+// Calls work(piece) for the pieces of a thread.
+template <bool last, class Work>
+SCA_DEVICE void for_each_piece(const Share<last>& share, int row_pieces, Work work) {
+  if (share.first >= share.step) return;
+#pragma unroll 1
+  for (int piece = share.piece; piece < row_pieces; piece += share.wide) work(piece);
+}
+
+// Calls work(at, address) for a thread's rows below `rows` of one piece: where they are in the
+// tile, and in memory whose rows are `stride` apart and begin at `memory`.
+template <class T, bool last, class V, class Work>
+SCA_DEVICE void for_each_row(const Tile<T, last>& tile, const Share<last>& share, int piece,
+                             int rows, V* memory, int stride, Work work) {
+  char* at = tile.at(share.first, 8 * piece);
+  V* address = memory + static_cast<int64_t>(share.first) * stride;
+  const int step_at = share.step * tile.pitch;
+  const int64_t step_address = static_cast<int64_t>(share.step) * stride;
+#pragma unroll 4
+  for (int row = share.first; row < rows; row += share.step) {
+    work(at, address);
+    at += step_at;
+    address += step_address;
+  }
+}
+
 // Start copying pixels `first` ... of an image into a tile; zeros beyond `count`.
 template <class T, bool last>
 SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                      int pixels, int channels, int first, int count) {
-  const T* from = origin<T>(view, batch, head);
+  const T* from = origin<T>(view, batch, head) + first * view.stride[2];
   const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  for (int i = thread(); i < rows * row_pieces; i += threads()) {
-    const int row = i / row_pieces, column = i % row_pieces * 8;
-    const int64_t pixel = first + (last ? row : column), channel = last ? column : row;
-    const bool valid = pixel < count;
-    const T* address = from + (valid ? pixel * view.stride[2] + channel * view.stride[3] : 0);
-    copy_async(tile.at(row, column), address, valid);
-  }
+  const int there = last ? count - first : rows;  // rows that there are
+  const Share<last> share(row_pieces);
+  for_each_piece(share, row_pieces, [&](int piece) {
+    const bool valid = last || first + 8 * piece < count;
+    const T* column = valid ? from + 8 * piece : from;
+    int row = share.first;
+    for_each_row(tile, share, piece, rows, column, static_cast<int>(view.stride[last ? 2 : 3]),
+                 [&](char* at, const T* address) {
+                   const bool copied = valid && row < there;
+                   copy_async(at, copied ? address : from, copied);
+                   row += share.step;
+                 });
+  });
 }
 
 // The way back.
 template <class T, bool last>
 SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
                       int pixels, int channels, int first, int count) {
-  T* to = origin<T>(view, batch, head);
+  T* to = origin<T>(view, batch, head) + first * view.stride[2];
   const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  for (int i = thread(); i < rows * row_pieces; i += threads()) {
-    const int row = i / row_pieces, column = i % row_pieces * 8;
-    const int64_t pixel = first + (last ? row : column), channel = last ? column : row;
-    if (pixel >= count) continue;
-    *reinterpret_cast<uint4*>(to + pixel * view.stride[2] + channel * view.stride[3]) =
-        *reinterpret_cast<const uint4*>(tile.at(row, column));
-  }
+  const int there = last && count - first < rows ? count - first : rows;
+  const Share<last> share(row_pieces);
+  for_each_piece(share, row_pieces, [&](int piece) {
+    if (!last && first + 8 * piece >= count) return;
+    for_each_row(tile, share, piece, there, to + 8 * piece,
+                 static_cast<int>(view.stride[last ? 2 : 3]), [](const char* at, T* address) {
+                   *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(at);
+                 });
+  });
 }
 
 }  // namespace sca

@@ -42,8 +42,9 @@ struct Unit {
   int head, first, count;
 };
 
-SCA_DEVICE int64_t place_of(const Tokens& tokens, int64_t batch, int head, int place) {
-  return (batch * tokens.heads + head) * tokens.count + place;
+// Among those of all images and heads, of which there are fewer than 2^31.
+SCA_DEVICE int place_of(const Tokens& tokens, int64_t batch, int head, int place) {
+  return (static_cast<int>(batch) * tokens.heads + head) * tokens.count + place;
 }
 
 // One role of a unit's tokens, seen by a lane: fragments of B with tokens as columns, channels as
@@ -55,18 +56,22 @@ struct Rows {
   SCA_DEVICE Rows(const Tokens& tokens, int64_t batch, const Unit& unit, int role, int channels) {
     const int lane = thread() & 31, group = lane >> 2;
     const int place = unit.first + (group < unit.count ? group : unit.count - 1);
-    const int64_t row = place_of(tokens, batch, unit.head, place) * tokens.roles + role;
-    base = static_cast<const char*>(tokens.rows) + row * channels * 2 + (lane & 3) * 8;
+    const int row = place_of(tokens, batch, unit.head, place) * tokens.roles + role;
+    base = static_cast<const char*>(tokens.rows) + static_cast<int64_t>(row) * (2 * channels) +
+           (lane & 3) * 8;
   }
 
   // Channels c ... c + 15.
-  SCA_DEVICE uint2 at(int c) const { return load(reinterpret_cast<const uint2*>(base + 2 * c)); }
+  SCA_DEVICE uint2 at(unsigned c) const {
+    return load(reinterpret_cast<const uint2*>(base + 2 * c));
+  }
 };
 
 // Scalar `which` of the two tokens in a lane's columns of C.
 SCA_DEVICE Pair scalars_of(const Tokens& tokens, int64_t batch, const Unit& unit, int which) {
   const int token = 2 * (thread() & 3);
-  const float* base = tokens.scalars + place_of(tokens, batch, unit.head, unit.first) * SCALARS + which;
+  const int first = place_of(tokens, batch, unit.head, unit.first);
+  const float* base = tokens.scalars + static_cast<int64_t>(first) * SCALARS + which;
   return {token < unit.count ? load(base + SCALARS * token) : 0.0f,
           token + 1 < unit.count ? load(base + SCALARS * (token + 1)) : 0.0f};
 }
@@ -87,16 +92,10 @@ SCA_DEVICE float warp_sum(float value) {
   return value;
 }
 
-// One warp per token: find its place, copy its rows there. grid: tokens / 4, batch.
-template <class T>
-SCA_KERNEL(128, 1) pack_tokens(SCA_PARAMS(PackParams) p) {
-  const int lane = thread() & 31, count = p.tokens.count;
-  const int token = block_x() * 4 + (thread() >> 5);
-  const int64_t batch = block_y();
-  if (token >= count) return;
-  const int64_t mine = label_at(p.labels, batch, token);
+// Where a token of label `mine` comes in the sorted order, and where its label ends there.
+SCA_DEVICE Range place_among_all(const PackParams& p, int64_t batch, int token, int64_t mine) {
   int before = 0, equal = 0, equal_before = 0;
-  for (int other = lane; other < count; other += 32) {
+  for (int other = thread() & 31; other < p.tokens.count; other += 32) {
     const int64_t label = label_at(p.labels, batch, other);
     before += static_cast<uint64_t>(label) < static_cast<uint64_t>(mine);
     equal += label == mine;
@@ -104,31 +103,78 @@ SCA_KERNEL(128, 1) pack_tokens(SCA_PARAMS(PackParams) p) {
   }
   before = warp_sum(before);
   equal = warp_sum(equal);
-  const int place = before + warp_sum(equal_before);
-  if (lane == 0) {
-    p.tokens.labels[batch * count + place] = mine;
-    p.tokens.ends[batch * count + place] = before + equal;
-    p.tokens.sources[batch * count + place] = token;
+  return {before + warp_sum(equal_before), before + equal};
+}
+
+// Where the label of the token at `place` of a given order ends.
+SCA_DEVICE int end_of_label(const PackParams& p, int64_t batch, int place, int64_t mine) {
+  const int32_t* order = p.order + batch * p.tokens.count;
+  for (int at = place;; at += 32) {
+    const int other = at + (thread() & 31);
+    const bool beyond = other >= p.tokens.count ||
+                        label_at(p.labels, batch, load(order + other)) != mine;
+    if (const uint32_t bits = ballot(beyond)) return at + lowest_bit(bits);
   }
+}
+
+// A row of channels in the order in which lanes read it: of 16, a lane's four side by side, which
+// are 2 * quad, + 1, + 8, + 9.
+template <class T>
+SCA_DEVICE void copy_row(T* to, const T* from, int64_t step, int channels) {
+#pragma unroll 1
+  for (int i = thread() & 31; i < channels / 4; i += 32) {
+    const T* first = from + ((i >> 2) * 16 + (i & 3) * 2) * step;
+    alignas(8) const T four[4] = {first[0], first[step], first[8 * step], first[9 * step]};
+    reinterpret_cast<uint2*>(to)[i] = *reinterpret_cast<const uint2*>(four);
+  }
+}
+
+template <class T>
+SCA_DEVICE float dot_of(const PackParams& p, int64_t batch, int64_t head, int64_t token) {
+  const View& row = p.rows[1];
+  const T* a = origin<T>(row, batch, head) + token * row.stride[2];
+  const T* b = origin<T>(p.dot, batch, head) + token * p.dot.stride[2];
+  float dot = 0;
+  for (int64_t i = thread() & 31; i < p.channels; i += 32)
+    dot += to_float(a[i * row.stride[3]]) * to_float(b[i * p.dot.stride[3]]);
+  return warp_sum(dot);
+}
+
+// One warp per token: find its place, copy its rows there. grid: tokens / 4, batch.
+template <class T>
+SCA_KERNEL(128, 6) pack_tokens(SCA_PARAMS(PackParams) p) {
+  const int lane = thread() & 31, count = p.tokens.count;
+  const int item = block_x() * 4 + (thread() >> 5);
+  const int64_t batch = block_y();
+  if (item >= count) return;
+  const int token = p.order ? load(p.order + batch * count + item) : item;
+  int place = item;
+  if (p.tokens.ends) {
+    const int64_t mine = label_at(p.labels, batch, token);
+    Range found = {item, 0};
+    if (p.order) {
+      found.last = end_of_label(p, batch, item, mine);
+    } else {
+      found = place_among_all(p, batch, token, mine);
+    }
+    place = found.first;
+    if (lane == 0) {
+      p.tokens.labels[batch * count + place] = mine;
+      p.tokens.ends[batch * count + place] = found.last;
+    }
+  }
+  if (lane == 0) p.tokens.sources[batch * count + place] = token;
+#pragma unroll 1
   for (int head = 0; head < p.tokens.heads; ++head) {
     const int64_t at = place_of(p.tokens, batch, head, place);
-    float dot = 0;
+#pragma unroll 1
     for (int role = 0; role < p.tokens.roles; ++role) {
       const View& view = p.rows[role];
-      const T* from = origin<T>(view, batch, head) + token * view.stride[2];
       T* to = static_cast<T*>(p.tokens.rows) + (at * p.tokens.roles + role) * p.channels;
-      for (int i = lane; i < p.channels; i += 32) {
-        // A lane's four numbers of 16 channels side by side: 2 quad, + 1, + 8, + 9.
-        const int channel = (i & ~15) + (i >> 2 & 3) * 2 + (i >> 1 & 1) * 8 + (i & 1);
-        to[i] = from[channel * view.stride[3]];
-        if (role == 1 && p.dot.data) {
-          const T other = origin<T>(p.dot, batch, head)[token * p.dot.stride[2] +
-                                                       channel * p.dot.stride[3]];
-          dot += to_float(to[i]) * to_float(other);
-        }
-      }
+      copy_row(to, origin<T>(view, batch, head) + token * view.stride[2], view.stride[3],
+               p.channels);
     }
-    dot = warp_sum(dot);
+    const float dot = p.dot.data ? dot_of<T>(p, batch, head, token) : 0.0f;
     if (lane < SCALARS) {
       float scalar = lane == SCALARS - 1 ? -dot : 0.0f;
       const View& view = p.scalars[lane];

@@ -46,22 +46,22 @@ SCA_DEVICE float quad_sum(float x) {
   return x + shuffle_xor(x, 2);
 }
 
-// Calls work(first, last, members) for every set of tokens that the warp's pixels see; lanes i and
-// i + 16 hold the range of pixel i, bit i of `members` stands for it.
+// Calls work(range, members) for every set of tokens that the warp's pixels see, the empty one
+// included; lanes i and i + 16 hold the range of pixel i, bit i of `members` stands for it.
 template <class Work>
 SCA_DEVICE void for_each_range(const Range& mine, Work work) {
-  uint32_t left = ballot(mine.first < mine.last) & ALL;
-  while (left) {
+  for (uint32_t left = ALL; left;) {
     const int leader = lowest_bit(left);
-    const int first = shuffle(mine.first, leader), last = shuffle(mine.last, leader);
-    const uint32_t members = ballot(mine.first == first && mine.last == last) & left;
+    const Range range = {shuffle(mine.first, leader), shuffle(mine.last, leader)};
+    const uint32_t members = ballot(mine.first == range.first && mine.last == range.last) & left;
     left &= ~members;
-    work(first, last, members);
+    work(range, members);
   }
 }
 
 template <class Work>
 SCA_DEVICE void for_each_unit(int head, int first, int last, Work work) {
+#pragma unroll 1
   for (int at = first; at < last; at += 8) {
     const int rest = last - at;
     work(Unit{head, at, rest < 8 ? rest : 8});
@@ -72,10 +72,11 @@ SCA_DEVICE void for_each_unit(int head, int first, int last, Work work) {
 template <class T, bool last>
 SCA_DEVICE void multiply_rows(float (&s)[4], const Tile<T, last>& tile, int p, const Rows<T>& rows,
                               int channels) {
+  auto pixels = tile.reader(p);
 #pragma unroll 2
   for (int c = 0; c < channels; c += 16) {
     uint32_t a[4];
-    tile.pixels_by_channels(a, p, c);
+    pixels.next(a);
     const uint2 b = rows.at(c);
     mma16<T>(s, a, b.x, b.y);
   }
@@ -110,39 +111,23 @@ SCA_DEVICE Weights split_weights(const float (&w)[4]) {
   return result;
 }
 
-// block += tokens mixed by weights in the pixels that are members. Others keep what they have,
-// whatever the tokens hold.
-template <class T, bool last>
-SCA_DEVICE void mix(Block& block, const Weights& weights, const Rows<T>& rows, int c,
-                    uint32_t members) {
-  const uint32_t(&w)[4] = weights.word;
-  const uint2 b = rows.at(c);
-  const uint32_t t[2] = {transpose(b.x), transpose(b.y)};
-  Block sum = members == ALL ? block : no_block();
+// block += 16 channels of a unit's tokens, fragments of B as in `Rows`, mixed by weights.
+template <class T>
+SCA_DEVICE void mix(Block& block, const Weights& weights, const uint2& rows) {
+  const uint32_t t[2] = {transpose(rows.x), transpose(rows.y)};
 #pragma unroll
-  for (int e = 0; e < 2; ++e) {
-    if constexpr (last) {
-      mma16<T>(sum.v[e], w, t[e], t[e]);
-    } else {
-      mma16<T>(sum.v[e], {t[0], t[1], t[0], t[1]}, w[e], w[2 + e]);
-    }
-  }
-  if (members == ALL) {
-    block = sum;
-    return;
-  }
-#pragma unroll
-  for (int e = 0; e < 2; ++e)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int pixel = Axes<last>::pixel(Axes<last>::which_pixel(i >> 1, e, i & 1));
-      if (members >> pixel & 1) block.v[e][i] += sum.v[e][i];
-    }
+  for (int e = 0; e < 2; ++e) mma16<T>(block.v[e], weights.word, t[e], t[e]);
 }
 
 // Whether row r (pixel group + 8 * r) of a lane's fragment is a member.
 SCA_DEVICE bool row_in(uint32_t members, int r) {
   return members >> ((thread() & 31) / 4 + 8 * r) & 1;
+}
+
+// Packed blocks: pixels that are no members keep what they had, every bit.
+SCA_DEVICE void keep_others(uint32_t (&now)[4], const uint32_t (&before)[4], uint32_t members) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) now[i] = row_in(members, i & 1) ? now[i] : before[i];
 }
 
 }  // namespace sca

@@ -26,6 +26,7 @@ import torch  # noqa: E402
 from issued import Sizes, issued  # noqa: E402
 from launched import Launched, headline  # noqa: E402
 
+from scam.ops.backends.cuda import TILE  # noqa: E402
 from scam.ops.tiles import PIECES  # noqa: E402
 
 TABLE = HERE / "floors.csv"
@@ -95,6 +96,7 @@ class Work:
         self.case = case
         self.channels = getattr(case, "channels", None) or case.width  # type: ignore[union-attr]
         self.counts = [image.long().bincount(minlength=case.num_labels) for image in labels]
+        self.numbers = labels.numel() * self.channels
         rows = labels.unflatten(1, (-1, 16)).sort(-1).values
         self.labels_in_16 = float((rows.diff(dim=-1) != 0).sum(-1).double().mean() + 1)
 
@@ -118,8 +120,8 @@ class Work:
         sizes = Sizes(
             channels=self.channels, pixels=pixels, warps=one.warps, rounds=rounds,
             labels=self.labels_in_16, parts=self.pieces(cut) / self._groups,
-            tokens=self.case.num_labels * self.case.k, maps=1 + hasattr(self.case, "channels"),
             share=min(1, pixels / 16 / one.warps),
+            reads=self.numbers / (256 * one.warps * one.blocks),
         )  # fmt: skip
         return blocks * one.warps * issued(one.code, sizes)
 
@@ -138,6 +140,8 @@ class Work:
         return one.blocks, 1, size, size
 
     def _cuda(self, one: Launched) -> tuple[float, float, int, int]:
+        if one.kernel == "pixels_read":
+            return int(sum(t.sum() for t in self.tiles(TILE))), 1, TILE, CUDA_TILE
         gathers = one.kernel in ("attention_gradients", "modulation_gradient_of_tokens")
         if not gathers:
             return one.blocks, 1, 16 * one.warps, CUDA_TILE

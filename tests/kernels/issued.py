@@ -5,12 +5,13 @@ An estimate from static counts: a loop's own instructions times its trips, and w
 once, both sides of a branch included. A loop is known by an instruction that it is there for: an
 opcode that comes from a function of ours (``trips``). Unrolled n times, it holds n of them and
 makes 1 / n of the trips. Remains of unrolled loops, and loops that ``trips`` does not know, count
-once. Code that only labels of more than 8 tokens, or pixels without any, run (``RARE``) does not
-count.
+once. Code that the headline problems do not run (``RARE``) does not count: for labels of more than
+8 tokens, pixels without any, tokens that are not sorted yet, latents that read.
 """
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sass import Instruction, Loop
@@ -27,9 +28,8 @@ class Sizes:
         rounds: tiles that a block works on, on average.
         labels: that 16 pixels side by side have, on average; 1 where tiles are of one label.
         parts: partial rows of a token, on average.
-        tokens: of an image.
-        maps: that are compared with keys, x and positions.
         share: of a block's warps that have pixels of the tile.
+        reads: of 16 bytes, by a thread that reads nothing else.
     """
 
     channels: int
@@ -38,9 +38,8 @@ class Sizes:
     rounds: float
     labels: float
     parts: float
-    tokens: int
-    maps: int = 1
     share: float = 1.0
+    reads: float = 1.0
 
 
 def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
@@ -51,23 +50,21 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
     parts = sizes.parts
     return [
         ("LDGSTS", "<fill<", 1, copies),
+        ("STS", "<copy_masked<", 1, copies),
         ("STG", "<drain<", 1, copies),
-        ("", "^<score<", 0, sizes.maps),
         ("HMMA", "<multiply_rows<", 1, blocks),
         ("HMMA", "<weight_gradients<", 2, blocks),
-        ("STS", "<set_block<", 4, blocks),
+        ("STS", "<next<", 4, blocks),
         ("SHFL", "<shuffle<for_each_range<", 2, sizes.labels),
         ("LDG", "<tokens_of<", 1, 8),
-        ("BAR", "<sync_block<pass<", 0, sizes.rounds),
-        ("BAR", "<sync_block<sum<", 0, sizes.rounds),
-        ("HMMA", "<add<pass<", 2, pixels),
-        ("HMMA", "<add<sum<", 7, pixels),
-        ("LDG", "<label_at<pack_tokens<", 5, sizes.tokens / 32),  # one of five dtypes
-        ("LDG", "^<pack_tokens<", 2, 3 * sizes.channels / 32),  # keys, gamma, beta
-        ("STG", "<combine_gradients<", 1, sizes.channels / 128),
+        ("BAR", "<sync_block<for_each_tile<", 0, sizes.rounds),
+        ("HMMA", "<add<pass<", 8, pixels),
+        ("HMMA", "<add<sum<", 14, pixels),
+        ("STG", "^<copy_row<", 1, max(1.0, sizes.channels / 128)),
+        ("", "<origin<pack_tokens<", 0, 3),  # roles
         ("LDG", "<combine_gradients<", 1, parts),
         ("LDG", "<combine_tokens<", 1, parts),
-        ("LDG", "<moments_channels_first<", 1, 1),
+        ("LDG", "<moments_channels_first<", 1, sizes.reads),
         # Triton
         ("BAR", "<_sweep", 0, sizes.rounds),
         ("LDG", "<load_rows<measure<", 0, 16),
@@ -77,11 +74,13 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
 
 
 RARE = (
-    "<recompute<probabilities<", "<store_block<", "<look<scatter<", "<add_default<",
-    "<weight_gradients<modulation_gradient_of_x<",
+    "<read_all<", "<read_nothing<", "<look_at_all<", "<scatter_all<", "<scatter_zeros<",
+    "<place_among_all<", "<dot_of<", "<modulate_all<", "<look_at_any<", "<input_gradient_of_all<",
+    "<fill_position<",
 )  # fmt: skip
-SOME_WARPS = ("<look<sum<", "<look<pass<", "<scatter<pass<")
+SOME_WARPS = ("<look<sum<", "<look<pass<", "<scatter_unit<pass<")
 """Code of warps that have pixels of the tile, where others may have none."""
+ONE_WARP = ("<choose_slots<",)
 
 
 def issued(code: Loop, sizes: Sizes, of: str = "") -> float:
@@ -128,11 +127,32 @@ def _bodies(code: Loop, opcode: str, functions: str, *, by_place: bool) -> dict[
 def _count(loop: Loop, sizes: Sizes, made: dict[int, float], of: str) -> float:
     own = sum(_weight(one, sizes) for one in loop.own if one.opcode.startswith(of))
     return own + sum(
-        made.get(id(inner), 1.0) * _count(inner, sizes, made, of) for inner in loop.inner
+        made.get(id(inner), 1.0) * _count(inner, sizes, made, of)
+        for inner in loop.inner
+        if not _is_rare(inner)
     )
 
 
+def _is_rare(loop: Loop) -> bool:
+    """Whether most of it is, and no loop inside is not; the rest is what compilers moved there."""
+    whole = list(_all(loop))
+    rare = sum(_comes_from(one, RARE) for one in whole)
+    return 2 * rare > len(whole) and all(map(_is_rare, loop.inner))
+
+
+def _all(loop: Loop) -> Iterator[Instruction]:
+    yield from loop.own
+    for inner in loop.inner:
+        yield from _all(inner)
+
+
+def _comes_from(one: Instruction, functions: tuple[str, ...]) -> bool:
+    return any(function in one.inlined for function in functions)
+
+
 def _weight(one: Instruction, sizes: Sizes) -> float:
-    if any(functions in one.inlined for functions in RARE):
+    if _comes_from(one, RARE):
         return 0.0
-    return sizes.share if any(functions in one.inlined for functions in SOME_WARPS) else 1.0
+    if _comes_from(one, ONE_WARP):
+        return 1 / sizes.warps
+    return sizes.share if _comes_from(one, SOME_WARPS) else 1.0

@@ -86,8 +86,11 @@ def _nested(body: str) -> Loop:
 
 def _tree(code: list[Instruction], labels: dict[str, int]) -> Loop:
     ends: dict[int, int] = {}
+    # What follows the last exit is what diverged warps do in a collective; it jumps back, too.
+    exits = [one.address for one in code if one.opcode == "EXIT" and one.text == "EXIT"]
+    end = max(exits, default=code[-1].address)
     for one in code:
-        if one.opcode.startswith(("BRA", "BRX")):
+        if one.opcode.startswith(("BRA", "BRX")) and one.address < end:
             for name in _TARGET.findall(one.text):
                 target = labels.get(name, one.address + 1)
                 if target <= one.address:

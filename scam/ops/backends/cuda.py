@@ -15,11 +15,11 @@ from scam.ops.attention_call import AttentionCall, Gradients
 from scam.ops.backends.cuda_call import (
     DTYPES,
     Packed,
+    Planned,
     Result,
     in_order,
     labels_of,
     load,
-    pieces_of,
     readable,
     stream_of,
     view,
@@ -31,6 +31,9 @@ __all__ = ["backward", "forward", "modulation_backward", "modulation_forward", "
 
 name = "cuda"
 
+TILE, TILE_OF_OCTETS = 64, 256
+"""Pixels of a tile where pixels read: what is gathered at once; where channels come first label
+maps leave gaps, and a block gathers several times."""
 SHARED_99 = ((8, 6), (8, 9), (12, 0), (12, 1))
 """Capabilities that let a block have 99 KB of shared memory; the others have 163 KB or more."""
 
@@ -108,25 +111,27 @@ def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
     if value_width != width:
         wide, lse, lse_rest = forward(_in_one_width(call))
         return out.copy_(wide[..., :value_width]), lse, lse_rest
-    stream = stream_of(call.query)
+    stream, plan = stream_of(call.query), Planned(*call.sides)
+    order, labels = plan.narrow_order, call.sides[1][0]
     if call.wide_queries:
         x, last = readable(call.query)
-        packed = Packed(call.sides[1][0], (call.key, call.values))
+        packed = Packed(labels, (call.key, call.values), order=order)
         kernels = _kernels(call, x, last, packed)
         result = Result(out, last)
         kernels.pixel_out = view(result.written, "bhic")
         kernels.lse, kernels.lse_rest = lse.data_ptr(), lse_rest.data_ptr()
+        kernels.plan = plan.tiles(TILE if last else TILE_OF_OCTETS)
         load().pixels_read_forward(kernels, stream)
         return result.final(), lse, lse_rest
     x, last = readable(call.key)
-    packed = Packed(call.sides[1][0], (call.query,))
+    packed = Packed(labels, (call.query,), order=order)
     kernels = _kernels(call, x, last, packed)
     z = None if call.value is None else in_order(call.value, last)
     kernels.z = view(z, "bhic")
     kernels.lse, kernels.lse_rest = lse.data_ptr(), lse_rest.data_ptr()
     kernels.token_out = [view(out, "bhic")]
-    kernels.plan, memory = pieces_of(*call.sides, call.query.shape[1], width + 2)
-    kernels.partials = memory[-1].data_ptr()
+    kernels.plan, partials = plan.pieces(call.query.shape[1], width + 2)
+    kernels.partials = partials.data_ptr()
     load().latents_read_forward(kernels, stream)
     return out, lse, lse_rest
 
@@ -158,9 +163,11 @@ def backward(
             grad.copy_(wide[..., : grad.shape[-1]])
         return gradients
     lse, lse_rest = lse.contiguous(), lse_rest.contiguous()
+    plan, labels = Planned(*call.sides), call.sides[1][0]
+    order = plan.narrow_order
     if call.wide_queries:
         x, last = readable(call.query)
-        packed = Packed(call.sides[1][0], (call.key, call.values))
+        packed = Packed(labels, (call.key, call.values), order=order)
         kernels = _kernels(call, x, last, packed)
         z: Tensor | None = in_order(grad_out, last)
         results = [Result(grad_query, last)]
@@ -169,7 +176,8 @@ def backward(
         row = 2 * width
     else:
         x, last = readable(call.key)
-        packed = Packed(call.sides[1][0], (call.query, grad_out), (lse, lse_rest, grad_lse), out)
+        rows, scalars = (call.query, grad_out), (lse, lse_rest, grad_lse)
+        packed = Packed(labels, rows, scalars, out, order=order)
         kernels = _kernels(call, x, last, packed)
         z = None if call.value is None else in_order(call.value, last)
         results = [Result(grad, last) for grad in given[1:]]
@@ -180,8 +188,8 @@ def backward(
     kernels.z = view(z, "bhic")
     kernels.lse, kernels.lse_rest = lse.data_ptr(), lse_rest.data_ptr()
     kernels.pixel_out = view(results[0].written, "bhic")
-    kernels.plan, memory = pieces_of(*call.sides, call.query.shape[1], row)
-    kernels.partials = memory[-1].data_ptr()
+    kernels.plan, partials = plan.pieces(call.query.shape[1], row)
+    kernels.partials = partials.data_ptr()
     load().attention_backward(kernels, stream_of(call.query))
     for result in results:
         result.final()

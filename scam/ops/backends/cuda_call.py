@@ -61,6 +61,8 @@ def channels_last(x: Tensor) -> bool | None:
     *outer, item, channel = steps
     if x.data_ptr() % 16 or any(stride % 8 for stride in outer):
         return None
+    if max(item, channel) >= 2**31:
+        return None
     if channel == 1 and item % 8 == 0:
         return True
     if item == 1 and channel % 8 == 0 and x.shape[-2] % 8 == 0:
@@ -79,6 +81,12 @@ def in_order(tensor: Tensor, last: bool) -> Tensor:
     if channels_last(tensor) == last:
         return tensor
     return _copy(tensor) if last else _copy(tensor.mT).mT
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """Contiguous, and where a kernel may read several numbers at once."""
+    tensor = tensor.contiguous()
+    return _copy(tensor) if tensor.data_ptr() % 16 else tensor
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -103,7 +111,16 @@ class Result:
 
 
 class Packed:
-    """Tokens sorted and packed by a kernel, with the memory they live in."""
+    """Tokens sorted and packed by a kernel, with the memory they live in.
+
+    Args:
+        labels: (B, M).
+        rows: (B, heads, M, C) each.
+        scalars: (B, heads, M) each, fp32 or of the rows' dtype.
+        dot: (B, heads, M, C), whose product with ``rows[1]`` is taken from the last scalar.
+        order: (B, M), the tokens sorted by label; None: the kernel sorts.
+        by_label: whether pixels will look up their tokens by label.
+    """
 
     def __init__(
         self,
@@ -111,24 +128,31 @@ class Packed:
         rows: tuple[Tensor, ...],
         scalars: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None),
         dot: Tensor | None = None,
+        *,
+        order: Tensor | None = None,
+        by_label: bool = False,
     ) -> None:
         batch, heads, count, channels = rows[0].shape
         new = rows[0].new_empty
         self.rows = new((batch, heads, count, len(rows), channels))
         self.scalars = new((batch, heads, count, len(scalars)), dtype=torch.float32)
-        self.labels = new((batch, count), dtype=torch.int64)
-        self.ends, self.sources = (new((batch, count), dtype=torch.int32) for _ in range(2))
+        self.sources = new((batch, count), dtype=torch.int32)
+        self.order = None if order is None else order.contiguous()
         tokens = load().Tokens()
         tokens.heads, tokens.count, tokens.roles = heads, count, len(rows)
         tokens.rows, tokens.scalars = self.rows.data_ptr(), self.scalars.data_ptr()
-        tokens.labels, tokens.ends = self.labels.data_ptr(), self.ends.data_ptr()
         tokens.sources = self.sources.data_ptr()
+        if by_label:
+            self.labels = new((batch, count), dtype=torch.int64)
+            self.ends = new((batch, count), dtype=torch.int32)
+            tokens.labels, tokens.ends = self.labels.data_ptr(), self.ends.data_ptr()
         self.tokens = tokens
         if not self.rows.numel():
             return
         call = load().Pack()
         call.batch, call.channels, call.dtype = batch, channels, DTYPES.index(rows[0].dtype)
         call.tokens, call.labels = tokens, labels_of(labels)
+        call.order = 0 if self.order is None else self.order.data_ptr()
         call.rows = [view(tensor, "bhic") for tensor in rows]
         call.scalars = [view(tensor, "bhi") for tensor in scalars]
         call.scalar_dtype = [
@@ -138,19 +162,42 @@ class Packed:
         load().pack(call, stream_of(labels))
 
 
-def pieces_of(wide: Side, narrow: Side, heads: int, width: int) -> tuple[Any, tuple[Tensor, ...]]:
-    """The plan of sums over the wide side as kernels take it, and the memory it lives in.
+class Planned:
+    """Both sides of a call sorted by label, and how kernels divide the wide one.
 
-    The last of that is for partial rows of ``width`` numbers, (B, ``heads``, rows, ``width``).
+    ``memory`` holds what the tables live in.
     """
-    batch, count = wide[0].shape
-    tables = TileTables(sort_sides(wide, narrow), 64 if count <= 4096 else 256)
-    rows = PARTIAL_BYTES // (4 * width * max(1, heads * batch))
-    pieces = tables.split(-(-PIECES // max(1, batch)), rows)
-    made = load().Plan()
-    memory = tuple(t.contiguous() for t in (tables.order, pieces.pieces, pieces.spans))
-    made.order, made.pieces, made.spans = (tensor.data_ptr() for tensor in memory)
-    made.count, made.rows = pieces.pieces.shape[1], pieces.rows
-    shape = (batch, heads, pieces.rows, width)
-    partials = torch.empty(shape, dtype=torch.float32, device=wide[0].device)
-    return made, (*memory, partials)
+
+    def __init__(self, wide: Side, narrow: Side) -> None:
+        self.sides = sort_sides(wide, narrow)
+        self.narrow_order = self.sides.narrow_order
+        self.memory: tuple[Tensor, ...] = ()
+
+    @property
+    def _counts(self) -> torch.Size:
+        return self.sides.order.shape
+
+    def tiles(self, tile: int) -> Any:
+        """Tiles of at most so many pixels, as kernels take them."""
+        tables = TileTables(self.sides, tile)
+        self.memory = (tables.order.contiguous(), tables.tiles)
+        made = load().Plan()
+        made.order, made.tiles = (tensor.data_ptr() for tensor in self.memory)
+        made.count = tables.tiles.shape[1]
+        return made
+
+    def pieces(self, heads: int, width: int) -> tuple[Any, Tensor]:
+        """Pieces for sums over pixels, and partial rows of ``width`` numbers.
+
+        The latter are (B, ``heads``, rows, ``width``).
+        """
+        batch, count = self._counts
+        tables = TileTables(self.sides, 64 if count <= 4096 else 256)
+        rows = PARTIAL_BYTES // (4 * width * max(1, heads * batch))
+        parts = tables.split(-(-PIECES // max(1, batch)), rows)
+        self.memory = tuple(t.contiguous() for t in (tables.order, parts.pieces, parts.spans))
+        made = load().Plan()
+        made.order, made.pieces, made.spans = (tensor.data_ptr() for tensor in self.memory)
+        made.count, made.rows = parts.pieces.shape[1], parts.rows
+        shape = (batch, heads, parts.rows, width)
+        return made, torch.empty(shape, dtype=torch.float32, device=tables.order.device)

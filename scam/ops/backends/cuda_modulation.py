@@ -7,30 +7,39 @@ from torch import Tensor
 from scam.ops.backends.cuda_call import (
     DTYPES,
     Packed,
+    Planned,
     Result,
+    aligned,
     in_order,
     labels_of,
     load,
-    pieces_of,
     readable,
     stream_of,
     view,
 )
 from scam.ops.modulation_call import ModulationCall
 
+WARPS = 16384
+"""Keep a GPU busy with statistics, and leave each of them several reads."""
 
-def _strips(batch: int, pixels: int) -> int:
-    """Strips of an image that statistics are taken of, about 1024 in all."""
-    return max(1, min(pixels // 256, -(-1024 // max(1, batch))))
+
+def _strips(call: ModulationCall, last: bool) -> int:
+    """Strips of an image that statistics are taken of."""
+    batch, channels, pixels = call.x.shape
+    in_strip = 64 if last else channels  # warps; where channels come last a few blocks for each SM
+    return max(1, min(pixels // 256, -(-WARPS // max(1, batch * in_strip))))
 
 
 class _Modulation:
     """One call of the modulation: arguments as in ``ModulationBackend``, as kernels take them."""
 
-    def __init__(self, given: ModulationCall) -> None:
+    def __init__(self, given: ModulationCall, narrow_order: Tensor | None) -> None:
         self.x, self.last = readable(given.x.mT)
         keys, key_bias, gamma, beta = given.tokens
-        self.packed = Packed(given.token_labels, (keys, gamma, beta), (key_bias, None, None))
+        self.packed = Packed(
+            given.token_labels, (keys, gamma, beta), (key_bias, None, None),
+            order=narrow_order, by_label=True,
+        )  # fmt: skip
         self.keep: list[Tensor] = []
         call = load().Modulation()
         call.batch, call.pixels, call.channels = self.x.shape
@@ -44,7 +53,7 @@ class _Modulation:
         call.default_beta = view(given.default_beta, "bc")
         call.noise = view(given.noise, "bi")
         if given.noise_scale is not None:
-            call.noise_scale = self.held(given.noise_scale.contiguous()).data_ptr()
+            call.noise_scale = self.held(aligned(given.noise_scale)).data_ptr()
         self.call = call
         self.stream = stream_of(self.x)
 
@@ -62,12 +71,12 @@ class _Modulation:
 
 def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return y, laid out as ``empty_like`` of x, lse, lse_rest, mean and rstd."""
-    made, x = _Modulation(call), call.x
+    made, x = _Modulation(call, call.layout[2]), call.x
     statistics = call.empty_statistics()
     y = Result(torch.empty_like(x).mT, made.last)
     if x.numel():
-        kernels, (batch, channels, pixels) = made.call, x.shape
-        kernels.strips = _strips(batch, pixels)
+        kernels, (batch, channels, _) = made.call, x.shape
+        kernels.strips = _strips(call, made.last)
         moments = statistics[0].new_empty((batch, kernels.strips, channels, 2))
         kernels.moments, kernels.pixel_out = moments.data_ptr(), view(y.written, "bic")
         made.set_statistics(*statistics)
@@ -85,19 +94,24 @@ def modulation_backward(
     rstd: Tensor,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of x, keys, key_bias, gamma, beta, the defaults and noise_scale."""
-    made, x = _Modulation(call), call.x
+    x = call.x
     grad_x, *gradients = call.empty_gradients()
     if not x.numel():
         return tuple(None if t is None else t.zero_() for t in (grad_x, *gradients))
+    plan = Planned(*call.sides)
+    made = _Modulation(call, plan.narrow_order)
     result = Result(grad_x.mT, made.last)
     batch, heads, _, channels = call.keys.shape
     kernels = made.call
-    kernels.plan, memory = pieces_of(*call.sides, heads, 3 * channels + 1)
+    kernels.plan, partials = plan.pieces(heads, 3 * channels + 1)
     piece_partials = lse.new_empty((batch, kernels.plan.count, 3, channels))
     means = lse.new_empty((batch, 2, channels))
-    kernels.partials, kernels.means = memory[-1].data_ptr(), means.data_ptr()
+    kernels.partials, kernels.means = partials.data_ptr(), means.data_ptr()
     kernels.piece_partials = piece_partials.data_ptr()
-    statistics = (made.held(tensor.contiguous()) for tensor in (lse, lse_rest, mean, rstd))
+    if heads == 1:
+        kept = lse.new_empty((batch, x.shape[2], 2, 8))
+        kernels.kept = kept.data_ptr()
+    statistics = (made.held(aligned(tensor)) for tensor in (lse, lse_rest, mean, rstd))
     made.set_statistics(*statistics)
     kernels.grad_y = view(made.held(in_order(grad_y.mT, made.last)), "bic")
     grad_keys, grad_key_bias, grad_gamma, grad_beta, *per_channel = gradients

@@ -87,7 +87,10 @@ inline float log2(float x) { return std::log2(x); }
 inline float product(float a, float b) { return a * b; }
 inline float fused(float a, float b, float c) { return std::fma(a, b, c); }
 inline float root_inverse(float x) { return 1.0f / std::sqrt(x); }
+inline float reciprocal(float x) { return 1.0f / x; }
 inline float infinity() { return std::numeric_limits<float>::infinity(); }
+
+inline float bits_to_float(uint32_t bits) { return bit_cast<float>(bits); }
 
 inline float to_float(Bf16 x) { return bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 inline float to_float(Fp16 x) { return static_cast<float>(bit_cast<_Float16>(x)); }
@@ -119,8 +122,17 @@ Pair unpack2(uint32_t word) {
   return {to_float(T{static_cast<uint16_t>(word)}), to_float(T{static_cast<uint16_t>(word >> 16)})};
 }
 
+using SharedAddress = char*;
+inline SharedAddress shared_address(const void* at) {
+  return static_cast<char*>(const_cast<void*>(at));
+}
+inline void store_shared(SharedAddress at, uint32_t word) {
+  emulator::check_shared(at, 4, 4);
+  std::memcpy(at, &word, 4);
+}
+
 template <bool transposed>
-void load_matrices(uint32_t (&r)[4], const void* row) {
+void load_matrices(uint32_t (&r)[4], SharedAddress row) {
   load_matrices(r, row, transposed);
 }
 
@@ -138,6 +150,17 @@ template <class V>
 V load(const V* address) {
   if (reinterpret_cast<uintptr_t>(address) % sizeof(V)) emulator::fail("load: misaligned");
   return *address;
+}
+
+inline Pair load_pair(const float* address) {
+  if (reinterpret_cast<uintptr_t>(address) % 8) emulator::fail("load: misaligned");
+  return {address[0], address[1]};
+}
+
+inline void store_pair(float* address, const Pair& pair) {
+  if (reinterpret_cast<uintptr_t>(address) % 8) emulator::fail("store: misaligned");
+  address[0] = pair.low;
+  address[1] = pair.high;
 }
 
 inline std::string& emulator_error() {
