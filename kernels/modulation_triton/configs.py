@@ -11,8 +11,8 @@ TABLE: Table = {
     ("forward", 2, 64): Config(64, 64, 4, 1),
     ("forward", 2, 256): Config(64, 128, 8, 1),
     ("forward", 2, 512): Config(32, 128, 8, 1),  # the tile of 64 spills with many tokens a label
-    ("backward", 2, 64): Config(32, 64, 8, 1),
-    ("backward", 2, 128): Config(16, 128, 8, 1),
+    ("backward", 2, 64): Config(64, 64, 4, 1),
+    ("backward", 2, 128): Config(32, 128, 4, 1),
     ("backward", 2, 256): Config(32, 64, 8, 1),
     ("forward", 4, 256): Config(32, 64, 8, 1),
     ("forward", 4, 512): Config(16, 64, 8, 1),
@@ -30,6 +30,9 @@ MANY_COLUMNS: Table = {
 
 STATISTICS = {"PIECE": 4096, "BLOCK": 256, "CHUNK": 16}
 """Pixels per program, pixels and channels handled together in the first look at x."""
+
+MEANS = {"BLOCK": 256, "CHUNK": 16}
+"""Pixels and channels per program in the last look at x."""
 
 COLUMNS = 16, 64
 """Least and most columns for tokens; 16 is the least that a 16-bit matrix product takes."""
