@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops.backends.triton_launch import launch, rows, shared_options
+from scam.ops.backends.triton_launch import items_fast, launch, rows, shared_options
 from scam.ops.backends.triton_plan import TileTables, sort_sides
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.sorting import SortedSides
@@ -100,7 +100,7 @@ class _Call:
         itemsize, tokens = self.given.x.element_size(), self.given.keys.shape[2]
         labels = self.sides.narrow_offsets.shape[1] - 1
         in_heads, in_columns = columns(heads, -(-tokens // max(1, labels)))
-        chosen = config(step, itemsize, channels, in_columns)
+        chosen = config(step, itemsize, channels, in_columns, items_fast(_map(self.given.x)))
         return shared_options(chosen, itemsize, channels) | {
             "WIDE": self.wide,
             "HEADS": in_heads,
