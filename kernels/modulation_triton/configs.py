@@ -24,6 +24,7 @@ MANY_COLUMNS: Table = {
     ("forward", 2, 64): Config(32, 64, 8, 1),
     ("forward", 2, 256): Config(32, 128, 8, 1),
     ("forward", 2, 512): Config(16, 128, 8, 1),
+    ("backward", 2, 64): Config(32, 64, 8, 1),
     ("backward", 2, 128): Config(16, 64, 8, 1),
     ("backward", 2, 256): Config(16, 64, 8, 1),
 }
@@ -39,8 +40,9 @@ STATISTICS = {"PIECE": 4096, "BLOCK": 256, "CHUNK": 16}
 MEANS = {"BLOCK": 256, "CHUNK": 16}
 """Pixels and channels per program in the last look at x."""
 
-COLUMNS = 16, 64
-"""Least and most columns for tokens; 16 is the least that a 16-bit matrix product takes."""
+COLUMNS = 16, 32
+"""Least and most columns for tokens; 16 is the least that a 16-bit matrix product takes. With
+64, Triton 3.8 fails to compile products with x (TritonGPUOptimizeDotOperands)."""
 
 
 def config(step: str, itemsize: int, channels: int, in_columns: int, items_fast: bool) -> Config:
