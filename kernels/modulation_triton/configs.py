@@ -11,8 +11,8 @@ TABLE: Table = {
     ("forward", 2, 64): Config(64, 64, 4, 1),
     ("forward", 2, 256): Config(64, 128, 8, 1),
     ("forward", 2, 512): Config(32, 128, 8, 1),  # the tile of 64 spills with many tokens a label
-    ("backward", 2, 64): Config(32, 64, 8, 1),
-    ("backward", 2, 128): Config(16, 128, 8, 1),
+    ("backward", 2, 64): Config(64, 64, 4, 1),
+    ("backward", 2, 128): Config(32, 128, 4, 1),
     ("backward", 2, 256): Config(32, 64, 8, 1),
     ("forward", 4, 256): Config(32, 64, 8, 1),
     ("forward", 4, 512): Config(16, 64, 8, 1),
@@ -24,20 +24,32 @@ MANY_COLUMNS: Table = {
     ("forward", 2, 64): Config(32, 64, 8, 1),
     ("forward", 2, 256): Config(32, 128, 8, 1),
     ("forward", 2, 512): Config(16, 128, 8, 1),
+    ("backward", 2, 64): Config(32, 64, 8, 1),
     ("backward", 2, 128): Config(16, 64, 8, 1),
     ("backward", 2, 256): Config(16, 64, 8, 1),
+}
+
+CHANNELS_FAST: Table = {
+    # what replaces entries that spill where neighbours in memory are channels
+    ("backward", 2, 128): Config(32, 128, 8, 1),
 }
 
 STATISTICS = {"PIECE": 4096, "BLOCK": 256, "CHUNK": 16}
 """Pixels per program, pixels and channels handled together in the first look at x."""
 
-COLUMNS = 16, 64
-"""Least and most columns for tokens; 16 is the least that a 16-bit matrix product takes."""
+MEANS = {"BLOCK": 256, "CHUNK": 16}
+"""Pixels and channels per program in the last look at x."""
+
+COLUMNS = 16, 32
+"""Least and most columns for tokens; 16 is the least that a 16-bit matrix product takes. With
+64, Triton 3.8 fails to compile products with x (TritonGPUOptimizeDotOperands)."""
 
 
-def config(step: str, itemsize: int, channels: int, in_columns: int) -> Config:
-    """The entry for ``forward`` or ``backward`` of tokens in so many columns."""
-    table = TABLE | MANY_COLUMNS if in_columns > COLUMNS[0] else TABLE
+def config(step: str, itemsize: int, channels: int, in_columns: int, items_fast: bool) -> Config:
+    """The entry for ``forward`` or ``backward`` of tokens in so many columns, and how x is laid
+    out in memory."""
+    table = TABLE if items_fast else TABLE | CHANNELS_FAST
+    table = table | MANY_COLUMNS if in_columns > COLUMNS[0] else table
     return entry(table, step, itemsize, channels)
 
 

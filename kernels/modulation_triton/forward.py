@@ -7,14 +7,16 @@ cache. The same kernel makes for backward what its kernels cannot recompute on t
 
 import triton
 import triton.language as tl
-from scam.kernels.modulation_triton.maps import load_rows, load_run, store_rows
+from scam.kernels.modulation_triton.maps import load_pixels, load_rows, load_run, store_rows
 from scam.kernels.modulation_triton.tokens import (
     before_activation,
     defaults,
     grad_of_weights,
     is_many,
+    load_position,
     mixed,
     normalised,
+    raised_from,
     scores_from,
     softmax,
     weights_of,
@@ -66,10 +68,11 @@ def _modulate_tile(
     MANY: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    x_first = load_rows(x, b, 0, item, inside, 0, channels, CHUNK)
+    x_first = load_pixels(x, b, item, 0, channels, CHUNK)
+    there_first = load_position(position, item, channels, CHUNK)
     if MANY:
         scale, shift = _mix_many(
-            x_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
+            x_first, there_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
             narrow_order, first, last, heads, pixels, chunk, channels,
             WIDE, COLUMNS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
@@ -84,25 +87,25 @@ def _modulate_tile(
                 store_logs(logs, at, nothing, tl.zeros_like(nothing), inside)
     else:
         scale, shift = _mix_few(
-            x_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
+            x_first, there_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
             narrow_order, first, last, heads, pixels, chunk, channels,
             grad_y is None, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
     x_own = x_first
     if CHUNKS > 1:
-        x_own = load_rows(x, b, 0, item, inside, chunk, channels, CHUNK)
+        x_own = load_pixels(x, b, item, chunk, channels, CHUNK)
     hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
     sums = before_activation(
-        hat, scale, shift, noise, noise_scale, b, item, inside, pixels, chunk, channels, CHUNK
+        hat, scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK
     )
     if grad_y is None:
         out = tl.where(sums > 0.0, sums, sums * negative_slope)
     else:
-        out = load_rows(grad_y, b, 0, item, inside, chunk, channels, CHUNK).to(tl.float32)
+        out = load_pixels(grad_y, b, item, chunk, channels, CHUNK).to(tl.float32)
         out = tl.where(sums > 0.0, out, out * negative_slope)
         if MANY:
             _store_delta(
-                out, hat, x_first, x, position, keys, key_bias, gamma, beta,
+                out, hat, x_first, there_first, x, position, keys, key_bias, gamma, beta,
                 delta + (b * CHUNKS + chunk) * heads * pixels, b, item, inside,
                 narrow_order, first, last, heads, pixels, chunk, channels,
                 WIDE, COLUMNS, CHUNK, CHUNKS, PRECISION,
@@ -112,59 +115,60 @@ def _modulate_tile(
 
 @triton.jit
 def _mix_few(
-    x_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
+    x_first, there_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
     narrow_order, first, last, heads, pixels, chunk, channels,
     STORE: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Scale and shift where all heads' tokens fit into the columns; STORE: ``logs`` too."""
     logits, of_head, token, seen = scores_from(
-        x_first, x, position, keys, key_bias, b, item, inside, narrow_order, first, last, 0,
+        x_first, there_first, x, position, keys, key_bias, b, item, narrow_order, first, last, 0,
         heads, channels, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
     )  # fmt: skip
-    weights, lse, lse_rest = softmax(logits, heads, HEADS)
+    weights, highest, total = softmax(logits, heads, HEADS)
     if STORE and chunk == 0:
+        lse, lse_rest = log_of_sum(highest, total)
         h = tl.arange(0, HEADS)
-        known = inside[:, None] & (h < heads)[None, :]
-        at = h.to(item.dtype)[None, :] * pixels + item[:, None]
+        known = (h < heads)[:, None] & inside[None, :]
+        at = h.to(item.dtype)[:, None] * pixels + item[None, :]
         store_logs(logs, at, lse, lse_rest, known)
     gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
     betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
-    one = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
-    return mixed(one, tl.zeros_like(one), weights, gammas, betas, PRECISION)
+    zeros = tl.zeros((item.shape[0], CHUNK), tl.float32)
+    return mixed(zeros, zeros, weights, gammas, betas, PRECISION)
 
 
 @triton.jit
 def _mix_many(
-    x_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
+    x_first, there_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
     narrow_order, first, last, heads, pixels, chunk, channels,
     WIDE: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Scale and shift of any number of tokens; ``logs`` are found and stored."""
-    scale = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
+    scale = tl.zeros((item.shape[0], CHUNK), tl.float32)
     shift = tl.zeros((item.shape[0], CHUNK), tl.float32)
     for h in range(0, heads):
         highest = tl.full((item.shape[0],), float("-inf"), tl.float32)
         total = tl.zeros((item.shape[0],), tl.float32)
         for block in range(first, last, COLUMNS):
             logits, _, _, _ = scores_from(
-                x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block,
+                x_first, there_first, x, position, keys, key_bias, b, item, narrow_order, block,
                 last, h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
             before = highest
-            highest = tl.maximum(highest, tl.max(logits, 1))
-            total = total * tl.exp(before - highest)
-            total += tl.sum(tl.exp(logits - highest[:, None]), 1)
+            highest = tl.maximum(highest, tl.max(logits, 0))
+            total = total * raised_from(before, highest)
+            total += tl.sum(raised_from(logits, highest[None, :]), 0)
         lse, lse_rest = log_of_sum(highest, total)
         if chunk == 0:
             store_logs(logs, tl.cast(h, item.dtype) * pixels + item, lse, lse_rest, inside)
         for block in range(first, last, COLUMNS):
             logits, of_head, token, seen = scores_from(
-                x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block, last,
-                h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
+                x_first, there_first, x, position, keys, key_bias, b, item, narrow_order, block,
+                last, h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
-            weights = weights_of(logits, lse[:, None], lse_rest[:, None], inside, seen)
+            weights = weights_of(logits, lse[None, :], lse_rest[None, :], inside, seen)
             gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
             betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
             scale, shift = mixed(scale, shift, weights, gammas, betas, PRECISION)
@@ -173,8 +177,8 @@ def _mix_many(
 
 @triton.jit
 def _store_delta(
-    grad, hat, x_first, x, position, keys, key_bias, gamma, beta, delta, b, item, inside,
-    narrow_order, first, last, heads, pixels, chunk, channels, WIDE: tl.constexpr,
+    grad, hat, x_first, there_first, x, position, keys, key_bias, gamma, beta, delta, b, item,
+    inside, narrow_order, first, last, heads, pixels, chunk, channels, WIDE: tl.constexpr,
     COLUMNS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """This chunk's share of the sum over a head's tokens of a weight times its gradient."""
@@ -185,17 +189,17 @@ def _store_delta(
         share = tl.zeros((item.shape[0],), tl.float32)
         for block in range(first, last, COLUMNS):
             logits, of_head, token, seen = scores_from(
-                x_first, x, position, keys, key_bias, b, item, inside, narrow_order, block, last,
-                h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
+                x_first, there_first, x, position, keys, key_bias, b, item, narrow_order, block,
+                last, h, heads, channels, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
             gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
             betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
-            zeros = tl.zeros((item.shape[0], COLUMNS), tl.float32)
+            zeros = tl.zeros((COLUMNS, item.shape[0]), tl.float32)
             slopes = grad_of_weights(zeros, grad, grad_hat, gammas, betas, PRECISION)
             before = highest
-            highest = tl.maximum(highest, tl.max(logits, 1))
-            shrink = tl.exp(before - highest)
-            weights = tl.exp(logits - highest[:, None])
-            total = total * shrink + tl.sum(weights, 1)
-            share = share * shrink + tl.sum(weights * slopes, 1)
+            highest = tl.maximum(highest, tl.max(logits, 0))
+            shrink = raised_from(before, highest)
+            weights = raised_from(logits, highest[None, :])
+            total = total * shrink + tl.sum(weights, 0)
+            share = share * shrink + tl.sum(weights * slopes, 0)
         tl.store(delta + tl.cast(h, item.dtype) * pixels + item, share / total, mask=inside)

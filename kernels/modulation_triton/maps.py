@@ -12,17 +12,32 @@ from scam.kernels.sca_triton.rows import UPCAST
 
 
 @triton.jit
-def load_items(order, position, inside, WIDE: tl.constexpr):
-    """Item numbers at positions of a sorted order; WIDE: 64-bit."""
-    item = tl.load(order + position, mask=inside, other=0)
-    return item.to(tl.int64) if WIDE else item
+def load_run(order, begin, end, COUNT: tl.constexpr, WIDE: tl.constexpr):
+    """COUNT item numbers from ``begin`` on, and which of them are before ``end``; WIDE: 64-bit.
+
+    Behind the end the last item comes again, so that no load by these numbers needs a mask.
+    """
+    position = begin + tl.arange(0, COUNT)
+    item = tl.load(order + tl.minimum(position, end - 1))
+    return item.to(tl.int64) if WIDE else item, position < end
 
 
 @triton.jit
-def load_run(order, begin, end, COUNT: tl.constexpr, WIDE: tl.constexpr):
-    """COUNT item numbers from ``begin`` on, and which of them are before ``end``."""
-    inside = begin + tl.arange(0, COUNT) < end
-    return load_items(order, begin + tl.arange(0, COUNT), inside, WIDE), inside
+def items_of(begin, pixels, WIDE: tl.constexpr, WHOLE: tl.constexpr, BLOCK: tl.constexpr):
+    """BLOCK pixels from ``begin`` on, and which of them exist: WHOLE, all."""
+    item = begin + tl.arange(0, BLOCK)
+    inside = tl.full((BLOCK,), True, tl.int1) if WHOLE else item < pixels
+    return item.to(tl.int64) if WIDE else item, inside
+
+
+@triton.jit
+def _places(base, row, channel, step):
+    """(channels, rows) addresses. A step that is known when compiling becomes part of the
+    instructions that load, if offsets of channels are 64-bit and added last."""
+    if isinstance(step, tl.constexpr):
+        return (base + row)[None, :] + (channel.to(tl.int64) * step)[:, None]
+    else:
+        return base + (row[None, :] + (channel.to(row.dtype) * step)[:, None])
 
 
 @triton.jit
@@ -30,15 +45,49 @@ def load_rows(tensor, b, h, item, inside, chunk, channels, CHUNK: tl.constexpr):
     """(rows, CHUNK) of items of heads ``h``, one or a head each; zeros outside."""
     base = tensor[0] + b * tensor[1]
     channel = chunk * CHUNK + tl.arange(0, CHUNK)
-    row, column = h * tensor[2] + item * tensor[3], channel.to(item.dtype) * tensor[4]
+    row = h * tensor[2] + item * tensor[3]
     known = channel < channels
     if tensor[5]:
         mask = inside[None, :] & known[:, None]
-        loaded = tl.trans(tl.load(base + (row[None, :] + column[:, None]), mask, other=0.0))
+        loaded = tl.trans(tl.load(_places(base, row, channel, tensor[4]), mask, other=0.0))
     else:
         mask = inside[:, None] & known[None, :]
+        column = channel.to(item.dtype) * tensor[4]
         loaded = tl.load(base + (row[:, None] + column[None, :]), mask, other=0.0)
     return loaded.to(tl.float32) if UPCAST else loaded
+
+
+@triton.jit
+def load_pixels(tensor, b, item, chunk, channels, CHUNK: tl.constexpr):
+    """(pixels, CHUNK) of a map; every item exists. Where pixels are dense, each thread loads four
+    channels of one, which it can hand on together."""
+    base, row = tensor[0] + b * tensor[1], item * tensor[3]
+    if tensor[5]:
+        first = _load_quarter(base, row, tensor[4], chunk, channels, CHUNK, 0)
+        second = _load_quarter(base, row, tensor[4], chunk, channels, CHUNK, 1)
+        third = _load_quarter(base, row, tensor[4], chunk, channels, CHUNK, 2)
+        fourth = _load_quarter(base, row, tensor[4], chunk, channels, CHUNK, 3)
+        loaded = tl.join(tl.join(first, third), tl.join(second, fourth))
+        loaded = tl.reshape(tl.permute(loaded, (1, 0, 2, 3)), (item.shape[0], CHUNK))
+    else:
+        channel = chunk * CHUNK + tl.arange(0, CHUNK)
+        places = base + (row[:, None] + (channel.to(item.dtype) * tensor[4])[None, :])
+        if channels % CHUNK == 0:
+            loaded = tl.load(places)
+        else:
+            loaded = tl.load(places, (channel < channels)[None, :], other=0.0)
+    return loaded.to(tl.float32) if UPCAST else loaded
+
+
+@triton.jit
+def _load_quarter(base, row, step, chunk, channels, CHUNK: tl.constexpr, PART: tl.constexpr):
+    """(CHUNK / 4, rows): every fourth channel from PART on."""
+    channel = chunk * CHUNK + PART + 4 * tl.arange(0, CHUNK // 4)
+    places = _places(base, row, channel, step)
+    if channels % CHUNK == 0:
+        return tl.load(places)
+    else:
+        return tl.load(places, (channel < channels)[:, None], other=0.0)
 
 
 @triton.jit
@@ -46,14 +95,15 @@ def store_rows(tensor, b, item, inside, chunk, channels, numbers, CHUNK: tl.cons
     """Write (rows, CHUNK) of a map, rounded to its dtype."""
     base = tensor[0] + b * tensor[1]
     channel = chunk * CHUNK + tl.arange(0, CHUNK)
-    row, column = item * tensor[3], channel.to(item.dtype) * tensor[4]
+    row = item * tensor[3]
     known = channel < channels
     numbers = numbers.to(tensor[0].dtype.element_ty)
     if tensor[5]:
         mask = inside[None, :] & known[:, None]
-        tl.store(base + (row[None, :] + column[:, None]), tl.trans(numbers), mask)
+        tl.store(_places(base, row, channel, tensor[4]), tl.trans(numbers), mask)
     else:
         mask = inside[:, None] & known[None, :]
+        column = channel.to(item.dtype) * tensor[4]
         tl.store(base + (row[:, None] + column[None, :]), numbers, mask)
 
 
@@ -63,3 +113,13 @@ def load_channels(tensor, b, chunk, channels, CHUNK: tl.constexpr):
     channel = chunk * CHUNK + tl.arange(0, CHUNK)
     at = tensor[0] + b * tensor[1] + channel * tensor[2]
     return tl.load(at, mask=channel < channels, other=0.0).to(tl.float32)[None, :]
+
+
+@triton.jit
+def widened(numbers):
+    """In fp32; of bf16 by its bits, which takes one instruction each where a cast takes more."""
+    if numbers.dtype == tl.bfloat16:
+        bits = numbers.to(tl.uint16, bitcast=True).to(tl.uint32) << 16
+        return bits.to(tl.float32, bitcast=True)
+    else:
+        return numbers.to(tl.float32)

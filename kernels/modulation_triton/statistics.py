@@ -7,13 +7,13 @@ digits; blocks are combined as in Chan, Golub and LeVeque (1983).
 
 import triton
 import triton.language as tl
-from scam.kernels.modulation_triton.maps import load_rows
+from scam.kernels.modulation_triton.maps import items_of, load_rows, widened
 
 
 @triton.jit
 def measure(
     x, means, spreads, pixels, channels: tl.constexpr, pieces,
-    WIDE: tl.constexpr, PIECE: tl.constexpr, BLOCK: tl.constexpr,
+    WIDE: tl.constexpr, WHOLE: tl.constexpr, PIECE: tl.constexpr, BLOCK: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
     """Mean and sum of squares around it, of PIECE pixels: each (B, pieces, channels), fp32."""
@@ -26,11 +26,8 @@ def measure(
     mean = tl.zeros((CHUNK,), tl.float32)
     spread = tl.zeros((CHUNK,), tl.float32)
     for start in range(begin, end, BLOCK):
-        item = start + tl.arange(0, BLOCK)
-        inside = item < end
-        if WIDE:
-            item = item.to(tl.int64)
-        loaded = load_rows(x, b, 0, item, inside, chunk, channels, CHUNK).to(tl.float32)
+        item, inside = items_of(start, end, WIDE, WHOLE, BLOCK)
+        loaded = widened(load_rows(x, b, 0, item, inside, chunk, channels, CHUNK))
         count = (tl.minimum(start + BLOCK, end) - start).to(tl.float32)
         block_mean = tl.sum(loaded, 0) / count
         centred = tl.where(inside[:, None], loaded - block_mean[None, :], 0.0)

@@ -133,7 +133,7 @@ class Work:
         size = one.options.get("TILE", 64)
         tiles, pieces = int(sum(t.sum() for t in self.tiles(size))), self.pieces(size)
         chunks = one.options.get("CHUNKS", 1)
-        if one.kernel in ("forward", "modulate", "input_gradient"):
+        if one.kernel in ("forward", "modulate"):
             return tiles * chunks, 1, size, size
         if one.kernel in ("backward", "token_gradients"):
             return pieces * chunks, tiles / pieces, size, size

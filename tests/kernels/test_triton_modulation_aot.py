@@ -52,6 +52,7 @@ LIMITS = {
     "cut": Limit(4, 16),
     "split": Limit(4, 16),
     "input_gradient": Limit(1, 96),
+    "subtract_means": Limit(4, 4),
 }
 MULTIPLIES = {"modulate", "token_gradients", "input_gradient"}
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scam.ops.backends.triton_launch import launch, rows, shared_options
+from scam.ops.backends.triton_launch import items_fast, launch, rows, shared_options
 from scam.ops.backends.triton_plan import TileTables, sort_sides
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.sorting import SortedSides
@@ -100,7 +100,7 @@ class _Call:
         itemsize, tokens = self.given.x.element_size(), self.given.keys.shape[2]
         labels = self.sides.narrow_offsets.shape[1] - 1
         in_heads, in_columns = columns(heads, -(-tokens // max(1, labels)))
-        chosen = config(step, itemsize, channels, in_columns)
+        chosen = config(step, itemsize, channels, in_columns, items_fast(_map(self.given.x)))
         return shared_options(chosen, itemsize, channels) | {
             "WIDE": self.wide,
             "HEADS": in_heads,
@@ -144,7 +144,8 @@ def _measure(x: Tensor, mean: Tensor, rstd: Tensor, eps: float, wide: bool) -> N
     spreads = torch.empty_like(means)
     launch(
         statistics.measure, batch * pieces * chunks, rows(_map(x)), means, spreads,
-        pixels, channels, pieces, WIDE=wide, CHUNKS=chunks, **STATISTICS, warps=4, stages=1,
+        pixels, channels, pieces, WIDE=wide, WHOLE=pixels % STATISTICS["BLOCK"] == 0,
+        CHUNKS=chunks, **STATISTICS, warps=4, stages=1,
     )  # fmt: skip
     launch(
         statistics.combine, batch * chunks, means, spreads, mean, rstd, pixels, channels, pieces,
@@ -214,7 +215,7 @@ def _backward(
     partial_bias = workspace(batch, heads, parts.rows)
     piece_rows = parts.pieces.shape[1]
     partial_channels = workspace(batch, piece_rows, 3, channels)
-    maps = call.x, call.grad, rows(_map(grad_inner))
+    maps = call.x, call.grad, rows(_map(grad_inner)), rows(_map(grad_x))
     copies, passes = batch * shared["CHUNKS"], call.passes(shared)
     programs, turns = made.grid(parts.pieces, copies)
     for many in passes:
@@ -226,14 +227,27 @@ def _backward(
         )  # fmt: skip
     means = workspace(2, batch, channels)
     _add(call, (partial_tokens, partial_bias, partial_channels), made, parts, means, small, shared)
-    programs, turns = made.grid(made.tiles, copies)
-    for many in passes:
+    if True in passes:
+        programs, turns = made.grid(made.tiles, copies)
         launch(
             backward.input_gradient, copies * programs,
-            *maps, rows(_map(grad_x)), *call.tokens, *call.constants, *statistics, delta,
-            _channels(means[0]), _channels(means[1]), *made.orders, made.tiles,
-            made.tiles.shape[1], programs, turns, *call.sizes, MANY=many, **shared,
+            maps[0], *maps[2:], *call.tokens, call.constants[0], *statistics, delta, *made.orders,
+            made.tiles, made.tiles.shape[1], programs, turns, *call.sizes[:3], MANY=True, **shared,
         )  # fmt: skip
+    _subtract_means(call, grad_x, norm, means)
+
+
+def _subtract_means(call: _Call, grad_x: Tensor, norm: tuple[Any, ...], means: Tensor) -> None:
+    from scam.kernels.modulation_triton.configs import MEANS
+    from scam.kernels.modulation_triton.sums import subtract_means
+
+    batch, channels, pixels = grad_x.shape
+    blocks, chunks = -(-pixels // MEANS["BLOCK"]), -(-channels // MEANS["CHUNK"])
+    launch(
+        subtract_means, batch * blocks * chunks, call.x, rows(_map(grad_x)), *norm,
+        _channels(means[0]), _channels(means[1]), pixels, channels, blocks, WIDE=call.wide,
+        WHOLE=pixels % MEANS["BLOCK"] == 0, **MEANS, CHUNKS=chunks, warps=4, stages=1,
+    )  # fmt: skip
 
 
 def _inner(
@@ -273,7 +287,7 @@ def _add(
     shared: dict[str, Any],
 ) -> None:
     """Second stages: the gradients in ``small``, and the two means of the norm's gradient."""
-    from scam.kernels.modulation_triton.backward import add_channels, add_tokens
+    from scam.kernels.modulation_triton.sums import add_channels, add_tokens
     from scam.kernels.sca_triton.configs import PARTS
 
     *of_tokens, grad_default_gamma, grad_default_beta, grad_noise_scale = small
