@@ -83,7 +83,7 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     """
     # The word alone, for pathlib takes the dot off ./demo.
     path = _demo_folder() if path == DEMO else checked_path(path, "checkpoint")
-    wanted = "give a training run's folder or one of its checkpoints/step_* folders"
+    wanted = f"give a training run's folder, one of its checkpoints/step_* folders or {DEMO}"
     with reading(path):
         if not path.is_dir():
             found = "is a file" if path.exists() else "does not exist"

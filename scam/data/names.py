@@ -3,12 +3,13 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scam.data.advice import prepare_command
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.text import expect_name, read_lines
+from scam.data.values import LabelValues
 from scam.errors import InputError
 
 # "3 left arm", "3<TAB>left arm", "3: left arm", "3,left arm", "3;left arm"
@@ -33,6 +34,19 @@ def names_file(root: Path, labels: str) -> Path | None:
     if not os.path.lexists(file) and not os.path.isdir(root / "labels"):
         file = root / "labels.txt"
     return file if os.path.lexists(file) else None
+
+
+def expect_known_names(root: Path, labels: str, known: Sequence[str], values: LabelValues) -> None:
+    """InputError if the file that names the labels in ``root/<labels>`` gives a label of ``known``
+    another value than ``values`` does; names beyond those may be merged ones.
+    """
+    file = names_file(root, labels)
+    for value, name in ({} if file is None else read_names(file)).items():
+        table = values.to_label
+        if name in known and known.index(name) != (table[value] if value < len(table) else -1):
+            wanted = [v for v, label in enumerate(table) if label == known.index(name)]
+            numbers = " or ".join(map(str, wanted)) or "nothing"
+            raise InputError(f"{file}: {name} is {value}, expected {numbers} as for this model")
 
 
 def read_label_names(

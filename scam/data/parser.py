@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,9 @@ def load_parser(name: str) -> LabelParser:
     module, colon, function = name.partition(":")
     if not colon or not module or not function:
         raise InputError(f"{{parser}}: expected {FORM}", parser=name)
+    if module.endswith(".py") or "/" in module:
+        wanted = f"{Path(module).stem}:{function}, with {Path(module).stem}.py in this folder"
+        raise InputError(f"{{parser}}: expected {wanted}", parser=name)
     if not {"", os.getcwd()} & {*sys.path}:  # as in the console script
         sys.path.insert(0, os.getcwd())
     try:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scam.data import SOURCES, open_source
 from scam.data.advice import label_command
+from scam.data.names import expect_known_names
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import LabelMap, PairSource
 from scam.editing.pictures import Picture
@@ -111,6 +112,7 @@ class Finder:
         if not Path(words[0]).is_dir():
             return None
         self._used.add("labels")
+        self._expect_names(Path(words[0]))
         pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._label_folder)}
         self._read_from += _folders(pairs.values())
 
@@ -174,12 +176,20 @@ class Finder:
             made = f"or what a parser makes: {label_command(image)}"
             raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS, {made}")
         self._used.add("labels")
+        self._expect_names(image.parent.parent)
         try:
             labels = find_label_map(image, image.parent.parent / self._label_folder)
         except InputError as error:
             raise InputError(f"{error}; expected IMAGE,LABELS") from error
         self._read_from += [image.parent, labels.parent]
         return labels
+
+    def _expect_names(self, folder: Path) -> None:
+        """InputError if a data folder numbers labels of the model in another way."""
+        checkpoint = self.checkpoint
+        expect_known_names(
+            folder, self._label_folder, checkpoint.label_names, checkpoint.label_values
+        )
 
     @cached_property
     def _run_options(self) -> dict[str, Any]:
@@ -210,6 +220,8 @@ class Finder:
                 f"the images of {run} were in {name}, where no folder is now: give "
                 "{:data}, the folder where they are"
             )
+        if self._data is not None and name not in SOURCES and options.get("label_set") is None:
+            self._expect_names(Path(name))
         trained_on = within(f"{run}: the data it was trained on")
         with trained_on if self._data is None else leading("data", self._data):
             return [open_source(name, split, **options) for split in ("val", "train")]

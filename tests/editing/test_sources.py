@@ -95,6 +95,24 @@ def test_label_maps_are_found_as_in_data_folders(tmp_path: Path) -> None:
         Finder(known).open([str(image)])
 
 
+def test_a_folder_that_numbers_the_labels_otherwise(tmp_path: Path) -> None:
+    """Its maps would be read as other labels of the model, in silence."""
+    image, names = write(tmp_path, "a"), LABEL_SETS["mannequins"].names
+    known = checkpoint(names)
+    file = tmp_path / "labels.txt"
+    file.write_text("".join(f"{i} {name}\n" for i, name in enumerate(names)))
+    assert isinstance(Finder(known).open([str(image)]), Picture)
+    file.write_text("".join(f"{i} {name}\n" for i, name in enumerate(reversed(names))))
+    message = rf"labels\.txt: {names[-1]} is 0, expected {len(names) - 1} as for this model"
+    for find in (
+        lambda: Finder(known).open([str(image)]),
+        lambda: Finder(known).folder([str(tmp_path)]),
+        lambda: Finder(known, data=str(tmp_path)).open(["a"]),
+    ):
+        with pytest.raises(InputError, match=message):
+            find()
+
+
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     image = write(tmp_path, "a")
     known = checkpoint(LABEL_SETS["mannequins"].names)

@@ -69,6 +69,7 @@ def test_parsers_by_name() -> None:
     for name, words in (
         ("numpy", "expected MODULE:FUNCTION"),
         (":x", "expected MODULE:FUNCTION"),
+        ("mine.py:f", "expected mine:f, with mine.py in this folder"),
         ("numpy:", "expected MODULE:FUNCTION"),
         ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("numpy:no_such", "AttributeError: module 'numpy' has no attribute 'no_such'"),

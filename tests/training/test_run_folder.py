@@ -184,7 +184,7 @@ def test_keep_last_spares_what_latest_names(run):
 
 
 def test_checkpoints_that_are_none(run, tmp_path):
-    wanted = "give a training run's folder or one of its checkpoints/step_* folders"
+    wanted = "give a training run's folder, one of its checkpoints/step_* folders or demo"
     nowhere = tmp_path / "nowhere"
     assert error(resolve_checkpoint, nowhere) == f"checkpoint {nowhere} does not exist: {wanted}"
     file = step_folder(run.checkpoints, 10) / MODEL

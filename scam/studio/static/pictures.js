@@ -87,6 +87,10 @@ export function setUpPictures(context) {
     const picture = await choose(server, session.model, "Choose the host", files);
     if (picture) takeHost(session, picture);
   };
+  // Elsewhere on the page a browser would leave it, to show the file.
+  takeFiles(document.body, (files) => {
+    if (session.model.lends && !document.querySelector("dialog[open]")) context.changeHost(files);
+  });
   if (session.model.lends) {
     takeFiles(byId("host"), context.changeHost);
     takeFiles(byId("donor-row"), context.addDonor);
@@ -122,11 +126,13 @@ function removeDonor({ session, editor }) {
 export function takeFiles(target, take) {
   target.addEventListener("dragover", (event) => {
     event.preventDefault();
+    event.stopPropagation();
     target.classList.add("dropping");
   });
   target.addEventListener("dragleave", () => target.classList.remove("dropping"));
   target.addEventListener("drop", (event) => {
     event.preventDefault();
+    event.stopPropagation();
     target.classList.remove("dropping");
     take([...event.dataTransfer.files]);
   });
