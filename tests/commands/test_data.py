@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scam import train, transfer
+from scam import evaluate, train, transfer
 from scam.data import Mannequins, colorize, save_label_png
 from scam.data.__main__ import EXAMPLES as DATA_EXAMPLES
 from scam.data.__main__ import main
@@ -395,7 +395,7 @@ def test_docs_name_flags_and_palettes_that_exist(
         with pytest.raises(SystemExit):
             main([*words, "--help"])
         known += capsys.readouterr().out
-    for command in (train, transfer):
+    for command in (evaluate, train, transfer):
         with pytest.raises(SystemExit):
             command.main(["--help"])
         known += capsys.readouterr().out

@@ -142,6 +142,7 @@ def test_a_refusal_is_shown_until_the_next_success(user: Any) -> None:
     user.drag((0.1, 0.1), (0.3, 0.1))
     alert = user.page.get_by_role("alert").filter(has_text="map: holds 200")
     alert.wait_for()
+    user.settled()  # no refusal is on its way any more
     user.page.unroute("**/api/result")
     user.drag((0.1, 0.2), (0.3, 0.2))
     alert.wait_for(state="hidden")
