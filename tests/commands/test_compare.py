@@ -102,6 +102,7 @@ def test_other_numbers_need_no_training_and_other_pictures_another_comparison(
         compare.main(["--models", "scam,spade", *given])
 
 
+@pytest.mark.exhaustive
 def test_a_comparison_that_was_stopped_goes_on(
     given: list[str], tmp_path: Path, fast: Fast
 ) -> None:
@@ -130,6 +131,7 @@ def test_a_comparison_that_was_stopped_goes_on(
     assert f"step {done + 2}/{done + 2}" in (out / "scam.log").read_text()[log:]
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_fails_is_a_row_and_the_others_go_on(
     given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
