@@ -35,7 +35,7 @@ def _surprises(rows: Sequence[Row]) -> Iterator[str]:
     flat = _value(rows, "psnr", "flat colours, pooled")
     if model is not None and flat is not None and model < flat:
         yield (
-            "psnr: the reconstructions are worse than flat colours, which paint each label in its "
+            "psnr: the reconstructions are worse than flat colours, which give each label its "
             "mean colour in that image: the model has not learnt these images yet"
         )
     away, stayed = (_value(rows, "cycle", f"A to {x} to A, pooled") for x in "BA")

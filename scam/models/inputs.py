@@ -149,7 +149,9 @@ def expect_equal_batch(image: Tensor, labels: Tensor, names: tuple[str, str]) ->
 def checked_pair(pair: Any, name: str) -> tuple[Any, Any]:
     """Image and labels. InputError unless ``pair`` is two things."""
     if isinstance(pair, Tensor) or not isinstance(pair, Sequence) or len(pair) != 2:
-        raise InputError(f"{name} is {type_of(pair)}: expected a pair (image, labels), as open_picture returns")
+        raise InputError(
+            f"{name} is {type_of(pair)}: expected a pair (image, labels), as open_picture returns"
+        )
     return pair[0], pair[1]
 
 
