@@ -3,8 +3,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import zlib
 from base64 import b64decode
 from collections.abc import Iterator
@@ -15,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from benchmarks.studio_browser import served
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -33,12 +33,8 @@ class Studio(NamedTuple):
 @contextmanager
 def serving(run: Path) -> Iterator[Studio]:
     """A server of its own for what a folder holds."""
-    command = [sys.executable, "-m", "scam.studio", str(run), "--no-browser", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        address = next(word for line in server.stdout for word in re.findall(r"http://\S+", line))
+    with served(str(run)) as address:
         yield Studio(address, run)
-        server.terminate()
 
 
 class User:
