@@ -2,6 +2,7 @@
 """Imports run one way: each part of the package knows those before it in this list only."""
 
 import ast
+import graphlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"scam.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("file", sorted(str(p.relative_to(ROOT)) for p in ROOT.rglob("*.py")))
@@ -68,6 +70,18 @@ def test_imports_run_one_way(file: str) -> None:
         other = part_of(module) if module.partition(".")[0] == "scam" else own
         if other not in ANYWHERE and other[0].islower() and other != own:
             assert RANKS[other] < RANKS[own], f"{own} imports {module}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Later imports, inside functions, and those for types alone count too."""
+    files = {
+        ".".join(("scam", *path.relative_to(ROOT).with_suffix("").parts)): path
+        for path in ROOT.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    graphlib.TopologicalSorter(
+        {module: set(imported(path)) & files.keys() for module, path in files.items()}
+    ).prepare()
 
 
 def test_the_training_engine_knows_no_model_and_no_pictures() -> None:

@@ -13,8 +13,8 @@ from scam.comparison.options import MeasuringOptions
 from scam.comparison.variants import LISTS, Settings
 from scam.data.options import DataOptions
 from scam.errors import NAMED, InputError, as_flag
-from scam.models.config import DATA_SETS, ModelConfig
-from scam.models.registry import FIRST_KIND, MODELS
+from scam.models.config import DATA_SETS, FIRST_KIND, ModelConfig
+from scam.models.registry import MODELS
 from scam.synthesis.options import NEW_RUN, WITH_MUON, SynthesisOptions
 
 EXAMPLES = """\

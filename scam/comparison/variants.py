@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scam.errors import NAMED, InputError, did_you_mean
-from scam.models.registry import FIRST_KIND, MODELS
+from scam.models.config import FIRST_KIND
+from scam.models.registry import MODELS
 
 Settings = dict[str, Any]
 """Settings of ``scam.train`` by name."""

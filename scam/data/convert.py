@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scam.data.source import Image
+from scam.data.arrays import Image
 from scam.errors import InputError
 
 _ROUNDING = 1 / 127.5

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
+from scam.data.arrays import Image, LabelMap
 from scam.data.convert import from_uint8
 from scam.data.parallel import end_with_owner, usable_cpus
 from scam.data.recolour import recolour
-from scam.data.source import Image, LabelMap, PairSource
+from scam.data.source import PairSource
 from scam.data.warp import warp
 from scam.errors import InputError
 

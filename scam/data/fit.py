@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PIL_Image
 
-from scam.data.source import Image, LabelMap
+from scam.data.arrays import Image, LabelMap
 
 Fit = Literal["squash", "crop", "pad"]
 """squash: all of the image fills the frame, out of proportion. crop: its largest centred part of

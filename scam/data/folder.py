@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import get_args
 
 from scam.data.advice import advising, prepare_command
+from scam.data.arrays import Image, LabelMap
 from scam.data.fit import Fit, Frame
 from scam.data.ids import judge
 from scam.data.labels import NUM_VALUES, LabelSet, MergeSpec, read_merge
 from scam.data.names import named_labels
 from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
 from scam.data.picture import read_label_png
-from scam.data.source import Image, LabelMap, PairSource
+from scam.data.source import PairSource
 from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError, counted
 from scam.storage.reading import identity

@@ -13,6 +13,7 @@ from PIL import Image as PIL_Image
 from torch import Tensor
 
 from scam.data.advice import no_index_map
+from scam.data.arrays import Image, LabelMap
 from scam.data.convert import from_uint8
 from scam.data.fit import Frame
 from scam.data.labels import NUM_VALUES
@@ -20,7 +21,6 @@ from scam.data.orientation import orientation
 from scam.data.pairs import expect_equal_sizes
 from scam.data.parser import parsed_labels
 from scam.data.picture import INDEX_MODES, as_rgb, decoding, read_image, upright
-from scam.data.source import Image, LabelMap
 from scam.data.values import LabelValues, count_values
 from scam.errors import InputError, type_of
 from scam.storage.files import checked_path

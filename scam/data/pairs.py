@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image as PIL_Image
 
 from scam.data.advice import label_command
+from scam.data.arrays import LabelMap
 from scam.data.picture import PictureFile, expect_picture_file, read_image, read_label_png
-from scam.data.source import LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError, counted, did_you_mean, one_line
 

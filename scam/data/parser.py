@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from scam.data.arrays import Image, LabelMap
 from scam.data.labels import NUM_VALUES
-from scam.data.source import Image, LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError, first_line
 

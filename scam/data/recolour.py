@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from scam.data.source import Image, LabelMap
+from scam.data.arrays import Image, LabelMap
 
 _COLOURS = (6.0, 249.0)  # of 255: of what a label's mean becomes
 _GAIN = (0.5, 1.5)  # of colours about that mean

@@ -9,9 +9,9 @@ import torch
 from PIL import Image as PIL_Image
 from torch import Tensor
 
+from scam.data.arrays import Image
 from scam.data.convert import expect_pixels, to_uint8
 from scam.data.open_picture import read_photograph
-from scam.data.source import Image
 from scam.errors import InputError, counted, type_of
 from scam.storage.files import checked_path, write_aside
 from scam.storage.outputs import expect_outputs

@@ -3,20 +3,12 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from scam.data.arrays import Image, LabelMap
+from scam.data.fit import Fit
 from scam.data.labels import LabelSet
+from scam.data.pairs import Pair
 from scam.data.values import LabelValues
-
-if TYPE_CHECKING:  # both know these arrays
-    from scam.data.fit import Fit
-    from scam.data.pairs import Pair
-
-Image = NDArray[np.uint8]
-LabelMap = NDArray[np.int32]
 
 
 class PairSource(ABC):
@@ -29,7 +21,7 @@ class PairSource(ABC):
     """
 
     label_set: LabelSet
-    fit: "Fit" = "squash"
+    fit: Fit = "squash"
 
     @cached_property
     def label_values(self) -> LabelValues:
@@ -51,7 +43,7 @@ class PairSource(ABC):
         where a pixel has no label. InputError for a pair that cannot be used.
         """
 
-    def files(self, index: int) -> "Pair | None":
+    def files(self, index: int) -> Pair | None:
         """The photograph and the label map that pair ``index`` is read from; None: it is not.
 
         By them images are known again by content, and edits are pasted into photographs.

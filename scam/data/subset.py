@@ -3,8 +3,9 @@
 
 from collections.abc import Sequence
 
+from scam.data.arrays import Image, LabelMap
 from scam.data.pairs import Pair
-from scam.data.source import Image, LabelMap, PairSource
+from scam.data.source import PairSource
 
 
 class Subset(PairSource):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scam.data.source import Image, LabelMap
+from scam.data.arrays import Image, LabelMap
 
 _TURN = 0.2  # radians each way
 _SCALE = math.log(1.2)  # up and down

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scam.data.arrays import LabelMap
 from scam.data.fit import Frame, Placement
-from scam.data.source import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.latents import between, blend, interpolate
 from scam.editing.outcomes import Outcome, outcomes

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from scam.data.source import LabelMap
+from scam.data.arrays import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited, Settings, edit
 from scam.editing.pictures import Picture

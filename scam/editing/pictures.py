@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scam.data.arrays import LabelMap
 from scam.data.convert import to_uint8
 from scam.data.fit import Frame
-from scam.data.source import LabelMap
 from scam.editing.paste import Pixels
 
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from scam.data import SOURCES, open_source
 from scam.data.advice import label_command
+from scam.data.arrays import LabelMap
 from scam.data.names import expect_known_names
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
-from scam.data.source import LabelMap, PairSource
+from scam.data.source import PairSource
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError, did_you_mean, leading, within
 from scam.models.checkpoint import Checkpoint, run_around, stored_data
-from scam.models.refinement import refined
 from scam.models.styles import Styles
 
 LIBRARY = "styles"
@@ -265,9 +265,7 @@ def encode(
     model = checkpoint.model
     with torch.no_grad():
         image, labels = source.tensors(checkpoint.frame, model.token_labels.device)
-        prepared = model.prepare(labels)
-        styles = model.encode(image, prepared)
-        return refined(model, image, prepared, styles, refine, progress)
+        return model.encode(image, labels, refine=refine, progress=progress)
 
 
 def digest(content: Picture | Style | LabelMap) -> str:

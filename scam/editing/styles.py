@@ -17,7 +17,7 @@ from scam.editing.paste import Pixels
 from scam.editing.pictures import resized
 from scam.errors import InputError, printable
 from scam.models import SynthesisModel
-from scam.models.registry import FIRST_KIND
+from scam.models.config import FIRST_KIND
 from scam.models.styles import Styles
 from scam.storage.files import checked_path, write_aside
 from scam.storage.reading import expect_file, parse_json

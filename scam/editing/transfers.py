@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.data.arrays import LabelMap
 from scam.data.fit import Frame
 from scam.data.save_picture import write_picture
 from scam.data.sheet import save_sheet
-from scam.data.source import LabelMap
 from scam.editing import batch
 from scam.editing.batch import Plan, Source
 from scam.editing.donors import Donor

@@ -2,14 +2,11 @@
 """The interface of every kind of model to training, evaluation, editing and sharing."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self, cast
+from typing import Any, ClassVar, Self, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image as PIL_Image
 from torch import Tensor
 
 from scam.data.fit import Frame
@@ -20,6 +17,8 @@ from scam.errors import InputError, leading
 from scam.models.config import ModelConfig
 from scam.models.hub import HubModel
 from scam.models.inputs import (
+    ImageLike,
+    LabelMapLike,
     checked_choice,
     checked_image,
     checked_labels,
@@ -30,38 +29,10 @@ from scam.models.inputs import (
 )
 from scam.models.mixing import Absent, mixed
 from scam.models.noise import Noise
-from scam.models.refinement import refined
+from scam.models.prepared_labels import LabelsLike, PlainLabels, PreparedLabels
+from scam.models.refinement import frozen, refined
 from scam.models.styles import Styles, of_tokens
 from scam.nn.pyramid import known_labels, present_labels
-
-
-class PreparedLabels(Protocol):
-    """Label maps as a model reads them, made once by :meth:`SynthesisModel.prepare`.
-
-    labels: int32 (B, H, W), -1 = no label. present: (B, L) bool, which labels they hold.
-    """
-
-    @property
-    def labels(self) -> Tensor: ...  # noqa: D102
-    @property
-    def present(self) -> Tensor: ...  # noqa: D102
-
-
-Image = Tensor | PIL_Image.Image | NDArray[np.uint8]
-"""A tensor (B, 3, H, W) or (3, H, W), floating in [-1, 1] or uint8; an image of PIL; an array
-uint8 RGB (H, W, 3)."""
-LabelMap = Tensor | PIL_Image.Image | NDArray[np.integer[Any]]
-"""Labels 0 .. L - 1, below 0 for none: integers (B, H, W) or (H, W), or an index map of PIL."""
-Labels = LabelMap | PreparedLabels
-"""Label maps, or what the model prepared of them."""
-
-
-@dataclass(frozen=True)
-class PlainLabels:
-    """The :class:`PreparedLabels` of a model that reads the map as it is."""
-
-    labels: Tensor
-    present: Tensor
 
 
 @dataclass(frozen=True)
@@ -171,7 +142,7 @@ class SynthesisModel(HubModel, ABC):
 
     def prepare(
         self,
-        labels: LabelMap,
+        labels: LabelMapLike,
         occurring: tuple[int, ...] | None = None,
         *,
         values: bool = True,
@@ -205,16 +176,24 @@ class SynthesisModel(HubModel, ABC):
         device = self.mean_tokens.device
         return ImageAndLabels(found.image.to(self.mean_tokens), found.labels.to(device))
 
-    def encode(self, image: Image, labels: Labels, *, refine: int = 0) -> Styles:
+    def encode(
+        self,
+        image: ImageLike,
+        labels: LabelsLike,
+        *,
+        refine: int = 0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Styles:
         """Styles of an image in [-1, 1] under its label map, both of size ``config.size``.
 
-        refine: steps that fit them to the image; see :mod:`scam.models.refinement`. Raises
+        refine: steps that fit them to the image; see :mod:`scam.models.refinement`. progress: is
+        told after each of them the share that is done. Raises
         InputError for another size, for values outside [-1, 1], and for labels that the model
         does not have.
         """
-        return self._styles(image, labels, ("image", "labels"), refine)
+        return self._styles(image, labels, ("image", "labels"), refine, progress)
 
-    def generate(self, labels: Labels, styles: Styles, noise: Noise | None = None) -> Tensor:
+    def generate(self, labels: LabelsLike, styles: Styles, noise: Noise | None = None) -> Tensor:
         """Image (B, 3, H, W) in [-1, 1] from label maps and styles.
 
         Without ``noise`` none is drawn, or where the model needs some (:attr:`needs_noise`) it
@@ -230,8 +209,8 @@ class SynthesisModel(HubModel, ABC):
 
     def reconstruct(
         self,
-        image: Image,
-        labels: Labels,
+        image: ImageLike,
+        labels: LabelsLike,
         noise: Noise | None = None,
         kept: Tensor | None = None,
     ) -> Reconstruction:
@@ -248,15 +227,15 @@ class SynthesisModel(HubModel, ABC):
 
     def forward(
         self,
-        image: Image,
-        labels: Labels,
+        image: ImageLike,
+        labels: LabelsLike,
         noise: Noise | None = None,
         kept: Tensor | None = None,
     ) -> Tensor:
         """The image of :meth:`reconstruct`."""
         return self.reconstruct(image, labels, noise, kept).image
 
-    def random_styles(self, labels: Labels, generator: torch.Generator) -> Styles:
+    def random_styles(self, labels: LabelsLike, generator: torch.Generator) -> Styles:
         """Styles for label maps (B, H, W), drawn without an image.
 
         Raises InputError where the model draws none: see :attr:`draws_styles`.
@@ -273,10 +252,10 @@ class SynthesisModel(HubModel, ABC):
 
     def transfer(
         self,
-        subject: tuple[Image, LabelMap],
-        background: tuple[Image, LabelMap],
+        subject: tuple[ImageLike, LabelMapLike],
+        background: tuple[ImageLike, LabelMapLike],
         *,
-        labels: Labels | None = None,
+        labels: LabelsLike | None = None,
         background_labels: LabelWords = (0,),
         absent: Absent = "related",
         refine: int = 0,
@@ -342,10 +321,24 @@ class SynthesisModel(HubModel, ABC):
     def _generate(self, labels: Any, tokens: Tensor, noise: Noise | None) -> Tensor:
         """Image (B, 3, H, W) from what :meth:`prepare` returned and tokens (B, m, d)."""
 
-    def _styles(self, image: Image, labels: Labels, names: tuple[str, str], refine: int) -> Styles:
+    def _styles(
+        self,
+        image: ImageLike,
+        labels: LabelsLike,
+        names: tuple[str, str],
+        refine: int,
+        progress: Callable[[float], None] | None = None,
+    ) -> Styles:
         image, prepared = self._image_and_labels(image, labels, names)
         styles = Styles(self._encode(image, prepared), prepared.present)
-        return refined(self, image, prepared, styles, refine)
+        with frozen(self):
+            return refined(
+                styles,
+                lambda styles: self.generate(prepared, styles, self.fixed_noise()),
+                image,
+                refine,
+                progress,
+            )
 
     def _only(self, tokens: Tensor, kept: Tensor | None, token_labels: Tensor) -> Tensor:
         """``tokens`` (B, m, d), zero where ``kept`` (B, L) does not keep their label."""
@@ -354,14 +347,14 @@ class SynthesisModel(HubModel, ABC):
         kept = checked_choice(kept, self.config.num_labels, tokens, "kept")
         return torch.where(of_tokens(kept, token_labels).unsqueeze(-1), tokens, 0)
 
-    def _reconstructed(self, image: Image, labels: Labels) -> tuple[Tensor, Any]:
+    def _reconstructed(self, image: ImageLike, labels: LabelsLike) -> tuple[Tensor, Any]:
         # Callers that prepare labels first, as training does, do not wait for a GPU in every call.
         return self._image_and_labels(image, labels, values=not hasattr(labels, "present"))
 
     def _image_and_labels(
         self,
-        image: Image,
-        labels: Labels,
+        image: ImageLike,
+        labels: LabelsLike,
         names: tuple[str, str] = ("image", "labels"),
         *,
         values: bool = True,
@@ -371,7 +364,7 @@ class SynthesisModel(HubModel, ABC):
         expect_equal_batch(image, prepared.present, names)
         return image, prepared
 
-    def _prepared(self, labels: Labels, name: str) -> Any:
+    def _prepared(self, labels: LabelsLike, name: str) -> Any:
         if not isinstance(labels, Tensor) and hasattr(labels, "present"):
             return self._checked(cast(PreparedLabels, labels), name)
         return self._prepare(checked_labels(labels, self.config, self.mean_tokens, name), None)

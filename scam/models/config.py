@@ -10,6 +10,8 @@ from scam.settings.fields import Checked, setting
 
 MOST_LABELS = 1 << 16
 """Label files hold at most 16 bits."""
+FIRST_KIND = "scam"
+"""Of a ``config.json`` that does not say: those written before there were others."""
 DATA_SETS: dict[str, dict[str, Any]] = {
     "tiny": {"num_labels": 3, "size": (96, 64)},
     "idesigner": {"num_labels": 3, "size": (256, 170)},
@@ -82,6 +84,11 @@ class ModelConfig(Checked):
     def summary(self) -> str:
         """What the model does with an image, in a sentence for the model card."""
         return "Encodes an image and its label map to styles, and generates images from them."
+
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any]) -> Self:
+        """Of the section ``model`` of a ``config.json``. InputError if it is not of this kind."""
+        return cls.from_dict({**cls.later, **{k: v for k, v in values.items() if k != "kind"}})
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
@@ -30,7 +30,7 @@ from scam.checkpoints.weights import (
 from scam.data.values import LabelValues
 from scam.errors import InputError, quoted
 from scam.models.card import CARD, model_card
-from scam.models.config import ModelConfig
+from scam.models.config import FIRST_KIND, ModelConfig
 from scam.storage.files import checked_path, files_aside
 from scam.storage.reading import read_json
 
@@ -119,6 +119,8 @@ class HubModel(nn.Module, ModelHubMixin):
     command takes it as its CHECKPOINT.
     """
 
+    kinds: ClassVar[Mapping[str, Any]] = {}
+    """Every kind of model by its name in ``config.json``: :data:`scam.models.registry.MODELS`."""
     config: ModelConfig
     about: dict[str, Any]
     """Label names, label values and how it was trained, beside the networks in ``config.json``."""
@@ -179,14 +181,13 @@ class HubModel(nn.Module, ModelHubMixin):
 
     @classmethod
     def _open(cls, folder: Path, *, fused: bool) -> Self:
-        from scam.models.registry import MODELS, stored_config  # whose models are hub models
-
         tensors, config = read_weights(folder)
         about = {key: value for key, value in config.items() if key != "model"}
         try:
             if "model" not in config:
                 raise InputError("no entry 'model'")
-            shapes = stored_config(config["model"])
+            kind = HubModel.stored_kind(config["model"])
+            shapes = kind.Config.from_stored(config["model"])
             expect_labels(about, shapes.num_labels)
             if "training" in about:  # its name at first
                 about.setdefault("trained", about.pop("training"))
@@ -194,7 +195,6 @@ class HubModel(nn.Module, ModelHubMixin):
                 raise InputError(f"trained={quoted(about['trained'])}: expected facts by name")
         except InputError as error:
             raise InputError(f"{folder / CONFIG}: {error}") from error
-        kind: Any = MODELS[shapes.kind]
         if not issubclass(kind, cls):
             raise InputError(
                 f"{folder} holds a {kind.__name__}, expected a {cls.__name__}: "
@@ -210,6 +210,18 @@ class HubModel(nn.Module, ModelHubMixin):
         model.about = about
         model.load_state_dict(tensors)
         return model.eval()
+
+    @staticmethod
+    def stored_kind(values: Any) -> Any:
+        """The kind of model that ``model`` of a ``config.json`` describes. InputError: none."""
+        if not isinstance(values, Mapping):
+            raise InputError(f"model config: found {quoted(values)}, expected settings by name")
+        kind = values.get("kind", FIRST_KIND)
+        if kind not in HubModel.kinds:
+            raise InputError(
+                f"kind is {quoted(kind)}, expected one of {', '.join(HubModel.kinds)}"
+            )
+        return HubModel.kinds[kind]
 
     def generate_model_card(self, *args: Any, card: str | None = None, **kwargs: Any) -> ModelCard:
         """``card``, or one that says what the model does, how it was trained and its scores."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as PIL_Image
 from torch import Tensor
 
@@ -17,6 +18,11 @@ from scam.models.config import ModelConfig
 from scam.models.styles import Styles
 from scam.nn.pyramid import LabelPyramid
 
+ImageLike = Tensor | PIL_Image.Image | NDArray[np.uint8]
+"""A tensor (B, 3, H, W) or (3, H, W), floating in [-1, 1] or uint8; an image of PIL; an array
+uint8 RGB (H, W, 3)."""
+LabelMapLike = Tensor | PIL_Image.Image | NDArray[np.integer[Any]]
+"""Labels 0 .. L - 1, below 0 for none: integers (B, H, W) or (H, W), or an index map of PIL."""
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 

@@ -4,11 +4,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scam.errors import InputError, did_you_mean, quoted
+from scam.errors import InputError, did_you_mean
 from scam.models.base import SynthesisModel
 from scam.models.clade import Clade
 from scam.models.config import ModelConfig
 from scam.models.groupdnet import GroupDNet
+from scam.models.hub import HubModel
 from scam.models.inade import Inade
 from scam.models.scam.model import Scam
 from scam.models.sean import Sean
@@ -19,8 +20,7 @@ MODELS: dict[str, type[SynthesisModel]] = {
     model.Config.kind: model for model in (Scam, Spade, Clade, Sean, SeanClade, Inade, GroupDNet)
 }
 """A new kind is one entry more."""
-FIRST_KIND = "scam"
-"""Of a ``config.json`` that does not say: those written before there were others."""
+HubModel.kinds = MODELS  # what it opens says which of them it is
 
 
 def model_class(kind: object) -> type[SynthesisModel]:
@@ -40,15 +40,10 @@ def build(config: ModelConfig) -> SynthesisModel:
 
 def stored_kind(values: Mapping[str, Any]) -> str:
     """The kind that the section ``model`` of a ``config.json`` names. InputError without one."""
-    if not isinstance(values, Mapping):
-        raise InputError(f"model config: found {quoted(values)}, expected settings by name")
-    kind = values.get("kind", FIRST_KIND)
-    if kind not in MODELS:
-        raise InputError(f"kind is {quoted(kind)}, expected one of {', '.join(MODELS)}")
-    return str(kind)
+    return str(HubModel.stored_kind(values).Config.kind)
 
 
 def stored_config(values: Mapping[str, Any]) -> ModelConfig:
     """The section ``model`` of a ``config.json``. InputError if it is of no model."""
-    config = MODELS[stored_kind(values)].Config
-    return config.from_dict({**config.later, **{k: v for k, v in values.items() if k != "kind"}})
+    config: ModelConfig = HubModel.stored_kind(values).Config.from_stored(values)
+    return config

@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scam.errors import InputError
-from scam.models.base import PreparedLabels, SynthesisModel
+from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.label_levels import LabelLevels, Level
 from scam.models.noise import Noise
+from scam.models.prepared_labels import PreparedLabels
 from scam.models.recipes import PAPER, RELEASED, Fidelity
 from scam.nn.indexed_norm import IndexedNorm
 from scam.nn.pyramid import known_labels

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.models.base import Labels
 from scam.models.label_levels import LabelLevels
 from scam.models.noise import Noise, draw_noise
+from scam.models.prepared_labels import LabelsLike
 from scam.models.residual import (
     NormOf,
     ResidualConfig,
@@ -92,7 +92,7 @@ class VariationalModel(ResidualModel):
             tokens = tokens + epsilon * (0.5 * log_variance).exp()
         return tokens, losses
 
-    def random_styles(self, labels: Labels, generator: torch.Generator) -> Styles:
+    def random_styles(self, labels: LabelsLike, generator: torch.Generator) -> Styles:
         """Styles from the standard normal distribution, for label maps (B, H, W)."""
         present = self._prepared(labels, "labels").present
         shape = (present.shape[0], *self.mean_tokens.shape)

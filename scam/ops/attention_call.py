@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scam.ops.layout import Layouts
 from scam.ops.problem import Empty
-from scam.ops.sorting import Side
+from scam.ops.sorting import Layouts, Side
 
 Gradients = tuple[Tensor, Tensor, Tensor | None]
 """Of query, key and value; None where no value is given."""

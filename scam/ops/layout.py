@@ -11,10 +11,6 @@ from scam.settings import environment
 
 _LARGEST = 2**31 - 1  # elements and labels are numbered in int32
 
-Layouts = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
-"""query order (B, Nq), query offsets (B, s + 1), key order (B, Nk), key offsets (B, s + 1);
-None where labels came without a layout. Of a modulation: pixels and tokens."""
-
 
 @dataclass(frozen=True, eq=False)
 class SemanticLayout:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scam.ops import dispatch, modulation_library, reference
-from scam.ops.layout import Labels, Layouts, most_of, open_labels
+from scam.ops.layout import Labels, most_of, open_labels
 from scam.ops.modulation_call import ModulationCall
 from scam.ops.problem import (
     MODULATION,
@@ -18,6 +18,7 @@ from scam.ops.problem import (
     check_tensors,
     map_problem,
 )
+from scam.ops.sorting import Layouts
 
 _Optional = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 """position, default_gamma, default_beta, noise, noise_scale."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scam.ops.layout import Layouts
-from scam.ops.sorting import Side
+from scam.ops.sorting import Layouts, Side
 
 
 @dataclass(frozen=True, eq=False)

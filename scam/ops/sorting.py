@@ -17,6 +17,9 @@ Sorted = tuple[Tensor | None, Tensor | None]
 """Order (B, count) and offsets (B, labels + 1) of a SemanticLayout, or (None, None)."""
 Side = tuple[Tensor, Sorted]
 """Labels (B, count) of one side of the op, and how they are sorted."""
+Layouts = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""Query order (B, Nq), query offsets (B, s + 1), key order (B, Nk), key offsets (B, s + 1); None
+where labels came without a layout. Of a modulation: pixels and tokens."""
 SMALL_DTYPES = {torch.uint8: 256, torch.int8: 128}
 """How many labels that are not negative a dtype has, where that is few."""
 

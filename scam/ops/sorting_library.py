@@ -6,9 +6,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from scam.ops.layout import Layouts
 from scam.ops.registration import as_saved, define
-from scam.ops.sorting import Side, unsorted_groups
+from scam.ops.sorting import Layouts, Side, unsorted_groups
 
 SORTING = ("triton", "cuda")
 """Backends whose kernels take items in the order of their labels."""

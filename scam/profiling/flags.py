@@ -7,8 +7,8 @@ from pathlib import Path
 from scam.commandline.command import Parser
 from scam.commandline.start import ABOUT
 from scam.errors import InputError
-from scam.models.config import DATA_SETS
-from scam.models.registry import FIRST_KIND, MODELS
+from scam.models.config import DATA_SETS, FIRST_KIND
+from scam.models.registry import MODELS
 
 EXAMPLES = """\
   python -m scam.profile

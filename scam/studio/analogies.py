@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scam.checkpoints.weights import state_digest
+from scam.data.arrays import LabelMap
 from scam.data.convert import floating
 from scam.data.sheet import draw_sheet
-from scam.data.source import LabelMap
 from scam.editing.edit import Edited
 from scam.editing.paste import Pixels
 from scam.editing.pictures import Picture

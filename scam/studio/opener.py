@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scam.data.source import LabelMap
+from scam.data.arrays import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Settings
 from scam.editing.latents import shares

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, replace
 
-from scam.data.source import LabelMap
+from scam.data.arrays import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited, Settings, edit
 from scam.editing.pictures import Picture

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scam.data.source import LabelMap
+from scam.data.arrays import LabelMap
 from scam.errors import InputError, quoted, within
 from scam.settings.fields import Checked, setting
 

@@ -10,8 +10,8 @@ from scam.commandline.flags import add_flags
 from scam.commandline.start import ABOUT
 from scam.data.options import DataOptions
 from scam.errors import InputError
-from scam.models.config import DATA_SETS, ModelConfig
-from scam.models.registry import FIRST_KIND, MODELS, model_class, stored_kind
+from scam.models.config import DATA_SETS, FIRST_KIND, ModelConfig
+from scam.models.registry import MODELS, model_class, stored_kind
 from scam.storage.reading import read_json
 from scam.synthesis.options import NEW_RUN, WITH_MUON, SynthesisOptions
 

@@ -12,9 +12,9 @@ from scam.data.labels import merge_content, read_merge
 from scam.data.options import DataOptions
 from scam.errors import InputError
 from scam.models.checkpoint import describe, describe_labels
-from scam.models.config import ModelConfig
+from scam.models.config import FIRST_KIND, ModelConfig
 from scam.models.hub import expect_labels
-from scam.models.registry import FIRST_KIND, model_class, stored_config
+from scam.models.registry import model_class, stored_config
 from scam.storage.reading import file_digest, read_json
 from scam.synthesis.options import SynthesisOptions, chosen_training
 from scam.synthesis.perceptual import resolve_perceptual

@@ -19,8 +19,7 @@ from scam.editing.pictures import Picture, to_pixels
 from scam.editing.sources import encode
 from scam.errors import InputError
 from scam.evaluation import EvaluationOptions, evaluate
-from scam.models import Scam, ScamConfig, SynthesisModel
-from scam.models.base import PreparedLabels
+from scam.models import PreparedLabels, Scam, ScamConfig, SynthesisModel
 from scam.models.checkpoint import Checkpoint, describe_labels
 from scam.models.config import ModelConfig
 from scam.models.mixing import Absent

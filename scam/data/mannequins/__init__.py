@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mannequins: drawn people in drawn places, with exact label maps and nothing to download."""
 
+from scam.data.arrays import Image, LabelMap
 from scam.data.labels import LABEL_SETS, LabelSet, MergeSpec, read_merge
 from scam.data.mannequins.portrait import draw
-from scam.data.source import Image, LabelMap, PairSource
+from scam.data.source import PairSource
 from scam.data.values import LabelValues
 from scam.errors import InputError
 

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass, replace
 
+from scam.data.arrays import Image, LabelMap
 from scam.data.mannequins.canvas import Canvas
 from scam.data.mannequins.chance import Chance
 from scam.data.mannequins.figure import Figure
@@ -10,7 +11,6 @@ from scam.data.mannequins.head import Looks
 from scam.data.mannequins.outfit import Outfit
 from scam.data.mannequins.pose import Build, sample_pose
 from scam.data.mannequins.scene import draw_scene
-from scam.data.source import Image, LabelMap
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scam.data.advice import prepare_command
+from scam.data.arrays import LabelMap
 from scam.data.greys import read_values
 from scam.data.ids import MOST_SCANNED, judge
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
@@ -15,7 +16,6 @@ from scam.data.names import names_file, names_text, read_label_names, read_names
 from scam.data.pairs import PICTURE_SUFFIXES, BadFile
 from scam.data.parallel import spread
 from scam.data.prepare.plan import Item, Plan, folder_items
-from scam.data.source import LabelMap
 from scam.data.values import count_values, values_text, without
 from scam.errors import InputError
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scam.data.advice import prepare_command
+from scam.data.arrays import LabelMap
 from scam.data.grow import grow
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.pairs import PICTURE_SUFFIXES, BadFile
 from scam.data.parallel import spread
 from scam.data.picture import blocks, read_image
 from scam.data.prepare.plan import Item, Plan, folder_items
-from scam.data.source import LabelMap
 from scam.data.text import expect_name, read_lines
 from scam.errors import InputError, counted
 

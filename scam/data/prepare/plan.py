@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scam.data.arrays import LabelMap
 from scam.data.labels import LabelSet
 from scam.data.pairs import LABEL_SUFFIXES, BadFile, Listing, list_pairs, split_folders
-from scam.data.source import LabelMap
 from scam.data.values import LabelValues
 from scam.errors import InputError
 

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from scam.data.advice import advise_once
+from scam.data.arrays import LabelMap
 from scam.data.pairs import BadFile, expect_equal_sizes
 from scam.data.parallel import spread
 from scam.data.picture import read_image, save_label_png
 from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
-from scam.data.source import LabelMap
 from scam.errors import InputError, counted, one_line
 from scam.storage.files import folder_aside
 from scam.storage.reading import read_json

@@ -6,14 +6,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from scam.models.base import Image, Labels, PreparedLabels, Reconstruction, SynthesisModel
-from scam.models.inputs import checked_pyramid, expect_noise
+from scam.models.base import Reconstruction, SynthesisModel
+from scam.models.inputs import ImageLike, checked_pyramid, expect_noise
 from scam.models.noise import Noise, draw_noise
+from scam.models.prepared_labels import LabelsLike, PreparedLabels
 from scam.models.scam.config import ScamConfig
 from scam.models.scam.encoder import SatEncoder, SplitEncoder
 from scam.models.scam.generator import ScamGenerator
 from scam.nn.pyramid import LabelPyramid, grouped, pyramid_sizes
-from scam.ops import Labels as Groups
+from scam.ops import Labels
 
 
 class Scam(SynthesisModel):
@@ -56,8 +57,8 @@ class Scam(SynthesisModel):
 
     def reconstruct(
         self,
-        image: Image,
-        labels: Labels,
+        image: ImageLike,
+        labels: LabelsLike,
         noise: Noise | None = None,
         kept: Tensor | None = None,
     ) -> Reconstruction:
@@ -85,7 +86,7 @@ class Scam(SynthesisModel):
         self,
         pyramid: LabelPyramid,
         tokens: Tensor,
-        groups: Groups,
+        groups: Labels,
         chosen: Tensor | None,
         noise: Noise | None,
     ) -> Tensor:
@@ -116,7 +117,7 @@ class Scam(SynthesisModel):
         read = torch.isin(labels, torch.tensor(occurring, device="cpu"))
         return read.nonzero().flatten().to(pyramid.present.device, non_blocking=True)
 
-    def _grouped(self, labels: Tensor) -> Groups:
+    def _grouped(self, labels: Tensor) -> Labels:
         """Labels of tokens (m',) as attentions read them fastest."""
         most = max(self.config.background_latents, self.config.latents_per_label)
         return grouped(labels, self.config.num_labels, most)
