@@ -13,7 +13,7 @@ from typing import Any
 from scam.comparison.measuring import Outcome, parameters, training_cost
 from scam.comparison.runs import Run
 from scam.evaluation.cost import TRANSFER
-from scam.evaluation.distribution import PAINTINGS
+from scam.evaluation.distribution import GENERATED
 from scam.evaluation.identity import PROTOCOLS
 from scam.storage.files import write_aside, write_json
 
@@ -46,12 +46,12 @@ COLUMNS = (
     Column("LPIPS" + _DOWN, "lpips", _MEAN),
     Column("pyramid" + _DOWN, "pyramid", _MEAN),
     Column("detail", "detail", _MEAN),
-    Column("R-FID" + _DOWN, "fid", PAINTINGS["reconstruction"], train=True),
-    Column("S-FID" + _DOWN, "fid", PAINTINGS["swap"], train=False),
-    Column("R-KID" + _DOWN, "kid", PAINTINGS["reconstruction"], train=True),
-    Column("S-KID" + _DOWN, "kid", PAINTINGS["swap"], train=False),
-    Column("R-FD" + _DOWN, "fd", PAINTINGS["reconstruction"], train=True),
-    Column("S-FD" + _DOWN, "fd", PAINTINGS["swap"], train=False),
+    Column("R-FID" + _DOWN, "fid", GENERATED["reconstruction"], train=True),
+    Column("S-FID" + _DOWN, "fid", GENERATED["swap"], train=False),
+    Column("R-KID" + _DOWN, "kid", GENERATED["reconstruction"], train=True),
+    Column("S-KID" + _DOWN, "kid", GENERATED["swap"], train=False),
+    Column("R-FD" + _DOWN, "fd", GENERATED["reconstruction"], train=True),
+    Column("S-FD" + _DOWN, "fd", GENERATED["swap"], train=False),
     Column("REIDSim" + _UP, "reid", f"REIDSim, {_SUBJECT}"),
     Column("REIDAcc" + _UP, "reid", f"REIDAcc, {_SUBJECT}"),
     Column("leak" + _DOWN, "locality", "change outside it"),

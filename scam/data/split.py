@@ -19,7 +19,7 @@ SPLIT = "split.json"
 """Beside the weights in a step folder."""
 FEW_HELD_OUT = 10
 """Below so many images held-out numbers are noisy."""
-Pictures = dict[str, str]
+Digests = dict[str, str]
 """Names and digests of files; of drawn images and unreadable files the digest is ""."""
 Side = Literal["training", "held_out"]
 Entry = tuple[str, str]
@@ -44,7 +44,7 @@ class Split:
     @classmethod
     def of(cls, train: PairSource, held_out: PairSource) -> "Split":
         """The split of a run that begins."""
-        return cls(tuple(pictures_of(train).items()), tuple(pictures_of(held_out).items()))
+        return cls(tuple(digests_of(train).items()), tuple(digests_of(held_out).items()))
 
     def side(self, name: str, digest: str, by_name: bool = True) -> Side | None:
         """Where an image belongs; None: it is new.
@@ -57,7 +57,7 @@ class Split:
                 return "training" if key in training else "held_out"
         return "training" if ("", digest) in self._known[1][0] else None
 
-    def kept_from_training(self, now: Pictures) -> tuple[set[str], set[str]]:
+    def kept_from_training(self, now: Digests) -> tuple[set[str], set[str]]:
         """Of a folder's images those held out, and further copies of them, on neither side."""
         known = self._known[2][1]
         away = {name for name, digest in now.items() if self.side(name, digest) == "held_out"}
@@ -69,7 +69,7 @@ class Split:
                 contents.add(now[name])
         return away - copies, copies
 
-    def continued(self, train: Pictures, held_out: Pictures) -> "Split":
+    def continued(self, train: Digests, held_out: Digests) -> "Split":
         """The split of a run that is resumed with these images."""
         training, kept = tuple(train.items()), tuple(held_out.items())
         now = {*training, *kept}
@@ -119,19 +119,19 @@ def _names(entries: Iterable[Entry]) -> set[Entry]:
     return {(name, "") for name, _ in entries}
 
 
-def pictures_of(source: PairSource) -> Pictures:
+def digests_of(source: PairSource) -> Digests:
     """Names and digests of a source's photographs."""
     found = ((source.stem(index), source.files(index)) for index in range(len(source)))
     return {name: "" if files is None else _digest(files.image) for name, files in found}
 
 
-def training_folder(root: Path, labels: str) -> Pictures:
+def training_folder(root: Path, labels: str) -> Digests:
     """All images of ``root``, or of ``root/train``: those held out of training as well."""
     name = "train" if "train" in split_folders(root) else ""
     return _digests(find_pairs(root / name, labels))
 
 
-def val_folder(root: Path, labels: str) -> Pictures:
+def val_folder(root: Path, labels: str) -> Digests:
     """All images of ``root/val``."""
     return _digests(find_pairs(root / "val", labels))
 
@@ -183,7 +183,7 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _digests(pairs: Iterable[Pair]) -> Pictures:
+def _digests(pairs: Iterable[Pair]) -> Digests:
     return {pair.stem: _digest(pair.image) for pair in pairs}
 
 

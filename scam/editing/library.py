@@ -70,7 +70,7 @@ def add_mean(
     checkpoint = finder.checkpoint
     model = checkpoint.model
     latents = mean(_encoded(folder, stems, checkpoint), model).to(model.token_labels.device)
-    shown = _painted(folder.load(stems[0]), latents, checkpoint)
+    shown = _generated(folder.load(stems[0]), latents, checkpoint)
     source = f"mean of {counted(len(stems), 'image')} of {folder.name}"
     return _saved(path, checkpoint, latents, source, shown, overwrite)
 
@@ -95,7 +95,7 @@ def _encoded(folder: Folder, stems: Sequence[str], checkpoint: Checkpoint) -> It
 
 
 @torch.no_grad()
-def _painted(picture: Picture, latents: Styles, checkpoint: Checkpoint) -> Pixels:
+def _generated(picture: Picture, latents: Styles, checkpoint: Checkpoint) -> Pixels:
     model = checkpoint.model
     labels = label_tensor(picture.labels, checkpoint.frame, latents.tokens.device)
     return to_pixels(model.generate(labels, latents, model.fixed_noise())[0])

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from scam.evaluation.pictures import Pictures, device_name
+from scam.evaluation.batches import Batch
+from scam.evaluation.evaluated_model import device_name
 from scam.evaluation.rows import Row
 from scam.profiling.memory import peak_allocated
 
@@ -17,31 +18,31 @@ _SECONDS = 10.0  # after so long no further repeats
 
 
 @torch.no_grad()
-def cost_rows(pair: Pictures) -> list[Row]:
-    """Rows for a :class:`Pictures` of one host and donor."""
-    painter = pair.painter
-    encode = painter.encode
+def cost_rows(pair: Batch) -> list[Row]:
+    """Rows for a :class:`Batch` of one host and donor."""
+    evaluated = pair.evaluated
+    encode = evaluated.encode
 
     def transfer() -> None:
         subject, scene = (
             encode(pair.donor_image, pair.donor_labels),
             encode(pair.image, pair.labels),
         )
-        pair.paint(pair.labels, painter.mix(subject, scene))
+        pair.generate(pair.labels, evaluated.mix(subject, scene))
 
     latents = encode(pair.image, pair.labels)
 
-    def repaint() -> None:
-        pair.paint(pair.labels, latents)
+    def generate_again() -> None:
+        pair.generate(pair.labels, latents)
 
-    peak = peak_allocated(transfer, painter.device) / 1e6
-    where = device_name(painter.device)
-    height, width = painter.model.config.size
+    peak = peak_allocated(transfer, evaluated.device) / 1e6
+    where = device_name(evaluated.device)
+    height, width = evaluated.model.config.size
     note = f"{where}, {height}x{width} px, fp32"
     model = "the loaded model"
     return [
-        _time(TRANSFER, transfer, painter.device, note),
-        _time("repaint under another map", repaint, painter.device, note),
+        _time(TRANSFER, transfer, evaluated.device, note),
+        _time("repaint under another map", generate_again, evaluated.device, note),
         Row("cost", "peak memory of a transfer", peak, "MB", 1, model, "lower", note),
     ]
 

@@ -5,13 +5,13 @@ import warnings
 from collections.abc import Collection
 
 from scam.errors import MissingError
-from scam.evaluation.pictures import Pictures
+from scam.evaluation.batches import Batch
 from scam.evaluation.references import Extractor, Reference
 from scam.evaluation.rows import Row
 from scam.metrics import FeatureMoments, FeatureStatistics, frechet_distance, kernel_distance
 from scam.metrics.frechet import RELIABLE
 
-PAINTINGS = {
+GENERATED = {
     "reconstruction": "R: reconstructions",
     "swap": "S: whole code of the donor",
     "transfer": "S: subject of the donor (Z_mix)",
@@ -38,7 +38,7 @@ class DistributionMeter:
             raise MissingError(f"{total} image, expected 2 or more")
         self._extractor = extractor
         self._metrics = metrics
-        self._moments = {name: FeatureMoments(total) for name in PAINTINGS}
+        self._moments = {name: FeatureMoments(total) for name in GENERATED}
         self._real: dict[str, FeatureStatistics | str] = {}
         for reference in references:
             try:
@@ -46,14 +46,14 @@ class DistributionMeter:
             except MissingError as reason:
                 self._real[reference.name] = str(reason)
 
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
         for name, moments in self._moments.items():
-            moments.update(self._extractor(getattr(pictures, name)))
+            moments.update(self._extractor(getattr(batch, name)))
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        sets = {PAINTINGS[name]: moments.finish() for name, moments in self._moments.items()}
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        sets = {GENERATED[name]: moments.finish() for name, moments in self._moments.items()}
         last = list(self._real.values())[-1]
         if not isinstance(last, str):
             sets[REAL] = last

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from scam.data.convert import to_uint8
 from scam.editing import paste_back
-from scam.evaluation.pictures import Pictures
-from scam.evaluation.regions import pixels_of, subject_labels
+from scam.evaluation.batches import Batch, pixels_of
 from scam.evaluation.rows import Row
 from scam.metrics import Psnr
 from scam.models.styles import select_tokens
@@ -34,21 +33,21 @@ class LocalityMeter:
         self._sums = dict.fromkeys(_REGIONS, 0.0)
         self._pixels = {"inside": 0, "outside": 0}
 
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        chosen = self._choose(pictures)
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        chosen = self._choose(batch)
         if not chosen:
             return
         rows = list(chosen)
-        hosts, donors = pictures.latents, pictures.donor_latents
+        hosts, donors = batch.latents, batch.donor_latents
         edited = torch.zeros_like(hosts.present)
         label = torch.tensor([chosen[row] for row in rows], device=edited.device)
         edited[rows, label] = True
-        painter = pictures.painter
-        mixed = select_tokens(donors, hosts, edited, painter.model.token_labels)
-        plain = pictures.reconstruction[rows]
-        result = pictures.paint(pictures.labels, mixed)[rows]
-        inside = pictures.labels[rows] == label[:, None, None]
+        evaluated = batch.evaluated
+        mixed = select_tokens(donors, hosts, edited, evaluated.model.token_labels)
+        plain = batch.reconstruction[rows]
+        result = batch.generate(batch.labels, mixed)[rows]
+        inside = batch.labels[rows] == label[:, None, None]
         self._edits += len(rows)
         error = ((result - plain) * 127.5).square().mean(1)
         self._add("inside", error, inside)
@@ -56,7 +55,7 @@ class LocalityMeter:
         self._sums["pasted"] += self._pasted(plain, result, inside)
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+        """See :class:`~scam.evaluation.batches.Meter`."""
         if not self._edits:
             return [Row("locality", "edits", None, note="host and donor never share a label")]
         rms = {
@@ -71,11 +70,11 @@ class LocalityMeter:
             ),
         ]
 
-    def _choose(self, pictures: Pictures) -> dict[int, int]:
+    def _choose(self, batch: Batch) -> dict[int, int]:
         """Row of the batch -> label to edit; rows without a common label are left out."""
-        shared = (pictures.latents.present & pictures.donor_latents.present).cpu().numpy()
+        shared = (batch.latents.present & batch.donor_latents.present).cpu().numpy()
         chosen = {}
-        for row, index in enumerate(pictures.indices):
+        for row, index in enumerate(batch.indices):
             labels = np.flatnonzero(shared[row])
             if len(labels):
                 chosen[row] = int(np.random.default_rng((self._seed, index)).choice(labels))
@@ -114,21 +113,21 @@ class CycleMeter:
         self._cycle, self._twice = Psnr(), Psnr()
         self._count = 0
 
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        painter, encode = pictures.painter, pictures.painter.encode
-        home, own = pictures.donor_labels, pictures.donor_latents
-        travels = subject_labels(painter, own.present & pictures.latents.present)
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        evaluated, encode = batch.evaluated, batch.evaluated.encode
+        home, own = batch.donor_labels, batch.donor_latents
+        travels = evaluated.subject_labels(own.present & batch.latents.present)
         where = pixels_of(home, travels)
-        away = encode(pictures.transfer, pictures.labels)
-        stayed = encode(pictures.paint(home, own), home)
+        away = encode(batch.transfer, batch.labels)
+        stayed = encode(batch.generate(home, own), home)
         for psnr, latents in ((self._cycle, away), (self._twice, stayed)):
-            back = select_tokens(latents, own, travels, painter.model.token_labels)
-            psnr.update(pictures.paint(home, back), pictures.donor_image, where)
+            back = select_tokens(latents, own, travels, evaluated.model.token_labels)
+            psnr.update(batch.generate(home, back), batch.donor_image, where)
         self._count += int(where.flatten(1).any(1).sum())
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+        """See :class:`~scam.evaluation.batches.Meter`."""
         share = self._cycle.share
         if not share:
             reason = "host and donor share no subject label"
@@ -161,18 +160,18 @@ class MapNoiseMeter:
         self._psnr = [Psnr() for _ in self._variants]
         self._count = 0
 
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        painter = pictures.painter
-        self._exact.update(pictures.reconstruction, pictures.image)
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        evaluated = batch.evaluated
+        self._exact.update(batch.reconstruction, batch.image)
         for psnr, (_, change, radius) in zip(self._psnr, self._variants, strict=True):
-            labels = change(pictures.labels, painter.is_background(pictures.labels), radius)
-            generated = pictures.paint(labels, painter.encode(pictures.image, labels))
-            psnr.update(generated, pictures.image)
-        self._count += len(pictures.image)
+            labels = change(batch.labels, evaluated.is_background(batch.labels), radius)
+            generated = batch.generate(labels, evaluated.encode(batch.image, labels))
+            psnr.update(generated, batch.image)
+        self._count += len(batch.image)
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+        """See :class:`~scam.evaluation.batches.Meter`."""
         exact = self._exact.pooled
         found = [
             Row("maps", what, psnr.pooled - exact, "dB", self._count, "exact maps", "higher")

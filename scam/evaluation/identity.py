@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.evaluation.pictures import Pictures
+from scam.evaluation.batches import Batch
 from scam.evaluation.rows import Row
 
 CROP = (256, 128)
@@ -37,24 +37,24 @@ class IdentityMeter:
         self._left_out = 0
 
     @torch.no_grad()
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        is_background = pictures.painter.is_background
-        boxes = [subject_box(~is_background(labels)) for labels in pictures.labels]
-        donor_boxes = [subject_box(~is_background(labels)) for labels in pictures.donor_labels]
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        is_background = batch.evaluated.is_background
+        boxes = [subject_box(~is_background(labels)) for labels in batch.labels]
+        donor_boxes = [subject_box(~is_background(labels)) for labels in batch.donor_labels]
         both = [i for i in range(len(boxes)) if boxes[i] and donor_boxes[i]]
         self._left_out += len(boxes) - len(both)
         if not both:
             return
-        donor = self._features(pictures.donor_image, donor_boxes, both)
-        host = self._features(pictures.image, boxes, both)
+        donor = self._features(batch.donor_image, donor_boxes, both)
+        host = self._features(batch.image, boxes, both)
         for name in PROTOCOLS:
-            generated = self._features(getattr(pictures, name), boxes, both)
+            generated = self._features(getattr(batch, name), boxes, both)
             self._to_donor[name] += (generated * donor).sum(1).tolist()
             self._to_host[name] += (generated * host).sum(1).tolist()
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+        """See :class:`~scam.evaluation.batches.Meter`."""
         note = f"{self._left_out} pairs without a subject left out" if self._left_out else ""
         found = []
         for name, words in PROTOCOLS.items():

@@ -13,12 +13,12 @@ from scam.data import PairDataset
 from scam.data.subset import at_most
 from scam.errors import MissingError
 from scam.evaluation import quality
+from scam.evaluation.batches import Meter, batches
 from scam.evaluation.cost import cost_rows
 from scam.evaluation.distribution import DistributionMeter
 from scam.evaluation.edits import CycleMeter, LocalityMeter, MapNoiseMeter
 from scam.evaluation.identity import IdentityMeter
 from scam.evaluation.options import METRICS, EvaluationOptions
-from scam.evaluation.pictures import Meter, walk
 from scam.evaluation.references import Extractor, Reference, default_cache
 from scam.evaluation.rows import Row, averaged
 from scam.evaluation.setup import EvaluationSetup, open_setup
@@ -45,10 +45,10 @@ def measure(setup: EvaluationSetup) -> list[Row]:
 
     InputError where an option names something unusable.
     """
-    draws = setup.options.noise_seeds if setup.painter.model.needs_noise else 1
+    draws = setup.options.noise_seeds if setup.evaluated.model.needs_noise else 1
     passes = []
     for draw in range(draws):
-        each = replace(setup, painter=setup.painter.with_draw(draw))
+        each = replace(setup, evaluated=setup.evaluated.with_draw(draw))
         passes.append(_walk(each, *_build_meters(each)))
     return averaged(passes, f"mean of {draws} draws of noise")
 
@@ -87,14 +87,14 @@ def _walk(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row])
     """``known`` and what the meters find in one walk over all images, in order of METRICS."""
     if meters:
         options, count = setup.options, len(setup.test)
-        batches = walk(
-            setup.painter, setup.test, setup.donors, options.batch_size, workers=options.workers
+        walk = batches(
+            setup.evaluated, setup.test, setup.donors, options.batch_size, workers=options.workers
         )
         with full_precision(), progress("evaluate", count, logged=True) as bar:
-            for pictures in batches:
+            for batch in walk:
                 for meter in meters:
-                    meter.update(pictures)
-                bar.update(len(pictures.image))
+                    meter.update(batch)
+                bar.update(len(batch.image))
     names = list(METRICS)
     rows = [*known, *(row for meter in meters for row in meter.rows())]
     return sorted(rows, key=lambda row: names.index(row.metric))
@@ -103,7 +103,7 @@ def _walk(setup: EvaluationSetup, meters: Sequence[Meter], known: Sequence[Row])
 def _builders(setup: EvaluationSetup) -> dict[tuple[str, ...], _Build]:
     """Metrics that share a meter, and how to make it for those of them that are wanted."""
     options = setup.options
-    size, device = setup.painter.model.config.size, setup.painter.device
+    size, device = setup.evaluated.model.config.size, setup.evaluated.device
     names = setup.checkpoint.label_names
     return {
         ("psnr",): lambda _: quality.psnr_meter(names, setup.train, options.workers),
@@ -140,7 +140,7 @@ def _person(options: EvaluationOptions) -> torch.nn.Module:
 
 def _per_label(setup: EvaluationSetup, meter: Meter) -> Meter:
     """``meter``; MissingError for a model that cannot edit one label."""
-    if not setup.painter.model.styles_per_label:
+    if not setup.evaluated.model.styles_per_label:
         raise MissingError("cannot: the model has one style for the whole image")
     return meter
 
@@ -157,7 +157,7 @@ def _distribution(setup: EvaluationSetup, network: Any, asked: list[str]) -> Dis
     extractor = Extractor(
         network,
         network.name,
-        setup.painter.device,
+        setup.evaluated.device,
         options.batch_size,
         options.cache or default_cache(),
         options.workers,

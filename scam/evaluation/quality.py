@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from scam.data import PairDataset
 from scam.errors import InputError, MissingError
-from scam.evaluation.pictures import Pictures
+from scam.evaluation.batches import Batch
 from scam.evaluation.rows import Row, label_row
 from scam.metrics import ColourFloors, LabelPsnr, Psnr
 from scam.pretrained.lpips import lpips_distance
@@ -36,18 +36,18 @@ class PsnrMeter:
         self._labels = LabelPsnr(len(names))
         self._count = 0
 
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        self._all.update(pictures.reconstruction, pictures.image)
-        self._labels.update(pictures.reconstruction, pictures.image, pictures.labels)
-        self._count += len(pictures.image)
-        image, labels = pictures.image.cpu(), pictures.labels.cpu()
-        self._by_own.update(self._floors.paint_own(image, labels), image)
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        self._all.update(batch.reconstruction, batch.image)
+        self._labels.update(batch.reconstruction, batch.image, batch.labels)
+        self._count += len(batch.image)
+        image, labels = batch.image.cpu(), batch.labels.cpu()
+        self._by_own.update(self._floors.in_own_colours(image, labels), image)
         if not self._unlearnt:
-            self._by_mean.update(self._floors.paint_mean(labels), image)
+            self._by_mean.update(self._floors.in_mean_colours(labels), image)
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+        """See :class:`~scam.evaluation.batches.Meter`."""
         found = [
             self._row("reconstruction, pooled", self._all.pooled),
             self._row("reconstruction, mean of pictures", self._all.per_image),
@@ -85,13 +85,13 @@ class MeanMeter:
         self._compare = compare
         self._values: list[float] = []
 
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        values = self._compare(pictures.reconstruction, pictures.image)
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        values = self._compare(batch.reconstruction, batch.image)
         self._values += values.cpu().double().flatten().tolist()
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+        """See :class:`~scam.evaluation.batches.Meter`."""
         count = len(self._values)
         value = sum(self._values) / count
         return [

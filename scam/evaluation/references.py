@@ -19,7 +19,7 @@ from scam.commandline.progress import progress
 from scam.data import PairDataset
 from scam.data.convert import to_uint8
 from scam.data.dataset import in_order
-from scam.data.split import pictures_of
+from scam.data.split import digests_of
 from scam.data.subset import evenly
 from scam.errors import InputError, MissingError, leading
 from scam.metrics import FeatureMoments, FeatureStatistics
@@ -64,7 +64,7 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] or uint8 -> float32 features (B, D).
+        """Images (B, 3, H, W) in [-1, 1] or uint8 -> float32 features (B, D).
 
         InputError if they are not finite.
         """
@@ -112,7 +112,7 @@ class Extractor:
         """Data set, size and network, in a word and in a hash."""
         height, width = dataset.size
         # What changes when the images do, whatever their folder and file times.
-        files = pictures_of(dataset.source)
+        files = digests_of(dataset.source)
         pixels = hashlib.sha256(to_uint8(probes).numpy().tobytes()).hexdigest()
         facts = [self._weights, self.name, [height, width], files, pixels]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

@@ -13,7 +13,7 @@ from scam.data.gallery import INDEX, PICTURES, Table, save_columns, save_gallery
 from scam.data.legend import label_legend
 from scam.data.subset import evenly
 from scam.errors import InputError
-from scam.evaluation.pictures import Pictures
+from scam.evaluation.batches import Batch
 from scam.evaluation.rows import Row, table_lines
 from scam.evaluation.setup import EvaluationSetup
 from scam.storage.files import write_json
@@ -98,13 +98,13 @@ def write_page(
 
 
 @torch.no_grad()
-def sheet_columns(pictures: Pictures) -> dict[str, Tensor]:
+def sheet_columns(batch: Batch) -> dict[str, Tensor]:
     """Hosts and donors and what was made of them, by caption: of a sheet, one host a row."""
     return {
-        "image": pictures.image,
-        "labels": pictures.labels,
-        "reconstruction": pictures.reconstruction,
-        "donor": pictures.donor_image,
-        "donor's whole code": pictures.swap,
-        "donor's subject": pictures.transfer,
+        "image": batch.image,
+        "labels": batch.labels,
+        "reconstruction": batch.reconstruction,
+        "donor": batch.donor_image,
+        "donor's whole code": batch.swap,
+        "donor's subject": batch.transfer,
     }

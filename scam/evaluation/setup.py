@@ -20,15 +20,10 @@ from scam.data.pairs import SPLITS
 from scam.data.split import has_val
 from scam.data.subset import at_most, evenly
 from scam.errors import NAMED, InputError, counted, leading
+from scam.evaluation.batches import Batch, one_batch
+from scam.evaluation.donors import derangement, read_pairs
+from scam.evaluation.evaluated_model import EvaluatedModel, device_name
 from scam.evaluation.options import EvaluationOptions
-from scam.evaluation.pictures import (
-    Painter,
-    Pictures,
-    batch,
-    derangement,
-    device_name,
-    read_pairs,
-)
 from scam.evaluation.unseen import Memory, say_trained_on
 from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
 from scam.storage.reading import read_json
@@ -45,7 +40,7 @@ class EvaluationSetup:
 
     options: EvaluationOptions
     checkpoint: Checkpoint
-    painter: Painter
+    evaluated: EvaluatedModel
     test: PairDataset
     train: Callable[[], PairDataset]
     donors: list[int]
@@ -56,9 +51,9 @@ class EvaluationSetup:
         """Names of the test images."""
         return [self.test.source.stem(index) for index in range(len(self.test))]
 
-    def some(self, count: int) -> Pictures:
+    def some(self, count: int) -> Batch:
         """At most ``count`` of the test images, spread evenly, with their donors."""
-        return batch(self.painter, self.test, self.donors, evenly(len(self.test), count))
+        return one_batch(self.evaluated, self.test, self.donors, evenly(len(self.test), count))
 
     @property
     def inputs(self) -> list[Path]:
@@ -94,7 +89,7 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
         donors = read_pairs(options.pairs, [test.stem(index) for index in range(len(test))])
     with leading("background_labels"):
         scene = list(checkpoint.model.labels_of(options.background_labels))
-    painter = Painter(checkpoint.model, scene, options.seed, refine=options.refine)
+    evaluated = EvaluatedModel(checkpoint.model, scene, options.seed, refine=options.refine)
     facts = {
         "checkpoint": str(checkpoint.path),
         "weights": _weights(options, checkpoint.path),
@@ -103,19 +98,19 @@ def open_setup(options: EvaluationOptions) -> EvaluationSetup:
         "pictures": len(test),
         "size": list(size),
         "background_labels": [checkpoint.label_names[i] for i in scene],
-        "absent": painter.absent,
+        "absent": evaluated.absent,
         "pairs": "a derangement by seed" if options.pairs is None else str(options.pairs),
         "seed": options.seed,
-        "noise_seeds": options.noise_seeds if painter.model.needs_noise else None,
+        "noise_seeds": options.noise_seeds if evaluated.model.needs_noise else None,
         "refine": options.refine,
         "batch_size": options.batch_size,
         "networks": {name: str(value) for name, value in options.networks.items()},
-        "device": device_name(painter.device),
+        "device": device_name(evaluated.device),
         "torch": torch.__version__,
         "scam": __version__,
     }
     return EvaluationSetup(
-        options, checkpoint, painter, PairDataset(test, size), train, donors, facts
+        options, checkpoint, evaluated, PairDataset(test, size), train, donors, facts
     )
 
 

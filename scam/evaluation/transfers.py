@@ -10,8 +10,8 @@ from scam.data import Mannequins, PairDataset
 from scam.data.convert import from_uint8
 from scam.data.subset import origin
 from scam.errors import MissingError
-from scam.evaluation.pictures import Indices, Pictures
-from scam.evaluation.regions import pixels_of, subject_labels
+from scam.evaluation.batches import Batch, pixels_of
+from scam.evaluation.evaluated_model import Indices
 from scam.evaluation.rows import Row
 from scam.metrics import ColourFloors, Psnr
 from scam.models.styles import Styles
@@ -51,21 +51,21 @@ class TransferMeter:
         drawn = [self._drawn.transferred(host, donor, self._size) for host, donor in places]
         return torch.stack([from_uint8(picture) for picture in drawn])
 
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        both = pictures.latents.present & pictures.donor_latents.present
-        where = pixels_of(pictures.labels, subject_labels(pictures.painter, both))
-        image = pictures.image.cpu()
-        donor_image, donor_labels = pictures.donor_image.cpu(), pictures.donor_labels.cpu()
-        flat = self._floors.paint_own(donor_image, donor_labels, onto=pictures.labels.cpu())
-        truth = self.truth(pictures.indices)
-        results = (pictures.transfer, image, flat, (image + flat) / 2)
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        both = batch.latents.present & batch.donor_latents.present
+        where = pixels_of(batch.labels, batch.evaluated.subject_labels(both))
+        image = batch.image.cpu()
+        donor_image, donor_labels = batch.donor_image.cpu(), batch.donor_labels.cpu()
+        flat = self._floors.in_own_colours(donor_image, donor_labels, onto=batch.labels.cpu())
+        truth = self.truth(batch.indices)
+        results = (batch.transfer, image, flat, (image + flat) / 2)
         for psnr, result in zip(self._psnr.values(), results, strict=True):
             psnr.update(result, truth, where)
         self._count += int(where.flatten(1).any(1).sum())
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+        """See :class:`~scam.evaluation.batches.Meter`."""
         if not self._count:
             reason = "host and donor share no subject label"
             return [Row("transfer", next(iter(_RESULTS)), None, note=reason)]
@@ -95,12 +95,12 @@ class InfluenceMeter:
         self._pixels = {"inside": 0, "outside": 0, "flat": 0}
         self._count = 0
 
-    def update(self, pictures: Pictures) -> None:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
-        painter, maps = pictures.painter, pictures.labels
-        donor = torch.tensor([self._donors[host] for host in pictures.indices], device=maps.device)
-        own = pictures.donor_latents
-        images, labels = pictures.donor_image, pictures.donor_labels
+    def update(self, batch: Batch) -> None:
+        """See :class:`~scam.evaluation.batches.Meter`."""
+        evaluated, maps = batch.evaluated, batch.labels
+        donor = torch.tensor([self._donors[host] for host in batch.indices], device=maps.device)
+        own = batch.donor_latents
+        images, labels = batch.donor_image, batch.donor_labels
         now = donor, own.tokens, own.present, images, labels
         last = self._last or tuple(values[:1] for values in now)
         self._last = tuple(values[-1:] for values in now)
@@ -110,14 +110,14 @@ class InfluenceMeter:
         compared = (other != donor)[:, None, None]
         if not compared.any():
             return
-        mixed = painter.mix(Styles(tokens, present), pictures.latents)
-        moved = pictures.transfer - pictures.paint(maps, mixed)
+        mixed = evaluated.mix(Styles(tokens, present), batch.latents)
+        moved = batch.transfer - batch.generate(maps, mixed)
         flat, other_flat = (
-            self._floors.paint_own(colours.cpu(), held.cpu(), onto=maps.cpu())
+            self._floors.in_own_colours(colours.cpu(), held.cpu(), onto=maps.cpu())
             for colours, held in ((images, labels), (other_images, other_labels))
         )
         both, either = (
-            pixels_of(maps, subject_labels(painter, held))
+            pixels_of(maps, evaluated.subject_labels(held))
             for held in (own.present & present, own.present | present)
         )
         self._add("inside", moved, both & compared)
@@ -126,7 +126,7 @@ class InfluenceMeter:
         self._count += int((both & compared).flatten(1).any(1).sum())
 
     def rows(self) -> list[Row]:
-        """See :class:`~scam.evaluation.pictures.Meter`."""
+        """See :class:`~scam.evaluation.batches.Meter`."""
         if not self._count:
             reason = "no two donors in turn share a subject label with a host"
             return [Row("influence", "another donor", None, note=reason)]

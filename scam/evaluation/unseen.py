@@ -9,11 +9,11 @@ from typing import Any
 
 from scam.data import SOURCES, PairSource
 from scam.data.split import (
-    Pictures,
+    Digests,
     Split,
+    digests_of,
     has_val,
     named,
-    pictures_of,
     read_split,
     training_folder,
     val_folder,
@@ -47,7 +47,7 @@ class Memory:
         """
         if self.split is None or data in SOURCES or not Path(data).is_dir():
             return False
-        now = _pictures(data, labels)
+        now = _digests(data, labels)
         there = sum(now.get(n) == d for n, d in (*self.split.training, *self.split.held_out))
         return now.keys() == self.split.names or 2 * there >= len(self.split.names)
 
@@ -77,12 +77,12 @@ class Memory:
         """
         if self.split is None:
             return source
-        taken: Pictures = {}
+        taken: Digests = {}
         if labels is not None and data not in SOURCES and has_val(data):
             taken = training_folder(Path(data), labels)
         seen = {
             name
-            for name, digest in pictures_of(source).items()
+            for name, digest in digests_of(source).items()
             if self.split.side(name, digest, labels is not None and name not in taken)
             == "training"
         }
@@ -125,7 +125,7 @@ def say_trained_on(data: str) -> None:
     _say(f"{data}: measured on training images, which says nothing about new ones")
 
 
-def _pictures(data: str, labels: str) -> Pictures:
+def _digests(data: str, labels: str) -> Digests:
     root = Path(data)
     try:
         return {

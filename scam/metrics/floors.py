@@ -27,16 +27,16 @@ class ColourFloors:
         found: list[int] = (self._count[:, 0] == 0).nonzero().flatten().tolist()
         return found
 
-    def paint_mean(self, labels: Tensor) -> Tensor:
+    def in_mean_colours(self, labels: Tensor) -> Tensor:
         """labels (B, H, W) -> (B, 3, H, W) in the training set's mean colour per label.
 
         Ignored pixels and labels never seen take the mean of everything.
         """
         overall = self._sum.sum(0) / self._count.sum().clamp(min=1)
         colours = torch.where(self._count > 0, self._sum / self._count.clamp(min=1), overall)
-        return _paint(torch.cat([colours, overall[None]])[None], labels)
+        return _coloured(torch.cat([colours, overall[None]])[None], labels)
 
-    def paint_own(self, image: Tensor, labels: Tensor, onto: Tensor | None = None) -> Tensor:
+    def in_own_colours(self, image: Tensor, labels: Tensor, onto: Tensor | None = None) -> Tensor:
         """Each label in its mean colour within that very image: (B, 3, H, W).
 
         onto: label maps to colour in place of ``labels``; those that the image lacks are 0.
@@ -44,7 +44,7 @@ class ColourFloors:
         total, count = label_sums(image, labels, len(self._sum))
         overall = image.double().mean((2, 3))[:, None]
         colours = torch.cat([total / count.clamp(min=1), overall], dim=1)
-        return _paint(colours, labels if onto is None else onto)
+        return _coloured(colours, labels if onto is None else onto)
 
 
 def label_sums(image: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:
@@ -58,7 +58,7 @@ def label_sums(image: Tensor, labels: Tensor, num_labels: int) -> tuple[Tensor, 
     return total[:, :-1], count[:, :-1]
 
 
-def _paint(colours: Tensor, labels: Tensor) -> Tensor:
+def _coloured(colours: Tensor, labels: Tensor) -> Tensor:
     """colours (B or 1, L + 1, 3), the last one for ignored pixels."""
     slot = torch.where(labels < 0, colours.shape[1] - 1, labels).long().flatten(1)[..., None]
     drawn = colours.expand(len(labels), -1, -1).gather(1, slot.expand(-1, -1, 3))

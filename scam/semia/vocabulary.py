@@ -71,7 +71,7 @@ class Vocabulary(Checked):
         """One for each label, uint8 (K, 3), to show it in."""
         return unpacked(np.array(self.values)) if self.kind == "colour" else palette(len(self))
 
-    def paint(self, labels: NDArray[np.integer]) -> NDArray[np.uint8 | np.uint16]:
+    def as_image(self, labels: NDArray[np.integer]) -> NDArray[np.uint8 | np.uint16]:
         """Labels (..., H, W) as the source's label map has them, for PIL's ``Image.fromarray``.
 
         uint8 RGB (..., H, W, 3) for colours, else uint8 (..., H, W), or uint16 where a value is

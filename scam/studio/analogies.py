@@ -172,7 +172,7 @@ def _result(session: OpenedAnalogy) -> bytes:
 
 def _labels(session: OpenedAnalogy) -> bytes:
     """As the source's label map has them: values, or colours."""
-    return saved(Image.fromarray(session.stored.vocabulary.paint(session.pose)))
+    return saved(Image.fromarray(session.stored.vocabulary.as_image(session.pose)))
 
 
 def _sheet(session: OpenedAnalogy) -> bytes:

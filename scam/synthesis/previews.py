@@ -58,8 +58,8 @@ def colour_floors(floors: ColourFloors, held_out: PairDataset) -> dict[str, floa
     """
     by_mean, by_own = Psnr(), Psnr()
     for image, labels in _spread(held_out):
-        by_mean.update(floors.paint_mean(labels), image)
-        by_own.update(floors.paint_own(image, labels), image)
+        by_mean.update(floors.in_mean_colours(labels), image)
+        by_own.update(floors.in_own_colours(image, labels), image)
     return {"psnr_mean_colours": by_mean.pooled, "psnr_own_colours": by_own.pooled}
 
 

@@ -17,7 +17,7 @@ from scam.data.labels import is_lost, merge_content
 from scam.data.options import MANNEQUINS
 from scam.data.split import (
     SPLIT,
-    Pictures,
+    Digests,
     Split,
     has_val,
     named,
@@ -182,7 +182,7 @@ def _by_counts(data: dict[str, Any], trained: dict[str, Any], moved: bool) -> Re
     return Resumed(sources, None, [f"{place} has {differs}: it {why} and {risk}"])
 
 
-def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Pictures, Pictures]:
+def _sorted_out(split: Split, root: Path, labels: str) -> tuple[Digests, Digests]:
     """Training and held-out images of the folder ``root``."""
     everything = training_folder(root, labels)
     if not has_val(str(root)):
@@ -204,7 +204,7 @@ def _expect_same_names(place: str, then: Set[str], now: Set[str]) -> None:
         raise InputError(f"{{data}}: {expected}, it {' and '.join(differs)}", data=place)
 
 
-def _changes(split: Split, train: Pictures, held_out: Pictures) -> list[str]:
+def _changes(split: Split, train: Digests, held_out: Digests) -> list[str]:
     """What became of the checkpoint's images, in one line."""
     training, kept = dict(split.training), dict(split.held_out)
     known = {*training.values(), *kept.values()} - {""}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from scam import train, transfer
 from scam.data import SOURCES, open_source
-from scam.data.split import pictures_of
+from scam.data.split import digests_of
 from scam.data.subset import at_most
 from scam.errors import InputError
 
@@ -38,7 +38,7 @@ def test_every_command_takes_it(run: str) -> None:
         json.loads(Path(run, "evaluation/step_0000002/report.json").read_text())["pictures"] == 16
     )
     few = at_most(open_source("discs", "val"), 2)
-    assert pictures_of(few) == {"disc_200": "", "disc_208": ""}
+    assert digests_of(few) == {"disc_200": "", "disc_208": ""}
     assert (few.fit, few.files(0), few.label_values.to_label) == ("squash", None, (0, 1))
     with pytest.raises(InputError, match="fit='crop': discs have no files to apply it to"):
         open_source("discs", "val", fit="crop")

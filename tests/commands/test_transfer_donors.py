@@ -22,7 +22,7 @@ def run(trained: Trained, *arguments: object) -> None:
     transfer.main([str(trained[1]), *map(str, arguments)])
 
 
-def painted(trained: Trained, folder: Path, *arguments: object) -> np.ndarray:
+def generated(trained: Trained, folder: Path, *arguments: object) -> np.ndarray:
     out = folder / "out.png"
     run(trained, *arguments, "--overwrite", "--out", out)
     return np.asarray(Image.open(out))
@@ -39,7 +39,7 @@ def test_several_donors_are_what_the_functions_make_of_them(
     trained: Trained, tmp_path: Path
 ) -> None:
     a, b = shared_labels(trained, "p1", "p2", "p3")[:2]
-    result = painted(
+    result = generated(
         trained, tmp_path, "--background", "p2", "--donor", f"{a}=p1",
         "--donor", f"{b}.1=p3:0.25",
     )  # fmt: skip
@@ -58,20 +58,22 @@ def test_several_donors_are_what_the_functions_make_of_them(
 
 def test_all_labels_as_donors_are_a_subject(trained: Trained, tmp_path: Path) -> None:
     labels = shared_labels(trained, "p1", "p2")
-    subject = painted(trained, tmp_path, "--subject", "p1", "--background", "p2")
+    subject = generated(trained, tmp_path, "--subject", "p1", "--background", "p2")
     donor = f"{','.join(map(str, labels))}=p1"
-    donors = painted(trained, tmp_path, "--background", "p2", "--donor", donor)
+    donors = generated(trained, tmp_path, "--background", "p2", "--donor", donor)
     assert np.array_equal(subject, donors)
-    own = painted(trained, tmp_path, "--background", "p2", "--donor", f"{donor}:0")
+    own = generated(trained, tmp_path, "--background", "p2", "--donor", f"{donor}:0")
     assert not np.array_equal(own, donors)
 
 
 def test_donors_come_after_the_subject(trained: Trained, tmp_path: Path) -> None:
     label = shared_labels(trained, "p1", "p2", "p3")[0]
     both = ["--subject", "p1", "--background", "p2"]
-    subject = painted(trained, tmp_path, *both)
-    more = painted(trained, tmp_path, *both, "--donor", f"{label}=p3")
-    undone = painted(trained, tmp_path, *both, "--donor", f"{label}=p3", "--donor", f"{label}=p1")
+    subject = generated(trained, tmp_path, *both)
+    more = generated(trained, tmp_path, *both, "--donor", f"{label}=p3")
+    undone = generated(
+        trained, tmp_path, *both, "--donor", f"{label}=p3", "--donor", f"{label}=p1"
+    )
     assert not np.array_equal(subject, more)
     assert np.array_equal(subject, undone)
 
@@ -83,7 +85,7 @@ def test_a_donor_s_label_map_is_found_beside_it(trained: Trained, tmp_path: Path
     (tmp_path / "mine.png").write_bytes(image.read_bytes())
     (tmp_path / "mine_labels.png").write_bytes(labels.read_bytes())
     ways = [
-        painted(trained, tmp_path, "--background", "p2", "--donor", f"{label}={given}")
+        generated(trained, tmp_path, "--background", "p2", "--donor", f"{label}={given}")
         for given in ("p1", image, f"{image},{labels}", tmp_path / "mine.png")
     ]
     for way in ways[1:]:
@@ -93,9 +95,9 @@ def test_a_donor_s_label_map_is_found_beside_it(trained: Trained, tmp_path: Path
 def test_interpolation_leads_from_one_to_the_other(trained: Trained, tmp_path: Path) -> None:
     both = ["--subject", "p1", "--background", "p2"]
     label = shared_labels(trained, "p1", "p2")[0]
-    last = painted(trained, tmp_path, *both)
-    first = painted(trained, tmp_path, "--background", "p2", "--donor", f"{label}=p1:0")
-    strip = painted(trained, tmp_path, *both, "--interpolate", 3)
+    last = generated(trained, tmp_path, *both)
+    first = generated(trained, tmp_path, "--background", "p2", "--donor", f"{label}=p1:0")
+    strip = generated(trained, tmp_path, *both, "--interpolate", 3)
     assert strip.shape == (32, 96, 3)
     assert np.array_equal(strip[:, :32], first)
     assert np.array_equal(strip[:, 64:], last)
@@ -106,7 +108,7 @@ def test_interpolation_leads_from_one_to_the_other(trained: Trained, tmp_path: P
 
 def test_pasting_back_touches_the_donor_s_labels_only(trained: Trained, tmp_path: Path) -> None:
     label = shared_labels(trained, "p1", "p2")[-1]
-    result = painted(
+    result = generated(
         trained, tmp_path, "--background", "p2", "--donor", f"{label}=p1", "--paste-back",
         "--feather", 0,
     )  # fmt: skip
@@ -126,12 +128,12 @@ def test_what_a_donor_lacks(
     without = tmp_path / "without.png"
     save_label_png(without, np.where(labels == label, 0, labels))
     donor = ["--donor", f"{label}={data / 'images' / 'p1.png'},{without}"]
-    own = painted(trained, tmp_path, "--background", "p2", "--donor", f"{label}=p2")
+    own = generated(trained, tmp_path, "--background", "p2", "--donor", f"{label}=p2")
     capsys.readouterr()
-    stays = painted(trained, tmp_path, "--background", "p2", *donor, "--absent", "background")
+    stays = generated(trained, tmp_path, "--background", "p2", *donor, "--absent", "background")
     assert np.array_equal(own, stays)
     assert f": {name} unchanged\n" in capsys.readouterr().out
-    averaged = painted(trained, tmp_path, "--background", "p2", *donor, "--absent", "mean")
+    averaged = generated(trained, tmp_path, "--background", "p2", *donor, "--absent", "mean")
     assert not np.array_equal(own, averaged)
     assert f": {name} from the mean\n" in capsys.readouterr().out
     with pytest.raises(InputError, match=rf"{without}: its image lacks label {label} \({name}\)$"):
@@ -140,18 +142,18 @@ def test_what_a_donor_lacks(
         )
 
 
-def test_a_label_that_nobody_paints_is_said(
+def test_a_label_that_nobody_has_is_said(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pose = tmp_path / "pose.png"
     save_label_png(pose, np.zeros((48, 40), np.int32))
-    painted(trained, tmp_path, "--background", "p2", "--donor", "hair=p1", "--pose-labels", pose)
+    generated(trained, tmp_path, "--background", "p2", "--donor", "hair=p1", "--pose-labels", pose)
     assert "--donor hair=p1: no hair in the label map to generate from" in capsys.readouterr().out
 
 
 def test_the_sheet_shows_every_donor(trained: Trained, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
-    painted(
+    generated(
         trained, tmp_path, "--background", "p2", "--donor", "hair=p1:0.5", "--donor", "hair=p3",
         "--donor", "background=p1", "--sheet", sheet,
     )  # fmt: skip

@@ -66,7 +66,7 @@ def names_of(plan: Plan) -> dict[str, str | None]:
     return {item.stem: item.split for item in plan.items}
 
 
-def test_face_parts_are_painted_in_the_order_of_their_labels(faces: Path, tmp_path: Path) -> None:
+def test_face_parts_are_drawn_in_the_order_of_their_labels(faces: Path, tmp_path: Path) -> None:
     write_plan(celebamask_hq.plan(faces), faces, tmp_path / "out")
     values = read_label_png(tmp_path / "out" / "labels" / "00000.png")
     assert values.shape == (16, 16)
@@ -83,7 +83,7 @@ def test_face_parts_are_painted_in_the_order_of_their_labels(faces: Path, tmp_pa
 
 
 def test_a_transparent_mask_is_refused(faces: Path, tmp_path: Path) -> None:
-    """Laid on white it would paint the whole picture."""
+    """Laid on white it would cover the whole picture."""
     path = faces / "CelebAMask-HQ-mask-anno" / "0" / "00003_hair.png"
     shape = Image.open(path).convert("L")
     opaque = shape.convert("RGBA")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scam.data.mannequins import Mannequins
-from scam.data.split import SPLIT, Side, Split, pictures_of, read_split, write_split
+from scam.data.split import SPLIT, Side, Split, digests_of, read_split, write_split
 from scam.data.split import _digest as digest
 from scam.errors import InputError
 
@@ -89,4 +89,4 @@ def test_digests_change_with_size_beginning_and_end(tmp_path: Path) -> None:
         found.add(digest(path))
     assert len(found) == 6
     assert digest(tmp_path / "none") == ""
-    assert pictures_of(Mannequins("val", 1)) == {"mannequin_val_00000": ""}
+    assert digests_of(Mannequins("val", 1)) == {"mannequin_val_00000": ""}

@@ -45,7 +45,7 @@ def test_what_is_saved_is_loaded(model: Scam, tmp_path: Path) -> None:
     assert style.thumbnail((8, 4)) is None
 
 
-def test_a_fingerprint_is_of_the_weights_that_paint(model: Scam) -> None:
+def test_a_fingerprint_is_of_the_weights_that_generate(model: Scam) -> None:
     ours = fingerprint(model)
     assert ours == fingerprint(model)
     twin = Scam(CONFIG, fused=False)

@@ -92,8 +92,8 @@ def test_a_transfer_gives_the_whole_style(absent: Absent) -> None:
     known, pose = checkpoint(), draw(1, 0, 1, 2)
     edited = transfer(known, pose, absent=absent)
     own = encode(draw(90, 0), known)
-    painted = known.model.generate(torch.from_numpy(pose.labels), own)
-    assert np.array_equal(edited.pixels, to_pixels(painted[0]))
+    generated = known.model.generate(torch.from_numpy(pose.labels), own)
+    assert np.array_equal(edited.pixels, to_pixels(generated[0]))
     assert edited.notes == ()
 
 

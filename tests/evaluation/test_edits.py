@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 
 from scam.data import Mannequins, PairDataset
+from scam.evaluation.batches import Batch, one_batch
 from scam.evaluation.edits import CycleMeter, LocalityMeter, MapNoiseMeter, grown, shifted, shrunk
-from scam.evaluation.pictures import Painter, Pictures, batch
+from scam.evaluation.evaluated_model import EvaluatedModel
 from scam.evaluation.rows import Row, averaged
 from scam.metrics import Psnr
 from scam.models import Scam, ScamConfig
 
 
 @pytest.fixture(scope="module")
-def painter() -> Painter:
+def evaluated() -> EvaluatedModel:
     torch.manual_seed(0)
     shape = ScamConfig.preset("tiny", num_labels=11, size=(32, 32), latents_per_label=2)
-    return Painter(Scam(shape).eval())
+    return EvaluatedModel(Scam(shape).eval())
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,9 @@ def dataset() -> PairDataset:
     return PairDataset(Mannequins("val", 4), (32, 32))
 
 
-def pictures(painter: Painter, dataset: PairDataset, donors: list[int]) -> Pictures:
+def pictures(evaluated: EvaluatedModel, dataset: PairDataset, donors: list[int]) -> Batch:
     with torch.no_grad():
-        found = batch(painter, dataset, donors, range(len(donors)))
+        found = one_batch(evaluated, dataset, donors, range(len(donors)))
         _ = found.reconstruction, found.swap, found.transfer
     return found
 
@@ -63,9 +64,9 @@ class TestMaps:
 
 
 @torch.no_grad()
-def test_locality_by_hand(painter: Painter, dataset: PairDataset) -> None:
+def test_locality_by_hand(evaluated: EvaluatedModel, dataset: PairDataset) -> None:
     """The change inside and outside, from the edited pictures themselves."""
-    batch_of = pictures(painter, dataset, [1, 2, 3, 0])
+    batch_of = pictures(evaluated, dataset, [1, 2, 3, 0])
     meter = LocalityMeter(seed=3)
     meter.update(batch_of)
     chosen = meter._choose(batch_of)
@@ -76,10 +77,10 @@ def test_locality_by_hand(painter: Painter, dataset: PairDataset) -> None:
         assert batch_of.latents.present[row, label]
         assert batch_of.donor_latents.present[row, label]
         tokens = batch_of.latents.tokens[row : row + 1].clone()
-        edited = painter.model.token_labels == label
+        edited = evaluated.model.token_labels == label
         tokens[:, edited] = batch_of.donor_latents.tokens[row, edited]
         latents = type(batch_of.latents)(tokens, batch_of.latents.present[row : row + 1])
-        result = painter.paint(batch_of.labels[row : row + 1], latents, [row])
+        result = evaluated.generate(batch_of.labels[row : row + 1], latents, [row])
         error = ((result[0] - batch_of.reconstruction[row]) * 127.5).square().mean(0)
         here = batch_of.labels[row] == label
         inside += float(error[here].sum())
@@ -97,7 +98,7 @@ def test_locality_by_hand(painter: Painter, dataset: PairDataset) -> None:
 
 
 def test_pasting_back_bounds_the_leak_to_the_feather(
-    painter: Painter, dataset: PairDataset
+    evaluated: EvaluatedModel, dataset: PairDataset
 ) -> None:
     plain = torch.zeros(1, 3, 40, 40)
     inside = torch.zeros(1, 40, 40, dtype=torch.bool)
@@ -111,9 +112,9 @@ def test_pasting_back_bounds_the_leak_to_the_feather(
 
 @torch.no_grad()
 def test_a_picture_that_is_its_own_donor_does_not_change(
-    painter: Painter, dataset: PairDataset
+    evaluated: EvaluatedModel, dataset: PairDataset
 ) -> None:
-    same = pictures(painter, dataset, [0, 1])
+    same = pictures(evaluated, dataset, [0, 1])
     torch.testing.assert_close(same.swap, same.reconstruction)
     torch.testing.assert_close(same.transfer, same.reconstruction)
     meter = LocalityMeter(0)
@@ -127,7 +128,7 @@ def test_a_picture_that_is_its_own_donor_does_not_change(
 
 @torch.no_grad()
 def test_a_cycle_is_judged_by_the_labels_that_travel(
-    painter: Painter, dataset: PairDataset
+    evaluated: EvaluatedModel, dataset: PairDataset
 ) -> None:
     """Skin goes from A to B and back; A's coat, which B's map lacks, and its ground stay home."""
     ground, skin, coat = 0, 2, 4
@@ -136,51 +137,55 @@ def test_a_cycle_is_judged_by_the_labels_that_travel(
     home = torch.full((1, 32, 32), ground)
     home[:, :16, :16], home[:, 16:, 16:], home[:, :4, 20:] = skin, coat, -1
     image, donor_image = torch.rand(2, 1, 3, 32, 32) * 2 - 1
-    found = Pictures(painter, [0], image, host, donor_image, home)
+    found = Batch(evaluated, [0], image, host, donor_image, home)
     meter = CycleMeter()
     meter.update(found)
     cycle, twice = meter.rows()
-    away = painter.model.encode(found.transfer, host)
-    back = found.paint(home, painter.mix(away, found.donor_latents))
+    away = evaluated.model.encode(found.transfer, host)
+    back = found.generate(home, evaluated.mix(away, found.donor_latents))
     error = (back - donor_image)[:, :, :16, :16].double().square().mean()
     assert cycle.value == pytest.approx(float(10 * (4 / error).log10()), rel=1e-6)
     assert cycle.note == "25 % of the pixels: labels that travel"
     assert (cycle.n, twice.n) == (1, 1)
 
     nobody = CycleMeter()
-    nobody.update(Pictures(painter, [0], image, torch.zeros_like(host), donor_image, home))
+    nobody.update(Batch(evaluated, [0], image, torch.zeros_like(host), donor_image, home))
     (row,) = nobody.rows()
     assert row.value is None
     assert row.note == "host and donor share no subject label"
 
 
 @torch.no_grad()
-def test_the_transfer_of_a_batch_is_the_model_s(painter: Painter, dataset: PairDataset) -> None:
-    found = pictures(painter, dataset, [2, 0, 3, 1])
+def test_the_transfer_of_a_batch_is_the_model_s(
+    evaluated: EvaluatedModel, dataset: PairDataset
+) -> None:
+    found = pictures(evaluated, dataset, [2, 0, 3, 1])
     for host, donor in enumerate([2, 0, 3, 1]):
-        wanted = painter.model.transfer(dataset.pair(donor), dataset.pair(host))[0]
+        wanted = evaluated.model.transfer(dataset.pair(donor), dataset.pair(host))[0]
         torch.testing.assert_close(found.transfer[host], wanted, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_map_noise_is_measured_against_exact_maps(painter: Painter, dataset: PairDataset) -> None:
-    found = pictures(painter, dataset, [1, 0])
+def test_map_noise_is_measured_against_exact_maps(
+    evaluated: EvaluatedModel, dataset: PairDataset
+) -> None:
+    found = pictures(evaluated, dataset, [1, 0])
     meter = MapNoiseMeter((32, 32))
     meter.update(found)
     rows = meter.rows()
     assert [row.what for row in rows[:2]] == ["shifted by 1 px", "shifted by 2 px"]
     assert len(rows) == 6
     labels = shifted(found.labels, found.labels <= 0, 2)
-    painted = found.paint(labels, painter.model.encode(found.image, labels))
+    generated = found.generate(labels, evaluated.model.encode(found.image, labels))
     moved, exact = Psnr(), Psnr()
-    moved.update(painted, found.image)
+    moved.update(generated, found.image)
     exact.update(found.reconstruction, found.image)
     assert rows[1].value == pytest.approx(moved.pooled - exact.pooled, abs=1e-9)
     assert rows[1].value != 0
 
 
 @torch.no_grad()
-def test_released_networks_paint_the_same_twice(dataset: PairDataset) -> None:
+def test_released_networks_generate_the_same_twice(dataset: PairDataset) -> None:
     torch.manual_seed(0)
     shape = ScamConfig.preset(
         "tiny", num_labels=11, size=(32, 32), fidelity="released", latents_per_label=2
@@ -189,13 +194,13 @@ def test_released_networks_paint_the_same_twice(dataset: PairDataset) -> None:
     for name, weight in model.named_parameters():
         if "noise" in name:
             weight.fill_(0.5)
-    painter = Painter(model)
-    one, other = (pictures(painter, dataset, [1, 0]) for _ in range(2))
+    evaluated = EvaluatedModel(model)
+    one, other = (pictures(evaluated, dataset, [1, 0]) for _ in range(2))
     assert torch.equal(one.reconstruction, other.reconstruction)
-    for other_noise in (Painter(model, seed=1), painter.with_draw(1)):
+    for other_noise in (EvaluatedModel(model, seed=1), evaluated.with_draw(1)):
         found = pictures(other_noise, dataset, [1, 0]).reconstruction
         assert not torch.equal(found, one.reconstruction)
-    same = pictures(painter.with_draw(0), dataset, [1, 0]).reconstruction
+    same = pictures(evaluated.with_draw(0), dataset, [1, 0]).reconstruction
     assert torch.equal(same, one.reconstruction)
 
 

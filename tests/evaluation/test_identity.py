@@ -27,14 +27,14 @@ class Scene:
 
 
 @dataclass
-class Painted:
+class Generated:
     labels: Tensor
     donor_labels: Tensor
     image: Tensor
     donor_image: Tensor
     swap: Tensor
     transfer: Tensor
-    painter: Scene
+    evaluated: Scene
 
 
 def test_the_box_is_tight() -> None:
@@ -52,7 +52,7 @@ def person(colour: list[float], where: slice, labels: Tensor) -> Tensor:
     return image
 
 
-def test_painted_and_host_are_cut_at_the_host_s_box_and_the_donor_at_its_own() -> None:
+def test_generated_and_host_are_cut_at_the_host_s_box_and_the_donor_at_its_own() -> None:
     labels, donor_labels = torch.zeros(2, 3, 8, 8, dtype=torch.int64)
     red, green, blue = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
     high, low = slice(0, 3), slice(5, 8)
@@ -64,8 +64,8 @@ def test_painted_and_host_are_cut_at_the_host_s_box_and_the_donor_at_its_own() -
     network = Colours()
     meter = IdentityMeter(network, torch.device("cpu"))
     stacked = [torch.stack(x) for x in (host, donor, swap, transfer)]
-    painted = Painted(labels, donor_labels, *stacked, Scene())
-    meter.update(painted)  # type: ignore[arg-type]  # all that it needs
+    generated = Generated(labels, donor_labels, *stacked, Scene())
+    meter.update(generated)  # type: ignore[arg-type]  # all that it needs
     rows = {row.what: row for row in meter.rows()}
     assert network.shapes == {(3, 256, 128)}
     for words, similarity, accuracy in (
@@ -82,7 +82,7 @@ def test_nobody_anywhere() -> None:
     empty = torch.zeros(1, 8, 8, dtype=torch.int64)
     image = torch.zeros(1, 3, 8, 8)
     meter = IdentityMeter(Colours(), torch.device("cpu"))
-    meter.update(Painted(empty, empty, image, image, image, image, Scene()))  # type: ignore[arg-type]
+    meter.update(Generated(empty, empty, image, image, image, image, Scene()))  # type: ignore[arg-type]
     (row,) = meter.rows()
     assert row.value is None
     assert row.note == "no pair of images with subjects"

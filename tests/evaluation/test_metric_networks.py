@@ -130,14 +130,14 @@ def test_ssim_is_torchmetrics_(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row.n == 6
 
 
-def painted(real: Tensor, reconstruction: Tensor) -> SimpleNamespace:
+def generated(real: Tensor, reconstruction: Tensor) -> SimpleNamespace:
     return SimpleNamespace(image=real, reconstruction=reconstruction)
 
 
 def test_pyramid_is_the_training_loss_of_each_picture() -> None:
     real, other = (torch.rand(3, 3, 24, 20) * 2 - 1 for _ in range(2))
     meter = quality.pyramid_meter()
-    meter.update(painted(real, other))  # type: ignore[arg-type]  # all that it needs
+    meter.update(generated(real, other))  # type: ignore[arg-type]  # all that it needs
     (row,) = meter.rows()
     assert row.value == pytest.approx(float(PyramidDistance()(other, real)), rel=1e-5)
     assert (row.n, row.better) == (3, "lower")
@@ -149,7 +149,7 @@ def test_detail_is_one_for_the_picture_itself_and_less_for_blur() -> None:
     found = []
     for reconstruction in (real, 0.5 * real, blurred):
         meter = quality.detail_meter()
-        meter.update(painted(real, reconstruction))  # type: ignore[arg-type]
+        meter.update(generated(real, reconstruction))  # type: ignore[arg-type]
         found.append(meter.rows()[0].value)
     assert found[0] == pytest.approx(1)
     assert found[1] == pytest.approx(0.5)

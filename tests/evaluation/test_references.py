@@ -204,10 +204,10 @@ def test_rows_of_every_set_against_every_reference(make: Make) -> None:
     ):
         moments = FeatureMoments(5)
         moments.update(extractor(pictures))
-        painted = moments.finish()
+        generated = moments.finish()
         fid, kid = (found[name, letter, "train (9)"].value for name in ("fid", "kid"))
-        assert fid == frechet_distance(painted, real)
-        assert kid == kernel_distance(painted.features, real.features)
+        assert fid == frechet_distance(generated, real)
+        assert kid == kernel_distance(generated.features, real.features)
 
 
 def test_a_missing_reference_has_rows_that_say_so(make: Make) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 from scam.data import Mannequins, PairDataset
 from scam.data.subset import Subset
 from scam.evaluation import EvaluationOptions, evaluate
-from scam.evaluation.pictures import Meter, Painter, walk
+from scam.evaluation.batches import Meter, batches
+from scam.evaluation.evaluated_model import EvaluatedModel
 from scam.evaluation.rows import Row
 from scam.evaluation.transfers import InfluenceMeter, TransferMeter
 from scam.models import Scam, ScamConfig
@@ -34,26 +35,32 @@ def dataset() -> PairDataset:
     return PairDataset(Mannequins("val", 5), SIZE)
 
 
-class Made(Painter):
+class Made(EvaluatedModel):
     """A model whose pictures are made by a function of label maps, styles and indices."""
 
     def __init__(self, make: Make) -> None:
         super().__init__(tiny())
-        self.paint = make  # type: ignore[method-assign]
+        self.generate = make  # type: ignore[method-assign]
 
 
 @torch.no_grad()
 def measured(
-    meter: Meter, painter: Painter, dataset: PairDataset, donors: list[int], batch_size: int = 5
+    meter: Meter,
+    evaluated: EvaluatedModel,
+    dataset: PairDataset,
+    donors: list[int],
+    batch_size: int = 5,
 ) -> dict[str, Row]:
-    for pictures in walk(painter, dataset, donors, batch_size):
+    for pictures in batches(evaluated, dataset, donors, batch_size):
         meter.update(pictures)
     return {row.what: row for row in meter.rows()}
 
 
 class TestTransfer:
-    def rows(self, dataset: PairDataset, painter: Painter, size: int = 5) -> dict[str, float]:
-        found = measured(TransferMeter(dataset, DONORS), painter, dataset, DONORS, size)
+    def rows(
+        self, dataset: PairDataset, evaluated: EvaluatedModel, size: int = 5
+    ) -> dict[str, float]:
+        found = measured(TransferMeter(dataset, DONORS), evaluated, dataset, DONORS, size)
         assert all(row.n == 5 and row.unit == "dB" for row in found.values())
         return {what: row.value for what, row in found.items() if row.value is not None}
 
@@ -87,7 +94,7 @@ class TestTransfer:
                 for name, result in (("flat", flat), ("half", (own + flat) / 2), ("host", own)):
                     squares[name] += float((result - wanted).square().sum())
                 count += 3 * int(here.sum())
-        found = self.rows(dataset, Painter(tiny()))
+        found = self.rows(dataset, EvaluatedModel(tiny()))
         for what, name in (
             ("flat colours of the donor, pooled", "flat"),
             ("half of each, pooled", "half"),
@@ -96,9 +103,9 @@ class TestTransfer:
             assert found[what] == pytest.approx(10 * math.log10(4 * count / squares[name]))
 
     def test_neither_batches_nor_repeats_matter(self, dataset: PairDataset) -> None:
-        found = self.rows(dataset, painter := Painter(tiny()))
-        assert found == self.rows(dataset, painter)
-        assert found == pytest.approx(self.rows(dataset, painter, 2), rel=1e-5)
+        found = self.rows(dataset, evaluated := EvaluatedModel(tiny()))
+        assert found == self.rows(dataset, evaluated)
+        assert found == pytest.approx(self.rows(dataset, evaluated, 2), rel=1e-5)
 
     def test_subsets_know_who_is_drawn(self, dataset: PairDataset) -> None:
         inner = Subset(dataset.source, [4, 3, 0])
@@ -110,20 +117,22 @@ class TestTransfer:
 
 class TestInfluence:
     def test_by_hand(self, dataset: PairDataset) -> None:
-        painter = Painter(tiny())
-        found = measured(InfluenceMeter(11, DONORS), painter, dataset, DONORS)
+        evaluated = EvaluatedModel(tiny())
+        found = measured(InfluenceMeter(11, DONORS), evaluated, dataset, DONORS)
         squares, pixels = [0.0, 0.0], [0, 0]
         # Host, donor, the donor of the host before.
         pairs = [(1, 2, 3), (2, 0, 2), (3, 4, 0), (4, 1, 4)]
         with torch.no_grad():
             for host, donor, other in pairs:
                 image, labels = (x[None] for x in dataset.pair(host))
-                own = painter.model.encode(image, labels)
+                own = evaluated.model.encode(image, labels)
                 styles = [
-                    painter.model.encode(*(x[None] for x in dataset.pair(who)))
+                    evaluated.model.encode(*(x[None] for x in dataset.pair(who)))
                     for who in (donor, other)
                 ]
-                results = [painter.paint(labels, painter.mix(s, own), [host]) for s in styles]
+                results = [
+                    evaluated.generate(labels, evaluated.mix(s, own), [host]) for s in styles
+                ]
                 change = ((results[0] - results[1]) * 127.5).square().mean(1)[0]
                 for label in range(11):
                     givers = sum(bool(s.present[0, label]) for s in styles) if label else 0
@@ -138,9 +147,9 @@ class TestInfluence:
 
     @pytest.mark.parametrize("size", [1, 2, 3])
     def test_batches_do_not_matter(self, dataset: PairDataset, size: int) -> None:
-        painter = Painter(tiny())
+        evaluated = EvaluatedModel(tiny())
         one, other = (
-            measured(InfluenceMeter(11, DONORS), painter, dataset, DONORS, batch_size)
+            measured(InfluenceMeter(11, DONORS), evaluated, dataset, DONORS, batch_size)
             for batch_size in (5, size)
         )
         for what, row in one.items():
@@ -158,9 +167,9 @@ class TestInfluence:
 
     @pytest.mark.parametrize("donors", [[1], [4, 4, 4, 4]])
     def test_no_other_donor(self, dataset: PairDataset, donors: list[int]) -> None:
-        meter, painter = InfluenceMeter(11, donors), Painter(tiny())
+        meter, evaluated = InfluenceMeter(11, donors), EvaluatedModel(tiny())
         with torch.no_grad():
-            for pictures in walk(painter, dataset, donors, 3, range(len(donors))):
+            for pictures in batches(evaluated, dataset, donors, 3, range(len(donors))):
                 meter.update(pictures)
         (row,) = meter.rows()
         assert row.value is None

@@ -78,11 +78,11 @@ class TestFloors:
     def test_own_colours(self) -> None:
         labels = torch.tensor([[[0, 0, 1], [1, 1, -1]]])
         image = torch.arange(18.0).view(1, 3, 2, 3)
-        painted = ColourFloors(2).paint_own(image, labels)
+        generated = ColourFloors(2).in_own_colours(image, labels)
         red = image[0, 0]
         zero, one = red[0, :2].mean(), torch.stack([red[0, 2], red[1, 0], red[1, 1]]).mean()
         expected = torch.stack([zero, zero, one, one, one, red.mean()]).view(2, 3)
-        torch.testing.assert_close(painted[0, 0].float(), expected)
+        torch.testing.assert_close(generated[0, 0].float(), expected)
 
     def test_mean_colours_come_from_training_pictures_only(self) -> None:
         floors = ColourFloors(3)
@@ -91,9 +91,9 @@ class TestFloors:
         image[0, :, 0, 1] = 1.0
         image[1] = 0.5
         floors.learn(image, labels)
-        painted = floors.paint_mean(torch.tensor([[[0, 1, 2, -1]]]))[0, 0, 0]
+        generated = floors.in_mean_colours(torch.tensor([[[0, 1, 2, -1]]]))[0, 0, 0]
         expected = [1 / 3, 1.0, 0.5, 0.5]  # label 2 and ignored pixels: the mean of everything
-        torch.testing.assert_close(painted, torch.tensor(expected, dtype=torch.float64))
+        torch.testing.assert_close(generated, torch.tensor(expected, dtype=torch.float64))
 
 
 class TestLabelPsnr:

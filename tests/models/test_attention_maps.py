@@ -129,12 +129,12 @@ def test_threads_look_at_one_model_and_see_their_own() -> None:
     model = Scam(TINY).double().eval()
     pictures = [picture(TINY, 1) for _ in range(4)]
     alone = [attention_maps(model, *each, ["encoder.0"])["encoder.0"] for each in pictures]
-    painted = [model(*each).detach() for each in pictures]
+    generated = [model(*each).detach() for each in pictures]
 
     def look(number: int) -> bool:
         found = attention_maps(model, *pictures[number], ["encoder.0"])["encoder.0"]
         same = torch.equal(found.weights, alone[number].weights)
-        return same and torch.equal(model(*pictures[number]).detach(), painted[number])
+        return same and torch.equal(model(*pictures[number]).detach(), generated[number])
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(look, [0, 1, 2, 3] * 3))

@@ -58,7 +58,7 @@ def test_it_beats_flat_colours(demo: SynthesisModel) -> None:
     image, labels = map(torch.stack, zip(*map(held_out.pair, range(6)), strict=True))
     found, floor = Psnr(), Psnr()
     found.update(demo.generate(labels, demo.encode(image, labels)), image)
-    floor.update(floors.paint_mean(labels), image)
+    floor.update(floors.in_mean_colours(labels), image)
     assert found.pooled > floor.pooled + 2
 
 

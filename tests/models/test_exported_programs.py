@@ -39,18 +39,18 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     return model, export_encoder(model), export_generator(model)
 
 
-def test_programs_paint_what_the_model_paints_at_any_batch(exported: Exported) -> None:
+def test_programs_generate_what_the_model_does_at_any_batch(exported: Exported) -> None:
     model, encoder, generator = exported[0], exported[1].module(), exported[2].module()
     image, labels = pictures(3)
     for count in (1, 2, 3):
         with torch.no_grad():
             expected = model.encode(image[:count], labels[:count])
             tokens, present = encoder(image[:count], labels[:count])
-            painted = generator(labels[:count], tokens)
+            generated = generator(labels[:count], tokens)
             again = model.generate(labels[:count], expected)
         assert torch.equal(present, expected.present)
         torch.testing.assert_close(tokens, expected.tokens, **ROUND_OFF)
-        torch.testing.assert_close(painted, again, **ROUND_OFF)
+        torch.testing.assert_close(generated, again, **ROUND_OFF)
 
 
 def test_a_program_runs_in_a_new_process(exported: Exported, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def saved(tmp_path: Path) -> tuple[Scam, Path]:
     return model, tmp_path / "model"
 
 
-def test_a_saved_model_paints_the_same_bits_and_needs_no_network(
+def test_a_saved_model_generates_the_same_bits_and_needs_no_network(
     saved: tuple[Scam, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: object, **kwargs: object) -> None:

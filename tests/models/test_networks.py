@@ -45,10 +45,10 @@ def test_shapes(size: tuple[int, int], fidelity: str) -> None:
         block.conv2.register_forward_hook(lambda _m, _i, out: sizes.append(tuple(out.shape[2:])))
     with torch.no_grad():
         latents = model.encode(image, labels)
-        painted = model.generate(labels, latents)
+        generated = model.generate(labels, latents)
     assert latents.tokens.shape == (1, config.num_tokens, config.token_dim)
-    assert painted.shape == image.shape
-    assert painted.abs().max() <= 1
+    assert generated.shape == image.shape
+    assert generated.abs().max() <= 1
     if fidelity == "default":
         assert sizes == [tuple(m.shape[1:]) for m in model.prepare(labels).maps[-2::-1]]
 
@@ -82,9 +82,9 @@ def test_fused_and_dense_are_one_model(fidelity: str, heads: int) -> None:
         twin = Scam(config, fused=fused).double()
         twin.load_state_dict(model.state_dict())
         noise = torch.Generator().manual_seed(7)
-        painted = twin(image.double(), twin.prepare(labels), noise)
-        painted.square().sum().backward()
-        found.append((painted, {name: p.grad for name, p in twin.named_parameters()}))
+        generated = twin(image.double(), twin.prepare(labels), noise)
+        generated.square().sum().backward()
+        found.append((generated, {name: p.grad for name, p in twin.named_parameters()}))
     torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-11, atol=1e-11)
     for name, dense in found[1][1].items():
         if name.endswith("to_key.bias"):  # cancels in the softmax
@@ -118,12 +118,12 @@ def test_layouts_as_on_a_gpu_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> N
                 monkeypatch.setattr(module, "grouped", SemanticLayout.build)
         torch.manual_seed(0)
         model = Scam(TINY)
-        painted = model(image, labels)
-        painted.square().sum().backward()
+        generated = model(image, labels)
+        generated.square().sum().backward()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         with torch.no_grad():
             again = model.generate(labels, model.encode(image, labels))
-        found.append([painted, again, *gradients])
+        found.append([generated, again, *gradients])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
@@ -138,9 +138,9 @@ def test_tokens_of_absent_labels_are_left_out_and_nothing_changes() -> None:
     found = []
     for fused in (True, False):
         model.configure(fused=fused).zero_grad()
-        painted = model(image.double(), labels)
-        painted.square().sum().backward()
-        found.append((painted, {name: p.grad for name, p in model.named_parameters()}))
+        generated = model(image.double(), labels)
+        generated.square().sum().backward()
+        found.append((generated, {name: p.grad for name, p in model.named_parameters()}))
     assert set(computed[:5]) == {5}  # three of the background, two of label 1
     assert set(computed[5:]) == {TINY.num_tokens}
     torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-12, atol=1e-12)

@@ -59,8 +59,8 @@ def test_what_inference_mode_made_can_be_trained_with() -> None:
     _forget()
     with torch.inference_mode():
         model.generate(labels, model.encode(image, labels))
-    painted = model.generate(labels, model.encode(image, labels))
-    painted.square().mean().backward()
+    generated = model.generate(labels, model.encode(image, labels))
+    generated.square().mean().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 

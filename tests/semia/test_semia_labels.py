@@ -71,8 +71,8 @@ class TestSource:
         source = read_source(image, path)
         assert source.vocabulary == Vocabulary("index", values)
         assert agreement(source) == 1
-        painted = Image.fromarray(source.vocabulary.paint(source.labels.numpy()))
-        again = read_target(kept(tmp_path, painted, "again.png"), source.vocabulary)
+        generated = Image.fromarray(source.vocabulary.as_image(source.labels.numpy()))
+        again = read_target(kept(tmp_path, generated, "again.png"), source.vocabulary)
         assert torch.equal(again.labels, source.labels)
 
     def test_a_palette_png_holds_indices_or_colours(self, tmp_path: Path, image: Path) -> None:
@@ -93,8 +93,8 @@ class TestSource:
         source = read_source(image, kept(tmp_path, smoothed(), name, **options))
         assert len(source.vocabulary) == 5
         assert len(source.notes) == (name != "a.png")
-        painted = source.vocabulary.paint(source.labels.numpy()).astype(int)
-        difference = np.abs(painted - np.asarray(coloured(LABELS)).astype(int)).max(-1)
+        generated = source.vocabulary.as_image(source.labels.numpy()).astype(int)
+        difference = np.abs(generated - np.asarray(coloured(LABELS)).astype(int)).max(-1)
         assert np.mean(difference <= 12) > 0.995
 
     def test_holes(self, tmp_path: Path, image: Path) -> None:

@@ -41,13 +41,13 @@ def test_what_is_none(values: object, message: str) -> None:
 
 def test_labels_are_written_as_they_came() -> None:
     labels = np.array([[0, 1], [1, 0]])
-    colours = Vocabulary("colour", (0x00F900, 0xFF9300)).paint(labels)
+    colours = Vocabulary("colour", (0x00F900, 0xFF9300)).as_image(labels)
     assert colours.dtype == np.uint8
     assert colours.tolist()[0] == [[0, 249, 0], [255, 147, 0]]
-    small = Vocabulary("index", (13, 234)).paint(labels)
+    small = Vocabulary("index", (13, 234)).as_image(labels)
     assert small.dtype == np.uint8
     assert small.tolist() == [[13, 234], [234, 13]]
-    large = Vocabulary("index", (13, 2340)).paint(labels)
+    large = Vocabulary("index", (13, 2340)).as_image(labels)
     assert large.dtype == np.uint16
     assert [Image.fromarray(x).mode for x in (colours, small, large)] == ["RGB", "L", "I;16"]
 
@@ -55,7 +55,7 @@ def test_labels_are_written_as_they_came() -> None:
 @pytest.mark.parametrize("label", [-1, 2])
 def test_labels_without_a_value(label: int) -> None:
     with pytest.raises(ValueError, match=r"labels outside 0 \.\. 1"):
-        Vocabulary("index", (13, 234)).paint(np.array([[0, label]]))
+        Vocabulary("index", (13, 234)).as_image(np.array([[0, label]]))
 
 
 def test_colours_to_show() -> None:

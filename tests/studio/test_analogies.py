@@ -107,7 +107,7 @@ def test_label_maps_are_in_the_colours_of_the_source(
     with Image.open(BytesIO(opener.files["labels.png"](opened))) as made:
         assert made.mode == "RGB"
         labels = semia.example(32, 48).targets["remove"].numpy()
-        assert np.array_equal(np.asarray(made), colours.paint(labels))
+        assert np.array_equal(np.asarray(made), colours.as_image(labels))
 
 
 @pytest.mark.parametrize(

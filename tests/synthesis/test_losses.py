@@ -59,7 +59,7 @@ def test_relativistic_compares_patch_by_patch() -> None:
 
 
 class TestSegmentation:
-    """L = 3 labels, so that class 3 is "painted"."""
+    """L = 3 labels, so that class 3 is "generated"."""
 
     labels = torch.tensor([[[0, 0, 1], [0, -1, 2]], [[0, 2, 2], [-1, -1, 0]]], dtype=torch.int32)
 
@@ -95,10 +95,10 @@ class TestSegmentation:
         found = oasis_generator(logits, self.labels, self.balance())
         torch.testing.assert_close(found.double(), torch.stack(means).mean(), rtol=1e-5, atol=0)
 
-    def test_discriminator_adds_the_mean_over_painted_pixels(self) -> None:
+    def test_discriminator_adds_the_mean_over_generated_pixels(self) -> None:
         real, fake = self.logits(), self.logits()
-        painted = -fake.log_softmax(1)[:, 3][self.labels >= 0].mean()
-        expected = oasis_generator(real, self.labels, self.balance()) + painted.float()
+        generated = -fake.log_softmax(1)[:, 3][self.labels >= 0].mean()
+        expected = oasis_generator(real, self.labels, self.balance()) + generated.float()
         found = oasis_discriminator(real, fake, self.labels, self.balance())
         torch.testing.assert_close(found, expected)
 

@@ -61,7 +61,7 @@ def test_lecam_pulls_the_logits_and_not_the_averages() -> None:
     lecam([real], [fake]).backward()
     assert real.grad is not None
     assert fake.grad is not None
-    assert (real.grad > 0).all(), "down, towards the painted average"
+    assert (real.grad > 0).all(), "down, towards the generated average"
     assert (fake.grad < 0).all()
     assert not list(lecam.parameters())
 

@@ -79,9 +79,9 @@ def test_gradient_checkpointing_keeps_a_quarter_at_most(fidelity: str) -> None:
 
         noise = picture_generators(0, 1, range(2), "noise", CPU)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-            painted = model(image, model.prepare(labels), noise)
+            generated = model(image, model.prepare(labels), noise)
         kept.append(sum(storages.values()))
-        painted.sum().backward()
+        generated.sum().backward()
     assert kept[1] < kept[0] / 4
 
 

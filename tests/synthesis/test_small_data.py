@@ -166,8 +166,8 @@ def test_without_options_a_step_is_the_plain_one(make_trainer: MakeTrainer) -> N
     torch.nn.utils.clip_grad_norm_(plain.learner.model.parameters(), 1.0)
     generation.step()
     plain.learner.discriminator.requires_grad_(True)
-    real, painted = (networks.discriminator(x, maps) for x in (image, fake.detach()))
-    hinge_discriminator(real, painted).backward()
+    real, generated = (networks.discriminator(x, maps) for x in (image, fake.detach()))
+    hinge_discriminator(real, generated).backward()
     torch.nn.utils.clip_grad_norm_(plain.learner.discriminator.parameters(), 1.0)
     discrimination.step()
     plain.average.update()
@@ -201,7 +201,7 @@ def test_discriminator_sees_pictures_and_label_maps_augmented_alike(
     monkeypatch.setattr(trainer.learner.discriminator, "forward", look)
     trainer.step((image, labels), 1)
     drawn = Augmentation.draw(KINDS, GENERATORS("diffaugment", CPU))
-    assert len(seen) == 3  # painted; then real and painted
+    assert len(seen) == 3  # generated; then real and generated
     assert torch.equal(seen[1][0], drawn.pictures(image))
     for _, full, half in seen:
         assert torch.equal(full, drawn.labels(labels))
@@ -226,7 +226,7 @@ def test_labels_are_weighed_as_they_are_shown(make_trainer: MakeTrainer) -> None
     torch.testing.assert_close(terms["discriminator"][1], 2 * torch.tensor(12.0).log())
 
 
-def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrainer) -> None:
+def test_labels_dropped_are_generated_from_latents_of_zero(make_trainer: MakeTrainer) -> None:
     model = make_trainer().learner.model.eval()
     image, labels = batch(2)
     pyramid = model.prepare(labels)
@@ -244,16 +244,16 @@ def test_labels_dropped_are_painted_from_latents_of_zero(make_trainer: MakeTrain
     )
 
 
-def test_oasis_learns_to_tell_labels_and_paintings(make_trainer: MakeTrainer) -> None:
+def test_oasis_learns_to_tell_labels_and_generated_pixels(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(discriminator="oasis", labelmix=1.0)
     image, labels = batch(2)
     shown = trainer.learner.adversary.batch(image, labels, GENERATORS)
-    painted = image.roll(1, 0) * torch.rand_like(image)
+    generated = image.roll(1, 0) * torch.rand_like(image)
     optimizer = torch.optim.Adam(trainer.learner.discriminator.parameters(), lr=5e-4)
     trainer.learner.adversary.begin(labels, GENERATORS)
     found = []
     for _ in range(20):
-        terms = trainer.learner.adversary.discriminator_losses(painted, shown)
+        terms = trainer.learner.adversary.discriminator_losses(generated, shown)
         optimizer.zero_grad()
         torch.stack([weight * loss for weight, loss in terms.values()]).sum().backward()
         optimizer.step()

@@ -125,7 +125,7 @@ def test_resuming_equals_not_stopping_bit_for_bit(
         assert torch.equal(value, other) if isinstance(value, Tensor) else value == other, name
 
 
-def test_the_saved_model_paints_as_the_averaged_one(tmp_path: Path, make_job: MakeJob) -> None:
+def test_the_saved_model_generates_as_the_averaged_one(tmp_path: Path, make_job: MakeJob) -> None:
     job = make_job(tmp_path / "run")
     train(job)
     model = scam.load(tmp_path / "run")
@@ -229,7 +229,7 @@ def test_a_signal_saves_and_leaves(
         for out in ("run", "whole")
     )
     assert all(torch.equal(ended[name], whole[name]) for name in whole)
-    # Nothing was measured or painted on the way out.
+    # Nothing was measured or generated on the way out.
     first, second = ((tmp_path / out / "metrics.jsonl").read_text() for out in ("run", "whole"))
     assert first == second
 

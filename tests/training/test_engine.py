@@ -52,9 +52,9 @@ class OnePicture:
         self.scalers = {
             name: torch.amp.GradScaler("cpu", enabled=False) for name in ("scaler", "scaler_judge")
         }
-        self.painting = self._optimisation(self.model, "scaler")
+        self.learning = self._optimisation(self.model, "scaler")
         self.judging = self._optimisation(self.judge, "scaler_judge", per_step=2)
-        self.optimisations = {"optimizer": self.painting, "optimizer_judge": self.judging}
+        self.optimisations = {"optimizer": self.learning, "optimizer_judge": self.judging}
 
     def _optimisation(self, network: nn.Module, scaler: str, **more: int) -> Optimisation:
         optimizer = adamw(network, self.options.lr)
@@ -69,8 +69,8 @@ class OnePicture:
         wanted = batch + 0.1 * torch.randn(batch.shape, generator=generator)
         self.judge.requires_grad_(False)
         terms = {"error": (1.0, (self.model() - wanted).abs().mean())}
-        self.painting.backward(terms | {"judged": (0.1, self.judge(self.model()).mean())})
-        losses, losses["norm"] = self.painting.step(warm_up(step, self.options.warmup))
+        self.learning.backward(terms | {"judged": (0.1, self.judge(self.model()).mean())})
+        losses, losses["norm"] = self.learning.step(warm_up(step, self.options.warmup))
         if step % 2:
             self.judge.requires_grad_(True)
             for _ in range(2):

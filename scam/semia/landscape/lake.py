@@ -12,7 +12,7 @@ _DEEP, _GLINT = (24, 58, 78), (236, 242, 246)
 _SAIL, _SAIL_SHADE, _HULL, _MAST = (246, 240, 226), (206, 200, 196), (152, 44, 36), (92, 62, 40)
 
 
-def paint_lake(view: View, backdrop: Floats, boats: tuple[Place, ...]) -> Floats:
+def draw_lake(view: View, backdrop: Floats, boats: tuple[Place, ...]) -> Floats:
     """Colours (rows, W, 3) of water in all rows below the far shore; backdrop: those above it."""
     x, y = np.broadcast_arrays(view.x, view.y[view.shore :])
     near = y - SHORE
@@ -48,7 +48,7 @@ def _mirrored(view: View, backdrop: Floats, boats: tuple[Place, ...]) -> Floats:
     return np.asarray(picture, np.float32)[view.shore :]
 
 
-def paint_boat(picture: Image.Image, boat: Place, view: View) -> None:
+def draw_boat(picture: Image.Image, boat: Place, view: View) -> None:
     """Draw a sailing boat onto the image."""
     draw = ImageDraw.Draw(picture)
     parts = boat_outlines(boat, view)

@@ -5,11 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scam.semia.landscape.lake import paint_boat, paint_lake
-from scam.semia.landscape.plants import paint_meadow, paint_tree
+from scam.semia.landscape.lake import draw_boat, draw_lake
+from scam.semia.landscape.plants import draw_meadow, draw_tree
 from scam.semia.landscape.scene import BOAT, LAKE, NAMES, TREE, Labels, Scene, lay_out
-from scam.semia.landscape.sky import paint_sky
-from scam.semia.landscape.terrain import paint_mountains
+from scam.semia.landscape.sky import draw_sky
+from scam.semia.landscape.terrain import draw_mountains
 from scam.semia.landscape.view import View
 
 _FINE = 2  # drawn so many times larger each way, then averaged
@@ -25,15 +25,15 @@ def draw_picture(scene: Scene, size: tuple[int, int]) -> tuple[NDArray[np.uint8]
     """Image (H, W, 3) and labels (H, W) as :func:`draw_labels` gives them."""
     view = _fine_view(size)
     layout = lay_out(scene, view)
-    backdrop = paint_sky(view)
-    backdrop[layout.terrain.seen] = paint_mountains(layout.terrain, _SUN)
+    backdrop = draw_sky(view)
+    backdrop[layout.terrain.seen] = draw_mountains(layout.terrain, _SUN)
     wet = (layout.ground[view.shore :] == LAKE)[..., None]
-    lake, meadow = paint_lake(view, backdrop, scene.boats), paint_meadow(view, scene.trees)
+    lake, meadow = draw_lake(view, backdrop, scene.boats), draw_meadow(view, scene.trees)
     colour = np.concatenate([backdrop, np.where(wet, lake, meadow)])
-    for label, places, paint in ((BOAT, scene.boats, paint_boat), (TREE, scene.trees, paint_tree)):
+    for label, places, draw in ((BOAT, scene.boats, draw_boat), (TREE, scene.trees, draw_tree)):
         over = Image.fromarray(colour.clip(0, 255).astype(np.uint8))
         for place in places:
-            paint(over, place, view)
+            draw(over, place, view)
         # Strokes may cross the outline of what they belong to.
         np.copyto(colour, np.asarray(over), where=(layout.labels == label)[..., None])
     fine = Image.fromarray(colour.round().clip(0, 255).astype(np.uint8))

@@ -12,7 +12,7 @@ _FLOWERS = ((250, 246, 238), (250, 214, 70), (222, 62, 48), (176, 120, 206))
 _SOIL, _BARK = (66, 84, 34), (92, 72, 56)
 
 
-def paint_meadow(view: View, trees: tuple[Place, ...]) -> Floats:
+def draw_meadow(view: View, trees: tuple[Place, ...]) -> Floats:
     """Colours (rows, W, 3) of grass in all rows below the far shore, and the trees' shadows."""
     x, y = np.broadcast_arrays(view.x, view.y[view.shore :])
     near = y - SHORE
@@ -84,7 +84,7 @@ def _draw_flowers(picture: Image.Image, view: View) -> None:
                 draw.ellipse([c for p in view.pixels(box) for c in p], fill=(206, 150, 40))
 
 
-def paint_tree(picture: Image.Image, tree: Place, view: View) -> None:
+def draw_tree(picture: Image.Image, tree: Place, view: View) -> None:
     """Draw trunk and leaves over the image; strokes may leave the outline of the crown."""
     draw = ImageDraw.Draw(picture)
     for outline in trunk(tree, view):

@@ -9,7 +9,7 @@ from scam.semia.landscape.view import SHORE, View
 _ZENITH, _HORIZON = (58, 108, 178), (206, 222, 234)
 
 
-def paint_sky(view: View) -> Floats:
+def draw_sky(view: View) -> Floats:
     """Colours (rows, W, 3), 0 .. 255, of the rows above the far shore."""
     x, y = np.broadcast_arrays(view.x, view.y[: view.shore])
     colour = blend(_ZENITH, _HORIZON, smooth_step(-0.15, SHORE, y) ** 1.3)

@@ -54,7 +54,7 @@ def look_at_terrain(x: Floats, y: Floats, shore: float, peaks: float) -> Terrain
     return Terrain(seen, x * at / _FOCAL, at, peaks)
 
 
-def paint_mountains(terrain: Terrain, light: tuple[float, float, float]) -> Floats:
+def draw_mountains(terrain: Terrain, light: tuple[float, float, float]) -> Floats:
     """Colours (n, 3), 0 .. 255, of the pixels that see land; light: towards the sun."""
     across, away = terrain.across[terrain.seen], terrain.away[terrain.seen]
     peaks = terrain.peaks

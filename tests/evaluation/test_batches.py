@@ -10,7 +10,9 @@ import torch
 from scam.data import Mannequins, PairDataset
 from scam.data.subset import at_most
 from scam.errors import InputError
-from scam.evaluation.pictures import Painter, derangement, read_pairs, walk
+from scam.evaluation.batches import batches
+from scam.evaluation.donors import derangement, read_pairs
+from scam.evaluation.evaluated_model import EvaluatedModel
 from scam.models import Scam, ScamConfig
 
 
@@ -48,14 +50,16 @@ def test_the_noise_of_released_networks_does_not_follow_the_batch() -> None:
     for name, parameter in model.named_parameters():
         if "noise" in name:
             torch.nn.init.ones_(parameter)
-    painter, dataset = Painter(model), PairDataset(Mannequins("val", 3), (32, 32))
+    evaluated, dataset = EvaluatedModel(model), PairDataset(Mannequins("val", 3), (32, 32))
     whole, parts = (
-        torch.cat([x.reconstruction for x in walk(painter, dataset, [1, 2, 0], size, workers=n)])
+        torch.cat(
+            [x.reconstruction for x in batches(evaluated, dataset, [1, 2, 0], size, workers=n)]
+        )
         for size, n in ((3, 0), (2, 2))
     )
     torch.testing.assert_close(whole, parts, rtol=1e-3, atol=1e-3)
-    other = Painter(model, seed=1)
-    again = torch.cat([x.reconstruction for x in walk(other, dataset, [1, 2, 0], 3)])
+    other = EvaluatedModel(model, seed=1)
+    again = torch.cat([x.reconstruction for x in batches(other, dataset, [1, 2, 0], 3)])
     assert (again - whole).abs().max() > 1e-2
 
 
