@@ -13,7 +13,12 @@ from scam.checkpoints.weights import read_weights
 from scam.errors import InputError
 from scam.models import MODELS
 
-KINDS = [kind for kind in MODELS if kind != "scam"]
+ALIKE = ("clade", "sean-clade")  # parts of the others, put together
+KINDS = [
+    pytest.param(kind, marks=[pytest.mark.exhaustive] if kind in ALIKE else [])
+    for kind in MODELS
+    if kind != "scam"
+]
 SHAPE = ["--size", "32", "32", "--width", "4", "--levels", "3"]
 STEPS = ["--gan-from", "2", "--save-every", "2", "--log-every", "1", "--sample-every", "2"]
 REST = ["--batch-size", "2", "--workers", "0", "--warmup", "2"]

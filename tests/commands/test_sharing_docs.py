@@ -21,7 +21,8 @@ def test_the_page_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    train.main(["--steps", "1", "--batch-size", "2", "--out", "runs/mannequins"])
+    small = ["--levels", "2"]  # traced twice as fast
+    train.main(["--steps", "1", "--batch-size", "2", *small, "--out", "runs/mannequins"])
     for language, block in re.findall(r"```(python|sh)\n(.*?)```", PAGE, flags=re.DOTALL):
         if language == "python":
             exec(compile(block, "sharing.md", "exec"), {})

@@ -21,7 +21,13 @@ REACHED = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", REACHED)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind in ("spade", "sean") else [pytest.mark.exhaustive])
+        for kind in REACHED
+    ],
+)
 def test_overfits_eight_pictures(kind: str) -> None:
     torch.manual_seed(0)
     config = MODELS[kind].Config(

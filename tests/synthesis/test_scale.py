@@ -165,9 +165,13 @@ def check_compiled(
     ("changes", "options"),
     [
         (SIMPLE, {}),
-        (SIMPLE, {"gradient_checkpointing": True, "channels_last": True}),
+        pytest.param(
+            SIMPLE,
+            {"gradient_checkpointing": True, "channels_last": True},
+            marks=pytest.mark.exhaustive,
+        ),
         ({**SIMPLE, "fidelity": "released"}, {}),
-        (SIMPLE, {"fused_sca": False}),
+        pytest.param(SIMPLE, {"fused_sca": False}, marks=pytest.mark.exhaustive),
     ],
 )
 def test_networks_are_traced_whole_and_once(

@@ -118,10 +118,10 @@ def test_resuming_equals_not_stopping_bit_for_bit(
     last = [run / "checkpoints" / "step_0000006" for run in (whole, broken)]
     models = [read_weights(folder)[0] for folder in last]
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
-    states = [load_training(folder)["trainer"] for folder in last]
-    assert flat(states[0]).keys() == flat(states[1]).keys()
-    for name, value in flat(states[0]).items():
-        other = flat(states[1])[name]
+    state, others = (flat(load_training(folder)["trainer"]) for folder in last)
+    assert state.keys() == others.keys()
+    for name, value in state.items():
+        other = others[name]
         assert torch.equal(value, other) if isinstance(value, Tensor) else value == other, name
 
 
