@@ -15,15 +15,20 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sharing.md").read_text()
 COMMANDS = {"scam.transfer": transfer.main, "scam.export": export.main}
 
 
-@pytest.mark.slow  # exporting traces both networks
+# Exporting traces both networks, a minute; tests/models/test_exported_programs.py does it smaller.
+@pytest.mark.parametrize("exports", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_the_page_from_top_to_bottom(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    exports: bool,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    small = ["--levels", "2"]  # traced twice as fast
-    train.main(["--steps", "1", "--batch-size", "2", *small, "--out", "runs/mannequins"])
+    train.main(["--steps", "1", "--batch-size", "2", "--out", "runs/mannequins"])
     for language, block in re.findall(r"```(python|sh)\n(.*?)```", PAGE, flags=re.DOTALL):
+        if "export" in block and not exports:
+            continue
         if language == "python":
             exec(compile(block, "sharing.md", "exec"), {})
             continue
@@ -31,10 +36,11 @@ def test_the_page_from_top_to_bottom(
             words = shlex.split(line)[2:]
             if "--no-fused-sca" not in words:  # tested with the programs themselves
                 COMMANDS[words[0]](words[1:])
-    exported = sorted(path.name for path in Path("exported").iterdir())
-    assert exported == ["config.json", "encoder.pt2", "generator.pt2"]
-    said = capsys.readouterr().out.partition("from the model's by at most ")[2]
-    assert float(said.split()[0]) < 1e-5
+    if exports:
+        exported = sorted(path.name for path in Path("exported").iterdir())
+        assert exported == ["config.json", "encoder.pt2", "generator.pt2"]
+        said = capsys.readouterr().out.partition("from the model's by at most ")[2]
+        assert float(said.split()[0]) < 1e-5
     card = (tmp_path / "runs" / "mannequins" / "README.md").read_text()
     assert card == (tmp_path / "shared" / "README.md").read_text()
     assert "| data | mannequins |" in card
