@@ -5,6 +5,7 @@ import ast
 import graphlib
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,13 @@ def test_a_file_beside_the_rooms_is_a_command() -> None:
             text = file.read_text()
             assert 'if __name__ == "__main__":' in text, file
             assert text.count("\n") <= 80, file
+
+
+def test_the_modules_of_the_page_import_in_no_circle() -> None:
+    files = (ROOT / "studio" / "static").glob("*.js")
+    known = {x.name: re.findall(r'from "\./([^"]+)"', x.read_text()) for x in files}
+    assert "pictures.js" in known["main.js"]
+    assert set(TopologicalSorter(known).static_order()) == set(known)
 
 
 def _code(file: Path) -> str:

@@ -2,8 +2,7 @@
 /** The dialog that chooses a picture: an example, or a photograph and its label map. */
 
 import { base64 } from "./bytes.js";
-import { byId, element } from "./dom.js";
-import { load, takeFiles, thumbnail } from "./pictures.js";
+import { byId, element, takeFiles, thumbnail } from "./dom.js";
 
 const loaded = new Map(); // example's name -> its picture
 let answer = null; // resolves the promise of the choice that is open
@@ -43,7 +42,7 @@ export function setUpChooser({ server, session }) {
     dialog.classList.add("busy");
     try {
       const { bytes } = session.model.limits;
-      done(await load(server, await given(photo, labels, bytes)));
+      done(await server.load(await given(photo, labels, bytes)));
     } catch (error) {
       byId("own-error").textContent = error.message;
     } finally {
@@ -111,6 +110,6 @@ async function showExamples(server, model) {
 
 /** An example of the model's own data, loaded once. */
 export async function example(server, name) {
-  if (!loaded.has(name)) loaded.set(name, await load(server, { name, example: name }));
+  if (!loaded.has(name)) loaded.set(name, await server.load({ name, example: name }));
   return loaded.get(name);
 }

@@ -19,6 +19,35 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+const THUMBNAIL = 192; // pixels of the longer side, for screens of two pixels a CSS pixel
+
+/** A small canvas of a photograph. */
+export function thumbnail(photo) {
+  const shrink = Math.min(1, THUMBNAIL / Math.max(photo.width, photo.height));
+  const size = { width: photo.width * shrink, height: photo.height * shrink };
+  const canvas = element("canvas", { ...size, "aria-hidden": true });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(photo, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+/** Lets files be dropped on an element. */
+export function takeFiles(target, take) {
+  target.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    target.classList.add("dropping");
+  });
+  target.addEventListener("dragleave", () => target.classList.remove("dropping"));
+  target.addEventListener("drop", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    target.classList.remove("dropping");
+    take([...event.dataTransfer.files]);
+  });
+}
+
 /** A short line below the title, which screen readers read out. */
 export function say(text) {
   byId("status").textContent = text;

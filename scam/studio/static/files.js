@@ -3,7 +3,6 @@
 
 import { byId, element, fail, say } from "./dom.js";
 import { FORMAT } from "./session.js";
-import { load } from "./pictures.js";
 
 export function setUpFiles(context) {
   const close = ({ target, key }) => {
@@ -35,7 +34,7 @@ export async function openSession({ server, session }, file) {
   }
   const pictures = [];
   for (const [id, given] of Object.entries(file.pictures ?? {})) {
-    const picture = await load(server, given);
+    const picture = await server.load(given);
     if (picture.id !== id) throw new Error(`${given.name} has changed since the session was saved`);
     pictures.push(picture);
   }

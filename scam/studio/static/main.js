@@ -8,7 +8,7 @@ import { setUpFiles } from "./files.js";
 import { redo, setUpKeyboard, undo } from "./keyboard.js";
 import { setUpLabels } from "./labels.js";
 import { MapView } from "./mapview.js";
-import { loadAgain, setUpPictures, takeHost } from "./pictures.js";
+import { setUpPictures, takeHost } from "./pictures.js";
 import { ResultView } from "./result.js";
 import { Server, ServerError } from "./server.js";
 import { Session } from "./session.js";
@@ -77,7 +77,7 @@ async function restore({ session, server }, before) {
   const pictures = new Map();
   for (const [id, given] of before.pictures) {
     try {
-      const picture = await loadAgain(server, id, given);
+      const picture = await server.loadAgain(id, given);
       if (picture.id !== id) throw Object.assign(new ServerError("has changed"), { status: 400 });
       pictures.set(id, picture);
     } catch (error) {

@@ -2,37 +2,8 @@
 /** Host and donors: which pictures are on the page, and which is chosen. */
 
 import { choose } from "./chooser.js";
-import { byId, element, fail, say } from "./dom.js";
+import { byId, element, fail, say, takeFiles, thumbnail } from "./dom.js";
 import { radios } from "./toolbar.js";
-
-const THUMBNAIL = 192; // pixels of the longer side, for screens of two pixels a CSS pixel
-
-/** Hands a picture in and loads what the page shows of it. */
-export async function load(server, given) {
-  return seen(server, await server.add(given), given);
-}
-
-/** The same for a picture of this ID, which the server may still have. */
-export async function loadAgain(server, id, given) {
-  return seen(server, await server.addOnce(id, given), given);
-}
-
-async function seen(server, picture, given) {
-  const [photo, labels] = await Promise.all([server.photo(picture.id), server.labels(picture.id)]);
-  const { width, height } = picture;
-  return { ...picture, given, photo, map: { labels, width, height } };
-}
-
-/** A small canvas of a photograph. */
-export function thumbnail(photo) {
-  const shrink = Math.min(1, THUMBNAIL / Math.max(photo.width, photo.height));
-  const size = { width: photo.width * shrink, height: photo.height * shrink };
-  const canvas = element("canvas", { ...size, "aria-hidden": true });
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(photo, 0, 0, canvas.width, canvas.height);
-  return canvas;
-}
 
 /** Makes a picture the host: its label map is the one to edit, styles and subject stay. */
 export function takeHost(session, picture) {
@@ -120,22 +91,6 @@ function removeDonor({ session, editor }) {
     away: [...away, donor],
   });
   say(`${session.pictures.get(donor).name} removed; undo restores it.`);
-}
-
-/** Lets pictures be dropped on an element. */
-export function takeFiles(target, take) {
-  target.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    target.classList.add("dropping");
-  });
-  target.addEventListener("dragleave", () => target.classList.remove("dropping"));
-  target.addEventListener("drop", (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    target.classList.remove("dropping");
-    take([...event.dataTransfer.files]);
-  });
 }
 
 function showHost({ session, changeHost }) {

@@ -29,39 +29,19 @@ export class Server {
     return (await send("/api/model")).json();
   }
 
-  /** Hands in {name, example} or {name, photo, labels}: {id, name, width, height, present}. */
-  async add(given) {
-    const picture = await (await send("/api/pictures", given)).json();
-    this.#given.set(picture.id, given);
-    return picture;
+  /** Hands in {name, example} or {name, photo, labels}: a picture as Session.pictures has it. */
+  async load(given) {
+    return this.#loaded(await this.#add(given), given);
   }
 
   /** The same for a picture of this ID, which is handed in only where the server has it not. */
-  async addOnce(id, given) {
-    let picture;
-    try {
-      picture = await (await send(`/api/pictures/${id}`)).json();
-    } catch (error) {
-      if (error.gone !== id) throw error;
-      return this.add(given);
-    }
-    this.#given.set(id, given);
-    return { ...picture, name: given.name };
+  async loadAgain(id, given) {
+    return this.#loaded(await this.#addOnce(id, given), given);
   }
 
   /** {doing, share} of what takes the server a while, or {}. */
   async progress() {
     return (await send("/api/progress")).json();
-  }
-
-  async photo(id) {
-    const answer = await this.#repeated(`/api/pictures/${id}/photo`);
-    return createImageBitmap(await answer.blob());
-  }
-
-  async labels(id) {
-    const answer = await this.#repeated(`/api/pictures/${id}/labels`);
-    return new Uint8Array(await answer.arrayBuffer());
   }
 
   /** {pixels: ImageData, milliseconds, notes: [string]}. */
@@ -100,6 +80,37 @@ export class Server {
     return (await this.#repeated(`/api/files/${name}`, session, signal)).blob();
   }
 
+  /** {id, name, width, height, present} of a picture that is handed in. */
+  async #add(given) {
+    const picture = await (await send("/api/pictures", given)).json();
+    this.#given.set(picture.id, given);
+    return picture;
+  }
+
+  async #addOnce(id, given) {
+    let picture;
+    try {
+      picture = await (await send(`/api/pictures/${id}`)).json();
+    } catch (error) {
+      if (error.gone !== id) throw error;
+      return this.#add(given);
+    }
+    this.#given.set(id, given);
+    return { ...picture, name: given.name };
+  }
+
+  async #loaded(picture, given) {
+    const { id, width, height } = picture;
+    const parts = ["photo", "labels"].map((part) => this.#repeated(`/api/pictures/${id}/${part}`));
+    const [photo, labels] = await Promise.all(parts);
+    return {
+      ...picture,
+      given,
+      photo: await createImageBitmap(await photo.blob()),
+      map: { labels: new Uint8Array(await labels.arrayBuffer()), width, height },
+    };
+  }
+
   /** Hands in pictures that the server no longer holds, one an attempt, and asks again. */
   async #repeated(path, body, signal) {
     for (let left = this.#given.size; ; left--) {
@@ -107,7 +118,7 @@ export class Server {
         return await send(path, body, signal);
       } catch (error) {
         if (!this.#given.has(error.gone) || left <= 0) throw error;
-        await this.add(this.#given.get(error.gone));
+        await this.#add(this.#given.get(error.gone));
       }
     }
   }
