@@ -75,6 +75,19 @@ def placed(text: str, root: Path, labels: str) -> str:
     return before + found + command.replace(_UNKNOWN, _places(root, labels), 1)
 
 
+@contextmanager
+def briefly() -> Iterator[None]:
+    """Leave the command alone of what :func:`no_index_map` advises in an error of the block."""
+    try:
+        yield
+    except InputError as error:
+        before, found, advice = error.message.partition(_CONVERT)
+        command = advice.partition(_INDEX_MAP)[0]
+        if advice.endswith(_SAME_COLOURS):
+            command += " --palette palette.txt"
+        raise InputError(before + found + command, **error.mentions) from error
+
+
 def no_index_map(picture: Image.Image, kind: str) -> str:
     """What a label image is that is not an index map, and the command that makes one of it.
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from scam.data.advice import briefly
 from scam.data.pairs import read_pair
 from scam.data.parser import LabelParser
 from scam.data.picture import Upload, read_image
@@ -115,7 +116,8 @@ class Pictures:
         photo = _file(given.name, "image", given.photo or "")
         if given.labels is not None:
             labels = _file(given.name, "label map", given.labels)
-            image, read = read_pair(photo, labels, self.checkpoint.label_values)
+            with briefly():
+                image, read = read_pair(photo, labels, self.checkpoint.label_values)
             return Picture(np.asarray(image), read, given.name)
         if self.parser is None:
             needed = "add one: only a page started with a parser makes label maps"

@@ -69,7 +69,11 @@ def test_kinds_that_are_read(client: Client) -> None:
         (WHOLE, as_png(GREY[:, :-1]), "me (label map): is 23x32 but me (image) is 24x32"),
         (WHOLE, as_png(GREY + 7), "me (label map): holds 7 (264 pixels), 8 (264 pixels), expected"
          " labels 0 .. 2 or 9 (ignored)"),
-        (WHOLE, WHOLE, "me (label map): is an RGB colour image; convert it to an index map"),
+        (WHOLE, WHOLE, "me (label map): is an RGB colour image; convert it to an index map first: "
+         "python -m scam.data prepare palette SRC DST --palette palette.txt"),
+        (WHOLE, saved(Image.fromarray(GREY), "JPEG"), "me (label map): is a JPEG file of greys, "
+         "expected an index map; convert it to an index map first: "
+         "python -m scam.data prepare indices SRC DST"),
         (saved(Image.fromarray(draw(1).photo), "TIFF"), None, "me (image): cannot be read (holds"
          " TIFF, expected png, jpeg or webp)"),
         (png_of(100000, 100000, b"\0" * 1000), None, "me (image): has "),
@@ -88,6 +92,7 @@ def test_files_that_cannot_be_used(
     answer = client.post("/api/pictures", {"name": "me", "photo": photo, "labels": labels})
     assert answer.status == 400
     assert words in answer.error
+    assert len(answer.error) < 160
 
 
 @pytest.mark.parametrize(
