@@ -14,8 +14,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from scam.errors import counted
+from scam.errors import InputError, counted
 
 STROKES = 30
 # The page writes the latency of a result once it has drawn it; the frame after shows both. Results
@@ -36,28 +37,43 @@ PAUSE_MS = 200
 
 @contextmanager
 def served(checkpoint: str) -> Iterator[str]:
-    """The address of a studio in a process of its own."""
+    """The address of a studio in a process of its own. InputError if it does not start."""
     command = [sys.executable, "-m", "scam.studio", checkpoint, "--no-browser", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
+        found = (word for line in server.stdout for word in re.findall(r"http://\S+", line))
         try:
-            yield next(word for line in server.stdout for word in re.findall(r"http://\S+", line))
+            if (address := next(found, None)) is None:
+                raise InputError(f"{checkpoint}: the studio does not start")
+            yield address
         finally:
             server.terminate()
 
 
-def measure(address: str, strokes: int) -> list[float]:
-    """Milliseconds of each stroke, after one to warm up."""
-    from playwright.sync_api import expect, sync_playwright
+@contextmanager
+def window(address: str) -> Iterator[Any]:
+    """Chromium's page at an address, 1280x800 pixels large, as Playwright has it."""
+    from playwright.sync_api import sync_playwright
 
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise InputError("chromium is not installed: run apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        browser = playwright.chromium.launch(executable_path=chromium)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(address)
+        yield page
+        browser.close()
+
+
+def measure(address: str, strokes: int) -> list[float]:
+    """Milliseconds of each stroke, after one to warm up."""
+    from playwright.sync_api import expect
+
+    with window(address) as page:
         expect(page.locator("#latency")).to_have_text(re.compile(r"\d m?s"), timeout=40_000)
         page.evaluate(WATCH)
         box = page.locator("#map").bounding_box()
-        assert box is not None
         taken: list[float] = []
         for number in range(strokes + 1):
             # A line somewhere else each time: strokes that change nothing ask for nothing.
@@ -70,7 +86,6 @@ def measure(address: str, strokes: int) -> list[float]:
             while not (milliseconds := page.evaluate(TAKEN)):
                 page.wait_for_timeout(PAUSE_MS)
             taken.append(milliseconds)
-        browser.close()
     return taken[1:]
 
 

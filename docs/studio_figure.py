@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make studio.png, the page as a browser shows it: ``python docs/studio_figure.py RUN``."""
 
-import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,11 +11,12 @@ from PIL import Image
 
 from scam.commandline import command
 from scam.commandline.console import say
-from scam.errors import InputError
 from scam.storage.files import write_aside
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
+from benchmarks.studio_browser import served, window
+
 PROG = "python docs/studio_figure.py"
-SIZE = {"width": 1280, "height": 800}
 HAIR, UPPER_BODY = "1", "3"
 
 
@@ -32,44 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("studio.png"))
     args = parser.parse_args(argv)
     with served(args.run) as address, window(address) as page:
+        page.locator("#status", has_text="Draw on").wait_for()
         edit(page)
         picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
     with write_aside(args.out) as file:
         picture.save(file, "PNG", optimize=True)
     say(f"{args.out}: {args.out.stat().st_size // 1000} kB")
-
-
-@contextmanager
-def served(run: str) -> Iterator[str]:
-    """The address of a studio of its own."""
-    words = [sys.executable, "-m", "scam.studio", run, "--no-browser", "--port", "0"]
-    words += ["--device", "cpu"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield next(x for line in server.stdout for x in re.findall(r"http://\S+", line))
-        except StopIteration:
-            raise InputError(f"{run}: the studio does not start") from None
-        finally:
-            server.terminate()
-
-
-@contextmanager
-def window(address: str) -> Iterator[Any]:
-    """A browser's page at an address."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise InputError("chromium is not installed: run apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport=SIZE, color_scheme="light", base_url=address)
-        page.set_default_timeout(120_000)
-        page.goto(address)
-        page.locator("#status", has_text="Draw on").wait_for()
-        yield page
-        browser.close()
 
 
 def edit(page: Any) -> None:
