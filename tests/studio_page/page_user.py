@@ -99,6 +99,10 @@ class User:
         found: str = self.page.locator(selector).inner_text()
         return found
 
+    @property
+    def status(self) -> str:
+        return self.text("#status")
+
     def settled(self) -> None:
         """Until no answer is awaited and everything is drawn."""
         self.page.evaluate(TWO_FRAMES)

@@ -16,12 +16,14 @@ def test_a_stroke_changes_the_result_and_undo_takes_it_back(user: Any) -> None:
     after = user.look()
     assert after != before
     assert user.look("#map") != map_before
+    assert user.status == "Hair drawn (brush)."
     user.press("Control+z")
+    assert user.status == "Undone: hair drawn (brush)."
     assert user.look() == before
     assert user.look("#map") == map_before
     user.press("Control+Shift+z")
     assert user.look() == after
-    assert "Redone: brush" in user.text("#status")
+    assert user.status == "Redone: hair drawn (brush)."
 
 
 def test_every_tool_writes_labels_and_undo_goes_back_to_the_start(user: Any) -> None:
@@ -29,6 +31,8 @@ def test_every_tool_writes_labels_and_undo_goes_back_to_the_start(user: Any) -> 
     user.press("4")
     user.drag((0.1, 0.1), (0.4, 0.1))
     brushed = user.labels()
+    user.press("i")
+    assert user.status == "Tool: eyedropper."
     assert set(np.unique(brushed[brushed != start])) == {LOWER_BODY}
     user.press("r")
     user.drag((0.7, 0.75), (0.9, 0.95))
@@ -45,6 +49,7 @@ def test_every_tool_writes_labels_and_undo_goes_back_to_the_start(user: Any) -> 
     assert not (user.labels()[36:42, 3:7] == UPPER_BODY).any()
     user.press("i")
     user.click(0.8, 0.85)
+    assert user.status == "Label 4: lower body."
     chosen = user.page.locator("#labels .label[aria-pressed=true] .number")
     assert chosen.inner_text() == str(LOWER_BODY)
     assert np.unique(user.labels()).max() < 11
@@ -62,6 +67,8 @@ def test_only_the_chosen_label_is_replaced(user: Any) -> None:
     after = user.labels()
     assert set(np.unique(start[start != after])) == {0}
     np.testing.assert_array_equal(after[start != 0], start[start != 0])
+    user.drag((0.02, 0.02), (0.98, 0.98))
+    assert user.status == "Nothing changed."
 
 
 def region_of(user: Any, label: int) -> tuple[float, float]:

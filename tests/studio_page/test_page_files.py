@@ -35,6 +35,7 @@ def edit(user: Any, photo: tuple[Path, Path]) -> None:
     """A bit of everything that a session holds."""
     choose(user, "#add-donor", *photo)
     user.page.get_by_role("radio", name="anna.png").wait_for()
+    assert user.status == "Donor anna.png added."
     user.press("t", "1")
     user.drag((0.2, 0.2), (0.8, 0.3))
     user.page.select_option("#from", "mean")
@@ -88,14 +89,20 @@ def test_wrong_files_get_one_line(user: Any, photo: tuple[Path, Path], tmp_path:
     (tmp_path / "broken.png").write_bytes(photo[1].read_bytes()[:200])
     choose(user, "#add-donor", photo[0], tmp_path / "broken.png")
     refusal = user.page.locator("#own-error")
-    refusal.filter(has_text="anna.png (label map)").wait_for()
+    refusal.filter(has_text="broken.png (label map)").wait_for()
     assert len(refusal.inner_text().splitlines()) == 1
+    user.page.set_input_files("#own-labels", photo[0])
+    user.page.get_by_role("button", name="Use this image").click()
+    refusal.filter(has_text="is an RGB colour image").wait_for()
+    assert refusal.inner_text().endswith(" palette SRC DST --palette palette.txt")
 
 
 def test_another_host_is_edited_at_its_own_size(user: Any, photo: tuple[Path, Path]) -> None:
     before = user.look()
     choose(user, "#change-host", *photo)
     user.page.locator("#host").get_by_text("anna.png").wait_for()
+    assert user.status == "Host changed to anna.png; mannequin_val_00000 is a donor now."
+    assert user.page.get_by_role("radio", name="mannequin_val_00000").is_visible()
     assert user.labels().shape == (60, 40)
     assert user.look() != before
     user.page.check("#paste")

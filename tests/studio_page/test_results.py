@@ -14,10 +14,13 @@ def test_transfer_is_one_button_and_can_be_taken_back(user: Any) -> None:
     after = user.look()
     assert after != before
     assert user.session()["subject"] is not None
+    assert user.status == "mannequin_val_00000_session.json saved."
     user.page.get_by_role("radio", name="mannequin_val_00002").click()
     user.page.get_by_role("button", name="Transfer the subject").click()
+    assert user.status == "Subject transferred from mannequin_val_00002."
     assert user.look() not in (before, after)
     user.page.get_by_role("button", name="Back to the host").click()
+    assert user.status == "Transfer taken back."
     assert user.look() == before
 
 
@@ -29,20 +32,26 @@ def test_a_label_takes_its_style_from_elsewhere(user: Any) -> None:
     donor = page.locator("#from option", has_text="mannequin_val_00001").text_content()
     page.select_option("#from", label=donor)
     looks.add(user.look())
+    assert user.status == "Style of upper body from mannequin_val_00001."
     page.locator("#weight").fill("0.4")
     looks.add(user.look())
+    assert user.status == "Style of upper body at weight 0.40."
     page.uncheck("#latent-0")
     looks.add(user.look())
+    assert user.status == "Style of upper body in latents 2 only."
     page.select_option("#from", "mean")
     looks.add(user.look())
+    assert user.status == "Style of upper body from the mean of the training images."
     assert len(looks) == 5
     style = user.session()["styles"]
     assert style == [{"labels": [3], "latents": [1], "weight": 0.4, "from": {"mean": True}}]
     page.locator("#amount").fill("0")
     assert user.look() == before
+    assert user.status == "Result 0 % of the way from the host to the edit."
     page.locator("#amount").fill("1")
     page.click("#reset")
     assert user.look() == before
+    assert user.status == "Style of upper body reset."
 
 
 def test_a_slider_that_is_let_go_is_one_step(user: Any) -> None:
@@ -68,6 +77,7 @@ def test_the_scene_keeps_what_it_is_told_to(user: Any) -> None:
     before = user.look()
     user.press("3")
     user.page.check("#scene")
+    assert user.status == "Upper body left to the host in transfers."
     assert user.look() != before
     assert user.session()["scene"] == [0, 3]
 
@@ -77,6 +87,7 @@ def test_each_view_of_the_result_is_another_picture(user: Any) -> None:
     for key in "cda":
         user.press(key)
         looks.append(user.look())
+    assert user.status == "Attention: yellow pixels read the chosen latent of the chosen label."
     user.page.select_option("#latent", "1")
     looks.append(user.look())
     user.press("3")
@@ -99,6 +110,7 @@ def test_the_strip_and_pasting_back(user: Any) -> None:
     before, source = user.look(), strip.get_attribute("src")
     user.page.check("#paste")
     assert user.look() != before
+    assert user.status == "Result pasted back with a soft edge of 4 px."
     assert user.session()["paste"] == 4
     user.settled()
     assert strip.get_attribute("src") != source
@@ -190,6 +202,19 @@ def test_a_model_without_attention_offers_none(new_user: Any) -> None:
     assert user.look() != before
 
 
+def test_without_examples_the_page_asks_for_the_host(new_user: Any) -> None:
+    user = new_user()
+    model = "**/api/model"
+    user.page.route(model, lambda x: x.fulfill(json={**x.fetch().json(), "examples": []}))
+    user.page.goto("/")
+    user.page.locator("#chooser").wait_for()
+    user.press("Escape")
+    user.page.locator("#chooser").wait_for(state="hidden")
+    user.settled()
+    assert user.status == "Choose the photograph to edit."
+    assert set(user.page.locator("#labels .share").all_inner_texts()) == {""}
+
+
 def test_a_model_with_one_style_for_all_says_so(new_user: Any) -> None:
     user = new_user()
     with_model(user, styles_per_label=False)
@@ -201,6 +226,7 @@ def test_random_styles_are_drawn_from_a_seed(new_user: Any) -> None:
     user.expected = ["Failed to load resource: the server responded with a status of 400"]
     with_model(user, draws_styles=True)
     user.page.select_option("#from", "random")
+    assert user.status == "Style of hair drawn at random."
     first = user.session()["styles"][0]["from"]
     user.page.get_by_role("button", name="Another one").click()
     assert first.keys() == {"random"}

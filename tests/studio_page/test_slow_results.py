@@ -22,6 +22,7 @@ def test_refined_latents_are_repeated_without_a_browser(
     transferred = user.look()
     user.page.select_option("#refine", "5")
     refined = user.look()
+    assert user.status == "Latents refined in 5 steps."
     assert len({before, transferred, refined}) == 3
     session = tmp_path / "session.json"
     session.write_bytes(user.download("#save-session"))

@@ -29,11 +29,7 @@ export class AttentionView {
     byId("latent").addEventListener("input", () => this.#draw());
     // After the result, so that the picture comes first.
     byId("result").addEventListener("shown", () => this.newest.ask());
-    let { label } = editor;
-    editor.addEventListener("change", () => {
-      if (label !== editor.label) this.newest.ask();
-      ({ label } = editor);
-    });
+    editor.addEventListener("label", () => this.newest.ask());
   }
 
   watch(watched) {

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** How the label map is worked on: tool, label, size, what may be replaced. Not in the session. */
+/**
+ * How the label map is worked on: tool, label, donor, size, what may be replaced. Not in session
+ * files. Events: "change", and "tool", "label" or "donor" where that is another.
+ */
 
 export class Editor extends EventTarget {
   tool = "brush";
   label = 0;
+  /** ID of the donor that is chosen, or null. */
+  donor = null;
   /** The width of brush and eraser in map pixels. */
   size = 6;
   /** The only label that may be replaced, or null. */
@@ -22,8 +27,10 @@ export class Editor extends EventTarget {
   cursor = null;
 
   set(patch) {
+    const before = { ...this };
     Object.assign(this, patch);
-    this.dispatchEvent(new Event("change"));
+    const changed = ["tool", "label", "donor"].filter((name) => this[name] !== before[name]);
+    for (const kind of ["change", ...changed]) this.dispatchEvent(new Event(kind));
   }
 
   /** The table of labels that may be replaced (see labelmap.js), or null for all. */

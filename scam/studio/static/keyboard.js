@@ -106,10 +106,7 @@ function digit({ session, editor }, { key: typedKey, timeStamp }) {
   const longer = typed.text + typedKey;
   const text = timeStamp - typed.when < PAUSE && known(longer) ? longer : typedKey;
   typed = { text, when: timeStamp };
-  if (known(text)) {
-    editor.set({ label: Number(text) });
-    say(`Label ${text}: ${session.model.labels[Number(text)].name.replaceAll("_", " ")}.`);
-  }
+  if (known(text)) editor.set({ label: Number(text) });
 }
 
 /** Keys while the label map has the focus: a cursor that tools follow as they follow a pointer. */
@@ -122,7 +119,7 @@ function onMap(context, event) {
   if (event.key in ARROWS) {
     const [dx, dy] = ARROWS[event.key].map((step) => step * pace);
     if (editor.tool === "region" && editor.floating && !view.drawing) {
-      transform(context, "move the region", ({ box }) => ({
+      transform(context, "region moved", ({ box }) => ({
         box: { ...box, x: box.x + dx, y: box.y + dy },
       }));
       return true;

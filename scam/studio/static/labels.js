@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The list of labels: colour, name, share of the map, whether it is drawn, "absent". */
+/** The list of labels: colour, name, share of the map or "none", whether it is drawn. */
 
-import { byId, element } from "./dom.js";
+import { byId, element, say } from "./dom.js";
 import { shares } from "./labelmap.js";
 
 const MANY = 24; // labels, above which the list can be searched
 
 export function setUpLabels({ session, editor }) {
-  const rows = session.model.labels.map((label) => row(label, editor));
+  const rows = session.model.labels.map(({ id, colour }) =>
+    row({ id, colour, name: session.nameOf(id) }, editor),
+  );
   byId("labels").append(...rows.map(({ item }) => item));
 
   const find = byId("find");
@@ -19,7 +21,7 @@ export function setUpLabels({ session, editor }) {
   const showShares = () => {
     const held = shares(session.map);
     rows.forEach(({ item, share }, label) => {
-      share.textContent = held[label] ? percent(held[label]) : "absent";
+      share.textContent = !session.host ? "" : held[label] ? percent(held[label]) : "none";
       item.classList.toggle("absent", !held[label]);
     });
   };
@@ -31,11 +33,10 @@ export function setUpLabels({ session, editor }) {
       eye.title = `${hidden ? "Show" : "Hide"} ${name}`;
     });
   };
-  let shown = editor.label;
-  editor.addEventListener("change", () => {
-    showChoice();
-    if (shown !== editor.label) rows[editor.label].item.scrollIntoView({ block: "nearest" });
-    shown = editor.label;
+  editor.addEventListener("change", showChoice);
+  editor.addEventListener("label", () => {
+    rows[editor.label].item.scrollIntoView({ block: "nearest" });
+    say(`Label ${editor.label}: ${session.nameOf(editor.label)}.`);
   });
   session.addEventListener("map", showShares);
   showShares();
@@ -56,13 +57,14 @@ function row({ id, name, colour }, editor) {
     { type: "button", className: "label", onclick: () => editor.set({ label: id }) },
     swatch,
     element("span", { className: "number", textContent: id, "aria-hidden": true }),
-    element("span", { className: "name", textContent: name.replaceAll("_", " ") }),
+    element("span", { className: "name", textContent: name }),
     share,
   );
   const toggle = () => {
     const hidden = new Set(editor.hidden);
     if (!hidden.delete(id)) hidden.add(id);
     editor.set({ hidden });
+    say(`${hidden.has(id) ? "Hidden" : "Shown"}: ${name}.`);
   };
   const eye = element("button", {
     type: "button",

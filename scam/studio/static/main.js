@@ -29,6 +29,7 @@ function setUpHistory(context) {
   const { session } = context;
   byId("undo").addEventListener("click", () => undo(context));
   byId("redo").addEventListener("click", () => redo(context));
+  session.addEventListener("step", ({ detail: name }) => say(name ? sentence(name) : "Nothing changed."));
   const show = () => {
     byId("undo").disabled = !session.history.done.length;
     byId("redo").disabled = !session.history.undone.length;
@@ -36,6 +37,8 @@ function setUpHistory(context) {
   session.addEventListener("committed", show);
   show();
 }
+
+const sentence = (name) => `${name[0].toUpperCase()}${name.slice(1)}.`;
 
 function setUpZoom({ viewport, session }) {
   byId("zoom-in").addEventListener("click", () => viewport.zoomBy(1.25));
@@ -92,7 +95,7 @@ async function restore({ session, server }, before) {
   if (!lost.length) return undefined;
   const here = (id) => pictures.has(id);
   const { subject, styles } = session.settings;
-  session.change("restore", {
+  session.change("lost donors removed", {
     subject: here(subject) ? subject : null,
     styles: styles.filter(({ from }) => !from.picture || here(from.picture)),
   });
@@ -118,9 +121,10 @@ async function begin(context) {
     }
   }
   if (!examples.length) {
-    say("Choose the photograph to edit.");
+    const ask = "Choose the photograph to edit.";
+    say(ask);
     await context.changeHost();
-    return line;
+    return line ?? (session.host ? undefined : ask);
   }
   takeHost(session, await example(server, examples[0]));
   session.forget();

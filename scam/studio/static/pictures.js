@@ -8,10 +8,14 @@ import { radios } from "./toolbar.js";
 /** Makes a picture the host: its label map is the one to edit, styles and subject stay. */
 export function takeHost(session, picture) {
   if (!session.pictures.has(picture.id)) session.addPicture(picture);
-  const { settings } = session;
+  const { host, settings } = session;
   const subject = settings.subject === picture.id ? null : settings.subject;
   const away = settings.away.filter((id) => id !== picture.id);
-  session.replace("another host", picture.map, { host: picture.id, subject, away });
+  const name =
+    host && host.id !== picture.id
+      ? `host changed to ${picture.name}; ${host.name} is a donor now`
+      : `host ${picture.name} opened`;
+  session.replace(name, picture.map, { host: picture.id, subject, away });
 }
 
 /** Pictures that may lend their looks. */
@@ -27,13 +31,15 @@ export function setUpPictures(context) {
     const known = donors(session);
     if (!known.some(({ id }) => id === editor.donor)) {
       const wanted = known.find(({ id }) => id === session.settings.subject) ?? known[0];
-      editor.set({ donor: wanted?.id ?? null });
+      const donor = wanted?.id ?? null;
+      if (donor !== editor.donor) return editor.set({ donor }); // which shows it
     }
     showHost(context);
     showDonors(context, known);
     showTransfer(context);
   };
   for (const kind of ["pictures", "settings"]) session.addEventListener(kind, show);
+  editor.addEventListener("donor", show);
   byId("transfer").addEventListener("click", () => transfer(context));
   byId("remove-donor").addEventListener("click", () => removeDonor(context));
   byId("donors").addEventListener("keydown", (event) => {
@@ -49,10 +55,13 @@ export function setUpPictures(context) {
       fail(new Error(`${picture.name} is the host already: choose another image`));
       return;
     }
-    editor.donor = picture.id;
+    const { away } = session.settings;
     session.addPicture(picture);
-    const away = session.settings.away.filter((id) => id !== picture.id);
-    session.change("add the donor again", { away });
+    if (away.includes(picture.id)) {
+      const others = away.filter((id) => id !== picture.id);
+      session.change(`donor ${picture.name} added`, { away: others });
+    } else say(`Donor ${picture.name} added.`);
+    editor.set({ donor: picture.id });
   };
   context.changeHost = async (files = []) => {
     const picture = await choose(server, session.model, "Choose the host", files);
@@ -75,9 +84,10 @@ export function transfer({ session, editor }) {
   const { donor } = editor;
   if (!donor) return;
   const back = session.settings.subject === donor;
-  session.change("transfer", { subject: back ? null : donor });
   const { name } = session.pictures.get(donor);
-  say(back ? "The host has its own appearance again." : `The subject now looks like ${name}.`);
+  session.change(back ? "transfer taken back" : `subject transferred from ${name}`, {
+    subject: back ? null : donor,
+  });
 }
 
 /** Removes the chosen donor and whatever comes from it. */
@@ -85,12 +95,11 @@ function removeDonor({ session, editor }) {
   const { donor } = editor;
   if (!donor) return;
   const { subject, styles, away } = session.settings;
-  session.change("remove the donor", {
+  session.change(`donor ${session.pictures.get(donor).name} removed`, {
     subject: subject === donor ? null : subject,
     styles: styles.filter(({ from }) => from.picture !== donor),
     away: [...away, donor],
   });
-  say(`${session.pictures.get(donor).name} removed; undo restores it.`);
 }
 
 function showHost({ session, changeHost }) {
@@ -122,9 +131,8 @@ function showDonors(context, known) {
     card.classList.toggle("used", id === session.settings.subject);
     card.addEventListener("click", () => {
       editor.set({ donor: id });
-      showDonors(context, known);
-      showTransfer(context);
       byId("donors").querySelector("[aria-checked=true]").focus();
+      say(`Donor: ${name}.`);
     });
     return card;
   });

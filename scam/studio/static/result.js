@@ -2,17 +2,20 @@
 /** The result: asked for as the session changes, and shown beside the label map. */
 
 import { AttentionView } from "./attention.js";
-import { byId, clearError, element, fail } from "./dom.js";
+import { byId, clearError, element, fail, say } from "./dom.js";
 import { listen } from "./gestures.js";
 import { Newest } from "./server.js";
 import { radios } from "./toolbar.js";
 import { Pane } from "./viewport.js";
 
 const MODES = {
-  result: "Result",
-  compare: "Compare",
-  difference: "Difference",
-  attention: "Attention",
+  result: { name: "Result", line: "Result." },
+  compare: { name: "Compare", line: "Compare: photograph left of the divider, result right of it." },
+  difference: { name: "Difference", line: "Difference between photograph and result." },
+  attention: {
+    name: "Attention",
+    line: "Attention: yellow pixels read the chosen latent of the chosen label.",
+  },
 };
 const PATIENCE = 250; // milliseconds until a waiting pane looks like one
 
@@ -47,6 +50,7 @@ export class ResultView {
   }
 
   show(mode) {
+    const before = this.mode;
     const offered = byId(`mode-${mode}`) !== null;
     this.mode = offered && mode !== this.mode ? mode : "result";
     for (const name of Object.keys(MODES)) {
@@ -56,6 +60,7 @@ export class ResultView {
       for (const part of document.querySelectorAll(`.for-${name}`))
         part.hidden = name !== this.mode;
     }
+    if (this.mode !== before) say(MODES[this.mode].line);
     this.attention.watch(this.mode === "attention");
     this.pane.redraw();
   }
@@ -90,7 +95,7 @@ export class ResultView {
 
   #setUpModes() {
     const group = byId("modes");
-    for (const [mode, textContent] of Object.entries(MODES)) {
+    for (const [mode, { name: textContent }] of Object.entries(MODES)) {
       if (mode === "attention" && !this.context.session.model.attention) continue;
       const properties = { type: "button", role: "radio", id: `mode-${mode}`, textContent };
       const show = () => {

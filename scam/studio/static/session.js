@@ -3,7 +3,8 @@
  * The one state of the page: pictures, the label map, and what is to be made of them.
  *
  * Every change is a step that can be undone. Events: "map" (labels changed, perhaps in the middle
- * of a stroke), "settings", "pictures" (one was added), "committed" (a step is whole).
+ * of a stroke), "settings", "pictures" (one was added), "committed" (a step is whole), and "step",
+ * whose detail is the name of a step that was made, or null if it changed nothing.
  */
 
 import { decoded, encoded } from "./bytes.js";
@@ -41,6 +42,11 @@ export class Session extends EventTarget {
     return this.pictures.get(this.settings.host);
   }
 
+  /** A label's name for people. */
+  nameOf(label) {
+    return this.model.labels[label].name.replaceAll("_", " ");
+  }
+
   addPicture(picture) {
     this.pictures.set(picture.id, picture);
     this.#tell("pictures");
@@ -76,15 +82,18 @@ export class Session extends EventTarget {
     this.#tell("settings");
   }
 
-  /** Ends the step under a name for people. A step that changed nothing is forgotten. */
+  /** Ends the step under a name for people: "hair drawn". One that changed nothing is forgotten. */
   commit(name) {
     if (!this.#start) return;
     const { map, settings } = this.#start;
     this.#start = null;
     const change = difference(map, this.map);
-    if (!change && JSON.stringify(settings) === JSON.stringify(this.settings)) return;
-    this.history.push({ name, map: change, settings: [settings, this.settings] });
-    this.#tell("committed");
+    const same = !change && JSON.stringify(settings) === JSON.stringify(this.settings);
+    if (!same) {
+      this.history.push({ name, map: change, settings: [settings, this.settings] });
+      this.#tell("committed");
+    }
+    this.dispatchEvent(new CustomEvent("step", { detail: same ? null : name }));
   }
 
   /** Takes back an unfinished step. */
@@ -174,7 +183,7 @@ export class Session extends EventTarget {
       Object.keys(FRESH).map((key) => [key, file[key] ?? FRESH[key]]),
     );
     patch.away = this.settings.away.filter((id) => !(id in file.pictures));
-    this.replace("open the session", { labels, width, height }, patch);
+    this.replace("session opened", { labels, width, height }, patch);
   }
 
   #travel(step, side, index) {

@@ -23,7 +23,7 @@ function showStyle(context) {
   const label = session.model.labels[editor.label];
   byId("style-title").replaceChildren(
     "Style of ",
-    element("em", { textContent: label.name.replaceAll("_", " ") }),
+    element("em", { textContent: session.nameOf(label.id) }),
   );
   const state = JSON.stringify([
     session.settings,
@@ -50,10 +50,10 @@ function parts(context, label) {
   }
   const style = styleOf(session.settings.styles, label.id);
   // The weight may have changed since the panel was built.
-  const set = (patch, name = "style") => {
+  const set = (patch, how) => {
     const { styles } = session.settings;
     const changed = patch && { latents: null, weight: 1, ...styleOf(styles, label.id), ...patch };
-    session.change(name, { styles: withStyle(styles, label.id, changed) });
+    session.change(`style of ${session.nameOf(label.id)} ${how}`, { styles: withStyle(styles, label.id, changed) });
   };
   return [
     ...sourceMenu(context, label, style, set),
@@ -81,8 +81,10 @@ function sourceMenu({ session }, label, style, set) {
   );
   menu.value = word(style);
   menu.addEventListener("input", () => {
-    if (menu.value === "") set(null, "reset the style");
-    else set({ from: source(menu.value) });
+    const { value, selectedOptions } = menu;
+    const [{ textContent: from }] = selectedOptions;
+    const how = value === "random" ? "drawn at random" : `from ${from}`;
+    set(value === "" ? null : { from: source(value) }, how);
   });
   return [element("label", { for: "from", textContent: "From" }), menu];
 }
@@ -97,7 +99,10 @@ function weightSlider(session, label, style) {
     const changed = { ...styleOf(styles, label.id), weight };
     session.preview({ styles: withStyle(styles, label.id, changed) });
   };
-  slide(slider, preview, () => session.commit("weight"));
+  const commit = () => {
+    session.commit(`style of ${session.nameOf(label.id)} at weight ${shown.value}`);
+  };
+  slide(slider, preview, commit);
   return [element("label", { for: "weight" }, "Weight ", shown), slider];
 }
 
@@ -111,8 +116,13 @@ function latents(label, style, set) {
         ? [...used, index].sort((a, b) => a - b)
         : used.filter((i) => i !== index);
       // An empty list would be no style at all; the last box stays ticked.
-      if (!now.length) box.checked = true;
-      else set({ latents: now.length === label.latents ? null : now }, "latents");
+      if (!now.length) {
+        box.checked = true;
+        return;
+      }
+      const all = now.length === label.latents;
+      const how = all ? "in all latents" : `in latents ${now.map((i) => i + 1).join(", ")} only`;
+      set({ latents: all ? null : now }, how);
     });
     return element("span", {}, box, element("label", { for: box.id, textContent: index + 1 }));
   });
@@ -126,11 +136,12 @@ function buttons(context, label, style, set) {
     element("button", { type: "button", id, textContent, onclick });
   const shape = button("shape", "Donor’s shape", () => {
     const donor = session.pictures.get(editor.donor);
-    if (!takeShape(context, donor, label.id)) say(`${donor.name} has no ${label.name}.`);
+    const name = session.nameOf(label.id);
+    if (!takeShape(context, donor, label.id)) say(`Donor ${donor.name} has no ${name}.`);
   });
   shape.disabled = !editor.donor;
-  const again = () => set({ from: { random: randomSeed() } }, "another random style");
-  const reset = button("reset", "Reset", () => set(null, "reset the style"));
+  const again = () => set({ from: { random: randomSeed() } }, "drawn at random again");
+  const reset = button("reset", "Reset", () => set(null, "reset"));
   reset.disabled = !style;
   return element(
     "div",
@@ -149,7 +160,8 @@ function scene(session, label) {
     const now = box.checked
       ? [...kept, label.id].sort((a, b) => a - b)
       : kept.filter((id) => id !== label.id);
-    session.change("scene", { scene: now });
+    const where = box.checked ? "left to the host" : "included";
+    session.change(`${session.nameOf(label.id)} ${where} in transfers`, { scene: now });
   });
   const text = "Leave to the host in transfers";
   return element(
@@ -170,7 +182,10 @@ function lacking(session) {
     option("mean", "the mean"),
   );
   menu.value = session.settings.absent;
-  menu.addEventListener("input", () => session.change("what stands in", { absent: menu.value }));
+  menu.addEventListener("input", () => {
+    const [{ textContent: from }] = menu.selectedOptions;
+    session.change(`labels a donor lacks come from ${from}`, { absent: menu.value });
+  });
   const text = "Labels a donor lacks come from";
   return element(
     "span",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Buttons of the tools and their options. */
 
-import { byId, element } from "./dom.js";
+import { byId, element, say } from "./dom.js";
 import { remove, transform } from "./region.js";
 import { TOOLS } from "./tools.js";
 
@@ -67,8 +67,8 @@ export function setUpToolbar(context) {
   }
   byId("only").append(
     element("option", { value: "", textContent: "any label" }),
-    ...session.model.labels.map(({ id, name }) =>
-      element("option", { value: id, textContent: name }),
+    ...session.model.labels.map(({ id }) =>
+      element("option", { value: id, textContent: session.nameOf(id) }),
     ),
   );
   byId("only").addEventListener("input", ({ target }) => {
@@ -80,12 +80,13 @@ export function setUpToolbar(context) {
 
   const show = () => showOptions(editor);
   editor.addEventListener("change", show);
+  editor.addEventListener("tool", () => say(`Tool: ${editor.tool}.`));
   show();
 }
 
 /** Mirrors the selected region along an axis, "x" or "y". */
 export function flip(context, axis) {
-  transform(context, "flip the region", ({ mirrored }) => ({
+  transform(context, "region flipped", ({ mirrored }) => ({
     mirrored: { ...mirrored, [axis]: !mirrored[axis] },
   }));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The tools that draw on the label map. Each is {name, key, hint, down, move, up}, called with
+ * The tools that draw on the label map, by name. Each is {key, hint, down, move, up}, called with
  * ({session, editor}, point, the point before). `sized`: it has the brush's size. `drawn`: it goes
  * on until the pointer is up, where others are done at once.
  */
@@ -9,10 +9,11 @@ import { paint, restore } from "./labelmap.js";
 import { connected, polygon, rectangle, stroke } from "./masks.js";
 import { region } from "./region.js";
 
+const drawn = ({ session, editor }) => `${session.nameOf(editor.label)} drawn (${editor.tool})`;
 const inside = ({ map }, { x, y }) => x >= 0 && y >= 0 && x < map.width && y < map.height;
 
 /** A brush: `apply` is given the mask of each piece of the way. */
-function brush(rest, apply) {
+function brush(rest, apply, step = drawn) {
   const piece = ({ session, editor }, point, last) => {
     session.begin();
     apply(session, editor, stroke(session.map, last, point, editor.size));
@@ -23,7 +24,7 @@ function brush(rest, apply) {
     drawn: true,
     down: (context, point) => piece(context, point, point),
     move: piece,
-    up: ({ session }) => session.commit(rest.name),
+    up: (context) => context.session.commit(step(context)),
     ...rest,
   };
 }
@@ -37,16 +38,17 @@ function outline(rest, points, mask) {
       editor.set({ outline: { points: [point], closed: true } });
     },
     move({ editor }, point) {
-      const drawn = points(editor.start, point, editor.outline.points);
-      editor.set({ outline: { points: drawn, closed: true } });
+      const line = points(editor.start, point, editor.outline.points);
+      editor.set({ outline: { points: line, closed: true } });
     },
-    up({ session, editor }, point) {
-      const drawn = editor.outline.points;
+    up(context, point) {
+      const { session, editor } = context;
+      const line = editor.outline.points;
       editor.set({ outline: null });
       session.begin();
-      paint(session.map, mask(session.map, editor.start, point, drawn), editor.label, editor.over);
+      paint(session.map, mask(session.map, editor.start, point, line), editor.label, editor.over);
       session.touched();
-      session.commit(rest.name);
+      session.commit(drawn(context));
     },
     ...rest,
   };
@@ -65,39 +67,39 @@ const corners = (a, b) => {
 
 export const TOOLS = {
   brush: brush(
-    { name: "brush", key: "b", hint: "Drag to draw the chosen label. [ and ] change the size." },
+    { key: "b", hint: "Drag to draw the chosen label. [ and ] change the size." },
     (session, editor, mask) => paint(session.map, mask, editor.label, editor.over),
   ),
   eraser: brush(
-    { name: "eraser", key: "e", hint: "Drag to restore the photograph’s own labels." },
+    { key: "e", hint: "Drag to restore the photograph’s own labels." },
     (session, editor, mask) => restore(session.map, mask, session.host.map.labels, editor.over),
+    () => "photograph’s labels restored (eraser)",
   ),
   rectangle: outline(
-    { name: "rectangle", key: "r", hint: "Drag a rectangle to fill it with the chosen label." },
+    { key: "r", hint: "Drag a rectangle to fill it with the chosen label." },
     corners,
     (map, from, to) => rectangle(map, from, to),
   ),
   lasso: outline(
-    { name: "lasso", key: "l", hint: "Draw around an area to fill it with the chosen label." },
+    { key: "l", hint: "Draw around an area to fill it with the chosen label." },
     (from, to, points) => [...points, to],
     (map, from, to, points) => polygon(map, points),
   ),
   fill: {
-    name: "fill",
     key: "f",
     hint: "Click a region to give all of it the chosen label.",
-    down({ session, editor }, point) {
+    down(context, point) {
+      const { session, editor } = context;
       if (!inside(session, point)) return;
       session.begin();
       paint(session.map, connected(session.map, point), editor.label, editor.over);
       session.touched();
-      session.commit("fill");
+      session.commit(drawn(context));
     },
     move() {},
     up() {},
   },
   eyedropper: {
-    name: "eyedropper",
     key: "i",
     hint: "Click the map to choose the label that is there.",
     down({ session, editor }, point) {

@@ -11,13 +11,15 @@ export function setUpWay({ server, session }) {
   setUpStrip(server, session);
 }
 
+const percent = ({ settings }) => `${Math.round(100 * settings.amount)} %`;
+
 function setUpAmount(session) {
   const amount = byId("amount");
   const preview = (value) => session.preview({ amount: value });
-  slide(amount, preview, () => session.commit("amount"));
+  slide(amount, preview, () => session.commit(`result ${percent(session)} of the way from the host to the edit`));
   const show = () => {
     amount.value = session.settings.amount;
-    byId("amount-shown").value = `${Math.round(100 * session.settings.amount)} %`;
+    byId("amount-shown").value = percent(session);
   };
   session.addEventListener("settings", show);
   show();
@@ -26,7 +28,12 @@ function setUpAmount(session) {
 function setUpPaste(session) {
   const [paste, feather] = ["paste", "feather"].map(byId);
   const edge = () => Math.min(64, Math.max(0, Math.round(Number(feather.value)) || 0));
-  const pasted = () => session.change("paste back", { paste: paste.checked ? edge() : null });
+  const pasted = () => {
+    const name = paste.checked
+      ? `result pasted back with a soft edge of ${edge()} px`
+      : "result no longer pasted back";
+    session.change(name, { paste: paste.checked ? edge() : null });
+  };
   paste.addEventListener("input", pasted);
   feather.addEventListener("change", pasted);
   const show = () => {
@@ -45,7 +52,8 @@ function setUpRefine(session) {
     element("option", { value: steps, textContent: steps ? `${steps} steps` : "off" });
   menu.append(...[0, 5, 20, 100].map(option));
   menu.addEventListener("input", () => {
-    session.change("refine latents", { refine: Number(menu.value) });
+    const refine = Number(menu.value);
+    session.change(refine ? `latents refined in ${refine} steps` : "latents not refined", { refine });
   });
   session.addEventListener("settings", () => {
     const { refine } = session.settings;
