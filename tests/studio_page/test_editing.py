@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-UPPER_BODY, LOWER_BODY = 3, 4
+from scam.data import Mannequins
+
+HAIR, UPPER_BODY, LOWER_BODY = 1, 3, 4
 
 
 def test_a_stroke_changes_the_result_and_undo_takes_it_back(user: Any) -> None:
@@ -91,6 +93,7 @@ def test_a_region_moves_scales_flips_and_goes(user: Any) -> None:
     rows, columns = (start == 3).nonzero()
     corner = ((columns.max() + 1) / 32, (rows.max() + 1) / 48)
     user.drag(corner, (corner[0] + 0.125, corner[1] + 0.125))
+    assert user.status == "Region scaled."
     grown = user.labels()
     assert (grown == 3).sum() > (start == 3).sum()
     user.press("j")
@@ -101,13 +104,30 @@ def test_a_region_moves_scales_flips_and_goes(user: Any) -> None:
     np.testing.assert_array_equal(user.labels(), start)
 
 
-def test_a_shape_comes_from_the_donor(user: Any) -> None:
+def test_a_shape_comes_from_the_donor_to_the_place_of_the_hosts(user: Any) -> None:
     start = user.labels()
+    _, donor = Mannequins("val", 64).load(1, start.shape)
+    names = user.session()["label_names"]
+    start_hair, donor_hair = (np.argwhere(labels == HAIR) for labels in (start, donor))
     user.press("1")
     user.page.click("#shape")
-    assert ((user.labels() == 1) != (start == 1)).any()
+    assert "hair taken from mannequin_val_00001, fitted to the host" in user.status
+    hair = np.argwhere(user.labels() == HAIR)
+    assert hair[:, 0].min() == start_hair[:, 0].min() != donor_hair[:, 0].min()
+    assert abs(hair.mean(0)[1] - start_hair.mean(0)[1]) < 1
+    assert len(hair) > len(start_hair)
     user.page.click("#undo")
     np.testing.assert_array_equal(user.labels(), start)
+    missing = next(x for x in np.unique(donor) if x not in start)
+    user.press(str(missing))
+    user.page.click("#shape")
+    assert user.status.endswith("left where it is there, as the host has none.")
+    np.testing.assert_array_equal(user.labels() == missing, donor == missing)
+    user.page.get_by_role("radio", name="mannequin_val_00002").click()
+    assert user.status == "Donor: mannequin_val_00002."
+    user.page.click("#shape")
+    name = names[missing].replace("_", " ")
+    assert user.status == f"Donor mannequin_val_00002 has no {name}."
 
 
 def test_labels_can_be_hidden_and_have_shares(user: Any) -> None:

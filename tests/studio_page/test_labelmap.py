@@ -71,9 +71,9 @@ def covered(mask: dict[str, Any], shape: tuple[int, int]) -> Mask:
     return whole
 
 
-def as_mask(whole: Mask) -> dict[str, Any]:
+def as_mask(whole: Mask, x: int = 0, y: int = 0) -> dict[str, Any]:
     height, width = whole.shape
-    return {"x": 0, "y": 0, "width": width, "height": height, "bits": packed(whole)}
+    return {"x": x, "y": y, "width": width, "height": height, "bits": packed(whole)}
 
 
 def picture(seed: int, shape: tuple[int, int] = (13, 17), labels: int = 4) -> Labels:
@@ -226,15 +226,20 @@ def test_a_deleted_region_gets_the_labels_around(call: Any) -> None:
         np.testing.assert_array_equal(as_labels(left), healed(labels, hole))
 
 
-def test_shares_and_another_size(call: Any) -> None:
+def test_a_shape_hangs_from_the_upper_half_of_another(call: Any) -> None:
+    shape = as_mask(drawn("#### #..# #..."), 1, 2)
+    place = as_mask(drawn(".## .## ### ###"), 20, 5)
+    found, _ = call("masks", "aligned", shape, place, 2)
+    assert found == {"x": 18, "y": 5, "width": 8, "height": 6}
+    found, _ = call("masks", "scaled", shape, 3, 0.1)
+    assert found == {"x": 3, "y": 0, "width": 12, "height": 1}
+
+
+def test_shares(call: Any) -> None:
     labels = picture(7)
     labels[0, 0] = 255
     found, _ = call("labelmap", "shares", as_map(labels))
     np.testing.assert_allclose(found, np.bincount(labels.ravel(), minlength=256) / labels.size)
-    found, _ = call("labelmap", "resized", as_map(labels), 9, 20)
-    rows = ((np.arange(20) + 0.5) * 13 / 20).astype(int)
-    columns = ((np.arange(9) + 0.5) * 17 / 9).astype(int)
-    np.testing.assert_array_equal(as_labels(found), labels[rows][:, columns])
 
 
 def test_history_keeps_the_changed_rectangle(call: Any) -> None:

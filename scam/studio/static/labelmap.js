@@ -68,15 +68,3 @@ export function shares(map) {
   for (const label of map.labels) counts[label] += 1;
   return counts.map((count) => count / map.labels.length);
 }
-
-/** A map of another size, by the nearest pixel. */
-export function resized(map, width, height) {
-  const labels = new Uint8Array(width * height);
-  for (let y = 0, at = 0; y < height; y++) {
-    const row = Math.floor(((y + 0.5) * map.height) / height) * map.width;
-    for (let x = 0; x < width; x++, at++) {
-      labels[at] = map.labels[row + Math.floor(((x + 0.5) * map.width) / width)];
-    }
-  }
-  return { labels, width, height };
-}

@@ -92,8 +92,44 @@ export function connected(map, point) {
 
 /** All pixels of a label, or null if there are none. */
 export function ofLabel(map, label) {
-  const found = map.labels.map((value) => (value === label ? 1 : 0));
+  return ofLabels(map, (value) => value === label);
+}
+
+/** All pixels of the labels that `wanted(label)` holds for, or null if there are none. */
+export function ofLabels(map, wanted) {
+  const found = map.labels.map((value) => (wanted(value) ? 1 : 0));
   return found.includes(1) ? cropped(found, map) : null;
+}
+
+/** The box of a mask in a map that is so much wider and higher. */
+export function scaled({ x, y, width, height }, across, down = across) {
+  const size = (side, scale) => Math.max(1, Math.round(side * scale));
+  return {
+    x: Math.round(x * across),
+    y: Math.round(y * down),
+    width: size(width, across),
+    height: size(height, down),
+  };
+}
+
+/**
+ * The box of a mask at a scale, at the place of another one: with its upper edge there and the
+ * middle of its upper half. Hair and clothes hang from there, however long they are.
+ */
+export function aligned(mask, place, scale) {
+  const box = scaled(mask, scale);
+  const x = Math.round(place.x + middle(place) - middle(mask) * scale);
+  return { ...box, x, y: place.y };
+}
+
+/** The mean place, from the left border of a mask, of the pixels of its upper half. */
+function middle({ width, height, bits }) {
+  let [sum, count] = [0, 0];
+  for (let at = 0; at < width * Math.ceil(height / 2); at++) {
+    sum += bits[at] * ((at % width) + 0.5);
+    count += bits[at];
+  }
+  return sum / count;
 }
 
 /** A mask drawn into `box` ({x, y, width, height}, whole pixels), mirrored if asked, clipped. */

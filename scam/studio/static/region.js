@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The region tool: move, scale, flip and delete what hangs together, or take a donor's shape. */
 
-import { heal, paint, resized, restore } from "./labelmap.js";
-import { connected, ofLabel, transformed } from "./masks.js";
+import { heal, paint, restore, UNLABELLED } from "./labelmap.js";
+import { aligned, connected, ofLabel, ofLabels, scaled, transformed } from "./masks.js";
 
 export const HANDLES = ["nw", "ne", "sw", "se"];
 
@@ -82,21 +82,31 @@ export function remove({ session, editor }) {
   session.map.labels.set(editor.floating.beneath);
   editor.set({ floating: null });
   session.touched();
-  session.commit("delete the region");
+  session.commit("region deleted");
 }
 
-/** Gives a label the shape that it has in the donor. False if the donor has none. */
+/**
+ * Gives a label the shape that it has in the donor, in its place here and at the scale of the
+ * figure here, which is all that transfers change. A label that is not here gets the place that it
+ * has in the donor. False if the donor has no such label.
+ */
 export function takeShape(context, donor, label) {
   const { session, editor } = context;
-  const { width, height } = session.map;
-  const shape = ofLabel(resized(donor.map, width, height), label);
+  const { map, settings } = session;
+  const shape = ofLabel(donor.map, label);
   if (!shape) return false;
-  const here = ofLabel(session.map, label);
+  const here = ofLabel(map, label);
+  const scene = [UNLABELLED, ...settings.scene].filter((other) => other !== label);
+  const figure = (each) => ofLabels(each, (other) => !scene.includes(other));
+  const box = here
+    ? aligned(shape, here, figure(map).height / figure(donor.map).height)
+    : scaled(shape, map.width / donor.map.width, map.height / donor.map.height);
   session.begin();
   if (here) empty(context, here);
-  paint(session.map, shape, label, editor.over);
+  paint(map, transformed(map, shape, box), label, editor.over);
   session.touched();
-  session.commit("take the donor’s shape");
+  const place = here ? "fitted to the host’s" : "left where it is there, as the host has none";
+  session.commit(`shape of ${session.nameOf(label)} taken from ${donor.name}, ${place}`);
   return true;
 }
 
@@ -117,7 +127,6 @@ function dragged({ handle, box, from }, to) {
 }
 
 export const region = {
-  name: "region",
   key: "v",
   hint: "Click a region; drag it or its corners. H and J flip it, Delete removes it.",
   drag: null,
@@ -136,7 +145,7 @@ export const region = {
   up({ session }) {
     const scaled = this.drag?.handle;
     this.drag = null;
-    session.commit(scaled ? "scale the region" : "move the region");
+    session.commit(scaled ? "region scaled" : "region moved");
   },
 };
 
