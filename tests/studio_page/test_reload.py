@@ -44,10 +44,15 @@ def test_session_and_steps_are_as_they_were(edited: Any) -> None:
     before, session = edited.look(), edited.session()
     edited.press("Control+z")
     undone = edited.look()
+    donor = edited.page.get_by_role("radio", name="mannequin_val_00002")
+    donor.click()
+    edited.press("3")
     edited.page.wait_for_timeout(SETTLED)
     edited.page.reload()
     edited.wait()
     assert edited.look() == undone
+    assert donor.get_attribute("aria-checked") == "true"
+    assert edited.text("#style-title") == "Style of upper body"
     edited.press("Control+Shift+z")
     assert edited.look() == before
     assert edited.session() == session

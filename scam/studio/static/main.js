@@ -51,13 +51,14 @@ function setUpZoom({ viewport, session }) {
   });
 }
 
-/** Keeps the session in the browser whenever it has settled. */
-function keepAlways(session) {
+/** Keeps the session and what is chosen in the browser whenever they have settled. */
+function keepAlways({ session, editor }) {
   let timer;
   let told = false;
   const now = async () => {
     try {
-      await keep(await session.kept());
+      const { label, donor } = editor;
+      await keep({ ...(await session.kept()), chosen: { label, donor } });
     } catch (error) {
       // Once: it would be the same after every stroke.
       if (!told) fail(new Error(`The session will be lost on reload: ${error.message}`));
@@ -69,13 +70,14 @@ function keepAlways(session) {
     timer = setTimeout(now, SETTLED);
   };
   for (const kind of ["committed", "pictures"]) session.addEventListener(kind, later);
+  for (const kind of ["label", "donor"]) editor.addEventListener(kind, later);
 }
 
 /**
  * Takes over what the tab kept. Pictures come from the server, or else from the browser. Returns
  * a line for people about those that come from neither.
  */
-async function restore({ session, server }, before) {
+async function restore({ session, editor, server }, before) {
   const lost = [];
   const pictures = new Map();
   for (const [id, given] of before.pictures) {
@@ -92,6 +94,7 @@ async function restore({ session, server }, before) {
   if (host) throw new Error(`The last session cannot be opened without its host: ${host.message}`);
   for (const picture of pictures.values()) session.addPicture(picture);
   await session.restore(before);
+  editor.set({ ...before.chosen });
   if (!lost.length) return undefined;
   const here = (id) => pictures.has(id);
   const { subject, styles } = session.settings;
@@ -164,7 +167,7 @@ async function main() {
   setUpKeyboard(context);
   context.result.show("result");
   const line = await begin(context);
-  keepAlways(context.session);
+  keepAlways(context);
   say(line ?? (model.lends ? WELCOME.lends : WELCOME.alone));
   await prune().catch(() => undefined);
 }

@@ -3,7 +3,7 @@
 
 const NAME = "scam studio";
 const VERSION = 2;
-const TABS = "tabs"; // tab -> {when, kept: see Session.kept, its pictures by their IDs alone}
+const TABS = "tabs"; // tab -> {when, kept: what keep() was given, its pictures by their IDs}
 const PICTURES = "pictures"; // ID -> what the picture was made of; written once, however large
 const MOST = 8; // closed tabs whose work is kept, newest first
 
@@ -52,7 +52,7 @@ function tab() {
   return known;
 }
 
-/** Keeps what Session.kept gave as this tab's. */
+/** Keeps what Session.kept gave, and what is chosen, as this tab's. */
 export async function keep(kept) {
   await run("readwrite", async (tabs, pictures) => {
     const known = new Set(await answered(pictures.getAllKeys()));
