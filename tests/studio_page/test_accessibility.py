@@ -58,5 +58,7 @@ def test_tab_reaches_every_control(user: Any) -> None:
     assert wanted <= reached
     user.press("?")
     user.page.locator("#help").wait_for()
+    for word in ("Refine latents", "Paste back", "session"):
+        assert word in user.text("#help")
     user.press("Escape")
     user.page.locator("#help").wait_for(state="hidden")
