@@ -44,7 +44,9 @@ export function setUpChooser({ server, session }) {
       const { bytes } = session.model.limits;
       done(await server.load(await given(photo, labels, bytes)));
     } catch (error) {
-      byId("own-error").textContent = error.message;
+      // The server calls both files by the photograph’s name.
+      const map = (name) => `${name} (label map)`;
+      byId("own-error").textContent = error.message.replace(map(photo.name), () => map(labels.name));
     } finally {
       dialog.classList.remove("busy");
     }
