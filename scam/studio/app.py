@@ -43,9 +43,17 @@ _Task = Callable[[], Response]
 
 
 def make_app(opener: SessionOpener) -> Starlette:
-    """The ASGI application, to be put behind a :class:`scam.studio.guard.Guard`."""
+    """The ASGI application, to be put behind a :class:`scam.studio.guard.Guard`.
+
+    Its ``state.abandon()`` abandons the work of every request, for the server to end.
+    """
     answers = Answers(opener)
     worker = ThreadPoolExecutor(1, "studio")
+    asked: set[Work] = set()
+
+    def abandon() -> None:
+        for work in asked:
+            work.abandon()
 
     async def progress(_: Request) -> Response:
         return JSONResponse(answers.work.about())
@@ -69,9 +77,11 @@ def make_app(opener: SessionOpener) -> Starlette:
                     answers.work = Work()
 
             watching = asyncio.create_task(_watch(request, work))
+            asked.add(work)
             try:
                 return await asyncio.get_running_loop().run_in_executor(worker, made)
             finally:
+                asked.remove(work)
                 watching.cancel()
 
         return Route(path, endpoint, methods=["POST"])
@@ -92,6 +102,7 @@ def make_app(opener: SessionOpener) -> Starlette:
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False
+    app.state.abandon = abandon
     return app
 
 
@@ -181,7 +192,7 @@ def _answered(task: _Task, work: Work | None = None) -> Response:
             work.expect_wanted()
         return task()
     except AbandonedError:
-        return JSONResponse({"error": "superseded by a later request"}, 503)
+        return JSONResponse({"error": "superseded, or the server is closing"}, 503)
     except GoneError as error:
         return JSONResponse({"error": str(error), "gone": error.id}, 404)
     except InputError as error:

@@ -5,6 +5,7 @@ import secrets
 import socket
 import threading
 import webbrowser
+from collections.abc import Callable
 from contextlib import suppress
 
 import uvicorn
@@ -37,19 +38,32 @@ def serve(opener: SessionOpener, host: str | None, port: int | None, *, browser:
     say("closed")
 
 
+class _Server(uvicorn.Server):
+    """Ends without the answers that take long."""
+
+    abandon: Callable[[], None]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.abandon()
+        await super().shutdown(sockets)
+
+
 def make_server(opener: SessionOpener, door: Door) -> uvicorn.Server:
     """To be run on a socket that listens at ``door.port``."""
+    app = make_app(opener)
     config = uvicorn.Config(
-        Guard(make_app(opener), door),
+        Guard(app, door),
         http="h11",
         ws="none",
         lifespan="off",
         log_level="error",
         server_header=False,
         limit_concurrency=_MOST_CONNECTIONS,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=10,  # of what reports no progress
     )
-    return uvicorn.Server(config)
+    server = _Server(config)
+    server.abandon = app.state.abandon
+    return server
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -164,9 +166,15 @@ def test_the_page_is_opened_and_closed(saved: Path) -> None:
         client = Client(port)
         assert client.get("/api/model").json["title"] == saved.name
         waiting = socket.create_connection(("127.0.0.1", port))
+        session = client.session(draw(1), refine=1000)
+        refining = threading.Thread(target=client.post, args=("/api/result", session))
+        refining.start()
+        while not client.get("/api/progress").json:
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=5)  # a thousand steps take longer
         waiting.close()
+        refining.join()
     finally:
         process.kill()
     assert (process.returncode, out, err) == (0, "closed\n", "")
