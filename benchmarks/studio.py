@@ -23,6 +23,7 @@ import torch
 from scam.data import Mannequins
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
+from scam.errors import sized
 from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import Checkpoint, load_checkpoint
 from scam.studio.app import Answers
@@ -35,7 +36,7 @@ ROUNDS = 30
 BUDGET_S = 20
 """After which no round is begun."""
 HEAD = """\
-| model | pixels | a stroke, ms | encoding everything, ms | ratio |
+| model | height x width | a stroke, ms | encoding everything, ms | ratio |
 |---|---|---|---|---|"""
 
 
@@ -114,9 +115,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     path, rounds = args.checkpoint, max(1, args.rounds)
     print(HEAD)
     for name, checkpoint in ((path, load_checkpoint(path)), ("random weights", random_model())):
-        height, width = checkpoint.model.config.size
+        size = sized(checkpoint.model.config.size, order=False)
         one, every = (1000 * seconds for seconds in measure(checkpoint, rounds))
-        print(f"| {name} | {width}x{height} | {one:.0f} | {every:.0f} | {every / one:.1f} |")
+        print(f"| {name} | {size} | {one:.0f} | {every:.0f} | {every / one:.1f} |")
 
 
 if __name__ == "__main__":

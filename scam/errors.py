@@ -5,7 +5,7 @@ import difflib
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -277,3 +277,12 @@ def _plain(name: str) -> str:
 def counted(count: int, word: str) -> str:
     """``1 picture``, ``2 pictures``."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def sized(size: Sequence[int], *, order: bool = True) -> str:
+    """``96x64 (height x width)`` of a size (H, W) in pixels, in the order of ``--size``.
+
+    Without ``order``: ``96x64``, where the line says the order elsewhere.
+    """
+    height, width = size
+    return f"{height}x{width}{' (height x width)' if order else ''}"

@@ -17,7 +17,7 @@ from scam.data.advice import label_command
 from scam.data.arrays import LabelMap
 from scam.data.picture import PictureFile, expect_picture_file, read_image, read_label_png
 from scam.data.values import LabelValues
-from scam.errors import InputError, counted, did_you_mean, one_line
+from scam.errors import InputError, counted, did_you_mean, one_line, sized
 
 SPLITS = ("train", "val", "test")
 _MISNAMED = {
@@ -308,8 +308,8 @@ def expect_equal_sizes(
     if picture.size != (width, height):
         turned = f" after its EXIF orientation {orientation}" if orientation > 1 else ""
         raise InputError(
-            f"{labels}: is {width}x{height} but {image} is "
-            f"{picture.width}x{picture.height}{turned}, expected equal sizes"
+            f"{labels}: is {sized(read.shape, order=False)} but {image} is "
+            f"{sized((picture.height, picture.width))}{turned}, expected equal sizes"
         )
 
 

@@ -22,7 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from scam.data.advice import no_index_map
 from scam.data.container import EXPECTED, Container, DamagedError, kind_of, take_apart
-from scam.errors import InputError
+from scam.errors import InputError, sized
 from scam.settings.environment import max_pixels
 from scam.storage.reading import expect_file
 
@@ -144,7 +144,7 @@ def opened(path: PictureFile, *, tiff: bool = False) -> Iterator[tuple[Image.Ima
             raise InputError(f"{path}: has over {limit} pixels, {_limit(path)}") from None
         width, height = picture.size
         if width * height > limit:
-            found = f"{width}x{height} = {width * height} pixels"
+            found = f"{width * height} pixels, {sized((height, width))}"
             raise InputError(f"{path}: has {found}, {_limit(path)}")
         picture.load()
         yield picture, file

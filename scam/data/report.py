@@ -8,7 +8,7 @@ from scam.data.check import FolderReport, LabelCount
 from scam.data.fit import SLIGHT, Frame
 from scam.data.labels import LABEL_SETS
 from scam.data.split import FEW_HELD_OUT
-from scam.errors import counted, printable, spelled
+from scam.errors import counted, printable, sized, spelled
 
 _BAR = 30
 _NAMED_ABSENT = 12
@@ -38,13 +38,13 @@ def _head(report: FolderReport) -> list[str]:
     if "train" not in report.splits:
         lines.append("no folder train: only scam.evaluate reads these")
     if report.sizes:
-        low, usual, high = (f"{h}x{w}" for h, w in report.sizes.values())
+        low, usual, high = report.sizes.values()
         if report.num_sizes == 1:
-            lines.append(f"size (height x width): {usual}")
+            lines.append(f"size: {sized(usual)}")
         else:
             lines.append(
-                f"sizes (height x width): {low} to {high}, most often {usual}, "
-                f"{report.num_sizes} different"
+                f"sizes: {sized(low, order=False)} to {sized(high)}, most often "
+                f"{sized(usual, order=False)}, {report.num_sizes} different"
             )
             frame = Frame(report.sizes["largest"])
             if any(frame.stretch(size) > SLIGHT for size in report.sizes.values()):

@@ -12,7 +12,7 @@ from torch import Tensor
 from scam.data import colorize
 from scam.data.convert import to_uint8
 from scam.data.legend import Legend, label_legend
-from scam.errors import InputError, printable
+from scam.errors import InputError, printable, sized
 from scam.storage.files import write_aside
 
 Pixels = npt.NDArray[np.uint8]
@@ -103,8 +103,9 @@ def draw_sheet(
     below = [_draw_legend(legend, font, size[0]) for legend in legends if legend.entries]
 
     if size[0] * size[1] > _MOST_PIXELS:
-        pixels = f"{size[0]}x{size[1]} pixels, expected {_MOST_PIXELS} or less"
-        raise InputError(f"{{scale}}: makes a sheet of {pixels}", scale=factor)
+        found = f"{size[0] * size[1]} pixels, {sized(size[::-1])}"
+        message = f"{{scale}}: makes a sheet of {found}; expected {_MOST_PIXELS} or less"
+        raise InputError(message, scale=factor)
     sheet = Image.new("RGB", (size[0], size[1] + sum(x.height for x in below)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for number, text in enumerate(rows):

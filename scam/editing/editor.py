@@ -12,7 +12,7 @@ from scam.editing.edit import Edited, Settings, edit
 from scam.editing.pictures import Picture
 from scam.editing.sources import encode
 from scam.editing.styles import Style
-from scam.errors import InputError, leading
+from scam.errors import InputError, leading, sized
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
 
@@ -53,8 +53,8 @@ class Editor:
             return own
         if self.settings.feather is not None and pose.shape != own.shape:
             raise InputError(
-                f"{{pose_labels}}: is {pose.shape[1]}x{pose.shape[0]}, expected "
-                f"the {own.shape[1]}x{own.shape[0]} of the background",
+                f"{{pose_labels}}: is {sized(pose.shape, order=False)}, expected the "
+                f"background's {sized(own.shape)}",
                 pose_labels=self.pose,
             )
         return pose

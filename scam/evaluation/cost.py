@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from scam.errors import sized
 from scam.evaluation.batches import Batch
 from scam.evaluation.evaluated_model import device_name
 from scam.evaluation.rows import Row
@@ -37,8 +38,7 @@ def cost_rows(pair: Batch) -> list[Row]:
 
     peak = peak_allocated(transfer, evaluated.device) / 1e6
     where = device_name(evaluated.device)
-    height, width = evaluated.model.config.size
-    note = f"{where}, {height}x{width} px, fp32"
+    note = f"{where}, {sized(evaluated.model.config.size, order=False)}, fp32"
     model = "the loaded model"
     return [
         _time(TRANSFER, transfer, evaluated.device, note),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scam.data import PairDataset
-from scam.errors import InputError, MissingError
+from scam.errors import InputError, MissingError, sized
 from scam.evaluation.batches import Batch
 from scam.evaluation.rows import Row, label_row
 from scam.metrics import ColourFloors, LabelPsnr, Psnr
@@ -138,9 +138,7 @@ def lpips_meter(
     """LPIPS (Zhang et al., CVPR 2018) through package lpips."""
     weights = weights_file("lpips_weights", given, LPIPS_TRUNKS[net])
     if min(size) < _SMALLEST_LPIPS:
-        raise MissingError(
-            f"images are {size[0]}x{size[1]}, expected {_SMALLEST_LPIPS} a side or more"
-        )
+        raise MissingError(f"images are {sized(size)}, expected {_SMALLEST_LPIPS} a side or more")
     distance: nn.Module = lpips_distance(net, weights).to(device)
     return MeanMeter("lpips", "lower", f"trunk {net}", distance)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from scam.data.gallery import INDEX, PICTURES, Table, save_columns, save_gallery
 from scam.data.legend import label_legend
 from scam.data.subset import evenly
-from scam.errors import InputError
+from scam.errors import InputError, sized
 from scam.evaluation.batches import Batch
 from scam.evaluation.rows import Row, table_lines
 from scam.evaluation.setup import EvaluationSetup
@@ -25,11 +25,10 @@ SHEET_ROWS = 6
 
 def heading(facts: Mapping[str, Any]) -> list[str]:
     """What is measured, in two lines."""
-    height, width = facts["size"]
     return [
         f"{facts['checkpoint']}, weights {facts['weights']}",
         f"{facts['pictures']} {facts['split']} images of {facts['data']['data']} "
-        f"at {height}x{width}, seed {facts['seed']}; "
+        f"at {sized(facts['size'])}, seed {facts['seed']}; "
         f"background: {', '.join(facts['background_labels'])}; absent labels: {facts['absent']}",
     ]
 

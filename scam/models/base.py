@@ -13,7 +13,7 @@ from scam.data.fit import Frame
 from scam.data.groups import Groups, groups_of
 from scam.data.label_words import LabelWords, find_labels
 from scam.data.open_picture import ImageAndLabels, LabelFile, Parse, Photograph, open_picture
-from scam.errors import InputError, leading
+from scam.errors import InputError, leading, sized
 from scam.models.config import ModelConfig
 from scam.models.hub import HubModel
 from scam.models.inputs import (
@@ -373,7 +373,8 @@ class SynthesisModel(HubModel, ABC):
         """``labels`` if they were prepared for such a model, else InputError."""
         size = tuple(labels.labels.shape[1:])
         if size != self.config.size:
-            raise InputError(f"{name}: prepared at {size}, expected {self.config.size}")
+            found, wanted = sized(size, order=False), sized(self.config.size)
+            raise InputError(f"{name}: prepared at {found}, expected {wanted}")
         checked_choice(labels.present, self.config.num_labels, self.mean_tokens, name)
         return labels
 

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scam.errors import printable
+from scam.errors import printable, sized
 from scam.models.config import ModelConfig
 
 CARD = "README.md"
@@ -19,7 +19,7 @@ tags:
 - subject-transfer
 ---
 
-# {kind}, {height}x{width} pixels, {labels} labels
+# {kind}, {size}, {labels} labels
 
 {summary}
 
@@ -55,6 +55,7 @@ def model_card(config: ModelConfig, about: Mapping[str, Any]) -> str:
     height, width = config.size
     head = _HEAD.format(
         kind=config.kind.upper(),
+        size=sized(config.size),
         height=height,
         width=width,
         labels=config.num_labels,

@@ -13,7 +13,7 @@ from torch import Tensor
 from scam.checkpoints.weights import expect_finite
 from scam.data.convert import expect_pixels, floating, from_uint8
 from scam.data.open_picture import index_map, read_photograph
-from scam.errors import InputError, counted, type_of
+from scam.errors import InputError, counted, sized, type_of
 from scam.models.config import ModelConfig
 from scam.models.styles import Styles
 from scam.nn.pyramid import LabelPyramid
@@ -135,7 +135,7 @@ def checked_pyramid(
     if not isinstance(pyramid, LabelPyramid):
         raise InputError(f"{name} is {type_of(pyramid)}: expected what the model prepared")
     checked_choice(pyramid.present, num_labels, weight, f"{name}.present")
-    found = [tuple(labels.shape[-2:]) for labels in pyramid.maps]
+    found = [(labels.shape[-2], labels.shape[-1]) for labels in pyramid.maps]
     if found != sizes:
         raise InputError(
             f"{name} has levels of {_sizes(found)}: expected {_sizes(sizes)}, this model's"
@@ -185,8 +185,8 @@ def _tensor(value: Any, name: str, expected: str, weight: Tensor) -> Tensor:
     return value
 
 
-def _sizes(sizes: list[tuple[int, ...]] | list[tuple[int, int]]) -> str:
-    return ", ".join("x".join(map(str, size)) for size in sizes)
+def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(sized(size, order=False) for size in sizes)
 
 
 def _expect_rows(name: str, x: Tensor, shape: tuple[int, ...]) -> None:
@@ -199,10 +199,9 @@ def _expect_rows(name: str, x: Tensor, shape: tuple[int, ...]) -> None:
 
 def _expect_size(name: str, x: Tensor, config: ModelConfig) -> None:
     if tuple(x.shape[-2:]) != config.size:
-        height, width = config.size
         raise InputError(
-            f"{name} is {x.shape[-2]}x{x.shape[-1]}: this model generates {height}x{width}, "
-            "and its open_picture resizes to that"
+            f"{name} is {sized(x.shape[-2:], order=False)}: this model generates "
+            f"{sized(config.size)}, and its open_picture resizes to that"
         )
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.errors import InputError
+from scam.errors import InputError, sized
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.label_levels import LabelLevels, Level
@@ -64,7 +64,7 @@ class ResidualConfig(ModelConfig):
         if min(self.size) >> self.levels < 1:
             most = min(self.size).bit_length() - 1
             raise InputError(
-                f"{{levels}}: halves {self.size[0]}x{self.size[1]} down to nothing, expected "
+                f"{{levels}}: halves {sized(self.size)} down to nothing, expected "
                 f"{f'at most {most}' if most >= 2 else 'more pixels'}",
                 levels=self.levels,
             )

@@ -3,16 +3,17 @@
 
 from typing import Any
 
+from scam.errors import sized
+
 _COLUMNS = ("fwd ms", "bwd ms", "saved MB")
 _WIDTH = 10
 
 
 def header(facts: dict[str, Any]) -> str:
     """What was measured, in one line."""
-    height, width = facts["model"]["size"]
     amp = ", --amp" if facts["amp"] else ""
     return (
-        f"{facts['preset']}, {height}x{width} px, batch {facts['batch_size']}{amp}, "
+        f"{facts['preset']}, {sized(facts['model']['size'])}, batch {facts['batch_size']}{amp}, "
         f"{facts['device']}, {facts['threads']} threads, torch {facts['torch']}"
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scam.checkpoints.weights import MODEL, expect_tensors, read_weights
 from scam.data.convert import floating, to_uint8
-from scam.errors import InputError
+from scam.errors import InputError, sized
 from scam.semia.folder import Stored, newest_weights, read_folder
 from scam.semia.generator import Generator
 from scam.semia.patches import PatchMatch, PatchOptions
@@ -64,10 +64,9 @@ class Analogy:
         """The same of labels (h, w) at the working size, whatever their own."""
         self._expect_known(target)
         if min(target.shape) < LEAST_SIDE:
-            height, width = target.shape
-            message = f"{{:labels}}: {width}x{height} at the working size, "
+            message = f"{{:labels}}: {sized(target.shape)} at the working size, "
             message += f"expected {LEAST_SIDE} pixels a side or more"
-            raise InputError(message, labels=(height, width))
+            raise InputError(message, labels=tuple(target.shape))
         target = target.to(self.labels.device).long()
         start = self._matcher(target, progress) if self._matcher is not None else None
         if self.network is None:

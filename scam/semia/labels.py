@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scam.data.grow import grow
 from scam.data.pairs import IMAGE_SUFFIXES
-from scam.errors import InputError
+from scam.errors import InputError, sized
 from scam.semia.label_maps import LabelMap, NoLabelMapError, looks_like_labels, read_label_map
 from scam.semia.pictures import read_picture
 from scam.semia.vocabulary import Vocabulary, written
@@ -64,8 +64,8 @@ def read_source(image: Path, labels: Path, *, as_colours: bool = False) -> Sourc
         raise
     if found.labels.shape != (height, width):
         raise InputError(
-            f"{labels}: is {_size(found.labels.shape)}, expected {_size((height, width))}, "
-            f"the size of {image}"
+            f"{labels}: is {sized(found.labels.shape, order=False)}, expected "
+            f"{sized((height, width))}, the size of {image}"
         )
     if len(found.values) < 2:
         only = written(found.kind, int(found.values[0]))
@@ -142,8 +142,8 @@ def read_target(
         grow(labels, lacking)
         notes.append(f"{said}; they take the label nearest to them")
     if source_size is not None and labels.shape != tuple(source_size):
-        sizes = _size(labels.shape), _size(source_size)
-        notes.append(f"{path}: is {sizes[0]}, the source {sizes[1]}")
+        found_size = sized(labels.shape, order=False)
+        notes.append(f"{path}: is {found_size}, the source {sized(source_size)}")
     return Target(torch.from_numpy(labels.astype(np.int64)), tuple(notes))
 
 
@@ -157,8 +157,3 @@ def _listed(found: LabelMap, ids: np.ndarray) -> str:
     ]
     more = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
     return ", ".join(shown) + more
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    """Width x height, as image programs say it."""
-    return f"{shape[1]}x{shape[0]}"

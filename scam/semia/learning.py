@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scam.checkpoints.weights import CONFIG
 from scam.data.convert import floating, to_uint8
-from scam.errors import InputError, within
+from scam.errors import InputError, sized, within
 from scam.semia.analogy import Analogy, load
 from scam.semia.folder import Method, discard, read_folder, settings_of, write_source
 from scam.semia.generator import GeneratorConfig
@@ -90,10 +90,10 @@ def start(
     scale = 1.0 if size is None else min(1.0, size / max(own))
     working = (max(0, round(own[0] * scale)), max(0, round(own[1] * scale)))
     if min(own) < LEAST_SIDE:
-        message = f"{{:image}}: is {own[1]}x{own[0]}, expected {LEAST_SIDE} pixels a side or more"
+        message = f"{{:image}}: is {sized(own)}, expected {LEAST_SIDE} pixels a side or more"
         raise InputError(message, image=own)
     if min(working) < LEAST_SIDE:
-        message = f"{{size}}: leaves {working[1]}x{working[0]} of {own[1]}x{own[0]}, "
+        message = f"{{size}}: leaves {sized(working, order=False)} of {sized(own)}, "
         message += f"expected {LEAST_SIDE} pixels a side or more"
         raise InputError(message, size=size)
     labels = resized_labels(labels.long(), working, len(vocabulary))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from scam.data.arrays import LabelMap
-from scam.errors import InputError, quoted, within
+from scam.errors import InputError, quoted, sized, within
 from scam.settings.fields import Checked, setting
 
 FORMAT = "scam session 1"
@@ -38,8 +38,8 @@ class PackedMap(Checked):
         fit is not inflated.
         """
         if (self.height, self.width) != shape:
-            found, wanted = f"{self.width}x{self.height}", f"{shape[1]}x{shape[0]}"
-            raise InputError(f"is {found}, expected the host's {wanted}")
+            found = sized((self.height, self.width), order=False)
+            raise InputError(f"is {found}, expected the host's {sized(shape)}")
         inflate, count = zlib.decompressobj(), self.width * self.height
         try:
             data = inflate.decompress(from_base64(self.zlib), count + 1)

@@ -15,7 +15,7 @@ from scam.checkpoints.weights import CONFIG
 from scam.data import PairDataset
 from scam.data.options import DataOptions
 from scam.data.split import Split
-from scam.errors import InputError, counted, printable, spelled
+from scam.errors import InputError, counted, printable, sized, spelled
 from scam.models import ModelConfig
 from scam.models.registry import stored_config
 from scam.storage.locks import locked
@@ -95,7 +95,7 @@ def heading(job: Job) -> str:
     config, options, world = job.config, job.options, job.world
     lines = [
         f"{len(job.train)} training and {counted(len(job.held_out), 'held-out image')}, "
-        f"{counted(config.num_labels, 'label')}, {config.size[0]}x{config.size[1]} px, "
+        f"{counted(config.num_labels, 'label')}, {sized(config.size)}, "
         f"{config.kind}{''.join(f' ({fact})' for fact in config.facts.values())}, "
         f"perceptual loss {options.perceptual}, "
         f"{'fused' if options.fused_sca else 'dense'}, {job.device}"

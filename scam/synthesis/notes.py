@@ -8,7 +8,7 @@ from scam.data import PairDataset
 from scam.data.fit import SLIGHT, Frame
 from scam.data.shapes import shapes_of
 from scam.data.split import FEW_HELD_OUT, named
-from scam.errors import counted, spelled
+from scam.errors import counted, sized, spelled
 from scam.metrics import ColourFloors
 from scam.synthesis.options import SynthesisOptions
 
@@ -40,11 +40,10 @@ def of_labels(train: PairDataset, floors: ColourFloors) -> Iterator[str]:
     names = train.source.label_set.names
     missing = [names[label] for label in floors.unknown]
     if missing:
-        height, width = train.size
         occur = "label occurs" if len(missing) == 1 else "labels occur"
         yield (
             f"{len(missing)} of {len(names)} {occur} in none of {floors.pictures} training "
-            f"images at {height}x{width} ({named(missing)}): they cannot be learnt"
+            f"images at {sized(train.size)} and cannot be learnt: {named(missing)}"
         )
 
 

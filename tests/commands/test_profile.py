@@ -61,7 +61,7 @@ def test_the_trace_is_whole(profiled: Path) -> None:
 
 def test_the_table_shows_one_variant_or_both(profiled: Path) -> None:
     found = read(profiled)
-    assert table.header(found).startswith("tiny, 32x32 px, batch 1, CPU, ")
+    assert table.header(found).startswith("tiny, 32x32 (height x width), batch 1, CPU, ")
     fused = found["variants"]["fused"]
     alone = table.render({"fused": fused})
     assert "dense" not in alone

@@ -161,7 +161,7 @@ def test_pasting_needs_a_pose_of_the_photograph_s_size(
 ) -> None:
     small = tmp_path / "small.png"
     save_label_png(small, np.zeros((30, 30), np.int32))
-    with pytest.raises(InputError, match=r"small\.png: is 30x30, expected the 40x48 of the back"):
+    with pytest.raises(InputError, match=r"small\.png: is 30x30, expected the background's 48x"):
         run(
             trained, "--subject", "p1", "--background", "p2", "--pose-labels", small,
             "--paste-back", "--out", tmp_path / "out.png",

@@ -111,13 +111,16 @@ def _turned(path: Path) -> None:
         ),
         (
             lambda r: Image.new("L", (5, 6)).save(r / "labels" / "p05.png"),
-            ["labels/p05.png: is 5x6 but images/p05.png is 4x6, expected equal sizes"],
+            [
+                "labels/p05.png: is 6x5 but images/p05.png is 6x4 (height x width), expected "
+                "equal sizes"
+            ],
         ),
         (
             lambda r: _turned(r / "images" / "p05.png"),
             [
-                "labels/p05.png: is 4x6 but images/p05.png is 6x4 after its EXIF orientation 6, "
-                "expected equal sizes"
+                "labels/p05.png: is 6x4 but images/p05.png is 4x6 (height x width) after its EXIF "
+                "orientation 6, expected equal sizes"
             ],
         ),
         (
@@ -259,7 +262,7 @@ def test_bars_and_shares(root: Path) -> None:
     write_pair(root, "b", np.uint8(0), (10, 10))
     lines = report_text(check_folder(root)).splitlines()
     assert lines[0].endswith("set: 1 train and 1 val images (val held out of train)")
-    assert lines[1] == "size (height x width): 10x10"
+    assert lines[1] == "size: 10x10 (height x width)"
     assert lines[3] == "fewer than 10 val images: their numbers will be noisy"
     assert lines[6].split() == ["0", "label_0", "2", "(100", "%)", "99.50", "%", "#" * 30]
     assert lines[7].split() == ["1", "label_1", "1", "(50", "%)", "0.50", "%", "##"]

@@ -336,9 +336,9 @@ def _turned(root: Path) -> None:
         ),
         (
             lambda r: Image.new("RGB", (4, 7)).save(r / "images" / "p05.png"),
-            r"labels/p05\.png: is 4x6 but .*images/p05\.png is 4x7, expected equal sizes",
+            r"labels/p05\.png: is 6x4 but .*images/p05\.png is 7x4 \(height x width\), expected",
         ),
-        (_turned, r"is 4x6 but .* is 6x4 after its EXIF orientation 6"),
+        (_turned, r"is 6x4 but .* is 4x6 \(height x width\) after its EXIF orientation 6"),
         (
             lambda r: Image.new("RGB", (4, 6), "red").save(r / "labels" / "p05.png"),
             r"labels/p05\.png: is an RGB colour image; convert it to an index map first",

@@ -202,7 +202,9 @@ def test_bytes_are_read_as_the_file_is(tmp_path, monkeypatch) -> None:
     assert np.array_equal(read_image(given)[0], read_image(tmp_path / "a.png")[0])
     with pytest.raises(InputError, match=r"^hers: cannot be read"):
         read_image(Upload("hers", file[:40], 12))
-    with pytest.raises(InputError, match=r"^hers: has 4x3 = 12 pixels, expected 11 .* it down$"):
+    with pytest.raises(
+        InputError, match=r"^hers: has 12 pixels, 3x4 \(height x width\), expected 11 .* it down$"
+    ):
         read_image(Upload("hers", file, 11))
     monkeypatch.setattr("scam.data.picture.max_pixels", lambda: 10)
     with pytest.raises(InputError, match=r"^hers: .* expected 10 .* SCAM_MAX_PIXELS$"):

@@ -166,11 +166,11 @@ def test_the_folder_above_is_found(faces: Path) -> None:
         ),
         (
             lambda r: mask(r / "CelebAMask-HQ-mask-anno/0/00003_skin.png", slice(2), (9, 8), "L"),
-            r"00003_hair\.png: is 8x8 but 00003_skin\.png is 8x9, expected equal sizes",
+            r"00003_hair\.png: is 8x8 but 00003_skin\.png is 9x8 \(height x width\), expected",
         ),
         (
             lambda r: mask(r / "CelebAMask-HQ-mask-anno/0/00003_hair.png", slice(2), (8, 7), "L"),
-            r"00003_hair\.png: is 7x8 but .*3\.jpg is 16x16, expected equal sizes",
+            r"00003_hair\.png: is 8x7 but .*3\.jpg is 16x16 \(height x width\), expected equal",
         ),
         (
             lambda r: (r / "CelebAMask-HQ-mask-anno" / "0" / "00003_hair.png").write_bytes(b"no"),
@@ -318,7 +318,7 @@ def test_a_second_run_says_what_is_there(people: Path, tmp_path: Path) -> None:
     before = everything(out)
     message = (
         rf"^{out}: is there already \(idesigner prepared from {people}: 3 train and 3 test "
-        r"images, 3 labels, 12x10 px\); expected a new folder$"
+        r"images, 3 labels, 12x10 \(height x width\)\); expected a new folder$"
     )
     with pytest.raises(InputError, match=message):
         write_plan(idesigner.plan(people, "parsed"), people, out)

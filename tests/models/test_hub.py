@@ -129,7 +129,7 @@ def test_the_card_says_what_the_model_is_and_how_it_was_trained(saved: tuple[Sca
     card = (saved[1] / "README.md").read_text()
     head, _, body = card.removeprefix("---\n").partition("\n---\n")
     assert "library_name: semantic-cross-attention" in head
-    assert "32x32 pixels, 3 labels" in body
+    assert "32x32 (height x width), 3 labels" in body
     assert "encodes an image and its label map to 8 latents" in body.lower()
     assert "0 ground, 1 skin, 2 coat" in body
     assert "| psnr | 12.35 |" in body

@@ -48,7 +48,7 @@ BAD_IMAGES: dict[str, tuple[Any, str]] = {
     "overshot": (IMAGE * 1.1, r"holds values from -1.1 to 1.1: .*; x.clamp\(-1, 1\)"),
     "nan": (IMAGE * math.nan, "holds values that are not finite"),
     "inf": (IMAGE / 0, "holds values that are not finite"),
-    "size": (torch.zeros(2, 3, 32, 16), "is 32x16: this model generates 32x32"),
+    "size": (torch.zeros(2, 3, 32, 16), r"is 32x16: this model generates 32x32 \(height x"),
     "meta": (IMAGE.to("meta"), "is on meta: expected cpu"),
     "sparse": (IMAGE.to_sparse(), "is sparse"),
     "batch": (IMAGE[:1], "is of 1 image and .* of 2"),

@@ -323,7 +323,7 @@ class TestConfig:
             ({"levels": 3}, "levels=3: expected at least 4"),
             ({"fidelity": "exact"}, "fidelity='exact'"),
             ({"size": (8, 64)}, r"size=\[8, 64\]"),
-            ({"size": (16, 16)}, "levels=4: halves 16x16 down to one pixel"),
+            ({"size": (16, 16)}, "levels=4: halves 16x16 .* down to one pixel"),
             ({"size": (64,)}, r"size=\[64\]: expected a list of 2"),
             ({"token_dim": 0}, "token_dim=0"),
             ({"fidelity": "released", "size": (16, 64)}, "at least 32 pixels"),

@@ -116,7 +116,9 @@ class TestTrain:
         found = {path.stem for path in (tmp_path / "run/targets").iterdir()}
         assert found == set(DRAWN.targets)
         said = capsys.readouterr().out
-        assert re.search(r"6 labels \(.* %, .*\), working size 48x40, method patches, cpu", said)
+        assert re.search(
+            r"6 labels \(.* %, .*\), working size 40x48 \(.*\), method patches, cpu", said
+        )
         assert f"apply {tmp_path}/run {tmp_path}/run/targets --out EDITED" in said
         semia(
             "apply", tmp_path / "run", tmp_path / "run/targets/move.png", "--out", tmp_path / "o"
@@ -128,7 +130,10 @@ class TestTrain:
     ) -> None:
         source = sources / "image.png", sources / "labels.png"
         semia("train", *source, "--out", tmp_path / "run", "--size", 24)
-        assert "working size 24x20, the image's own is 48x40" in capsys.readouterr().out
+        assert (
+            "working size 20x24 (height x width), the image's own is 40x48"
+            in capsys.readouterr().out
+        )
         assert pixels(tmp_path / "run/source.png").shape == (20, 24, 3)
 
     def test_seconds_plan_the_steps(
@@ -198,7 +203,9 @@ class TestTrain:
 
     def test_previews_have_to_fit(self, sources: Path, tmp_path: Path) -> None:
         source = sources / "image.png", sources / "labels.png"
-        with pytest.raises(InputError, match=r"retarget\.png: is 64x40, expected 48x40"):
+        with pytest.raises(
+            InputError, match=r"retarget\.png: is 40x64, expected 40x48 \(height x width\)"
+        ):
             semia(
                 "train", *source, "--out", tmp_path / "run", *NETWORK,
                 "--previews", sources / "targets/retarget.png",
@@ -235,7 +242,9 @@ class TestSources:
 
     def test_sizes_that_differ(self, tmp_path: Path, image: Path) -> None:
         labels = index_map(tmp_path / "labels.png", DRAWN.labels[:, :40])
-        assert f"{labels}: is 40x40, expected 48x40" in self.refused(tmp_path, image, labels)
+        assert f"{labels}: is 40x40, expected 40x48 (height x width)" in self.refused(
+            tmp_path, image, labels
+        )
 
     def test_one_label(self, tmp_path: Path, image: Path) -> None:
         labels = index_map(tmp_path / "labels.png", torch.full_like(DRAWN.labels, 3))
@@ -274,7 +283,7 @@ class TestSources:
         image = kept(tmp_path / "image.png", DRAWN.image[:, :12].permute(1, 2, 0))
         labels = index_map(tmp_path / "labels.png", DRAWN.labels[:12] + torch.arange(48) // 24)
         said = self.refused(tmp_path, image, labels)
-        assert "image: is 48x12, expected 16 pixels a side or more" in said
+        assert "image: is 12x48 (height x width), expected 16 pixels a side or more" in said
 
 
 class TestApply:
@@ -285,7 +294,9 @@ class TestApply:
         assert left(tmp_path / "o") == ["move.png", "retarget.png", "sheet.png"]
         assert pixels(tmp_path / "o/move.png").shape == (40, 48, 3)
         assert pixels(tmp_path / "o/retarget.png").shape == (40, 64, 3)
-        assert "retarget.png: is 64x40, the source 48x40" in capsys.readouterr().out
+        assert (
+            "retarget.png: is 40x64, the source 40x48 (height x width)" in capsys.readouterr().out
+        )
 
     def test_the_own_label_map_gives_the_source(
         self, patches: Path, sources: Path, tmp_path: Path
@@ -375,7 +386,7 @@ class TestApply:
 
     def test_small_targets(self, patches: Path, tmp_path: Path) -> None:
         target = index_map(tmp_path / "t.png", DRAWN.labels[:9])
-        with pytest.raises(InputError, match=r"t\.png: .*48x9.* expected 16 pixels a side"):
+        with pytest.raises(InputError, match=r"t\.png: .*9x48 .* expected 16 pixels a side"):
             semia("apply", patches, target, "--out", tmp_path / "o")
         assert not (tmp_path / "o").exists()
 
@@ -450,7 +461,7 @@ class TestEvaluate:
 
     def test_small_targets(self, patches: Path, tmp_path: Path) -> None:
         target = index_map(tmp_path / "t.png", DRAWN.labels[:9])
-        with pytest.raises(InputError, match=r"t\.png: .*48x9.* expected 16 pixels a side"):
+        with pytest.raises(InputError, match=r"t\.png: .*9x48 .* expected 16 pixels a side"):
             semia("evaluate", patches, target, "--out", tmp_path / "o")
 
     def test_labels_that_the_source_lacks(self, patches: Path, tmp_path: Path) -> None:

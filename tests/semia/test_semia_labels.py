@@ -130,7 +130,9 @@ class TestSource:
 
     def test_another_size(self, tmp_path: Path, image: Path) -> None:
         path = kept(tmp_path, coloured(LABELS[:-1]))
-        with pytest.raises(InputError, match="is 360x239, expected 360x240, the size of") as error:
+        with pytest.raises(
+            InputError, match=r"is 239x360, expected 240x360 .*, the size of"
+        ) as error:
             read_source(image, path)
         assert one_line(error).startswith(str(path))
 
@@ -191,7 +193,7 @@ class TestTarget:
         path = kept(tmp_path, coloured(labels))
         target = read_target(path, VOCABULARY, source_size=LABELS.shape)
         np.testing.assert_array_equal(target.labels, labels)
-        assert target.notes == (f"{path}: is 100x480, the source 360x240",)
+        assert target.notes == (f"{path}: is 480x100, the source 240x360 (height x width)",)
         assert read_target(path, VOCABULARY).notes == ()
 
     def test_labels_may_be_missing(self, tmp_path: Path) -> None:

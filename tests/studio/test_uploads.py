@@ -66,7 +66,7 @@ def test_kinds_that_are_read(client: Client) -> None:
         ("\u00e9A==", as_png(GREY), "me (image): expected base64"),
         (WHOLE[:-400], as_png(GREY), "me (image): cannot be read"),
         (WHOLE, as_png(GREY)[:-40], "me (label map): cannot be read"),
-        (WHOLE, as_png(GREY[:, :-1]), "me (label map): is 23x32 but me (image) is 24x32"),
+        (WHOLE, as_png(GREY[:, :-1]), "me (label map): is 32x23 but me (image) is 32x24"),
         (WHOLE, as_png(GREY + 7), "me (label map): holds 7 (264 pixels), 8 (264 pixels), expected"
          " labels 0 .. 2 or 9 (ignored)"),
         (WHOLE, WHOLE, "me (label map): is an RGB colour image; convert it to an index map first: "
@@ -77,8 +77,8 @@ def test_kinds_that_are_read(client: Client) -> None:
         (saved(Image.fromarray(draw(1).photo), "TIFF"), None, "me (image): cannot be read (holds"
          " TIFF, expected png, jpeg or webp)"),
         (png_of(100000, 100000, b"\0" * 1000), None, "me (image): has "),
-        (png_of(4097, 4096, b"\0" * 1000), None, "me (image): has 4097x4096 = 16781312 pixels, "
-         "expected 16777216 pixels at most: scale it down"),
+        (png_of(4097, 4096, b"\0" * 1000), None, "me (image): has 16781312 pixels, 4096x4097 "
+         "(height x width), expected 16777216 pixels at most: scale it down"),
         (WHOLE, png_of(60000, 60000, b"\0" * 1000), "me (label map): has "),
         (base64.b64encode(b"GIF89a" + b"\xff" * 64).decode(), None, "me (image): "),
         (base64.b64encode(b"BM" + b"\xff" * 64).decode(), None, "me (image): "),

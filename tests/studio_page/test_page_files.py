@@ -107,7 +107,7 @@ def test_another_host_is_edited_at_its_own_size(user: Any, photo: tuple[Path, Pa
     assert user.look() != before
     user.page.check("#paste")
     user.settled()
-    assert user.text("#latency").startswith("40 \N{MULTIPLICATION SIGN} 60")
+    assert user.text("#latency").startswith("60x40 (height x width)")
     user.press("Control+z", "Control+z")
     assert user.look() == before
     assert user.labels().shape == (48, 32)

@@ -67,7 +67,8 @@ def test_other_proportions(tmp_path: Path, fit: Fit, words: str) -> None:
 def test_labels_that_never_occur(tmp_path: Path) -> None:
     train = folder(tmp_path, "squash", (30, 20), (30, 20))
     (line,) = of_labels(train, learn_colours(train))
-    assert line.startswith("3 of 5 labels occur in none of 2 training images at 30x20 (label_2")
+    assert line.startswith("3 of 5 labels occur in none of 2 training images at 30x20 (height")
+    assert line.endswith(" and cannot be learnt: label_2, label_3, label_4")
     floors = ColourFloors(3)
     floors.learn(torch.zeros(1, 3, 1, 2), torch.tensor([[[0, 2]]]))
     assert floors.unknown == [1]

@@ -14,7 +14,7 @@ from scam.data.pairs import BadFile
 from scam.data.picture import read_mask
 from scam.data.prepare.plan import Item, Plan, expect_items, find_root, names_in
 from scam.data.text import read_lines
-from scam.errors import InputError
+from scam.errors import InputError, sized
 
 _IMAGES = "CelebA-HQ-img"
 _MASKS = "CelebAMask-HQ-mask-anno"
@@ -71,8 +71,8 @@ def draw(item: Item) -> LabelMap:
     for path, mask in masks.items():
         if mask.shape != labels.shape:
             raise InputError(
-                f"{path}: is {mask.shape[1]}x{mask.shape[0]} but {item.maps[0].name} is "
-                f"{labels.shape[1]}x{labels.shape[0]}, expected equal sizes"
+                f"{path}: is {sized(mask.shape, order=False)} but {item.maps[0].name} is "
+                f"{sized(labels.shape)}, expected equal sizes"
             )
         labels[mask] = _part(path)
     return labels

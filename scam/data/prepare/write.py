@@ -17,7 +17,7 @@ from scam.data.parallel import spread
 from scam.data.picture import read_image, save_label_png
 from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
-from scam.errors import InputError, counted, one_line
+from scam.errors import InputError, counted, one_line, sized
 from scam.storage.files import folder_aside
 from scam.storage.reading import read_json
 from scam.version import __version__
@@ -53,7 +53,7 @@ def describe_folder(folder: Path) -> str:
         return (
             f" ({record['kind']} prepared from {record['source']}: "
             f"{splits_text(record['splits'])}, {counted(record['labels'], 'label')}"
-            + (f", {size[0]}x{size[1]} px)" if size else ")")
+            + (f", {sized(size)})" if size else ")")
         )
     except (ValueError, LookupError, TypeError, AttributeError):  # somebody else's file
         return ""

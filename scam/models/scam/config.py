@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
-from scam.errors import InputError
+from scam.errors import InputError, sized
 from scam.models.config import DATA_SETS, ModelConfig
 from scam.models.recipes import PUBLISHED
 from scam.settings.fields import setting
@@ -90,7 +90,7 @@ class ScamConfig(ModelConfig):
         if max(self.size) <= 1 << self.levels:
             most = (max(self.size) - 1).bit_length() - 1
             raise InputError(
-                f"{{levels}}: halves {self.size[0]}x{self.size[1]} down to one pixel, "
+                f"{{levels}}: halves {sized(self.size)} down to one pixel, "
                 f"expected {f'at most {most} levels' if most >= 4 else 'more pixels'}",
                 levels=self.levels,
             )

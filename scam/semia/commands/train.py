@@ -13,7 +13,7 @@ from scam.commandline.command import Parser
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.flags import add_flags, given
-from scam.errors import InputError, counted
+from scam.errors import InputError, counted, sized
 from scam.semia.folder import TARGETS, Method, Stored, discard, read_folder, write_labels
 from scam.semia.generator import GeneratorConfig
 from scam.semia.labels import Absent, Source, read_source, read_targets
@@ -83,10 +83,9 @@ def main(argv: Sequence[str]) -> None:
 
 def heading(stored: Stored, device: torch.device) -> str:
     """What is worked on."""
-    (height, width), own = stored.labels.shape, stored.own_size
-    words = f"working size {width}x{height}"
-    if (height, width) != own:
-        words += f", the image's own is {own[1]}x{own[0]}"
+    words = f"working size {sized(stored.labels.shape)}"
+    if tuple(stored.labels.shape) != stored.own_size:
+        words += f", the image's own is {sized(stored.own_size, order=False)}"
     labels = counted(len(stored.vocabulary), "label")
     labels = f"{labels} ({stored.vocabulary.shares(stored.labels)})"
     return f"{labels}, {words}, method {stored.method}, {device}; folder: {stored.path}"
@@ -146,9 +145,8 @@ def _previews(args: dict[str, Any], stored: Stored, targets: Sequence[Tensor]) -
         say(*target.notes)
         labels = stored.working(target.labels)
         if labels.shape != size:
-            height, width = stored.own_size
-            shape = f"{target.labels.shape[1]}x{target.labels.shape[0]}"
-            raise InputError(f"{path}: is {shape}, expected {width}x{height} for a preview")
+            own, wanted = sized(target.labels.shape, order=False), sized(stored.own_size)
+            raise InputError(f"{path}: is {own}, expected {wanted} for a preview")
         found.append(labels)
     return found
 

@@ -148,7 +148,7 @@ export class ResultView {
     this.#difference = null;
     const seconds = milliseconds / 1000;
     const took = seconds < 1 ? `${Math.round(milliseconds)} ms` : `${seconds.toFixed(1)} s`;
-    byId("latency").textContent = `${pixels.width} × ${pixels.height}, ${took}`;
+    byId("latency").textContent = `${pixels.height}x${pixels.width} (height x width), ${took}`;
     const list = byId("notes");
     if (notes.join("\n") !== [...list.children].map((item) => item.textContent).join("\n")) {
       list.replaceChildren(...notes.map((textContent) => element("li", { textContent })));
