@@ -95,8 +95,11 @@ def read_photograph(image: Any, name: str = "image") -> tuple[PIL_Image.Image, i
     )
 
 
-def index_map(labels: Any, name: str = "labels") -> NDArray[np.integer[Any]]:
-    """Integers (H, W) of an image of PIL, an array or a tensor. InputError for anything else."""
+def index_map(labels: Any, name: str = "labels", *, more: str = "") -> NDArray[np.integer[Any]]:
+    """Integers (H, W) of an image of PIL, an array or a tensor. InputError for anything else.
+
+    more: what else the caller takes.
+    """
     if isinstance(labels, PIL_Image.Image):
         with decoding(name):
             if labels.mode not in INDEX_MODES:
@@ -106,8 +109,8 @@ def index_map(labels: Any, name: str = "labels") -> NDArray[np.integer[Any]]:
         labels = labels.detach().cpu().numpy()
     if not isinstance(labels, np.ndarray):
         raise InputError(
-            f"{name} is {type_of(labels)}: expected a path, a PIL image, integers (H, W), or a "
-            "function that makes them of the photograph"
+            f"{name} is {type_of(labels)}: expected a PIL image or integers (H, W), an array or a "
+            f"tensor{more}"
         )
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or not labels.size:
         raise InputError(
@@ -125,7 +128,7 @@ def _read_labels(
         return values.read(checked_path(labels, "labels"))
     if callable(labels):
         return parsed_labels(labels, np.array(photo), values, "labels")
-    found = index_map(labels)
+    found = index_map(labels, more="; a path; or a function that makes them of the photograph")
     none = found < 0
     if (found >= NUM_VALUES).any():
         raise InputError(f"labels: {values.problem(count_values(found[~none]))}")

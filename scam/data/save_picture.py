@@ -2,7 +2,9 @@
 """Writing one image, all of it or nothing."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +39,7 @@ def save_picture(
     path = checked_path(path, "path")
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{{path}}: expected a {', '.join(FORMATS)} file", path=path)
-    pixels = _pixels(image)
+    pixels = pixels_of(image)
     expect_outputs([("path", path, path)], overwrite=overwrite)
     write_picture(pixels, path, overwrite=overwrite)
 
@@ -48,10 +50,15 @@ def write_picture(pixels: Image, path: Path, *, overwrite: bool) -> None:
         PIL_Image.fromarray(pixels).save(file, format=FORMATS[path.suffix.lower()])
 
 
-def _pixels(image: Tensor | PIL_Image.Image | Image) -> Image:
+def pixels_of(image: Any) -> Image:
+    """uint8 RGB (H, W, 3) of what :func:`save_picture` takes. InputError for anything else."""
     if not isinstance(image, Tensor):
-        if isinstance(image, str | os.PathLike):
-            raise InputError(f"image is {type_of(image)}: expected an image of PIL or a tensor")
+        if not isinstance(image, PIL_Image.Image | np.ndarray):
+            pair = isinstance(image, Sequence) and len(image) == 2 and not isinstance(image, str)
+            first = "; of a pair (image, labels) give the first" if pair else ""
+            raise InputError(
+                f"image is {type_of(image)}: expected one tensor, PIL image or array{first}"
+            )
         return np.asarray(read_photograph(image)[0])
     if image.dim() == 4 and len(image) != 1:
         raise InputError(f"image is of {counted(len(image), 'image')}: expected one")

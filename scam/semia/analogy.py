@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image as PIL_Image
 from torch import Tensor
 
 from scam.checkpoints.weights import MODEL, expect_tensors, read_weights
 from scam.data.convert import floating, to_uint8
+from scam.data.open_picture import index_map
 from scam.errors import InputError, sized
 from scam.semia.folder import Stored, newest_weights, read_folder
 from scam.semia.generator import Generator
@@ -50,15 +54,20 @@ class Analogy:
                 self._source, labels, num_labels, patches, by_label=by_label
             )
 
-    def __call__(self, labels: Tensor, progress: Callable[[float], None] | None = None) -> Tensor:
-        """labels (H', W') of any size, in the source's labels -> image, uint8 (3, h, w).
+    def __call__(
+        self,
+        labels: Tensor | PIL_Image.Image | NDArray[np.integer[Any]],
+        progress: Callable[[float], None] | None = None,
+    ) -> Tensor:
+        """Integers (H', W') of any size, in the source's labels -> image, uint8 (3, h, w).
 
         A label map of the working size is taken as it is; others are scaled as the source was.
         progress: is told the share of the work that is done. InputError for labels that the
         source lacks.
         """
-        self._expect_known(labels)
-        return self.generate(self.working(labels), progress)
+        found = torch.from_numpy(index_map(labels).astype(np.int64))
+        self._expect_known(found)
+        return self.generate(self.working(found), progress)
 
     def generate(self, target: Tensor, progress: Callable[[float], None] | None = None) -> Tensor:
         """The same of labels (h, w) at the working size, whatever their own."""
@@ -81,13 +90,7 @@ class Analogy:
         labels = labels.to(self.labels.device).long()
         return at_scale(labels, self._size, self._own_size, self.num_labels)
 
-    def _expect_known(self, labels: Any) -> None:
-        if not isinstance(labels, Tensor):
-            message = "{labels}: expected a tensor of integers (H, W)"
-            raise InputError(message, labels=type(labels).__name__)
-        if labels.dim() != 2 or labels.numel() == 0:
-            message = "{labels}: expected shape (H, W)"
-            raise InputError(message, labels=tuple(labels.shape))
+    def _expect_known(self, labels: Tensor) -> None:
         known = torch.unique(self.labels).tolist()
         others = [x for x in torch.unique(labels).tolist() if x not in known]
         if others:

@@ -8,11 +8,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image as PIL_Image
 from torch import Tensor
 
 from scam.checkpoints.weights import CONFIG
+from scam.data.arrays import Image
 from scam.data.convert import floating, to_uint8
+from scam.data.open_picture import index_map
+from scam.data.save_picture import pixels_of
 from scam.errors import InputError, sized, within
 from scam.semia.analogy import Analogy, load
 from scam.semia.folder import Method, discard, read_folder, settings_of, write_source
@@ -28,8 +34,8 @@ from scam.training.run_folder import RunFolder
 
 
 def learn(
-    image: Tensor,
-    labels: Tensor,
+    image: Tensor | PIL_Image.Image | Image,
+    labels: Tensor | PIL_Image.Image | NDArray[np.integer[Any]],
     method: Method = "patches",
     *,
     out: Path | str | None = None,
@@ -42,8 +48,10 @@ def learn(
     """Prepare a source for generation under other label maps.
 
     Args:
-        image: uint8 (3, H, W).
-        labels: integers (H, W), 0 .. K - 1, at least two of them.
+        image: a tensor (3, H, W), uint8 or floating in [-1, 1], an image of PIL, or an array uint8
+            RGB (H, W, 3).
+        labels: integers (H, W), 0 .. K - 1, at least two of them: a tensor, an array, or an index
+            map of PIL.
         method: ``patches`` needs no learning; ``network`` refines patches and takes minutes.
         out: the folder to leave; None: nothing is kept.
         seconds: about how long the network may learn; None: for ``settings['steps']``.
@@ -54,12 +62,12 @@ def learn(
 
     InputError if the arguments make no sense.
     """
-    _expect_source(image, labels)
-    vocabulary = Vocabulary("index", tuple(range(int(labels.max()) + 1)))
+    pixels, ids = _source(image, labels)
+    vocabulary = Vocabulary("index", tuple(range(int(ids.max()) + 1)))
     with TemporaryDirectory() if out is None else nullcontext(str(out)) as folder:
         place = Path(folder) / "run" if out is None else Path(folder)
         run = start(
-            place, image, labels, vocabulary, method, size=size, seconds=seconds,
+            place, pixels, ids, vocabulary, method, size=size, seconds=seconds,
             device=torch.device(device), **settings,
         )  # fmt: skip
         if method == "network":
@@ -114,24 +122,20 @@ def start(
     return run
 
 
-def _expect_source(image: Tensor, labels: Tensor) -> None:
-    for name, value in (("image", image), ("labels", labels)):
-        if not isinstance(value, Tensor):
-            raise InputError(f"{{{name}}}: expected a tensor", **{name: type(value).__name__})
-    if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
-        found = f"{image.dtype} {tuple(image.shape)}"
-        raise InputError("{image}: expected torch.uint8 (3, H, W)", image=found)
-    if labels.shape != image.shape[1:]:
-        message = f"{{labels}}: expected {tuple(image.shape[1:])}, the size of the image"
-        raise InputError(message, labels=tuple(labels.shape))
-    if labels.is_floating_point():
-        raise InputError("{labels}: expected integers", labels=labels.dtype)
-    present = labels.unique().tolist()
+def _source(image: Any, labels: Any) -> tuple[Tensor, Tensor]:
+    """uint8 (3, H, W) and int64 (H, W). InputError unless something can be learned from them."""
+    pixels = torch.tensor(pixels_of(image)).permute(2, 0, 1).contiguous()
+    ids = torch.from_numpy(index_map(labels).astype(np.int64))
+    if ids.shape != pixels.shape[1:]:
+        found, wanted = sized(ids.shape, order=False), sized(pixels.shape[1:])
+        raise InputError(f"labels is {found}: expected {wanted}, the size of the image")
+    present = ids.unique().tolist()
     if not 0 <= present[0] <= present[-1] < MOST_LABELS:
         message = f"{{labels}}: expected 0 to {MOST_LABELS - 1} at most"
         raise InputError(message, labels=[present[0], present[-1]])
     if len(present) < 2:
         raise InputError("{labels}: expected two labels or more", labels=present)
+    return pixels, ids
 
 
 def _expect_method(method: Method, seconds: float | None, settings: Mapping[str, Any]) -> None:

@@ -150,7 +150,8 @@ IMAGE = torch.zeros(3, 4, 5)
         (IMAGE + 255, "a.png", r"image holds values from 255 to 255: expected \[-1, 1\]"),
         (IMAGE / 0, "a.png", "image holds values that are not finite"),
         (MAP, "a.png", "image is an array int32"),
-        ("b.png", "a.png", "image is a str: expected"),
+        ("b.png", "a.png", "image is a str: expected one tensor, PIL image or array$"),
+        ((IMAGE, MAP), "a.png", "image is a tuple: expected one .* of a pair .* give the first"),
     ],
 )
 def test_what_cannot_be_saved_is_named(image: Any, name: str, words: str, tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import scam.semia
 from scam.checkpoints.training_state import load_training
+from scam.data.convert import floating
 from scam.errors import InputError, Stopped
 from scam.semia.generator import GeneratorConfig
 from scam.semia.landscape.example import example
@@ -263,6 +266,17 @@ class TestLearn:
         made = learn(DRAWN.image, LABELS, rounds=1)
         assert torch.equal(made(LABELS), DRAWN.image)
 
+    def test_images_of_pil_and_arrays(self) -> None:
+        rgb, ids = DRAWN.image.permute(1, 2, 0).numpy(), LABELS.numpy().astype(np.uint8)
+        for image, labels in (
+            (rgb, ids),
+            (Image.fromarray(rgb), Image.fromarray(ids)),
+            (floating(DRAWN.image), LABELS),
+        ):
+            made = learn(image, labels, rounds=1)
+            assert torch.equal(made.image, DRAWN.image)
+            assert torch.equal(made(labels), DRAWN.image)
+
     def test_a_smaller_size(self) -> None:
         made = learn(DRAWN.image, LABELS, size=30, rounds=1)
         assert made(LABELS).shape == (3, 24, 30)
@@ -278,11 +292,11 @@ class TestLearn:
     @pytest.mark.parametrize(
         ("changes", "expected"),
         [
-            ({"image": DRAWN.image.float()}, r"image=.*: expected torch\.uint8 \(3, H, W\)"),
-            ({"labels": LABELS[1:]}, r"labels=.*: expected .*the size of the image"),
+            ({"image": DRAWN.image.float()}, r"image holds values from .*: expected \[-1, 1\]"),
+            ({"labels": LABELS[1:]}, r"labels is 31x40: expected 32x40 .*, the size of the image"),
             ({"labels": torch.ones_like(LABELS)}, "labels=.*: expected two labels or more"),
             ({"labels": LABELS - 1}, r"labels=\[-1, 4\]: expected 0 to 255 at most"),
-            ({"labels": LABELS.float()}, "labels=.*: expected integers"),
+            ({"labels": LABELS.float()}, r"labels is an array float32 .*: expected integers"),
             ({"method": "magic"}, "method='magic': expected patches or network"),
             ({"size": 0}, "size=0: .*expected 16 pixels a side or more"),
             ({"size": 18}, "size=18: leaves 14x18 of 32x40 .*, expected 16 pixels"),
@@ -316,7 +330,7 @@ class TestLearn:
     @pytest.mark.parametrize("shape", [(1, 32, 40), (32,), (0, 5)])
     def test_targets_of_no_shape(self, shape: tuple[int, ...]) -> None:
         made = learn(DRAWN.image, LABELS, rounds=1)
-        with pytest.raises(InputError, match=r"^labels=.*: expected"):
+        with pytest.raises(InputError, match=r"^labels is an array .*: expected integers"):
             made(torch.zeros(shape, dtype=torch.int64))
 
     def test_targets_that_are_too_small(self) -> None:
@@ -344,9 +358,9 @@ def test_a_folder_that_was_started_and_not_trained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["photo.jpg", None, [[0, 1]]])
-def test_what_is_no_tensor_is_named(wrong: Any) -> None:
-    for arguments in ((wrong, LABELS), (DRAWN.image, wrong)):
-        with pytest.raises(InputError, match="expected a tensor"):
-            learn(*arguments)
-    with pytest.raises(InputError, match=r"labels=.*expected a tensor"):
-        learn(DRAWN.image, LABELS)(wrong)
+def test_what_is_no_image_or_label_map_is_named(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"^image is a .*: expected one tensor, PIL"):
+        learn(wrong, LABELS)
+    for refuse in (lambda: learn(DRAWN.image, wrong), lambda: learn(DRAWN.image, LABELS)(wrong)):
+        with pytest.raises(InputError, match=r"^labels is a .*: expected a PIL image or integers"):
+            refuse()
