@@ -261,12 +261,18 @@ def _cut(text: str, longest: int) -> str:
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:
-    """``; did you mean resume?``, for the end of a message: the name among ``known`` that looks
-    most like ``given``. Empty if none does.
+    """``; did you mean resume?``, for the end of a message: the :func:`nearest` name, empty if
+    there is none.
     """
+    near = nearest(given, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest(given: object, known: Iterable[str]) -> str | None:
+    """The name among ``known`` that looks most like ``given``, None if none looks like it."""
     names = {_plain(name): name for name in known}
     near = difflib.get_close_matches(_plain(shown(given)), names, 1)
-    return f"; did you mean {names[near[0]]}?" if near else ""
+    return names[near[0]] if near else None
 
 
 def _plain(name: str) -> str:

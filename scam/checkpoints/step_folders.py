@@ -15,7 +15,7 @@ from scam.checkpoints.training_state import TRAINING, write_training
 from scam.checkpoints.weights import CONFIG, MODEL, write_manifest, write_weights
 from scam.errors import InputError
 from scam.storage.files import checked_path, folder_aside, remove_folder, sweep, write_aside
-from scam.storage.reading import reading
+from scam.storage.reading import folder_like, reading
 
 CHECKPOINTS = "checkpoints"
 KEPT = 3
@@ -86,8 +86,10 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     wanted = f"give a training run's folder, one of its checkpoints/step_* folders or {DEMO}"
     with reading(path):
         if not path.is_dir():
-            found = "is a file" if path.exists() else "does not exist"
-            raise InputError(f"checkpoint {path} {found}: {wanted}")
+            found, like = "is a file", ""
+            if not path.exists():
+                found, like = "does not exist", folder_like(path, (DEMO,))
+            raise InputError(f"checkpoint {path} {found}: {wanted}{like}")
         missing = _missing(path, (MODEL, CONFIG))
         in_run = (path / CHECKPOINTS).is_dir()
     if in_run:

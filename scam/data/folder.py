@@ -18,7 +18,7 @@ from scam.data.picture import read_label_png
 from scam.data.source import PairSource
 from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError, counted
-from scam.storage.reading import identity
+from scam.storage.reading import folder_like, identity
 
 
 class FolderPairs(PairSource):
@@ -138,7 +138,7 @@ def expect_arguments(
 ) -> None:
     """InputError unless there is such a folder and the numbers are in range."""
     if not os.path.isdir(root):
-        raise InputError(f"{root}: no such folder")
+        raise InputError(f"{root}: no such folder{folder_like(root)}")
     for name, value, low, high in (
         ("ignore_label", ignore_label, 0, NUM_VALUES - 1),
         ("num_labels", num_labels, 1, NUM_VALUES),

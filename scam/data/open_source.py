@@ -12,6 +12,7 @@ from scam.data.mannequins import Mannequins
 from scam.data.options import MANNEQUINS
 from scam.data.source import PairSource
 from scam.errors import InputError
+from scam.storage.reading import folder_like
 
 SOURCES: dict[str, Callable[..., PairSource]] = {MANNEQUINS: Mannequins}
 """What is not a folder, by the name that ``data`` gives; add your own.
@@ -38,7 +39,8 @@ def open_source(
     """
     if str(data) not in SOURCES:
         if not os.path.isdir(data):
-            message = f"{{data}}: expected {', '.join(SOURCES)} or a folder"
+            like = "" if os.path.lexists(data) else folder_like(Path(data), SOURCES)
+            message = f"{{data}}: expected {', '.join(SOURCES)} or a folder{like}"
             raise InputError(message, data=str(data))
         return FolderPairs(
             data,

@@ -218,6 +218,8 @@ def _in_place_of(missing: Path) -> str:
     found += [counted(count, f"{suffix} file".lstrip()) for suffix, count in files.items()]
     text = f"; {folder} holds {', '.join(found[:_SHOWN]) or 'nothing'}"
     text += ", ..." if len(found) > _SHOWN else ""
+    if missing.name == folder.name == "images":
+        return f"{text}; did you mean {folder.parent}?"
     if (near := did_you_mean(missing.name, folders)) or missing.name == "images":
         return text + near
     maker = label_command(folder) if "images" in folders else ""

@@ -29,7 +29,7 @@ from scam.semia.patches import PatchOptions
 from scam.semia.scales import at_scale
 from scam.semia.vocabulary import Vocabulary
 from scam.storage.files import write_aside
-from scam.storage.reading import read_json
+from scam.storage.reading import folder_like, read_json
 from scam.training.run_folder import RunFolder
 
 Method = Literal["patches", "network"]
@@ -103,7 +103,8 @@ def read_folder(path: Path) -> Stored:
     """InputError, naming the file, unless ``python -m scam.semia train`` left what is there."""
     config_path = path / CONFIG
     if not config_path.is_file():
-        raise InputError(f"{path}: expected a folder of scam.semia (no {CONFIG})")
+        like = "" if path.exists() else folder_like(path)
+        raise InputError(f"{path}: expected a folder of scam.semia (no {CONFIG}){like}")
     config = read_json(config_path)
     methods = dict.fromkeys(get_args(Method))
     method: Method | None = next((x for x in methods if x == config.get("method")), None)

@@ -6,12 +6,12 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scam.errors import InputError, quoted
+from scam.errors import InputError, nearest, quoted
 
 
 def expect_file(path: Path) -> None:
@@ -89,6 +89,28 @@ def _finite(digits: str, value: float = math.nan) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{digits:.40} is not a finite number")
     return value
+
+
+def folder_like(missing: Path, words: Collection[str] = ()) -> str:
+    """``; did you mean runs/photos?``, for the end of a message about a ``missing`` folder: one
+    that is there, with one part of its path spelled a little differently. Empty if there is none.
+
+    words: what may also have been meant by a path of one part.
+    """
+    lost = missing
+    while not os.path.isdir(lost.parent):
+        lost = lost.parent
+    try:
+        names = [x for x in sorted(os.listdir(lost.parent)) if os.path.isdir(lost.parent / x)]
+    except OSError:
+        names = []
+    words = words if missing.parent == Path() else ()
+    near = nearest(lost.name, [*names, *words])
+    if near is None:
+        return ""
+    meant = lost.parent / near / missing.relative_to(lost)
+    there = near in words or os.path.isdir(meant)
+    return f"; did you mean {meant}?" if there else ""
 
 
 @contextmanager

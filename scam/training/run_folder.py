@@ -26,7 +26,7 @@ from scam.checkpoints.weights import CONFIG
 from scam.errors import InputError
 from scam.storage.files import sweep, write_json
 from scam.storage.locks import is_lock
-from scam.storage.reading import identity, read_json
+from scam.storage.reading import folder_like, identity, read_json
 from scam.training.log import read_metrics
 from scam.training.trackers import TENSORBOARD, WANDB
 
@@ -77,7 +77,9 @@ class RunFolder:
         """
         path = _expect_folder(out)
         if not (path / CONFIG).is_file():
-            raise InputError(f"{{resume}}: there is no run in {path} (no {CONFIG})", resume=True)
+            like = "" if path.exists() else folder_like(path)
+            message = f"{{resume}}: there is no run in {path} (no {CONFIG}){like}"
+            raise InputError(message, resume=True)
         run = cls(path, _merged(path / CONFIG, _as_json(asked), may_change), identity(path))
         run._sweep()
         return run

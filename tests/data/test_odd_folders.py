@@ -6,13 +6,14 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from scam.data import FolderPairs
+from scam.data import FolderPairs, open_source
 from scam.data.check import check_folder
 from scam.data.pairs import find_label_map, find_pairs
 from scam.data.report import report_text
@@ -199,6 +200,14 @@ def test_what_is_there_in_place_of_a_folder(
     with pytest.raises(InputError, match=r"no such folder, expected one with \.png") as refused:
         FolderPairs(root, labels=labels)
     assert str(refused.value).endswith(f"; {root} {said.format(root=root)}")
+
+
+def test_a_folder_that_is_one_too_deep_or_mistyped(root: Path) -> None:
+    with pytest.raises(InputError, match=rf"holds 8 \.png files; did you mean {root}\?$"):
+        FolderPairs(root / "images")
+    for call in (FolderPairs, check_folder, partial(open_source, split=None)):
+        with pytest.raises(InputError, match=rf"; did you mean {root}\?$"):
+            call(root.with_name(f"{root.name}s"))
 
 
 NAMES = [

@@ -187,6 +187,10 @@ def test_checkpoints_that_are_none(run, tmp_path):
     wanted = "give a training run's folder, one of its checkpoints/step_* folders or demo"
     nowhere = tmp_path / "nowhere"
     assert error(resolve_checkpoint, nowhere) == f"checkpoint {nowhere} does not exist: {wanted}"
+    typed = f"{run.path}s/checkpoints"
+    assert error(resolve_checkpoint, typed).endswith(f"; did you mean {run.path}/checkpoints?")
+    assert error(resolve_checkpoint, "dmeo").endswith(f"{wanted}; did you mean demo?")
+    assert "did you mean" not in error(resolve_checkpoint, tmp_path / "dmeo")
     file = step_folder(run.checkpoints, 10) / MODEL
     assert error(resolve_checkpoint, file) == f"checkpoint {file} is a file: {wanted}"
     assert error(resolve_checkpoint, tmp_path) == f"{tmp_path} is not a checkpoint: {wanted}"
