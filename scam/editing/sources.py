@@ -237,8 +237,12 @@ class Finder:
         if Path(stem).is_file():
             kinds = ", ".join(IMAGE_SUFFIXES)
             raise InputError(f"{stem}: is not an image that is read, expected {kinds}")
-        example = self._sources[0].stem(0)
-        raise InputError(f"{stem}: no such image; expected a name like {example}, or IMAGE,LABELS")
+        if Path(stem).suffix.lower() in IMAGE_SUFFIXES:
+            raise InputError(f"{stem}: no such file, nor an image of that name")
+        known = " or ".join(_range(source) for source in self._sources if len(source))
+        if self._sources[0].files(0) is not None:
+            known = f"a name like {self._sources[0].stem(0)}"
+        raise InputError(f"{stem}: no such image; expected {known}, or IMAGE,LABELS")
 
     def _read(self, image: Path, labels: Path) -> Picture:
         self._read_from += [image, labels]
@@ -281,6 +285,11 @@ def digest(content: Picture | Style | LabelMap) -> str:
         hashed.update(f"{array.dtype} {array.shape}".encode())
         hashed.update(array.tobytes())
     return hashed.hexdigest()[:16]
+
+
+def _range(source: PairSource) -> str:
+    """``mannequin_val_00000 to mannequin_val_00063``: those without files are numbered."""
+    return f"{source.stem(0)} to {source.stem(len(source) - 1)}"
 
 
 def _folders(pairs: Iterable[Pair]) -> set[Path]:

@@ -78,6 +78,15 @@ def test_flags_that_name_nothing_are_refused(tmp_path: Path) -> None:
         finder.expect_used()
 
 
+def test_names_of_drawn_images_are_a_range() -> None:
+    finder = Finder(checkpoint(LABEL_SETS["mannequins"].names), data="mannequins")
+    known = "mannequin_val_00000 to mannequin_val_00063 or mannequin_train_00000 to .*_02047"
+    with pytest.raises(
+        InputError, match=f"^mannequin_val_99: no such image; expected {known}, or"
+    ):
+        finder.open(["mannequin_val_99"])
+
+
 def test_without_a_run_there_is_no_library() -> None:
     finder = Finder(checkpoint(("background", "body")))
     with pytest.raises(InputError, match="its run folder is not around it, give library"):
