@@ -12,7 +12,10 @@ from pathlib import Path
 
 _LONGEST_WORD = 500
 _LONGEST_LINE = 4000
-_MENTION = re.compile(r"\{(:?)([a-z_][a-z0-9_]*)\}")
+# No {:d}, which file names have: no argument's name is one letter.
+_MENTION = re.compile(r"\{(:?)([a-z_][a-z0-9_]+)\}")
+_BRACE = "{\0"
+"""A brace that begins no mention, whatever follows: paths cannot hold it."""
 
 
 class _Named:
@@ -49,7 +52,7 @@ def _spelled(message: str, mentions: Mapping[str, object], spelling: Spelling) -
             return spelling(name, NAMED)
         return spelling(name, mentions[name]) if name in mentions else found[0]
 
-    return _MENTION.sub(words, message)
+    return _MENTION.sub(words, message).replace(_BRACE, "{")
 
 
 class InputError(_Mentioning, ValueError):
@@ -94,11 +97,12 @@ class InputError(_Mentioning, ValueError):
         rest = self.message.removeprefix(shown(value))
         if rest == self.message or rest[:1] not in (" ", ":"):
             rest = f": {self.message}"
+        rest = re.sub(r"\{(?=[a-z_])", lambda _: _BRACE, rest)  # which mentioned nothing so far
         return InputError(f"{{{name}}}{rest}", **{name: value})
 
     def within(self, place: str) -> "InputError":
         """The same, led by the place where it was met."""
-        return InputError(f"{place}: {self.message}", **self.mentions)
+        return InputError(f"{place.replace('{', _BRACE)}: {self.message}", **self.mentions)
 
 
 @contextmanager

@@ -63,6 +63,13 @@ def test_a_value_that_both_name_is_said_once() -> None:
         raise InputError("a\nb: is a folder")
 
 
+def test_braces_in_names_are_letters() -> None:
+    assert str(InputError("a_{:d}/{out}/{}.png: is gone")) == "a_{:d}/{out}/{}.png: is gone"
+    found = InputError("{out}/{:d}: is a folder, not {:data}").led_by("out", "a").within("{out}")
+    assert str(found) == "{out}: out='a': {out}/{:d}: is a folder, not data"
+    assert str(found.led_by("data", "b")) == str(found)
+
+
 @pytest.mark.parametrize("given", UNPRINTABLE)
 def test_arguments_too(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
