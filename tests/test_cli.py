@@ -45,6 +45,11 @@ def test_nothing_is_no_value(words: list[str], message: str) -> None:
         (["--no-resumee"], "unrecognized arguments: --no-resumee; did you mean --no-resume? (see"),
         (["--owt=a"], "unrecognized arguments: --owt; did you mean --out? (see"),
         (["--magic", "3"], "unrecognized arguments: --magic (see"),
+        (
+            ["--parser", "a:b"],
+            "unrecognized arguments: --parser; python -m scam.data label PHOTOS --parser "
+            "MODULE:FUNCTION makes label maps (see",
+        ),
     ],
 )
 def test_mistyped_flags(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

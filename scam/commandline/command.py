@@ -32,6 +32,10 @@ from scam.settings import environment
 Main = Callable[[Sequence[str] | None], None]
 _FLAGS: dict[str, str] = {}
 """How the command line that was parsed last spells its arguments: ``steps`` -> ``--steps``."""
+_ELSEWHERE = {
+    "--parser": "; python -m scam.data label PHOTOS --parser MODULE:FUNCTION makes label maps"
+}
+"""What to say of flags that only other commands have."""
 
 
 class _Terminated(BaseException):
@@ -81,7 +85,8 @@ class Parser(argparse.ArgumentParser):
         for word in itertools.takewhile(lambda word: word != "--", words):
             flag = word.partition("=")[0]
             if flag.startswith("--") and " " not in word and flag not in known:
-                self.error(f"unrecognized arguments: {flag}{did_you_mean(flag, known)}")
+                mend = _ELSEWHERE.get(flag) or did_you_mean(flag, known)
+                self.error(f"unrecognized arguments: {flag}{as_typed(mend)}")
         return super().parse_args(words, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -89,7 +89,9 @@ def test_a_folder_of_photographs_becomes_one_that_trains(
     assert said[0] == "photos/labels: 3 label maps"
     share = np.mean(np.stack(expected) == 2)
     assert f"2  label_2        3 (100 %)  {100 * share:5.2f} %" in said[4]
-    assert said[-2] == "next: python -m scam.data check photos"
+    assert said[-4] == "next: python -m scam.data check photos"
+    assert said[-2].startswith("then: python -m scam.transfer RUN --data photos --subject NAME")
+    assert said[-1].endswith("python -m scam.studio RUN --data photos")
 
 
 def test_what_is_there_is_kept(label: Label, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
         for index, name in enumerate(names.names)
     ]
     say(*label_table(rows, len(targets), unlabelled))
-    if args.out is None and src.is_dir():
+    if args.out is None:
         say(*_next(args, src))
 
 
@@ -158,14 +158,24 @@ def _place(targets: Sequence[Target]) -> str:
 
 
 def _next(args: argparse.Namespace, src: Path) -> list[str]:
-    flags = "".join(
-        f" --{name.replace('_', '-')} {path_word(value) if isinstance(value, str) else value}"
-        for name, default in (("labels", "labels"), ("label_set", None), ("ignore_label", None))
-        if (value := getattr(args, name)) != default
-    )
+    """The commands that use the label maps; RUN: a model of these labels."""
+    place, values = path_word(src), ""
+    if args.labels != "labels":
+        place += f" --labels {path_word(args.labels)}"
+    if src.is_file():
+        return [
+            f"next: python -m scam.transfer RUN --subject {place} --background IMAGE --out FILE"
+        ]
+    if args.label_set is not None:
+        values += f" --label-set {path_word(args.label_set)}"
+    if args.ignore_label is not None:
+        values += f" --ignore-label {args.ignore_label}"
     return [
-        f"next: python -m scam.data check {path_word(src)}{flags}",
-        f"      python -m scam.train --amp --fused-sca --data {path_word(src)}{flags}",
+        f"next: python -m scam.data check {place}{values}",
+        f"      python -m scam.train --amp --fused-sca --data {place}{values} --out RUN",
+        f"then: python -m scam.transfer RUN --data {place} "
+        "--subject NAME --background NAME --out FILE",
+        f"      python -m scam.studio RUN --data {place}",
     ]
 
 
