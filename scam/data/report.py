@@ -49,8 +49,8 @@ def _head(report: FolderReport) -> list[str]:
             frame = Frame(report.sizes["largest"])
             if any(frame.stretch(size) > SLIGHT for size in report.sizes.values()):
                 lines.append(
-                    "their proportions differ: training squashes images to one size, unless "
-                    + spelled("{fit} or pad keeps them in proportion", fit="crop")
+                    "their proportions differ: training squashes images to one size; with fit "
+                    "crop or pad it keeps their proportions"
                 )
     if report.turned:
         lines.append(
