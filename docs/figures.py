@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the figures of README.md and docs/: ``python docs/figures.py runs/mannequins``."""
+"""Make the figures of README.md and docs/: ``python docs/figures.py demo``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ TARGETS = ("move", "duplicate", "enlarge", "remove", "sketch")
 def main(argv: Sequence[str] | None = None) -> None:
     """All figures that show what a model generates, and the embedded example of SemIA."""
     examples = (
-        "  python docs/figures.py runs/mannequins\n"
+        "  python docs/figures.py demo\n"
         "      mannequins.png, attention.png, paste.png and semia.png in docs\n"
         "  python docs/figures.py --out /tmp\n"
         "      semia.png alone"

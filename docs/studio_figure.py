@@ -22,7 +22,7 @@ HAIR, UPPER_BODY = "1", "3"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Somebody else in the host's place, with longer hair, on a page 1280x800 pixels large."""
-    examples = "  python docs/studio_figure.py runs/mannequins"
+    examples = "  python docs/studio_figure.py demo"
     about = "Make studio.png of a model of mannequins (needs playwright and chromium)."
     parser = command.Parser(PROG, about, examples)
     parser.add_argument("run", help="what make train leaves")

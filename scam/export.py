@@ -17,9 +17,9 @@ from scam.storage.outputs import expect_outputs
 
 PROG = "python -m scam.export"
 EXAMPLES = """\
-  python -m scam.export runs/mannequins --out exported
+  python -m scam.export demo --out exported
       writes encoder.pt2, generator.pt2 and config.json; import scam.ops before loading them
-  python -m scam.export runs/mannequins --no-fused-sca --out exported
+  python -m scam.export demo --no-fused-sca --out exported
       slower programs that need only PyTorch"""
 
 

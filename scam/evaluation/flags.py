@@ -11,9 +11,9 @@ from scam.evaluation.needs import add_weights
 from scam.evaluation.options import METRICS, EvaluationOptions
 
 EXAMPLES = """\
-  python -m scam.evaluate runs/mannequins
+  python -m scam.evaluate demo
       every metric, on images that the model was not trained on
-  python -m scam.evaluate runs/mannequins --metrics psnr,ssim,locality,cycle --out quick --html
+  python -m scam.evaluate demo --metrics psnr,ssim,locality,cycle --out quick --html
       some of them, into the folder quick, and a page of numbers and images
   python -m scam.evaluate runs/photos --data other_photos --holdout 200 --seed 1
       on 200 other photographs with the same labels

@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from scam import attention, styles, transfer
-from scam.checkpoints.step_folders import save
+from scam.checkpoints import step_folders
 from scam.data import LABEL_SETS, Mannequins
 from scam.models import Scam, ScamConfig
-from scam.models.checkpoint import describe
-from scam.training.run_folder import RunFolder
+from scam.models.checkpoint import describe_labels
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "editing.md").read_text()
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
@@ -24,18 +23,17 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def after_make_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the run of a model of mannequins, small and not trained at all."""
-    folder = tmp_path_factory.mktemp("editing")
+@pytest.fixture(autouse=True)
+def small_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working folder, and a smaller ``demo``, not trained at all: that one is slow."""
     config = ScamConfig.preset("tiny", num_labels=len(LABEL_SETS["mannequins"]), size=(32, 32))
     torch.manual_seed(0)
     model = Scam(config)
-    run = RunFolder.start(folder / "runs" / "mannequins", {"data": {"data": "mannequins"}})
-    run.store()
-    about = describe(config, Mannequins("val"))
-    save(run.checkpoints, 1, model.state_dict(), about, {})
-    return folder
+    model.about = {**describe_labels(Mannequins("val")), "trained": {"data": "mannequins"}}
+    model.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr(step_folders, "_DEMO_FOLDER", tmp_path / "model")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
 
 
 def code(language: str) -> list[str]:
@@ -58,11 +56,8 @@ def all_help(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_every_command_that_is_shown(
-    after_make_train: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_that_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """But for those with photographs of one's own."""
-    monkeypatch.chdir(after_make_train)
     run = commands("\n".join(code("sh")))
     run += [words for words in commands(all_help(capsys)) if "runs/photos" not in words]
     assert {words[0] for words in run} == COMMANDS.keys()
@@ -75,8 +70,7 @@ def test_every_command_that_is_shown(
     assert "2 styles" in capsys.readouterr().out
 
 
-def test_python(after_make_train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(after_make_train)
+def test_python() -> None:
     for block in code("python"):
         exec(compile(block, "editing.md", "exec"), {})
     assert Path("bert.safetensors").is_file()

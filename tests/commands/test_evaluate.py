@@ -368,7 +368,7 @@ def test_as_a_command(run: Path, tmp_path: Path) -> None:
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         evaluate.main(["--help"])
-    assert "examples:\n  python -m scam.evaluate runs/mannequins" in capsys.readouterr().out
+    assert "examples:\n  python -m scam.evaluate demo" in capsys.readouterr().out
     commands = re.findall(r"python -m scam\.evaluate (.*)", EXAMPLES)
     assert commands.pop().startswith("--weights")
     for command in commands:

@@ -12,13 +12,13 @@ from scam.errors import InputError
 from scam.storage.outputs import expect_outputs
 
 EXAMPLES = """\
-  python -m scam.attention runs/mannequins --picture mannequin_val_00003 --out attention.png
+  python -m scam.attention demo --picture mannequin_val_00003 --out attention.png
       where the encoder's latents look in the photograph, and which of them each pixel of the
       generator's last layer reads (Figure 4 of the paper)
-  python -m scam.attention runs/mannequins --picture mannequin_val_00003 --only upper_body hair \\
+  python -m scam.attention demo --picture mannequin_val_00003 --only upper_body hair \\
       --layers generator.0.1 generator.3.2 --out clothes.png --npz clothes.npz
       two labels in a coarse and a fine layer, and all numbers for NumPy
-  python -m scam.attention runs/mannequins --list-layers
+  python -m scam.attention demo --list-layers
       the layers that this model has"""
 
 

@@ -7,14 +7,16 @@ from scam.commandline.command import Parser
 from scam.editing.flags.refine import add_refine
 
 EXAMPLES = """\
-  python -m scam.styles add runs/mannequins --picture mannequin_val_00003 --name anna
-      runs/mannequins/styles/anna.safetensors and a thumbnail beside it
-  python -m scam.styles mean runs/mannequins --data mannequins --max-pictures 16 --name everybody
+  python -m scam.styles add demo --library styles --picture mannequin_val_00003 --name anna
+      styles/anna.safetensors and a thumbnail beside it; the run of a model of yours needs no
+      --library
+  python -m scam.styles mean demo --library styles --data mannequins --max-pictures 16 \\
+      --name everybody
       the mean of many images, each label's over the images that have it
-  python -m scam.styles list runs/mannequins
+  python -m scam.styles list demo --library styles
       the saved styles, and whether these weights can still use them
-  python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
-      --donor hair=lib:anna --out borrowed.png
+  python -m scam.transfer demo --background mannequin_val_00010 \\
+      --donor hair=lib:anna --library styles --out borrowed.png
       use it in a transfer"""
 
 

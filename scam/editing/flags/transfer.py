@@ -24,26 +24,23 @@ from scam.storage.outputs import expect_outputs, expect_outside
 
 EXAMPLES = """\
   python -m scam.transfer demo --subject mannequin_val_00003 \\
-      --background mannequin_val_00010 --out demo.png
-      the model that comes with scam, and two cartoon people that it was not trained on
-  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --out transfer.png --sheet transfer_sheet.png
-      two held-out images of the data set that the model was trained on
+      the model that comes with scam, and two cartoon people that it was not trained on
   python -m scam.transfer runs/photos --subject anna.jpg anna_labels.png \\
       --background street.jpg street_labels.png --paste-back --out anna_in_street.png
       any two photographs with label maps; beyond a narrow edge around the person the street
       stays as it is
-  python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
+  python -m scam.transfer demo --background mannequin_val_00010 \\
       --donor hair,face=mannequin_val_00003 --donor upper_body=mannequin_val_00007:0.7 \\
-      --donor lower_body.2=lib:anna --out mixed.png
+      --donor lower_body.2=lib:anna --library styles --out mixed.png
       hair and face of one, seven tenths of the coat of another, a single latent of a style
-  python -m scam.transfer runs/mannequins --background mannequin_val_00010 \\
+  python -m scam.transfer demo --background mannequin_val_00010 \\
       --donor clothes=mannequin_val_00003 --out dressed.png
       all clothes of another person; an unknown name lists the groups of labels
-  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
+  python -m scam.transfer demo --subject mannequin_val_00003 \\
       --background mannequin_val_00010 --interpolate 7 --out strip.png
       seven steps from one person to the other
-  python -m scam.transfer runs/mannequins --subject mannequin_val_00003 \\
+  python -m scam.transfer demo --subject mannequin_val_00003 \\
       --background mannequins --out everywhere --html
       one subject transferred into every image of a folder (here: the held-out
       mannequins), and a page with all results"""
