@@ -344,7 +344,9 @@ def test_an_interrupt_while_torch_loads_is_silent(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
-def test_advice_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_advice_is_given_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     photos(tmp_path / "photos", 4)
     for stem in ("p1", "p2"):
         Image.new("RGB", SIZE[::-1], "red").save(tmp_path / "photos" / "labels" / f"{stem}.png")
@@ -360,6 +362,10 @@ def test_advice_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert said.err.count("prepare palette") == 1
     assert said.out.count("is an RGB colour image\n") == 2
     assert said.out.count("convert such label images to index maps first: python -m") == 1
+    monkeypatch.setattr("scam.commandline.start._script", True)
+    with pytest.raises(SystemExit, match="1"):
+        main(["check", str(tmp_path / "photos")])
+    assert "to index maps first: scam data prepare palette" in capsys.readouterr().out
 
 
 def test_each_kind_shows_its_flags_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scam.commandline.command import Parser
+from scam.commandline.console import say
 from scam.data.check import check_folder
 from scam.data.labels import LABEL_SETS, NUM_VALUES
 from scam.data.parallel import default_workers
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     if args.json:
         print(json.dumps(report.as_dict(), indent=2))
     else:
-        print(report_text(report, every_bad=args.every_bad))
+        say(*report_text(report, every_bad=args.every_bad).split("\n"))
     if report.bad:
         sys.exit(1)
 
