@@ -8,6 +8,7 @@ from scam.checkpoints.step_folders import newest_step_folder
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
+from scam.data.advice import path_word
 from scam.synthesis.flags import chosen_config, train_parser
 from scam.synthesis.job import heading, make_job, open_run
 from scam.synthesis.settings import asked_settings
@@ -19,7 +20,7 @@ PROG = "python -m scam.train"
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, open or start the run folder, train, and say where the sheet is."""
+    """Parse, open or start the run folder, train, and say what it left and what uses that."""
     config = chosen_config(PROG, argv)
     args = vars(train_parser(PROG, config).parse_args(argv))
     asked = {name: value for name, value in args.items() if value is not None}
@@ -38,7 +39,14 @@ def main(argv: Sequence[str] | None = None) -> None:
                 folder.discard()
             raise
         if world.is_main:
-            say(f"sheet: {sheet}", f"checkpoint: {newest_step_folder(folder.checkpoints)}")
+            where = path_word(folder.path)
+            say(
+                f"sheet: {sheet}",
+                f"checkpoint: {newest_step_folder(folder.checkpoints)}",
+                f"next: python -m scam.transfer {where} "
+                "--subject NAME --background NAME --out FILE",
+                f"      python -m scam.studio {where}",
+            )
 
 
 if __name__ == "__main__":
