@@ -9,7 +9,7 @@ from scam.commandline.start import names_command, prepare
 from scam.version import __version__
 
 if TYPE_CHECKING:
-    from scam import data, editing, errors, evaluation, models, nn, ops, semia
+    from scam import data, editing, errors, evaluation, models, nn, ops, semia, synthesis
     from scam.data.save_picture import save_picture
     from scam.models import Scam
     from scam.models.checkpoint import load
@@ -32,6 +32,7 @@ __all__ = [
     "ops",
     "save_picture",
     "semia",
+    "synthesis",
 ]
 
 _HOMES = {

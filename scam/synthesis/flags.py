@@ -2,18 +2,15 @@
 """The flags of ``python -m scam.train``."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from scam.checkpoints.weights import CONFIG
 from scam.commandline.command import Parser
 from scam.commandline.flags import add_flags
 from scam.commandline.start import ABOUT
 from scam.data.options import DataOptions
-from scam.errors import InputError
 from scam.models.config import DATA_SETS, FIRST_KIND, ModelConfig
-from scam.models.registry import MODELS, model_class, stored_kind
-from scam.storage.reading import read_json
+from scam.models.registry import MODELS
 from scam.synthesis.options import NEW_RUN, WITH_MUON, SynthesisOptions
+from scam.synthesis.settings import config_of
 
 EXAMPLES = """\
   python -m scam.train --amp --fused-sca
@@ -41,14 +38,7 @@ def chosen_config(prog: str, argv: Sequence[str] | None) -> type[ModelConfig]:
     _add_model(first)
     _add_run(first)
     args, _ = first.parse_known_args(argv)
-    if args.kind is None and args.resume and args.out is not None:
-        stored = Path(args.out) / CONFIG
-        if stored.is_file():
-            try:
-                return model_class(stored_kind(read_json(stored).get("model", {}))).Config
-            except InputError as error:
-                raise InputError(f"{stored}: {error}") from error
-    return model_class(args.kind or FIRST_KIND).Config
+    return config_of(args.kind, args.out if args.resume else None)
 
 
 def train_parser(prog: str, config: type[ModelConfig]) -> Parser:

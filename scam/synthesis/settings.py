@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings of a run, as ``config.json`` keeps them: asked for, completed, checked."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ from scam.commandline.flags import given
 from scam.data import MERGES, SOURCES, PairSource, open_source
 from scam.data.labels import merge_content, read_merge
 from scam.data.options import DataOptions
-from scam.errors import InputError
+from scam.errors import InputError, within
 from scam.models.checkpoint import describe, describe_labels
 from scam.models.config import FIRST_KIND, ModelConfig
 from scam.models.hub import expect_labels
-from scam.models.registry import model_class, stored_config
+from scam.models.registry import model_class, stored_config, stored_kind
 from scam.storage.reading import file_digest, read_json
 from scam.synthesis.options import SynthesisOptions, chosen_training
 from scam.synthesis.perceptual import resolve_perceptual
@@ -29,7 +29,16 @@ Sources = tuple[PairSource, PairSource]
 """Training images, held-out images."""
 
 
-def asked_settings(asked: dict[str, Any], config: type[ModelConfig]) -> dict[str, Any]:
+def config_of(kind: str | None, run: str | Path | None) -> type[ModelConfig]:
+    """The settings of the ``kind`` of model that is asked for, else of the run to resume."""
+    stored = None if run is None else Path(run) / CONFIG
+    if kind is None and stored is not None and stored.is_file():
+        with within(stored):
+            return model_class(stored_kind(read_json(stored).get("model", {}))).Config
+    return model_class(FIRST_KIND if kind is None else kind).Config
+
+
+def asked_settings(asked: Mapping[str, Any], config: type[ModelConfig]) -> dict[str, Any]:
     """Sort the flags that were given into the sections of ``config.json``.
 
     config: of the kind of model that the flags were made for.

@@ -39,7 +39,7 @@ from scam.training.precision import resolve_precision
 from scam.training.task import Export, Measured
 
 
-def train(
+def run_job(
     job: Job, *, resume: bool = False, say: Callable[[str], None] = print, heading: str = ""
 ) -> Path:
     """Build the task of ``job`` and run it: see :func:`scam.training.engine.train`. InputError,

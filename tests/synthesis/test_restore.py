@@ -18,8 +18,7 @@ from scam.checkpoints.training_state import TRAINING, load_training
 from scam.checkpoints.weights import CONFIG, MANIFEST, MODEL, verify
 from scam.errors import InputError
 from scam.synthesis.job import Job
-from scam.synthesis.task import SynthesisTask
-from scam.synthesis.task import train as run_job
+from scam.synthesis.task import SynthesisTask, run_job
 from scam.training.divergence import Watch
 from scam.training.engine import restore
 from scam.training.trainer import Trainer

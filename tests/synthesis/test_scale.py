@@ -15,7 +15,7 @@ from scam.data import Mannequins, PairDataset, batches
 from scam.models import Scam, ScamConfig
 from scam.nn.narrow_conv import NarrowConv2d
 from scam.synthesis.job import Job
-from scam.synthesis.task import train
+from scam.synthesis.task import run_job
 from scam.training.randomness import picture_generators
 from scam.training.trainer import Trainer
 
@@ -106,9 +106,9 @@ def test_channels_last_reaches_every_map(
 def test_channels_last_resumes_to_the_bit(tmp_path: Path, make_job: MakeJob) -> None:
     """Adam's moments must come back with the strides of the weights."""
     options = {"channels_last": True, "save_every": 1}
-    train(make_job(tmp_path / "whole", steps=3, **options))
-    train(make_job(tmp_path / "broken", steps=2, **options))
-    train(make_job(tmp_path / "broken", steps=3, resume=True, **options), resume=True)
+    run_job(make_job(tmp_path / "whole", steps=3, **options))
+    run_job(make_job(tmp_path / "broken", steps=2, **options))
+    run_job(make_job(tmp_path / "broken", steps=3, resume=True, **options), resume=True)
     whole, broken = (
         load_training(tmp_path / name / "checkpoints/step_0000003")["trainer"]["model"]
         for name in ("whole", "broken")

@@ -22,7 +22,7 @@ from scam.models import Scam
 from scam.models.checkpoint import load_checkpoint
 from scam.synthesis import task
 from scam.synthesis.job import Job
-from scam.synthesis.task import SynthesisTask, train
+from scam.synthesis.task import SynthesisTask, run_job
 from scam.training import outputs
 from scam.training.trainer import Trainer
 
@@ -41,7 +41,7 @@ def flat(state: object, prefix: str = "") -> dict[str, object]:
 
 
 def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> None:
-    sheet = train(make_job(tmp_path / "run", sample_every=2, eval_every=2))
+    sheet = run_job(make_job(tmp_path / "run", sample_every=2, eval_every=2))
     run = tmp_path / "run"
     assert sheet == run / "samples" / "step_0000004.png"
     assert sorted(p.name for p in (run / "samples").iterdir()) == [
@@ -61,7 +61,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, make_job: MakeJob) -> Non
 
 def test_the_last_sheet_shows_what_refined_latents_give(tmp_path: Path, make_job: MakeJob) -> None:
     """In a fifth of the run's steps: a column that earlier sheets lack."""
-    train(make_job(tmp_path / "run", steps=5, sample_every=3))
+    run_job(make_job(tmp_path / "run", steps=5, sample_every=3))
     samples = tmp_path / "run" / "samples"
     early, last = (Image.open(samples / f"step_000000{step}.png") for step in (3, 5))
     assert (last.width - early.width) * 4 == pytest.approx(early.width, rel=0.1)
@@ -89,7 +89,7 @@ def test_resuming_equals_not_stopping_bit_for_bit(
     tmp_path: Path, make_job: MakeJob, options: dict[str, object]
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(make_job(whole, save_every=3, log_every=2, steps=6, **options))
+    run_job(make_job(whole, save_every=3, log_every=2, steps=6, **options))
 
     class KilledError(Exception):
         pass
@@ -108,11 +108,11 @@ def test_resuming_equals_not_stopping_bit_for_bit(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outputs, "save", fail_at_the_last)
         with pytest.raises(KilledError):
-            train(job)
+            run_job(job)
     assert seen == 6
     torch.rand(3)  # global random state must not matter
     job = make_job(broken, resume=True, save_every=3, log_every=2, steps=6, **options)
-    train(job, resume=True)
+    run_job(job, resume=True)
 
     assert (whole / "metrics.jsonl").read_text() == (broken / "metrics.jsonl").read_text()
     last = [run / "checkpoints" / "step_0000006" for run in (whole, broken)]
@@ -127,7 +127,7 @@ def test_resuming_equals_not_stopping_bit_for_bit(
 
 def test_the_saved_model_generates_as_the_averaged_one(tmp_path: Path, make_job: MakeJob) -> None:
     job = make_job(tmp_path / "run")
-    train(job)
+    run_job(job)
     model = scam.load(tmp_path / "run")
     item = job.held_out[0, 0]
     latents = model.encode(item["image"], item["labels"])
@@ -161,7 +161,7 @@ def test_a_step_without_finite_gradients_is_left_out_and_counted(
     tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(monkeypatch, lambda step: step == 2)
-    train(make_job(tmp_path / "run"))
+    run_job(make_job(tmp_path / "run"))
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
     losses = {line["step"]: line for line in lines if "l1" in line}
     assert losses[2]["l1"] is None
@@ -173,7 +173,7 @@ def test_a_step_without_finite_gradients_is_left_out_and_counted(
     assert all(torch.isfinite(x).all() for x in after["model"].values())
     moments = before["optimizer"]["state"][0], after["optimizer"]["state"][0]
     assert [float(state["step"]) for state in moments] == [1, 3]
-    train(make_job(tmp_path / "run", resume=True, steps=5), resume=True)
+    run_job(make_job(tmp_path / "run", resume=True, steps=5), resume=True)
     last = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open() if "l1" in line]
     assert last[-1]["skipped"] == 1
 
@@ -183,7 +183,7 @@ def test_too_many_in_a_row_end_the_run(
 ) -> None:
     spoil(monkeypatch, lambda step: step > 3)
     with pytest.raises(InputError, match="step 8: the run has diverged: the gradients of 5"):
-        train(make_job(tmp_path / "run", steps=20))
+        run_job(make_job(tmp_path / "run", steps=20))
     state = load_training(tmp_path / "run/checkpoints/step_0000006")["trainer"]["model"]
     assert all(torch.isfinite(x).all() for x in state.values())
 
@@ -218,12 +218,12 @@ def test_a_signal_saves_and_leaves(
     sending(monkeypatch, number)
     said = rf"stopped by {name} after step 3, saved in .*; resume with resume=True out="
     with pytest.raises(kind, match=said) as caught:
-        train(make_job(tmp_path / "run", steps=6))
+        run_job(make_job(tmp_path / "run", steps=6))
     assert caught.value.status == status
     assert {one: signal.getsignal(one) for one in handlers} == handlers
     monkeypatch.undo()
-    train(make_job(tmp_path / "run", steps=6, resume=True), resume=True)
-    train(make_job(tmp_path / "whole", steps=6))
+    run_job(make_job(tmp_path / "run", steps=6, resume=True), resume=True)
+    run_job(make_job(tmp_path / "whole", steps=6))
     ended, whole = (
         load_training(tmp_path / out / "checkpoints/step_0000006")["trainer"]["model"]
         for out in ("run", "whole")
@@ -239,7 +239,7 @@ def test_a_second_ctrl_c_ends_at_once(
 ) -> None:
     sending(monkeypatch, signal.SIGINT, times=2)
     with pytest.raises(KeyboardInterrupt):
-        train(make_job(tmp_path / "run", steps=6))
+        run_job(make_job(tmp_path / "run", steps=6))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -259,7 +259,7 @@ def test_initial_weights_do_not_depend_on_the_perceptual_loss(
 
 def test_the_card_names_what_was_changed(tmp_path: Path, make_job: MakeJob) -> None:
     options = {"lecam": 0.3, "gan_loss": "relativistic", "diffaugment": "color", "seed": 3}
-    train(make_job(tmp_path / "run", steps=1, style_dropout=0.1, **options))
+    run_job(make_job(tmp_path / "run", steps=1, style_dropout=0.1, **options))
     card = (tmp_path / "run" / "README.md").read_text()
     for row in (
         "discriminator | scam", "lecam | 0.3", "gan loss | relativistic", "diffaugment | color",
@@ -267,7 +267,7 @@ def test_the_card_names_what_was_changed(tmp_path: Path, make_job: MakeJob) -> N
     ):  # fmt: skip
         assert f"| {row} |" in card
     assert "gan from" not in card
-    train(make_job(tmp_path / "without", steps=1, gan_from=1))
+    run_job(make_job(tmp_path / "without", steps=1, gan_from=1))
     card = (tmp_path / "without" / "README.md").read_text()
     assert "| discriminator | none |" in card
     assert "seed" not in card
@@ -277,7 +277,7 @@ def test_the_card_s_code_runs_on_the_run_folder(
     tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_job(tmp_path / "this folder", steps=1)
-    train(job)
+    run_job(job)
     (code,) = re.findall(r"```python\n(.*?)```", job.folder.card.read_text(), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     photo, labels = job.held_out.source.load(0, (64, 64))
@@ -293,13 +293,13 @@ def test_the_card_s_code_runs_on_the_run_folder(
 
 
 def test_nothing_left_to_do_is_an_error(tmp_path: Path, make_job: MakeJob) -> None:
-    train(make_job(tmp_path / "run"))
+    run_job(make_job(tmp_path / "run"))
     with pytest.raises(InputError, match=r"^this run has already done 4: give a larger steps"):
-        train(make_job(tmp_path / "run", resume=True), resume=True)
+        run_job(make_job(tmp_path / "run", resume=True), resume=True)
 
 
 def test_a_checkpoint_of_another_configuration(tmp_path: Path, make_job: MakeJob) -> None:
-    train(make_job(tmp_path / "run"))
+    run_job(make_job(tmp_path / "run"))
     step = tmp_path / "run" / "checkpoints" / "step_0000004"
     config = json.loads((step / "config.json").read_text())
     (step / "manifest.json").unlink()  # as a folder of an earlier version
@@ -325,7 +325,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(InputError, match="No space left on device"):
-        train(make_job(tmp_path / "run"))
+        run_job(make_job(tmp_path / "run"))
     names = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
     assert names == ["latest", "step_0000002"]
     assert scam.load(tmp_path / "run").config.size == (32, 32)
