@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task "reconstruct pairs of image and label map"::
+"""The task "reconstruct pairs of image and label map".
 
-import scam
-from scam.synthesis import train
+From Python::
 
-model = scam.load(train(data="photos", steps=1500, out="runs/photos"))
+    import scam
+    from scam.synthesis import train
+
+    model = scam.load(train(data="photos", steps=1500, out="runs/photos"))
 """
 
 from scam.synthesis.run import train
