@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from scam.nn.cost import Form, attention_cost, cheapest
 from scam.ops import Labels, semantic_attention_map, semantic_cross_attention
 from scam.ops.layout import plain_labels
-from scam.ops.problem import Empty
+from scam.ops.problem import EMPTY, Empty
 
 _LEAST_SQUARE = 1e-8
 Watch = Callable[[Tensor, Tensor, Labels, Labels], None]
@@ -25,7 +25,7 @@ class SemanticCrossAttention(nn.Module):
         query_dim: channels of queries and result.
         key_dim: channels of keys, which are the values too.
         attention_dim: a, width of projected queries, keys and values over all heads.
-        heads: must divide ``attention_dim``, or ValueError.
+        heads: must divide ``attention_dim``.
         empty: what a query without any key of its label receives: ``"zero"`` (nothing at all, the
             bias of ``to_out`` included) or ``"uniform"`` (the mean over every key, as released).
         key_bias: whether the key projection has a bias, as in the released networks; the softmax
@@ -37,6 +37,9 @@ class SemanticCrossAttention(nn.Module):
         fused: how it is computed, never what: both ways own the same parameters and agree to
             rounding.
         latents_per_label: only weighs the costs by which the fused way chooses its form.
+
+    Raises:
+        ValueError: ``heads``, ``empty`` or ``bounded`` is none of these.
     """
 
     def __init__(
@@ -53,8 +56,12 @@ class SemanticCrossAttention(nn.Module):
         latents_per_label: int = 8,
     ) -> None:
         super().__init__()
-        if attention_dim % heads:
+        if heads < 1 or attention_dim % heads:
             raise ValueError(f"heads={heads} must divide attention_dim={attention_dim}")
+        if empty not in EMPTY:
+            raise ValueError(f"empty={empty!r}: expected 'zero' or 'uniform'")
+        if bounded not in (None, "queries", "keys"):
+            raise ValueError(f"bounded={bounded!r}: expected 'queries', 'keys' or None")
         self.heads = heads
         self.empty = empty
         self.fused = fused
@@ -168,7 +175,7 @@ class SemanticCrossAttention(nn.Module):
         # One product for all images: theirs are small, and the gradient of the weight is a sum.
         rows = x.transpose(0, 1).flatten(1, 2)
         product = torch.bmm(rows, weight) if bias is None else torch.baddbmm(bias, rows, weight)
-        return product.unflatten(1, (x.shape[0], -1)).transpose(0, 1)
+        return product.unflatten(1, (x.shape[0], x.shape[2])).transpose(0, 1)
 
     def _queries(self, queries: Tensor) -> Tensor:
         """Projected (B, heads, Nq, a / heads), for scores ``scale * q . k`` with :meth:`_keys`."""

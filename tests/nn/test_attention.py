@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import Any, Literal
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -125,9 +127,25 @@ def test_uniform_gives_lonely_queries_the_mean_of_all_values(fused: bool) -> Non
     torch.testing.assert_close(out[lonely], mean[lonely])
 
 
-def test_heads_must_divide_the_width() -> None:
-    with pytest.raises(ValueError, match="heads=3"):
-        SemanticCrossAttention(8, 8, attention_dim=16, heads=3)
+@pytest.mark.parametrize("bounded", [None, "queries", "keys"])
+@pytest.mark.parametrize(("batch", "queries", "keys"), [(0, 5, 4), (2, 0, 4), (2, 300, 0)])
+def test_there_may_be_none(
+    batch: int, queries: int, keys: int, bounded: Literal["queries", "keys"] | None
+) -> None:
+    module = SemanticCrossAttention(12, 20, attention_dim=16, heads=2, bounded=bounded)
+    x, z = torch.randn(batch, queries, 12), torch.randn(batch, keys, 20)
+    for module.fused in (True, False):
+        out = module(x, z, torch.zeros(queries).int(), torch.zeros(keys).int())
+        assert out.shape == x.shape
+        assert keys or not out.any()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"heads": 3}, {"heads": 0}, {"empty": "none"}, {"bounded": "values"}]
+)
+def test_what_it_cannot_be_made_of(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))}="):
+        SemanticCrossAttention(8, 8, attention_dim=16, **wrong)
 
 
 def test_per_token_norms_isolate_labels_and_joint_ones_do_not() -> None:
