@@ -112,6 +112,26 @@ def test_a_folder_replaces_the_old_one(tmp_path):
     assert names(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_of_a_link_to_a_folder_the_link_is_replaced_or_removed(tmp_path, there):
+    """As where a step folder was moved to another disk."""
+    elsewhere, path = tmp_path / "elsewhere", tmp_path / "a"
+    if there:
+        elsewhere.mkdir()
+        (elsewhere / "mine").touch()
+    path.symlink_to(elsewhere)
+    with folder_aside(path) as partial:
+        (partial / "new").touch()
+    assert names(path) == ["new"]
+    (tmp_path / "b").symlink_to(elsewhere)
+    remove_folder(tmp_path / "b")
+    for left in (".c.partial", ".a.old"):
+        (tmp_path / left).symlink_to(elsewhere)
+    sweep(tmp_path)
+    assert names(tmp_path) == (["a", "elsewhere"] if there else ["a"])
+    assert not there or names(elsewhere) == ["mine"]
+
+
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatch, call):
     path = tmp_path / "a"

@@ -55,8 +55,8 @@ def write_aside(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
 def folder_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give an empty folder to fill; it appears at ``path`` only when the block succeeds.
 
-    A folder already at ``path`` is replaced, or kept as it was if the block raises. Only plain
-    files directly inside the new folder are forced to the disk.
+    A folder already at ``path``, or a link to one, is replaced, or kept as it was if the block
+    raises. Only plain files directly inside the new folder are forced to the disk.
 
     Raises:
         InputError: the disk refuses (full, read-only, no permission, a file in the way).
@@ -130,13 +130,13 @@ def free_folder(base: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that half of it is never seen under its own name."""
+    """Remove a folder so that half of it is never seen under its own name; of a link the link."""
     # No process in the name: nobody fills it, so any process may remove the rest.
     partial = path.with_name(f".{path.name}.partial")
     with _naming(path, "remove"):
-        shutil.rmtree(partial, ignore_errors=True)
+        _discard(partial)
         os.replace(path, partial)
-        shutil.rmtree(partial)
+        _discard(partial)
 
 
 def sweep(folder: Path, *, locked: bool = False) -> None:
@@ -149,7 +149,7 @@ def sweep(folder: Path, *, locked: bool = False) -> None:
         for old, name in _left_over(folder, "old", locked):
             with contextlib.suppress(FileNotFoundError):  # another process sweeps too
                 if (folder / name).exists():
-                    shutil.rmtree(old)
+                    _discard(old)
                 else:
                     os.replace(old, folder / name)
         for partial, _ in _left_over(folder, "partial", locked):
@@ -167,11 +167,11 @@ def _left_over(folder: Path, kind: str, locked: bool = False) -> Iterator[tuple[
             yield path, match["name"]
 
 
-def _discard(partial: Path) -> None:
+def _discard(partial: Path, *, ignore_errors: bool = False) -> None:
     with contextlib.suppress(FileNotFoundError):
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
+        if partial.is_dir() and not partial.is_symlink():
+            shutil.rmtree(partial, ignore_errors=ignore_errors)
+        elif os.path.lexists(partial):
             partial.unlink()
 
 
@@ -268,16 +268,16 @@ def _put_in_place(partial: Path, path: Path) -> None:
     # No portable call exchanges two folders: between the renames only `.old` holds the previous
     # one, and `sweep` brings it back after a kill.
     old = _aside(path, "old")
-    if path.exists():
+    if os.path.lexists(path):
         os.replace(path, old)
     try:
         os.replace(partial, path)
     except BaseException:
-        if old.exists():
+        if os.path.lexists(old):
             os.replace(old, path)
         raise
     _sync(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    _discard(old, ignore_errors=True)
 
 
 def _sync_files(folder: Path) -> None:
