@@ -31,9 +31,9 @@ class Styles:
 
     def __getitem__(self, index: int | slice | Tensor | list[int]) -> "Styles":
         """Some of the images; a single one stays a batch, of one."""
-        if isinstance(index, int):
-            index = [index]
-        return Styles(self.tokens[index], self.present[index])
+        tokens, present = self.tokens[index], self.present[index]
+        single = tokens.dim() < self.tokens.dim()
+        return Styles(tokens[None], present[None]) if single else Styles(tokens, present)
 
 
 def of_tokens(choice: Tensor, token_labels: Tensor) -> Tensor:

@@ -214,6 +214,17 @@ def test_what_fits_is_taken_in_any_layout(model: Scam) -> None:
     assert not one.present.any()
 
 
+def test_an_image_of_several_stays_a_batch(model: Scam) -> None:
+    styles = model.encode(IMAGE, LABELS)
+    mask = torch.tensor([False, True])
+    for index in (1, np.int64(1), torch.tensor(1), [1], slice(1, None), mask):
+        one = styles[index]
+        assert len(one) == 1
+        assert torch.equal(one.tokens, styles.tokens[1:])
+        assert torch.equal(one.present, styles.present[1:])
+    assert [len(one) for one in styles] == [1, 1]  # type: ignore[attr-defined]
+
+
 @torch.no_grad()
 def test_images_of_pil_and_arrays_are_what_their_tensors_are(model: Scam) -> None:
     pixels = ((IMAGE[0] + 1) * 127.5).round().byte()
