@@ -22,6 +22,7 @@ from scam.models.inputs import (
     checked_choice,
     checked_image,
     checked_labels,
+    checked_occurring,
     checked_pair,
     checked_styles,
     expect_equal_batch,
@@ -150,10 +151,12 @@ class SynthesisModel(HubModel, ABC):
         """Label maps (B, H, W) as the networks read them, for several calls of other methods.
 
         occurring: the labels they may hold, where that is known without waiting for a GPU.
-        InputError for a label that the model does not have; without ``values`` there is no such
-        check, which waits for a GPU, and unknown labels count as none.
+        InputError for a label that the model does not have, or that is not among those; without
+        ``values`` there is no such check, which waits for a GPU, and unknown labels count as none.
         """
         checked = checked_labels(labels, self.config, self.mean_tokens, values=values)
+        if occurring is not None:
+            occurring = checked_occurring(occurring, checked, self.config, values=values)
         return self._prepare(checked, occurring)
 
     def open_picture(

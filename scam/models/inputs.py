@@ -16,7 +16,7 @@ from scam.data.open_picture import index_map, read_photograph
 from scam.errors import InputError, counted, sized, type_of
 from scam.models.config import ModelConfig
 from scam.models.styles import Styles
-from scam.nn.pyramid import LabelPyramid
+from scam.nn.pyramid import LabelPyramid, labels_in
 
 ImageLike = Tensor | PIL_Image.Image | NDArray[np.uint8]
 """A tensor (B, 3, H, W) or (3, H, W), floating in [-1, 1] or uint8; an image of PIL; an array
@@ -84,6 +84,27 @@ def checked_labels(
                 "or below 0 for none"
             )
     return labels
+
+
+def checked_occurring(
+    occurring: Sequence[int], labels: Tensor, config: ModelConfig, *, values: bool = True
+) -> tuple[int, ...]:
+    """``occurring`` in ascending order. InputError for labels that the model does not have, and
+    with ``values`` for ``labels`` that hold others.
+    """
+    chosen = set(occurring)
+    if not chosen <= set(range(config.num_labels)):
+        raise InputError(
+            f"{{occurring}}: expected labels 0 to {config.num_labels - 1}", occurring=occurring
+        )
+    if values and _values_can_be_asked():
+        others = set(labels_in(labels, config.num_labels)) - chosen
+        if others:
+            raise InputError(
+                f"{{occurring}}: expected also {min(others)}, which the maps hold",
+                occurring=occurring,
+            )
+    return tuple(sorted(chosen))
 
 
 class _Shaped(Protocol):

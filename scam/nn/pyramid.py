@@ -96,7 +96,7 @@ def label_maps(
 
 
 def labels_in(labels: Tensor, num_labels: int) -> tuple[int, ...]:
-    """The labels below ``num_labels`` that a map on the CPU holds, ascending."""
+    """The labels below ``num_labels`` that maps hold, ascending; waits for a GPU."""
     pixels = torch.bincount(known_labels(labels, num_labels).flatten() + 1, minlength=1)
     return tuple(pixels[1:].nonzero().flatten().tolist())
 

@@ -190,6 +190,8 @@ def test_latents_and_the_rest(model: Scam) -> None:
         ("labels has dtype", lambda: model.prepare(LABELS.float())),
         ("labels is a list", lambda: model.prepare(LABELS.tolist())),
         ("labels holds 102", lambda: model.prepare(LABELS + 100)),
+        (r"occurring=\[0, 9\]: expected labels 0 to 2", lambda: model.prepare(LABELS, (0, 9))),
+        (r"occurring=\[0, 2\]: expected also 1", lambda: model.prepare(LABELS, (0, 2))),
         ("image holds", lambda: model.encode(IMAGE * 2, model.prepare(LABELS))),
         ("labels is 16x32", lambda: model.prepare(LABELS[:, :16])),
         ("layers='encoder.0': expected a list", lambda: attention_maps(model, *pair, "encoder.0")),
@@ -251,5 +253,6 @@ def test_images_of_pil_and_arrays_are_what_their_tensors_are(model: Scam) -> Non
 def test_who_vouches_for_labels_waits_for_nobody(model: Scam) -> None:
     """As training does: the data layer has looked at them."""
     assert not model.prepare(LABELS + 100, values=False).present.any()
-    prepared = model.prepare(LABELS, values=False)
+    prepared = model.prepare(LABELS, (2, 0, 1), values=False)
+    assert prepared.occurring == (0, 1, 2)
     assert model.reconstruct(IMAGE * 2, prepared).image.isfinite().all()
