@@ -33,6 +33,11 @@ def refined(
         raise InputError("{refine}: expected a number of steps, 0 or more", refine=steps)
     if not steps:
         return styles
+    if torch.is_inference_mode_enabled():
+        raise InputError(
+            "{refine}: torch.inference_mode forbids its gradients; expected torch.no_grad",
+            refine=steps,
+        )
     start = styles.tokens.detach()
     scale = start.square().mean((1, 2), keepdim=True).sqrt().clamp(min=1e-6)
     with torch.enable_grad():

@@ -90,3 +90,7 @@ class TestScam:
     def test_what_is_no_number_of_steps(self, steps: object) -> None:
         with pytest.raises(InputError, match=r"^refine=.*: expected a number of steps"):
             self.model.encode(*pictures(), refine=steps)  # type: ignore[arg-type]
+
+    def test_a_mode_without_gradients_is_named(self) -> None:
+        with torch.inference_mode(), pytest.raises(InputError, match=r"^refine=1: .*no_grad$"):
+            self.model.encode(*pictures(), refine=1)
