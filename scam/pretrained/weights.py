@@ -78,6 +78,8 @@ def read_state(path: Path, otherwise: str = "no PyTorch state dict") -> dict[str
         raise InputError(f"{path}: {otherwise}") from error
     if not isinstance(state, dict):
         raise InputError(f"{path}: {otherwise}, but a {type(state).__name__}")
+    if not all(isinstance(name, str) for name in state):
+        raise InputError(f"{path}: {otherwise}, but a dict whose keys are no names")
     return state
 
 
@@ -87,7 +89,7 @@ def load_weights(network: nn.Module, path: Path, only: str = "") -> None:
     """
     other = "the expected network weights"
     state = read_state(path, f"not {other} (no PyTorch state dict)")
-    fill(network, {k: v for k, v in state.items() if str(k).startswith(only)}, path, other)
+    fill(network, {k: v for k, v in state.items() if k.startswith(only)}, path, other)
 
 
 def fill(network: nn.Module, state: dict[str, Any], path: Path, what: str) -> None:

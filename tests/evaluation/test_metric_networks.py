@@ -285,6 +285,9 @@ class TestPersonNetwork:
         torch.save([1], tmp_path / "list.pth")
         with pytest.raises(InputError, match=r"list\.pth: no PyTorch state dict, but a list"):
             person_network(tmp_path / "list.pth")
+        torch.save({0: torch.ones(1)}, tmp_path / "numbers.pth")
+        with pytest.raises(InputError, match=r"numbers\.pth: no PyTorch state dict, but a dict"):
+            person_network(tmp_path / "numbers.pth")
 
 
 def test_digests_tell_weights_apart() -> None:
