@@ -2,6 +2,7 @@
 """Models as folders to keep, copy and upload: what huggingface_hub calls a pretrained model."""
 
 import inspect
+import json
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -28,7 +29,7 @@ from scam.checkpoints.weights import (
     write_weights,
 )
 from scam.data.values import LabelValues
-from scam.errors import InputError, quoted
+from scam.errors import InputError, leading, quoted
 from scam.models.card import CARD, model_card
 from scam.models.config import FIRST_KIND, ModelConfig
 from scam.storage.files import checked_path, files_aside
@@ -67,6 +68,16 @@ def expect_labels(about: Mapping[str, Any], num_labels: int) -> None:
             raise InputError(
                 f"label_values: to_label holds {max(to_label)}, expected 0 to {num_labels - 1}"
             )
+
+
+def _expect_description(description: Mapping[str, Any], num_labels: int) -> None:
+    """InputError if ``description`` could not be opened as a ``config.json``."""
+    with leading("about"):
+        expect_labels(description, num_labels)
+        try:
+            json.dumps(description, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{error}; expected what JSON can hold") from error
 
 
 def _arguments(of: Callable[..., Any], *without: str) -> frozenset[str]:
@@ -156,7 +167,7 @@ class HubModel(nn.Module, ModelHubMixin):
         """
         folder = checked_path(source, "from_pretrained: folder or repository")
         _expect_known("from_pretrained", hub, _DOWNLOADS)
-        if not folder.is_dir():
+        if not folder.exists():
             wanted = [MODEL, CONFIG]
             try:
                 folder = Path(snapshot_download(str(source), allow_patterns=wanted, **hub))
@@ -251,8 +262,8 @@ class HubModel(nn.Module, ModelHubMixin):
         computes in float32. ``config`` is the model's own.
 
         Raises InputError when a file is in the way or the disk refuses, for an argument it does
-        not have, for weights that are not finite, which could not be opened, and for the folder of
-        a training run, which could not be resumed any more.
+        not have, for weights that are not finite or an :attr:`about` of other labels, which could
+        not be opened, and for the folder of a training run, which could not be resumed any more.
         """
         if config is not None:
             raise InputError("save_pretrained: config: expected none, the model has its own")
@@ -267,6 +278,7 @@ class HubModel(nn.Module, ModelHubMixin):
             tensors = {n: x.half() if x.is_floating_point() else x for n, x in tensors.items()}
         for name, tensor in tensors.items():
             expect_finite(tensor, f"save_pretrained: {name}")
+        _expect_description(self.description(), self.config.num_labels)
         _expect_free(folder, overwrite)
         with files_aside(folder, (MODEL, CARD, CONFIG)) as partial:
             super().save_pretrained(partial, model_card_kwargs=model_card_kwargs)

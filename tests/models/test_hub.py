@@ -258,6 +258,8 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("do not lose me")
     with pytest.raises(InputError, match=r"cannot write .*model: .*expected a folder"):
         Scam(SMALL).save_pretrained(tmp_path / "model")
+    with pytest.raises(InputError, match=r"checkpoint .*model is a file: give"):
+        Scam.from_pretrained(tmp_path / "model")
     assert (tmp_path / "model").read_text() == "do not lose me"
 
 
@@ -356,6 +358,24 @@ def test_weights_that_are_not_finite_are_refused(
     with pytest.raises(InputError, match=r"encoder\.tokens: 1 of 512 values are not finite") as no:
         Scam.from_pretrained(tmp_path / "broken")
     assert str(tmp_path / "broken" / "model.safetensors") in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"label_names": ["a"]}, "expected 3 different names"),
+        ({"trained": {"fid": float("nan")}}, "not JSON compliant"),
+        ({"trained": {"path": Path("x")}}, "not JSON serializable"),
+    ],
+)
+def test_what_could_not_be_opened_is_not_saved(
+    tmp_path: Path, about: dict[str, object], words: str
+) -> None:
+    model = Scam(SMALL)
+    model.about = about
+    with pytest.raises(InputError, match=f"^about: .*{words}"):
+        model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("around", ["float64", "bfloat16", "device", "default device"])
