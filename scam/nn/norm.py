@@ -4,7 +4,6 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scam.nn.memory_format import is_channels_last
@@ -18,7 +17,8 @@ def instance_norm(x: Tensor) -> Tensor:
     As a group norm of single channels: on a CPU the gradient of ``F.instance_norm`` is wrong for
     one image when the gradient that arrives is channels-last (torch 2.15).
     """
-    return F.group_norm(x, x.shape[1])
+    # Not F.group_norm, which refuses a single pixel, but only of a single image.
+    return torch.group_norm(x, x.shape[1], eps=_EPSILON)
 
 
 def instance_norm_once(x: Tensor) -> Tensor:

@@ -25,6 +25,12 @@ def test_instance_norm_and_its_gradient_in_any_layout(
     torch.testing.assert_close(found, exact)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_single_pixel_becomes_zero(batch: int) -> None:
+    x = torch.randn(batch, 6, 1, 1)
+    assert torch.equal(instance_norm(x), torch.zeros_like(x))
+
+
 def test_without_a_second_gradient_it_is_the_same() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 5, 7, 6).to(memory_format=torch.channels_last).requires_grad_()
