@@ -12,9 +12,9 @@ class NarrowConv2d(nn.Conv2d):
     """A convolution of stride 1 to few channels, as a product with the taps and a sum of shifts.
 
     Parameters and results are those of ``nn.Conv2d(entering, leaving, size, padding=padding)``,
-    up to rounding. PyTorch's kernels fill vectors with the channels that leave: on a CPU they
-    take two (1x1) to four times (4x4) as long where these are few, and five times for the
-    gradient of a gradient. Elsewhere, and under autocast, they are used.
+    padding < size, up to rounding. PyTorch's kernels fill vectors with the channels that leave:
+    on a CPU they take two (1x1) to four times (4x4) as long where these are few, and five times
+    for the gradient of a gradient. Elsewhere, and under autocast, they are used.
     """
 
     def __init__(self, entering: int, leaving: int, size: int, padding: int = 0) -> None:
