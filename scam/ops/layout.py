@@ -48,9 +48,11 @@ class SemanticLayout:
         Raises:
             TypeError: labels of another dtype.
             ValueError: another number of axes; 2^31 elements or more; ``num_labels`` out of
-                range; under ``SCAM_CHECK=1`` a label >= ``num_labels``, or more than ``most``
-                elements of one.
+                range; ``most`` negative; under ``SCAM_CHECK=1`` a label >= ``num_labels``, or
+                more than ``most`` elements of one.
         """
+        if most is not None and most < 0:
+            raise ValueError(f"most: expected at least 0, got {most}")
         labels = _flattened(labels, num_labels)
         if labels.is_cuda:
             from scam.ops.sorting_library import lay_out

@@ -60,8 +60,8 @@ def semantic_modulation(
 
     Args:
         x: (B, C, H, W), any floating dtype; the result has its memory format.
-        labels: (B, H, W) or (H, W), integers as in :func:`scam.ops.semantic_cross_attention`, or
-            a layout of them. Negative: sees no token.
+        labels: (B, H, W), (H, W), (B, H * W) or (H * W,), integers as in
+            :func:`scam.ops.semantic_cross_attention`, or a layout of them. Negative: sees none.
         keys: (B, heads, m, C), any scale of the scores already inside. dtype of x, like all
             tensors but the labels (autocast excepted).
         key_bias: (B, heads, m).

@@ -23,6 +23,8 @@ def test_worked_example() -> None:
 def test_checks_count_elements(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = torch.tensor([0, 1, 1, 1])
     assert SemanticLayout.build(labels, 2, 2).most == 2
+    with pytest.raises(ValueError, match="most: expected at least 0, got -1"):
+        SemanticLayout.build(labels, 2, -1)
     monkeypatch.setattr(environment, "check", lambda: True)
     assert SemanticLayout.build(labels, 2, 4).most == 4
     with pytest.raises(ValueError, match="most: found 3 elements of a label, expected at most 2"):
