@@ -7,6 +7,7 @@ from torch import Tensor
 from scam.ops.attention import semantic_cross_attention
 from scam.ops.autocast import to_autocast_dtype
 from scam.ops.layout import Labels, open_labels_of
+from scam.ops.problem import check_problem
 from scam.settings import environment
 
 
@@ -44,6 +45,7 @@ def semantic_attention_map(
     """
     if max_keys < 1:
         raise ValueError(f"max_keys: expected at least 1, got {max_keys}")
+    check_problem(query, key, None, scale, "zero")
     _, lse = semantic_cross_attention(
         query, key, key[..., :1], query_labels, key_labels, scale=scale, return_lse=True
     )

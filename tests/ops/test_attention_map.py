@@ -69,3 +69,11 @@ def test_gradients_are_finite(backend: str) -> None:
     weights.square().sum().backward()
     assert query.grad.isfinite().all()
     assert key.grad.isfinite().all()
+
+
+def test_what_is_not_taken_is_named() -> None:
+    query, key, _, *labels = make_inputs().arguments()
+    with pytest.raises(TypeError, match="key: expected a tensor, got list"):
+        semantic_attention_map(query, [key], *labels, max_keys=2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="max_keys: expected at least 1, got 0"):
+        semantic_attention_map(query, key, *labels, max_keys=0)
