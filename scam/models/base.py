@@ -13,7 +13,7 @@ from scam.data.fit import Frame
 from scam.data.groups import Groups, groups_of
 from scam.data.label_words import LabelWords, find_labels
 from scam.data.open_picture import ImageAndLabels, LabelFile, Parse, Photograph, open_picture
-from scam.errors import InputError, leading, sized
+from scam.errors import InputError, counted, leading, sized
 from scam.models.config import ModelConfig
 from scam.models.hub import HubModel
 from scam.models.inputs import (
@@ -348,6 +348,8 @@ class SynthesisModel(HubModel, ABC):
         if kept is None:
             return tokens
         kept = checked_choice(kept, self.config.num_labels, tokens, "kept")
+        if not torch.compiler.is_compiling() and len(kept) not in (1, len(tokens)):
+            raise InputError(f"kept is of {counted(len(kept), 'image')}: expected {len(tokens)}")
         return torch.where(of_tokens(kept, token_labels).unsqueeze(-1), tokens, 0)
 
     def _reconstructed(self, image: ImageLike, labels: LabelsLike) -> tuple[Tensor, Any]:

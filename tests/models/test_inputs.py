@@ -187,6 +187,7 @@ def test_latents_and_the_rest(model: Scam) -> None:
         ("noise is a int", lambda: model.generate(model.prepare(LABELS), latents, 3)),
         ("labels has levels", lambda: model(IMAGE, small)),
         ("kept has dtype", lambda: model(IMAGE, LABELS, None, present.int())),
+        ("kept is of 3 images", lambda: model(IMAGE, LABELS, None, present[[0, 0, 1]])),
         ("labels has dtype", lambda: model.prepare(LABELS.float())),
         ("labels is a list", lambda: model.prepare(LABELS.tolist())),
         ("labels holds 102", lambda: model.prepare(LABELS + 100)),
