@@ -87,7 +87,7 @@ def expect_tensors(
         both_floating = found.is_floating_point() and own.is_floating_point()
         if found.dtype != own.dtype and (same_dtype or not both_floating):
             raise InputError(f"{what}: {name} is {found.dtype}, expected {own.dtype}")
-        expect_finite(found, f"{what}: {name}")
+        expect_finite(found.to(own.dtype), f"{what}: {name}")
 
 
 def expect_finite(tensor: Tensor, what: str) -> None:

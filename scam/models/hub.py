@@ -51,15 +51,15 @@ def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, A
 
 def expect_labels(about: Mapping[str, Any], num_labels: int) -> None:
     """InputError if ``about`` names or numbers labels other than 0 to ``num_labels`` - 1."""
-    names = about.get("label_names")
-    if names is not None:
+    if "label_names" in about:
+        names = about["label_names"]
         if not isinstance(names, list | tuple) or not all(isinstance(x, str) for x in names):
             raise InputError(f"label_names={quoted(names)}: expected a list of names")
         if len(names) != num_labels or len(set(names)) < num_labels:
             raise InputError(
                 f"label_names={quoted(names)}: expected {num_labels} different names, one a label"
             )
-    if about.get("label_values") is not None:
+    if "label_values" in about:
         try:
             to_label = LabelValues.from_dict(about["label_values"]).to_label
         except InputError as error:
@@ -228,7 +228,7 @@ class HubModel(nn.Module, ModelHubMixin):
         if not isinstance(values, Mapping):
             raise InputError(f"model config: found {quoted(values)}, expected settings by name")
         kind = values.get("kind", FIRST_KIND)
-        if kind not in HubModel.kinds:
+        if not isinstance(kind, str) or kind not in HubModel.kinds:
             raise InputError(
                 f"kind is {quoted(kind)}, expected one of {', '.join(HubModel.kinds)}"
             )

@@ -312,6 +312,9 @@ def test_another_s_files_are_replaced_only_if_asked_for(
     ("changes", "words"),
     [
         ({"label_names": 5}, "label_names=5: expected a list of names"),
+        ({"label_names": None}, "label_names=None: expected a list of names"),
+        ({"label_values": None}, "label_values: found None"),
+        ({"model": {"kind": ["scam"]}}, r"kind is \['scam'\], expected one of scam, spade"),
         ({"label_names": ["a", "b"]}, "expected 3 different names"),
         ({"label_names": ["a", "b", "b"]}, "expected 3 different names"),
         (
@@ -358,6 +361,21 @@ def test_weights_that_are_not_finite_are_refused(
     with pytest.raises(InputError, match=r"encoder\.tokens: 1 of 512 values are not finite") as no:
         Scam.from_pretrained(tmp_path / "broken")
     assert str(tmp_path / "broken" / "model.safetensors") in str(no.value)
+
+
+def test_weights_of_another_precision_are_what_they_are_in_fp32(
+    saved: tuple[Scam, Path],
+) -> None:
+    model, folder = saved
+    state = model.state_dict()
+    tokens = state["encoder.tokens"]
+    write_weights(
+        folder, state | {"encoder.tokens": tokens.to(torch.float8_e4m3fn)}, model.description()
+    )
+    assert Scam.from_pretrained(folder).encoder.tokens.dtype == torch.float32
+    write_weights(folder, state | {"encoder.tokens": tokens.double() * 1e300}, model.description())
+    with pytest.raises(InputError, match=r"encoder\.tokens: 512 of 512 values are not finite"):
+        Scam.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(
