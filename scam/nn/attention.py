@@ -94,23 +94,35 @@ class SemanticCrossAttention(nn.Module):
         return out if self.empty == "uniform" else out.masked_fill(unseen, 0.0)
 
     def weights(
-        self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels, most: int
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        query_labels: Labels,
+        key_labels: Labels,
+        max_keys: int,
     ) -> Tensor:
-        """How much of each key of its label a query takes: (B, heads, Nq, most), for images.
+        """How much of each key of its label a query takes: (B, heads, Nq, max_keys), for images.
 
-        Arguments as of :meth:`forward`; ``most``: keys of one label, at most. Never Nq x Nk.
+        Arguments as of :meth:`forward`; ``max_keys``: as of
+        :func:`scam.ops.semantic_attention_map`. Never Nq x Nk.
         """
         q, k = self._queries(queries), self._keys(keys)
         return semantic_attention_map(
-            q, k, query_labels, key_labels, max_keys=most, scale=self.scale
+            q, k, query_labels, key_labels, max_keys=max_keys, scale=self.scale
         )
 
     def weights_by_key(
-        self, queries: Tensor, keys: Tensor, query_labels: Labels, key_labels: Labels, most: int
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        query_labels: Labels,
+        key_labels: Labels,
+        max_queries: int,
     ) -> Tensor:
-        """The same numbers seen from the keys: (B, heads, Nk, most), for few queries, many keys.
+        """The same numbers seen from the keys, for few queries and many keys.
 
-        Entry j of a key is the weight that the j-th query of its label gives to it.
+        Returns (B, heads, Nk, max_queries). Entry j of a key is the weight that the j-th query of
+        its label gives to it.
         """
         q, k = _at_least_float(self._queries(queries)), _at_least_float(self._keys(keys))
         q = q * self.scale
@@ -121,7 +133,9 @@ class SemanticCrossAttention(nn.Module):
         less = -lse.masked_fill(lse == -torch.inf, 0.0).unsqueeze(-1)
         q = torch.cat([q, less.to(q.dtype)], dim=-1)
         k = torch.cat([k, torch.ones_like(k[..., :1])], dim=-1)
-        share = semantic_attention_map(k, q, key_labels, query_labels, max_keys=most, scale=1.0)
+        share = semantic_attention_map(
+            k, q, key_labels, query_labels, max_keys=max_queries, scale=1.0
+        )
         _, total = semantic_cross_attention(
             k, q, q[..., :1], key_labels, query_labels, scale=1.0, return_lse=True
         )
