@@ -13,7 +13,7 @@ from scam.checkpoints.weights import CONFIG
 from scam.data import SOURCES, LabelValues, PairSource, open_source
 from scam.data.fit import Fit, Frame
 from scam.data.options import DataOptions
-from scam.errors import InputError, within
+from scam.errors import InputError
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
 from scam.models.hub import describe_model
@@ -88,8 +88,7 @@ def load_checkpoint(
         if about.get(name) is None:
             raise InputError(f"{folder / CONFIG}: no entry {name!r}")
     # Models saved before there was a choice saw squashed images.
-    with within(folder / CONFIG):
-        trained = DataOptions(fit=about.get("fit", "squash")).fit
+    trained = about.get("fit", "squash")
     if fit is not None:
         DataOptions(fit=fit)  # checks it
     try:

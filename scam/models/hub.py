@@ -28,6 +28,7 @@ from scam.checkpoints.weights import (
     read_weights,
     write_weights,
 )
+from scam.data.options import DataOptions
 from scam.data.values import LabelValues
 from scam.errors import InputError, leading, quoted
 from scam.models.card import CARD, model_card
@@ -49,8 +50,11 @@ def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, A
     return {"model": {"kind": config.kind, **config.as_dict()}, **unnamed, **about}
 
 
-def expect_labels(about: Mapping[str, Any], num_labels: int) -> None:
-    """InputError if ``about`` names or numbers labels other than 0 to ``num_labels`` - 1."""
+def expect_about(about: Mapping[str, Any], num_labels: int) -> None:
+    """InputError if ``about`` names or numbers labels other than 0 to ``num_labels`` - 1, or holds
+    an unknown ``fit``.
+    """
+    DataOptions(fit=about.get("fit", "squash"))  # checks it
     if "label_names" in about:
         names = about["label_names"]
         if not isinstance(names, list | tuple) or not all(isinstance(x, str) for x in names):
@@ -73,7 +77,7 @@ def expect_labels(about: Mapping[str, Any], num_labels: int) -> None:
 def _expect_description(description: Mapping[str, Any], num_labels: int) -> None:
     """InputError if ``description`` could not be opened as a ``config.json``."""
     with leading("about"):
-        expect_labels(description, num_labels)
+        expect_about(description, num_labels)
         try:
             json.dumps(description, allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -199,7 +203,7 @@ class HubModel(nn.Module, ModelHubMixin):
                 raise InputError("no entry 'model'")
             kind = HubModel.stored_kind(config["model"])
             shapes = kind.Config.from_stored(config["model"])
-            expect_labels(about, shapes.num_labels)
+            expect_about(about, shapes.num_labels)
             if "training" in about:  # its name at first
                 about.setdefault("trained", about.pop("training"))
             if not isinstance(about.get("trained", {}), dict):

@@ -13,7 +13,7 @@ from scam.data.options import DataOptions
 from scam.errors import InputError, within
 from scam.models.checkpoint import describe, describe_labels
 from scam.models.config import FIRST_KIND, ModelConfig
-from scam.models.hub import expect_labels
+from scam.models.hub import expect_about
 from scam.models.registry import model_class, stored_config, stored_kind
 from scam.storage.reading import file_digest, read_json
 from scam.synthesis.options import SynthesisOptions, chosen_training
@@ -107,7 +107,7 @@ def check_stored(run: Path) -> None:
         if isinstance(merge, dict):
             read_merge(merge)
         SynthesisOptions.from_dict(config["training"])
-        expect_labels(config, stored_config(config["model"]).num_labels)
+        expect_about(config, stored_config(config["model"]).num_labels)
     except InputError as error:
         raise InputError(f"{run / CONFIG}: {error}") from error
 

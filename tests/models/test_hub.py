@@ -314,6 +314,7 @@ def test_another_s_files_are_replaced_only_if_asked_for(
         ({"label_names": 5}, "label_names=5: expected a list of names"),
         ({"label_names": None}, "label_names=None: expected a list of names"),
         ({"label_values": None}, "label_values: found None"),
+        ({"fit": 7}, "fit=7: expected squash, crop or pad"),
         ({"model": {"kind": ["scam"]}}, r"kind is \['scam'\], expected one of scam, spade"),
         ({"label_names": ["a", "b"]}, "expected 3 different names"),
         ({"label_names": ["a", "b", "b"]}, "expected 3 different names"),
