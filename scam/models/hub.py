@@ -220,7 +220,8 @@ class HubModel(nn.Module, ModelHubMixin):
             like = kind(shapes).state_dict()
         expect_tensors(tensors, like, f"{folder / MODEL}: weights", same_dtype=False)
         # Whatever torch.device or default dtype is set around: the weights say what they are.
-        with torch.device("cpu"):
+        # Initial weights are drawn in vain: the caller's random numbers stay.
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             model: Self = kind(shapes).configure(fused=fused).float()
         model.about = about
         model.load_state_dict(tensors)
