@@ -136,7 +136,8 @@ def _pictures(
 
     if own and split == "train":
         say_trained_on(place)
-        return data, split, at_most(train().source, options.max_pictures), train
+        every = train().source
+        return data, split, at_most(_enough(every, place, split), options.max_pictures), train
     every = _opened(split, data, checkpoint, kept)
     if own and memory.digest is None and split == "val" and _is_held_out(place):
         memory.expect_as_trained(place, train().source, every)
@@ -144,14 +145,20 @@ def _pictures(
         whole = train().source if memory.split is None and split == "val" and own else None
         memory.doubt(place, whole, every)
     every = memory.left(every, place, labels if own and split == "val" else None)
-    if len(every) < 2:
+    return data, split, at_most(_enough(every, place, split), options.max_pictures), train
+
+
+def _enough(images: PairSource, place: str, split: str) -> PairSource:
+    """``images``; InputError where they are too few for an edit."""
+    if len(images) < 2:
+        more = "; holdout of a training run holds out more" if split == "val" else ""
         raise InputError(
-            f"{place}: {counted(len(every), f'{split} image')}, expected 2 or more "
-            "({data} and {split} choose others; holdout of a training run holds out more)",
+            f"{place}: {counted(len(images), f'{split} image')}, expected 2 or more "
+            f"({{data}} and {{split}} choose others{more})",
             data=NAMED,
             split=NAMED,
         )
-    return data, split, at_most(every, options.max_pictures), train
+    return images
 
 
 def _usual_split(data: str) -> str:

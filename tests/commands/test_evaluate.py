@@ -442,6 +442,20 @@ def test_training_pictures_when_asked_for(run: Path, tmp_path: Path) -> None:
     assert {line[17:] for line in held_out["training"]} == set(pairs)
 
 
+@pytest.mark.filterwarnings("ignore:.*measured on training images")
+def test_one_training_picture_is_too_few(
+    run: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data = tmp_path / "fewer"
+    shutil.copytree(trained[0], data)
+    split = json.loads((run / "checkpoints" / "step_0000002" / "split.json").read_text())
+    for line in split["training"][1:]:
+        (data / "images" / f"{line[17:]}.png").unlink()
+        (data / "labels" / f"{line[17:]}.png").unlink()
+    with pytest.raises(InputError, match="1 train image, expected 2 or more"):
+        report(run, tmp_path / "out", "--data", data, "--split", "train")
+
+
 def test_pictures_fit_as_in_training_unless_asked(run: Path, tmp_path: Path) -> None:
     config = run / "checkpoints" / "step_0000002" / "config.json"
     assert json.loads(config.read_text())["fit"] == "squash"
