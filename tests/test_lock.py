@@ -47,6 +47,16 @@ def test_a_second_process_is_refused_and_told_by_whom(tmp_path: Path) -> None:
         pass
 
 
+def test_a_link_to_nothing_is_no_folder(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.symlink_to("nowhere")
+    with (
+        pytest.raises(InputError, match="run is a link to nothing, expected a folder"),
+        locked(out),
+    ):
+        pass
+
+
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with holder(out) as process:

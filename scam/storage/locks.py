@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scam.errors import InputError
-from scam.storage.files import missing_parents, remove_empty
+from scam.storage.files import missing_parents, obstacle, remove_empty
 
 if sys.platform != "win32":  # which has no such thing
     import fcntl
@@ -75,7 +75,7 @@ def _acquire(file: Path, place: tuple[str, Path], doing: str) -> int:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise InputError(
-                f"cannot write {{{name}}}: {error.strerror}", **{name: value}
+                f"cannot write {{{name}}}: {obstacle(file) or error.strerror}", **{name: value}
             ) from error
         except ValueError as error:
             raise InputError(
