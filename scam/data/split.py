@@ -94,6 +94,12 @@ class Split:
         """16 hexadecimal digits that change with any name or content."""
         return hashlib.sha256(json.dumps(self.as_dict()).encode()).hexdigest()[:16]
 
+    @property
+    def copies(self) -> list[str]:
+        """Held-out images whose content is trained on as well."""
+        trained_on = _contents(self.training)
+        return [name for name, digest in self.held_out if ("", digest) in trained_on]
+
     @cached_property
     def names(self) -> set[str]:
         """Of the images there when the run was last started or resumed."""

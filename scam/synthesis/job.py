@@ -107,7 +107,7 @@ def heading(job: Job) -> str:
         unnamed = "the labels have no names, so flips cannot exchange left and right ones"
         mend = "name them ({:label_set}, labels.txt) or give {flip}"
         lines.append(spelled(f"{unnamed}: {mend}", flip=False))
-    lines += notes.at_start(options, job.train, job.held_out)
+    lines += notes.at_start(options, job.train, job.held_out, job.split)
     return "\n".join(map(printable, lines))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from scam.data import PairDataset
 from scam.data.fit import SLIGHT, Frame
 from scam.data.shapes import shapes_of
-from scam.data.split import FEW_HELD_OUT, named
+from scam.data.split import FEW_HELD_OUT, Split, named
 from scam.errors import counted, sized, spelled
 from scam.metrics import ColourFloors
 from scam.synthesis.options import SynthesisOptions
@@ -17,9 +17,12 @@ _LONG_WARMUP = 0.25
 
 
 def at_start(
-    options: SynthesisOptions, train: PairDataset, held_out: PairDataset
+    options: SynthesisOptions,
+    train: PairDataset,
+    held_out: PairDataset,
+    split: Split | None = None,
 ) -> Iterator[str]:
-    """Of settings and images, before anything is trained."""
+    """Of settings and images, before anything is trained; split: of the images, where known."""
     if len(held_out) < FEW_HELD_OUT:
         yield (
             f"{counted(len(held_out), 'held-out image')}: with fewer than {FEW_HELD_OUT} the "
@@ -31,6 +34,12 @@ def at_start(
             "run",
             warmup=options.warmup,
             steps=options.steps,
+        )
+    if split is not None and (copies := split.copies):
+        are = "is" if len(copies) == 1 else "are"
+        yield (
+            f"{counted(len(copies), 'held-out image')} ({named(copies)}) {are} among the training "
+            "images too, by content: the held-out PSNR is too high; remove the copies"
         )
     yield from _proportions(train, held_out)
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from scam.data import FolderPairs, Mannequins, PairDataset, save_label_png
 from scam.data.fit import Fit
+from scam.data.split import Split
 from scam.metrics import ColourFloors
 from scam.synthesis.notes import at_end, at_start, of_labels
 from scam.synthesis.options import SynthesisOptions
@@ -62,6 +63,12 @@ def test_other_proportions(tmp_path: Path, fit: Fit, words: str) -> None:
     held_out = folder(tmp_path / "val", fit, (60, 20), (31, 21))
     lines = list(at_start(options(), train, held_out))
     assert lines[-1].startswith(words)
+
+
+def test_a_held_out_picture_that_is_trained_on() -> None:
+    split = Split((("a", "1"), ("b", "2")), (("c", "3"), ("d", "2"), ("e", "")))
+    (line,) = at_start(options(), MANY, MANY, split)
+    assert line.startswith("1 held-out image (d) is among the training images too")
 
 
 def test_labels_that_never_occur(tmp_path: Path) -> None:
