@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from scam.errors import InputError
-from scam.evaluation.options import EvaluationOptions
+from scam.evaluation.options import METRICS, EvaluationOptions
 from scam.settings.fields import Checked, like
+
+_LEFT_OUT = ("kid", "fd", "transfer", "influence", "maps")
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,10 @@ class MeasuringOptions(Checked):
     metrics: tuple[str, ...] = like(
         EvaluationOptions,
         "metrics",
-        default=(
-            "psnr", "ssim", "lpips", "pyramid", "detail", "fid", "reid", "locality", "cycle",
-            "cost",
-        ),
+        default=tuple(name for name in METRICS if name not in _LEFT_OUT),
         help="which of scam.evaluate's",
-        default_help="default: all but kid, fd and maps",
-    )  # fmt: skip
+        default_help=f"default: all but {', '.join(_LEFT_OUT)}",
+    )
     noise_seeds: int = like(EvaluationOptions, "noise_seeds", default=3)
     background_labels: tuple[str, ...] = like(EvaluationOptions, "background_labels")
     max_pictures: int | None = like(EvaluationOptions, "max_pictures", heading=None)

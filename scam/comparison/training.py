@@ -34,6 +34,7 @@ from scam.synthesis.task import SynthesisTask
 from scam.training import engine
 from scam.training.distributed import SINGLE_PROCESS
 from scam.training.optimisation import Losses
+from scam.training.run_folder import RunFolder
 
 COST = "cost.json"
 """In a run folder: steps that were timed, their seconds, peak memory of the training process."""
@@ -106,15 +107,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = open_device(job["device"])
     with ExitStack() as stack:
         folder, resumed = open_run(job["settings"], job["out"], job["resume"], stack)
-        work = make_job(folder, resumed, device, SINGLE_PROCESS)
-        expect_room(work)
-        task = TimedTask(work)
-        said = "\n".join([heading(work), *resumed.said])
         try:
-            engine.train(task, folder, resume=job["resume"], heading=said)
-        finally:
-            if folder.path.is_dir():
-                _write_cost(folder.path / COST, task.seconds, device)
+            work = make_job(folder, resumed, device, SINGLE_PROCESS)
+            expect_room(work)
+            said = "\n".join([heading(work), *resumed.said])
+            _train(TimedTask(work), folder, resume=job["resume"], heading=said)
+        except BaseException:
+            if not job["resume"] and not folder.has_steps():
+                folder.discard()
+            raise
+
+
+def _train(task: TimedTask, folder: RunFolder, *, resume: bool, heading: str) -> None:
+    try:
+        engine.train(task, folder, resume=resume, heading=heading)
+    finally:
+        if folder.has_steps():
+            _write_cost(folder.path / COST, task.seconds, task.device)
 
 
 def _stop_with_parent() -> None:

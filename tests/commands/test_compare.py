@@ -2,6 +2,8 @@
 """``python -m scam.compare`` on models of two steps."""
 
 import csv
+import io
+import json
 import os
 import re
 import shlex
@@ -18,10 +20,12 @@ from PIL import Image
 
 from scam import compare, train
 from scam.checkpoints.step_folders import newest_step_folder
-from scam.comparison import engine
+from scam.comparison import engine, training
 from scam.comparison.flags import EXAMPLES, compare_parser
+from scam.comparison.options import MeasuringOptions
 from scam.comparison.variants import choose
 from scam.errors import InputError
+from scam.evaluation.options import METRICS
 from scam.storage.reading import read_json
 
 Fast = Callable[..., list[str]]
@@ -153,6 +157,29 @@ def test_a_run_that_fails_is_a_row_and_the_others_go_on(
     assert rows(out)["scam"]["failed"] is None
 
 
+def test_a_run_that_fails_before_its_first_step_leaves_no_folder(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the next comparison with other settings would be refused as one of other runs."""
+    out = tmp_path / "run"
+
+    def too_large(_: object) -> None:
+        raise InputError("no room")
+
+    settings = {
+        "data": {"data": str(photos)},
+        "model": {"size": [32, 32], "width": 16},
+        "training": {"perceptual": "pyramid", "workers": 0},
+    }
+    job = {"settings": settings, "out": str(out), "resume": False, "device": "cpu"}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(job)))
+    monkeypatch.setattr(training, "_stop_with_parent", lambda: None)
+    monkeypatch.setattr(training, "expect_room", too_large)
+    with pytest.raises(InputError, match="no room"):
+        training.main()
+    assert not out.exists()
+
+
 def test_variants_of_a_list_from_several_seeds(
     given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,3 +270,6 @@ def test_the_examples_are_what_they_say(tmp_path: Path) -> None:
     help = compare_parser("compare").format_help()
     for flag in set(re.findall(r"--[a-z][a-z-]+", words)):
         assert re.search(rf"{flag}\b", help), flag
+    left_out = METRICS.keys() - {*MeasuringOptions().metrics}
+    (told,) = re.findall(r"default: all but ([\w, ]+)\)", " ".join(help.split()))
+    assert {*told.split(", ")} == left_out
