@@ -14,6 +14,7 @@ from scam.commandline.command import run
 from scam.errors import InputError
 from scam.semia.__main__ import PROG, main
 from scam.semia.commands import evaluate, train
+from scam.semia.folder import read_folder
 from scam.semia.judge import train_judge
 from scam.semia.landscape.example import example
 from scam.training.run_folder import RunFolder
@@ -147,17 +148,24 @@ class TestTrain:
         assert 20 <= config["steps"] <= 22
         assert (tmp_path / f"run/checkpoints/step_{config['steps']:07d}").is_dir()
 
-    def test_resume(self, network: Path, tmp_path: Path, sources: Path) -> None:
+    def test_resume(
+        self, network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """A run that was stopped after step 2 ends as if it had not been."""
-        stopped = tmp_path / "run"
+        stopped = tmp_path / "a run"
         shutil.copytree(network, stopped)
         shutil.rmtree(stopped / "checkpoints/step_0000004")
         (stopped / "checkpoints/latest").write_text("step_0000002\n")
         semia("train", "--resume", "--out", stopped)
         weights = "checkpoints/step_0000004/model.safetensors"
         assert (stopped / weights).read_bytes() == (network / weights).read_bytes()
+        assert f"apply '{stopped}' LABELS" in capsys.readouterr().out
+        target = index_map(stopped / "targets/move.png", DRAWN.targets["move"])
+        (preview,) = train._previews({"previews": None}, read_folder(stopped))
+        assert torch.equal(preview, DRAWN.targets["move"])
         semia("train", "--resume", "--out", stopped, "--steps", 5)
         assert (stopped / "checkpoints/step_0000005").is_dir()
+        assert f"apply '{stopped}' '{target.parent}' --out" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("words", "expected"),
@@ -167,6 +175,7 @@ class TestTrain:
             (["--size", 64], "--size 64: cannot be given with --resume"),
             (["--seconds", 9], "--seconds 9.0: cannot be given with --resume"),
             (["image.png", "labels.png"], "image.png: cannot be given with --resume"),
+            (["--as-colours"], "--as-colours: cannot be given with --resume"),
             ([], "has already done 4: give a larger --steps"),
         ],
     )

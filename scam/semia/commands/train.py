@@ -13,6 +13,7 @@ from scam.commandline.command import Parser
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.flags import add_flags, given
+from scam.data.advice import path_word
 from scam.errors import InputError, counted, sized
 from scam.semia.folder import TARGETS, Method, Stored, discard, read_folder, write_labels
 from scam.semia.generator import GeneratorConfig
@@ -61,9 +62,9 @@ def main(argv: Sequence[str]) -> None:
             run = _started(args, source, device)
         try:
             stored = read_folder(out)
-            previews = _previews(args, stored, list(targets.values()))
             for name, labels in targets.items():
                 write_labels(out / TARGETS / f"{name}.png", labels)
+            previews = _previews(args, stored)
             lines = [*notes, heading(stored, device)]
             if stored.method == "patches":
                 say(*lines)
@@ -77,8 +78,8 @@ def main(argv: Sequence[str]) -> None:
             if not resume and not run.has_steps():
                 discard(run)
             raise
-    where = str(out / TARGETS) if targets else "LABELS ..."
-    say(f"next: python -m scam.semia apply {out} {where} --out EDITED")
+    where = path_word(out / TARGETS) if (out / TARGETS).is_dir() else "LABELS ..."
+    say(f"next: python -m scam.semia apply {path_word(out)} {where} --out EDITED")
 
 
 def heading(stored: Stored, device: torch.device) -> str:
@@ -95,6 +96,8 @@ def _source(args: dict[str, Any]) -> tuple[Source, dict[str, Tensor]]:
     """The source, and target label maps where it is the embedded example."""
     image, labels = args["image"], args["labels"]
     if image is None:
+        if args["as_colours"]:
+            raise InputError("{as_colours}: expected an image and labels", as_colours=True)
         drawn = example(*_EXAMPLE)
         vocabulary = Vocabulary("index", tuple(range(len(drawn.names))))
         return Source(drawn.image, drawn.labels, vocabulary), drawn.targets
@@ -120,8 +123,8 @@ def _started(args: dict[str, Any], source: Source, device: torch.device) -> RunF
 
 def _resumed(out: Path, args: dict[str, Any]) -> RunFolder:
     """Open the run in ``out``; what was asked for may not contradict it."""
-    for name in ("image", "size", "seconds"):
-        if args[name] is not None:
+    for name in ("image", "size", "seconds", "as_colours"):
+        if args[name] not in (None, False):
             message = f"{{{name}}}: cannot be given with {{resume}}: {out} has its own"
             raise InputError(message, **{name: args[name]}, resume=True)
     if read_folder(out).method == "patches":
@@ -134,11 +137,12 @@ def _resumed(out: Path, args: dict[str, Any]) -> RunFolder:
     return RunFolder.resume(out, asked, [f"training.{name}" for name in free])
 
 
-def _previews(args: dict[str, Any], stored: Stored, targets: Sequence[Tensor]) -> list[Tensor]:
-    """Label maps for the sheets, at the working size; of files, or those targets that fit."""
-    size = stored.labels.shape
+def _previews(args: dict[str, Any], stored: Stored) -> list[Tensor]:
+    """Label maps for the sheets, at the working size: of files, or the folder's that fit."""
+    size, kept = stored.labels.shape, stored.path / TARGETS
     if not args["previews"]:
-        return [x for x in map(stored.working, targets) if x.shape == size]
+        targets = read_targets([kept], stored.vocabulary).values() if kept.is_dir() else ()
+        return [x for x in (stored.working(each.labels) for each in targets) if x.shape == size]
     found = []
     files = read_targets(args["previews"], stored.vocabulary, absent=args["absent"])
     for path, target in files.items():
