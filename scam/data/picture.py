@@ -175,9 +175,10 @@ def as_rgb(picture: Image.Image) -> Image.Image:
     for box in blocks(*picture.size):
         part = picture.crop(box)
         if part.mode.startswith("I"):
-            # PIL clips 16-bit grey to 255 instead of scaling it.
-            grey = np.asarray(part).clip(0, 65535) >> 8
-            part = Image.fromarray(grey.astype(np.uint8))
+            # PIL clips 16-bit grey to 255 instead of scaling it, and ignores its transparency.
+            grey = np.asarray(part).clip(0, 65535)
+            clear = grey == picture.info.get("transparency", -1)
+            part = Image.fromarray(np.where(clear, 255, grey >> 8).astype(np.uint8))
         elif picture.has_transparency_data:
             part = part.convert("RGBA")
             part = Image.alpha_composite(Image.new("RGBA", part.size, "white"), part)

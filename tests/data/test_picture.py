@@ -149,6 +149,10 @@ def test_every_mode_becomes_rgb(tmp_path, mode: str, colour, expected) -> None:
 def test_sixteen_bit_grey_is_scaled(tmp_path) -> None:
     Image.fromarray(np.full((4, 5), 0x80FF, np.uint16)).save(tmp_path / "a.png")
     assert (np.asarray(read_image(tmp_path / "a.png")[0]) == 0x80).all()
+    deep = np.array([[700, 701], [65535, 0]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "clear.png", transparency=700)
+    grey = np.asarray(read_image(tmp_path / "clear.png")[0])[..., 0]
+    assert grey.tolist() == [[255, 2], [255, 0]], "what is transparent is white"
 
 
 def test_palette_and_cmyk_images(tmp_path) -> None:
