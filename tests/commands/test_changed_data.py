@@ -59,7 +59,7 @@ def without_steps(job: Job, *, resume: bool, heading: str) -> Path:
 @pytest.fixture
 def no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested here happens before the first step and in the checkpoint."""
-    monkeypatch.setattr(train, "train", without_steps)
+    monkeypatch.setattr("scam.synthesis.run.run_job", without_steps)
 
 
 def resume(run: Path, steps: int, *more: object) -> None:
