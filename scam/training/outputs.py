@@ -66,10 +66,23 @@ class Outputs:
             self.progress.say(f"step {step}: {found.words}" if step else found.words)
 
     def after(self, step: int, due: Due) -> None:
-        """Measure, draw and save whatever is due after ``step``, with the averaged weights."""
-        task, trainer, watch, folder = self.run
-        folder.expect_there()
+        """Measure, draw and save whatever is due after ``step``, with the averaged weights. Where
+        a file that is measured on cannot be read any more, the step is saved all the same.
+        """
+        self.run.folder.expect_there()
         self._expect_healthy(step)
+        try:
+            measured = self._look(step, due)
+        except InputError:
+            if due.save:
+                self._save(step, Measured())
+            raise
+        if due.save:
+            self._save(step, measured)
+
+    def _look(self, step: int, due: Due) -> Measured:
+        """Measure and draw."""
+        task, trainer, _, folder = self.run
         average, measured = trainer.average.module, Measured()
         if due.evaluate:
             measured = task.measure(average)
@@ -77,9 +90,11 @@ class Outputs:
         if due.sample:
             folder.expect_there()  # measuring took its time
             task.sheet(average, step, folder.sample(step))
-        if not due.save:
-            return
-        made = task.export(average, step, measured.numbers)
+        return measured
+
+    def _save(self, step: int, measured: Measured) -> None:
+        task, trainer, watch, folder = self.run
+        made = task.export(trainer.average.module, step, measured.numbers)
         state = {"step": step, "trainer": trainer.state_dict(), "watch": watch.state_dict()}
         folder.expect_there()
         save(folder.checkpoints, step, made.tensors, made.description, state, made.write_beside)

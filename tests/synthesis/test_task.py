@@ -178,6 +178,18 @@ def test_a_step_without_finite_gradients_is_left_out_and_counted(
     assert last[-1]["skipped"] == 1
 
 
+def test_a_step_that_cannot_be_measured_is_saved_before_the_run_ends(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: object) -> None:
+        raise InputError("held_out.png: no such file")
+
+    monkeypatch.setattr(SynthesisTask, "measure", measure)
+    with pytest.raises(InputError, match="held_out"):
+        run_job(make_job(tmp_path / "run", eval_every=2))
+    assert load_training(tmp_path / "run/checkpoints/step_0000002")["step"] == 2
+
+
 def test_too_many_in_a_row_end_the_run(
     tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
