@@ -146,6 +146,22 @@ def test_one_request_at_a_time_and_the_newest_wins(user: Any) -> None:
     assert bodies[-1]["map"] == user.session()["map"]
 
 
+def test_notes_leave_the_map_in_its_place(user: Any) -> None:
+    def noted(route: Any) -> None:
+        answer = route.fetch()
+        notes = json.dumps([f"note {number}" for number in range(4)])
+        route.fulfill(response=answer, headers={**answer.headers, "scam-notes": notes})
+
+    before = user.page.locator("#map").bounding_box()
+    user.page.route("**/api/result", noted)
+    user.drag((0.1, 0.1), (0.3, 0.1))
+    user.settled()
+    notes = user.page.locator("#notes")
+    assert notes.locator("li").count() == 4
+    assert user.page.locator("#map").bounding_box() == before
+    assert notes.get_attribute("tabindex") == "0"  # so that keys scroll to the last
+
+
 def test_a_refusal_is_shown_until_the_next_success(user: Any) -> None:
     user.expected = ["Failed to load resource: the server responded with a status of 400"]
     refusal = json.dumps({"error": "map: holds 200, expected labels 0 .. 10 or 255"})

@@ -152,6 +152,7 @@ export class ResultView {
     const list = byId("notes");
     if (notes.join("\n") !== [...list.children].map((item) => item.textContent).join("\n")) {
       list.replaceChildren(...notes.map((textContent) => element("li", { textContent })));
+      list.tabIndex = list.scrollHeight > list.clientHeight ? 0 : -1; // to scroll by keyboard
     }
     byId("result").dispatchEvent(new Event("shown"));
     this.pane.redraw();
