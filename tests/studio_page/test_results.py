@@ -36,9 +36,9 @@ def test_a_label_takes_its_style_from_elsewhere(user: Any) -> None:
     page.locator("#weight").fill("0.4")
     looks.add(user.look())
     assert user.status == "Style of upper body at weight 0.40."
-    page.uncheck("#latent-0")
+    page.get_by_role("checkbox", name="Latent 0").uncheck()
     looks.add(user.look())
-    assert user.status == "Style of upper body in latents 2 only."
+    assert user.status == "Style of upper body in latent 1 only."
     page.select_option("#from", "mean")
     looks.add(user.look())
     assert user.status == "Style of upper body from the mean of the training images."
@@ -88,6 +88,7 @@ def test_each_view_of_the_result_is_another_picture(user: Any) -> None:
         user.press(key)
         looks.append(user.look())
     assert user.status == "Attention: yellow pixels read the chosen latent of the chosen label."
+    assert user.page.locator("#latent option").all_inner_texts() == ["0", "1"]
     user.page.select_option("#latent", "1")
     looks.append(user.look())
     user.press("3")

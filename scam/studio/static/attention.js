@@ -68,7 +68,7 @@ export class AttentionView {
     const menu = byId("latent");
     if (menu.options.length === count) return;
     const options = Array.from({ length: count }, (_, index) =>
-      element("option", { value: index, textContent: `${index + 1} of ${count}` }),
+      element("option", { value: index, textContent: index }),
     );
     menu.replaceChildren(...options);
   }

@@ -109,7 +109,8 @@ function weightSlider(session, label, style) {
 function latents(label, style, set) {
   const used = style.latents ?? [...Array(label.latents).keys()];
   const boxes = Array.from({ length: label.latents }, (_, index) => {
-    const box = element("input", { type: "checkbox", id: `latent-${index}` });
+    const name = `Latent ${index}`;
+    const box = element("input", { type: "checkbox", id: `latent-${index}`, "aria-label": name });
     box.checked = used.includes(index);
     box.addEventListener("input", () => {
       const now = box.checked
@@ -121,10 +122,10 @@ function latents(label, style, set) {
         return;
       }
       const all = now.length === label.latents;
-      const how = all ? "in all latents" : `in latents ${now.map((i) => i + 1).join(", ")} only`;
+      const how = all ? "in all latents" : `in latent${now.length > 1 ? "s" : ""} ${now.join(", ")} only`;
       set({ latents: all ? null : now }, how);
     });
-    return element("span", {}, box, element("label", { for: box.id, textContent: index + 1 }));
+    return element("span", {}, box, element("label", { for: box.id, textContent: index }));
   });
   const legend = element("legend", { textContent: "Latents" });
   return element("fieldset", { className: "latents" }, legend, ...boxes);
