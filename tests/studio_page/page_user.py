@@ -68,7 +68,7 @@ class User:
     def wait(self) -> None:
         """Until the page has opened what it opens by itself, and the first result is there."""
         status = self.page.locator("#status")
-        sync_api.expect(status).to_have_text(re.compile("Draw on"), timeout=40_000)
+        sync_api.expect(status).to_have_text(re.compile("Draw on|was restored"), timeout=40_000)
         latency = self.page.locator("#latency")
         sync_api.expect(latency).to_have_text(re.compile(r"\d m?s"), timeout=40_000)
 

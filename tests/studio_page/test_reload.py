@@ -50,6 +50,7 @@ def test_session_and_steps_are_as_they_were(edited: Any) -> None:
     edited.page.wait_for_timeout(SETTLED)
     edited.page.reload()
     edited.wait()
+    assert edited.status == "The last session in this tab was restored, with its undo steps."
     assert edited.look() == undone
     assert donor.get_attribute("aria-checked") == "true"
     assert edited.text("#style-title") == "Style of upper body"

@@ -75,7 +75,7 @@ function keepAlways({ session, editor }) {
 
 /**
  * Takes over what the tab kept. Pictures come from the server, or else from the browser. Returns
- * a line for people about those that come from neither.
+ * a line for people: that it is restored, or which pictures come from neither.
  */
 async function restore({ session, editor, server }, before) {
   const lost = [];
@@ -95,7 +95,7 @@ async function restore({ session, editor, server }, before) {
   for (const picture of pictures.values()) session.addPicture(picture);
   await session.restore(before);
   editor.set({ ...before.chosen });
-  if (!lost.length) return undefined;
+  if (!lost.length) return "The last session in this tab was restored, with its undo steps.";
   const here = (id) => pictures.has(id);
   const { subject, styles } = session.settings;
   session.change("lost donors removed", {
