@@ -93,6 +93,12 @@ def test_each_view_of_the_result_is_another_picture(user: Any) -> None:
     looks.append(user.look())
     user.press("3")
     looks.append(user.look())
+    assert user.status == "Label 3: upper body."
+    names, labels = user.session()["label_names"], user.labels()
+    absent = next(label for label in range(len(names)) if label not in labels)
+    user.press(str(absent))
+    looks.append(user.look())
+    assert user.status == f"Attention: no pixel is {names[absent].replace('_', ' ')}."
     user.page.get_by_role("radio", name="Compare").click()
     user.page.locator("#divider").fill("0.1")
     looks.append(user.look())

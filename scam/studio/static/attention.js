@@ -4,7 +4,7 @@
  * the encoder, where in the host it looked.
  */
 
-import { byId, element, fail } from "./dom.js";
+import { byId, element, fail, say } from "./dom.js";
 import { Newest } from "./server.js";
 
 const TINT = [255, 196, 0]; // seen on skin, cloth and sky, and by the colour-blind
@@ -32,13 +32,34 @@ export class AttentionView {
     editor.addEventListener("label", () => this.newest.ask());
   }
 
+  /** What the view shows, for people. */
+  get line() {
+    const { session, editor } = this.context;
+    if (this.#absent) return `Attention: no pixel is ${session.nameOf(editor.label)}.`;
+    return this.#inHost
+      ? "Attention: yellow pixels of the host are read by the chosen latent of the chosen label."
+      : "Attention: yellow pixels read the chosen latent of the chosen label.";
+  }
+
+  /** Whether it is an encoder's layer, which looks at the host; else the generator's result. */
+  get #inHost() {
+    return byId("layer").value.startsWith("encoder");
+  }
+
+  /** Whether no pixel has the chosen label. */
+  get #absent() {
+    const { session, editor } = this.context;
+    const map = this.#inHost ? session.host?.map : session.map;
+    return !map?.labels.includes(editor.label);
+  }
+
   watch(watched) {
     this.#watched = watched;
     this.newest.ask();
   }
 
   draw(canvas, width, height) {
-    if (byId("layer").value.startsWith("encoder")) {
+    if (this.#inHost) {
       canvas.drawImage(this.context.session.host.photo, 0, 0, width, height);
     }
     canvas.fillStyle = "rgb(0 0 0 / 45%)";
@@ -50,14 +71,16 @@ export class AttentionView {
     const { session, editor, server } = this.context;
     const { label } = editor;
     if (!this.#watched || !session.host) return;
-    if (!session.model.labels[label].latents) {
+    const { latents } = session.model.labels[label];
+    this.#offerLatents(latents);
+    if (!latents || this.#absent) {
       this.#answer = null;
       this.#draw();
+      if (latents) say(this.line);
       return;
     }
     try {
       this.#answer = await server.attention(await session.json(), label, byId("layer").value);
-      this.#offerLatents(this.#answer.maps.length);
       this.#draw();
     } catch (error) {
       fail(error);

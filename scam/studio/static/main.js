@@ -155,9 +155,9 @@ async function main() {
     button.hidden = !model.files.includes(button.dataset.file);
   setUpZoom(context);
   context.view = new MapView(context, context.viewport);
+  setUpLabels(context); // first, as what attention says of a chosen label replaces its line
   context.result = new ResultView(context, context.viewport);
   setUpToolbar(context);
-  setUpLabels(context);
   setUpChooser(context);
   setUpPictures(context);
   setUpStylePanel(context);

@@ -12,10 +12,7 @@ const MODES = {
   result: { name: "Result", line: "Result." },
   compare: { name: "Compare", line: "Compare: photograph left of the divider, result right of it." },
   difference: { name: "Difference", line: "Difference between photograph and result." },
-  attention: {
-    name: "Attention",
-    line: "Attention: yellow pixels read the chosen latent of the chosen label.",
-  },
+  attention: { name: "Attention" }, // whose line depends on the label
 };
 const PATIENCE = 250; // milliseconds until a waiting pane looks like one
 
@@ -60,7 +57,7 @@ export class ResultView {
       for (const part of document.querySelectorAll(`.for-${name}`))
         part.hidden = name !== this.mode;
     }
-    if (this.mode !== before) say(MODES[this.mode].line);
+    if (this.mode !== before) say(MODES[this.mode].line ?? this.attention.line);
     this.attention.watch(this.mode === "attention");
     this.pane.redraw();
   }
