@@ -86,9 +86,17 @@ def test_wrong_files_get_one_line(user: Any, photo: tuple[Path, Path], tmp_path:
     (tmp_path / "odd.json").write_text(json.dumps(session))
     user.page.set_input_files("#session-file", tmp_path / "odd.json")
     error.filter(has_text="another model").wait_for()
+    user.page.click("#add-donor")
+    user.page.get_by_role("button", name="Use this image").click()
+    refusal = user.page.locator("#own-error")
+    assert refusal.inner_text() == "Choose a photograph."
+    user.page.set_input_files("#own-photo", photo[0])
+    user.page.get_by_role("button", name="Use this image").click()
+    assert "scam data label" in refusal.inner_text()
+    assert "--parser" in refusal.inner_text()
+    user.press("Escape")
     (tmp_path / "broken.png").write_bytes(photo[1].read_bytes()[:200])
     choose(user, "#add-donor", photo[0], tmp_path / "broken.png")
-    refusal = user.page.locator("#own-error")
     refusal.filter(has_text="broken.png (label map)").wait_for()
     assert len(refusal.inner_text().splitlines()) == 1
     user.page.set_input_files("#own-labels", photo[0])

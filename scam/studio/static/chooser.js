@@ -4,6 +4,11 @@
 import { base64 } from "./bytes.js";
 import { byId, element, takeFiles, thumbnail } from "./dom.js";
 
+const NO_PHOTO = "Choose a photograph.";
+const NO_LABELS =
+  "Choose its label map too. `scam data label` makes label maps of photographs; a studio started" +
+  " with --parser makes them itself.";
+
 const loaded = new Map(); // example's name -> its picture
 let answer = null; // resolves the promise of the choice that is open
 
@@ -21,7 +26,7 @@ export function choose(server, model, title, files = []) {
   byId("own-labels").required = !model.parser;
   const size = `at most ${Math.floor(model.limits.bytes / 2 ** 20)} MB a file`;
   byId("own-hint").textContent = model.parser
-    ? `PNG, JPEG or WebP, ${size}. Without a label map the installed parser makes one.`
+    ? `PNG, JPEG or WebP, ${size}. The label map is a PNG; without one the parser makes it.`
     : `PNG, JPEG or WebP, ${size}. The label map is a PNG whose values are this model’s labels.`;
   give(files);
   byId("chooser").showModal();
@@ -39,6 +44,9 @@ export function setUpChooser({ server, session }) {
     event.preventDefault();
     const [photo] = byId("own-photo").files;
     const [labels] = byId("own-labels").files;
+    const missing = !photo ? NO_PHOTO : byId("own-labels").required && !labels ? NO_LABELS : "";
+    byId("own-error").textContent = missing;
+    if (missing) return;
     dialog.classList.add("busy");
     try {
       const { bytes } = session.model.limits;
