@@ -106,6 +106,7 @@ def test_wrong_files_get_one_line(user: Any, photo: tuple[Path, Path], tmp_path:
 
 
 def test_another_host_is_edited_at_its_own_size(user: Any, photo: tuple[Path, Path]) -> None:
+    assert " · 48x32 (height x width) · " in user.text("#model")
     before = user.look()
     choose(user, "#change-host", *photo)
     user.page.locator("#host").get_by_text("anna.png").wait_for()

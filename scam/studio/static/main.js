@@ -140,7 +140,7 @@ async function main() {
   const server = new Server();
   const model = await server.model();
   const { title, kind, size, device } = model;
-  byId("model").textContent = `${title} · ${kind} · ${size[1]} × ${size[0]} · ${device}`;
+  byId("model").textContent = `${title} · ${kind} · ${size[0]}x${size[1]} (height x width) · ${device}`;
   document.title = `${title} – scam studio`;
   byId("error-close").addEventListener("click", clearError);
   const context = {
