@@ -168,7 +168,8 @@ def expect_model(session: Session, model: str) -> None:
     """InputError for a session of another model than that of this fingerprint."""
     if session.model != model:
         raise InputError(
-            f"model: the session is of the model {session.model}, expected this one, {model}"
+            f"model: the session is of the model {session.model}, expected this one, {model}; "
+            "open it with the model that it was made with"
         )
 
 

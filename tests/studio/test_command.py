@@ -70,7 +70,7 @@ def test_a_session_is_repeated(
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"model": "0"}, "model: the session is of the model 0, expected this one"),
+        ({"model": "0"}, "open it with the model that it was made with"),
         ({"pictures": {}}, "image '{host}': the server does not know it"),
         ({"amount": 2}, "amount=2: expected at least 0"),
         ({"host": 2}, "host=2: expected text"),

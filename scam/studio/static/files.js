@@ -30,7 +30,7 @@ export function setUpFiles(context) {
 /** Hands in the pictures of a session's JSON and makes it the page's. */
 export async function openSession({ server, session }, file) {
   if (file.model !== session.model.model) {
-    throw new Error("was made with another model, expected a session of this one");
+    throw new Error("was made with another model; open it in a studio of that model");
   }
   const pictures = [];
   for (const [id, given] of Object.entries(file.pictures ?? {})) {
