@@ -29,7 +29,7 @@ _MOST_EXAMPLES = 24
 
 @in_flags
 def main(argv: Sequence[str] | None = None) -> None:
-    """Load, then serve the page or repeat a session."""
+    """Load, then serve the page or replay a session."""
     args = studio_parser(PROG).parse_args(argv)
     check_flags(args)
     if args.replay is None:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.replay is not None:
         check_paths(args, opener.files, files)
         replay(opener, args.replay, args.out, overwrite=args.overwrite)
-        say(f"{args.out}: {args.replay} again")
+        say(f"replayed {args.replay} into {args.out}")
         return
     from scam.studio.serve import serve
 

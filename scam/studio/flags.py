@@ -20,7 +20,7 @@ EXAMPLES = """\
   python -m scam.studio runs/lake
       one image under other label maps, after `python -m scam.semia train --out runs/lake`
   python -m scam.studio runs/faces --replay anna.json --out anna
-      repeat the session saved as anna.json, without a browser
+      replay the session saved as anna.json, without a browser
   python -m scam.studio runs/faces --host 0.0.0.0 --port 8000 --no-browser
       for browsers of other machines, which need the token in the address that is printed"""
 
@@ -47,7 +47,7 @@ def studio_parser(prog: str) -> Parser:
     parser.add_argument("--data", help="data set of the examples (default: the model's own)")
     parser.add_argument("--labels", help="its folder of label maps (default: the model's own)")
     parser.add_argument(
-        "--replay", type=Path, metavar="FILE", help="a saved session to repeat, into --out"
+        "--replay", type=Path, metavar="FILE", help="a saved session to replay, into --out"
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR",

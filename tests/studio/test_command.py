@@ -57,7 +57,7 @@ def test_a_session_is_repeated(
     session, out = write_session(tmp_path / "s.json"), tmp_path / "a" / "b"
     words = [str(saved), "--replay", str(session), "--out", str(out), "--device", "cpu"]
     main(words)
-    assert capsys.readouterr().out.splitlines()[-1] == f"{out}: {session} again"
+    assert capsys.readouterr().out.splitlines()[-1] == f"replayed {session} into {out}"
     names = ["labels.png", "result.png", "sheet.png", "strip.png"]
     assert sorted(path.name for path in out.iterdir()) == names
     with pytest.raises(InputError, match=r"result\.png: is there already; expected another, or"):

@@ -19,8 +19,8 @@ def test_transfer_is_one_button_and_can_be_taken_back(user: Any) -> None:
     user.page.get_by_role("button", name="Transfer the subject").click()
     assert user.status == "Subject transferred from mannequin_val_00002."
     assert user.look() not in (before, after)
-    user.page.get_by_role("button", name="Back to the host").click()
-    assert user.status == "Transfer taken back."
+    user.page.get_by_role("button", name="Remove transfer").click()
+    assert user.status == "Transfer removed."
     assert user.look() == before
 
 
@@ -47,7 +47,7 @@ def test_a_label_takes_its_style_from_elsewhere(user: Any) -> None:
     assert style == [{"labels": [3], "latents": [1], "weight": 0.4, "from": {"mean": True}}]
     page.locator("#amount").fill("0")
     assert user.look() == before
-    assert user.status == "Result 0 % of the way from the host to the edit."
+    assert user.status == "Edit strength 0 %."
     page.locator("#amount").fill("1")
     page.click("#reset")
     assert user.look() == before
@@ -77,7 +77,7 @@ def test_the_scene_keeps_what_it_is_told_to(user: Any) -> None:
     before = user.look()
     user.press("3")
     user.page.check("#scene")
-    assert user.status == "Upper body left to the host in transfers."
+    assert user.status == "Style of upper body kept in transfers."
     assert user.look() != before
     assert user.session()["scene"] == [0, 3]
 

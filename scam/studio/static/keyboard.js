@@ -14,7 +14,7 @@ const HELP = [
   ["B E R L F I V", "brush, eraser, rectangle, lasso, fill, eyedropper, region"],
   ["0 to 9", "choose the label of that number; two digits in a row for more"],
   ["[ ]", "smaller or larger brush"],
-  ["T", "transfer the subject, or undo the transfer"],
+  ["T", "transfer the subject, or remove the transfer"],
   ["C D A", "compare, difference, attention"],
   ["Ctrl+Z, Ctrl+Shift+Z", "undo, redo"],
   ["+ − Home", "zoom in, zoom out, show all; also the wheel or two fingers"],

@@ -79,13 +79,13 @@ export function setUpPictures(context) {
   show();
 }
 
-/** Transfers the chosen donor's subject into the host, or takes the transfer back. */
+/** Transfers the chosen donor's subject into the host, or removes the transfer. */
 export function transfer({ session, editor }) {
   const { donor } = editor;
   if (!donor) return;
   const back = session.settings.subject === donor;
   const { name } = session.pictures.get(donor);
-  session.change(back ? "transfer taken back" : `subject transferred from ${name}`, {
+  session.change(back ? "transfer removed" : `subject transferred from ${name}`, {
     subject: back ? null : donor,
   });
 }
@@ -143,7 +143,7 @@ function showDonors(context, known) {
 function showTransfer({ session, editor }) {
   const button = byId("transfer");
   const done = editor.donor !== null && session.settings.subject === editor.donor;
-  button.textContent = done ? "Back to the host" : "Transfer the subject";
+  button.textContent = done ? "Remove transfer" : "Transfer the subject";
   button.disabled = !editor.donor || !session.host;
   button.classList.toggle("primary", !done);
   byId("remove-donor").disabled = !editor.donor;

@@ -161,10 +161,10 @@ function scene(session, label) {
     const now = box.checked
       ? [...kept, label.id].sort((a, b) => a - b)
       : kept.filter((id) => id !== label.id);
-    const where = box.checked ? "left to the host" : "included";
-    session.change(`${session.nameOf(label.id)} ${where} in transfers`, { scene: now });
+    const how = box.checked ? "kept" : "included";
+    session.change(`style of ${session.nameOf(label.id)} ${how} in transfers`, { scene: now });
   });
-  const text = "Leave to the host in transfers";
+  const text = "Keep the host’s style in transfers";
   return element(
     "span",
     { className: "check" },
@@ -178,16 +178,16 @@ function lacking(session) {
   const menu = element(
     "select",
     { id: "absent" },
-    option("related", "its nearest label"),
-    option("background", "the host"),
-    option("mean", "the mean"),
+    option("related", "its nearest label’s style"),
+    option("background", "the host’s style"),
+    option("mean", "the mean style"),
   );
   menu.value = session.settings.absent;
   menu.addEventListener("input", () => {
     const [{ textContent: from }] = menu.selectedOptions;
-    session.change(`labels a donor lacks come from ${from}`, { absent: menu.value });
+    session.change(`if a donor lacks a label, ${from} is used`, { absent: menu.value });
   });
-  const text = "Labels a donor lacks come from";
+  const text = "If a donor lacks a label, use";
   return element(
     "span",
     { className: "line" },

@@ -16,7 +16,7 @@ const percent = ({ settings }) => `${Math.round(100 * settings.amount)} %`;
 function setUpAmount(session) {
   const amount = byId("amount");
   const preview = (value) => session.preview({ amount: value });
-  slide(amount, preview, () => session.commit(`result ${percent(session)} of the way from the host to the edit`));
+  slide(amount, preview, () => session.commit(`edit strength ${percent(session)}`));
   const show = () => {
     amount.value = session.settings.amount;
     byId("amount-shown").value = percent(session);
