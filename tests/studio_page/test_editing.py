@@ -138,6 +138,9 @@ def test_labels_can_be_hidden_and_have_shares(user: Any) -> None:
     assert user.look("#map") == drawn
     share = user.page.locator("#labels .share").first
     assert share.inner_text() == f"{round(100 * (user.labels() == 0).mean())} %"
+    name = user.page.locator("#labels .name").first
+    name.evaluate("name => { name.textContent = 'upper clothes, long'; }")
+    assert not name.evaluate("name => name.scrollWidth > name.clientWidth")
 
 
 def test_the_keyboard_alone_paints(user: Any) -> None:
