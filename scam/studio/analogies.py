@@ -93,6 +93,7 @@ class AnalogyOpener:
             "kind": f"semia, {self.stored.method}",
             "size": [height, width],
             "device": str(self.analogy.labels.device),
+            "threads": torch.get_num_threads(),
             "model": self.model,
             "labels": labels,
             "styles_per_label": False,

@@ -3,6 +3,8 @@
 
 from typing import Any
 
+import torch
+
 from scam.data.picture import palette
 from scam.models.checkpoint import run_around
 from scam.settings.environment import max_pixels
@@ -39,6 +41,7 @@ def describe(pictures: Pictures, fingerprint: str) -> dict[str, Any]:
         "kind": model.config.kind,
         "size": list(model.config.size),
         "device": str(model.token_labels.device),
+        "threads": torch.get_num_threads(),
         "model": fingerprint,
         "labels": labels,
         "styles_per_label": model.styles_per_label,

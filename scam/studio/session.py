@@ -123,6 +123,7 @@ class Session(Checked):
     far to go from the host's own latents; ``paste`` pastes the result into the photograph with an
     edge of so many pixels. The latents of each image are fitted to it in ``refine`` steps.
     Images have the names that ``scam.editing.sources.digest`` gives.
+    threads: of the server that the page downloaded the session from; None if it is not known.
     model: :func:`scam.editing.styles.fingerprint`.
     """
 
@@ -138,6 +139,7 @@ class Session(Checked):
     amount: float = setting(1.0, least=0, most=1)
     paste: int | None = setting(None, least=0, most=256)
     refine: int = setting(0, least=0, most=MOST_STEPS)
+    threads: int | None = setting(None, least=1)
 
     @classmethod
     def read(cls, value: object) -> "Session":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from tiny_studio import CONFIG, Client, draw, packed, tiny, upload
 
@@ -57,13 +58,15 @@ def test_a_session_is_repeated(
     session, out = write_session(tmp_path / "s.json"), tmp_path / "a" / "b"
     words = [str(saved), "--replay", str(session), "--out", str(out), "--device", "cpu"]
     main(words)
-    assert capsys.readouterr().out.splitlines()[-1] == f"replayed {session} into {out}"
+    assert capsys.readouterr().out.splitlines() == [f"replayed {session} into {out}"]
     names = ["labels.png", "result.png", "sheet.png", "strip.png"]
     assert sorted(path.name for path in out.iterdir()) == names
     with pytest.raises(InputError, match=r"result\.png: is there already; expected another, or"):
         main(words)
     before = (out / "sheet.png").read_bytes()
+    write_session(session, threads=torch.get_num_threads() + 1)
     main([*words, "--overwrite"])
+    assert f"replayed with {torch.get_num_threads()}: pixels may" in capsys.readouterr().out
     assert (out / "sheet.png").read_bytes() == before
 
 

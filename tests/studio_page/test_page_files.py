@@ -50,6 +50,7 @@ def test_replay_repeats_every_file_to_the_bit(
     edit(user, photo)
     session = tmp_path / "session.json"
     session.write_bytes(user.download("#save-session"))
+    assert json.loads(session.read_bytes())["threads"] >= 1
     main([str(studio.run), "--replay", str(session), "--out", str(tmp_path / "again")])
     for name in FILES:
         downloaded = user.download(f"[data-file='{name}']")

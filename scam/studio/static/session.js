@@ -147,7 +147,7 @@ export class Session extends EventTarget {
       format: FORMAT,
       model: this.model.model,
       label_names: this.model.labels.map((label) => label.name),
-      ...(pictures && { pictures: Object.fromEntries(given) }),
+      ...(pictures && { threads: this.model.threads, pictures: Object.fromEntries(given) }),
       ...settings,
       map: { width, height, zlib: packed },
     };
