@@ -289,6 +289,12 @@ def counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def few(names: Sequence[str], most: int = 3) -> str:
+    """``a, b, c and 4 more``: the first names, and how many there are beside them."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def sized(size: Sequence[int], *, order: bool = True) -> str:
     """``96x64 (height x width)`` of a size (H, W) in pixels, in the order of ``--size``.
 

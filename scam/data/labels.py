@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scam.data.flips import left_right_pairs
 from scam.data.text import expect_name, read_text
-from scam.errors import NAMED, InputError, did_you_mean, leading, quoted
+from scam.errors import NAMED, InputError, counted, did_you_mean, few, leading, quoted
 from scam.storage.reading import parse_json
 
 NUM_VALUES = 1 << 16  # label files hold at most 16 bits
@@ -111,6 +111,19 @@ def find_label_set(name: str) -> LabelSet:
         message = f"{{label_set}}: expected one of {', '.join(LABEL_SETS)}"
         message += did_you_mean(name, LABEL_SETS)
         raise InputError(message, label_set=name) from None
+
+
+def other_labels(found: Sequence[str], known: Sequence[str]) -> str:
+    """That data have the labels ``found`` and a model the labels ``known``, which differ."""
+    words = (
+        f"has {counted(len(found), 'label')} ({few(found)}), this model has {len(known)} "
+        f"({few(known)})"
+    )
+    both = enumerate(zip(found, known, strict=False))
+    index = next((i for i, (here, there) in both if here != there), 0)
+    if index > 2:  # beyond those shown
+        words += f"; label {index} is {found[index]} in the data, {known[index]} in the model"
+    return words
 
 
 @dataclass(frozen=True)

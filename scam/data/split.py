@@ -12,7 +12,7 @@ from typing import Literal
 
 from scam.data.pairs import Pair, find_pairs, split_folders
 from scam.data.source import PairSource
-from scam.errors import InputError
+from scam.errors import InputError, few
 from scam.storage.reading import read_json
 
 SPLIT = "split.json"
@@ -25,7 +25,6 @@ Side = Literal["training", "held_out"]
 Entry = tuple[str, str]
 
 _EDGE = 4096  # bytes
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,7 @@ def _is_list_of_words(value: object) -> bool:
 
 def named(names: Iterable[str]) -> str:
     """The first few names, and how many more there are."""
-    ordered = sorted(names)
-    more = len(ordered) - _NAMED
-    return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return few(sorted(names))
 
 
 def _digests(pairs: Iterable[Pair]) -> Digests:

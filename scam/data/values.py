@@ -20,6 +20,10 @@ _NO_LABEL = -2
 _SHOWN = 5
 
 
+class UnknownLabelError(InputError):
+    """A label map holds a value that is not a label."""
+
+
 @dataclass(frozen=True)
 class LabelValues(Checked):
     """Value v of a file is label ``to_label[v]``; value ``ignore`` has none and becomes -1."""
@@ -43,18 +47,18 @@ class LabelValues(Checked):
     def read(self, path: PictureFile) -> NDArray[np.int32]:
         """Read an index map as labels int32 (H, W).
 
-        InputError naming the file, and the value if it is not a label.
+        InputError naming the file; UnknownLabelError, which also names the value, if it is no label.
         """
         return self.labels_of(read_label_png(path), path)
 
     def labels_of(self, values: NDArray[np.integer], name: object) -> NDArray[np.int32]:
         """Values 0 .. 65535 (H, W), as files hold them, as labels int32 (H, W).
 
-        InputError that begins with ``name`` for a value that is not a label.
+        UnknownLabelError that begins with ``name`` for a value that is not a label.
         """
         labels = self._table[values]
         if labels.min(initial=0) == _NO_LABEL:
-            raise InputError(f"{name}: {self.problem(count_values(values))}")
+            raise UnknownLabelError(f"{name}: {self.problem(count_values(values))}")
         return labels
 
     def problem(self, pixels: Mapping[int, int]) -> str | None:

@@ -18,17 +18,20 @@ from numpy.typing import NDArray
 from scam.data import SOURCES, open_source
 from scam.data.advice import label_command
 from scam.data.arrays import LabelMap
+from scam.data.labels import other_labels
 from scam.data.names import expect_known_names
 from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import PairSource
+from scam.data.values import UnknownLabelError
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
-from scam.errors import InputError, did_you_mean, leading, within
+from scam.errors import InputError, counted, did_you_mean, few, leading, within
 from scam.models.checkpoint import Checkpoint, run_around, stored_data
 from scam.models.styles import Styles
 
 LIBRARY = "styles"
 _STORED = "lib:"
+_OTHER_MODEL = "give label maps of this model's labels, or a model trained on those labels"
 
 
 @dataclass(frozen=True)
@@ -301,12 +304,17 @@ def _load(checkpoint: Checkpoint, source: PairSource, index: int) -> Picture:
         return _read(checkpoint, pair.image, pair.labels)
     if source.label_set.names != checkpoint.label_names:
         raise InputError(
-            f"{source.stem(index)}: has the labels {', '.join(source.label_set.names):.120}, "
-            f"expected this model's: {', '.join(checkpoint.label_names):.120}"
+            f"{source.stem(index)}: {other_labels(source.label_set.names, checkpoint.label_names)}"
+            f"; {_OTHER_MODEL}"
         )
     return Picture(*source.load(index, checkpoint.model.config.size), source.stem(index))
 
 
 def _read(checkpoint: Checkpoint, image: Path, labels: Path) -> Picture:
-    photo, read = read_pair(image, labels, checkpoint.label_values)
+    try:
+        photo, read = read_pair(image, labels, checkpoint.label_values)
+    except UnknownLabelError as error:
+        names = checkpoint.label_names
+        its = f"{counted(len(names), 'label')} ({few(names)})"
+        raise InputError(f"{error}; this model has {its}: {_OTHER_MODEL}") from error
     return Picture(np.asarray(photo), read, str(image))

@@ -14,7 +14,7 @@ from scam.checkpoints.weights import CONFIG, expect_tensors
 from scam.commandline.device import open_device
 from scam.commandline.flags import given
 from scam.data import SOURCES, PairDataset, PairSource, open_source
-from scam.data.labels import is_lost
+from scam.data.labels import is_lost, other_labels
 from scam.data.options import DataOptions
 from scam.data.pairs import SPLITS
 from scam.data.split import has_val
@@ -248,7 +248,8 @@ def _opened(
     found = source.label_set.names
     if found != checkpoint.label_names:
         raise InputError(
-            f"{options['data']}: its labels are {', '.join(found):.120}, "
-            f"this model's are {', '.join(checkpoint.label_names):.120}"
+            f"{options['data']}: {other_labels(found, checkpoint.label_names)}; if they are the "
+            "same labels, name them ({:label_set}, labels.txt), else evaluate a model trained on "
+            "these labels"
         )
     return source

@@ -11,11 +11,20 @@ from scam.data.labels import (
     LabelSet,
     Merge,
     find_label_set,
+    other_labels,
     read_merge,
 )
 from scam.errors import InputError
 
 FACE = [1, 2, 4, 13]
+
+
+def test_how_labels_differ() -> None:
+    many = [f"label_{index}" for index in range(13)]
+    words = "has 13 labels (label_0, label_1, label_2 and 10 more), this model has 2 (sky, sea)"
+    assert other_labels(many, ("sky", "sea")) == words
+    also = "; label 7 is label_7 in the data, hat in the model"
+    assert other_labels(many, [*many[:7], "hat"]).endswith(also)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,20 @@ def test_drawn_people_need_a_model_of_their_labels() -> None:
     assert folder.load(folder.stems[3]).photo.shape == (32, 32, 3)
     other = Finder(checkpoint(("background", "body"))).folder(["mannequins"])
     assert other is not None
-    with pytest.raises(InputError, match=r"mannequin_val_00000: has the labels .* model's: b"):
+    message = (
+        r"^mannequin_val_00000: has 11 labels \(background, hair, face and 8 more\), this model "
+    )
+    message += r"has 2 \(background, body\); give label maps .* or a model trained on those labels"
+    with pytest.raises(InputError, match=message):
         other.load(other.stems[0])
+
+
+def test_label_maps_of_other_labels(tmp_path: Path) -> None:
+    image = write(tmp_path, "a")
+    message = r"expected labels 0 \.\. 1; this model has 2 labels \(background, body\): give "
+    for words in ([str(image)], [str(image), str(tmp_path / "labels" / "a.png")]):
+        with pytest.raises(InputError, match=message):
+            Finder(checkpoint(("background", "body"))).open(words)
 
 
 def test_the_label_folder_may_have_another_name(tmp_path: Path) -> None:
