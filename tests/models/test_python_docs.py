@@ -13,12 +13,10 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text()
 def test_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The drawn photographs first: they come second, for those who have none."""
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    first, drawn, *rest = blocks
     names: dict[str, object] = {}
-    for block in (f"import scam\n{drawn}", first, *rest):
+    for block in blocks:
         exec(compile(block, "python.md", "exec"), names)
     assert Image.open("anna_in_street.png").size == (64, 96)
     said = re.findall(r"print\(error\)  # (.*)", PAGE)
