@@ -7,7 +7,7 @@ from scam.data.advice import advise_once
 from scam.data.check import FolderReport, LabelCount
 from scam.data.fit import SLIGHT, Frame
 from scam.data.labels import LABEL_SETS
-from scam.data.split import FEW_HELD_OUT
+from scam.data.split import FEW_HELD_OUT, LEAST_EVALUATED
 from scam.errors import counted, printable, sized, spelled
 
 _BAR = 30
@@ -71,6 +71,10 @@ def _head(report: FolderReport) -> list[str]:
     held_out = report.splits.get("val", 0)
     if 0 < held_out < FEW_HELD_OUT and "train" in report.splits:
         lines.append(f"fewer than {FEW_HELD_OUT} val images: their numbers will be noisy")
+    if 0 < held_out < LEAST_EVALUATED:
+        more = f"train with {{:holdout}} {LEAST_EVALUATED}" if report.held_out else "add to val"
+        needs = f"scam.evaluate needs {LEAST_EVALUATED} val images: {more}"
+        lines.append(spelled(needs))
     return lines
 
 

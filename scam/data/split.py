@@ -19,6 +19,8 @@ SPLIT = "split.json"
 """Beside the weights in a step folder."""
 FEW_HELD_OUT = 10
 """Below so many images held-out numbers are noisy."""
+LEAST_EVALUATED = 2
+"""An edit is measured on two images."""
 Digests = dict[str, str]
 """Names and digests of files; of drawn images and unreadable files the digest is ""."""
 Side = Literal["training", "held_out"]

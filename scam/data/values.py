@@ -47,7 +47,7 @@ class LabelValues(Checked):
     def read(self, path: PictureFile) -> NDArray[np.int32]:
         """Read an index map as labels int32 (H, W).
 
-        InputError naming the file; UnknownLabelError, which also names the value, if it is no label.
+        InputError naming the file; UnknownLabelError, naming the value too, if it is no label.
         """
         return self.labels_of(read_label_png(path), path)
 

@@ -17,7 +17,7 @@ from scam.data import SOURCES, PairDataset, PairSource, open_source
 from scam.data.labels import is_lost, other_labels
 from scam.data.options import DataOptions
 from scam.data.pairs import SPLITS
-from scam.data.split import has_val
+from scam.data.split import LEAST_EVALUATED, has_val
 from scam.data.subset import at_most, evenly
 from scam.errors import NAMED, InputError, counted, leading
 from scam.evaluation.batches import Batch, one_batch
@@ -150,11 +150,11 @@ def _pictures(
 
 def _enough(images: PairSource, place: str, split: str) -> PairSource:
     """``images``; InputError where they are too few for an edit."""
-    if len(images) < 2:
-        more = "; holdout of a training run holds out more" if split == "val" else ""
+    if len(images) < LEAST_EVALUATED:
+        more = f", or train with {{:holdout}} {LEAST_EVALUATED}" if split == "val" else ""
         raise InputError(
-            f"{place}: {counted(len(images), f'{split} image')}, expected 2 or more "
-            f"({{data}} and {{split}} choose others{more})",
+            f"{place}: {counted(len(images), f'{split} image')}, expected {LEAST_EVALUATED} or "
+            f"more: give others with {{data}} or {{split}}{more}",
             data=NAMED,
             split=NAMED,
         )

@@ -7,7 +7,7 @@ from typing import Any
 from scam.data import PairDataset
 from scam.data.fit import SLIGHT, Frame
 from scam.data.shapes import shapes_of
-from scam.data.split import FEW_HELD_OUT, Split, named
+from scam.data.split import FEW_HELD_OUT, LEAST_EVALUATED, Split, named
 from scam.errors import counted, sized, spelled
 from scam.metrics import ColourFloors
 from scam.synthesis.options import SynthesisOptions
@@ -27,6 +27,11 @@ def at_start(
         yield (
             f"{counted(len(held_out), 'held-out image')}: with fewer than {FEW_HELD_OUT} the "
             "PSNR is noisy, so do not choose between runs by it"
+        )
+    if len(held_out) < LEAST_EVALUATED:
+        yield spelled(
+            f"scam.evaluate needs {LEAST_EVALUATED} held-out images: start a run with "
+            f"{{:holdout}} {LEAST_EVALUATED}, or have so many in the folder val"
         )
     if options.warmup > _LONG_WARMUP * options.steps:
         yield spelled(

@@ -264,8 +264,9 @@ def test_bars_and_shares(root: Path) -> None:
     assert lines[0].endswith("set: 1 train and 1 val images (val held out of train)")
     assert lines[1] == "size: 10x10 (height x width)"
     assert lines[3] == "fewer than 10 val images: their numbers will be noisy"
-    assert lines[6].split() == ["0", "label_0", "2", "(100", "%)", "99.50", "%", "#" * 30]
-    assert lines[7].split() == ["1", "label_1", "1", "(50", "%)", "0.50", "%", "##"]
+    assert lines[4] == "scam.evaluate needs 2 val images: train with holdout 2"
+    assert lines[7].split() == ["0", "label_0", "2", "(100", "%)", "99.50", "%", "#" * 30]
+    assert lines[8].split() == ["1", "label_1", "1", "(50", "%)", "0.50", "%", "##"]
 
 
 def test_long_lists_are_cut_unless_asked_for(root: Path) -> None:

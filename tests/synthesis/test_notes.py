@@ -42,6 +42,8 @@ def test_a_run_as_it_should_be_says_nothing() -> None:
 def test_few_held_out_pictures() -> None:
     (line,) = at_start(options(), MANY, PairDataset(Mannequins("val", 3), (24, 16)))
     assert line.startswith("3 held-out images: with fewer than 10 the PSNR is noisy")
+    _, line = at_start(options(), MANY, PairDataset(Mannequins("val", 1), (24, 16)))
+    assert line.startswith("scam.evaluate needs 2 held-out images: start a run with holdout 2")
 
 
 def test_a_long_warm_up() -> None:
