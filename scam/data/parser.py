@@ -16,7 +16,7 @@ from torch import Tensor
 from scam.data.arrays import Image, LabelMap
 from scam.data.labels import NUM_VALUES
 from scam.data.values import LabelValues
-from scam.errors import InputError, first_line
+from scam.errors import InputError, did_you_mean, first_line
 
 FORM = "MODULE:FUNCTION"
 HELP = (
@@ -58,10 +58,26 @@ def load_parser(name: str) -> LabelParser:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:  # whatever a module raises
         message = f"{{parser}}: {type(error).__name__}: {first_line(error)}"
+        if isinstance(error, AttributeError) and error.obj is (loaded := sys.modules.get(module)):
+            message += did_you_mean(function, vars(loaded))
         raise InputError(message, parser=name) from error
     if not callable(found):
         raise InputError(f"{{parser}}: is not a function, expected {FORM}", parser=name)
     return LabelParser(name, found)
+
+
+def parser_here(name: str) -> LabelParser:
+    """:func:`load_parser` for a command: a missing module may be a file of another folder."""
+    try:
+        return load_parser(name)
+    except InputError as error:
+        module, cause = name.partition(":")[0], error.__cause__
+        if isinstance(cause, ModuleNotFoundError) and f"{module}.".startswith(f"{cause.name}."):
+            file = f"{module.replace('.', '/')}.py"
+            raise InputError(
+                f"{error.message}; start in the folder that holds {file}", **error.mentions
+            ) from cause
+        raise
 
 
 def parsed_labels(
