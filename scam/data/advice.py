@@ -42,9 +42,10 @@ def _places(root: Path | None, labels: str) -> str:
     return places if labels == "labels" else f"{places} --labels {path_word(labels)}"
 
 
-def label_command(src: Path) -> str:
+def label_command(src: Path, labels: str = "labels") -> str:
     """The command that makes label maps of the photographs in ``src/images``, or of one."""
-    return f"python -m scam.data label {path_word(src)} --parser MODULE:FUNCTION"
+    named = "" if labels == "labels" else f" --labels {path_word(labels)}"
+    return f"python -m scam.data label {path_word(src)} --parser MODULE:FUNCTION{named}"
 
 
 def path_word(path: str | Path) -> str:

@@ -32,6 +32,8 @@ _MISNAMED = {
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LABEL_SUFFIXES = (".png",)
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".tif", ".tiff", ".bmp", ".gif")
+MAKES = "; a parser makes label maps: "
+"""What comes before :func:`~scam.data.advice.label_command` at the end of an error."""
 _SHOWN = 8
 
 
@@ -147,11 +149,17 @@ class _Folder:
         return folder
 
     def _conversion(self) -> str:
-        """What to do with label images that are not index maps: as the first of them says."""
+        """What to do without index maps: as the first label image says, or make them."""
         pictures = (n for n in self.others.values() if Path(n).suffix.lower() in PICTURE_SUFFIXES)
         first = next(pictures, None)
-        if first is None or tuple(self.suffixes) != LABEL_SUFFIXES:
+        if tuple(self.suffixes) != LABEL_SUFFIXES:
             return ""
+        if first is None:
+            folder = self.path.parent
+            made = (
+                label_command(folder, self.path.name) if os.path.isdir(folder / "images") else ""
+            )
+            return f"{MAKES}{made}" if made else ""
         try:
             read_label_png(self.path / first)
         except InputError as error:
@@ -220,10 +228,12 @@ def _in_place_of(missing: Path) -> str:
     text += ", ..." if len(found) > _SHOWN else ""
     if missing.name == folder.name == "images":
         return f"{text}; did you mean {folder.parent}?"
-    if (near := did_you_mean(missing.name, folders)) or missing.name == "images":
+    if near := did_you_mean(missing.name, folders):
         return text + near
-    maker = label_command(folder) if "images" in folders else ""
-    return f"{text}; a parser makes label maps: {maker}" if maker else text
+    if missing.name == "images":
+        loose = any(suffix.lower() in IMAGE_SUFFIXES for suffix in files)
+        return f"{text}; put the photographs into {missing}" if loose else text
+    return text + (MAKES + label_command(folder, missing.name) if "images" in folders else "")
 
 
 def _alike(stem: str) -> str:

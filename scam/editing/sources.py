@@ -20,7 +20,7 @@ from scam.data.advice import label_command
 from scam.data.arrays import LabelMap
 from scam.data.labels import other_labels
 from scam.data.names import expect_known_names
-from scam.data.pairs import IMAGE_SUFFIXES, Pair, find_label_map, find_pairs, read_pair
+from scam.data.pairs import IMAGE_SUFFIXES, MAKES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import PairSource
 from scam.data.values import UnknownLabelError
 from scam.editing.pictures import Picture
@@ -176,14 +176,14 @@ class Finder:
         if beside.is_file():
             return beside
         if image.parent.name != "images":
-            made = f"or what a parser makes: {label_command(image)}"
-            raise InputError(f"{image}: has no label map {beside}; expected IMAGE,LABELS, {made}")
+            raise InputError(f"{image}: has no label map {beside}{_expected(image)}")
         self._used.add("labels")
         self._expect_names(image.parent.parent)
         try:
             labels = find_label_map(image, image.parent.parent / self._label_folder)
         except InputError as error:
-            raise InputError(f"{error}; expected IMAGE,LABELS") from error
+            reason = str(error).partition(MAKES)[0]
+            raise InputError(f"{reason}{_expected(image, self._label_folder)}") from error
         self._read_from += [image.parent, labels.parent]
         return labels
 
@@ -288,6 +288,11 @@ def digest(content: Picture | Style | LabelMap) -> str:
         hashed.update(f"{array.dtype} {array.shape}".encode())
         hashed.update(array.tobytes())
     return hashed.hexdigest()[:16]
+
+
+def _expected(image: Path, labels: str = "labels") -> str:
+    """What to give for an image without a label map, for the end of an error."""
+    return f"; expected IMAGE,LABELS, or what a parser makes: {label_command(image, labels)}"
 
 
 def _range(source: PairSource) -> str:

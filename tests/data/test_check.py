@@ -213,7 +213,8 @@ def test_a_split_without_labels_is_a_bad_file(tmp_path: Path) -> None:
     write_pair(tmp_path / "val", "b")
     (tmp_path / "val" / "labels" / "b.png").unlink()
     report = check_folder(tmp_path)
-    assert bad(report) == ["val/labels: holds no .png files"]
+    (problem,) = bad(report)
+    assert problem.startswith("val/labels: holds no .png files; a parser makes label maps: python")
     assert report.splits == {"train": 1, "val": 0}
     assert not report.held_out
 

@@ -188,6 +188,8 @@ def test_folders_that_are_none(root: Path, spoil: Spoil, expected: str) -> None:
         ("images", "photos", "labels", "holds labels/, photos/, 1 .txt file"),
         ("labels", "images/x", "labels", "holds images/, 1 .txt file; a parser makes label maps: "
          "python -m scam.data label {root} --parser MODULE:FUNCTION"),
+        ("images", "x", "labels", "holds labels/, x/, 1 .jpg file, 1 .txt file; put the "
+         "photographs into {root}/images"),
         (None, None, "lables", "holds images/, labels/, 1 .txt file; did you mean labels?"),
     ],
 )  # fmt: skip
@@ -195,6 +197,8 @@ def test_what_is_there_in_place_of_a_folder(
     missing: str | None, now: str, labels: str, said: str, root: Path
 ) -> None:
     (root / "labels.txt").touch()
+    if now == "x":
+        (root / "a.jpg").touch()
     if missing:
         _rename(root, missing, now)
     with pytest.raises(InputError, match=r"no such folder, expected one with \.png") as refused:

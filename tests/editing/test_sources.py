@@ -114,6 +114,13 @@ def test_label_maps_are_found_as_in_data_folders(tmp_path: Path) -> None:
     write(tmp_path, "b")
     with pytest.raises(InputError, match=r"no label map .*but a\.jpg is there; read are \.png"):
         Finder(known).open([str(image)])
+    (tmp_path / "labels" / "b.png").unlink()
+    (tmp_path / "labels" / "a.jpg").unlink()
+    message = (
+        rf"holds no \.png files; expected IMAGE,LABELS, or .* scam\.data label {image} --parser"
+    )
+    with pytest.raises(InputError, match=message):
+        Finder(known).open([str(image)])
 
 
 def test_a_folder_that_numbers_the_labels_otherwise(tmp_path: Path) -> None:
