@@ -3,29 +3,46 @@
 
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from scam.data.advice import prepare_command
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.text import expect_name, read_lines
 from scam.data.values import LabelValues
-from scam.errors import InputError
+from scam.errors import InputError, spelled
 
 # "3 left arm", "3<TAB>left arm", "3: left arm", "3,left arm", "3;left arm"
 _LINE = re.compile(r"([0-9]+)(?:[ ]*([\t,;:=])\s*|\s+)(\S.*)", re.DOTALL)
 _HEADER = re.compile(r"\W*(id|idx|index|label|value)\W+(name|label|class)\W*", re.IGNORECASE)
-_SHAPE = "expected 'id name'"
+_SHAPE = "expected 'id name', such as '0 background'"
 
 
 def named_labels(
     root: Path, labels: str, label_set: str | None, ignore_label: int | None
 ) -> LabelSet | None:
     """What the labels in ``root/<labels>`` are called, if a name or a file says so."""
-    if label_set is not None:
-        return find_label_set(label_set)
     file = names_file(root, labels)
+    if label_set is not None:
+        found = find_label_set(label_set)
+        if file is not None:
+            _say_overridden(file, found, label_set, ignore_label)
+        return found
     return None if file is None else read_label_names(file, ignore_label, labels)
+
+
+def _say_overridden(file: Path, found: LabelSet, name: str, ignore_label: int | None) -> None:
+    """One warning if the unused ``file`` has other names than the label set, which counts."""
+    known = dict(enumerate(found.names))
+    with suppress(InputError):
+        for value, other in read_names(file).items():
+            if value != ignore_label and known.get(value) != other:
+                there = known.get(value, "no label")
+                said = f"{file} is not used, it names {value} {other}: {there} in {{label_set}}"
+                warnings.warn(spelled(said, label_set=name), stacklevel=2)
+                return
 
 
 def names_file(root: Path, labels: str) -> Path | None:
@@ -123,7 +140,7 @@ def _parse(where: str, text: str) -> tuple[int, str]:
     if quoted:
         name = name[1:-1].strip()
     elif mark in ("\t", ",", ";") and mark in name:
-        raise InputError(f"{where}: found {text!r:.80}, {_SHAPE} in two columns")
+        raise InputError(f"{where}: found {text!r:.80}, {_SHAPE}, in two columns")
     return int(digits), expect_name(where, name)
 
 

@@ -34,6 +34,7 @@ def test_spellings_of_one_table(tmp_path: Path, text: str, encoding: str) -> Non
     ("text", "message"),
     [
         ("0 a\nb 1\n", r", line 2: found 'b 1', expected 'id name'"),
+        ("sky\n", r", line 1: found 'sky', expected 'id name', such as '0 background'"),
         ("0\n", r", line 1: found '0', expected 'id name'"),
         ("-1 plate\n", r", line 1: found '-1 plate', expected 'id name'"),
         ("1.0 a\n", r", line 1: found '1\.0 a'"),
@@ -41,7 +42,7 @@ def test_spellings_of_one_table(tmp_path: Path, text: str, encoding: str) -> Non
         ("0 a\n1 a\n", r", line 2: names two labels 'a', 1 and 0"),
         ("0 a\n70000 b\n", r", line 2: id 70000, expected 0 \.\. 65535"),
         ("9" * 5000 + " a", r", line 1: id 9{40}, expected"),
-        ("0,sky,3\n", r", line 1: found '0,sky,3', expected 'id name' in two columns"),
+        ("0,sky,3\n", r", line 1: found '0,sky,3', expected 'id name', .* in two columns"),
         ("0 a\n2 b\n", r": id 1 is missing while 2 is there; expected 0, 1, 2, .* --dense"),
         ("0 a\x07b\n", r", line 1: the name 'a\\x07b' holds the character '\\x07'"),
         ("0 a\u2028b\n", r", line 1: .* holds the character '\\u2028'"),
@@ -83,6 +84,16 @@ def test_gaps_are_known_to_whoever_asks_for_them(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("13 hair\n0 rest\n")
     assert read_names(tmp_path / "labels.txt") == {0: "rest", 13: "hair"}
     assert names_text({13: "hair", 0: "rest"}) == "0 rest\n13 hair\n"
+
+
+def test_a_label_set_takes_the_place_of_the_file(tmp_path: Path, recwarn) -> None:
+    (tmp_path / "labels.txt").write_text("0 background\n1 hair\n255 void\n")
+    assert named_labels(tmp_path, "labels", "lip20", 255).names[1] == "hat"
+    said = str(recwarn.pop(UserWarning).message)
+    assert said.endswith("labels.txt is not used, it names 1 hair: hat in label_set='lip20'")
+    (tmp_path / "labels.txt").write_text("1 hat\n255 void\n")
+    assert named_labels(tmp_path, "labels", "lip20", 255).names[2] == "hair"
+    assert not recwarn
 
 
 def test_anything_called_labels_txt_counts(tmp_path: Path) -> None:
