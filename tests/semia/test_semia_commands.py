@@ -260,7 +260,7 @@ class TestSources:
         assert "holds one label only (3)" in self.refused(tmp_path, image, labels)
 
     def test_no_label_map(self, tmp_path: Path, image: Path) -> None:
-        assert "expected the label map of the image" in self.refused(tmp_path, image)
+        assert "give its label map as a second argument" in self.refused(tmp_path, image)
 
     def test_a_photograph_for_a_label_map(self, tmp_path: Path, image: Path) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)

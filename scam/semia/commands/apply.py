@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     for target in targets.values():
         say(*target.notes)
     made = {}
-    with progress("generating", 100 * len(targets), unit="%", logged=True) as bar:
+    with progress("generating", 100 * len(targets), unit=None, logged=True) as bar:
         for number, (path, target) in enumerate(targets.items()):
             with within(path):
                 labels = stored.working(target.labels)

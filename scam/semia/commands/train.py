@@ -102,7 +102,9 @@ def _source(args: dict[str, Any]) -> tuple[Source, dict[str, Tensor]]:
         vocabulary = Vocabulary("index", tuple(range(len(drawn.names))))
         return Source(drawn.image, drawn.labels, vocabulary), drawn.targets
     if labels is None:
-        raise InputError("labels: expected the label map of the image beside it")
+        raise InputError(
+            f"{image}: give its label map as a second argument, as in: photo.jpg labels.png"
+        )
     return read_source(image, labels, as_colours=args["as_colours"]), {}
 
 
