@@ -143,7 +143,7 @@ class Finder:
         run = run_around(self.checkpoint.path)
         if run is None:
             raise InputError(
-                f"{self.checkpoint.path}: its run folder is not around it, give {{:library}}"
+                f"the run folder of {self.checkpoint.path} is not here: give {{:library}} DIR"
             )
         return run / LIBRARY
 
@@ -211,8 +211,8 @@ class Finder:
             options.update(data=self._data, holdout=None)
         if "data" not in options:
             raise InputError(
-                f"{self.checkpoint.path}: its run folder is not around it, so images cannot be "
-                "named: give image and label map files, or {:data}"
+                f"the run folder of {self.checkpoint.path} is not here, so images have no names: "
+                "give image and label map files, or {:data}"
             )
         if self._labels is not None:
             options["labels"] = self._labels

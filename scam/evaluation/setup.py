@@ -204,7 +204,7 @@ def _data_options(
             options["holdout"] = None
     if "data" not in options:
         raise InputError(
-            f"{checkpoint.path}: its run folder is not around it, give {{data}}", data=NAMED
+            f"the run folder of {checkpoint.path} is not here: give {{data}} DIR", data=NAMED
         )
     place, held_out = options["data"], _is_held_out(options["data"])
     if asked.data is None and place not in SOURCES and not Path(place).is_dir():
