@@ -107,7 +107,15 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
         raise InputError(f"checkpoint {path} is incomplete: no {' and no '.join(missing)} in it")
     if CONFIG not in missing:
         raise InputError(f"checkpoint {path} holds no complete step folder yet, and no {MODEL}")
-    raise InputError(f"{path} is not a checkpoint: {wanted}")
+    raise InputError(f"{path} is not a checkpoint: {wanted}{_run_in(path)}")
+
+
+def _run_in(folder: Path) -> str:
+    """``; did you mean runs/photos?`` of the newest run in ``folder``; empty without one."""
+    with reading(folder):
+        runs = [x for x in folder.iterdir() if newest_step_folder(x / CHECKPOINTS) is not None]
+        newest = max(runs, key=lambda run: (run / CHECKPOINTS).stat().st_mtime, default=None)
+    return "" if newest is None else f"; did you mean {newest}?"
 
 
 def _demo_folder() -> Path:

@@ -193,7 +193,10 @@ def test_checkpoints_that_are_none(run, tmp_path):
     assert "did you mean" not in error(resolve_checkpoint, tmp_path / "dmeo")
     file = step_folder(run.checkpoints, 10) / MODEL
     assert error(resolve_checkpoint, file) == f"checkpoint {file} is a file: {wanted}"
-    assert error(resolve_checkpoint, tmp_path) == f"{tmp_path} is not a checkpoint: {wanted}"
+    near = f"; did you mean {run.path}?"
+    assert error(resolve_checkpoint, tmp_path) == f"{tmp_path} is not a checkpoint: {wanted}{near}"
+    (tmp_path / "none").mkdir()
+    assert error(resolve_checkpoint, tmp_path / "none").endswith(wanted)
     (step_folder(run.checkpoints, 10) / CONFIG).unlink()
     message = error(resolve_checkpoint, step_folder(run.checkpoints, 10))
     assert message.endswith("step_0000010 is incomplete: no config.json in it")
