@@ -26,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         say(
             f"sheet: {sheet}",
             f"checkpoint: {newest_step_folder(folder.checkpoints)}",
-            f"next: python -m scam.transfer {where} --subject NAME --background NAME --out FILE",
+            f"next: python -m scam.transfer {where} --subject NAME --background NAME --out FILE "
+            "--sheet SHEET",
+            f"      python -m scam.evaluate {where}",
             f"      python -m scam.studio {where}",
         )
 

@@ -35,8 +35,8 @@ def at_start(
         )
     if options.warmup > _LONG_WARMUP * options.steps:
         yield spelled(
-            "{warmup} is more than a quarter of {steps}: learning rates are small for much of the "
-            "run",
+            "{warmup} is more than a quarter of {steps}, so learning rates are small for much of "
+            f"the run: give {{:warmup}} {int(_LONG_WARMUP * options.steps)} or more {{:steps}}",
             warmup=options.warmup,
             steps=options.steps,
         )

@@ -33,7 +33,10 @@ def test_a_folder_of_photographs(
     said = capsys.readouterr().out
     assert "3 training and 1 held-out image, 11 labels, 32x32 (height x width)" in said
     assert f"sheet: {out}/samples/step_0000002.png" in said
-    assert said.endswith(f"\n      python -m scam.studio {out}\n")
+    use = (
+        f" --sheet SHEET\n      python -m scam.evaluate {out}\n      python -m scam.studio {out}\n"
+    )
+    assert said.endswith(use)
     assert (out / "samples" / "step_0000002.png").is_file()
     config = json.loads((out / "config.json").read_text())
     assert config["training"]["fused_sca"] is True

@@ -48,7 +48,8 @@ def test_few_held_out_pictures() -> None:
 
 def test_a_long_warm_up() -> None:
     (line,) = at_start(options(warmup=51), MANY, MANY)
-    assert line.startswith("warmup=51 is more than a quarter of steps=200: ")
+    assert line.startswith("warmup=51 is more than a quarter of steps=200, ")
+    assert line.endswith(": give warmup 50 or more steps")
     assert list(at_start(options(warmup=50), MANY, MANY)) == []
 
 
