@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.html:
             say(f"page: {out / INDEX}")
         there = every - count
-        were = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
+        were = f", {there} existed already" if there else ""
         say(*told, f"{out}: {counted(count, 'image')}{were}")
         return
     sheet = None if args.sheet is None else Path(args.sheet)

@@ -172,7 +172,7 @@ class _Folder:
         text = f"has no {what} {self.path / stem}{suffix}"
         alike = _alike(stem)
         if alike in self.others:
-            text += f", but {self.others[alike]} is there; read are {', '.join(self.suffixes)}"
+            text += f", but {self.others[alike]} is there; readable: {', '.join(self.suffixes)}"
         elif alike in self._near:
             text += (
                 f", but {self._near[alike]} is there; expected equal names, "

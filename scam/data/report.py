@@ -80,7 +80,8 @@ def _head(report: FolderReport) -> list[str]:
 
 def _unnamed(report: FolderReport) -> str:
     like = [name for name, known in LABEL_SETS.items() if len(known) == len(report.labels)]
-    sets = f", as many as {' and '.join(like)} have" if like else ""
+    has = "has" if len(like) == 1 else "have"
+    sets = f", as many as {' and '.join(like)} {has}" if like else ""
     return f"{sets}, without names ({spelled('write labels.txt or give {:label_set}')})"
 
 
@@ -115,7 +116,7 @@ def _absent(absent: list[LabelCount]) -> list[str]:
         for label in absent[:_NAMED_ABSENT]
     )
     more = ", ..." if len(absent) > _NAMED_ABSENT else ""
-    return [f"never there: {counted(len(absent), 'label')} ({names}{more})"]
+    return [f"labels that never occur: {names}{more}"]
 
 
 def _bad(report: FolderReport, every_bad: bool) -> list[str]:

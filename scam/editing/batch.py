@@ -119,7 +119,7 @@ def open_out(out: Path, settings: dict[str, Any]) -> None:
                 )
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError("{out}: is there already; expected a new folder", out=out)
+        raise InputError("{out}: already exists; choose a new folder", out=out)
     write_json(record, settings)
 
 

@@ -74,11 +74,11 @@ def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
     for edit in edits:
         total += 1
         for outcome in edit:
-            counts[outcome.role, outcome.group].update(outcome.how or ("from it",))
+            counts[outcome.role, outcome.group].update(outcome.how or ("every label its own",))
     lines = []
     for (role, group), found in counts.items():
-        words = [f"{how} in {count}" for how, count in found.most_common()]
-        lines.append(": ".join(filter(None, ("  " + role, group, "; ".join(words)))))
+        words = [f"{how} in {counted(count, 'image')}" for how, count in found.most_common()]
+        lines.append(f"  {', '.join(filter(None, (role, group)))}: {'; '.join(words)}")
     if lines:
         lines.insert(0, f"summary of {counted(total, 'image')}:")
     return lines

@@ -220,9 +220,9 @@ def _data_options(
         kept = options.get("holdout")
         if asked.holdout not in (None, kept, memory.trained.get("held-out pictures")):
             raise InputError(
-                f"{{holdout}}: this model was trained on {place} but for "
-                f"{memory.trained.get('held-out pictures', kept)} of its images; "
-                "expected no other number",
+                f"{{holdout}}: the training of this model held out "
+                f"{memory.trained.get('held-out pictures', kept)} images of {place}; give that "
+                "number or none",
                 holdout=asked.holdout,
             )
         if kept is None and memory.digest is None:

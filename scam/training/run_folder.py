@@ -150,6 +150,12 @@ def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _clash(name: str, old: object, new: object) -> str:
+    if old is None:
+        return f"the run was started without {{:{name}}}; {new!r} was asked for"
+    return f"{{:{name}}} is {old!r} there, {new!r} was asked for"
+
+
 def _merged(path: Path, asked: dict[str, Any], may_change: Collection[str]) -> dict[str, Any]:
     """What is stored in ``path``, its sections filled up and all else replaced by ``asked``."""
     merged, clashes = read_json(path), []
@@ -159,7 +165,7 @@ def _merged(path: Path, asked: dict[str, Any], may_change: Collection[str]) -> d
             (merged[key], value, f"{key}.") if section else (merged, {key: value}, "")
         )
         clashes += [
-            f"{{:{name}}} is {old.get(name)!r} there, {new[name]!r} was asked"
+            _clash(name, old.get(name), new[name])
             for name in new
             if old.get(name) != new[name] and f"{prefix}{name}" not in may_change
         ]

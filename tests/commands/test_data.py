@@ -201,7 +201,7 @@ def test_bad_files_are_listed_and_stop_prepare(
             ["prepare", "ade20k", "there/a.zip", "out"],
             r"a\.zip: is a file, expected the",
         ),
-        (["prepare", "ade20k", ".", "there"], "there: is there already; expected a new folder"),
+        (["prepare", "ade20k", ".", "there"], "there: already exists; choose a new folder"),
         (
             ["prepare", "ade20k", ".", "out", "--size", "0", "64"],
             "^--size 0 64: expected sides of 1 or more$",

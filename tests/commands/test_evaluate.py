@@ -317,7 +317,7 @@ def test_other_data(run: Path, make_pairs: Any, tmp_path: Path) -> None:
         (["--holdout", "0"], "--holdout 0: expected at least 1"),
         (
             ["--holdout", "1"],
-            r"--holdout 1: this model was trained on \S+ but for 3 of its images",
+            r"--holdout 1: the training of this model held out 3 images of \S+; give",
         ),
         (["--workers", "-1"], "--workers -1: expected at least 0"),
         (

@@ -87,7 +87,7 @@ def test_it_goes_on_where_it_was_stopped(
     (out / ".p5.png.99999999.partial").write_bytes(b"half")
     capsys.readouterr()
     run(trained, *command)
-    assert "4 images, 2 were there already" in capsys.readouterr().out
+    assert "4 images, 2 existed already" in capsys.readouterr().out
     assert len(names(out)) == 7
     for name, changed in before.items():
         assert (out / name).stat().st_mtime_ns == changed
@@ -143,7 +143,7 @@ def test_mannequins_are_a_folder(trained: Trained, tmp_path: Path) -> None:
     [
         (["--out", "o.png"], "--out o.png: expected a folder, since a folder of images is"),
         (["--out", "o", "--sheet", "s.png"], "--sheet s.png: expected single images, not a"),
-        (["--out", "used"], "--out used: is there already; expected a new folder"),
+        (["--out", "used"], "--out used: already exists; choose a new folder"),
         (["--out", "o", "--pairs", "none.json"], "cannot read none.json: No such file"),
         (["--out", "o", "--pairs", "none.json"], "--pairs none.json: cannot read"),
         (["--out", "o", "--pairs", "bad.json"], '--pairs bad.json: expected {"donors"'),

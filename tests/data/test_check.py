@@ -81,7 +81,7 @@ def test_names_and_ignored_pixels(root: Path) -> None:
     assert [(label.name, label.pictures) for label in report.labels][2] == ("sea", 0)
     text = report_text(report)
     assert "without a label: 0.83 % of the pixels" in text
-    assert "never there: 1 label (2 sea)" in text
+    assert "labels that never occur: 2 sea" in text
     assert text.endswith("no bad file")
 
 

@@ -102,7 +102,7 @@ def test_what_is_there_is_kept(label: Label, capsys: pytest.CaptureFixture[str])
     label("photos")
     assert calls() == 2
     np.testing.assert_array_equal(read("photos/labels/p1.png"), mine)
-    assert "photos/labels: 3 label maps, 1 of them there already" in capsys.readouterr().out
+    assert "photos/labels: 3 label maps, 1 of which existed already" in capsys.readouterr().out
     label("photos", "--overwrite")
     assert calls() == 5
     np.testing.assert_array_equal(read("photos/labels/p1.png"), expected[1])

@@ -120,13 +120,13 @@ def _photograph(name: str) -> Spoil:
 
 
 ALONE: dict[str, tuple[Spoil, str]] = {
-    "tif": (_photograph("p0.tif"), "but p0.tif is there; read are .png, .jpg, .jpeg, .webp"),
-    "HEIC": (_photograph("p0.HEIC"), "but p0.HEIC is there; read are"),
-    "jfif": (_photograph("p0.jfif"), "but p0.jfif is there; read are"),
+    "tif": (_photograph("p0.tif"), "but p0.tif is there; readable: .png, .jpg, .jpeg, .webp"),
+    "HEIC": (_photograph("p0.HEIC"), "but p0.HEIC is there; readable:"),
+    "jfif": (_photograph("p0.jfif"), "but p0.jfif is there; readable:"),
     "jpeg map": (lambda r: _rename(r, "labels/p0.png", "labels/p0.jpg"), "but p0.jpg is there"),
     "case": (_photograph("P0.png"), "but p0.png is there; expected equal names, also in case"),
     "spaces": (_photograph("p0 .png"), "but p0.png is there; expected equal names"),
-    "space behind": (_photograph("p0.png "), "but p0.png  is there; read are"),
+    "space behind": (_photograph("p0.png "), "but p0.png  is there; readable:"),
     "hidden": (_photograph("._p0.png"), "images/p0.*"),
     "none": (lambda r: (r / "images" / "p0.png").unlink(), "has no partner"),
 }

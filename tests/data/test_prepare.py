@@ -317,17 +317,17 @@ def test_a_second_run_says_what_is_there(people: Path, tmp_path: Path) -> None:
     write_plan(idesigner.plan(people, "parsed"), people, out, size=(12, 10))
     before = everything(out)
     message = (
-        rf"^{out}: is there already \(idesigner prepared from {people}: 3 train and 3 test "
-        r"images, 3 labels, 12x10 \(height x width\)\); expected a new folder$"
+        rf"^{out}: already exists \(idesigner prepared from {people}: 3 train and 3 test "
+        r"images, 3 labels, 12x10 \(height x width\)\); choose a new folder$"
     )
     with pytest.raises(InputError, match=message):
         write_plan(idesigner.plan(people, "parsed"), people, out)
     assert everything(out) == before
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: is there already; expected a new folder"):
+    with pytest.raises(InputError, match=r"empty: already exists; choose a new folder"):
         write_plan(idesigner.plan(people, "parsed"), people, tmp_path / "empty")
     (tmp_path / "dangling").symlink_to("nowhere")
-    with pytest.raises(InputError, match=r"dangling: is there already"):
+    with pytest.raises(InputError, match=r"dangling: already exists"):
         write_plan(idesigner.plan(people, "parsed"), people, tmp_path / "dangling")
 
 
@@ -453,7 +453,7 @@ def test_another_layout_is_refused(plan: Callable[[Path], Plan], missing: str, t
 def test_any_record_in_a_folder_that_is_there(people: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/prepared.json").write_text(content)
-    with pytest.raises(InputError, match="out: is there already; expected a new folder"):
+    with pytest.raises(InputError, match="out: already exists; choose a new folder"):
         write_plan(idesigner.plan(people, "parsed"), people, tmp_path / "out")
 
 

@@ -111,10 +111,11 @@ def test_a_summary_counts_pictures(known: Checkpoint) -> None:
     for held in ((0, UPPER, FACE), (0, UPPER, FACE), (*range(6),)):
         home, subject = styles(known, *range(6)), styles(known, *held)
         edits.append(mix(known, Settings(), home, subject, [], present(0, DRESS, FACE, HAT))[1])
+    own = "every label its own in 1 image"
     assert summary(edits) == [
         "summary of 3 images:",
-        "  subject: clothes: dress from its upper_clothes in 2; from it in 1",
-        "  subject: head: hat from the background image in 2; from it in 1",
+        f"  subject, clothes: dress from its upper_clothes in 2 images; {own}",
+        f"  subject, head: hat from the background image in 2 images; {own}",
     ]
     assert summary([]) == []
 

@@ -112,7 +112,7 @@ def test_label_maps_are_found_as_in_data_folders(tmp_path: Path) -> None:
     assert isinstance(Finder(known).open([str(image)]), Picture)
     (tmp_path / "labels" / "a.PNG").rename(tmp_path / "labels" / "a.jpg")
     write(tmp_path, "b")
-    with pytest.raises(InputError, match=r"no label map .*but a\.jpg is there; read are \.png"):
+    with pytest.raises(InputError, match=r"no label map .*but a\.jpg is there; readable: \.png"):
         Finder(known).open([str(image)])
     (tmp_path / "labels" / "b.png").unlink()
     (tmp_path / "labels" / "a.jpg").unlink()

@@ -28,8 +28,8 @@ from scam.storage.outputs import expect_writable
 
 PROG = "python -m scam.data label"
 DESCRIPTION = """\
-Make label maps of photographs with a parser: a function of yours, which may call a network. Label
-maps that are there already are kept, so an interrupted command continues where it was."""
+Make label maps of photographs with a parser: a function of yours, which may call a network.
+Existing label maps are kept, so an interrupted command continues where it was."""
 EXAMPLES = """\
   python -m scam.data label photos --parser person_parser:label_map
       the function label_map in person_parser.py, here, makes photos/labels of photos/images
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
         sweep(file.parent)
     values = LabelValues.build(NUM_VALUES if names is None else len(names), None, ignore)
     found = make_maps(targets, parser_here(args.parser), values, overwrite=args.overwrite)
-    kept = f", {found.kept} of them there already" if found.kept else ""
+    kept = f", {found.kept} of which existed already" if found.kept else ""
     say(f"{_place(targets)}: {counted(len(targets), 'label map')}{kept}", "")
     unlabelled = found.pixels.pop(-1, 0)
     names = names or LabelSet.numbered("labels", max(found.pixels, default=0) + 1)
@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help="folder for the label maps, where the photographs are in no images/",
+        help="folder for the label maps of photographs that are not in a folder images/",
     )
     parser.add_argument(
         "--label-set", metavar="NAME",

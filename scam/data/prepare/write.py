@@ -38,7 +38,7 @@ class Prepared:
 def expect_new(dst: Path, src: Path) -> None:
     """InputError if ``dst`` exists, saying what is there, or would be in ``src``."""
     if os.path.lexists(dst):
-        raise InputError(f"{dst}: is there already{describe_folder(dst)}; expected a new folder")
+        raise InputError(f"{dst}: already exists{describe_folder(dst)}; choose a new folder")
     if dst.resolve().is_relative_to(src.resolve()):
         raise InputError(
             f"{dst}: is in {src}, which is never changed; expected a folder elsewhere"

@@ -71,7 +71,7 @@ def measure(
     """
     image = floating(stored.image)[None]
     labels, count = stored.labels[None], len(stored.vocabulary)
-    with progress("training the judge", STEPS, unit="steps") as bar:
+    with progress("training the network that scores", STEPS, unit="steps") as bar:
         judge = train_judge(image, labels, count, progress=bar.update)
     scorer = Scorer(image, labels, judge, inception)
 
