@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scam.errors import InputError
+from scam.errors import InputError, few
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Styles:
     """The styles of a batch of images: SCAM's latents, or whatever another model reads.
 
@@ -21,6 +21,16 @@ class Styles:
 
     tokens: Tensor
     present: Tensor
+
+    def __repr__(self) -> str:
+        """Shape and dtype of the tokens, and the labels that any image holds."""
+        tokens = (
+            f"tokens {tuple(self.tokens.shape)} {str(self.tokens.dtype).removeprefix('torch.')}"
+        )
+        if type(self.present) is not Tensor or self.present.is_meta:
+            return f"Styles({tokens}, present {tuple(self.present.shape)})"
+        held = self.present.any(0).nonzero().flatten().tolist()
+        return f"Styles({tokens}, labels present: {few([str(label) for label in held], 20)})"
 
     def to(self, device: torch.device | str) -> "Styles":
         """Both tensors on ``device``."""

@@ -43,6 +43,13 @@ def tokens(of: Styles, label: int) -> Tensor:
     return of.tokens[:, label == OF]
 
 
+def test_styles_are_shown_by_shape_and_labels() -> None:
+    shown = f"Styles(tokens {(2, len(OF), 2)} float32, labels present: "
+    assert repr(styles(0, UPPER, batch=2)) == f"{shown}0, 2)"
+    meta = torch.zeros(1, 3, device="meta")
+    assert repr(Styles(meta, meta)) == "Styles(tokens (1, 3) float32, present (1, 3))"
+
+
 def test_the_nearest_label_there_is_stands_in() -> None:
     model, subject, background = Known(), styles(0, UPPER, FACE), styles(*range(5))
     found = mixed(model, subject, background, wanted(*range(5)))
