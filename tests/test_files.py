@@ -263,7 +263,7 @@ def test_what_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
     path = tmp_path / "a"
     for appears in (False, True):
         path.unlink(missing_ok=True)
-        refused = pytest.raises(InputError, match="is there by now") if appears else nullcontext()
+        refused = pytest.raises(InputError, match="exists by now") if appears else nullcontext()
         with refused, write_aside(path, overwrite=False) as file:
             file.write(b"ours")
             if appears:
@@ -271,7 +271,7 @@ def test_what_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
         assert path.read_bytes() == (b"theirs" if appears else b"ours")
         assert names(tmp_path) == ["a"]
     with (
-        pytest.raises(InputError, match="a: is there by now; expected another, or overwrite"),
+        pytest.raises(InputError, match="a: exists by now; choose another name or give overwrite"),
         files_aside(tmp_path, ["a"], overwrite=False) as partial,
     ):
         (partial / "a").touch()

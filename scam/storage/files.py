@@ -228,7 +228,7 @@ def _rename(partial: Path, path: Path, overwrite: bool) -> None:
     except OSError:  # perhaps a file system without hard links
         if os.path.lexists(path):
             raise InputError(
-                f"{path}: is there by now; expected another, or {{:overwrite}}"
+                f"{path}: exists by now; choose another name or give {{:overwrite}}"
             ) from None
         os.replace(partial, path)
     else:

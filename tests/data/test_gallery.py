@@ -125,7 +125,7 @@ def test_a_page_is_whole_or_as_it_was(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="no picture"):
         save_gallery(tmp_path, "second", rows())  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="is there by now"):
+    with pytest.raises(InputError, match="exists by now"):
         save_gallery(tmp_path, "third", [], overwrite=False)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["index.html"]
