@@ -49,7 +49,7 @@ def expect_outputs(
         if _real(path) in map(_real, inputs) or (there and there in map(identity, inputs)):
             reason = "is one of the files to read"
         elif os.path.lexists(path) and not overwrite:
-            reason = "is there already; expected another, or {:overwrite}"
+            reason = "already exists; choose another name or give {:overwrite}"
         with leading(name, value):
             if reason is not None:
                 raise InputError(f"{path}: {reason}")

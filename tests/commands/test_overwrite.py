@@ -14,7 +14,7 @@ from scam.errors import InputError
 Trained = tuple[Path, Path]
 INSIDE = "is in .*photos/"
 READ = "is one of the files to read"
-THERE = "is there already; expected another, or --overwrite"
+THERE = "already exists; choose another name or give --overwrite"
 
 
 def contents(*folders: Path) -> dict[Path, bytes]:

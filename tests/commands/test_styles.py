@@ -116,7 +116,7 @@ def test_the_library_is_in_the_run_folder(trained: Trained, tmp_path: Path) -> N
     [
         (["add", "--picture", "p9"], "--picture p9: no such image; expected a name like p"),
         (["add", "--picture", "p1", "--name", "a/b"], "--name a/b: expected a file name without"),
-        (["add", "--picture", "p1", "--name", "old"], "--name old: .* is there already; expected"),
+        (["add", "--picture", "p1", "--name", "old"], "--name old: .* already exists; choose"),
         (["add", "--picture", "lib:old"], "--picture lib:old: is a style, expected an image"),
         (["add", "--picture", "lib:new"], "--picture lib:new: not in .*; expected one of old"),
         (

@@ -128,7 +128,9 @@ def test_saved_pictures_are_what_was_given(tmp_path: Path) -> None:
 def test_a_saved_picture_replaces_nothing_unasked(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_text("mine")
-    with pytest.raises(InputError, match=r"a.png'?: is there already; expected another, or over"):
+    with pytest.raises(
+        InputError, match=r"a.png'?: already exists; choose another name or give over"
+    ):
         save_picture(PHOTO, path)
     assert path.read_text() == "mine"
     save_picture(PHOTO, path, overwrite=True)

@@ -332,7 +332,7 @@ class TestApply:
     ) -> None:
         words = "apply", patches, sources / "targets/move.png", "--out", tmp_path / "o"
         semia(*words)
-        with pytest.raises(InputError, match=r"move\.png: is there already.*--overwrite"):
+        with pytest.raises(InputError, match=r"move\.png: already exists.*--overwrite"):
             semia(*words)
         semia(*words, "--overwrite")
 
