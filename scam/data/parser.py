@@ -60,24 +60,12 @@ def load_parser(name: str) -> LabelParser:
         message = f"{{parser}}: {type(error).__name__}: {first_line(error)}"
         if isinstance(error, AttributeError) and error.obj is (loaded := sys.modules.get(module)):
             message += did_you_mean(function, vars(loaded))
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            message += f"; start in the folder that holds {module.replace('.', '/')}.py"
         raise InputError(message, parser=name) from error
     if not callable(found):
         raise InputError(f"{{parser}}: is not a function, expected {FORM}", parser=name)
     return LabelParser(name, found)
-
-
-def parser_here(name: str) -> LabelParser:
-    """:func:`load_parser` for a command: a missing module may be a file of another folder."""
-    try:
-        return load_parser(name)
-    except InputError as error:
-        module, cause = name.partition(":")[0], error.__cause__
-        if isinstance(cause, ModuleNotFoundError) and f"{module}.".startswith(f"{cause.name}."):
-            file = f"{module.replace('.', '/')}.py"
-            raise InputError(
-                f"{error.message}; start in the folder that holds {file}", **error.mentions
-            ) from cause
-        raise
 
 
 def parsed_labels(

@@ -208,7 +208,7 @@ def test_what_docs_show(label: Label, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == shown.partition("\n")[2]
 
 
-def test_the_console_script_finds_a_parser_here(label: Label, tmp_path: Path) -> None:
+def test_the_console_script_finds_a_load_parser(label: Label, tmp_path: Path) -> None:
     """Where it is installed is on Python's path, this folder is not."""
     save("anna.png")
     script = "import sys; sys.path.pop(0); from scam.__main__ import script; script()"

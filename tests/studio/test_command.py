@@ -61,7 +61,7 @@ def test_a_session_is_repeated(
     assert capsys.readouterr().out.splitlines() == [f"replayed {session} into {out}"]
     names = ["labels.png", "result.png", "sheet.png", "strip.png"]
     assert sorted(path.name for path in out.iterdir()) == names
-    with pytest.raises(InputError, match=r"result\.png: is there already; expected another, or"):
+    with pytest.raises(InputError, match=r"result\.png: already exists; choose another name or"):
         main(words)
     before = (out / "sheet.png").read_bytes()
     write_session(session, threads=torch.get_num_threads() + 1)

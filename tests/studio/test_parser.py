@@ -71,7 +71,11 @@ def test_parsers_by_name() -> None:
         (":x", "expected MODULE:FUNCTION"),
         ("mine.py:f", "expected mine:f, with mine.py in this folder"),
         ("numpy:", "expected MODULE:FUNCTION"),
-        ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "no_such_module:f",
+            "ModuleNotFoundError: No module named 'no_such_module'; start in the folder that "
+            "holds no_such_module.py",
+        ),
         ("numpy:no_such", "AttributeError: module 'numpy' has no attribute 'no_such'"),
         ("numpy:pi", "is not a function, expected MODULE:FUNCTION"),
     ):

@@ -18,7 +18,7 @@ from scam.data.commands.check import ignore_label
 from scam.data.labels import LABEL_SETS, NUM_VALUES, LabelSet, find_label_set
 from scam.data.names import named_labels
 from scam.data.pairs import find_images, split_folders
-from scam.data.parser import FORM, HELP, LabelParser, parser_here
+from scam.data.parser import FORM, HELP, LabelParser, load_parser
 from scam.data.picture import read_image, save_label_png
 from scam.data.report import label_table
 from scam.data.values import LabelValues, count_values
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         expect_writable(file)
         sweep(file.parent)
     values = LabelValues.build(NUM_VALUES if names is None else len(names), None, ignore)
-    found = make_maps(targets, parser_here(args.parser), values, overwrite=args.overwrite)
+    found = make_maps(targets, load_parser(args.parser), values, overwrite=args.overwrite)
     kept = f", {found.kept} of which existed already" if found.kept else ""
     say(f"{_place(targets)}: {counted(len(targets), 'label map')}{kept}", "")
     unlabelled = found.pixels.pop(-1, 0)
