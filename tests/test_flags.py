@@ -103,8 +103,8 @@ def test_what_is_stored_keeps_the_names_of_fields() -> None:
 
 
 def test_a_mention_is_never_taken_from_a_value() -> None:
-    error = InputError("{a}: expected {b}, or another {:a}", a="{b}", b=2)
-    assert str(error) == "a='{b}': expected b=2, or another a"
+    error = InputError("{one}: expected {two}, or another {:one}", one="{two}", two=2)
+    assert str(error) == "one='{two}': expected two=2, or another one"
     assert str(error.within("place")) == f"place: {error}"
     error.spell(lambda name, value: f"<{name} {value}>")
     assert str(error) == "<a {b}>: expected <b 2>, or another <a NAMED>"

@@ -318,7 +318,7 @@ def test_a_checkpoint_of_another_configuration(tmp_path: Path, make_job: MakeJob
     for changes, message in (
         ({"model": {**config["model"], "token_dim": 32}}, "weights of another model"),
         ({"model": {**config["model"], "shape": 1}}, "'shape' is not one of"),
-        ({"label_names": None}, "no entry"),
+        ({"label_names": None}, "label_names=None: expected a list of names"),
     ):
         (step / "config.json").write_text(json.dumps({**config, **changes}))
         with pytest.raises(InputError, match=message):
