@@ -107,7 +107,7 @@ def test_a_mention_is_never_taken_from_a_value() -> None:
     assert str(error) == "one='{two}': expected two=2, or another one"
     assert str(error.within("place")) == f"place: {error}"
     error.spell(lambda name, value: f"<{name} {value}>")
-    assert str(error) == "<a {b}>: expected <b 2>, or another <a NAMED>"
+    assert str(error) == "<one {two}>: expected <two 2>, or another <one NAMED>"
 
 
 def test_what_is_said_names_arguments_as_the_reader_types_them() -> None:

@@ -437,7 +437,8 @@ def test_only_flags_that_were_typed_are_named(
         shutil.rmtree(step)
     with pytest.raises(InputError) as caught:
         resume(run, 3, *flags)
-    assert f"--{setting} {value}" not in str(caught.value)
+    blamed, _, _ = str(caught.value).partition("python -m")  # before a command that is advised
+    assert f"--{setting} {value}" not in blamed
 
 
 @pytest.mark.parametrize(
