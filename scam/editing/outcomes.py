@@ -78,7 +78,7 @@ def summary(edits: Iterable[Sequence[Outcome]]) -> list[str]:
     lines = []
     for (role, group), found in counts.items():
         words = [f"{how} in {counted(count, 'image')}" for how, count in found.most_common()]
-        lines.append(f"  {', '.join(filter(None, (role, group)))}: {'; '.join(words)}")
+        lines.append(f"  {role}{f' ({group})' if group else ''}: {'; '.join(words)}")
     if lines:
         lines.insert(0, f"summary of {counted(total, 'image')}:")
     return lines

@@ -58,7 +58,7 @@ def test_the_tutorial(
     assert len(list(Path("dressed").glob("*.png"))) == 12
     told = capsys.readouterr().out
     assert "dressed: 12 images" in told
-    assert re.search(r"^  --donor clothes,skin=p2: .* in \d+", told, flags=re.MULTILINE)
+    assert re.search(r"^  --donor clothes,skin=p2 \(.*\): .* in \d+", told, flags=re.MULTILINE)
 
 
 def test_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:

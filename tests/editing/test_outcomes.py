@@ -114,8 +114,8 @@ def test_a_summary_counts_pictures(known: Checkpoint) -> None:
     own = "every label its own in 1 image"
     assert summary(edits) == [
         "summary of 3 images:",
-        f"  subject, clothes: dress from its upper_clothes in 2 images; {own}",
-        f"  subject, head: hat from the background image in 2 images; {own}",
+        f"  subject (clothes): dress from its upper_clothes in 2 images; {own}",
+        f"  subject (head): hat from the background image in 2 images; {own}",
     ]
     assert summary([]) == []
 
