@@ -156,10 +156,8 @@ class _Folder:
             return ""
         if first is None:
             folder = self.path.parent
-            made = (
-                label_command(folder, self.path.name) if os.path.isdir(folder / "images") else ""
-            )
-            return f"{MAKES}{made}" if made else ""
+            photographs = os.path.isdir(folder / "images")
+            return MAKES + label_command(folder, self.path.name) if photographs else ""
         try:
             read_label_png(self.path / first)
         except InputError as error:

@@ -93,7 +93,7 @@ def test_every_example_of_the_help_runs(
     photos(Path("people"), 4, "labels_lip20")
     faces(Path("CelebAMask-HQ"))
     scenes(Path("ADEChallengeData2016"))
-    coloured(Path("photos"), Path("painted"), colorize)
+    coloured(Path("photos"), Path("colours"), colorize)
     coloured(Path("photos"), Path("parsed"), in_voc_colours)
     coloured(Path("photos"), Path("grey"), lambda values: np.stack([values] * 3, -1))
     coloured(Path("photos"), Path("masks"), lambda values: (values > 0).astype(np.uint8) * 255)

@@ -166,9 +166,9 @@ KINDS = {
     "palette": _Kind(
         f"images/ and labels/ whose label images are colours, made index maps{_BOTH}",
         """\
-  python -m scam.data prepare palette painted indexed
+  python -m scam.data prepare palette colours indexed
       labels follow the order of colours, #000000 first; indexed/palette.txt says which is which
-  python -m scam.data prepare palette painted indexed2 --palette indexed/palette.txt --tolerance 60
+  python -m scam.data prepare palette colours indexed2 --palette indexed/palette.txt --tolerance 60
       the same colours with names you gave them, in images saved as jpeg
   python -m scam.data prepare palette parsed indexed3 --palette voc --label-set lip20
       index maps that were saved in the usual colours of PASCAL VOC""",
