@@ -152,8 +152,8 @@ def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clash(name: str, old: object, new: object) -> str:
     if old is None:
-        return f"the run was started without {{:{name}}}; {new!r} was asked for"
-    return f"{{:{name}}} is {old!r} there, {new!r} was asked for"
+        return f"this run was started without {{:{name}}}, not with {new!r}"
+    return f"{{:{name}}} is {old!r} in this run, not {new!r}"
 
 
 def _merged(path: Path, asked: dict[str, Any], may_change: Collection[str]) -> dict[str, Any]:

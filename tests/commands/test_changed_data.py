@@ -316,9 +316,7 @@ def test_other_pictures_are_no_moved_ones(
     assert "\n" not in str(caught.value)
     assert "--merge" not in str(caught.value)
     assert (run / "config.json").read_bytes() == before
-    with pytest.raises(
-        InputError, match=r"--data is .*photos' there, 'mannequins' was asked for$"
-    ):
+    with pytest.raises(InputError, match=r"--data is .*photos' in this run, not 'mannequins'$"):
         resume(run, 3, "--data", "mannequins")
 
 

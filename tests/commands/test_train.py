@@ -76,7 +76,7 @@ def test_options_for_few_pictures_are_remembered(photos: Path, tmp_path: Path, f
     assert (stored["diffaugment"], stored["lecam"], stored["r1"]) == ("color,cutout", 0.3, 0.1)
     assert (stored["gan_loss"], stored["gradient_norm"]) == ("relativistic", False)
     assert (stored["style_dropout"], stored["augment_perceptual"]) == (0.1, "translation")
-    with pytest.raises(InputError, match=r": --lecam is 0\.3 there, 0\.5 was asked for$"):
+    with pytest.raises(InputError, match=r": --lecam is 0\.3 in this run, not 0\.5$"):
         train.main(["--resume", "--out", str(out), "--lecam", "0.5"])
     train.main(["--resume", "--out", str(out), "--steps", "3", "--lecam", "0.3"])
     last = [json.loads(line) for line in (out / "metrics.jsonl").open() if "lecam" in line][-1]
@@ -347,14 +347,14 @@ def test_a_used_folder_is_refused_and_left_alone(
     with pytest.raises(InputError, match="is not empty: resume its run with --resume"):
         train.main(fast("--data", data, "--out", run))
     for flags, message in (
-        (["--width", "32"], ": --width is 16 there, 32 was asked for$"),
-        (["--merge", "body"], ": the run was started without --merge; 'body' was asked for$"),
-        (["--holdout", "2"], ": --holdout is 3 there, 2 was asked for$"),
-        (["--preset", "ade20k"], ": --preset is 'tiny' there, 'ade20k' was asked for$"),
-        (["--no-flip"], ": --flip is True there, False was asked for$"),
+        (["--width", "32"], ": --width is 16 in this run, not 32$"),
+        (["--merge", "body"], ": this run was started without --merge, not with 'body'$"),
+        (["--holdout", "2"], ": --holdout is 3 in this run, not 2$"),
+        (["--preset", "ade20k"], ": --preset is 'tiny' in this run, not 'ade20k'$"),
+        (["--no-flip"], ": --flip is True in this run, not False$"),
         (
             ["--amp", "--gan", "9"],
-            r": --amp is False there, True was asked for; --gan is .* there, 9\.0",
+            r": --amp is False in this run, not True; --gan is .* in this run, not 9\.0",
         ),
         ([], "^this run has already done 2: give a larger --steps$"),
         (["--steps", "1"], "^--steps 1: this run has already done 2, expected more$"),

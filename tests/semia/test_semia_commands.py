@@ -170,8 +170,8 @@ class TestTrain:
     @pytest.mark.parametrize(
         ("words", "expected"),
         [
-            (["--width", 8], "width is 4 there, 8 was asked"),
-            (["--method", "patches"], "--method is 'network' there, 'patches' was asked"),
+            (["--width", 8], "width is 4 in this run, not 8"),
+            (["--method", "patches"], "--method is 'network' in this run, not 'patches'"),
             (["--size", 64], "--size 64: cannot be given with --resume"),
             (["--seconds", 9], "--seconds 9.0: cannot be given with --resume"),
             (["image.png", "labels.png"], "image.png: cannot be given with --resume"),

@@ -300,7 +300,7 @@ def test_a_resumed_run_has_the_same_bits(tmp_path: Path) -> None:
     flags = [*FAST, "--optimizer", "muon", "--lr-muon", "0.02"]
     train.main([*flags, "--out", str(whole)])
     train.main([*flags, "--out", str(stopped), "--steps", "2"])
-    with pytest.raises(InputError, match="--optimizer is 'muon' there, 'adamw' was asked"):
+    with pytest.raises(InputError, match="--optimizer is 'muon' in this run, not 'adamw'"):
         train.main(["--resume", "--out", str(stopped), "--optimizer", "adamw"])
     train.main(["--resume", "--out", str(stopped), "--steps", "4"])
     one, two = (

@@ -85,8 +85,8 @@ def test_resuming_takes_what_may_change_and_keeps_the_rest(run):
 def test_resuming_names_every_contradiction(run):
     message = error(resume, run, steps=5, size=[1, 2], model={"name": "scam", "width": 64})
     assert message == (
-        f"resume=True: {run.path / CONFIG} has other settings: size is [96, 64] there, [1, 2] was "
-        "asked for; width is 16 there, 64 was asked for"
+        f"resume=True: {run.path / CONFIG} has other settings: size is [96, 64] in this run, not "
+        "[1, 2]; width is 16 in this run, not 64"
     )
     assert json.loads((run.path / CONFIG).read_text()) == run.config
     nested = resume(run, may_change=("model.width",), model={"width": 64})
