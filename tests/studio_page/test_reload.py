@@ -46,11 +46,14 @@ def test_session_and_steps_are_as_they_were(edited: Any) -> None:
     undone = edited.look()
     donor = edited.page.get_by_role("radio", name="mannequin_val_00002")
     donor.click()
-    edited.press("3")
+    edited.press("3", "e", "]")
+    width = edited.text("#size-shown")
     edited.page.wait_for_timeout(SETTLED)
     edited.page.reload()
     edited.wait()
     assert edited.status == "The last session in this tab was restored, with its undo steps."
+    assert edited.page.locator("#tool-eraser").get_attribute("aria-checked") == "true"
+    assert edited.text("#size-shown") == width
     assert edited.look() == undone
     assert donor.get_attribute("aria-checked") == "true"
     assert edited.text("#style-title") == "Style of upper body"

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * How the label map is worked on: tool, label, donor, size, what may be replaced. Not in session
- * files. Events: "change", and "tool", "label" or "donor" where that is another.
+ * files. Events: "change", and the name of what was CHOSEN where that is another.
  */
+
+/** What a reload keeps. */
+export const CHOSEN = ["tool", "label", "donor", "size", "only", "hole", "opacity"];
 
 export class Editor extends EventTarget {
   tool = "brush";
@@ -29,7 +32,7 @@ export class Editor extends EventTarget {
   set(patch) {
     const before = { ...this };
     Object.assign(this, patch);
-    const changed = ["tool", "label", "donor"].filter((name) => this[name] !== before[name]);
+    const changed = CHOSEN.filter((name) => this[name] !== before[name]);
     for (const kind of ["change", ...changed]) this.dispatchEvent(new Event(kind));
   }
 

@@ -3,7 +3,7 @@
 
 import { example, setUpChooser } from "./chooser.js";
 import { byId, clearError, fail, say } from "./dom.js";
-import { Editor } from "./editor.js";
+import { CHOSEN, Editor } from "./editor.js";
 import { setUpFiles } from "./files.js";
 import { redo, setUpKeyboard, undo } from "./keyboard.js";
 import { setUpLabels } from "./labels.js";
@@ -57,8 +57,8 @@ function keepAlways({ session, editor }) {
   let told = false;
   const now = async () => {
     try {
-      const { label, donor } = editor;
-      await keep({ ...(await session.kept()), chosen: { label, donor } });
+      const chosen = Object.fromEntries(CHOSEN.map((name) => [name, editor[name]]));
+      await keep({ ...(await session.kept()), chosen });
     } catch (error) {
       // Once: it would be the same after every stroke.
       if (!told) fail(new Error(`The session will be lost on reload: ${error.message}`));
@@ -70,7 +70,7 @@ function keepAlways({ session, editor }) {
     timer = setTimeout(now, SETTLED);
   };
   for (const kind of ["committed", "pictures"]) session.addEventListener(kind, later);
-  for (const kind of ["label", "donor"]) editor.addEventListener(kind, later);
+  for (const kind of CHOSEN) editor.addEventListener(kind, later);
 }
 
 /**
