@@ -25,7 +25,7 @@ from scam.synthesis.previews import preview_columns
 
 PROG = "python docs/figures.py"
 HERE = Path(__file__).parent
-PICTURES = [9, 18, 3, 30]
+PICTURES = [9, 30, 20, 57]
 PASTED = 9, 18
 ATTENTION = "--data", "mannequins", "--picture", "mannequin_val_00003", "--overwrite"
 TARGETS = ("move", "duplicate", "enlarge", "remove", "sketch")

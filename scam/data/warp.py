@@ -29,17 +29,29 @@ def warp(image: Image, labels: LabelMap, random: np.random.Generator) -> tuple[I
     pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1), np.float32, order="C"))
     maps = torch.from_numpy(np.array(labels[None], np.float32, order="C"))
     # Bicubic interpolation overshoots at edges.
-    warped = _read(pixels, places, "bicubic").round_().clamp_(0, 255).byte()
-    moved = _read(maps, places, "nearest")[0].numpy().astype(labels.dtype)
+    warped = _read(pixels[None], places, "bicubic")[0].round_().clamp_(0, 255).byte()
+    moved = _read(maps[None], places, "nearest")[0, 0].numpy().astype(labels.dtype)
     return warped.permute(1, 2, 0).numpy(), moved
 
 
+def warp_batch(
+    image: Tensor, labels: Tensor, random: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """As :func:`warp`, the same geometry for all: image (B, 3, H, W) in [-1, 1], labels (B, H, W).
+
+    On their device, in their dtypes.
+    """
+    places = _places(labels.shape[1], labels.shape[2], random)
+    pixels = image.to(torch.promote_types(image.dtype, torch.float32))
+    warped = _read(pixels, places, "bicubic").clamp_(-1, 1)
+    moved = _read(labels.unsqueeze(1).to(torch.float32), places, "nearest").squeeze(1)
+    return warped.to(image.dtype), moved.to(labels.dtype)
+
+
 def _read(planes: Tensor, places: Tensor, mode: str) -> Tensor:
-    """planes (C, H, W) at places (H, W, 2)."""
-    read = F.grid_sample(
-        planes[None], places[None], mode, padding_mode="reflection", align_corners=False
-    )
-    return read[0]
+    """planes (B, C, H, W) at places (H, W, 2)."""
+    grid = places.to(planes).expand(len(planes), -1, -1, -1)
+    return F.grid_sample(planes, grid, mode, padding_mode="reflection", align_corners=False)
 
 
 def _places(height: int, width: int, random: np.random.Generator) -> Tensor:

@@ -15,10 +15,11 @@ from scam.editing.styles import Style
 from scam.errors import InputError, leading, sized
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
+from scam.models.views import Role
 
 Pose = Literal["background", "subject"] | Path
 """Whose label map to generate from, or the file it is in."""
-_Encoded = dict[int, tuple[Picture | Style, Styles]]
+_Encoded = dict[tuple[int, Role], tuple[Picture | Style, Styles]]
 
 
 @dataclass
@@ -71,19 +72,25 @@ class Editor:
         return edit(
             self.checkpoint,
             self.settings,
-            (background, self._latents(background, last)),
-            None if subject is None else self._latents(subject, last),
+            (background, self._latents(background, last, self._role("background"))),
+            None if subject is None else self._latents(subject, last, self._role("subject")),
             [
-                (donor, self._latents(other, last))
+                (donor, self._latents(other, last, "donor"))
                 for donor, other in zip(self.donors, others, strict=True)
             ],
             self.pose_of(background, subject),
             "" if subject is None else subject.name,
         )
 
-    def _latents(self, source: Picture | Style, last: _Encoded) -> Styles:
-        known = self._encoded.get(id(source)) or last.get(id(source))
-        latents = known[1] if known else encode(source, self.checkpoint, self.settings.refine)
+    def _role(self, whose: Pose) -> Role:
+        """Of an image whose label map is generated, or is not."""
+        return "host" if self.pose == whose else "donor"
+
+    def _latents(self, source: Picture | Style, last: _Encoded, role: Role) -> Styles:
+        refine = self.settings.refine
+        key = id(source), role if refine else "alone"
+        known = self._encoded.get(key) or last.get(key)
+        latents = known[1] if known else encode(source, self.checkpoint, refine, role=role)
         # The source itself is kept too: its id is its own only while it lives.
-        self._encoded[id(source)] = source, latents
+        self._encoded[key] = source, latents
         return latents

@@ -42,7 +42,7 @@ def add_picture(
     path = _free_path(finder, Path(picture.name).stem if name is None else name, overwrite)
     placement = finder.checkpoint.frame.place(picture.photo.shape)
     small = placement.image(Image.fromarray(picture.photo))
-    latents = encode(picture, finder.checkpoint, refine)
+    latents = encode(picture, finder.checkpoint, refine, role="donor")
     return _saved(path, finder.checkpoint, latents, picture.name, small, overwrite)
 
 

@@ -28,6 +28,7 @@ from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError, counted, did_you_mean, few, leading, within
 from scam.models.checkpoint import Checkpoint, run_around, stored_data
 from scam.models.styles import Styles
+from scam.models.views import Role
 
 LIBRARY = "styles"
 _STORED = "lib:"
@@ -65,7 +66,7 @@ class Finder:
             raise InputError(f"{{library}}: {found}, expected a folder of styles", library=library)
         self.checkpoint = checkpoint
         self._data, self._labels, self._library = data, labels, library
-        self._used: set[str] = set()
+        self._used = {"library"} if new_library else set[str]()
         self._read_from: list[Path] = []
 
     def open(self, words: Sequence[str]) -> Picture | Style:
@@ -139,6 +140,7 @@ class Finder:
     def library(self) -> Path:
         """The folder of styles. InputError if there is neither a run nor one given."""
         if self._library is not None:
+            self._used.add("library")
             return self._library
         run = run_around(self.checkpoint.path)
         if run is None:
@@ -153,12 +155,16 @@ class Finder:
         return [*self.checkpoint.files, *self._read_from]
 
     def expect_used(self) -> None:
-        """InputError if a data set was named and no image by name."""
+        """InputError if a data set was named and no image by name, or a library and no style."""
         for name, value in (("data", self._data), ("labels", self._labels)):
             if value and name not in self._used:
                 raise InputError(
                     f"{{{name}}}: unused when all images are given as files", **{name: value}
                 )
+        if self._library is not None and "library" not in self._used:
+            raise InputError(
+                f"{{library}}: unused when no style is named {_STORED}NAME", library=self._library
+            )
 
     def _stored(self, word: str) -> Path:
         name = word.removeprefix(_STORED)
@@ -261,18 +267,20 @@ def encode(
     source: Picture | Style,
     checkpoint: Checkpoint,
     refine: int = 0,
+    *,
+    role: Role = "alone",
     progress: Callable[[float], None] | None = None,
 ) -> Styles:
     """The latents of an image, or those saved in a style, on the model's device.
 
-    refine, progress: the steps and what is told of them, see :mod:`scam.models.refinement`.
+    refine, role, progress: see :meth:`scam.models.SynthesisModel.encode`.
     """
     if isinstance(source, Style):
         return source.latents
     model = checkpoint.model
     with torch.no_grad():
         image, labels = source.tensors(checkpoint.frame, model.token_labels.device)
-        return model.encode(image, labels, refine=refine, progress=progress)
+        return model.encode(image, labels, refine=refine, role=role, progress=progress)
 
 
 def digest(content: Picture | Style | LabelMap) -> str:

@@ -40,9 +40,16 @@ class Batch:
         return self.evaluated.encode(self.image, self.labels)
 
     @cached_property
+    def host_latents(self) -> Styles:
+        """Of the hosts, to take latents of the donors in."""
+        if not self.evaluated.refine:
+            return self.latents
+        return self.evaluated.encode(self.image, self.labels, "host")
+
+    @cached_property
     def donor_latents(self) -> Styles:
-        """Of the donors."""
-        return self.evaluated.encode(self.donor_image, self.donor_labels)
+        """Of the donors, for the hosts' label maps."""
+        return self.evaluated.encode(self.donor_image, self.donor_labels, "donor")
 
     @cached_property
     def reconstruction(self) -> Tensor:
@@ -57,7 +64,7 @@ class Batch:
     @cached_property
     def transfer(self) -> Tensor:
         """The donors' subjects in the hosts' scenes and poses: the paper's Z_mix."""
-        mixed = self.evaluated.mix(self.donor_latents, self.latents)
+        mixed = self.evaluated.mix(self.donor_latents, self.host_latents)
         return self.generate(self.labels, mixed)
 
 

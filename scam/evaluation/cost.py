@@ -26,8 +26,8 @@ def cost_rows(pair: Batch) -> list[Row]:
 
     def transfer() -> None:
         subject, scene = (
-            encode(pair.donor_image, pair.donor_labels),
-            encode(pair.image, pair.labels),
+            encode(pair.donor_image, pair.donor_labels, "donor"),
+            encode(pair.image, pair.labels, "host"),
         )
         pair.generate(pair.labels, evaluated.mix(subject, scene))
 

@@ -39,13 +39,13 @@ class LocalityMeter:
         if not chosen:
             return
         rows = list(chosen)
-        hosts, donors = batch.latents, batch.donor_latents
+        hosts, donors = batch.host_latents, batch.donor_latents
         edited = torch.zeros_like(hosts.present)
         label = torch.tensor([chosen[row] for row in rows], device=edited.device)
         edited[rows, label] = True
         evaluated = batch.evaluated
         mixed = select_tokens(donors, hosts, edited, evaluated.model.token_labels)
-        plain = batch.reconstruction[rows]
+        plain = batch.generate(batch.labels, hosts)[rows]
         result = batch.generate(batch.labels, mixed)[rows]
         inside = batch.labels[rows] == label[:, None, None]
         self._edits += len(rows)
@@ -119,7 +119,7 @@ class CycleMeter:
         home, own = batch.donor_labels, batch.donor_latents
         travels = evaluated.subject_labels(own.present & batch.latents.present)
         where = pixels_of(home, travels)
-        away = encode(batch.transfer, batch.labels)
+        away = encode(batch.transfer, batch.labels, "donor")
         stayed = encode(batch.generate(home, own), home)
         for psnr, latents in ((self._cycle, away), (self._twice, stayed)):
             back = select_tokens(latents, own, travels, evaluated.model.token_labels)

@@ -11,6 +11,7 @@ from torch import Tensor
 from scam.models import SynthesisModel
 from scam.models.mixing import Absent
 from scam.models.styles import Styles
+from scam.models.views import Role
 from scam.training.randomness import picture_generators
 
 Indices = Sequence[int]
@@ -38,15 +39,18 @@ class EvaluatedModel:
         self.model = model.eval()
         self.device = model.token_labels.device
         self.background_labels = tuple(background_labels)
-        self._seed, self._draw, self._refine = seed, draw, refine
+        self._seed, self._draw, self.refine = seed, draw, refine
 
     def with_draw(self, draw: int) -> "EvaluatedModel":
         """The same with the noise of another draw."""
-        return EvaluatedModel(self.model, self.background_labels, self._seed, draw, self._refine)
+        return EvaluatedModel(self.model, self.background_labels, self._seed, draw, self.refine)
 
-    def encode(self, image: Tensor, labels: Tensor) -> Styles:
-        """Styles of image (B, 3, H, W) in [-1, 1] under labels (B, H, W)."""
-        return self.model.encode(image, labels, refine=self._refine)
+    def encode(self, image: Tensor, labels: Tensor, role: Role = "alone") -> Styles:
+        """Styles of image (B, 3, H, W) in [-1, 1] under labels (B, H, W).
+
+        role: see :meth:`scam.models.SynthesisModel.encode`.
+        """
+        return self.model.encode(image, labels, refine=self.refine, role=role)
 
     def generate(self, labels: Tensor, latents: Styles, indices: Indices) -> Tensor:
         """labels (B, H, W) -> images (B, 3, H, W) in [-1, 1].

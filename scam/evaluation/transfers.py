@@ -110,7 +110,7 @@ class InfluenceMeter:
         compared = (other != donor)[:, None, None]
         if not compared.any():
             return
-        mixed = evaluated.mix(Styles(tokens, present), batch.latents)
+        mixed = evaluated.mix(Styles(tokens, present), batch.host_latents)
         moved = batch.transfer - batch.generate(maps, mixed)
         flat, other_flat = (
             self._floors.in_own_colours(colours.cpu(), held.cpu(), onto=maps.cpu())

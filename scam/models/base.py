@@ -33,6 +33,7 @@ from scam.models.noise import Noise
 from scam.models.prepared_labels import LabelsLike, PlainLabels, PreparedLabels
 from scam.models.refinement import frozen, refined
 from scam.models.styles import Styles, of_tokens
+from scam.models.views import Role, views_for
 from scam.nn.pyramid import known_labels, present_labels
 
 
@@ -185,16 +186,18 @@ class SynthesisModel(HubModel, ABC):
         labels: LabelsLike,
         *,
         refine: int = 0,
+        role: Role = "alone",
         progress: Callable[[float], None] | None = None,
     ) -> Styles:
         """Styles of an image in [-1, 1] under its label map, both of size ``config.size``.
 
-        refine: steps that fit them to the image; see :mod:`scam.models.refinement`. progress: is
-        told after each of them the share that is done. Raises
-        InputError for another size, for values outside [-1, 1], and for labels that the model
-        does not have.
+        refine: steps that fit them to the image by gradient descent. role: what the fitted styles
+        are for, see :data:`scam.models.views.Role`. progress: is told after each step the share
+        that is done. Raises InputError for another size, for values outside [-1, 1], and for
+        labels that the model does not have.
         """
-        return self._styles(image, labels, ("image", "labels"), refine, progress)
+        names = "image", "labels"
+        return self._styles(image, labels, names, refine, role, progress)
 
     def generate(self, labels: LabelsLike, styles: Styles, noise: Noise | None = None) -> Tensor:
         """Image (B, 3, H, W) in [-1, 1] from label maps and styles.
@@ -279,9 +282,10 @@ class SynthesisModel(HubModel, ABC):
         subject = checked_pair(subject, "subject")
         background = checked_pair(background, "background")
         prepared = self._prepared(background[1] if labels is None else labels, "labels")
+        scene: Role = "host" if labels is None else "donor"
         styles = self.mix(
-            self._styles(*subject, _names("the subject"), refine),
-            self._styles(*background, _names("the background"), refine),
+            self._styles(*subject, _names("the subject"), refine, "donor"),
+            self._styles(*background, _names("the background"), refine, scene),
             prepared.present,
             background_labels=background_labels,
             absent=absent,
@@ -330,15 +334,25 @@ class SynthesisModel(HubModel, ABC):
         labels: LabelsLike,
         names: tuple[str, str],
         refine: int,
+        role: Role,
         progress: Callable[[float], None] | None = None,
     ) -> Styles:
         image, prepared = self._image_and_labels(image, labels, names)
         styles = Styles(self._encode(image, prepared), prepared.present)
+        views = views_for(
+            role,
+            image,
+            prepared,
+            styles,
+            self.mean_tokens,
+            self.token_labels,
+            lambda maps: self._prepare(maps, None),
+        )
         with frozen(self):
             return refined(
                 styles,
-                lambda styles: self.generate(prepared, styles, self.fixed_noise()),
-                image,
+                lambda maps, styles: self.generate(maps, styles, self.fixed_noise()),
+                views,
                 refine,
                 progress,
             )

@@ -3,12 +3,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from scam.errors import InputError
+from scam.models.prepared_labels import PreparedLabels
 from scam.models.styles import Styles
+from scam.models.views import View
 
 RATE = 0.05
 """Of a step of Adam, in root mean squares of the encoded tokens."""
@@ -16,18 +19,17 @@ RATE = 0.05
 
 def refined(
     styles: Styles,
-    generate: Callable[[Styles], Tensor],
-    image: Tensor,
+    generate: Callable[[PreparedLabels, Styles], Tensor],
+    views: Iterator[View],
     steps: int,
     progress: Callable[[float], None] | None = None,
 ) -> Styles:
-    """``styles`` of image (B, 3, H, W) after ``steps`` of Adam towards generating it again.
+    """``styles`` of images after ``steps`` of Adam towards generating these images again.
 
-    generate: makes images (B, 3, H, W) of styles, each independent of the others of its batch.
-    The squared error is minimised with respect to the tokens alone. Under the image's own label
-    map a hundred steps bring out patterns that the encoder misses. Under another map some five
-    serve best; more fit too closely (docs/editing.md). progress: is told after each step the share
-    of the steps that is done.
+    generate: makes images (B, 3, H, W) of label maps and styles, each independent of the others of
+    its batch. views: one for each step, of these images or of warped copies. The squared error of
+    their counted pixels is minimised with respect to the tokens alone. progress: is told after
+    each step the share of the steps that is done.
     """
     if type(steps) is not int or steps < 0:
         raise InputError("{refine}: expected a number of steps, 0 or more", refine=steps)
@@ -44,11 +46,16 @@ def refined(
         # In units of the scale, one rate serves every image.
         moved = (start / scale).requires_grad_()
         optimizer = torch.optim.Adam([moved], lr=RATE)
-        for step in range(steps):
-            generated = generate(Styles(moved * scale, styles.present))
+        for step, view in enumerate(islice(views, steps)):
+            tokens = moved * scale
+            if view.kept is not None and view.instead is not None:
+                tokens = torch.where(view.kept[:, None], tokens, view.instead)
+            errors = (generate(view.labels, Styles(tokens, styles.present)) - view.image).square()
+            if view.counted is not None:
+                errors = errors * view.counted
             # Adam does not see a factor, but adds 1e-8 to the size of gradients: a sum keeps them
             # far above it.
-            (moved.grad,) = torch.autograd.grad((generated - image).square().sum(), moved)
+            (moved.grad,) = torch.autograd.grad(errors.sum(), moved)
             optimizer.step()
             if progress is not None:
                 progress((step + 1) / steps)

@@ -15,6 +15,7 @@ from scam.editing.pictures import Picture, label_tensor
 from scam.editing.styles import fingerprint
 from scam.errors import InputError, within
 from scam.models.styles import Styles
+from scam.models.views import Role
 from scam.studio.attention import heat_maps
 from scam.studio.files import FILES
 from scam.studio.model import describe
@@ -64,7 +65,9 @@ class Opener:
             pose = session.map.unpack(known[session.host].picture.labels.shape, count)
 
         def giver(name: str) -> tuple[Picture, Styles]:
-            return known[name].picture, known[name].latents(session.refine, progress)
+            # The map is the host's own but for what is drawn.
+            role: Role = "host" if name == session.host else "donor"
+            return known[name].picture, known[name].latents(session.refine, progress, role=role)
 
         donors, givers = [], []
         for number, change in enumerate(session.styles):

@@ -17,6 +17,7 @@ from scam.editing.sources import Folder, digest, encode
 from scam.errors import InputError, quoted
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
+from scam.models.views import Role
 from scam.studio.session import PictureData, from_base64
 from scam.studio.work import Progress, silent
 
@@ -41,24 +42,28 @@ class GoneError(InputError):
 class Known:
     """An image, and its latents once they were asked for.
 
-    kept: the latents by how many steps refined them, as many as :data:`_MOST_REFINED`, newest
-    last.
+    kept: the latents by how many steps refined them and for which role, as many as
+    :data:`_MOST_REFINED`, newest last.
     """
 
     def __init__(self, picture: Picture, checkpoint: Checkpoint) -> None:
         self.picture = picture
-        self.kept: OrderedDict[int, Styles] = OrderedDict()
+        self.kept: OrderedDict[tuple[int, Role], Styles] = OrderedDict()
         self._checkpoint = checkpoint
 
-    def latents(self, refine: int = 0, progress: Progress = silent) -> Styles:
-        """Of the image under its own label map, fitted to it in ``refine`` steps."""
-        if refine not in self.kept:
+    def latents(
+        self, refine: int = 0, progress: Progress = silent, *, role: Role = "alone"
+    ) -> Styles:
+        """See :meth:`scam.models.SynthesisModel.encode`."""
+        key: tuple[int, Role] = (refine, role if refine else "alone")
+        if key not in self.kept:
             tell = partial(progress, f"Refining the latents of {self.picture.name}")
-            self.kept[refine] = encode(self.picture, self._checkpoint, refine, tell)
-        self.kept.move_to_end(refine)
+            encoded = encode(self.picture, self._checkpoint, refine, role=role, progress=tell)
+            self.kept[key] = encoded
+        self.kept.move_to_end(key)
         while len(self.kept) > _MOST_REFINED:
             self.kept.popitem(last=False)
-        return self.kept[refine]
+        return self.kept[key]
 
     @property
     def bytes(self) -> int:

@@ -14,6 +14,7 @@ from scam.data.sheet import save_sheet
 from scam.data.subset import evenly
 from scam.metrics import ColourFloors, Psnr
 from scam.models import RunningMean, Styles, SynthesisModel
+from scam.models.views import Role
 
 _PICTURES_AT_MOST = 512
 _MEAN_PICTURES = 64
@@ -107,30 +108,48 @@ def preview_columns(
     """image (B, 3, H, W), labels (B, H, W), reconstructions, and the next row's subject in this
     row's scene, by the words above them.
 
-    refine: above 0, reconstructions from latents fitted in so many steps too, ``batch_size``
-    images at a time.
+    refine: above 0, both from latents fitted in so many steps too, ``batch_size`` images at a
+    time.
     """
-    reconstruction, transfer = preview(model, image, labels)
-    columns = {"input": image, "labels": labels, "reconstruction": reconstruction}
+    columns = {"input": image, "labels": labels}
+    columns["reconstruction"], columns["transfer of next row"] = preview(model, image, labels)
     if refine:
-        parts = zip(image.split(batch_size), labels.split(batch_size), strict=True)
-        columns["refined latents"] = torch.cat(
-            [
-                model.generate(y, model.encode(x, y, refine=refine), model.fixed_noise())
-                for x, y in parts
-            ]
+        columns["refined latents"], columns["refined transfer"] = preview(
+            model, image, labels, refine, batch_size
         )
-    return columns | {"transfer of next row": transfer}
+    return columns
 
 
 @torch.no_grad()
-def preview(model: SynthesisModel, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def preview(
+    model: SynthesisModel, image: Tensor, labels: Tensor, refine: int = 0, batch_size: int = 1
+) -> tuple[Tensor, Tensor]:
     """Reconstructions of image (B, 3, H, W) under labels (B, H, W), and transfers.
 
-    A transfer, (B, 3, H, W) too, shows the next image's subject in each image's scene.
+    A transfer, (B, 3, H, W) too, shows the next image's subject in each image's scene. refine:
+    steps that fit the latents, ``batch_size`` images at a time.
     """
-    styles = model.encode(image, labels)
-    following = styles[[*range(1, len(image)), 0]]
-    mixed = model.mix(following, styles, styles.present)
-    reconstruction = model.generate(labels, styles, model.fixed_noise())
+    own = _encoded(model, image, labels, refine, batch_size)
+    roles: tuple[Role, Role] = ("host", "donor")
+    scenes, subjects = (
+        _encoded(model, image, labels, refine, batch_size, role) if refine else own
+        for role in roles
+    )
+    following = subjects[[*range(1, len(image)), 0]]
+    mixed = model.mix(following, scenes, scenes.present)
+    reconstruction = model.generate(labels, own, model.fixed_noise())
     return reconstruction, model.generate(labels, mixed, model.fixed_noise())
+
+
+def _encoded(
+    model: SynthesisModel,
+    image: Tensor,
+    labels: Tensor,
+    refine: int,
+    batch_size: int,
+    role: Role = "alone",
+) -> Styles:
+    size = batch_size if refine else len(image)
+    parts = zip(image.split(size), labels.split(size), strict=True)
+    styles = [model.encode(x, y, refine=refine, role=role) for x, y in parts]
+    return Styles(torch.cat([x.tokens for x in styles]), torch.cat([x.present for x in styles]))

@@ -3,10 +3,12 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.random import Generator, default_rng
 
 from scam.data import Mannequins
-from scam.data.warp import warp
+from scam.data.convert import from_uint8
+from scam.data.warp import warp, warp_batch
 
 
 class Still(Generator):
@@ -66,3 +68,18 @@ def test_follows_the_random_numbers_alone() -> None:
     for before, after in zip(first, warp(*strided, default_rng(5)), strict=True):
         assert np.array_equal(before, after)
     assert not np.array_equal(warp(image, labels, default_rng(6))[0], first[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_batch_is_warped_alike(dtype: torch.dtype) -> None:
+    pairs = [Mannequins("train", 8).load(i, (96, 64)) for i in range(3)]
+    image = torch.stack([from_uint8(each) for each, _ in pairs]).to(dtype)
+    labels = torch.stack([torch.from_numpy(each) for _, each in pairs])
+    warped, moved = warp_batch(image, labels, default_rng(3))
+    assert (warped.dtype, moved.dtype) == (dtype, labels.dtype)
+    for i, pair in enumerate(pairs):
+        expected, expected_labels = warp(*pair, default_rng(3))
+        assert torch.equal(moved[i], torch.from_numpy(expected_labels))
+        # half a level of rounding, and that of the dtype
+        off = 0.51 / 127.5 + torch.finfo(dtype).eps
+        torch.testing.assert_close(warped[i].float(), from_uint8(expected), rtol=0, atol=off)

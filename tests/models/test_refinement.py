@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import get_args
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from scam.data.warp import warp_batch
 from scam.errors import InputError
-from scam.models import MODELS, Scam, ScamConfig, SynthesisModel
+from scam.models import MODELS, Scam, ScamConfig, Styles, SynthesisModel
+from scam.models.views import Role
 
+ALONE_AND_DONOR: tuple[Role, Role] = "alone", "donor"
+ALONE_AND_HOST: tuple[Role, Role] = "alone", "host"
 CONFIG = ScamConfig(
     4, (64, 32), width=16, levels=4, latents_per_label=2, background_latents=3, token_dim=16,
     attention_dim=16,
@@ -22,21 +29,24 @@ def pictures(batch: int = 2) -> tuple[Tensor, Tensor]:
     return stripes + tints.expand(batch, 3, 64, 32), labels
 
 
-def error(model: SynthesisModel, image: Tensor, labels: Tensor, refine: int) -> Tensor:
+def error(
+    model: SynthesisModel, image: Tensor, labels: Tensor, refine: int, role: Role = "alone"
+) -> Tensor:
     """Squared error of each reconstruction, (B,)."""
-    styles = model.encode(image, labels, refine=refine)
+    styles = model.encode(image, labels, refine=refine, role=role)
     with torch.no_grad():
         made = model.generate(labels, styles, model.fixed_noise())
     return (made - image).square().mean((1, 2, 3))
 
 
 # Styles of SEAN and CLADE count for nothing before training.
+@pytest.mark.parametrize("role", get_args(Role))
 @pytest.mark.parametrize("kind", ["scam", "spade", "inade", "groupdnet"])
-def test_more_steps_come_nearer_whatever_the_model(kind: str) -> None:
+def test_more_steps_come_nearer_whatever_the_model(kind: str, role: Role) -> None:
     torch.manual_seed(0)
     model = MODELS[kind](MODELS[kind].Config.preset("tiny", num_labels=4, size=(64, 32))).eval()
     image, labels = pictures()
-    none, few, more = (error(model, image, labels, steps) for steps in (0, 3, 10))
+    none, few, more = (error(model, image, labels, steps, role) for steps in (0, 3, 10))
     assert (more < few).all()
     assert (few < none).all()
 
@@ -81,10 +91,51 @@ class TestScam:
     def test_a_transfer_refines_both(self) -> None:
         image, labels = pictures()
         pair = (image[:1], labels[:1]), (image[1:], labels[1:])
-        styles = [self.model.encode(*one, refine=2) for one in pair]
-        mixed = self.model.mix(*styles, styles[1].present)
-        expected = self.model.generate(labels[1:], mixed)
-        torch.testing.assert_close(self.model.transfer(*pair, refine=2), expected)
+        # The background's map is its own unless another is given.
+        poses: list[tuple[Tensor | None, Role]] = [(None, "host"), (labels[:1], "donor")]
+        for pose, role in poses:
+            subject = self.model.encode(*pair[0], refine=2, role="donor")
+            background = self.model.encode(*pair[1], refine=2, role=role)
+            wanted = labels[1:] if pose is None else pose
+            mixed = self.model.mix(subject, background, background.present)
+            expected = self.model.generate(wanted, mixed)
+            made = self.model.transfer(*pair, labels=pose, refine=2)
+            torch.testing.assert_close(made, expected)
+
+    @torch.no_grad()
+    def test_donor_s_suit_other_maps_better(self) -> None:
+        image, labels = pictures()
+        own, both = (self.model.encode(image, labels, refine=40, role=r) for r in ALONE_AND_DONOR)
+        random = np.random.default_rng(1)  # none of the copies they were fitted to
+        errors = []
+        for _ in range(8):
+            warped, moved = warp_batch(image, labels, random)
+            made = [self.model.generate(moved, x, self.model.fixed_noise()) for x in (own, both)]
+            errors.append([(x - warped).square().mean() for x in made])
+        of_own, of_both = torch.tensor(errors).mean(0)
+        assert of_both < of_own
+        again = self.model.encode(image, labels, refine=40, role="donor")
+        assert torch.equal(both.tokens, again.tokens)
+
+    @torch.no_grad()
+    def test_a_host_s_stand_other_latents_beside_them(self) -> None:
+        image, labels = pictures()
+        encoded = self.model.encode(image, labels)
+        alone, host = (self.model.encode(image, labels, refine=40, role=r) for r in ALONE_AND_HOST)
+        again = self.model.encode(image, labels, refine=40, role="host")
+        assert torch.equal(host.tokens, again.tokens)
+        given = self.model.token_labels == 1  # what the other image of the batch gives
+        kept = (labels != 1).unsqueeze(1)
+        errors = []
+        for styles in (alone, host):
+            tokens = torch.where(given[:, None], encoded.tokens.flip(0), styles.tokens)
+            made = self.model.generate(labels, Styles(tokens, styles.present))
+            errors.append((kept * (made - image)).square().mean())
+        assert errors[1] < errors[0]
+
+    def test_what_is_no_role(self) -> None:
+        with pytest.raises(InputError, match=r"^role='scene': expected alone, host, donor$"):
+            self.model.encode(*pictures(), refine=1, role="scene")  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("steps", [-1, 1.5, True, "3", None])
     def test_what_is_no_number_of_steps(self, steps: object) -> None:

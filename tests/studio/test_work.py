@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tiny_studio import Client, draw
 
-from scam.editing.edit import Settings, edit
-from scam.editing.sources import encode
+from scam.editing.edit import Settings
+from scam.editing.editor import Editor
 from scam.studio.opener import Opener
 from scam.studio.pictures import Known
 from scam.studio.work import AbandonedError, Work
@@ -32,8 +32,7 @@ def test_work_is_told_about_until_nobody_waits() -> None:
 def test_refined_results_are_those_of_the_command_line(client: Client, opener: Opener) -> None:
     known = opener.checkpoint
     session = client.session(HOST, subject=client.add(SUBJECT), refine=3)
-    host, subject = (encode(picture, known, 3) for picture in (HOST, SUBJECT))
-    expected = edit(known, Settings(), (HOST, host), subject, [], HOST.labels)
+    expected = Editor(known, Settings(refine=3))(HOST, SUBJECT, [])
     plain = client.post("/api/result", {**session, "refine": 0}).body
     found = client.post("/api/result", session).body
     assert found == expected.pixels.tobytes()
@@ -50,8 +49,8 @@ def test_refining_tells_how_far_it_is(opener: Opener) -> None:
     assert len(told) == 4
     for steps in range(6):
         picture.latents(steps)
-    assert list(picture.kept) == [2, 3, 4, 5]
-    assert np.isfinite(picture.kept[5].tokens.numpy()).all()
+    assert list(picture.kept) == [(steps, "alone") for steps in (2, 3, 4, 5)]
+    assert np.isfinite(picture.latents(5).tokens.numpy()).all()
 
 
 def test_work_that_nobody_waits_for_ends(client: Client) -> None:

@@ -11,6 +11,6 @@ def add_refine(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="STEPS",
-        help="gradient steps that fit the latents to their image: 100 for edits of that image, "
-        "about 5 for transfers into another; slower (default: 0)",
+        help="gradient steps that fit the latents to their image, such as 100: sharper, and "
+        "slower (default: 0)",
     )
