@@ -282,10 +282,10 @@ class SynthesisModel(HubModel, ABC):
         subject = checked_pair(subject, "subject")
         background = checked_pair(background, "background")
         prepared = self._prepared(background[1] if labels is None else labels, "labels")
-        scene: Role = "host" if labels is None else "donor"
+        role: Role = "host" if labels is None else "donor"
         styles = self.mix(
             self._styles(*subject, _names("the subject"), refine, "donor"),
-            self._styles(*background, _names("the background"), refine, scene),
+            self._styles(*background, _names("the background"), refine, role),
             prepared.present,
             background_labels=background_labels,
             absent=absent,

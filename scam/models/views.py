@@ -16,8 +16,8 @@ from scam.models.styles import Styles
 
 Role = Literal["alone", "host", "donor"]
 """What styles serve. alone: their image. host: their image's label map, where some labels take the
-styles of other images. donor: other label maps. Styles fitted for one role are worse in the others
-than those that no step has changed (docs/editing.md)."""
+styles of other images. donor: other label maps. Fitted to their image alone, styles are worse in
+the other roles than those that no step has changed (docs/editing.md)."""
 _SHARE = 1.5
 Prepare = Callable[[Tensor], PreparedLabels]
 
@@ -75,7 +75,7 @@ def _among_others(
     Norms and convolutions tell each label of the others. The other tokens lie on the line through
     the image's own and the mean, which needs no other image.
     """
-    count = styles.present.shape[1]
+    own, count = styles.tokens.detach(), styles.present.shape[1]
     generator = torch.Generator().manual_seed(0)
     while True:
         yield View(image, labels)
@@ -83,7 +83,7 @@ def _among_others(
         kept = torch.cat([torch.rand(count, generator=generator) < 0.5, torch.ones(1).bool()])
         share = _SHARE * (2 * torch.rand(count + 1, generator=generator) - 1)
         kept, share = kept.to(mean.device), share.to(mean)
-        instead = mean + share[token_labels, None] * (styles.tokens - mean)
+        instead = mean + share[token_labels, None] * (own - mean)
         pixels = labels.labels.unsqueeze(1)
         counted = kept[pixels.clamp(min=0).long()] & (pixels >= 0)
         yield View(image, labels, kept[token_labels], instead, counted)
