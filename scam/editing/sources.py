@@ -66,7 +66,7 @@ class Finder:
             raise InputError(f"{{library}}: {found}, expected a folder of styles", library=library)
         self.checkpoint = checkpoint
         self._data, self._labels, self._library = data, labels, library
-        self._used = {"library"} if new_library else set[str]()
+        self._used: set[str] = set()
         self._read_from: list[Path] = []
 
     def open(self, words: Sequence[str]) -> Picture | Style:
@@ -140,7 +140,6 @@ class Finder:
     def library(self) -> Path:
         """The folder of styles. InputError if there is neither a run nor one given."""
         if self._library is not None:
-            self._used.add("library")
             return self._library
         run = run_around(self.checkpoint.path)
         if run is None:
@@ -155,16 +154,12 @@ class Finder:
         return [*self.checkpoint.files, *self._read_from]
 
     def expect_used(self) -> None:
-        """InputError if a data set was named and no image by name, or a library and no style."""
+        """InputError if a data set was named and no image by name."""
         for name, value in (("data", self._data), ("labels", self._labels)):
             if value and name not in self._used:
                 raise InputError(
                     f"{{{name}}}: unused when all images are given as files", **{name: value}
                 )
-        if self._library is not None and "library" not in self._used:
-            raise InputError(
-                f"{{library}}: unused when no style is named {_STORED}NAME", library=self._library
-            )
 
     def _stored(self, word: str) -> Path:
         name = word.removeprefix(_STORED)

@@ -275,7 +275,7 @@ def test_moved_pictures(run: Path, data: Path, tmp_path: Path) -> None:
     assert names(run) == held
     assert json.loads((run / "config.json").read_text())["data"]["data"] == str(elsewhere)
     moved = run.rename(tmp_path / "moved run")
-    with pytest.raises(InputError, match="--labels is 'labels' there, 'masks' was asked"):
+    with pytest.raises(InputError, match="--labels is 'labels' in this run, not 'masks'"):
         resume(moved, 4, "--labels", "masks")
     (elsewhere / "labels").rename(elsewhere / "masks")
     resume(moved, 4, "--labels", "masks")

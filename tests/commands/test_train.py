@@ -88,7 +88,7 @@ def test_the_discriminator_that_segments(photos: Path, tmp_path: Path, fast: Fas
     out = tmp_path / "run"
     flags = ["--gan-from", 0, "--discriminator", "oasis", "--labelmix", 10]
     train.main(fast("--data", photos, "--out", out, *flags))
-    with pytest.raises(InputError, match=": --discriminator is 'oasis' there, 'scam' was"):
+    with pytest.raises(InputError, match=": --discriminator is 'oasis' in this run, not 'scam'"):
         train.main(["--resume", "--out", str(out), "--discriminator", "scam"])
     train.main(["--resume", "--out", str(out), "--steps", "3"])
     losses = [json.loads(line) for line in (out / "metrics.jsonl").open() if "labelmix" in line]

@@ -195,7 +195,6 @@ def test_background_labels_by_name(trained: tuple[Path, Path], tmp_path: Path) -
         ({"--background-labels": ["11"]}, "label '11': expected one of background, hair"),
         ({"--data": ["nowhere"]}, "--data nowhere: expected mannequins"),
         ({"--data": ["nowhere"]}, "^--data nowhere: "),
-        ({"--library": ["."]}, r"^--library \.: unused when no style is named lib:NAME$"),
         ({"--pose-labels": ["nothing.png"]}, r"nothing\.png: cannot be read"),
         ({"--pose-labels": ["nothing.png"]}, r"^--pose-labels nothing\.png: cannot be read"),
         ({"--background-labels": ["tail"]}, "^--background-labels: label 'tail': .*, or 0 to 10$"),
