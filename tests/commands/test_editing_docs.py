@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scam import attention, styles, transfer
+from scam import attention, evaluate, styles, transfer
 from scam.checkpoints import step_folders
 from scam.data import LABEL_SETS, Mannequins
 from scam.models import Scam, ScamConfig
@@ -81,4 +81,7 @@ def test_every_flag_that_is_shown_exists(capsys: pytest.CaptureFixture[str]) -> 
     listed = set(re.findall(r"^  (--[a-z-]+)", known, flags=re.MULTILINE))
     examples = {word for words in commands(known) for word in words if word.startswith("--")}
     assert {"--donor", "--only", "--picture"} <= examples
+    with pytest.raises(SystemExit):
+        evaluate.main(["--help"])
+    listed |= set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, flags=re.MULTILINE))
     assert examples | set(re.findall(r"--[a-z][a-z-]+", PAGE)) <= listed
