@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from scam.commandline.progress import progress
 from scam.data.arrays import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited, Settings, edit
@@ -91,15 +90,7 @@ class Editor:
         refine = self.settings.refine
         key = id(source), role if refine else "alone"
         known = self._encoded.get(key) or last.get(key)
-        latents = known[1] if known else self._encoded_now(source, refine, role)
+        latents = known[1] if known else encode(source, self.checkpoint, refine, role=role)
         # The source itself is kept too: its id is its own only while it lives.
         self._encoded[key] = source, latents
         return latents
-
-    def _encoded_now(self, source: Picture | Style, refine: int, role: Role) -> Styles:
-        if not refine or isinstance(source, Style):
-            return encode(source, self.checkpoint)
-        with progress(f"refine {source.name}", refine, unit="steps") as bar:
-            return encode(
-                source, self.checkpoint, refine, role=role, progress=lambda _: bar.update()
-            )

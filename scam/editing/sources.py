@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scam.commandline.progress import progress as progress_bar
 from scam.data import SOURCES, open_source
 from scam.data.advice import label_command
 from scam.data.arrays import LabelMap
@@ -268,14 +269,20 @@ def encode(
 ) -> Styles:
     """The latents of an image, or those saved in a style, on the model's device.
 
-    refine, role, progress: see :meth:`scam.models.SynthesisModel.encode`.
+    refine, role, progress: see :meth:`scam.models.SynthesisModel.encode`; a bar shows the steps
+    where nobody else is told of them.
     """
     if isinstance(source, Style):
         return source.latents
     model = checkpoint.model
     with torch.no_grad():
         image, labels = source.tensors(checkpoint.frame, model.token_labels.device)
-        return model.encode(image, labels, refine=refine, role=role, progress=progress)
+        if progress is not None or not refine:
+            return model.encode(image, labels, refine=refine, role=role, progress=progress)
+        with progress_bar(f"refine {source.name}", refine, unit="steps") as bar:
+            return model.encode(
+                image, labels, refine=refine, role=role, progress=lambda _: bar.update()
+            )
 
 
 def digest(content: Picture | Style | LabelMap) -> str:

@@ -57,6 +57,13 @@ class Batch:
         return self.generate(self.labels, self.latents)
 
     @cached_property
+    def unedited(self) -> Tensor:
+        """The hosts from the latents that edits change."""
+        if self.host_latents is self.latents:
+            return self.reconstruction
+        return self.generate(self.labels, self.host_latents)
+
+    @cached_property
     def swap(self) -> Tensor:
         """The hosts' maps with all latents of the donors, background too, as released."""
         return self.generate(self.labels, self.donor_latents)

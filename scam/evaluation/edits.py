@@ -45,7 +45,7 @@ class LocalityMeter:
         edited[rows, label] = True
         evaluated = batch.evaluated
         mixed = select_tokens(donors, hosts, edited, evaluated.model.token_labels)
-        plain = batch.generate(batch.labels, hosts)[rows]
+        plain = batch.unedited[rows]
         result = batch.generate(batch.labels, mixed)[rows]
         inside = batch.labels[rows] == label[:, None, None]
         self._edits += len(rows)

@@ -48,11 +48,11 @@ def refined(
         optimizer = torch.optim.Adam([moved], lr=RATE)
         for step, view in enumerate(islice(views, steps)):
             tokens = moved * scale
-            if view.kept is not None and view.instead is not None:
-                tokens = torch.where(view.kept[:, None], tokens, view.instead)
+            if view.others is not None:
+                tokens = torch.where(view.others.kept[:, None], tokens, view.others.instead)
             errors = (generate(view.labels, Styles(tokens, styles.present)) - view.image).square()
-            if view.counted is not None:
-                errors = errors * view.counted
+            if view.others is not None:
+                errors = errors * view.others.counted
             # Adam does not see a factor, but adds 1e-8 to the size of gradients: a sum keeps them
             # far above it.
             (moved.grad,) = torch.autograd.grad(errors.sum(), moved)

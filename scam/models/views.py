@@ -19,21 +19,28 @@ Role = Literal["alone", "host", "donor"]
 styles of other images. donor: other label maps. Fitted to their image alone, styles are worse in
 the other roles than those that no step has changed (docs/editing.md)."""
 _SHARE = 1.5
+"""Other tokens of a host are at most so many times as far from the mean as its own, each way."""
 Prepare = Callable[[Tensor], PreparedLabels]
 
 
-class View(NamedTuple):
-    """An image (B, 3, H, W), its label map, and what the other labels' tokens become meanwhile.
+class Others(NamedTuple):
+    """What the tokens of some labels are while the rest is fitted.
 
     kept: tokens (m,) bool that are fitted; the others are those of ``instead`` (B, m, d).
-    counted: pixels (B, 1, H, W) bool of theirs. None: all.
+    counted: pixels (B, 1, H, W) bool of the labels kept.
     """
+
+    kept: Tensor
+    instead: Tensor
+    counted: Tensor
+
+
+class View(NamedTuple):
+    """An image (B, 3, H, W) and its label map; without ``others`` all tokens are fitted."""
 
     image: Tensor
     labels: PreparedLabels
-    kept: Tensor | None = None
-    instead: Tensor | None = None
-    counted: Tensor | None = None
+    others: Others | None = None
 
 
 def views_for(
@@ -86,4 +93,4 @@ def _among_others(
         instead = mean + share[token_labels, None] * (own - mean)
         pixels = labels.labels.unsqueeze(1)
         counted = kept[pixels.clamp(min=0).long()] & (pixels >= 0)
-        yield View(image, labels, kept[token_labels], instead, counted)
+        yield View(image, labels, Others(kept[token_labels], instead, counted))
