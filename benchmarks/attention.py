@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import SETTINGS, AttentionCase
-from benchmarks.contest import OURS, Contender
+from benchmarks.contest import Contender
 from benchmarks.gate import (
     Gate,
     attention_gate,
@@ -21,6 +21,7 @@ from benchmarks.label_maps import label_map
 from benchmarks.peers import Attend, Peer
 from benchmarks.peers.dense import DENSE
 from benchmarks.peers.sparse import SPARSE
+from benchmarks.results_file import BACKWARD_ALONE, OURS
 from benchmarks.timing import Call, before_capture, copies_beyond_cache, copying
 from scam.ops import semantic_cross_attention
 from scam.testing import Inputs, lay_out
@@ -134,7 +135,7 @@ def contenders(
                 raise
             refused[peer.name] = first_line(error)
     if case.backward:
-        entered["ours, backward alone"] = Contender("part", [_backward_alone(one) for one in sets])
+        entered[BACKWARD_ALONE] = Contender("part", [_backward_alone(one) for one in sets])
     maps = [one.key if case.reads == "pixels" else one.query for one in sets]
     entered["copy"] = Contender("copy", [copying(one) for one in maps])
     return entered, refused, inputs

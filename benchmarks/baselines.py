@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from benchmarks.cases import BaselineCase
-from benchmarks.contest import OURS, Contender
+from benchmarks.contest import Contender
 from benchmarks.gate import Gate, Results, gradient_like
 from benchmarks.label_maps import label_map
+from benchmarks.results_file import OURS
 from benchmarks.timing import Call
 from scam.models.clade import CladeNorm
 from scam.models.inade import CodeEncoder, InadeConfig, InadeNorm

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Problems of ``semantic_modulation`` and everyone who can solve them."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from benchmarks.cases import SETTINGS, ModulationCase
-from benchmarks.contest import OURS, Contender
+from benchmarks.contest import Contender
 from benchmarks.gate import Gate, Results, first_line, gradient_like
 from benchmarks.label_maps import label_map
 from benchmarks.peers.modulation import (
@@ -19,7 +20,8 @@ from benchmarks.peers.modulation import (
     eager_attend,
     ours_given_tokens,
 )  # fmt: skip
-from benchmarks.timing import Call, copies_beyond_cache, copying
+from benchmarks.results_file import ALONE, BACKWARD_ALONE, OURS
+from benchmarks.timing import Call, before_capture, copies_beyond_cache, copying
 from scam.nn.position import position_code
 
 REFERENCE = as_written(eager_attend)
@@ -111,11 +113,27 @@ def op_alone(half: Half, backward: bool) -> Call:
         tokens = absorbed_tokens(half)
     if not backward:
         return timed(lambda h: ours_given_tokens(h, *tokens), half, False)
+    forward, wanted = _op_of_leaves(half, tokens)
+    gradient = gradient_like(half.x)
+    return lambda: torch.autograd.grad(forward(), wanted, gradient)
+
+
+def _backward_alone(half: Half) -> Call:
+    with torch.no_grad():
+        tokens = absorbed_tokens(half)
+    forward, wanted = _op_of_leaves(half, tokens)
+    y = before_capture(half.x.device, forward)
+    gradient = gradient_like(y)
+    return lambda: torch.autograd.grad(y, wanted, gradient, retain_graph=True)
+
+
+def _op_of_leaves(
+    half: Half, tokens: Sequence[Tensor]
+) -> tuple[Callable[[], Tensor], list[Tensor]]:
+    """The op of copies that require gradients, and these copies."""
     x, scale, *given = (t.detach().requires_grad_() for t in (half.x, half.noise_scale, *tokens))
     leaves = Half(**{**vars(half), "x": x, "noise_scale": scale})
-    wanted = [x, scale, *given]
-    gradient = gradient_like(half.x)
-    return lambda: torch.autograd.grad(ours_given_tokens(leaves, *given), wanted, gradient)
+    return lambda: ours_given_tokens(leaves, *given), [x, scale, *given]
 
 
 def traffic(case: ModulationCase, half: Half) -> dict[str, int]:
@@ -159,6 +177,8 @@ def contenders(
             continue
         calls = [timed(modulate, one, case.backward) for one in sets]
         entered[name] = Contender(kind, calls, error, graph=kind != "sparse")
-    entered["op alone"] = Contender("part", [op_alone(one, case.backward) for one in sets])
+    entered[ALONE] = Contender("part", [op_alone(one, case.backward) for one in sets])
+    if case.backward:
+        entered[BACKWARD_ALONE] = Contender("part", [_backward_alone(one) for one in sets])
     entered["copy"] = Contender("copy", [copying(one.x) for one in sets])
     return entered, refused, half

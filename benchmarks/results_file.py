@@ -9,6 +9,9 @@ from typing import Any
 from scam.errors import InputError
 
 OURS = "ours"
+ALONE = "op alone"
+BACKWARD_ALONE = "ours, backward alone"
+"""Of the modulation: without the projections of its tokens."""
 RIVALS = ("dense", "sparse")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import cases
-from benchmarks.contest import OURS, Contender, Contest
+from benchmarks.contest import Contender, Contest
 from benchmarks.gate import first_line
 from benchmarks.networks import (
     DENSE,
@@ -19,6 +19,7 @@ from benchmarks.networks import (
     peak_memory,
     step_call,
 )
+from benchmarks.results_file import OURS
 from scam.models import ScamConfig
 
 

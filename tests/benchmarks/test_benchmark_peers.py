@@ -118,6 +118,16 @@ def test_modulations_match_the_half_as_written(name: str, memory: str) -> None:
         assert error < 1e-5, result
 
 
+def test_parts_of_the_modulation_are_timed_by_themselves() -> None:
+    entered, _, _ = modulation.contenders(ModulationCase(16, 8, 3, backward=True), CPU)
+    assert entered["op alone"].kind == entered["ours, backward alone"].kind == "part"
+    x, _, *of_tokens = entered["ours, backward alone"].calls[0]()
+    assert x.shape == (1, 8, 16, 16)
+    assert all(map(torch.is_tensor, of_tokens))
+    forward, _, _ = modulation.contenders(ModulationCase(16, 8, 3), CPU)
+    assert "ours, backward alone" not in forward
+
+
 def test_contenders_of_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
     case = AttentionCase(side=16, num_labels=3, width=8, backward=True)
     entered, refused, inputs = attention.contenders(case, CPU)
