@@ -10,7 +10,7 @@ from scam.data.arrays import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited, Settings, edit
 from scam.editing.pictures import Picture
-from scam.editing.sources import encode
+from scam.editing.sources import encode, kind_of_latents
 from scam.editing.styles import Style
 from scam.errors import InputError, leading, sized
 from scam.models.checkpoint import Checkpoint
@@ -19,7 +19,7 @@ from scam.models.views import Role
 
 Pose = Literal["background", "subject"] | Path
 """Whose label map to generate from, or the file it is in."""
-_Encoded = dict[tuple[int, Role], tuple[Picture | Style, Styles]]
+_Encoded = dict[tuple[int, int, Role], tuple[Picture | Style, Styles]]
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Editor:
 
     def _latents(self, source: Picture | Style, last: _Encoded, role: Role) -> Styles:
         refine = self.settings.refine
-        key = id(source), role if refine else "alone"
+        key = id(source), *kind_of_latents(refine, role)
         known = self._encoded.get(key) or last.get(key)
         latents = known[1] if known else encode(source, self.checkpoint, refine, role=role)
         # The source itself is kept too: its id is its own only while it lives.

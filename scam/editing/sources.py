@@ -285,6 +285,11 @@ def encode(
             )
 
 
+def kind_of_latents(refine: int, role: Role) -> tuple[int, Role]:
+    """What tells the latents of one image apart: unrefined, they are the same in every role."""
+    return refine, role if refine else "alone"
+
+
 def digest(content: Picture | Style | LabelMap) -> str:
     """16 hexadecimal digits that change with any pixel, label or latent."""
     if isinstance(content, Picture):

@@ -13,7 +13,7 @@ from scam.data.pairs import read_pair
 from scam.data.parser import LabelParser
 from scam.data.picture import Upload, read_image
 from scam.editing.pictures import Picture
-from scam.editing.sources import Folder, digest, encode
+from scam.editing.sources import Folder, digest, encode, kind_of_latents
 from scam.errors import InputError, quoted
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles
@@ -55,7 +55,7 @@ class Known:
         self, refine: int = 0, progress: Progress = silent, *, role: Role = "alone"
     ) -> Styles:
         """See :meth:`scam.models.SynthesisModel.encode`."""
-        key: tuple[int, Role] = (refine, role if refine else "alone")
+        key = kind_of_latents(refine, role)
         if key not in self.kept:
             tell = partial(progress, f"Refining the latents of {self.picture.name}")
             encoded = encode(self.picture, self._checkpoint, refine, role=role, progress=tell)

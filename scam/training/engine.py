@@ -13,6 +13,7 @@ from scam.checkpoints.step_folders import newest_step_folder, offering_older
 from scam.checkpoints.training_state import TRAINING, load_training
 from scam.errors import InputError, Interrupted, Stopped, within
 from scam.training.compiling import compiler_failures_named
+from scam.training.contention import Contention
 from scam.training.distributed import SINGLE_PROCESS, World
 from scam.training.divergence import LIMIT, SCALED_LIMIT, Watch
 from scam.training.optimisation import Losses
@@ -75,6 +76,7 @@ def _steps(run: Run, outputs: Outputs | None, done: int, stop: list[int]) -> Non
     task, trainer, watch, folder = run
     options, world = task.options, trainer.world
     stream = task.batches(done)
+    contention = Contention(next(task.model.parameters()).device)
     recent: list[Losses] = []
     for step in range(done + 1, options.steps + 1):
         batch = next(stream)
@@ -92,6 +94,8 @@ def _steps(run: Run, outputs: Outputs | None, done: int, stop: list[int]) -> Non
                 losses |= {"skipped": float(watch.total)} if watch.total else {}
                 outputs.log.write(step, losses)
                 outputs.progress.update(step, losses)
+                if (line := contention.note()) is not None:
+                    outputs.progress.say(line)
             with world.agreed():
                 if why is not None:
                     raise watch.diverged(step, why)

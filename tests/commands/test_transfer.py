@@ -217,6 +217,15 @@ def test_bad_arguments(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_background_labels_need_a_subject(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    donors = "--donor", "hair=p1", "--background", "p2", "--out", tmp_path / "out.png"
+    with pytest.raises(
+        InputError, match=r"^--background-labels hair: expected --subject with it$"
+    ):
+        run(trained, *map(str, donors), "--background-labels", "hair")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("where", ["missing", "empty"])
 def test_no_checkpoint(where: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()

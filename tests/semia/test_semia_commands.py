@@ -204,6 +204,12 @@ class TestTrain:
             semia("train", *source, "--out", tmp_path / "run", *flags)
         assert not (tmp_path / "run").exists()
 
+    def test_absent_is_of_previews(self, sources: Path, tmp_path: Path) -> None:
+        source = sources / "image.png", sources / "labels.png"
+        with pytest.raises(InputError, match=r"^--absent nearest: expected --previews with it"):
+            semia("train", *source, "--out", tmp_path / "run", "--absent", "nearest")
+        assert not (tmp_path / "run").exists()
+
     def test_a_folder_is_used_once(self, patches: Path, sources: Path) -> None:
         before = left(patches)
         with pytest.raises(InputError, match=r"^--out .* is not empty"):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from scam.checkpoints.training_state import load_training
 from scam.checkpoints.weights import read_weights
 from scam.errors import InputError
-from scam.training import engine
+from scam.training import contention, engine
 from scam.training.optimisation import Losses, Optimisation, adamw, warm_up
 from scam.training.options import TrainOptions
 from scam.training.precision import resolve_precision
@@ -130,6 +130,16 @@ def test_a_run_leaves_its_folder(tmp_path: Path) -> None:
     assert description == {"step": 60}
     assert (tensors["pixels"] - PICTURE).abs().mean() < 0.15
     assert [line["step"] for line in lines(tmp_path / "run")] == list(range(2, 61, 2))
+
+
+def test_a_run_that_others_disturb_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(contention, "_SECONDS", 0.0)
+    monkeypatch.setattr(contention, "_interruptions", iter((0, 10**6)).__next__)
+    run(tmp_path / "run", steps=6)
+    assert capsys.readouterr().err.count("with OMP_NUM_THREADS=1 in front") == 1
 
 
 def test_resuming_equals_not_stopping(tmp_path: Path) -> None:

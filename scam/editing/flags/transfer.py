@@ -48,6 +48,7 @@ EXAMPLES = """\
 FEATHER = 4
 """Pixels of edge unless ``--feather`` says otherwise."""
 _MOST_STEPS = 256
+_SCENE = ["0"]
 
 
 def transfer_parser(prog: str) -> Parser:
@@ -111,9 +112,9 @@ def transfer_parser(prog: str) -> Parser:
     parser.add_argument(
         "--background-labels",
         nargs="+",
-        default=["0"],
+        default=_SCENE,
         metavar="LABEL",
-        help="labels or groups, by name or number, that a transfer leaves to the background "
+        help="labels or groups, by name or number, that --subject leaves to the background "
         "(default: 0)",
     )
     parser.add_argument(
@@ -161,6 +162,11 @@ def check_flags(args: argparse.Namespace) -> None:
     out = Path(args.out)
     if args.subject is None and not args.donor:
         raise InputError("{:subject}, {:donor}: expected at least one of them")
+    if args.subject is None and args.background_labels != _SCENE:
+        raise InputError(
+            "{background_labels}: expected {:subject} with it",
+            background_labels=args.background_labels,
+        )
     if args.interpolate is not None and not 2 <= args.interpolate <= _MOST_STEPS:
         raise InputError(
             f"{{interpolate}}: expected 2 to {_MOST_STEPS} images", interpolate=args.interpolate

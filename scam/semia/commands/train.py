@@ -41,11 +41,14 @@ _SIZES = {"patches": 768, "network": 128}
 """Pixels of the longer side where nothing else is asked for."""
 _GPU_SIZE = 512
 _EXAMPLE = (320, 480)
+_ABSENT: Absent = "error"
 
 
 def main(argv: Sequence[str]) -> None:
     """Read, start or resume the folder, learn if there is anything to learn."""
     args = vars(_parser().parse_args(argv))
+    if args["absent"] != _ABSENT and not args["previews"]:
+        raise InputError("{absent}: expected {:previews} with it", absent=args["absent"])
     device = open_device(args.pop("device"))
     out, resume = args["out"], args.pop("resume")
     notes: list[str] = []
@@ -180,8 +183,8 @@ def _parser() -> Parser:
         "--previews", nargs="+", type=Path, metavar="LABELS", help="label maps for the sheets"
     )
     parser.add_argument(
-        "--absent", choices=get_args(Absent), default="error",
-        help="what becomes of labels in --previews that the source lacks (default: error)",
+        "--absent", choices=get_args(Absent), default=_ABSENT,
+        help=f"what becomes of labels in --previews that the source lacks (default: {_ABSENT})",
     )  # fmt: skip
     parser.add_argument(
         "--as-colours", action="store_true",
