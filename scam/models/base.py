@@ -166,11 +166,10 @@ class SynthesisModel(HubModel, ABC):
         """A photograph and its label map at the model's size, as other methods take them.
 
         image: a file, an image of PIL, an array uint8 RGB (H, W, 3), or a tensor uint8 (3, H, W).
-        labels: what the label files hold
-        that the model was trained on, as a file, an image of PIL or integers (H, W); or a
-        function that makes such integers of the photograph, uint8 RGB (H, W, 3). Images of other
-        proportions fit as they did in training. Left out, InputError says what is needed. See
-        :mod:`scam.data.open_picture`.
+        labels: what the label files hold that the model was trained on, as a file, an image of
+        PIL or integers (H, W); or a function that makes such integers of the photograph, uint8
+        RGB (H, W, 3). Left out, InputError says what is needed. Images of other proportions fit
+        as they did in training. See :mod:`scam.data.open_picture`.
 
         Returns image (3, H, W) in [-1, 1] and int32 labels (H, W), on the model's device. Raises
         InputError for what cannot be read or used.
@@ -269,13 +268,13 @@ class SynthesisModel(HubModel, ABC):
         """The subject of one image in the scene, and the pose, of another.
 
         Styles of ``background_labels`` (see :meth:`labels_of`) come from ``background``, all
-        others from ``subject``.
-        ``labels`` is the map to generate; by default the background image's, whose pose the
-        subject takes on. A label of that map which the subject's image lacks follows ``absent``:
-        "related", the style of the nearest label of its group (:attr:`groups`) that the image has,
-        else the background image's; "background", the latter at once; "mean", the mean style of
-        training images; or "error". Related labels and the mean also stand in for background
-        labels that the background image lacks. ``refine``: see :meth:`encode`.
+        others from ``subject``. ``labels`` is the map to generate; by default the background
+        image's, whose pose the subject takes on. A label of that map which the subject's image
+        lacks follows ``absent``: "related", the style of the nearest label of its group
+        (:attr:`groups`) that the image has, else the background image's; "background", the latter
+        at once; "mean", the mean style of training images; or "error". Related labels and the
+        mean also stand in for background labels that the background image lacks. ``refine``: see
+        :meth:`encode`.
 
         Returns (B, 3, H, W) in [-1, 1]. Raises InputError where ``absent`` cannot be followed.
         """
