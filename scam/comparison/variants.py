@@ -53,6 +53,8 @@ SMALL_DATA: dict[str, Settings] = {
 }
 """Options for few images."""
 LISTS = {"ablations": ABLATIONS, "small-data": SMALL_DATA}
+_WITH_GAN: Settings = {"gan": 1.0}
+"""Of every row of a list unless it says otherwise: preset tiny has no discriminator."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def choose(
         raise InputError("{only}: expected together with {:variants}", only=NAMED)
     if models is None:
         models = list(MODELS) if listed is None else [FIRST_KIND]
-    known = {"": {}} if listed is None else LISTS[listed]
+    rows = {} if listed is None else LISTS[listed]
+    known = {name: {**_WITH_GAN, **row} for name, row in rows.items()} or {"": {}}
     wanted = list(known) if only is None else only
     _expect_some("only", wanted, list(known))
     chosen = [_model(word) for word in models]

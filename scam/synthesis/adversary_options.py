@@ -27,12 +27,17 @@ class AdversaryOptions(TrainOptions):
     lr_discriminator: float = setting(
         4e-4, "learning rate of the discriminator", above=0, most=1e6, may_change=True
     )
-    gan: float = setting(1.0, "weight of the adversarial loss; 0: no discriminator", least=0)
+    gan: float = setting(
+        1.0,
+        "weight of the adversarial loss; 0: no discriminator",
+        least=0,
+        default_help="default: 1; tiny: 0 unless another setting of a discriminator is given",
+    )
     gan_from: int = setting(
         0,
         "first step after which the discriminator and the adversarial loss are used",
         least=0, most=MOST_STEPS, metavar="STEP", told=True,
-        default_help="tiny: four fifths of --steps, others: 0",
+        default_help="default: 0; tiny: four fifths of --steps",
     )  # fmt: skip
     discriminator: Literal["scam", "oasis", "patch", "sean"] = setting(
         "scam",

@@ -145,8 +145,10 @@ class SynthesisOptions(AdversaryOptions):
         return None
 
 
-LATE_GAN = {"tiny": 0.8}
-"""Part of its steps before the discriminator joins in, where nothing else is asked for."""
+SHORT = ("tiny",)
+"""Presets of minutes, in which no discriminator makes better images in equal time
+(docs/results.md); one that is asked for joins in after ``LATE`` of the steps."""
+LATE = 0.8
 NEW_RUN: dict[str, Any] = {"optimizer": "muon", "recolour": 0.5, "warp": 0.5}
 """Defaults of a new run whose model has no recipe of its own. Not defaults of the fields: a run
 that was begun before there were these settings is resumed without them."""
@@ -165,9 +167,18 @@ def chosen_training(
     training = {**NEW_RUN, **SynthesisOptions.presets.get(preset, {}), **recipe, **asked}
     if training["optimizer"] == "muon":
         training = WITH_MUON | training
-    if preset in LATE_GAN:
-        training.setdefault("gan_from", int(LATE_GAN[preset] * training["steps"]))
+    if preset in SHORT:
+        if _of_adversary() & (recipe.keys() | asked.keys()):
+            training.setdefault("gan_from", int(LATE * training["steps"]))
+        else:
+            training["gan"] = 0.0
     for name in recipe.keys() - asked.keys():
         if SynthesisOptions.idle(name, training):
             del training[name]
     return training
+
+
+def _of_adversary() -> set[str]:
+    """Settings of which any asks for a discriminator."""
+    own = {n for n, what in SynthesisOptions.settings().items() if "discriminator" in what.needs}
+    return own | {"gan", "gan_from", "lr_discriminator"}

@@ -30,9 +30,29 @@ class TestRecipes:
 
     def test_a_model_without_one_trains_as_before(self) -> None:
         preset = SynthesisOptions.presets["tiny"]
-        plain = SynthesisOptions(**preset, **NEW_RUN, **WITH_MUON, gan_from=1200).as_dict()
+        plain = SynthesisOptions(**preset, **NEW_RUN, **WITH_MUON, gan=0.0).as_dict()
         assert completed({}) == completed({"kind": "inade"}) == plain
         assert ScamConfig.preset("tiny").recipe == {}
+
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [
+            ({"gan": 2.0}, (2.0, 1200)),
+            ({"gan": 2.0, "steps": 10}, (2.0, 8)),
+            ({"lecam": 0.3}, (1.0, 1200)),
+            ({"gan_from": 3}, (1.0, 3)),
+            ({"style_dropout": 0.1}, (0.0, 0)),
+        ],
+    )
+    def test_a_short_run_has_a_discriminator_if_asked(
+        self, asked: dict[str, Any], expected: tuple[float, int]
+    ) -> None:
+        found = completed({}, **asked)
+        assert (found["gan"], found["gan_from"]) == expected
+
+    def test_another_preset_has_one_from_the_first_step(self) -> None:
+        found = SynthesisOptions(**chosen_training("idesigner", {}, {}))
+        assert (found.gan, found.gan_from) == (1.0, 0)
 
     @pytest.mark.parametrize("kind", MODELS)
     def test_published_systems_are_trained_by_adam_on_pictures_as_they_are(
