@@ -63,6 +63,16 @@ def test_mistyped_flags(words: list[str], said: str, capsys: pytest.CaptureFixtu
     assert parser.parse_args(["--out=x", "--resume"]).resume
 
 
+def test_a_folder_without_its_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser("prog", "", "")
+    parser.add_argument("--data")
+    for word, mend in ((str(tmp_path), f"; did you mean --data {tmp_path}?"), ("photos", "")):
+        with pytest.raises(SystemExit):
+            parser.parse_args([word])
+        said = f"unrecognized arguments: {word}{mend}"
+        assert capsys.readouterr().err == f"prog: error: {said} (see --help)\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -40,6 +40,9 @@ def test_own_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with Image.open(tmp_path / "work" / "transfer.png") as picture:
         assert picture.size == (64, 96)
     assert (tmp_path / "work" / "sheet.png").is_file()
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(EXAMPLES / "own_photographs.py"), run_name="__main__")
+    assert left.value.code == 2
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:

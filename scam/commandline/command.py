@@ -87,7 +87,12 @@ class Parser(argparse.ArgumentParser):
             if flag.startswith("--") and " " not in word and flag not in known:
                 mend = _ELSEWHERE.get(flag) or did_you_mean(flag, known)
                 self.error(f"unrecognized arguments: {flag}{as_typed(mend)}")
-        return super().parse_args(words, namespace)
+        found, rest = self.parse_known_args(words, namespace)
+        if rest:
+            folder = "--data" in known and os.path.isdir(rest[0])
+            meant = f"; did you mean --data {rest[0]}?" if folder else ""
+            self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")
+        return found
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """What a value may be, in our words: argparse's differ from Python to Python."""

@@ -48,7 +48,9 @@ class AdversaryOptions(TrainOptions):
     gradient_norm: bool = setting(
         True, "of scam: divide logits by their gradient, as the paper does", **_of("scam")
     )
-    gan_loss: Literal["hinge", "relativistic"] = setting("hinge", "of scam", **_of("scam"))
+    gan_loss: Literal["hinge", "relativistic"] = setting(
+        "hinge", "loss of the discriminator scam", **_of("scam")
+    )
     feature_matching: float = _weight(
         "of patch and sean: weight of the feature matching loss, such as 10",
         "patch", "sean",

@@ -54,7 +54,7 @@ class SynthesisOptions(AdversaryOptions):
     )
     optimizer: Literal["adamw", "muon"] = setting(
         "adamw",
-        "of the model; muon: Muon for matrices and convolutions, AdamW for the rest",
+        "optimiser of the model; muon: Muon for matrices and convolutions, AdamW for the rest",
         told=True,
     )
     lr_muon: float = setting(

@@ -11,6 +11,6 @@ def add_refine(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="STEPS",
-        help="gradient steps that fit the latents to their image, such as 100: sharper, and "
+        help="gradient steps, such as 100, that fit the latents to their image: sharper and "
         "slower (default: 0)",
     )

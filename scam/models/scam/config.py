@@ -192,11 +192,13 @@ class ScamConfig(ModelConfig):
     @property
     def summary(self) -> str:
         """See :class:`~scam.models.config.ModelConfig`."""
+        per_label = f"{self.latents_per_label} per label"
+        if self.background_latents != self.latents_per_label:
+            per_label += f" ({self.background_latents} for label 0)"
         return (
             f"Encodes an image and its label map to {self.num_tokens} latents of width\n"
-            f"{self.token_dim}, {self.latents_per_label} per label ({self.background_latents} "
-            "for label 0), and generates images from a label\nmap and such latents; latents "
-            "mixed from two images transfer the subject."
+            f"{self.token_dim}, {per_label}, and generates images from a label\nmap and such "
+            "latents; latents mixed from two images transfer the subject."
         )
 
 
