@@ -11,7 +11,7 @@ TABLE: Table = {
     ("forward", 2, 64): Config(64, 64, 4, 1),
     ("forward", 2, 256): Config(64, 128, 8, 1),
     ("forward", 2, 512): Config(32, 128, 8, 1),  # the tile of 64 spills with many tokens a label
-    ("backward", 2, 64): Config(64, 64, 4, 1),
+    ("backward", 2, 64): Config(32, 64, 4, 1),
     ("backward", 2, 128): Config(32, 128, 4, 1),
     ("backward", 2, 256): Config(32, 64, 8, 1),
     ("forward", 4, 256): Config(32, 64, 8, 1),
