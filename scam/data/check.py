@@ -22,6 +22,7 @@ from scam.data.folder import (
 from scam.data.greys import read_values
 from scam.data.ids import MOST_SCANNED, Command, Scale, judge, scale_advice, scale_of
 from scam.data.labels import LabelSet
+from scam.data.left_out import left_out
 from scam.data.names import named_labels
 from scam.data.pairs import (
     SPLITS,
@@ -58,7 +59,8 @@ class FolderReport:
     labels have names. unlabelled: pixels with the ignore label. turned: photographs with an EXIF
     orientation other than 1, which are turned upright. sizes: (height, width) of the smallest, the
     most frequent and the largest pair, and how many different ones there are. unpaired: labels
-    whose names say left or right without a partner. bad: every problem. advice: what to do.
+    whose names say left or right without a partner. left_out: what is not read, in words, empty if
+    nothing. bad: every problem. advice: what to do.
     """
 
     root: Path
@@ -73,6 +75,7 @@ class FolderReport:
     sizes: dict[str, tuple[int, int]]
     num_sizes: int
     unpaired: tuple[str, ...]
+    left_out: str
     bad: tuple[BadFile, ...]
     advice: tuple[str, ...]
 
@@ -105,6 +108,7 @@ class FolderReport:
             "num_sizes": self.num_sizes,
             "bad": [{"file": file, "problem": text} for file, text in self.bad_lines()],
             "unpaired_sides": list(self.unpaired),
+            "left_out": self.left_out,
             "advice": list(self.advice),
         }
 
@@ -164,6 +168,7 @@ def check_folder(
         sizes=_sizes(sizes),
         num_sizes=len(sizes),
         unpaired=tuple(meant.label_set.names[index] for index in unpaired(meant.label_set.names)),
+        left_out=left_out(root / (split or "") / "images" for split in folders),
         bad=tuple(BadFile(found.file, placed(found.text, root, labels)) for found in bad),
         advice=tuple(meant.advice),
     )

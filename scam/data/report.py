@@ -35,6 +35,8 @@ def _head(report: FolderReport) -> list[str]:
     of = "" if usable == report.pairs else f" usable of {report.pairs} pairs"
     held = " (val held out of train)" if report.held_out else ""
     lines = [printable(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
+    if report.left_out:
+        lines.append(printable(report.left_out))
     if "train" not in report.splits:
         lines.append("no folder train: only scam.evaluate reads these")
     if report.sizes:

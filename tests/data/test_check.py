@@ -67,6 +67,15 @@ def test_splits_are_those_of_training(tmp_path: Path) -> None:
     assert report.splits == {"train": 10, "val": 2, "test": 3}
 
 
+def test_photographs_that_are_not_read(root: Path) -> None:
+    (root / "images" / "photo.tiff").touch()
+    said = "left out: 1 .tiff file (images are .png, .jpg, .jpeg, .webp)"
+    report = check_folder(root)
+    assert report.bad == ()
+    assert report.as_dict()["left_out"] == said
+    assert report_text(report).split("\n")[1] == said
+
+
 def test_names_and_ignored_pixels(root: Path) -> None:
     (root / "labels.txt").write_text("0 sky\n1 ground\n2 sea\n")
     ignored = np.zeros(SIZE, np.uint8)

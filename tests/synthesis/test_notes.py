@@ -53,6 +53,13 @@ def test_a_long_warm_up() -> None:
     assert list(at_start(options(warmup=50), MANY, MANY)) == []
 
 
+def test_photographs_that_are_not_read(tmp_path: Path) -> None:
+    data = folder(tmp_path, "squash", (30, 20))
+    (tmp_path / "images" / "photo.tiff").touch()
+    first, *_ = at_start(options(), data, data)
+    assert first == "left out: 1 .tiff file (images are .png, .jpg, .jpeg, .webp)"
+
+
 @pytest.mark.parametrize(
     ("fit", "words"),
     [
