@@ -33,8 +33,9 @@ def config_of(kind: str | None, run: str | Path | None) -> type[ModelConfig]:
     """The settings of the ``kind`` of model that is asked for, else of the run to resume."""
     stored = None if run is None else Path(run) / CONFIG
     if kind is None and stored is not None and stored.is_file():
+        model = read_json(stored).get("model", {})
         with within(stored):
-            return model_class(stored_kind(read_json(stored).get("model", {}))).Config
+            return model_class(stored_kind(model)).Config
     return model_class(FIRST_KIND if kind is None else kind).Config
 
 

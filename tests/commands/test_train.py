@@ -433,7 +433,7 @@ def test_a_damaged_config(
     path.write_bytes(damage)
     with pytest.raises(InputError, match=words) as caught:
         train.main(["--resume", "--out", str(tmp_path / "run"), "--steps", "3"])
-    assert str(path) in str(caught.value)
+    assert str(caught.value).count(str(path)) == 1
     assert "\n" not in str(caught.value)
 
 
