@@ -136,6 +136,8 @@ def check_folder(
             find_pairs(root / (split or ""), labels)  # says why
     names = named_labels(root, labels, label_set, ignore_label)
     splits = assign_splits(folders, holdout)
+    if "val" in splits and "val" not in folders:
+        bad += _nothing_left(root, splits, holdout)
     seen = dict(zip(pairs, spread(_look, pairs, workers=workers, what="check"), strict=True))
     # Training knows its own maps alone.
     to_train = [pair for split in ("train", "val") for pair in splits.get(split, [])] or pairs
@@ -144,8 +146,6 @@ def check_folder(
     bad += [BadFile(root, text) for text in meant.problems]
     wrong = {pair: [*found.problems, *meant.wrong(pair, found)] for pair, found in seen.items()}
     bad += [problem for problems in wrong.values() for problem in problems]
-    if "val" in splits and "val" not in folders:
-        bad += _nothing_left(root, splits, "train")
     bad += _in_two_splits(splits, seen)
     good = {} if meant.problems else {p: found for p, found in seen.items() if not wrong[p]}
     sizes = Counter(found.size for found in good.values())
@@ -294,10 +294,12 @@ def _sum(counts: Iterable[dict[int, int]]) -> dict[int, int]:
     return dict(total)
 
 
-def _nothing_left(root: Path, splits: dict[str, list[Pair]], split: str) -> list[BadFile]:
+def _nothing_left(root: Path, splits: dict[str, list[Pair]], holdout: int | None) -> list[BadFile]:
     try:
-        expect_pictures(root, splits, split)
+        expect_pictures(root, splits, "train", holdout)
     except InputError as error:
+        if holdout is not None:
+            raise
         return [BadFile.of(error, root)]
     return []
 

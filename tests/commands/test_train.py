@@ -381,7 +381,8 @@ def test_resuming_with_other_labels_than_the_run_began_with(
 def test_a_hold_out_that_leaves_nothing(
     holdout: int, split: str, photos: Path, tmp_path: Path, fast: Fast
 ) -> None:
-    with pytest.raises(InputError, match=f"nothing is left for '{split}': of 4 images"):
+    said = f"^--holdout {holdout}: nothing is left for '{split}': of 4 images 4 held out"
+    with pytest.raises(InputError, match=said):
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
 
 

@@ -67,6 +67,13 @@ def test_splits_are_those_of_training(tmp_path: Path) -> None:
     assert report.splits == {"train": 10, "val": 2, "test": 3}
 
 
+def test_a_hold_out_of_everything_is_no_bad_file(root: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"^holdout=99: nothing is left for 'train': of 20 images"
+    ):
+        check_folder(root, holdout=99)
+
+
 def test_photographs_that_are_not_read(root: Path) -> None:
     (root / "images" / "photo.tiff").touch()
     said = "left out: 1 .tiff file (images are .png, .jpg, .jpeg, .webp)"
