@@ -207,12 +207,15 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--steps", str(10**20)], r"^--steps 10+: expected at least 1 and at most 2\*\*40"),
         (["--holdout", "-1"], "^--holdout -1: expected at least 1"),
         (["--size", "16", "16"], "^--levels 4: halves 16x16 .* down to one pixel"),
-        (["--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
+        (["--perceptual-weights", "no.pth"], r"^--perceptual-weights no\.pth: no such file"),
         (["--holdout", "0"], "^--holdout 0: expected at least 1"),
         (["--size", "8", "8"], "^--size 8 8: expected at least 16 pixels a side"),
         (["--fidelity", "exact"], "^--fidelity exact: expected default or released"),
         (["--perceptual", "vgg16"], "^--perceptual vgg16: expected vgg19"),
-        (["--perceptual", "vgg19", "--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
+        (
+            ["--perceptual", "lpips", "--perceptual-weights", "no.pth"],
+            r"expected torchvision's vgg16",
+        ),
         (["--device", "quantum"], "^--device quantum: expected cpu, cuda or cuda:N$"),
         (
             ["--lecam", "0.3", "--gan-from", "9", "--steps", "9"],
