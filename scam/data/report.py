@@ -82,9 +82,11 @@ def _head(report: FolderReport) -> list[str]:
 
 def _unnamed(report: FolderReport) -> str:
     like = [name for name, known in LABEL_SETS.items() if len(known) == len(report.labels)]
-    has = "has" if len(like) == 1 else "have"
-    sets = f", as many as {' and '.join(like)} {has}" if like else ""
-    return f"{sets}, without names ({spelled('write labels.txt or give {:label_set}')})"
+    sets, have = ("label set", "has") if len(like) == 1 else ("label sets", "have")
+    also = (
+        f" (the {sets} {' and '.join(like)} {have} {len(report.labels)} as well)" if like else ""
+    )
+    return f" without names{also}: {spelled('write labels.txt or give {:label_set}')}"
 
 
 def label_table(labels: Sequence[LabelCount], images: int, unlabelled: int) -> list[str]:

@@ -40,7 +40,7 @@ def at_start(
     if options.warmup > _LONG_WARMUP * options.steps:
         yield spelled(
             "{warmup} is more than a quarter of {steps}, so learning rates are small for much of "
-            f"the run: give {{:warmup}} {int(_LONG_WARMUP * options.steps)} or more {{:steps}}",
+            f"the run: give more {{:steps}}, or {{:warmup}} {int(_LONG_WARMUP * options.steps)}",
             warmup=options.warmup,
             steps=options.steps,
         )
@@ -58,10 +58,10 @@ def of_labels(train: PairDataset, floors: ColourFloors) -> Iterator[str]:
     names = train.source.label_set.names
     missing = [names[label] for label in floors.unknown]
     if missing:
-        occur = "label occurs" if len(missing) == 1 else "labels occur"
+        occur = "occurs" if len(missing) == 1 else "occur"
         yield (
-            f"{len(missing)} of {len(names)} {occur} in none of {floors.pictures} training "
-            f"images at {sized(train.size)} and cannot be learnt: {named(missing)}"
+            f"{len(missing)} of {len(names)} labels {occur} in none of the {floors.pictures} "
+            f"training images at {sized(train.size)} and cannot be learnt: {named(missing)}"
         )
 
 
