@@ -289,6 +289,14 @@ def counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def percent(part: int, whole: int) -> str:
+    """``0.31 %``, ``61 %`` of two counts: two digits, never an exponent."""
+    share = 100 * part / whole
+    if 0 < share < 0.001:
+        return "under 0.001 %"
+    return f"{share:.2g} %" if share < 10 else f"{share:.0f} %"
+
+
 def few(names: Sequence[str], most: int = 3) -> str:
     """``a, b, c and 4 more``: the first names, and how many there are beside them."""
     more = len(names) - most

@@ -95,6 +95,29 @@ def test_mistyped_choices(words: list[str], said: str, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "1e3"], "--steps 1e3: expected an integer"),
+        (["--size", "96", "x"], "--size x: expected an integer"),
+        (["--lr", "fast"], "--lr fast: expected a number"),
+        (["x"], "x: expected an integer"),
+    ],
+)
+def test_what_is_no_number(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser("prog", "", "")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--size", type=int, nargs=2)
+    parser.add_argument("--lr", type=float)
+    parser.add_argument("count", type=int, nargs="?")
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(words)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"prog: error: {said} (see --help)\n"
+
+
+@pytest.mark.parametrize(
     ("word", "expanded"),
     [
         ("~", "/home/me"),

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from scam.commandline.command import Parser
-from scam.errors import InputError, did_you_mean, leading, one_line, shown
+from scam.errors import InputError, did_you_mean, leading, one_line, percent, shown
 
 UNPRINTABLE = {
     "a\nb": r"a\nb",
@@ -93,3 +93,8 @@ def test_arguments_too(given: str, capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_the_nearest_name(given: object, said: str) -> None:
     assert did_you_mean(given, iter(["background", "hair", "upper_clothes", "coat"])) == said
+
+
+def test_percentages_have_no_exponent() -> None:
+    shares = [percent(part, 10_000_000) for part in (0, 1, 31_000, 994_000, 9_960_000, 10_000_000)]
+    assert shares == ["0 %", "under 0.001 %", "0.31 %", "9.9 %", "100 %", "100 %"]

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import errno
 import os
 import subprocess
 import sys
@@ -98,4 +99,21 @@ def test_places_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(locks.fcntl, "lockf", unsupported)
     with pytest.warns(UserWarning, match="cannot be locked"), locked(tmp_path / "run"):
+        pass
+
+
+def test_a_full_disk_leaves_neither_lock_nor_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / "runs" / "a"
+    with monkeypatch.context() as patch:
+        patch.setattr(locks.os, "write", full)
+        message = rf"^cannot write out='{out}': No space left on device$"
+        with pytest.raises(InputError, match=message), locked(out):
+            pass
+    assert not out.parent.exists()
+    with locked(out):
         pass

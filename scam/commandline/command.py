@@ -94,6 +94,17 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")
         return found
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """What a number may be written as, in our words."""
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            if action.type not in (int, float):
+                raise
+            expected = "an integer" if action.type is int else "a number"
+            name = f"{_flag(action)} {arg_string}".strip()
+            raise argparse.ArgumentError(None, f"{name}: expected {expected}") from None
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """What a value may be, in our words: argparse's differ from Python to Python."""
         if action.choices is not None and value not in action.choices:

@@ -9,6 +9,7 @@ from typing import Any
 
 from scam.checkpoints.step_folders import CHECKPOINTS, newest_step_folder, step_folder
 from scam.checkpoints.weights import CONFIG
+from scam.commandline.flags import given
 from scam.comparison.variants import Settings, Variant
 from scam.data import PairSource
 from scam.data.options import DataOptions
@@ -94,7 +95,7 @@ def plan(
     hold other runs.
     """
     _expect_used(common, variants)
-    sources = open_sources(_sections(common, variants[0])["data"])
+    sources = open_sources(asked_settings(given(common, DataOptions), ModelConfig)["data"])
     split = Split.of(*sources)
     runs = []
     each: Sequence[int | None] = [None] if seeds is None else seeds

@@ -22,6 +22,7 @@ from scam.data.folder import (
 from scam.data.greys import read_values
 from scam.data.ids import MOST_SCANNED, Command, Scale, judge, scale_advice, scale_of
 from scam.data.labels import LabelSet
+from scam.data.left_out import left_out
 from scam.data.names import named_labels
 from scam.data.pairs import (
     SPLITS,
@@ -58,7 +59,8 @@ class FolderReport:
     labels have names. unlabelled: pixels with the ignore label. turned: photographs with an EXIF
     orientation other than 1, which are turned upright. sizes: (height, width) of the smallest, the
     most frequent and the largest pair, and how many different ones there are. unpaired: labels
-    whose names say left or right without a partner. bad: every problem. advice: what to do.
+    whose names say left or right without a partner. left_out: what is not read, in words, empty if
+    nothing. bad: every problem. advice: what to do.
     """
 
     root: Path
@@ -73,6 +75,7 @@ class FolderReport:
     sizes: dict[str, tuple[int, int]]
     num_sizes: int
     unpaired: tuple[str, ...]
+    left_out: str
     bad: tuple[BadFile, ...]
     advice: tuple[str, ...]
 
@@ -105,6 +108,7 @@ class FolderReport:
             "num_sizes": self.num_sizes,
             "bad": [{"file": file, "problem": text} for file, text in self.bad_lines()],
             "unpaired_sides": list(self.unpaired),
+            "left_out": self.left_out,
             "advice": list(self.advice),
         }
 
@@ -132,6 +136,8 @@ def check_folder(
             find_pairs(root / (split or ""), labels)  # says why
     names = named_labels(root, labels, label_set, ignore_label)
     splits = assign_splits(folders, holdout)
+    if "val" in splits and "val" not in folders:
+        bad += _nothing_left(root, splits, holdout)
     seen = dict(zip(pairs, spread(_look, pairs, workers=workers, what="check"), strict=True))
     # Training knows its own maps alone.
     to_train = [pair for split in ("train", "val") for pair in splits.get(split, [])] or pairs
@@ -140,8 +146,6 @@ def check_folder(
     bad += [BadFile(root, text) for text in meant.problems]
     wrong = {pair: [*found.problems, *meant.wrong(pair, found)] for pair, found in seen.items()}
     bad += [problem for problems in wrong.values() for problem in problems]
-    if "val" in splits and "val" not in folders:
-        bad += _nothing_left(root, splits, "train")
     bad += _in_two_splits(splits, seen)
     good = {} if meant.problems else {p: found for p, found in seen.items() if not wrong[p]}
     sizes = Counter(found.size for found in good.values())
@@ -164,6 +168,7 @@ def check_folder(
         sizes=_sizes(sizes),
         num_sizes=len(sizes),
         unpaired=tuple(meant.label_set.names[index] for index in unpaired(meant.label_set.names)),
+        left_out=left_out(root / (split or "") / "images" for split in folders),
         bad=tuple(BadFile(found.file, placed(found.text, root, labels)) for found in bad),
         advice=tuple(meant.advice),
     )
@@ -289,10 +294,12 @@ def _sum(counts: Iterable[dict[int, int]]) -> dict[int, int]:
     return dict(total)
 
 
-def _nothing_left(root: Path, splits: dict[str, list[Pair]], split: str) -> list[BadFile]:
+def _nothing_left(root: Path, splits: dict[str, list[Pair]], holdout: int | None) -> list[BadFile]:
     try:
-        expect_pictures(root, splits, split)
+        expect_pictures(root, splits, "train", holdout)
     except InputError as error:
+        if holdout is not None:
+            raise
         return [BadFile.of(error, root)]
     return []
 

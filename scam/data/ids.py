@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import gcd
 
-from scam.errors import spelled
+from scam.errors import percent, spelled
 
 # The highest value that unnamed maps may hold: more are instances or colours, not labels.
 MOST_SCANNED = 1024
@@ -59,10 +59,10 @@ def judge(pixels: Mapping[int, int], command: Command) -> Judgement:
     text = None
     if strange:
         value = NO_LABEL if NO_LABEL in strange else min(strange)
-        share = 100 * pixels[value] / sum(pixels.values())
+        share = percent(pixels[value], sum(pixels.values()))
         ignored = spelled("{ignore_label}", ignore_label=value)
         text = (
-            f"{value} is {share:.2g} % of the pixels: if they have no label, give "
+            f"{value} is {share} of the pixels: if they have no label, give "
             f"{ignored}; if they are a label, name all labels in labels.txt (lines "
             f"'id name') or renumber them: {command('--dense')}"
         )

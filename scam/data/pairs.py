@@ -17,7 +17,7 @@ from scam.data.advice import label_command
 from scam.data.arrays import LabelMap
 from scam.data.picture import PictureFile, expect_picture_file, read_image, read_label_png
 from scam.data.values import LabelValues
-from scam.errors import InputError, counted, did_you_mean, one_line, sized
+from scam.errors import InputError, counted, did_you_mean, few, one_line, sized
 
 SPLITS = ("train", "val", "test")
 _MISNAMED = {
@@ -113,7 +113,8 @@ class _Folder:
     """What a folder of images holds.
 
     files: the first of each stem; broken: stems of those that are not files; identity: what two
-    names of one file have in common; others: names that are not read, by :func:`_alike`.
+    names of one file have in common; others: names that are not read, by :func:`_alike`;
+    folders: names of folders, which are not read either.
     """
 
     path: Path
@@ -122,6 +123,7 @@ class _Folder:
     broken: set[str] = field(default_factory=set)
     identity: dict[str, tuple[int, int] | None] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
     unusable: list[BadFile] = field(default_factory=list)
 
     @classmethod
@@ -141,12 +143,19 @@ class _Folder:
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         if not folder.files:
-            there = sorted(set(Path(name).suffix for name in folder.others.values()))
-            but = f", but {'/'.join(there)} files" if there else ""
             raise InputError(
-                f"{path}: holds no {'/'.join(suffixes)} files{but:.200}{folder._conversion()}"
+                f"{path}: holds no {'/'.join(suffixes)} files{folder._instead():.200}"
+                f"{folder._conversion()}"
             )
         return folder
+
+    def _instead(self) -> str:
+        """What there is where no file is read."""
+        suffixes = sorted({Path(name).suffix for name in self.others.values()})
+        there = [f"{'/'.join(suffixes)} files"] if suffixes else []
+        if self.folders:
+            there.append(f"{counted(len(self.folders), 'folder')} ({few(self.folders)})")
+        return f", but {' and '.join(there)}" if there else ""
 
     def _conversion(self) -> str:
         """What to do without index maps: as the first label image says, or make them."""
@@ -187,7 +196,9 @@ class _Folder:
         if entry.name.startswith("."):
             return
         if path.suffix.lower() not in self.suffixes:
-            if path.suffix:
+            if os.path.isdir(path):
+                self.folders.append(entry.name)
+            elif path.suffix:
                 self.others.setdefault(_alike(path.stem), entry.name)
             return
         first = self.files.setdefault(path.stem, path)

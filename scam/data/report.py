@@ -35,6 +35,8 @@ def _head(report: FolderReport) -> list[str]:
     of = "" if usable == report.pairs else f" usable of {report.pairs} pairs"
     held = " (val held out of train)" if report.held_out else ""
     lines = [printable(f"{report.root}: {splits_text(report.splits)}{of}{held}")]
+    if report.left_out:
+        lines.append(printable(report.left_out))
     if "train" not in report.splits:
         lines.append("no folder train: only scam.evaluate reads these")
     if report.sizes:
@@ -80,9 +82,11 @@ def _head(report: FolderReport) -> list[str]:
 
 def _unnamed(report: FolderReport) -> str:
     like = [name for name, known in LABEL_SETS.items() if len(known) == len(report.labels)]
-    has = "has" if len(like) == 1 else "have"
-    sets = f", as many as {' and '.join(like)} {has}" if like else ""
-    return f"{sets}, without names ({spelled('write labels.txt or give {:label_set}')})"
+    sets, have = ("label set", "has") if len(like) == 1 else ("label sets", "have")
+    also = (
+        f" (the {sets} {' and '.join(like)} {have} {len(report.labels)} as well)" if like else ""
+    )
+    return f" without names{also}: {spelled('write labels.txt or give {:label_set}')}"
 
 
 def label_table(labels: Sequence[LabelCount], images: int, unlabelled: int) -> list[str]:

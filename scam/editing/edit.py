@@ -23,7 +23,7 @@ from scam.editing.paste import (
     touched_pixels,
 )
 from scam.editing.pictures import Picture, label_tensor, nearest, to_pixels
-from scam.errors import NAMED, InputError, spelled
+from scam.errors import NAMED, InputError, percent, spelled
 from scam.models.checkpoint import Checkpoint
 from scam.models.mixing import Absent, filled, labels_lacking
 from scam.models.styles import Styles
@@ -201,7 +201,7 @@ def _beyond(touched: Mask, place: Placement) -> tuple[Outcome, ...]:
     if not beyond:
         return ()
     who = "pixels to edit"
-    share = f"{100 * beyond / int(touched.sum()):.2g} % of the {who}"
+    share = f"{percent(beyond, int(touched.sum()))} of the {who}"
     return (Outcome(who, share, "", ("outside the part that the model sees, unchanged",)),)
 
 
@@ -212,7 +212,7 @@ def _in_padding(labels: LabelMap, place: Placement, settings: Settings) -> tuple
     beside[place.shown.slices] = False
     if not beside.any():
         return ()
-    share = f"{100 * int(beside.sum()) / int(subject.sum()):.2g} % of the subject"
+    share = f"{percent(int(beside.sum()), int(subject.sum()))} of the subject"
     return (Outcome("subject", share, "", ("in the padding around the photograph, cut off",)),)
 
 

@@ -96,7 +96,7 @@ def load_checkpoint(
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         message = f"{{device}}: cannot be used here ({reason})"
-        raise InputError(message, device=device) from error
+        raise InputError(message, device=str(device)) from error
     return Checkpoint(folder, model, trained if fit is None else fit)
 
 

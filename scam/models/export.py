@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encoder and generator as ``torch.export`` programs, for use without this package's classes."""
 
+import io
 import json
 from pathlib import Path
 
@@ -78,11 +79,18 @@ def save_programs(model: SynthesisModel, folder: Path, *, overwrite: bool = Fals
     encoder, generator = export_encoder(model), export_generator(model)
     apart = _difference(model, encoder, generator)
     with files_aside(folder, FILES, overwrite=overwrite) as aside:
-        torch.export.save(encoder, aside / "encoder.pt2")
-        torch.export.save(generator, aside / "generator.pt2")
+        (aside / "encoder.pt2").write_bytes(_saved(encoder))
+        (aside / "generator.pt2").write_bytes(_saved(generator))
         description = json.dumps(model.description(), indent=2) + "\n"
         (aside / "config.json").write_text(description)
     return apart
+
+
+def _saved(program: ExportedProgram) -> bytes:
+    """The file of ``program``. PyTorch's own writer ends the process where a disk is full."""
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    return file.getvalue()
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scam.data import palette
 from scam.data.labels import NUM_VALUES
-from scam.errors import InputError
+from scam.errors import InputError, percent
 from scam.settings.fields import Checked, setting
 
 Kind = Literal["index", "colour"]
@@ -56,7 +56,7 @@ class Vocabulary(Checked):
         """The labels of a map (H, W), the most frequent first: ``#ff9300 61 %, #0096ff 39 %``."""
         counts = torch.bincount(labels.flatten(), minlength=len(self)).tolist()
         order = sorted(range(len(self)), key=lambda label: -counts[label])
-        said = [f"{self.name(i)} {100 * counts[i] / labels.numel():.2g} %" for i in order]
+        said = [f"{self.name(i)} {percent(counts[i], labels.numel())}" for i in order]
         return ", ".join(said[:_SHOWN]) + self._more
 
     @property

@@ -79,12 +79,23 @@ class Checked:
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     def __post_init__(self) -> None:
-        for name, what in self.settings().items():
-            value = getattr(self, name)
+        for name, value in self.checked({x: getattr(self, x) for x in self.settings()}).items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """``values`` of some of the fields, each as its type.
+
+        InputError for an unusable one.
+        """
+        found = {}
+        for name, value in values.items():
+            what = cls.settings()[name]
             try:
-                object.__setattr__(self, name, as_kind(value, what.kind, what.bounds))
+                found[name] = as_kind(value, what.kind, what.bounds)
             except UnusableError as error:
                 raise InputError(f"{{{name}}}: expected {error}", **{name: value}) from None
+        return found
 
     @classmethod
     @cache

@@ -68,31 +68,45 @@ def is_lock(name: str) -> bool:
 
 
 def _acquire(file: Path, place: tuple[str, Path], doing: str) -> int:
-    name, value = place
     while True:
-        try:
+        with _naming(file, place):
             file.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise InputError(
-                f"cannot write {{{name}}}: {obstacle(file) or error.strerror}", **{name: value}
-            ) from error
-        except ValueError as error:
-            raise InputError(
-                f"cannot write {{{name}}}: holds a NUL character", **{name: value}
-            ) from error
         try:
             _lock(descriptor, place, doing)
             _expect_ours(descriptor, file)
-            named = _names(file, descriptor)
+            if _names(file, descriptor):
+                with _naming(file, place):
+                    _sign(file, descriptor)
+                return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        if named:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
-            return descriptor
         os.close(descriptor)  # its holder has just taken the name away
+
+
+@contextmanager
+def _naming(file: Path, place: tuple[str, Path]) -> Iterator[None]:
+    """Let what the system refuses within the block be an InputError that mentions the place."""
+    name, value = place
+    try:
+        yield
+    except OSError as error:
+        reason = obstacle(file) or error.strerror
+        raise InputError(f"cannot write {{{name}}}: {reason}", **{name: value}) from error
+    except ValueError as error:
+        message = f"cannot write {{{name}}}: holds a NUL character"
+        raise InputError(message, **{name: value}) from error
+
+
+def _sign(file: Path, descriptor: int) -> None:
+    """Write whose the lock is; where that is refused, as on a full disk, it goes again."""
+    os.ftruncate(descriptor, 0)
+    try:
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def _names(file: Path, descriptor: int) -> bool:

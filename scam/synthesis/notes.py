@@ -2,10 +2,12 @@
 """What a run says, in a line each, where its numbers or its images are not what they seem."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from scam.data import PairDataset
 from scam.data.fit import SLIGHT, Frame
+from scam.data.left_out import left_out
 from scam.data.shapes import shapes_of
 from scam.data.split import FEW_HELD_OUT, LEAST_EVALUATED, Split, named
 from scam.errors import counted, sized, spelled
@@ -23,6 +25,8 @@ def at_start(
     split: Split | None = None,
 ) -> Iterator[str]:
     """Of settings and images, before anything is trained; split: of the images, where known."""
+    if skipped := left_out(_folders(train, held_out)):
+        yield skipped
     if len(held_out) < FEW_HELD_OUT:
         yield (
             f"{counted(len(held_out), 'held-out image')}: with fewer than {FEW_HELD_OUT} the "
@@ -36,7 +40,7 @@ def at_start(
     if options.warmup > _LONG_WARMUP * options.steps:
         yield spelled(
             "{warmup} is more than a quarter of {steps}, so learning rates are small for much of "
-            f"the run: give {{:warmup}} {int(_LONG_WARMUP * options.steps)} or more {{:steps}}",
+            f"the run: give more {{:steps}}, or {{:warmup}} {int(_LONG_WARMUP * options.steps)}",
             warmup=options.warmup,
             steps=options.steps,
         )
@@ -54,10 +58,10 @@ def of_labels(train: PairDataset, floors: ColourFloors) -> Iterator[str]:
     names = train.source.label_set.names
     missing = [names[label] for label in floors.unknown]
     if missing:
-        occur = "label occurs" if len(missing) == 1 else "labels occur"
+        occur = "occurs" if len(missing) == 1 else "occur"
         yield (
-            f"{len(missing)} of {len(names)} {occur} in none of {floors.pictures} training "
-            f"images at {sized(train.size)} and cannot be learnt: {named(missing)}"
+            f"{len(missing)} of {len(names)} labels {occur} in none of the {floors.pictures} "
+            f"training images at {sized(train.size)} and cannot be learnt: {named(missing)}"
         )
 
 
@@ -75,6 +79,13 @@ def at_end(logged: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         f"label's mean {where}: the model has not learnt enough yet; resume with more {{:steps}}, "
         "or add images"
     )
+
+
+def _folders(*data: PairDataset) -> list[Path]:
+    """Where the photographs are."""
+    sources = [each.source for each in data]
+    files = [source.files(index) for source in sources for index in range(len(source))]
+    return list(dict.fromkeys(pair.image.parent for pair in files if pair is not None))
 
 
 def _proportions(train: PairDataset, held_out: PairDataset) -> Iterator[str]:

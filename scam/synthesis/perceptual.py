@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perceptual distances between images in [-1, 1]: VGG-19 features, LPIPS, or a plain pyramid."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -44,6 +45,11 @@ def resolve_perceptual(
             message = "{perceptual_weights}: {perceptual} takes none"
             raise InputError(message, perceptual_weights=weights, perceptual=name)
         return cast(Perceptual, name), None
+    if weights is not None and not os.path.lexists(weights):
+        message = (
+            f"{{perceptual_weights}}: no such file, expected torchvision's {WEIGHT_FILES[name]}"
+        )
+        raise InputError(message, perceptual_weights=weights)
     path = Path(weights) if weights else default_weights(name)
     if not path.is_file():
         raise InputError(

@@ -33,8 +33,9 @@ def config_of(kind: str | None, run: str | Path | None) -> type[ModelConfig]:
     """The settings of the ``kind`` of model that is asked for, else of the run to resume."""
     stored = None if run is None else Path(run) / CONFIG
     if kind is None and stored is not None and stored.is_file():
+        model = read_json(stored).get("model", {})
         with within(stored):
-            return model_class(stored_kind(read_json(stored).get("model", {}))).Config
+            return model_class(stored_kind(model)).Config
     return model_class(FIRST_KIND if kind is None else kind).Config
 
 
@@ -46,14 +47,15 @@ def asked_settings(asked: Mapping[str, Any], config: type[ModelConfig]) -> dict[
     # A run may be resumed from another folder: files are remembered by their full path.
     asked = dict(asked)
     for name, built_in in (("data", SOURCES), ("merge", MERGES), ("perceptual_weights", ())):
-        if name in asked and asked[name] not in built_in and Path(asked[name]).exists():
-            asked[name] = str(Path(asked[name]).resolve())
+        value = asked.get(name)
+        if isinstance(value, str | Path) and value not in built_in:
+            asked[name] = str(Path(value).resolve() if Path(value).exists() else value)
+    kind = {"kind": asked["kind"]} if "kind" in asked else {}
     settings: dict[str, Any] = {
-        "data": given(asked, DataOptions),
-        "model": {**({"kind": asked["kind"]} if "kind" in asked else {}), **given(asked, config)},
-        "training": given(asked, SynthesisOptions),
+        "data": DataOptions.checked(given(asked, DataOptions)),
+        "model": {**kind, **config.checked(given(asked, config))},
+        "training": SynthesisOptions.checked(given(asked, SynthesisOptions)),
     }
-    DataOptions(**settings["data"])
     if "preset" in asked:
         config.preset(asked["preset"])
         settings["preset"] = asked["preset"]

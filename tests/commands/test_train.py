@@ -207,12 +207,15 @@ def test_a_new_folder_each_time_unless_one_is_named(
         (["--steps", str(10**20)], r"^--steps 10+: expected at least 1 and at most 2\*\*40"),
         (["--holdout", "-1"], "^--holdout -1: expected at least 1"),
         (["--size", "16", "16"], "^--levels 4: halves 16x16 .* down to one pixel"),
-        (["--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
+        (["--perceptual-weights", "no.pth"], r"^--perceptual-weights no\.pth: no such file"),
         (["--holdout", "0"], "^--holdout 0: expected at least 1"),
         (["--size", "8", "8"], "^--size 8 8: expected at least 16 pixels a side"),
         (["--fidelity", "exact"], "^--fidelity exact: expected default or released"),
         (["--perceptual", "vgg16"], "^--perceptual vgg16: expected vgg19"),
-        (["--perceptual", "vgg19", "--perceptual-weights", "no.pth"], r"no weights at no\.pth"),
+        (
+            ["--perceptual", "lpips", "--perceptual-weights", "no.pth"],
+            r"expected torchvision's vgg16",
+        ),
         (["--device", "quantum"], "^--device quantum: expected cpu, cuda or cuda:N$"),
         (
             ["--lecam", "0.3", "--gan-from", "9", "--steps", "9"],
@@ -381,7 +384,8 @@ def test_resuming_with_other_labels_than_the_run_began_with(
 def test_a_hold_out_that_leaves_nothing(
     holdout: int, split: str, photos: Path, tmp_path: Path, fast: Fast
 ) -> None:
-    with pytest.raises(InputError, match=f"nothing is left for '{split}': of 4 images"):
+    said = f"^--holdout {holdout}: nothing is left for '{split}': of 4 images 4 held out"
+    with pytest.raises(InputError, match=said):
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
 
 
@@ -433,7 +437,7 @@ def test_a_damaged_config(
     path.write_bytes(damage)
     with pytest.raises(InputError, match=words) as caught:
         train.main(["--resume", "--out", str(tmp_path / "run"), "--steps", "3"])
-    assert str(path) in str(caught.value)
+    assert str(caught.value).count(str(path)) == 1
     assert "\n" not in str(caught.value)
 
 

@@ -67,6 +67,30 @@ def test_splits_are_those_of_training(tmp_path: Path) -> None:
     assert report.splits == {"train": 10, "val": 2, "test": 3}
 
 
+def test_labels_without_names(root: Path) -> None:
+    mend = "write labels.txt or give label_set"
+    lines = report_text(check_folder(root)).split("\n")
+    assert lines[2] == f"2 labels without names (the label set body has 2 as well): {mend}"
+    write_pair(root, "p20", np.uint8(3))
+    assert f"\n4 labels without names: {mend}\n" in report_text(check_folder(root))
+
+
+def test_a_hold_out_of_everything_is_no_bad_file(root: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"^holdout=99: nothing is left for 'train': of 20 images"
+    ):
+        check_folder(root, holdout=99)
+
+
+def test_photographs_that_are_not_read(root: Path) -> None:
+    (root / "images" / "photo.tiff").touch()
+    said = "left out: 1 .tiff file (images are .png, .jpg, .jpeg, .webp)"
+    report = check_folder(root)
+    assert report.bad == ()
+    assert report.as_dict()["left_out"] == said
+    assert report_text(report).split("\n")[1] == said
+
+
 def test_names_and_ignored_pixels(root: Path) -> None:
     (root / "labels.txt").write_text("0 sky\n1 ground\n2 sea\n")
     ignored = np.zeros(SIZE, np.uint8)

@@ -124,6 +124,19 @@ def test_an_interrupted_call_goes_on_where_it_was(label: Label) -> None:
     assert sorted(os.listdir("photos/labels")) == ["p0.png", "p1.png", "p2.png"]
 
 
+def test_photographs_that_are_not_read(label: Label, capsys: pytest.CaptureFixture[str]) -> None:
+    save("photos/images/a.png")
+    save("photos/images/sub/b.png")
+    label("photos")
+    said = ["photos/labels/a.png: 1 label map", "left out: 1 folder (images/sub)", ""]
+    assert capsys.readouterr().out.splitlines()[:3] == said
+    save("album/a.png")
+    save("album/b.tiff")
+    for _ in range(2):  # the album's own folder of maps is not left out
+        label("album", "--out", "album/maps")
+    assert capsys.readouterr().out.count("left out: 1 .tiff file (") == 2
+
+
 def test_one_photograph(label: Label, tmp_path: Path) -> None:
     """Its map goes where other commands look for it."""
     expected = save("anna.png")

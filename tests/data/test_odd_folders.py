@@ -167,6 +167,14 @@ WHOLE: dict[str, tuple[Spoil, str]] = {
         lambda r: [p.rename(p.with_suffix(".tif")) for p in list((r / "images").iterdir())],
         "images: holds no .png/.jpg/.jpeg/.webp files, but .tif files",
     ),
+    "one too deep": (
+        lambda r: (
+            _rename(r, "images", "sub"),
+            (r / "images").mkdir(),
+            _rename(r, "sub", "images/sub"),
+        ),
+        "images: holds no .png/.jpg/.jpeg/.webp files, but 1 folder (sub)",
+    ),
     "one folder": (
         lambda r: (_rename(r, "labels", "l"), (r / "labels").symlink_to("images")),
         "labels: is the folder of photographs, expected one of label maps",

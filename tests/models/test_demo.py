@@ -109,3 +109,8 @@ def test_a_folder_of_that_name_is_meant_with_a_dot(
         assert torch.equal(scam.load(own).mean_tokens, demo.mean_tokens + 1)
     with pytest.warns(UserWarning, match="demo is the model of this package; yours .* ./demo"):
         assert load_checkpoint("demo").path == ours
+
+
+def test_a_device_that_is_not_here_is_named_as_it_was_given() -> None:
+    with pytest.raises(InputError, match=r"^device='cuda:99': cannot be used here \("):
+        scam.load("demo", device="cuda:99")

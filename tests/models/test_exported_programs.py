@@ -87,3 +87,26 @@ def test_a_released_generator_is_refused() -> None:
     model = Scam(ScamConfig.preset("tiny", size=(64, 64), fidelity="released"))
     with pytest.raises(InputError, match="fidelity='released' draws noise"):
         export_generator(model)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
+def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    """The system itself refuses: files may not grow beyond a limit in that process."""
+    script = (
+        "import resource, sys, torch\n"
+        "from scam.errors import InputError\n"
+        "from scam.models import export, Scam, ScamConfig\n"
+        "program = torch.export.export(torch.nn.Linear(200, 200), (torch.ones(1, 200),))\n"
+        "export.export_encoder = export.export_generator = lambda model: program\n"
+        "export._difference = lambda *_: 0.0\n"
+        "model = Scam(ScamConfig.preset('tiny', size=(33, 32), num_labels=5))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n"
+        "    export.save_programs(model, export.Path('new/out'))\n"
+        "except InputError as error:\n"
+        "    print(error)\n"
+    )
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert (result.returncode, result.stdout) == (0, "cannot write new/out: File too large\n")
+    assert not list(tmp_path.iterdir())

@@ -79,5 +79,7 @@ def test_packing() -> None:
 def test_shares_begin_with_the_most_frequent() -> None:
     labels = torch.tensor([[1, 1, 1], [0, 1, 2]])
     assert Vocabulary("index", (0, 13, 234)).shares(labels) == "13 67 %, 0 17 %, 234 17 %"
+    nearly = torch.arange(300).gt(298)[None].long()
+    assert Vocabulary("index", (0, 7)).shares(nearly) == "0 100 %, 7 0.33 %"
     many = Vocabulary("index", tuple(range(14))).shares(torch.arange(14)[None])
     assert many.endswith("11 7.1 % and 2 more")

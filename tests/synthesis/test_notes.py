@@ -49,8 +49,15 @@ def test_few_held_out_pictures() -> None:
 def test_a_long_warm_up() -> None:
     (line,) = at_start(options(warmup=51), MANY, MANY)
     assert line.startswith("warmup=51 is more than a quarter of steps=200, ")
-    assert line.endswith(": give warmup 50 or more steps")
+    assert line.endswith(": give more steps, or warmup 50")
     assert list(at_start(options(warmup=50), MANY, MANY)) == []
+
+
+def test_photographs_that_are_not_read(tmp_path: Path) -> None:
+    data = folder(tmp_path, "squash", (30, 20))
+    (tmp_path / "images" / "photo.tiff").touch()
+    first, *_ = at_start(options(), data, data)
+    assert first == "left out: 1 .tiff file (images are .png, .jpg, .jpeg, .webp)"
 
 
 @pytest.mark.parametrize(
@@ -77,8 +84,12 @@ def test_a_held_out_picture_that_is_trained_on() -> None:
 def test_labels_that_never_occur(tmp_path: Path) -> None:
     train = folder(tmp_path, "squash", (30, 20), (30, 20))
     (line,) = of_labels(train, learn_colours(train))
-    assert line.startswith("3 of 5 labels occur in none of 2 training images at 30x20 (height")
+    assert line.startswith("3 of 5 labels occur in none of the 2 training images at 30x20 (height")
     assert line.endswith(" and cannot be learnt: label_2, label_3, label_4")
+    floors = ColourFloors(11)
+    floors.learn(torch.zeros(2, 3, 1, 10), torch.arange(10).expand(2, 1, 10))
+    (line,) = of_labels(MANY, floors)
+    assert line.startswith("1 of 11 labels occurs in none of the 2 training images at 24x16 ")
     floors = ColourFloors(3)
     floors.learn(torch.zeros(1, 3, 1, 2), torch.tensor([[[0, 2]]]))
     assert floors.unknown == [1]

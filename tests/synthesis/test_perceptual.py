@@ -165,7 +165,7 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            (None, r"perceptual='vgg19': no weights at mine\.pth"),
+            (None, r"perceptual_weights='mine\.pth': no such file, expected .*'s vgg19-dcbb9e9d"),
             ("pyramid", r"perceptual_weights='mine\.pth': perceptual='pyramid' takes none"),
             ("none", "perceptual='none' takes none"),
         ],

@@ -16,6 +16,7 @@ from scam.data.advice import path_word
 from scam.data.check import LabelCount
 from scam.data.commands.check import ignore_label
 from scam.data.labels import LABEL_SETS, NUM_VALUES, LabelSet, find_label_set
+from scam.data.left_out import left_out
 from scam.data.names import named_labels
 from scam.data.pairs import find_images, split_folders
 from scam.data.parser import FORM, HELP, LabelParser, load_parser
@@ -68,7 +69,10 @@ def main(argv: Sequence[str]) -> None:
     values = LabelValues.build(NUM_VALUES if names is None else len(names), None, ignore)
     found = make_maps(targets, load_parser(args.parser), values, overwrite=args.overwrite)
     kept = f", {found.kept} of which existed already" if found.kept else ""
-    say(f"{_place(targets)}: {counted(len(targets), 'label map')}{kept}", "")
+    say(f"{_place(targets)}: {counted(len(targets), 'label map')}{kept}")
+    if src.is_dir() and (skipped := _left_out(targets)):
+        say(skipped)
+    say("")
     unlabelled = found.pixels.pop(-1, 0)
     names = names or LabelSet.numbered("labels", max(found.pixels, default=0) + 1)
     rows = [
@@ -155,6 +159,11 @@ def _place(targets: Sequence[Target]) -> str:
     if len(targets) == 1:
         return str(targets[0].labels)
     return ", ".join(dict.fromkeys(str(target.labels.parent) for target in targets))
+
+
+def _left_out(targets: Sequence[Target]) -> str:
+    folders = dict.fromkeys(target.image.parent for target in targets)
+    return left_out(folders, {target.labels.parent for target in targets})
 
 
 def _next(args: argparse.Namespace, src: Path) -> list[str]:
