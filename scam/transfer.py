@@ -14,7 +14,7 @@ from scam.editing.editor import Editor
 from scam.editing.flags import transfer as flags
 from scam.editing.sources import Finder
 from scam.editing.transfers import edit_folder, edit_picture, open_given
-from scam.errors import counted
+from scam.errors import counted, leading
 from scam.models.checkpoint import load_checkpoint
 
 PROG = "python -m scam.transfer"
@@ -32,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     finder = Finder(checkpoint, args.data, args.labels, args.library)
     given = open_given(finder, args.subject, args.background, donors)
     flags.check_paths(args, donors, finder.inputs)
-    pose = args.pose if args.pose_labels is None else Path(args.pose_labels)
+    pose = args.pose
+    if args.pose_labels is not None:
+        pose = Path(args.pose_labels)
+        with leading("pose_labels", pose):
+            finder.expect_names_of(pose)
     editor = Editor(checkpoint, settings, donors, pose)
     flags.check_results(args, given)
     out = Path(args.out)
