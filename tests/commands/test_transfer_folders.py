@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from scam import transfer
+from scam.data import save_label_png
 from scam.errors import InputError
 
 Trained = tuple[Path, Path]
@@ -37,6 +38,17 @@ def test_one_subject_in_every_picture(
     assert f"{out}: 6 images" in capsys.readouterr().out
     run(trained, *common, "--background", "p4", "--out", single)
     assert np.array_equal(pixels(out / "p4.png"), pixels(single))
+
+
+def test_a_subject_that_no_picture_has_a_place_for(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pose = tmp_path / "pose.png"
+    save_label_png(pose, np.zeros((48, 40), np.int32))
+    words = ["--subject", "p1", "--background", trained[0], "--pose-labels", pose]
+    run(trained, *words, "--out", tmp_path / "out")
+    unused = "unused, for the label map to generate from holds only background in 6 images"
+    assert f"summary of 6 images:\n  --subject: {unused}\n" in capsys.readouterr().out
 
 
 def test_every_subject_in_one_picture(trained: Trained, tmp_path: Path) -> None:
