@@ -132,7 +132,9 @@ def transfer_parser(prog: str) -> Parser:
         help="keep the background photograph, to the pixel, beyond the feathered edge",
     )
     parser.add_argument(
-        "--feather", type=int, help=f"width of that edge in pixels (default: {FEATHER})"
+        "--feather",
+        type=int,
+        help=f"width of that edge in pixels of the photograph (default: {FEATHER})",
     )
     parser.add_argument(
         "--fit",
