@@ -75,7 +75,7 @@ def paste_back(photo: Pixels, generated: Pixels, touched: Mask, feather: int = 4
     result = photo.copy()
     if not touched.any():
         return result
-    rows, columns = (_ends(touched.any(axis=axis), feather) for axis in (1, 0))
+    rows, columns = (_ends(touched.max(axis=axis), feather) for axis in (1, 0))
     place = slice(*rows), slice(*columns)
     apart = _apart_in_columns(touched[place], feather)
     for top in range(0, len(apart), _ROWS):
