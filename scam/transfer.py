@@ -2,6 +2,7 @@
 """``python -m scam.transfer``: transfer the subject of one photograph into another."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,13 +55,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     noted = edit_picture(editor, given, out, sheet, scale=args.scale, overwrite=args.overwrite)
     if sheet is not None:
         say(f"sheet: {args.sheet}")
-    who = ", ".join([*(args.subject or [])[:1], *args.donor])
-    say(*noted, f"{out}: {who} in {args.background[0]}, {_pose_words(args)}")
+    who = ", ".join(map(shlex.quote, [*(args.subject or [])[:1], *args.donor]))
+    where = shlex.quote(args.background[0])
+    say(*noted, f"{out}: {who} in {where}, {_pose_words(args)}")
 
 
 def _pose_words(args: argparse.Namespace) -> str:
     if args.pose_labels is not None:
-        return f"under the label map {args.pose_labels}"
+        return f"under the label map {shlex.quote(args.pose_labels)}"
     return f"in the pose of the {args.pose}"
 
 

@@ -248,7 +248,7 @@ def _of_subject(
     """What to note where none of the labels ``wanted`` (1, L) are a subject's."""
     if set(wanted[0].nonzero().flatten().tolist()) - set(settings.scene):
         return ()
-    who = f"{spelled('{subject}', subject=name or NAMED)} in {background}"
+    who = spelled("{subject} in {background}", subject=name or NAMED, background=background)
     vain = "unused, for the label map to generate from holds only background"
     return (Outcome(spelled("{:subject}"), who, "", (vain,)),)
 

@@ -4,7 +4,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scam.commandline.progress import progress as progress_bar
 from scam.data import SOURCES, open_source
-from scam.data.advice import label_command
+from scam.data.advice import advising, label_command
 from scam.data.arrays import LabelMap
 from scam.data.labels import other_labels
 from scam.data.pairs import IMAGE_SUFFIXES, MAKES, Pair, find_label_map, find_pairs, read_pair
@@ -335,10 +335,13 @@ def _load(checkpoint: Checkpoint, source: PairSource, index: int) -> Picture:
 
 
 def _read(checkpoint: Checkpoint, image: Path, labels: Path) -> Picture:
-    try:
-        photo, read = read_pair(image, labels, checkpoint.label_values)
-    except UnknownLabelError as error:
-        names = checkpoint.label_names
-        its = f"{counted(len(names), 'label')} ({few(names)})"
-        raise InputError(f"{error}; this model has {its}: {_OTHER_MODEL}") from error
+    root = image.parent.parent
+    in_folder = image.parent.name == "images" and labels.parent.parent == root
+    with advising(root, labels.parent.name) if in_folder else nullcontext():
+        try:
+            photo, read = read_pair(image, labels, checkpoint.label_values)
+        except UnknownLabelError as error:
+            names = checkpoint.label_names
+            its = f"{counted(len(names), 'label')} ({few(names)})"
+            raise InputError(f"{error}; this model has {its}: {_OTHER_MODEL}") from error
     return Picture(np.asarray(photo), read, str(image))

@@ -73,9 +73,10 @@ def test_a_subject_that_has_no_place_in_the_label_map_is_said() -> None:
         settings = Settings(scene=scene, feather=4)
         return edit(known, settings, (host, home), own, [], pose.labels, subject.name).notes
 
-    unused = "subject='p2' in p1: unused, for the label map to generate from holds only background"
-    assert notes(draw(3, 0), 0) == (unused,)
-    assert notes(host, 0, 1) == (unused,)
+    who = "subject='p2' in background='p1'"
+    said = (f"{who}: unused, for the label map to generate from holds only background",)
+    assert notes(draw(3, 0), 0) == said
+    assert notes(host, 0, 1) == said
     assert not notes(host, 0)
     assert not edit(known, Settings(), (host, home), None, [], host.labels).notes
 
