@@ -2,11 +2,17 @@
 """``python -m scam.attention``: which latents a pixel reads, and where each latent looked."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from scam.commandline.command import in_flags, run
 from scam.commandline.console import say
 from scam.commandline.device import open_device
-from scam.editing.attention_sheet import choose_layers, save_maps_sheet, save_numbers, tensors_with
+from scam.editing.attention_sheet import (
+    choose_layers,
+    numbers_aside,
+    save_maps_sheet,
+    tensors_with,
+)
 from scam.editing.flags.attention import attention_parser, check_paths
 from scam.editing.sources import Finder, leading_words
 from scam.errors import InputError, leading
@@ -38,12 +44,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     finder.expect_used()
     check_paths(args, finder.inputs)
     maps = attention_maps(checkpoint.model, *tensors_with(checkpoint, picture, only), layers)
-    how = {"scale": args.scale, "overwrite": args.overwrite}
-    largest = save_maps_sheet(args.out, checkpoint, picture, maps, only, **how)
+    with ExitStack() as stack:
+        if args.npz is not None:
+            numbers = numbers_aside(
+                args.npz, maps, checkpoint.label_names, overwrite=args.overwrite
+            )
+            stack.enter_context(numbers)
+        how = {"scale": args.scale, "overwrite": args.overwrite}
+        largest = save_maps_sheet(args.out, checkpoint, picture, maps, only, **how)
     say(*(f"{layer}: the largest weight is {most:.3g}" for layer, most in largest.items()))
     say(f"sheet: {args.out}")
     if args.npz is not None:
-        save_numbers(args.npz, maps, checkpoint.label_names, overwrite=args.overwrite)
         say(f"numbers: {args.npz}")
 
 

@@ -2,6 +2,7 @@
 """``python -m scam.transfer``: transfer the subject of one photograph into another."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from scam.editing.editor import Editor
 from scam.editing.flags import transfer as flags
 from scam.editing.sources import Finder
 from scam.editing.transfers import edit_folder, edit_picture, open_given
-from scam.errors import counted
+from scam.errors import counted, leading
 from scam.models.checkpoint import load_checkpoint
 
 PROG = "python -m scam.transfer"
@@ -32,7 +33,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     finder = Finder(checkpoint, args.data, args.labels, args.library)
     given = open_given(finder, args.subject, args.background, donors)
     flags.check_paths(args, donors, finder.inputs)
-    pose = args.pose if args.pose_labels is None else Path(args.pose_labels)
+    pose = args.pose
+    if args.pose_labels is not None:
+        pose = Path(args.pose_labels)
+        with leading("pose_labels", pose):
+            finder.expect_names_of(pose)
     editor = Editor(checkpoint, settings, donors, pose)
     flags.check_results(args, given)
     out = Path(args.out)
@@ -50,13 +55,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     noted = edit_picture(editor, given, out, sheet, scale=args.scale, overwrite=args.overwrite)
     if sheet is not None:
         say(f"sheet: {args.sheet}")
-    who = ", ".join([*(args.subject or [])[:1], *args.donor])
-    say(*noted, f"{out}: {who} in {args.background[0]}, {_pose_words(args)}")
+    who = ", ".join(map(shlex.quote, [*(args.subject or [])[:1], *args.donor]))
+    where = shlex.quote(args.background[0])
+    say(*noted, f"{out}: {who} in {where}, {_pose_words(args)}")
 
 
 def _pose_words(args: argparse.Namespace) -> str:
     if args.pose_labels is not None:
-        return f"under the label map {args.pose_labels}"
+        return f"under the label map {shlex.quote(args.pose_labels)}"
     return f"in the pose of the {args.pose}"
 
 

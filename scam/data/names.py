@@ -12,7 +12,7 @@ from scam.data.advice import prepare_command
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.text import expect_name, read_lines
 from scam.data.values import LabelValues
-from scam.errors import InputError, spelled
+from scam.errors import InputError
 
 # "3 left arm", "3<TAB>left arm", "3: left arm", "3,left arm", "3;left arm"
 _LINE = re.compile(r"([0-9]+)(?:[ ]*([\t,;:=])\s*|\s+)(\S.*)", re.DOTALL)
@@ -40,8 +40,8 @@ def _say_overridden(file: Path, found: LabelSet, name: str, ignore_label: int | 
         for value, other in read_names(file).items():
             if value != ignore_label and known.get(value) != other:
                 there = known.get(value, "no label")
-                said = f"{file} is not used, it names {value} {other}: {there} in {{label_set}}"
-                warnings.warn(spelled(said, label_set=name), stacklevel=2)
+                said = f"{file} is not used, it names {value} {other}: {there} in {name}"
+                warnings.warn(said, stacklevel=2)
                 return
 
 

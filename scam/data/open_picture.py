@@ -86,8 +86,9 @@ def read_photograph(image: Any, name: str = "image") -> tuple[PIL_Image.Image, i
         image = image.permute(1, 2, 0).cpu().numpy()
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            found = f"{image.dtype} {image.shape}"
-            raise InputError(f"{name} is an array {found}: expected uint8 (H, W, 3)")
+            kind = "an array" if image.size else "an empty array"
+            found = f"{kind} {image.dtype} {image.shape}"
+            raise InputError(f"{name} is {found}: expected uint8 (H, W, 3)")
         return PIL_Image.fromarray(np.ascontiguousarray(image)), 1
     raise InputError(
         f"{name} is {type_of(image)}: expected a path, a PIL image, an array uint8 (H, W, 3) "

@@ -83,8 +83,10 @@ def parsed_labels(
         raise InputError(f"{name}: {type(error).__name__}: {first_line(error)}") from error
     if made.shape != photo.shape[:2] or not np.issubdtype(made.dtype, np.integer):
         found = f"{made.dtype} {made.shape}"
-        raise InputError(f"{name}: returned {found}, expected integers {photo.shape[:2]}")
+        raise InputError(
+            f"{name}: the function returned {found}, expected integers {photo.shape[:2]}"
+        )
     if made.min() < 0 or made.max() >= NUM_VALUES:
         found = f"{made.min()} .. {made.max()}"
-        raise InputError(f"{name}: returned values {found}, expected 0 .. 65535")
+        raise InputError(f"{name}: the function returned values {found}, expected 0 .. 65535")
     return values.labels_of(made, name)

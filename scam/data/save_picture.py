@@ -61,7 +61,7 @@ def pixels_of(image: Any) -> Image:
             )
         return np.asarray(read_photograph(image)[0])
     if image.dim() == 4 and len(image) != 1:
-        raise InputError(f"image is of {counted(len(image), 'image')}: expected one")
+        raise InputError(f"image holds {counted(len(image), 'image')}: expected one")
     single = image[0] if image.dim() == 4 else image
     if single.dim() != 3 or single.shape[0] != 3 or not single.numel():
         raise InputError(

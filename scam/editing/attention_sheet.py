@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What attends to what, drawn: a row per layer, a heat map for each latent of a label."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,20 @@ def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="nearest")
 
 
-def save_numbers(
+@contextmanager
+def numbers_aside(
     path: Path, maps: Maps, label_names: Sequence[str], *, overwrite: bool = False
-) -> None:
-    """A .npz: ``LAYER.labels`` (h, w), ``LAYER.weights`` (h, w, k), and ``label_names``."""
+) -> Iterator[None]:
+    """Write a .npz that appears at ``path`` when the block succeeds.
+
+    It holds ``LAYER.labels`` (h, w), ``LAYER.weights`` (h, w, k), and ``label_names``. A disk that
+    has no room for it is met before the block.
+    """
     arrays: dict[str, Any] = {"label_names": np.array(label_names)}
     for layer, found in maps.items():
         arrays[f"{layer}.labels"] = found.labels[0].cpu().numpy()
         arrays[f"{layer}.weights"] = found.weights[0].cpu().numpy()
     with write_aside(path, overwrite=overwrite) as file:
         np.savez_compressed(file, **arrays)
+        file.flush()
+        yield

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from scam.editing.outcomes import Outcome
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
-from scam.errors import InputError, leading, within
+from scam.errors import InputError, leading, shown, within
 from scam.storage.files import missing_parents, remove_empty, sweep, write_aside, write_json
 from scam.storage.reading import read_json
 
@@ -112,15 +113,30 @@ def open_out(out: Path, settings: dict[str, Any]) -> None:
         there = read_json(record)
         for key in [*settings, *there]:
             if there.get(key) != settings.get(key):
+                other = f"another {key}"
+                if key in settings and key.isidentifier() and key != "model":
+                    before, now = (_typed(found.get(key)) for found in (there, settings))
+                    other = f"{{:{key}}} {before} there, {now} here"
                 raise InputError(
-                    f"{{out}}: holds transfers with {key} {there.get(key)!r}, asked for "
-                    f"{settings.get(key)!r}; expected another folder",
-                    out=out,
+                    f"{{out}}: holds transfers with {other}; expected another folder", out=out
                 )
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("{out}: already exists; choose a new folder", out=out)
     write_json(record, settings)
+
+
+def _typed(value: object) -> str:
+    """A setting as a command line has it."""
+    words = value if isinstance(value, list) else [value]
+    named = {None: "none", True: "on", False: "off"}
+    return (
+        " ".join(
+            named[word] if word is None or isinstance(word, bool) else shlex.quote(shown(word))
+            for word in words
+        )
+        or "none"
+    )
 
 
 def run(

@@ -109,6 +109,8 @@ def edit(
     labels = label_tensor(pose, checkpoint.frame, home.tokens.device)
     prepared = model.prepare(labels)
     way, found = mix(checkpoint, settings, home, subject, donors, prepared.present, name)
+    if subject is not None:
+        found = _of_subject(name, picture.name, prepared.present, settings) + found
     images = [
         model.generate(prepared, way[[step]], model.fixed_noise()) for step in range(len(way))
     ]
@@ -238,6 +240,17 @@ def _enlarged(
     whole, shown, seen = photo.copy(), place.shown.slices, place.seen.slices
     whole[seen] = enlarge_by_labels(frame[shown], small[shown], around[seen])
     return whole
+
+
+def _of_subject(
+    name: str, background: str, wanted: Tensor, settings: Settings
+) -> tuple[Outcome, ...]:
+    """What to note where none of the labels ``wanted`` (1, L) are a subject's."""
+    if set(wanted[0].nonzero().flatten().tolist()) - set(settings.scene):
+        return ()
+    who = spelled("{subject} in {background}", subject=name or NAMED, background=background)
+    vain = "unused, for the label map to generate from holds only background"
+    return (Outcome(spelled("{:subject}"), who, "", (vain,)),)
 
 
 def _of_donor(

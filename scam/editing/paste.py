@@ -2,6 +2,7 @@
 """Put a generated region, and nothing else, into its photograph."""
 
 from collections.abc import Collection
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ Labels = NDArray[np.integer]
 _REACH = 4
 """Model pixels that a label's colours are extended by: two that bicubic filters read beyond a
 border, one at most between a label map and its small copy, and one for the edge dropped."""
+_ROWS = 64
+"""Blended at once, to keep memory low."""
 
 
 def touched_pixels(before: Labels, after: Labels, background_labels: Collection[int]) -> Mask:
@@ -66,17 +69,46 @@ def enlarge_by_labels(frame: Pixels, small: Labels, labels: Labels) -> Pixels:
 def paste_back(photo: Pixels, generated: Pixels, touched: Mask, feather: int = 4) -> Pixels:
     """Blend ``generated`` into ``photo``, both (H, W, 3), where ``touched`` (H, W).
 
-    The blend runs out linearly over ``feather`` pixels around the touched region; beyond them
-    every pixel of ``photo`` is returned as it was.
+    The blend runs out linearly over ``feather`` pixels around the touched region, in every
+    direction; beyond them every pixel of ``photo`` is returned as it was.
     """
-    mask = Image.fromarray(touched.astype(np.uint8) * 255)
-    weight = touched.astype(np.float32)
-    for _ in range(feather):
-        mask = mask.filter(ImageFilter.MaxFilter(3))
-        weight += np.asarray(mask) > 0
-    share = (weight / (feather + 1))[..., None]
-    blend = photo + share * (generated.astype(np.float32) - photo)
-    return np.where(share > 0, blend.round().astype(np.uint8), photo)
+    result = photo.copy()
+    if not touched.any():
+        return result
+    rows, columns = (_ends(touched.max(axis=axis), feather) for axis in (1, 0))
+    place = slice(*rows), slice(*columns)
+    apart = _apart_in_columns(touched[place], feather)
+    for top in range(0, len(apart), _ROWS):
+        part = slice(top, top + _ROWS)
+        share = _shares(apart[part], feather)[..., None]
+        own, new = result[place][part], generated[place][part]
+        blend = own + share * (new.astype(np.float32) - own)
+        own[:] = np.where(share > 0, blend.round().astype(np.uint8), own)
+    return result
+
+
+def _apart_in_columns(mask: Mask, reach: int) -> NDArray[np.uint16]:
+    """How far the nearest pixel of ``mask`` is up or down, at most ``reach + 1``."""
+    apart = np.where(mask, 0, reach + 1).astype(np.uint16)
+    for rows in (apart, apart[::-1]):
+        for before, here in pairwise(rows):
+            np.minimum(here, before + 1, out=here)
+    return apart
+
+
+def _shares(apart: NDArray[np.uint16], feather: int) -> NDArray[np.float32]:
+    """Of the generated colours, given how far the region is up or down.
+
+    1 in it, less by the Euclidean distance to it, 0 where that is over ``feather`` pixels.
+    """
+    nearest = apart.astype(np.float32) ** 2
+    padded = np.pad(nearest, ((0, 0), (feather, feather)), constant_values=np.inf)
+    for step in range(1, feather + 1):
+        for left in (feather - step, feather + step):
+            aside = padded[:, left : left + nearest.shape[1]]
+            np.minimum(nearest, aside + step**2, out=nearest)
+    distance = np.sqrt(nearest)
+    return np.where(distance <= feather, 1 - distance / (feather + 1), 0).astype(np.float32)
 
 
 def _from_inside(frame: Pixels, own: Mask) -> Pixels:
@@ -115,10 +147,10 @@ def _smoothed(mask: Mask) -> NDArray[np.float32]:
     return share
 
 
-def _ends(some: NDArray[np.bool_]) -> tuple[int, int]:
-    """Where to begin and to stop for all that are True and one more on either side."""
+def _ends(some: NDArray[np.bool_], more: int = 1) -> tuple[int, int]:
+    """Where to begin and to stop for all that are True and so many more on either side."""
     found = np.flatnonzero(some)
-    return max(0, int(found[0]) - 1), min(len(some), int(found[-1]) + 2)
+    return max(0, int(found[0]) - more), min(len(some), int(found[-1]) + 1 + more)
 
 
 def _grown(mask: Mask) -> Mask:

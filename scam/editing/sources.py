@@ -4,7 +4,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 
 from scam.commandline.progress import progress as progress_bar
 from scam.data import SOURCES, open_source
-from scam.data.advice import label_command
+from scam.data.advice import advising, label_command
 from scam.data.arrays import LabelMap
 from scam.data.labels import other_labels
-from scam.data.names import expect_known_names
 from scam.data.pairs import IMAGE_SUFFIXES, MAKES, Pair, find_label_map, find_pairs, read_pair
 from scam.data.source import PairSource
 from scam.data.values import UnknownLabelError
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError, counted, did_you_mean, few, leading, within
-from scam.models.checkpoint import Checkpoint, run_around, stored_data
+from scam.models.checkpoint import Checkpoint, expect_names, run_around, stored_data
 from scam.models.styles import Styles
 from scam.models.views import Role
 
@@ -80,7 +79,7 @@ class Finder:
         if len(words) > 2:
             raise InputError("expected an image and its label map")
         if len(words) == 2:
-            return self._read(Path(words[0]), Path(words[1]))
+            return self._read_given(Path(words[0]), Path(words[1]))
         word = words[0]
         path = self._stored(word) if word.startswith(_STORED) else Path(word)
         if path.suffix == SUFFIX:
@@ -92,7 +91,7 @@ class Finder:
             image, _, labels = word.partition(",")
             if not image or not labels or ("," in labels and not Path(labels).is_file()):
                 raise InputError(f"{word}: expected IMAGE,LABELS")
-            return self._read(Path(image), Path(labels))
+            return self._read_given(Path(image), Path(labels))
         return self._find(word)
 
     def picture(self, words: Sequence[str]) -> Picture:
@@ -117,7 +116,7 @@ class Finder:
         if not Path(words[0]).is_dir():
             return None
         self._used.add("labels")
-        self._expect_names(Path(words[0]))
+        expect_names(self.checkpoint, Path(words[0]), self._label_folder)
         pairs = {p.stem: p for p in find_pairs(Path(words[0]), self._label_folder)}
         self._read_from += _folders(pairs.values())
 
@@ -180,7 +179,7 @@ class Finder:
         if image.parent.name != "images":
             raise InputError(f"{image}: has no label map {beside}{_expected(image)}")
         self._used.add("labels")
-        self._expect_names(image.parent.parent)
+        expect_names(self.checkpoint, image.parent.parent, self._label_folder)
         try:
             labels = find_label_map(image, image.parent.parent / self._label_folder)
         except InputError as error:
@@ -188,13 +187,6 @@ class Finder:
             raise InputError(f"{reason}{_expected(image, self._label_folder)}") from error
         self._read_from += [image.parent, labels.parent]
         return labels
-
-    def _expect_names(self, folder: Path) -> None:
-        """InputError if a data folder numbers labels of the model in another way."""
-        checkpoint = self.checkpoint
-        expect_known_names(
-            folder, self._label_folder, checkpoint.label_names, checkpoint.label_values
-        )
 
     @cached_property
     def _run_options(self) -> dict[str, Any]:
@@ -225,10 +217,10 @@ class Finder:
                 f"the images of {run} were in {name}, where no folder is now: give "
                 "{:data}, the folder where they are"
             )
-        if self._data is not None and name not in SOURCES and options.get("label_set") is None:
-            self._expect_names(Path(name))
         trained_on = within(f"{run}: the data it was trained on")
         with trained_on if self._data is None else leading("data", self._data):
+            if self._data is not None and name not in SOURCES:
+                expect_names(self.checkpoint, Path(name), self._label_folder)
             return [open_source(name, split, **options) for split in ("val", "train")]
 
     def _find(self, stem: str) -> Picture:
@@ -248,6 +240,18 @@ class Finder:
         if self._sources[0].files(0) is not None:
             known = f"a name like {self._sources[0].stem(0)}"
         raise InputError(f"{stem}: no such image; expected {known}, or IMAGE,LABELS")
+
+    def expect_names_of(self, labels: Path) -> None:
+        """InputError if a label map's data folder, where it is in one, contradicts the model."""
+        folder = labels.parent
+        if folder.name in ("", ".."):
+            folder = Path(os.path.abspath(folder))
+        if folder.name == self._label_folder or (folder.parent / "images").is_dir():
+            expect_names(self.checkpoint, folder.parent, folder.name)
+
+    def _read_given(self, image: Path, labels: Path) -> Picture:
+        self.expect_names_of(labels)
+        return self._read(image, labels)
 
     def _read(self, image: Path, labels: Path) -> Picture:
         self._read_from += [image, labels]
@@ -331,10 +335,13 @@ def _load(checkpoint: Checkpoint, source: PairSource, index: int) -> Picture:
 
 
 def _read(checkpoint: Checkpoint, image: Path, labels: Path) -> Picture:
-    try:
-        photo, read = read_pair(image, labels, checkpoint.label_values)
-    except UnknownLabelError as error:
-        names = checkpoint.label_names
-        its = f"{counted(len(names), 'label')} ({few(names)})"
-        raise InputError(f"{error}; this model has {its}: {_OTHER_MODEL}") from error
+    root = image.parent.parent
+    in_folder = image.parent.name == "images" and labels.parent.parent == root
+    with advising(root, labels.parent.name) if in_folder else nullcontext():
+        try:
+            photo, read = read_pair(image, labels, checkpoint.label_values)
+        except UnknownLabelError as error:
+            names = checkpoint.label_names
+            its = f"{counted(len(names), 'label')} ({few(names)})"
+            raise InputError(f"{error}; this model has {its}: {_OTHER_MODEL}") from error
     return Picture(np.asarray(photo), read, str(image))

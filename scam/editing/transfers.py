@@ -2,7 +2,7 @@
 """Edits of what was opened: of one image, with a sheet, or of folders, with a record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,14 @@ class Given:
         self, name: str, plan: Plan
     ) -> tuple[Picture, Picture | Style | None, list[Picture | Style]]:
         """Background, subject and donors' images of the result ``name``, loaded now."""
-        return (
-            plan.background(self.background, name),
-            None if self.subject is None else plan.other(self.subject, name),
-            [plan.other(other, name) for other in self.others],
-        )
+        with leading("background", self.background.name):
+            scene = plan.background(self.background, name)
+        whom: Picture | Style | None = None
+        if self.subject is not None:
+            with leading("subject", self.subject.name):
+                whom = plan.other(self.subject, name)
+        with leading("donor"):
+            return scene, whom, [plan.other(other, name) for other in self.others]
 
 
 def open_given(
@@ -64,14 +67,19 @@ def open_given(
 ) -> Given:
     """Open what the words name, see :meth:`Finder.open`; folders too.
 
-    InputError for what cannot be opened, a style as background, or an unused data set.
+    A photograph is called by the first of the words that name it. InputError for what cannot be
+    opened, a style as background, or an unused data set.
     """
     whom: Source | None = None
     if subject is not None:
         with leading_words("subject", subject):
             whom = finder.folder(subject) or finder.open(subject)
+        if isinstance(whom, Picture):
+            whom = replace(whom, name=subject[0])
     with leading_words("background", background):
         scene = finder.folder(background) or finder.picture(background)
+    if isinstance(scene, Picture):
+        scene = replace(scene, name=background[0])
     given = Given(scene, whom, tuple(_open_donor(finder, donor) for donor in donors))
     finder.expect_used()
     return given

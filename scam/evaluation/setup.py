@@ -25,7 +25,14 @@ from scam.evaluation.donors import derangement, read_pairs
 from scam.evaluation.evaluated_model import EvaluatedModel, device_name
 from scam.evaluation.options import EvaluationOptions
 from scam.evaluation.unseen import Memory, say_trained_on
-from scam.models.checkpoint import Checkpoint, load_checkpoint, run_around, stored_data
+from scam.models.checkpoint import (
+    Checkpoint,
+    expect_names,
+    load_checkpoint,
+    run_around,
+    same_folder,
+    stored_data,
+)
 from scam.storage.reading import read_json
 from scam.version import __version__
 
@@ -194,7 +201,7 @@ def _data_options(
     """
     run, options = run_around(checkpoint.path), stored_data(checkpoint)
     labels = asked.labels or options.get("labels", "labels")
-    own = "data" in options and (asked.data is None or _same(asked.data, options["data"]))
+    own = "data" in options and (asked.data is None or same_folder(asked.data, options["data"]))
     if asked.data in SOURCES and not own:
         options = {"data": asked.data, "merge": options.get("merge")}
     elif asked.data is not None and not own:
@@ -228,11 +235,19 @@ def _data_options(
         if kept is None and memory.digest is None:
             # Of few images, fewer were held out when the model was trained.
             options = {**options, "holdout": memory.trained.get("held-out pictures")}
+    if asked.label_set is None and options.get("label_set") is not None:
+        _expect_names(checkpoint, place, labels)
     return {**options, **given(vars(asked), DataOptions), "data": place}, own
 
 
-def _same(data: str, other: str) -> bool:
-    return data == other or Path(data).resolve() == Path(other).resolve()
+def _expect_names(checkpoint: Checkpoint, data: str, labels: str) -> None:
+    """InputError if the names in ``data`` contradict the label set that the run was given."""
+    try:
+        expect_names(checkpoint, Path(data), labels)
+    except InputError as error:
+        raise InputError(
+            f"{error.message}; give {{:label_set}} NAME if the file is wrong"
+        ) from error
 
 
 def _is_held_out(data: str) -> bool:

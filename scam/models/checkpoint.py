@@ -12,7 +12,9 @@ from scam.checkpoints.step_folders import CHECKPOINTS, resolve_checkpoint
 from scam.checkpoints.weights import CONFIG
 from scam.data import SOURCES, LabelValues, PairSource, open_source
 from scam.data.fit import Fit, Frame
+from scam.data.names import expect_known_names, names_file
 from scam.data.options import DataOptions
+from scam.data.pairs import SPLITS
 from scam.errors import InputError
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
@@ -140,3 +142,21 @@ def stored_data(checkpoint: Checkpoint) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{run / CONFIG}: {error}") from error
     return dict(data)
+
+
+def expect_names(checkpoint: Checkpoint, folder: Path, labels: str) -> None:
+    """InputError if the names of the label maps in ``folder/<labels>`` contradict the model's.
+
+    A label set given in training speaks for the images trained on, and for no others.
+    """
+    if folder.name in SPLITS and names_file(folder, labels) is None:
+        folder = folder.parent
+    trained = stored_data(checkpoint)
+    own = labels == trained.get("labels", "labels") and same_folder(folder, trained.get("data"))
+    if not own or trained.get("label_set") is None:
+        expect_known_names(folder, labels, checkpoint.label_names, checkpoint.label_values)
+
+
+def same_folder(folder: str | Path, other: str | Path | None) -> bool:
+    """Whether both lead to one place."""
+    return other is not None and Path(folder).resolve() == Path(other).resolve()

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,17 @@ def test_a_label_that_the_picture_lacks(trained: Trained, tmp_path: Path) -> Non
     image = trained[0] / "images" / "p1.png"
     with pytest.raises(InputError, match="--only hair: not in the label map of"):
         run(trained, "--picture", image, labels, "--only", "hair", "--out", tmp_path / "o.png")
+
+
+@pytest.mark.parametrize("full", ["savez_compressed", "save"])
+def test_without_room_for_both_neither_is_written(
+    full: str, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np if full == "savez_compressed" else Image.Image, full, refuse)
+    files = ["--out", tmp_path / "a.png", "--npz", tmp_path / "b.npz"]
+    with pytest.raises(InputError, match="No space left"):
+        run(trained, "--picture", "p1", *files)
+    assert not list(tmp_path.iterdir())

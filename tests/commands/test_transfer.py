@@ -256,3 +256,21 @@ def test_refining_by_no_number_of_steps(trained: tuple[Path, Path], tmp_path: Pa
     with pytest.raises(InputError, match=r"^--refine -1: expected a number of steps, 0 or more$"):
         run(trained, "--subject", "p1", "--background", "p2", "--refine", -1, "--out", out)
     assert not out.exists()
+
+
+def test_images_keep_the_words_that_were_typed(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pose, spaced = tmp_path / "pose.png", tmp_path / "a b.png"
+    save_label_png(pose, np.zeros((48, 40), np.int32))
+    image, labels = pair(trained[0], "p2")
+    shutil.copy(image, spaced)
+    shutil.copy(labels, tmp_path / "a b_labels.png")
+    out = tmp_path / "out.png"
+    where = ["--background", spaced, "--pose-labels", pose, "--out", out]
+    run(trained, "--subject", "p1", *where)
+    assert capsys.readouterr().out.splitlines() == [
+        f"--subject p1 in --background '{spaced}': unused, for the label map to generate from "
+        "holds only background",
+        f"{out}: p1 in '{spaced}', under the label map {pose}",
+    ]

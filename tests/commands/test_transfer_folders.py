@@ -4,12 +4,14 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from scam import transfer
+from scam.data import save_label_png
 from scam.errors import InputError
 
 Trained = tuple[Path, Path]
@@ -37,6 +39,17 @@ def test_one_subject_in_every_picture(
     assert f"{out}: 6 images" in capsys.readouterr().out
     run(trained, *common, "--background", "p4", "--out", single)
     assert np.array_equal(pixels(out / "p4.png"), pixels(single))
+
+
+def test_a_subject_that_no_picture_has_a_place_for(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pose = tmp_path / "pose.png"
+    save_label_png(pose, np.zeros((48, 40), np.int32))
+    words = ["--subject", "p1", "--background", trained[0], "--pose-labels", pose]
+    run(trained, *words, "--out", tmp_path / "out")
+    unused = "unused, for the label map to generate from holds only background in 6 images"
+    assert f"summary of 6 images:\n  --subject: {unused}\n" in capsys.readouterr().out
 
 
 def test_every_subject_in_one_picture(trained: Trained, tmp_path: Path) -> None:
@@ -91,7 +104,7 @@ def test_it_goes_on_where_it_was_stopped(
     assert len(names(out)) == 7
     for name, changed in before.items():
         assert (out / name).stat().st_mtime_ns == changed
-    with pytest.raises(InputError, match=r"holds transfers with subject \['p1'\], asked for \['p"):
+    with pytest.raises(InputError, match="holds transfers with --subject p1 there, p2 here; exp"):
         run(trained, "--subject", "p2", "--background", trained[0], "--out", out)
 
 
@@ -115,7 +128,9 @@ def test_files_that_change_are_other_settings(trained: Trained, tmp_path: Path) 
         before = path.read_bytes()
         other = json.dumps({"donors": {"p3": "p2"}}).encode()
         path.write_bytes((data / kind / "p2.png").read_bytes() if kind else other)
-        with pytest.raises(InputError, match=rf"holds transfers with content of {flag} '\w+', as"):
+        with pytest.raises(
+            InputError, match=f"holds transfers with another content of {flag}; exp"
+        ):
             run(trained, *command)
         path.write_bytes(before)
     run(trained, *command)
@@ -191,7 +206,7 @@ def test_results_are_refined_alike_or_refused(trained: Trained, tmp_path: Path) 
     run(trained, *common)
     assert "refine" not in json.loads((out / "transfer.json").read_text())
     run(trained, *common, "--refine", 0)
-    with pytest.raises(InputError, match="holds transfers with refine None, asked for 2"):
+    with pytest.raises(InputError, match="holds transfers with --refine none there, 2 here"):
         run(trained, *common, "--refine", 2)
 
 
@@ -232,8 +247,31 @@ def test_a_page_shows_all_results_beside_their_sources(
 
 
 def test_one_result_needs_no_page(trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--html: expected a folder of images"):
+    with pytest.raises(
+        InputError, match=r"--html: expected .* images; for a single image use --sheet"
+    ):
         run(
             trained, "--subject", "p1", "--background", "p2", "--html", "--out", tmp_path / "o.png"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_file_of_a_folder_is_led_by_its_flag(
+    trained: Trained, tmp_path: Path, make_pairs: Any
+) -> None:
+    bad = make_pairs(tmp_path / "bad", 2)
+    Image.new("LA", (40, 48), (3, 255)).save(bad / "labels" / "p0.png")
+    places = rf"prepare indices {bad} \S+"
+    for words in (
+        ["--subject", "p1", "--background", bad],
+        ["--subject", bad, "--background", "p1"],
+    ):
+        flag = words[0 if words[1] == bad else 2]
+        said = rf"^p0: {flag} {bad}: {bad}/labels/p0\.png: is a grey image .*{places}"
+        with pytest.raises(InputError, match=said):
+            run(trained, *words, "--out", tmp_path / "out")
+    with pytest.raises(InputError, match=rf"^--background {bad}/images/p0\.png: .*{places}"):
+        run(
+            trained, "--subject", "p1", "--background", bad / "images" / "p0.png",
+            "--out", tmp_path / "out.png",
+        )  # fmt: skip

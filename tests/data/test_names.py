@@ -90,7 +90,7 @@ def test_a_label_set_takes_the_place_of_the_file(tmp_path: Path, recwarn) -> Non
     (tmp_path / "labels.txt").write_text("0 background\n1 hair\n255 void\n")
     assert named_labels(tmp_path, "labels", "lip20", 255).names[1] == "hat"
     said = str(recwarn.pop(UserWarning).message)
-    assert said.endswith("labels.txt is not used, it names 1 hair: hat in label_set='lip20'")
+    assert said.endswith("labels.txt is not used, it names 1 hair: hat in lip20")
     (tmp_path / "labels.txt").write_text("1 hat\n255 void\n")
     assert named_labels(tmp_path, "labels", "lip20", 255).names[2] == "hair"
     assert not recwarn

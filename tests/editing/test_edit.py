@@ -64,6 +64,23 @@ def test_a_donor_serves_what_neither_picture_has() -> None:
         assert not edit(known, settings, (host, codes[0]), None, given, pose).notes
 
 
+def test_a_subject_that_has_no_place_in_the_label_map_is_said() -> None:
+    known = checkpoint()
+    host, subject = draw(1, 0, 1), draw(2, 0, 1, 2)
+    home, own = encode(host, known), encode(subject, known)
+
+    def notes(pose: Picture, *scene: int) -> tuple[str, ...]:
+        settings = Settings(scene=scene, feather=4)
+        return edit(known, settings, (host, home), own, [], pose.labels, subject.name).notes
+
+    who = "subject='p2' in background='p1'"
+    said = (f"{who}: unused, for the label map to generate from holds only background",)
+    assert notes(draw(3, 0), 0) == said
+    assert notes(host, 0, 1) == said
+    assert not notes(host, 0)
+    assert not edit(known, Settings(), (host, home), None, [], host.labels).notes
+
+
 def test_an_amount_is_a_place_on_the_way() -> None:
     known = checkpoint()
     host, subject = draw(1, 0, 1), draw(2, 0, 2)

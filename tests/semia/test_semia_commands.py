@@ -313,6 +313,15 @@ class TestApply:
             "retarget.png: is 40x64, the source 40x48 (height x width)" in capsys.readouterr().out
         )
 
+    def test_beside_smaller_cells_the_sheet_is_white(
+        self, patches: Path, sources: Path, tmp_path: Path
+    ) -> None:
+        semia("apply", patches, sources / "targets", "--out", tmp_path / "o")
+        columns = (pixels(tmp_path / "o/sheet.png") == 255).all(axis=(0, 2)).nonzero()[0]
+        runs = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+        wide = [run for run in runs if len(run) > 16]
+        assert len(wide) == 2, "right of the source and of its label map, the same in all rows"
+
     def test_the_own_label_map_gives_the_source(
         self, patches: Path, sources: Path, tmp_path: Path
     ) -> None:

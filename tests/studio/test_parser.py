@@ -43,10 +43,10 @@ def greedy(photo: np.ndarray) -> Any:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (wrong_shape, "returned uint8 (32, 24, 3), expected integers (32, 24)"),
-        (floating, "returned float64 (32, 24), expected integers (32, 24)"),
+        (wrong_shape, "the function returned uint8 (32, 24, 3), expected integers (32, 24)"),
+        (floating, "the function returned float64 (32, 24), expected integers (32, 24)"),
         (wrong_values, "holds 3 (768 pixels), expected labels 0 .. 2 or 9 (ignored)"),
-        (negative, "returned values -1 .. -1, expected 0 .. 65535"),
+        (negative, "the function returned values -1 .. -1, expected 0 .. 65535"),
         (failing, "RuntimeError: out of luck"),
     ],
 )

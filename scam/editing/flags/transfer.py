@@ -132,7 +132,9 @@ def transfer_parser(prog: str) -> Parser:
         help="keep the background photograph, to the pixel, beyond the feathered edge",
     )
     parser.add_argument(
-        "--feather", type=int, help=f"width of that edge in pixels (default: {FEATHER})"
+        "--feather",
+        type=int,
+        help=f"width of that edge in pixels of the photograph (default: {FEATHER})",
     )
     parser.add_argument(
         "--fit",
@@ -227,7 +229,9 @@ def check_results(args: argparse.Namespace, given: Given) -> None:
         if args.pairs is not None:
             raise InputError(NO_FOLDERS, pairs=args.pairs)
         if args.html:
-            raise InputError("{:html}: expected a folder of images; of one there is {:sheet}")
+            raise InputError(
+                "{:html}: expected a folder of images; for a single image use {:sheet}"
+            )
         return
     if out.suffix.lower() in FORMATS:
         raise InputError("{out}: expected a folder, since a folder of images is given", out=out)

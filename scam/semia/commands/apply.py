@@ -13,6 +13,7 @@ from scam.commandline.command import Parser
 from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.progress import progress
+from scam.data import colorize
 from scam.data.convert import floating
 from scam.data.sheet import save_sheet
 from scam.errors import InputError, within
@@ -78,8 +79,8 @@ def write_sheet(path: Path, stored: Stored, made: dict[str, tuple[Tensor, Tensor
         for at in range(2)
     )
     rows = [
-        (_on_white(source[0], size), _on_black(source[1], size),
-         _on_black(labels, size), _on_white(image, size))
+        (_on_white(source[0], size), _on_white(_coloured(source[1]), size),
+         _on_white(_coloured(labels), size), _on_white(image, size))
         for labels, image in made.values()
     ]  # fmt: skip
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
@@ -93,10 +94,8 @@ def _on_white(image: Tensor, size: Sequence[int]) -> Tensor:
     return canvas
 
 
-def _on_black(labels: Tensor, size: Sequence[int]) -> Tensor:
-    canvas = torch.full(tuple(size), -1)
-    canvas[: labels.shape[0], : labels.shape[1]] = labels.cpu()
-    return canvas
+def _coloured(labels: Tensor) -> Tensor:
+    return torch.from_numpy(colorize(labels.cpu().numpy())).permute(2, 0, 1)
 
 
 def _names(targets: dict[Path, Target]) -> list[str]:
