@@ -66,6 +66,7 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 @pytest.fixture(scope="session")
 def record(device: torch.device) -> dict[str, Any]:
     """What this machine is and can, measured in this very run."""
+    machine.keep_freed_memory()
     dtype = getattr(torch, cases.SETTINGS[device.type].dtype)
     return {
         **machine.describe(device),

@@ -11,7 +11,6 @@ the first time costs, which any operator may have to pay on top.
 """
 
 import argparse
-import ctypes
 import mmap
 import os
 import sys
@@ -90,16 +89,8 @@ def row(case: AttentionCase | ModulationCase, rate: float, budget_s: float) -> s
     )
 
 
-def keep_freed_memory() -> None:
-    """Have glibc give nothing below 32 MB back to the system, its largest bound."""
-    trim_threshold, mmap_threshold = -1, -3  # of <malloc.h>
-    libc = ctypes.CDLL(None)
-    libc.mallopt(trim_threshold, 1 << 30)
-    libc.mallopt(mmap_threshold, 1 << 25)
-
-
 def main() -> None:
-    keep_freed_memory()
+    machine.keep_freed_memory()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gflops", type=float, help="rate of a matrix product, if not measured")
     parser.add_argument("--budget", type=float, default=2.0, metavar="S", help="seconds a case")
