@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--steps": trained["steps"],
         "--encoder-width": model.config.as_dict()["encoder_width"],
     }
+    if trained["discriminator"] != "none":
+        settings["--gan"] = 1
     words = [str(word) for pair in settings.items() for word in pair]
     text = _TAIL.format(
         training=" ".join(["python -m scam.train --amp --fused-sca", *words, "--out runs/demo"]),

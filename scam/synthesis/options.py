@@ -168,7 +168,7 @@ def chosen_training(
     if training["optimizer"] == "muon":
         training = WITH_MUON | training
     if preset in SHORT:
-        if _of_adversary() & (recipe.keys() | asked.keys()):
+        if _asking_for_a_discriminator() & (recipe.keys() | asked.keys()):
             training.setdefault("gan_from", int(LATE * training["steps"]))
         else:
             training["gan"] = 0.0
@@ -178,7 +178,7 @@ def chosen_training(
     return training
 
 
-def _of_adversary() -> set[str]:
-    """Settings of which any asks for a discriminator."""
+def _asking_for_a_discriminator() -> set[str]:
+    """Settings that do, whatever their value."""
     own = {n for n, what in SynthesisOptions.settings().items() if "discriminator" in what.needs}
     return own | {"gan", "gan_from", "lr_discriminator"}
