@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def describe(device: torch.device) -> dict[str, Any]:
 def keep_freed_memory() -> None:
     """Have glibc give nothing below 32 MB back to the system, its largest bound: touching fresh
     outputs takes several times as long as computing them on some virtual machines."""
+    if sys.platform != "linux":
+        return
     trim_threshold, mmap_threshold = -1, -3  # of <malloc.h>
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):

@@ -10,8 +10,9 @@ from scam.errors import InputError
 
 OURS = "ours"
 ALONE = "op alone"
-BACKWARD_ALONE = "ours, backward alone"
 """Of the modulation: without the projections of its tokens."""
+BACKWARD_ALONE = "ours, backward alone"
+"""Of either operator; of the modulation without those projections, too."""
 RIVALS = ("dense", "sparse")
 
 

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="more is better (default: 300)")
     args = parser.parse_args()
     if args.work.exists():
-        parser.error(f"WORK {args.work}: exists, expected a new folder")
+        parser.error(f"WORK {args.work}: already exists, expected a new folder")
     photos, run = args.work / "photos", args.work / "run"
     names = make_folder(photos, args.pictures)
     scam("data", "check", photos)

@@ -5,6 +5,7 @@ import argparse
 import itertools
 import os
 import re
+import shlex
 import signal
 import sys
 import warnings
@@ -89,8 +90,8 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"unrecognized arguments: {flag}{as_typed(mend)}")
         found, rest = self.parse_known_args(words, namespace)
         if rest:
-            folder = "--data" in known and os.path.isdir(rest[0])
-            meant = f"; did you mean --data {rest[0]}?" if folder else ""
+            folder = getattr(found, "data", "") is None and os.path.isdir(rest[0])
+            meant = f"; did you mean --data {shlex.quote(rest[0])}?" if folder else ""
             self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")
         return found
 

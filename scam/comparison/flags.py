@@ -33,7 +33,12 @@ _FIDELITY = "fidelity"
 
 def compare_parser(prog: str) -> Parser:
     """Flags that were not given are None."""
-    listed = ["\n".join([f"variants of {x}:", *_described(LISTS[x])]) for x in LISTS]
+    listed = [
+        "\n".join(
+            [f"variants of {x}, with --gan 1 unless they say otherwise:", *_described(LISTS[x])]
+        )
+        for x in LISTS
+    ]
     parser = Parser(
         prog,
         f"{ABOUT['compare']}\n"

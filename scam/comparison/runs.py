@@ -121,7 +121,8 @@ def _sections(common: Settings, variant: Variant) -> dict[str, Any]:
         if not _has(config, name):
             raise InputError(f"a model of kind {variant.kind} has no setting {name}")
     asked = {name: value for name, value in common.items() if _has(config, name)}
-    found = asked_settings({**asked, **variant.settings, "kind": variant.kind}, config)
+    asked = {**variant.defaults, **asked, **variant.settings, "kind": variant.kind}
+    found = asked_settings(asked, config)
     return {**found, "data": DataOptions(**found["data"]).as_dict()}
 
 

@@ -2,7 +2,7 @@
 """What is compared: kinds of models, or lists of settings for each of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scam.errors import NAMED, InputError, did_you_mean
@@ -54,16 +54,19 @@ SMALL_DATA: dict[str, Settings] = {
 """Options for few images."""
 LISTS = {"ablations": ABLATIONS, "small-data": SMALL_DATA}
 _WITH_GAN: Settings = {"gan": 1.0}
-"""Of every row of a list unless it says otherwise: preset tiny has no discriminator."""
+"""Of every row of a list unless it or the command says otherwise: preset tiny has none."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """name: of its row and its run folder. kind: of model. settings: where it departs."""
+    """name: of its row and its run folder. kind: of model. settings: where it departs. defaults:
+    settings that those of the command replace.
+    """
 
     name: str
     kind: str
     settings: Mapping[str, Any]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def choose(
@@ -82,14 +85,19 @@ def choose(
         raise InputError("{only}: expected together with {:variants}", only=NAMED)
     if models is None:
         models = list(MODELS) if listed is None else [FIRST_KIND]
-    rows = {} if listed is None else LISTS[listed]
-    known = {name: {**_WITH_GAN, **row} for name, row in rows.items()} or {"": {}}
+    known = {"": {}} if listed is None else LISTS[listed]
+    defaults = {} if listed is None else _WITH_GAN
     wanted = list(known) if only is None else only
     _expect_some("only", wanted, list(known))
     chosen = [_model(word) for word in models]
     _expect_some("models", [model.name for model in chosen])
     return [
-        Variant(_name(model.name, row, len(chosen)), model.kind, {**model.settings, **known[row]})
+        Variant(
+            _name(model.name, row, len(chosen)),
+            model.kind,
+            {**model.settings, **known[row]},
+            defaults,
+        )
         for model in chosen
         for row in wanted
     ]

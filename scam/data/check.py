@@ -125,7 +125,8 @@ def check_folder(
 ) -> FolderReport:
     """Read every pair that training would read; the arguments are those of ``FolderPairs``.
 
-    InputError if there is nothing to check: no folder, no pair, or unreadable label names.
+    InputError if there is nothing to check: no folder, no pair, unreadable label names, or a
+    ``holdout`` that leaves none for training.
     """
     expect_arguments(root, ignore_label=ignore_label, holdout=holdout)
     with advising(root, labels):

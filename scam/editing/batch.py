@@ -113,9 +113,10 @@ def open_out(out: Path, settings: dict[str, Any]) -> None:
         there = read_json(record)
         for key in [*settings, *there]:
             if there.get(key) != settings.get(key):
-                other = f"another {key}"
-                if key in settings and key.isidentifier() and key != "model":
-                    before, now = (_typed(found.get(key)) for found in (there, settings))
+                other = "another model" if key == "model" else f"other {key}"
+                if key.isidentifier() and key != "model":
+                    least = 0 if key == "refine" else None  # which is left out where it is 0
+                    before, now = (_typed(found.get(key, least)) for found in (there, settings))
                     other = f"{{:{key}}} {before} there, {now} here"
                 raise InputError(
                     f"{{out}}: holds transfers with {other}; expected another folder", out=out

@@ -249,7 +249,7 @@ def _of_subject(
     if set(wanted[0].nonzero().flatten().tolist()) - set(settings.scene):
         return ()
     who = spelled("{subject} in {background}", subject=name or NAMED, background=background)
-    vain = "unused, for the label map to generate from holds only background"
+    vain = "unused (only background labels in the label map to generate from)"
     return (Outcome(spelled("{:subject}"), who, "", (vain,)),)
 
 

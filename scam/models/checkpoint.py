@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trained models and what their label maps mean."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,6 +150,8 @@ def expect_names(checkpoint: Checkpoint, folder: Path, labels: str) -> None:
 
     A label set given in training speaks for the images trained on, and for no others.
     """
+    if folder.name in ("", ".."):
+        folder = Path(os.path.abspath(folder))
     if folder.name in SPLITS and names_file(folder, labels) is None:
         folder = folder.parent
     trained = stored_data(checkpoint)

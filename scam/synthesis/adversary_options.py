@@ -31,13 +31,13 @@ class AdversaryOptions(TrainOptions):
         1.0,
         "weight of the adversarial loss; 0: no discriminator",
         least=0,
-        default_help="default: 1; tiny: 0 unless another setting of a discriminator is given",
+        default_help="tiny: 0 unless another setting of a discriminator is given, others: 1",
     )
     gan_from: int = setting(
         0,
         "first step after which the discriminator and the adversarial loss are used",
         least=0, most=MOST_STEPS, metavar="STEP", told=True,
-        default_help="default: 0; tiny: four fifths of --steps",
+        default_help="tiny: four fifths of --steps, others: 0",
     )  # fmt: skip
     discriminator: Literal["scam", "oasis", "patch", "sean"] = setting(
         "scam",

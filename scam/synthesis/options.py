@@ -97,7 +97,10 @@ class SynthesisOptions(AdversaryOptions):
         compares = self.perceptual != "none" and self.perceptual_weight > 0
         if self.gan == self.l1 == 0 and not compares:
             raise InputError(
-                "{gan}, {l1} and no perceptual loss: nothing is left to learn from", gan=0, l1=0
+                "{gan}, {l1} and no perceptual loss: nothing is left to learn from; give one of "
+                "{:gan}, {:l1} and {:perceptual}",
+                gan=0,
+                l1=0,
             )
         parse_policy("diffaugment", self.diffaugment)
         parse_policy("augment_perceptual", self.augment_perceptual)
@@ -146,7 +149,7 @@ class SynthesisOptions(AdversaryOptions):
 
 
 SHORT = ("tiny",)
-"""Presets of minutes, in which no discriminator makes better images in equal time
+"""Presets of minutes. In equal time, training without a discriminator makes better images
 (docs/results.md); one that is asked for joins in after ``LATE`` of the steps."""
 LATE = 0.8
 NEW_RUN: dict[str, Any] = {"optimizer": "muon", "recolour": 0.5, "warp": 0.5}

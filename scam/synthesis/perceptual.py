@@ -45,10 +45,9 @@ def resolve_perceptual(
             message = "{perceptual_weights}: {perceptual} takes none"
             raise InputError(message, perceptual_weights=weights, perceptual=name)
         return cast(Perceptual, name), None
-    if weights is not None and not os.path.lexists(weights):
-        message = (
-            f"{{perceptual_weights}}: no such file, expected torchvision's {WEIGHT_FILES[name]}"
-        )
+    if weights is not None and not os.path.isfile(weights):
+        found = "is not a file" if os.path.lexists(weights) else "no such file"
+        message = f"{{perceptual_weights}}: {found}, expected torchvision's {WEIGHT_FILES[name]}"
         raise InputError(message, perceptual_weights=weights)
     path = Path(weights) if weights else default_weights(name)
     if not path.is_file():

@@ -14,8 +14,8 @@ _MANY_PER_S = 60.0
 """How often the system takes a processor from this process: a training with two threads was seen
 to be interrupted 28 times a second alone and 100 times beside two others, on two processors."""
 _ADVICE = (
-    "note: other programs use this machine's processors, and {} threads wait for each other; "
-    "stopped and resumed with OMP_NUM_THREADS=1 in front of the command, it may be much faster"
+    "note: other programs use this machine's processors, and {} threads wait for each other: stop "
+    "the run and resume it with OMP_NUM_THREADS=1 in front of the command, if steps are slow"
 )
 
 

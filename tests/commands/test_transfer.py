@@ -270,7 +270,7 @@ def test_images_keep_the_words_that_were_typed(
     where = ["--background", spaced, "--pose-labels", pose, "--out", out]
     run(trained, "--subject", "p1", *where)
     assert capsys.readouterr().out.splitlines() == [
-        f"--subject p1 in --background '{spaced}': unused, for the label map to generate from "
-        "holds only background",
+        f"--subject p1 in --background '{spaced}': unused (only background labels in the "
+        "label map to generate from)",
         f"{out}: p1 in '{spaced}', under the label map {pose}",
     ]

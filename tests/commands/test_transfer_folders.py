@@ -48,7 +48,7 @@ def test_a_subject_that_no_picture_has_a_place_for(
     save_label_png(pose, np.zeros((48, 40), np.int32))
     words = ["--subject", "p1", "--background", trained[0], "--pose-labels", pose]
     run(trained, *words, "--out", tmp_path / "out")
-    unused = "unused, for the label map to generate from holds only background in 6 images"
+    unused = "unused (only background labels in the label map to generate from) in 6 images"
     assert f"summary of 6 images:\n  --subject: {unused}\n" in capsys.readouterr().out
 
 
@@ -129,7 +129,7 @@ def test_files_that_change_are_other_settings(trained: Trained, tmp_path: Path) 
         other = json.dumps({"donors": {"p3": "p2"}}).encode()
         path.write_bytes((data / kind / "p2.png").read_bytes() if kind else other)
         with pytest.raises(
-            InputError, match=f"holds transfers with another content of {flag}; exp"
+            InputError, match=f"holds transfers with other content of {flag}; exp"
         ):
             run(trained, *command)
         path.write_bytes(before)
@@ -206,7 +206,7 @@ def test_results_are_refined_alike_or_refused(trained: Trained, tmp_path: Path) 
     run(trained, *common)
     assert "refine" not in json.loads((out / "transfer.json").read_text())
     run(trained, *common, "--refine", 0)
-    with pytest.raises(InputError, match="holds transfers with --refine none there, 2 here"):
+    with pytest.raises(InputError, match="holds transfers with --refine 0 there, 2 here"):
         run(trained, *common, "--refine", 2)
 
 

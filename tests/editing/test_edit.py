@@ -74,7 +74,7 @@ def test_a_subject_that_has_no_place_in_the_label_map_is_said() -> None:
         return edit(known, settings, (host, home), own, [], pose.labels, subject.name).notes
 
     who = "subject='p2' in background='p1'"
-    said = (f"{who}: unused, for the label map to generate from holds only background",)
+    said = (f"{who}: unused (only background labels in the label map to generate from)",)
     assert notes(draw(3, 0), 0) == said
     assert notes(host, 0, 1) == said
     assert not notes(host, 0)
