@@ -103,7 +103,7 @@ def plan(
         for variant in variants:
             own = common if seed is None else {**common, "seed": seed}
             with within(variant.name):
-                asked = _sections(own, variant)
+                asked = sections(own, variant)
                 settings = complete(asked, sources[0])
                 model = stored_config(settings["model"])
                 options = SynthesisOptions.from_dict(settings["training"])
@@ -114,7 +114,7 @@ def plan(
     return runs
 
 
-def _sections(common: Settings, variant: Variant) -> dict[str, Any]:
+def sections(common: Settings, variant: Variant) -> dict[str, Any]:
     """What is asked of a run of ``variant``, by sections of ``config.json``."""
     config = MODELS[variant.kind].Config
     for name in variant.settings:

@@ -23,6 +23,7 @@ from scam.checkpoints.step_folders import newest_step_folder
 from scam.comparison import engine, training
 from scam.comparison.flags import EXAMPLES, compare_parser
 from scam.comparison.options import MeasuringOptions
+from scam.comparison.runs import sections
 from scam.comparison.variants import choose
 from scam.errors import InputError
 from scam.evaluation.options import METRICS
@@ -255,6 +256,15 @@ def test_a_flag_that_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         compare.main(["--out", str(tmp_path / "runs"), "--magic", "3"])
     assert "unrecognized arguments: --magic" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "weight"), [({}, 1.0), ({"gan": 0.3}, 0.3)])
+def test_rows_of_a_list_have_a_discriminator(asked: dict[str, float], weight: float) -> None:
+    base, without = choose(None, "small-data", ["base", "no_gan"])
+    assert sections(asked, base)["training"]["gan"] == weight
+    assert sections(asked, without)["training"]["gan"] == 0
+    (model,) = choose(["scam"], None, None)
+    assert sections(asked, model)["training"] == asked
 
 
 def test_the_examples_are_what_they_say(tmp_path: Path) -> None:

@@ -81,6 +81,25 @@ def test_a_split_has_the_names_of_its_data(run: Path, other: Path, tmp_path: Pat
         styles(["mean", str(run), "--data", str(other / "test")])
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--background", "."],
+        ["--background", "images/p1.png"],
+        ["--background", "images/p1.png", "--pose-labels", "labels/p1.png"],
+    ],
+)
+def test_a_split_one_stands_in(
+    words: list[str], run: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (other / "val").mkdir()
+    for kind in ("images", "labels"):
+        (other / kind).rename(other / "val" / kind)
+    monkeypatch.chdir(other / "val")
+    with pytest.raises(InputError, match=NUMBERS):
+        transfer.main([str(run), *words, "--subject", "p1", "--out", str(tmp_path / "out.png")])
+
+
 def test_only_the_label_set_of_the_command_counts_more(
     run: Path, other: Path, tmp_path: Path
 ) -> None:

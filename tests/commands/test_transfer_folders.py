@@ -128,9 +128,7 @@ def test_files_that_change_are_other_settings(trained: Trained, tmp_path: Path) 
         before = path.read_bytes()
         other = json.dumps({"donors": {"p3": "p2"}}).encode()
         path.write_bytes((data / kind / "p2.png").read_bytes() if kind else other)
-        with pytest.raises(
-            InputError, match=f"holds transfers with other content of {flag}; exp"
-        ):
+        with pytest.raises(InputError, match=f"holds transfers with other content of {flag}; exp"):
             run(trained, *command)
         path.write_bytes(before)
     run(trained, *command)
