@@ -297,10 +297,10 @@ def _sum(counts: Iterable[dict[int, int]]) -> dict[int, int]:
 
 def _nothing_left(root: Path, splits: dict[str, list[Pair]], holdout: int | None) -> list[BadFile]:
     try:
-        expect_pictures(root, splits, "train", holdout)
+        expect_pictures(root, splits, "train")
     except InputError as error:
         if holdout is not None:
-            raise
+            raise error.led_by("holdout", holdout) from None
         return [BadFile.of(error, root)]
     return []
 

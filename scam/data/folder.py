@@ -205,21 +205,18 @@ def _choose(
     splits = assign_splits(folders, holdout if held_out is None else held_out)
     if split not in splits:
         raise InputError(f"{root / split}: no such folder, though {split!r} is asked for")
-    expect_pictures(root, splits, split, holdout)
+    expect_pictures(root, splits, split)
     return splits[split]
 
 
-def expect_pictures(
-    root: Path, splits: Mapping[str, Sequence[Pair]], split: str, holdout: int | None
-) -> None:
-    """InputError if holding out, ``holdout`` where that is asked for, left none for ``split``."""
+def expect_pictures(root: Path, splits: Mapping[str, Sequence[Pair]], split: str) -> None:
+    """InputError if holding out left none for ``split``."""
     if not splits[split]:
         count = len(splits["train"]) + len(splits["val"])
-        error = InputError(
-            f"nothing is left for {split!r}: of {counted(count, 'image')} "
+        raise InputError(
+            f"{root}: nothing is left for {split!r}: of {counted(count, 'image')} "
             f"{len(splits['val'])} held out; expected more images, or fewer held out"
         )
-        raise error.within(str(root)) if holdout is None else error.led_by("holdout", holdout)
 
 
 @lru_cache(maxsize=8)

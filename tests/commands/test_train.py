@@ -384,8 +384,7 @@ def test_resuming_with_other_labels_than_the_run_began_with(
 def test_a_hold_out_that_leaves_nothing(
     holdout: int, split: str, photos: Path, tmp_path: Path, fast: Fast
 ) -> None:
-    said = f"^--holdout {holdout}: nothing is left for '{split}': of 4 images 4 held out"
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=f"nothing is left for '{split}': of 4 images"):
         train.main(fast("--data", photos, "--out", tmp_path / "run", "--holdout", holdout))
 
 
