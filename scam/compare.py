@@ -11,7 +11,7 @@ from scam.commandline.flags import given
 from scam.comparison.engine import compare
 from scam.comparison.flags import common_settings, compare_parser
 from scam.comparison.options import MeasuringOptions
-from scam.comparison.runs import plan
+from scam.comparison.runs import expect_comparison, plan
 from scam.comparison.sheet import write_sheet
 from scam.comparison.variants import choose
 from scam.data.gallery import INDEX
@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     common = common_settings(args)
     open_device(args.device)
     with locked(args.out):
+        expect_comparison(args.out)
         runs = plan(args.out, variants, common, args.seeds)
         outcomes, table = compare(args.out, runs, options, args.device)
         print(table, end="")

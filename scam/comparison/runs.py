@@ -2,6 +2,7 @@
 """The runs of a comparison, with all their settings before the first is trained."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from scam.data.split import Split
 from scam.errors import InputError, within
 from scam.models.config import ModelConfig
 from scam.models.registry import MODELS, stored_config
+from scam.storage.locks import is_lock
 from scam.storage.reading import read_json
 from scam.synthesis.options import SynthesisOptions
 from scam.synthesis.settings import ABILITIES, asked_settings, complete, open_sources
@@ -82,6 +84,15 @@ class Run:
                 f"{self.path}: was trained on other images than {self.data['data']} holds now; "
                 "expected the same, or another {:out}"
             )
+
+
+def expect_comparison(out: Path) -> None:
+    """InputError if ``out`` holds files and no run: results would lie among them."""
+    names = [name for name in os.listdir(out) if not is_lock(name)]
+    if names and not any((out / name / CONFIG).is_file() for name in names):
+        raise InputError(
+            "{out} is not empty and holds no comparison: give another folder", out=out
+        )
 
 
 def plan(

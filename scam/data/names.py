@@ -37,12 +37,16 @@ def _say_overridden(file: Path, found: LabelSet, name: str, ignore_label: int | 
     """One warning if the unused ``file`` has other names than the label set, which counts."""
     known = dict(enumerate(found.names))
     with suppress(InputError):
-        for value, other in read_names(file).items():
-            if value != ignore_label and known.get(value) != other:
-                there = known.get(value, "no label")
-                said = f"{file} is not used, it names {value} {other}: {there} in {name}"
-                warnings.warn(said, stacklevel=2)
-                return
+        names = {v: other for v, other in read_names(file).items() if v != ignore_label}
+        differ = [value for value, other in names.items() if known.get(value) != other]
+        if differ:
+            there = known.get(differ[0], "no label")
+            said = (
+                f"{file} is not used, it names {differ[0]} {names[differ[0]]}: {there} in {name}"
+            )
+            if len(differ) > 1:
+                said += f", and {len(differ)} of {len(names)} names differ"
+            warnings.warn(said, stacklevel=2)
 
 
 def names_file(root: Path, labels: str) -> Path | None:

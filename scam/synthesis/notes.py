@@ -99,11 +99,13 @@ def _proportions(train: PairDataset, held_out: PairDataset) -> Iterator[str]:
     found = low if low == high else f"{low} .. {high}"
     wanted = f"{frame.size[0] / frame.size[1]:.2f}"
     most = 1 - 1 / max(frame.stretch(shape) for shape in others)
+    are = "is" if len(others) == 1 else "are"
     said = {
-        "squash": f"are squashed: height / width from {found} to {wanted} ({{:fit}} crop or pad "
+        "squash": f"{are} squashed: height / width from {found} to {wanted} ({{:fit}} crop or pad "
         "keeps proportions)",
-        "crop": f"are cropped from height / width {found} to {wanted}: {most:.0%} of one at most",
-        "pad": f"are padded from height / width {found} to {wanted}: {most:.0%} of the image at "
+        "crop": f"{are} cropped from height / width {found} to {wanted}: {most:.0%} of one at "
+        "most",
+        "pad": f"{are} padded from height / width {found} to {wanted}: {most:.0%} of the image at "
         "most is padding",
     }
     yield spelled(f"{len(others)} of {len(shapes)} images {said[frame.fit]}")

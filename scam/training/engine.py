@@ -53,13 +53,15 @@ def train(
     done = _resumed(run) if resume else 0
     with world.agreed():
         if done > options.steps:
-            message = f"{{steps}}: this run has already done {done}, expected more"
+            message = f"{{steps}}: this run has already done {done} steps, expected more"
             raise InputError(message, steps=options.steps)
         if done == options.steps:
-            raise InputError(f"this run has already done {done}: give a larger {{:steps}}")
+            raise InputError(f"this run has already done {done} steps: give a larger {{:steps}}")
     if resume and world.is_main:  # a new run's settings are written when its folder is
         folder.store()
     said = [heading] if heading else []
+    if done:
+        said.append(f"resumed after step {done} of {options.steps}")
     if options.amp:
         said.append(f"precision: {task.precision.reason}")
     # Reads images: whatever is wrong with one is the first thing said.

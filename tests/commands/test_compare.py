@@ -258,6 +258,14 @@ def test_a_flag_that_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "unrecognized arguments: --magic" in capsys.readouterr().err
 
 
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "table.md").write_text("mine")
+    with pytest.raises(InputError, match=r"^--out .* is not empty and holds no comparison"):
+        compare.main(["--out", str(tmp_path), "--models", "scam", "--steps", "1"])
+    assert (tmp_path / "table.md").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} <= {"table.md", ".lock"}
+
+
 @pytest.mark.parametrize(("asked", "weight"), [({}, 1.0), ({"gan": 0.3}, 0.3)])
 def test_rows_of_a_list_have_a_discriminator(asked: dict[str, float], weight: float) -> None:
     base, without = choose(None, "small-data", ["base", "no_gan"])

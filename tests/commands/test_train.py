@@ -359,8 +359,8 @@ def test_a_used_folder_is_refused_and_left_alone(
             ["--amp", "--gan", "9"],
             r": --amp is False in this run, not True; --gan is .* in this run, not 9\.0",
         ),
-        ([], "^this run has already done 2: give a larger --steps$"),
-        (["--steps", "1"], "^--steps 1: this run has already done 2, expected more$"),
+        ([], "^this run has already done 2 steps: give a larger --steps$"),
+        (["--steps", "1"], "^--steps 1: this run has already done 2 steps, expected more$"),
     ):
         capsys.readouterr()
         with pytest.raises(InputError, match=message):

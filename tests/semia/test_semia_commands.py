@@ -176,7 +176,7 @@ class TestTrain:
             (["--seconds", 9], "--seconds 9.0: cannot be given with --resume"),
             (["image.png", "labels.png"], "image.png: cannot be given with --resume"),
             (["--as-colours"], "--as-colours: cannot be given with --resume"),
-            ([], "has already done 4: give a larger --steps"),
+            ([], "has already done 4 steps: give a larger --steps"),
         ],
     )
     def test_what_cannot_be_resumed(

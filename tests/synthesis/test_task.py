@@ -306,7 +306,9 @@ def test_the_card_s_code_runs_on_the_run_folder(
 
 def test_nothing_left_to_do_is_an_error(tmp_path: Path, make_job: MakeJob) -> None:
     run_job(make_job(tmp_path / "run"))
-    with pytest.raises(InputError, match=r"^this run has already done 4: give a larger steps"):
+    with pytest.raises(
+        InputError, match=r"^this run has already done 4 steps: give a larger steps"
+    ):
         run_job(make_job(tmp_path / "run", resume=True), resume=True)
 
 

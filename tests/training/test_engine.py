@@ -156,7 +156,9 @@ def test_resuming_equals_not_stopping(tmp_path: Path) -> None:
         "model", "ema", "judge", "optimizer", "optimizer_judge", "scaler", "scaler_judge",
     }  # fmt: skip
     assert float(state["optimizer_judge"]["state"][0]["step"]) == 10
-    with pytest.raises(InputError, match=r"^this run has already done 9: give a larger steps"):
+    with pytest.raises(
+        InputError, match=r"^this run has already done 9 steps: give a larger steps"
+    ):
         run(tmp_path / "broken", steps=9, resume=True)
 
 
