@@ -300,7 +300,7 @@ def _nothing_left(root: Path, splits: dict[str, list[Pair]], holdout: int | None
         expect_pictures(root, splits, "train")
     except InputError as error:
         if holdout is not None:
-            raise error.led_by("holdout", holdout) from None
+            raise
         return [BadFile.of(error, root)]
     return []
 
