@@ -76,9 +76,7 @@ def test_labels_without_names(root: Path) -> None:
 
 
 def test_a_hold_out_of_everything_is_no_bad_file(root: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"nothing is left for 'train': of 20 images"
-    ):
+    with pytest.raises(InputError, match=r"nothing is left for 'train': of 20 images"):
         check_folder(root, holdout=99)
 
 
