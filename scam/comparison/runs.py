@@ -88,7 +88,8 @@ class Run:
 
 def expect_comparison(out: Path) -> None:
     """InputError if ``out`` holds files and no run: results would lie among them."""
-    names = [name for name in os.listdir(out) if not is_lock(name)]
+    found = (name for name in os.listdir(out) if not is_lock(name))
+    names = [name for name in found if not name.endswith(".partial")]
     if names and not any((out / name / CONFIG).is_file() for name in names):
         raise InputError(
             "{out} is not empty and holds no comparison: give another folder", out=out
