@@ -34,6 +34,16 @@ def test_nothing_is_no_value(words: list[str], message: str) -> None:
         parser.parse_args(words)
 
 
+def test_usage_of_many_flags_lists_what_is_required() -> None:
+    parser = Parser("prog", "", "")
+    parser.add_argument("checkpoint")
+    parser.add_argument("--out", required=True)
+    assert parser.format_usage() == "usage: prog [-h] --out OUT checkpoint\n"
+    for number in range(12):
+        parser.add_argument(f"--flag-{number}")
+    assert parser.format_usage() == "usage: prog --out OUT [flags] checkpoint\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

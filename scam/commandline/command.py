@@ -33,6 +33,8 @@ from scam.settings import environment
 Main = Callable[[Sequence[str] | None], None]
 _FLAGS: dict[str, str] = {}
 """How the command line that was parsed last spells its arguments: ``steps`` -> ``--steps``."""
+_IN_USAGE = 12
+"""Arguments at most that a usage line lists."""
 _ELSEWHERE = {
     "--parser": "; python -m scam.data label PHOTOS --parser MODULE:FUNCTION makes label maps"
 }
@@ -41,6 +43,19 @@ _ELSEWHERE = {
 
 class _Terminated(BaseException):
     """SIGTERM came: no ``except Exception`` of a library shall keep the command from ending."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Above a long list of flags, a usage line with what is required."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
+        """``usage: prog --out OUT [flags] checkpoint``."""
+        actions = list(actions)
+        if len(actions) > _IN_USAGE:
+            flags = argparse.Action([], "flags", nargs="?")
+            actions = [flags, *(a for a in actions if a.required or not a.option_strings)]
+            groups = ()
+        super().add_usage(usage, actions, groups, prefix)
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,7 +68,7 @@ class Parser(argparse.ArgumentParser):
             prog=as_typed(prog),
             description=as_typed(description),
             epilog=as_typed(f"examples:\n{examples}"),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
             add_help=add_help,
         )
