@@ -39,9 +39,8 @@ def at_start(
         )
     if options.warmup > _LONG_WARMUP * options.steps:
         yield spelled(
-            "{warmup} is more than a quarter of {steps}, so learning rates are small for much of "
-            f"the run: give more {{:steps}}, or {{:warmup}} {int(_LONG_WARMUP * options.steps)}",
-            warmup=options.warmup,
+            f"learning rates rise over {counted(options.warmup, 'step')}, more than a quarter of "
+            f"{{steps}}: give more {{:steps}}, or {{:warmup}} {int(_LONG_WARMUP * options.steps)}",
             steps=options.steps,
         )
     if split is not None and (copies := split.copies):

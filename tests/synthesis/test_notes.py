@@ -48,7 +48,7 @@ def test_few_held_out_pictures() -> None:
 
 def test_a_long_warm_up() -> None:
     (line,) = at_start(options(warmup=51), MANY, MANY)
-    assert line.startswith("warmup=51 is more than a quarter of steps=200, ")
+    assert line.startswith("learning rates rise over 51 steps, more than a quarter of ")
     assert line.endswith(": give more steps, or warmup 50")
     assert list(at_start(options(warmup=50), MANY, MANY)) == []
 
