@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from benchmarks import cases, fuzz
+from benchmarks.contest import Contender, Contest
 from benchmarks.label_maps import PRESENT, label_map, patch_numbers, real_num_labels
 from benchmarks.timing import Stopwatch
 from scam.errors import InputError
@@ -148,3 +150,15 @@ def test_one_benchmark_from_the_command_line(tmp_path: Path) -> None:
     assert "sorted varlen" in found.refused
     assert run.machine["copy_bytes_per_s"] > 0
     assert "**ours**" in tables.cases(run)
+
+
+def test_a_peer_that_missed_the_oracle_is_told_of() -> None:
+    benchmark = mock.Mock(extra_info={})
+    benchmark.pedantic = lambda call, setup, rounds: setup()
+    case = cases.AttentionCase(side=16)
+    one = Contest(benchmark, torch.device("cpu"), {}, 0.01)
+    with pytest.warns(UserWarning, match=f"{case.id}: not timed: peer, wrong: by 1.2"):
+        one.run(
+            "attention", case, {"ours": Contender("ours", [lambda: None])},
+            refused={"peer": "wrong: by 1.2", "other": "needs a GPU"},
+        )  # fmt: skip
