@@ -18,9 +18,10 @@ from scam.kernels.modulation_triton.maps import (
     store_rows,
 )
 from scam.kernels.modulation_triton.tokens import (
-    before_activation,
+    beside_tokens,
     columns,
     defaults,
+    extra_rows,
     grad_of_weights,
     is_many,
     less_mean,
@@ -32,6 +33,7 @@ from scam.kernels.modulation_triton.tokens import (
     scores,
     softmax,
     weights_of,
+    whole,
 )
 from scam.kernels.sca_triton.rows import VARYING, load_piece, load_tile, own_place
 
@@ -43,16 +45,16 @@ def tile_gradients(
     x_first, there_first, x_own, x, grad_y, grad_inner, key_first, gammas, betas, keys, key_bias,
     gamma, beta, position, noise, noise_scale, logs, mean, rstd, delta, b, item, inside, head,
     of_head, token, seen, heads, pixels, chunk, channels, negative_slope,
-    FEW: tl.constexpr, HEADS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    FEW: tl.constexpr, EXTRAS: tl.constexpr, HEADS: tl.constexpr, CHUNK: tl.constexpr,
+    CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """What a tile's pixels make of the tokens in the columns.
 
     Returns:
-        weights and the gradient of the scores (COLUMNS, pixels), fp32, zeros for pixels outside;
-        of this chunk of channels (pixels, CHUNK), fp32: what these tokens add to the scale, the
-        gradient before the activation, and, rounded for products, that times normalised x and
-        that alone.
+        weights, EXTRAS among them, and the gradient of the scores (COLUMNS, pixels), fp32, zeros
+        for pixels outside; of this chunk of channels (pixels, CHUNK), fp32: the scale, of MANY
+        what these tokens add to it, the gradient before the activation, and, rounded for
+        products, that times normalised x and that alone.
     """
     logits = scores(
         x_first, there_first, x, position, key_first, keys, key_bias, b, item, of_head, token,
@@ -67,12 +69,18 @@ def tile_gradients(
         weights = weights_of(logits, lse, lse_rest, inside, seen)
     hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
     zeros = tl.zeros(hat.shape, tl.float32)
-    scale, shift = mixed(zeros, zeros, weights, gammas, betas, PRECISION)
+    mixing = weights
+    if EXTRAS:
+        mixing = beside_tokens(weights, noise, b, item, inside, pixels)
+    scale, shift = mixed(zeros, zeros, mixing, gammas, betas, PRECISION)
+    if FEW and not EXTRAS:
+        scale, shift = whole(
+            scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK
+        )
     if FEW and CHUNKS == 1:
         grad = inner_gradient(
-            grad_y, hat, scale, shift, noise, noise_scale, b, item, pixels,
-            chunk, channels, negative_slope, CHUNK,
-        )  # fmt: skip
+            grad_y, hat, scale, shift, b, item, chunk, channels, negative_slope, CHUNK
+        )
     else:
         grad = load_pixels(grad_inner, b, item, chunk, channels, CHUNK).to(tl.float32)
     grad_hat, rounded = (grad * hat).to(x_own.dtype), grad.to(x_own.dtype)
@@ -98,27 +106,22 @@ def tile_gradients(
             source = delta + (b * CHUNKS + other) * heads * pixels
             shared += load_of_heads(source, head, heads, pixels, item, inside, 1)
         grad_logits = weights * (grad_weights - shared)
-    return weights, grad_logits, scale, grad, grad_hat, rounded
+    return mixing, grad_logits, scale, grad, grad_hat, rounded
 
 
 @triton.jit
 def inner_gradient(
-    grad_y, hat, scale, shift, noise, noise_scale, b, item, pixels, chunk, channels,
-    negative_slope, CHUNK: tl.constexpr,
-):  # fmt: skip
+    grad_y, hat, scale, shift, b, item, chunk, channels, negative_slope, CHUNK: tl.constexpr
+):
     """Gradient before the activation (pixels, CHUNK), fp32."""
-    sums = before_activation(
-        hat, scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK
-    )
     grad = load_pixels(grad_y, b, item, chunk, channels, CHUNK).to(tl.float32)
-    return tl.where(sums > 0.0, grad, grad * negative_slope)
+    return tl.where(scale * hat + shift > 0.0, grad, grad * negative_slope)
 
 
 @triton.jit
 def without_means(grad, scale, rstd, b, chunk, channels, CHUNK: tl.constexpr):
     """The gradient of x through the norm (pixels, CHUNK), fp32, but for its two means."""
-    grad *= load_channels(rstd, b, chunk, channels, CHUNK)
-    return scale * grad + grad
+    return scale * (grad * load_channels(rstd, b, chunk, channels, CHUNK))
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -128,7 +131,7 @@ def token_gradients(
     partial_channels, order, order_stride, narrow_order, narrow_stride, pieces, piece_rows,
     programs, turns, partial_rows, heads, pixels, channels: tl.constexpr, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
-    HEADS: tl.constexpr, COLUMNS: tl.constexpr,
+    HEADS: tl.constexpr, COLUMNS: tl.constexpr, EXTRAS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Sums over pieces of a label's pixels, a chunk of channels; and, unless MANY, grad_x but for
@@ -136,8 +139,8 @@ def token_gradients(
 
     ``partial_tokens`` (B, heads, rows, 3, channels): gradients of keys, gamma, beta.
     ``partial_bias`` (B, heads, rows). ``partial_channels`` (B, pieces, 3, channels): sums of the
-    gradient of normalised x, of that times normalised x, and of noise times the gradient before
-    the activation; where no token is seen, the first two are gradients of the defaults.
+    gradient before the activation, of that times normalised x, and times noise; where no token is
+    seen, the first two are gradients of the defaults.
     """
     chunk, b, place = own_place(programs, CHUNKS)
     pieces += b * piece_rows * 5
@@ -148,14 +151,14 @@ def token_gradients(
     for turn in range(0, turns):
         row = place + turn * programs
         begin, end, first, last, partial = load_piece(pieces, row, piece_rows)
-        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS) == MANY):
+        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS, EXTRAS) == MANY):
             _sum_piece(
                 x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position,
                 default_gamma, default_beta, noise, noise_scale, logs, mean, rstd, delta,
                 partial_tokens, partial_bias, partial_channels + row.to(tl.int64) * 3 * channels,
                 order, narrow_order, begin, end, first, last, pieces + row.to(tl.int64) * 5 + 2,
                 partial - first, partial_rows, b, heads, pixels, chunk, channels, negative_slope,
-                TILE, MANY, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
+                TILE, MANY, WIDE, HEADS, COLUMNS, EXTRAS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
 
 
@@ -166,59 +169,63 @@ def _sum_piece(
     partial_bias, partial_channels, order, narrow_order, begin, end, first, last, tokens,
     partial, partial_rows, b, heads, pixels, chunk, channels, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr,
-    COLUMNS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+    COLUMNS: tl.constexpr, EXTRAS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One piece; ``partial_channels`` (3, channels) is its own, ``tokens`` points to ``first`` and
     ``last``."""
-    witnessed = tl.zeros((WITNESSES, CHUNK), tl.float32)
-    through_scale = tl.zeros((CHUNK,), tl.float32)
-    through_scale_hat = tl.zeros((CHUNK,), tl.float32)
     if MANY:
         for h in range(0, heads):
             for block in range(first, last, COLUMNS):
-                witnessed, plain, hat = _sweep(
+                _sweep(
                     x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position, noise,
-                    noise_scale, logs, mean, rstd, delta, partial_tokens, partial_bias, order,
-                    narrow_order, begin, end, block, last, tokens, h, partial, partial_rows, b,
-                    heads, pixels, chunk, channels, negative_slope,
-                    TILE, False, WIDE, 1, COLUMNS, CHUNK, CHUNKS, PRECISION,
+                    noise_scale, logs, mean, rstd, delta, partial_tokens, partial_bias,
+                    partial_channels, order, narrow_order, begin, end, block, last, tokens, h,
+                    partial, partial_rows, b, heads, pixels, chunk, channels, negative_slope,
+                    TILE, False, WIDE, 1, COLUMNS, False, CHUNK, CHUNKS, PRECISION,
                 )  # fmt: skip
-                through_scale += plain
-                through_scale_hat += hat
     elif first == last:
-        scale, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
-        for start in range(begin, end, TILE):
-            item, inside = load_run(order, start, end, TILE, WIDE)
-            x_own = load_pixels(x, b, item, chunk, channels, CHUNK)
-            hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
-            grad = inner_gradient(
-                grad_y, hat, scale, shift, noise, noise_scale, b, item, pixels,
-                chunk, channels, negative_slope, CHUNK,
-            )  # fmt: skip
-            grad_hat, rounded = (grad * hat).to(x_own.dtype), grad.to(x_own.dtype)
-            witnessed = _witness(
-                witnessed, rounded, grad_hat, noise, b, item, inside, pixels, PRECISION
-            )
-            grad = without_means(grad, scale, rstd, b, chunk, channels, CHUNK)
-            store_rows(grad_x, b, item, inside, chunk, channels, grad, CHUNK)
-    else:
-        witnessed, through_scale, through_scale_hat = _sweep(
-            x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position, noise,
-            noise_scale, logs, mean, rstd, delta, partial_tokens, partial_bias, order,
-            narrow_order, begin, end, first, last, tokens, 0, partial, partial_rows, b,
-            heads, pixels, chunk, channels, negative_slope,
-            TILE, True, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
+        _sweep_unseeing(
+            x, grad_y, grad_x, default_gamma, default_beta, noise, noise_scale, mean, rstd,
+            partial_channels, order, begin, end, b, pixels, chunk, channels, negative_slope,
+            TILE, WIDE, CHUNK, PRECISION,
         )  # fmt: skip
-    channel = chunk * CHUNK + tl.arange(0, CHUNK)
-    known = channel < channels
-    which = tl.arange(0, WITNESSES)[:, None]
-    at = partial_channels + channel
-    sums = tl.sum(tl.where(which == 0, witnessed, 0.0), 0)
-    tl.store(at, sums + through_scale, mask=known)
-    sums = tl.sum(tl.where(which == 1, witnessed, 0.0), 0)
-    tl.store(at + channels, sums + through_scale_hat, mask=known)
-    sums = tl.sum(tl.where(which == 2, witnessed, 0.0), 0)
-    tl.store(at + 2 * channels, sums, mask=known)
+    else:
+        _sweep(
+            x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position, noise,
+            noise_scale, logs, mean, rstd, delta, partial_tokens, partial_bias, partial_channels,
+            order, narrow_order, begin, end, first, last, tokens, 0, partial, partial_rows, b,
+            heads, pixels, chunk, channels, negative_slope,
+            TILE, True, WIDE, HEADS, COLUMNS, EXTRAS, CHUNK, CHUNKS, PRECISION,
+        )  # fmt: skip
+
+
+@triton.jit
+def _sweep_unseeing(
+    x, grad_y, grad_x, default_gamma, default_beta, noise, noise_scale, mean, rstd,
+    partial_channels, order, begin, end, b, pixels, chunk, channels, negative_slope,
+    TILE: tl.constexpr, WIDE: tl.constexpr, CHUNK: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The pixels of a piece that see no token: what they witness, and grad_x but for means."""
+    witnessed = tl.zeros((WITNESSES, CHUNK), tl.float32)
+    of_all, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
+    for start in range(begin, end, TILE):
+        item, inside = load_run(order, start, end, TILE, WIDE)
+        x_own = load_pixels(x, b, item, chunk, channels, CHUNK)
+        hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
+        scale, with_noise = whole(
+            of_all, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK
+        )
+        grad = inner_gradient(
+            grad_y, hat, scale, with_noise, b, item, chunk, channels, negative_slope, CHUNK
+        )
+        grad_hat, rounded = (grad * hat).to(x_own.dtype), grad.to(x_own.dtype)
+        witnessed = _witness(
+            witnessed, rounded, grad_hat, noise, b, item, inside, pixels, PRECISION
+        )
+        grad = without_means(grad, scale, rstd, b, chunk, channels, CHUNK)
+        store_rows(grad_x, b, item, inside, chunk, channels, grad, CHUNK)
+    _store_witnessed(partial_channels, witnessed, chunk, channels, CHUNK)
 
 
 @triton.jit
@@ -238,25 +245,30 @@ def _witness(witnessed, grad, grad_hat, noise, b, item, inside, pixels, PRECISIO
 
 
 @triton.jit
+def _store_witnessed(partial_channels, witnessed, chunk, channels, CHUNK: tl.constexpr):
+    which = tl.arange(0, WITNESSES)[:, None]
+    channel = chunk * CHUNK + tl.arange(0, CHUNK)[None, :]
+    at = partial_channels + which * channels + channel
+    tl.store(at, witnessed, mask=(which < 3) & (channel < channels))
+
+
+@triton.jit
 def _sweep(
     x, grad_y, grad_inner, grad_x, keys, key_bias, gamma, beta, position, noise, noise_scale,
-    logs, mean, rstd, delta, partial_tokens, partial_bias, order, narrow_order,
+    logs, mean, rstd, delta, partial_tokens, partial_bias, partial_channels, order, narrow_order,
     begin, end, first, last, tokens, head, partial, partial_rows, b, heads, pixels,
     chunk, channels, negative_slope,
     TILE: tl.constexpr, FEW: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr,
-    COLUMNS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+    COLUMNS: tl.constexpr, EXTRAS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One block of tokens against all pixels of a piece; if FEW, grad_x but for means.
-
-    Returns:
-        Sums over pixels, of the gradient before the activation and of that times normalised x:
-        witnessed, (WITNESSES, CHUNK), and with a factor of these tokens' part of the scale,
-        (CHUNK,): gamma times the gradient of beta, and of gamma.
-    """
+    """One block of tokens against all pixels of a piece; if FEW, grad_x but for means."""
     of_head, token, seen = columns(narrow_order, first, last, head, heads, WIDE, HEADS, COLUMNS)
     key_first = load_rows(keys, b, of_head, token, seen, 0, channels, CHUNK)
     gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
     betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
+    if EXTRAS:
+        gammas, betas = extra_rows(gammas, betas, noise_scale, chunk, channels, CHUNK)
     grad_keys = tl.zeros((COLUMNS, CHUNK), tl.float32)
     grad_gamma = tl.zeros((COLUMNS, CHUNK), tl.float32)
     grad_beta = tl.zeros((COLUMNS, CHUNK), tl.float32)
@@ -276,7 +288,7 @@ def _sweep(
             x_first, there_first, x_own, x, grad_y, grad_inner, key_first, gammas, betas, keys,
             key_bias, gamma, beta, position, noise, noise_scale, logs, mean, rstd, delta, b, item,
             inside, head, of_head, token, seen, heads, pixels, chunk, channels, negative_slope,
-            FEW, HEADS, CHUNK, CHUNKS, PRECISION,
+            FEW, EXTRAS, HEADS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
         grad_bias += grad_logits
         grad_logits = grad_logits.to(x_own.dtype)
@@ -290,27 +302,33 @@ def _sweep(
         weights = weights.to(x_own.dtype)
         grad_gamma = tl.dot(weights, grad_hat, grad_gamma, input_precision=PRECISION)
         grad_beta = tl.dot(weights, rounded, grad_beta, input_precision=PRECISION)
-        witnessed = _witness(
-            witnessed, rounded, grad_hat, noise, b, item, inside, pixels, PRECISION
-        )
+        if not EXTRAS:
+            witnessed = _witness(
+                witnessed, rounded, grad_hat, noise, b, item, inside, pixels, PRECISION
+            )
     if FEW:  # again, since they would spill if they were kept during the sweep
         first, last = tl.load(tokens), tl.load(tokens + 1)
         of_head, token, seen = columns(
             narrow_order, first, last, head, heads, WIDE, HEADS, COLUMNS
         )
-        gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
     row = (b * heads + of_head) * partial_rows + partial
     row += first + tl.arange(0, COLUMNS) % (COLUMNS // HEADS)
     if chunk == 0:
         tl.store(partial_bias + row, tl.sum(grad_bias, 1), mask=seen)
-    channel = chunk * CHUNK + tl.arange(0, CHUNK)
-    known = seen[:, None] & (channel < channels)[None, :]
-    at = partial_tokens + row[:, None] * 3 * channels + channel[None, :]
+    channel = chunk * CHUNK + tl.arange(0, CHUNK)[None, :]
+    known = seen[:, None] & (channel < channels)
+    at = partial_tokens + row[:, None] * 3 * channels + channel
     tl.store(at, grad_keys, mask=known)
     tl.store(at + channels, grad_gamma, mask=known)
     tl.store(at + 2 * channels, grad_beta, mask=known)
-    factor = gammas.to(tl.float32)
-    return witnessed, tl.sum(factor * grad_beta, 0), tl.sum(factor * grad_gamma, 0)
+    if EXTRAS:
+        column = tl.arange(0, COLUMNS)[:, None]
+        of_one, extra = column == COLUMNS - 2, column >= COLUMNS - 2
+        at = partial_channels + tl.where(of_one, 0, 2 * channels) + channel
+        tl.store(at, grad_beta, mask=extra & (channel < channels))
+        tl.store(at + channels, grad_gamma, mask=of_one & (channel < channels))
+    else:
+        _store_witnessed(partial_channels, witnessed, chunk, channels, CHUNK)
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -319,7 +337,7 @@ def input_gradient(
     order, order_stride, narrow_order, narrow_stride, tiles, tile_rows, programs, turns,
     heads, pixels, channels: tl.constexpr,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
-    HEADS: tl.constexpr, COLUMNS: tl.constexpr,
+    HEADS: tl.constexpr, COLUMNS: tl.constexpr, EXTRAS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """grad_x but for the norm's means, of tiles with MANY tokens, a chunk of channels."""
@@ -331,7 +349,7 @@ def input_gradient(
     for turn in range(0, turns):
         row = place + turn * programs
         begin, end, first, last = load_tile(tiles, row, tile_rows)
-        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS) == MANY):
+        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS, EXTRAS) == MANY):
             item, inside = load_run(order, begin, end, TILE, WIDE)
             _tile_input_gradient(
                 x, grad_inner, grad_x, keys, key_bias, gamma, beta, position, logs, mean, rstd,
@@ -352,7 +370,7 @@ def _tile_input_gradient(
     x_own = x_first
     if CHUNKS > 1:
         x_own = load_pixels(x, b, item, chunk, channels, CHUNK)
-    scale = tl.zeros((item.shape[0], CHUNK), tl.float32)
+    scale = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
     through_scores = tl.zeros((item.shape[0], CHUNK), tl.float32)
     for h in range(0, heads):
         for block in range(first, last, COLUMNS):
@@ -367,7 +385,7 @@ def _tile_input_gradient(
                 x_first, there_first, x_own, x, None, grad_inner, key_first, gammas, betas, keys,
                 key_bias, gamma, beta, position, None, None, logs, mean, rstd, delta, b, item,
                 inside, h, of_head, token, seen, heads, pixels, chunk, channels, 0.0,
-                False, 1, CHUNK, CHUNKS, PRECISION,
+                False, False, 1, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
             scale += more
             grad_logits = tl.trans(grad_logits.to(key_own.dtype))

@@ -37,7 +37,7 @@ CHANNELS_FAST: Table = {
 STATISTICS = {"PIECE": 4096, "BLOCK": 256, "CHUNK": 16}
 """Pixels per program, pixels and channels handled together in the first look at x."""
 
-MEANS = {"BLOCK": 256, "CHUNK": 16}
+MEANS = {"BLOCK": 512, "CHUNK": 16}
 """Pixels and channels per program in the last look at x."""
 
 COLUMNS = 16, 32

@@ -9,8 +9,9 @@ import triton
 import triton.language as tl
 from scam.kernels.modulation_triton.maps import load_pixels, load_rows, load_run, store_rows
 from scam.kernels.modulation_triton.tokens import (
-    before_activation,
+    beside_tokens,
     defaults,
+    extra_rows,
     grad_of_weights,
     is_many,
     load_position,
@@ -20,6 +21,7 @@ from scam.kernels.modulation_triton.tokens import (
     scores_from,
     softmax,
     weights_of,
+    whole,
 )
 from scam.kernels.sca_triton.rows import VARYING, load_tile, own_place
 from scam.kernels.sca_triton.softmax import log_of_sum, store_logs
@@ -31,7 +33,7 @@ def modulate(
     noise, noise_scale, logs, mean, rstd, delta, order, order_stride, narrow_order, narrow_stride,
     tiles, tile_rows, programs, turns, heads, pixels, channels: tl.constexpr, negative_slope,
     TILE: tl.constexpr, MANY: tl.constexpr, WIDE: tl.constexpr,
-    HEADS: tl.constexpr, COLUMNS: tl.constexpr,
+    HEADS: tl.constexpr, COLUMNS: tl.constexpr, EXTRAS: tl.constexpr,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Write y and ``logs``: lse and its rest. With ``grad_y``: into ``y`` the gradient before the
@@ -50,13 +52,13 @@ def modulate(
     for turn in range(0, turns):
         row = place + turn * programs
         begin, end, first, last = load_tile(tiles, row, tile_rows)
-        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS) == MANY):
+        if (begin < end) & (is_many(first, last, heads, HEADS, COLUMNS, EXTRAS) == MANY):
             item, inside = load_run(order, begin, end, TILE, WIDE)
             _modulate_tile(
                 x, y, grad_y, keys, key_bias, gamma, beta, position, default_gamma, default_beta,
                 noise, noise_scale, logs, mean, rstd, delta, b, item, inside, narrow_order,
                 first, last, heads, pixels, chunk, channels, negative_slope,
-                MANY, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
+                MANY, WIDE, HEADS, COLUMNS, EXTRAS, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
 
 
@@ -66,7 +68,7 @@ def _modulate_tile(
     noise, noise_scale, logs, mean, rstd, delta, b, item, inside, narrow_order,
     first, last, heads, pixels, chunk, channels, negative_slope,
     MANY: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
-    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+    EXTRAS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     x_first = load_pixels(x, b, item, 0, channels, CHUNK)
     there_first = load_position(position, item, channels, CHUNK)
@@ -77,27 +79,25 @@ def _modulate_tile(
             WIDE, COLUMNS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
     elif first == last:
-        scale, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
-        scale = tl.broadcast_to(scale, (item.shape[0], CHUNK))
-        shift = tl.broadcast_to(shift, (item.shape[0], CHUNK))
-        if grad_y is None and chunk == 0:
-            for h in range(0, heads):
-                nothing = tl.full((item.shape[0],), float("-inf"), tl.float32)
-                at = tl.cast(h, item.dtype) * pixels + item
-                store_logs(logs, at, nothing, tl.zeros_like(nothing), inside)
+        scale, shift = _mix_nothing(
+            default_gamma, default_beta, noise, noise_scale, logs, b, item, inside, heads, pixels,
+            chunk, channels, grad_y is None, EXTRAS, CHUNK,
+        )  # fmt: skip
     else:
         scale, shift = _mix_few(
             x_first, there_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
-            narrow_order, first, last, heads, pixels, chunk, channels,
-            grad_y is None, WIDE, HEADS, COLUMNS, CHUNK, CHUNKS, PRECISION,
+            narrow_order, first, last, noise, noise_scale, heads, pixels, chunk, channels,
+            grad_y is None, WIDE, HEADS, COLUMNS, EXTRAS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
+    if MANY or not EXTRAS:
+        scale, shift = whole(
+            scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK
+        )
     x_own = x_first
     if CHUNKS > 1:
         x_own = load_pixels(x, b, item, chunk, channels, CHUNK)
     hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
-    sums = before_activation(
-        hat, scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK
-    )
+    sums = scale * hat + shift
     if grad_y is None:
         out = tl.where(sums > 0.0, sums, sums * negative_slope)
     else:
@@ -114,11 +114,32 @@ def _modulate_tile(
 
 
 @triton.jit
+def _mix_nothing(
+    default_gamma, default_beta, noise, noise_scale, logs, b, item, inside, heads, pixels, chunk,
+    channels, STORE: tl.constexpr, EXTRAS: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    """Scale and shift where no token is seen, as :func:`_mix_few` would give them."""
+    scale, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
+    scale = tl.broadcast_to(scale, (item.shape[0], CHUNK))
+    shift = tl.broadcast_to(shift, (item.shape[0], CHUNK))
+    if EXTRAS:
+        scale, shift = whole(
+            scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK
+        )
+    if STORE and chunk == 0:
+        for h in range(0, heads):
+            nothing = tl.full((item.shape[0],), float("-inf"), tl.float32)
+            at = tl.cast(h, item.dtype) * pixels + item
+            store_logs(logs, at, nothing, tl.zeros_like(nothing), inside)
+    return scale, shift
+
+
+@triton.jit
 def _mix_few(
     x_first, there_first, x, position, keys, key_bias, gamma, beta, logs, b, item, inside,
-    narrow_order, first, last, heads, pixels, chunk, channels,
+    narrow_order, first, last, noise, noise_scale, heads, pixels, chunk, channels,
     STORE: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
-    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
+    EXTRAS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Scale and shift where all heads' tokens fit into the columns; STORE: ``logs`` too."""
     logits, of_head, token, seen = scores_from(
@@ -134,6 +155,9 @@ def _mix_few(
         store_logs(logs, at, lse, lse_rest, known)
     gammas = load_rows(gamma, b, of_head, token, seen, chunk, channels, CHUNK)
     betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
+    if EXTRAS:
+        weights = beside_tokens(weights, noise, b, item, inside, pixels)
+        gammas, betas = extra_rows(gammas, betas, noise_scale, chunk, channels, CHUNK)
     zeros = tl.zeros((item.shape[0], CHUNK), tl.float32)
     return mixed(zeros, zeros, weights, gammas, betas, PRECISION)
 

@@ -16,11 +16,15 @@ from scam.kernels.sca_triton.rows import VARYING, own_place
 
 @triton.jit(do_not_specialize=VARYING)
 def add_tokens(
-    partial_tokens, partial_bias, grad_keys, grad_key_bias, grad_gamma, grad_beta, spans,
-    narrow_order, narrow_stride, tokens, partial_rows, heads, channels: tl.constexpr,
+    partial_tokens, partial_bias, gamma, grad_keys, grad_key_bias, grad_gamma, grad_beta, through,
+    spans, narrow_order, narrow_stride, tokens, partial_rows, heads, channels: tl.constexpr,
     BLOCK: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
-    """Add up the partial rows of one token and head in order; results are contiguous."""
+    """Add up the partial rows of one token and head in order; results are contiguous.
+
+    ``through`` (B, heads, tokens, 2, channels), fp32: gamma times the gradients of beta and of
+    gamma, what pixels of this token add to the norm's means beyond what ``add_channels`` sums.
+    """
     chunk, pair, place = own_place(tokens, CHUNKS)
     b = pair // heads
     span = spans + (b * tokens + place) * 3
@@ -40,7 +44,16 @@ def add_tokens(
         of_gamma += tl.sum(tl.load(at + channels, mask=there, other=0.0), 0)
         of_beta += tl.sum(tl.load(at + 2 * channels, mask=there, other=0.0), 0)
         of_bias += tl.sum(tl.load(partial_bias + row, mask=part < count, other=0.0), 0)
-    row = pair * tokens + tl.load(narrow_order + b * narrow_stride + place)
+    token = tl.load(narrow_order + b * narrow_stride + place)
+    item, head = token.to(tl.int64), (pair % heads).to(tl.int64)
+    at = gamma[0] + b * gamma[1] + head * gamma[2] + item * gamma[3]
+    # Where no pixel sees the token, gamma may be anything.
+    factor = tl.load(at + channel.to(tl.int64) * gamma[4], mask=known & (count > 0), other=0.0)
+    factor = factor.to(tl.float32)
+    row = pair * tokens + token
+    at = through + row * 2 * channels + channel
+    tl.store(at, factor * of_beta, mask=known)
+    tl.store(at + channels, factor * of_gamma, mask=known)
     tl.store(grad_key_bias + row, of_bias.to(grad_key_bias.dtype.element_ty), mask=chunk == 0)
     at = row * channels + channel
     tl.store(grad_keys + at, of_keys.to(grad_keys.dtype.element_ty), mask=known)
@@ -50,11 +63,14 @@ def add_tokens(
 
 @triton.jit(do_not_specialize=VARYING)
 def add_channels(
-    partial_channels, pieces, default_gamma, grad_default_gamma, grad_default_beta, mean_plain,
-    mean_hat, noise_sums, piece_rows, pixels, channels: tl.constexpr,
+    partial_channels, through, pieces, default_gamma, grad_default_gamma, grad_default_beta,
+    mean_plain, mean_hat, noise_sums, piece_rows, token_rows, pixels, channels: tl.constexpr,
     BLOCK: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the defaults, means for the norm, sums with noise: (B, channels)."""
+    """Gradients of the defaults, means for the norm, sums with noise: (B, channels).
+
+    ``token_rows``: tokens times heads.
+    """
     program = tl.program_id(0)
     chunk = program % CHUNKS
     b = (program // CHUNKS).to(tl.int64)
@@ -83,6 +99,12 @@ def add_channels(
         hat += tl.sum(tl.where(sees, found, 0.0), 0)
         default_hat += tl.sum(tl.where(sees, 0.0, found), 0)
         noise += tl.sum(tl.load(at + 2 * channels, mask=there, other=0.0), 0)
+    for block in range(0, token_rows, BLOCK):
+        part = block + tl.arange(0, BLOCK)
+        at = through + (b * token_rows + part)[:, None] * 2 * channels + channel[None, :]
+        there = (part < token_rows)[:, None] & known[None, :]
+        plain += tl.sum(tl.load(at, mask=there, other=0.0), 0)
+        hat += tl.sum(tl.load(at + channels, mask=there, other=0.0), 0)
     scale = tl.full((CHUNK,), 1.0, tl.float32)
     if default_gamma is not None:
         at = default_gamma[0] + b * default_gamma[1] + channel.to(tl.int64) * default_gamma[2]
@@ -107,13 +129,14 @@ def subtract_means(
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
     """Finish grad_x in place: BLOCK pixels and a chunk of channels."""
-    chunk, b, block = own_place(blocks, CHUNKS)
+    # The last image first: of it the L2 cache still holds most.
+    chunk, b, block = own_place(blocks, CHUNKS, True)
     item, inside = items_of(block * BLOCK, pixels, WIDE, WHOLE, BLOCK)
     deviation = load_channels(rstd, b, chunk, channels, CHUNK)
     slope = load_channels(mean_hat, b, chunk, channels, CHUNK) * deviation * deviation
-    lift = load_channels(mean, b, chunk, channels, CHUNK)
-    plain = load_channels(mean_plain, b, chunk, channels, CHUNK) * deviation
+    lift = slope * load_channels(mean, b, chunk, channels, CHUNK)
+    lift -= load_channels(mean_plain, b, chunk, channels, CHUNK) * deviation
     here = widened(load_rows(x, b, 0, item, inside, chunk, channels, CHUNK))
     grad = widened(load_rows(grad_x, b, 0, item, inside, chunk, channels, CHUNK))
-    grad = (grad - plain) - slope * (here - lift)
+    grad += tl.fma(here, -slope, lift)
     store_rows(grad_x, b, item, inside, chunk, channels, grad, CHUNK)

@@ -7,6 +7,11 @@ of a label fit (*few*), column c is token c % TOKENS of head c // TOKENS, HEADS 
 COLUMNS: a sum over columns is then a sum over heads, and only the softmax needs to know where a
 head ends. Otherwise (*many*) columns hold consecutive tokens of one head, HEADS == 1.
 
+With EXTRAS the last two columns are for no token, but for what every pixel sees: 1 and the noise.
+The gamma of 1 is 1, the beta of the noise is ``noise_scale``. So products with weights make the
+whole scale and shift, and gradients of gamma and beta are sums over pixels of what belongs to no
+token.
+
 ``first`` chunks of x and of what stands in the columns stay in registers where all channels are
 one chunk; other chunks are read when they are needed.
 """
@@ -18,9 +23,12 @@ from scam.kernels.sca_triton.softmax import weights_from
 
 
 @triton.jit
-def is_many(first, last, heads, HEADS: tl.constexpr, COLUMNS: tl.constexpr):
+def is_many(
+    first, last, heads, HEADS: tl.constexpr, COLUMNS: tl.constexpr, EXTRAS: tl.constexpr
+):
     """Whether the tokens of all heads need more columns than there are."""
-    return (first < last) & ((last - first > COLUMNS // HEADS) | (heads > HEADS))
+    fitting = COLUMNS // HEADS - 2 if EXTRAS else COLUMNS // HEADS
+    return (first < last) & ((last - first > fitting) | (heads > HEADS))
 
 
 @triton.jit
@@ -138,8 +146,32 @@ def less_mean(weights, slopes, HEADS: tl.constexpr):
 
 
 @triton.jit
+def beside_tokens(weights, noise, b, item, inside, pixels):
+    """``weights`` (COLUMNS, pixels) with 1 and the noise in the last two columns."""
+    COLUMNS: tl.constexpr = weights.shape[0]
+    column = tl.arange(0, COLUMNS)[:, None]
+    weights = tl.where((column == COLUMNS - 2) & inside[None, :], 1.0, weights)
+    if noise is not None:
+        drawn = load_noise(noise, b, item, pixels)[None, :]
+        weights = tl.where((column == COLUMNS - 1) & inside[None, :], drawn, weights)
+    return weights
+
+
+@triton.jit
+def extra_rows(gammas, betas, noise_scale, chunk, channels, CHUNK: tl.constexpr):
+    """``gammas`` and ``betas`` (COLUMNS, CHUNK) with those of 1 and of the noise."""
+    COLUMNS: tl.constexpr = gammas.shape[0]
+    column = tl.arange(0, COLUMNS)[:, None]
+    gammas = tl.where(column == COLUMNS - 2, 1.0, gammas).to(gammas.dtype)
+    if noise_scale is not None:
+        scale = load_channels(noise_scale, 0, chunk, channels, CHUNK).to(betas.dtype)
+        betas = tl.where(column == COLUMNS - 1, scale, betas)
+    return gammas, betas
+
+
+@triton.jit
 def mixed(scale, shift, weights, gammas, betas, PRECISION: tl.constexpr):
-    """Scale, less 1, and shift (pixels, CHUNK) with what these columns add."""
+    """Scale and shift (pixels, CHUNK) with what these columns add."""
     weights = tl.trans(weights.to(gammas.dtype))
     scale = tl.dot(weights, gammas, scale, input_precision=PRECISION)
     return scale, tl.dot(weights, betas, shift, input_precision=PRECISION)
@@ -166,15 +198,14 @@ def load_noise(noise, b, item, pixels):
 
 
 @triton.jit
-def before_activation(
-    hat, scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK: tl.constexpr
+def whole(
+    scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK: tl.constexpr
 ):
-    """``hat + scale * hat + shift + noise_scale * noise``."""
-    sums = (scale * hat + hat) + shift
+    """Scale and shift of what tokens add alone: with 1, and with ``noise_scale * noise``."""
     if noise is not None:
         drawn = load_noise(noise, b, item, pixels)
-        sums += drawn[:, None] * load_channels(noise_scale, 0, chunk, channels, CHUNK)
-    return sums
+        shift += drawn[:, None] * load_channels(noise_scale, 0, chunk, channels, CHUNK)
+    return scale + 1.0, shift
 
 
 @triton.jit

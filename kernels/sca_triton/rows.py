@@ -25,9 +25,11 @@ UPCAST = tl.constexpr(triton.knobs.runtime.interpret)
 
 
 @triton.jit
-def own_place(rows, CHUNKS: tl.constexpr):
+def own_place(rows, CHUNKS: tl.constexpr, LAST_FIRST: tl.constexpr = False):
     """Of this program: chunk of channels, batch element times head, row of a table of ``rows``."""
     program = tl.program_id(0)
+    if LAST_FIRST:
+        program = tl.num_programs(0) - 1 - program
     chunk = program % CHUNKS
     program = program // CHUNKS
     return chunk, (program // rows).to(tl.int64), program % rows

@@ -107,6 +107,16 @@ def test_no_partial_rows_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
     check(make_modulation_inputs(**{**ONE, "size": (16, 17)}))
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("per_label", [13, 14, 15, 16, 17])
+def test_as_many_tokens_as_there_are_columns(per_label: int, known: bool) -> None:
+    """Or as leave the last two to what every pixel sees, or one more."""
+    inputs = make_modulation_inputs(batch=1, size=(5, 4), tokens=per_label + 2, num_labels=3)
+    token_labels = torch.tensor([0] * per_label + [1, 1]).expand(1, -1)
+    layout = SemanticLayout.build(token_labels, 3, per_label)
+    check(replace(inputs, token_labels=layout if known else token_labels))
+
+
 def test_layouts() -> None:
     inputs = make_modulation_inputs(**ONE)
     layouts = (SemanticLayout.build(t, 4) for t in (inputs.labels, inputs.token_labels))

@@ -76,7 +76,7 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
 RARE = (
     "<read_all<", "<read_nothing<", "<look_at_all<", "<scatter_all<", "<scatter_zeros<",
     "<place_among_all<", "<dot_of<", "<modulate_all<", "<look_at_any<", "<input_gradient_of_all<",
-    "<fill_position<",
+    "<fill_position<", "<_mix_nothing<", "<_sweep_unseeing<",
 )  # fmt: skip
 SOME_WARPS = ("<look<sum<", "<look<pass<", "<scatter_unit<pass<")
 """Code of warps that have pixels of the tile, where others may have none."""

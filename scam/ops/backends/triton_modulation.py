@@ -89,7 +89,8 @@ class _Call:
 
     def passes(self, shared: dict[str, Any]) -> tuple[bool, ...]:
         """MANY of the launches that together take all tiles."""
-        tokens, most = self.most_tokens, shared["COLUMNS"] // shared["HEADS"]
+        tokens = self.most_tokens
+        most = shared["COLUMNS"] // shared["HEADS"] - 2 * shared["EXTRAS"]
         return (False, True) if tokens > most or self.sizes[0] > shared["HEADS"] else (False,)
 
     def config(self, step: str) -> dict[str, Any]:
@@ -99,12 +100,16 @@ class _Call:
         heads, _, channels, _ = self.sizes
         itemsize, tokens = self.given.x.element_size(), self.given.keys.shape[2]
         labels = self.sides.narrow_offsets.shape[1] - 1
-        in_heads, in_columns = columns(heads, -(-tokens // max(1, labels)))
+        per_label, most = -(-tokens // max(1, labels)), self.given.most_tokens
+        in_heads, in_columns = columns(heads, per_label)
+        fitting = in_columns // in_heads
         chosen = config(step, itemsize, channels, in_columns, items_fast(_map(self.given.x)))
         return shared_options(chosen, itemsize, channels) | {
             "WIDE": self.wide,
             "HEADS": in_heads,
             "COLUMNS": in_columns,
+            # Not where a label that would fit would not fit beside them.
+            "EXTRAS": per_label <= fitting - 2 and not fitting - 2 < most <= fitting,
         }
 
 
@@ -292,17 +297,18 @@ def _add(
 
     *of_tokens, grad_default_gamma, grad_default_beta, grad_noise_scale = small
     (batch, heads, tokens, channels), pixels = call.given.keys.shape, call.given.x.shape[2]
+    through = means.new_empty(batch, heads, tokens, 2, channels)
     block = {"BLOCK": PARTS, "CHUNK": shared["CHUNK"], "CHUNKS": shared["CHUNKS"]}
     launch(
         add_tokens, batch * heads * tokens * shared["CHUNKS"], partial[0], partial[1],
-        *of_tokens, parts.spans, *made.orders[2:],
-        tokens, parts.rows, heads, channels, **block, warps=4, stages=1,
+        call.tokens[2], *of_tokens, through, parts.spans, *made.orders[2:],
+        tokens, parts.rows, heads, channels, **block, warps=1, stages=1,
     )  # fmt: skip
     noise_sums = None if grad_noise_scale is None else torch.empty_like(means[0])
     launch(
-        add_channels, batch * shared["CHUNKS"], partial[2], parts.pieces,
+        add_channels, batch * shared["CHUNKS"], partial[2], through, parts.pieces,
         _channels(call.given.default_gamma), grad_default_gamma, grad_default_beta,
-        means[0], means[1], noise_sums, parts.pieces.shape[1], pixels, channels,
+        means[0], means[1], noise_sums, parts.pieces.shape[1], heads * tokens, pixels, channels,
         **block, warps=4, stages=1,
     )  # fmt: skip
     if grad_noise_scale is not None and noise_sums is not None:
