@@ -23,9 +23,7 @@ from scam.kernels.sca_triton.softmax import weights_from
 
 
 @triton.jit
-def is_many(
-    first, last, heads, HEADS: tl.constexpr, COLUMNS: tl.constexpr, EXTRAS: tl.constexpr
-):
+def is_many(first, last, heads, HEADS: tl.constexpr, COLUMNS: tl.constexpr, EXTRAS: tl.constexpr):
     """Whether the tokens of all heads need more columns than there are."""
     fitting = COLUMNS // HEADS - 2 if EXTRAS else COLUMNS // HEADS
     return (first < last) & ((last - first > fitting) | (heads > HEADS))
@@ -198,9 +196,7 @@ def load_noise(noise, b, item, pixels):
 
 
 @triton.jit
-def whole(
-    scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK: tl.constexpr
-):
+def whole(scale, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK: tl.constexpr):
     """Scale and shift of what tokens add alone: with 1, and with ``noise_scale * noise``."""
     if noise is not None:
         drawn = load_noise(noise, b, item, pixels)
