@@ -12,7 +12,7 @@ from scam.models.registry import MODELS
 
 EXAMPLES = """\
   python -m scam.profile
-      one training step of the tiny preset, fused and dense side by side
+      one training step of the tiny preset, with a discriminator, fused and dense side by side
   python -m scam.profile --preset celebamask-hq --fused-sca --depth 4
       the fused step alone, down to single modulations
   python -m scam.profile --model sean --preset celebamask-hq --both
