@@ -199,7 +199,7 @@ class SynthesisModel(HubModel, ABC):
         return self._styles(image, labels, names, refine, role, progress)
 
     def generate(self, labels: LabelsLike, styles: Styles, noise: Noise | None = None) -> Tensor:
-        """Image (B, 3, H, W) in [-1, 1] from label maps and styles.
+        """Image (B, 3, H, W) in [-1, 1] from label maps and styles, of as many images or of one.
 
         Without ``noise`` none is drawn, or where the model needs some (:attr:`needs_noise`) it
         comes from torch's global stream. Give :meth:`fixed_noise` to generate the same each time.
@@ -210,7 +210,10 @@ class SynthesisModel(HubModel, ABC):
         if noise is None and self.needs_noise:
             seed = int(torch.randint(2**63 - 1, ()))  # torch's own stream: manual_seed counts
             noise = torch.Generator(prepared.present.device).manual_seed(seed)
-        return self._generate(prepared, styles.tokens, noise)
+        tokens = styles.tokens
+        if not torch.compiler.is_compiling():  # a traced graph may not depend on one batch
+            tokens = tokens.expand(prepared.present.shape[0], *tokens.shape[1:])
+        return self._generate(prepared, tokens, noise)
 
     def reconstruct(
         self,

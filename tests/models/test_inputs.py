@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+import scam
 from scam import Scam
+from scam.data import Mannequins
 from scam.errors import InputError
 from scam.models import ScamConfig, Styles, attention_maps
 from scam.nn.pyramid import LabelPyramid
@@ -257,3 +259,15 @@ def test_who_vouches_for_labels_waits_for_nobody(model: Scam) -> None:
     prepared = model.prepare(LABELS, (2, 0, 1), values=False)
     assert prepared.occurring == (0, 1, 2)
     assert model.reconstruct(IMAGE * 2, prepared).image.isfinite().all()
+
+
+def test_one_person_under_several_label_maps() -> None:
+    model = scam.load("demo")
+    source = Mannequins("val")
+    (image, labels), (_, other) = (source.load(i, model.config.size) for i in (5, 6))
+    styles = model.encode(image, labels)
+    maps = torch.tensor(np.stack([labels, other]))
+    with torch.no_grad():
+        both = model.generate(maps, styles)
+        for one, alone in zip(both, maps, strict=True):
+            assert torch.allclose(one, model.generate(alone, styles)[0], atol=1e-5)
