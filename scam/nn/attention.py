@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scam.nn.cost import Form, attention_cost, cheapest
 from scam.ops import Labels, semantic_attention_map, semantic_cross_attention
+from scam.ops.autocast import active_dtype
 from scam.ops.layout import plain_labels
 from scam.ops.problem import EMPTY, Empty
 
@@ -82,7 +83,13 @@ class SemanticCrossAttention(nn.Module):
         """Attend. queries (B, Nq, query_dim), keys (B, Nk, key_dim), labels (B, N) or (N,).
 
         Labels may come as layouts, too. Returns (B, Nq, query_dim).
+
+        Raises:
+            TypeError: no tensors, or of another dtype than the parameters (autocast excepted).
+            ValueError: other shapes.
         """
+        self._check(queries, "queries", self.to_query)
+        self._check(keys, "keys", self.to_key)
         watch = self.watch  # once: another thread may take it away
         if watch is not None:
             watch(queries, keys, query_labels, key_labels)
@@ -92,6 +99,17 @@ class SemanticCrossAttention(nn.Module):
             mixed, unseen = self._attend_dense(queries, keys, query_labels, key_labels)
         out = self.to_out(mixed.transpose(1, 2).flatten(2))
         return out if self.empty == "uniform" else out.masked_fill(unseen, 0.0)
+
+    def _check(self, given: Tensor, name: str, projection: nn.Linear) -> None:
+        """Refuse what one form of the computation would take and another would not."""
+        if not isinstance(given, Tensor):
+            raise TypeError(f"{name}: expected a tensor, got {type(given).__name__}")
+        width = projection.in_features
+        if given.dim() != 3 or given.shape[2] != width:
+            raise ValueError(f"{name}: expected shape (B, N, {width}), got {tuple(given.shape)}")
+        dtype = projection.weight.dtype
+        if given.dtype != dtype and active_dtype(given.device.type) is None:
+            raise TypeError(f"{name}: expected {dtype} like the parameters, got {given.dtype}")
 
     def weights(
         self,

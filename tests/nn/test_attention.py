@@ -158,3 +158,30 @@ def test_per_token_norms_isolate_labels_and_joint_ones_do_not() -> None:
         layer = SatLayer(8, 6, 8, 1, 4, released=released, fused=True)
         before, after = (layer(tokens, x, labels, pixel_labels)[:, 2:] for x in (pixels, changed))
         assert torch.equal(before, after) is not released
+
+
+@pytest.mark.parametrize("counts", [(400, 20), (20, 400), (30, 30)])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("queries", lambda t: t.double(), "queries: expected torch.float32 like the parameters"),
+        ("keys", lambda t: t.bfloat16(), "keys: expected torch.float32 like the parameters"),
+        ("queries", lambda t: t[..., 1:], r"queries: expected shape \(B, N, 12\), got \(2, "),
+        ("keys", lambda t: t[0], r"keys: expected shape \(B, N, 8\), got \("),
+        ("queries", lambda t: t.numpy(), "queries: expected a tensor, got ndarray"),
+    ],
+)  # fmt: skip
+def test_arguments_are_checked_alike_whatever_form_is_chosen(
+    name: str, change: Any, message: str, counts: tuple[int, int]
+) -> None:
+    attention = SemanticCrossAttention(12, 8, 16, heads=2)
+    given: dict[str, Any] = {
+        "queries": torch.randn(2, counts[0], 12),
+        "keys": torch.randn(2, counts[1], 8),
+        "query_labels": torch.zeros(counts[0], dtype=torch.int64),
+        "key_labels": torch.zeros(counts[1], dtype=torch.int64),
+    }
+    with torch.autocast("cpu", torch.bfloat16):
+        attention(**{**given, "keys": given["keys"].bfloat16()})
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        attention(**{**given, name: change(given[name])})
