@@ -76,6 +76,8 @@ def read_photograph(image: Any, name: str = "image") -> tuple[PIL_Image.Image, i
     if isinstance(image, str | os.PathLike):
         return read_image(checked_path(image, name))
     if isinstance(image, PIL_Image.Image):
+        if image.mode == "F":
+            raise InputError(f"{name} is a PIL image of mode F, floats: expected 8 or 16 bits")
         with decoding(name):
             turned = orientation(
                 [x for x in [image.info.get("exif")] if isinstance(x, bytes)],

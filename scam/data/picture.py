@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
@@ -22,8 +23,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from scam.data.advice import no_index_map
 from scam.data.container import EXPECTED, Container, DamagedError, kind_of, take_apart
-from scam.errors import InputError, sized
+from scam.errors import InputError, sized, type_of
 from scam.settings.environment import max_pixels
+from scam.storage.files import write_aside
 from scam.storage.reading import expect_file
 
 # Pillow's decoders by name: Image.open would try forty more, some of which start programs.
@@ -232,13 +234,30 @@ def read_label_png(path: PictureFile) -> NDArray[np.int32]:
 
 
 def save_label_png(
-    path: Path | str | BinaryIO, labels: NDArray[np.integer], *, ignore_label: int | None = None
+    path: Path | str | BinaryIO,
+    labels: NDArray[np.integer] | torch.Tensor,
+    *,
+    ignore_label: int | None = None,
 ) -> None:
     """Write labels (H, W) as a grey index map: 8 bits, or 16 if an id is above 255.
 
-    ignore_label: the value that pixels with a negative label get. ValueError if there are such
-    pixels and it is None, if a label already has that value, or if ids exceed 65535.
+    path: a .png file, replaced if it is there, or a file that is open for writing. labels: an
+    array or a tensor. ignore_label: the value that pixels with a negative label get. ValueError
+    if there are such pixels and it is None, if a label already has that value, if ids exceed
+    65535, and for anything that is no integers (H, W); InputError for another ending, and where
+    the disk refuses.
     """
+    if isinstance(path, str | os.PathLike):
+        file = Path(path)
+        if file.suffix.lower() != ".png":
+            raise InputError("{path}: expected a .png file", path=file)
+        with write_aside(file) as opened:
+            return save_label_png(opened, labels, ignore_label=ignore_label)
+    if isinstance(labels, torch.Tensor):
+        labels = labels.detach().cpu().numpy()
+    if not isinstance(labels, np.ndarray) or not np.issubdtype(labels.dtype, np.integer):
+        found = labels.dtype if isinstance(labels, np.ndarray) else type_of(labels)
+        raise ValueError(f"labels: found {found}, expected integers (H, W), an array or a tensor")
     if labels.ndim != 2:
         raise ValueError(f"labels have shape {labels.shape}, expected (H, W)")
     highest = int(labels.max(initial=0))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from scam.data import FolderPairs, LabelValues, Mannequins, PairDataset, save_label_png
 from scam.data.fit import Frame
-from scam.data.open_picture import ImageAndLabels, open_picture
+from scam.data.open_picture import ImageAndLabels, open_picture, read_photograph
 from scam.data.save_picture import save_picture
 from scam.errors import InputError
 
@@ -173,3 +173,9 @@ def test_what_cannot_be_saved_is_named(image: Any, name: str, words: str, tmp_pa
     with pytest.raises(InputError, match=words):
         save_picture(image, tmp_path / name)
     assert not any(tmp_path.iterdir())
+
+
+def test_floats_of_pil_are_refused() -> None:
+    grey = Image.fromarray(np.full((4, 4), 0.5, np.float32))
+    with pytest.raises(InputError, match="image is a PIL image of mode F, floats: expected 8 or"):
+        read_photograph(grey)

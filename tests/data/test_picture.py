@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import struct
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scam.data.picture import Upload, colorize, palette, read_image, read_label_png, save_label_png
@@ -213,3 +216,25 @@ def test_bytes_are_read_as_the_file_is(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("scam.data.picture.max_pixels", lambda: 10)
     with pytest.raises(InputError, match=r"^hers: .* expected 10 .* SCAM_MAX_PIXELS$"):
         read_image(Upload("hers", file, 11))
+
+
+def test_label_maps_of_a_tensor_into_a_new_folder(tmp_path: Path) -> None:
+    labels = torch.arange(6).reshape(2, 3)
+    save_label_png(tmp_path / "new" / "map.png", labels)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "new" / "map.png")), labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [(np.full((4, 4), 0.7), "float64"), (np.ones((4, 4), bool), "bool"), ([[1, 2]], "a list"),
+     (torch.zeros(4, 4), "float32")],
+)  # fmt: skip
+def test_label_maps_are_integers(tmp_path: Path, labels: Any, found: str) -> None:
+    with pytest.raises(ValueError, match=f"labels: found {found}, expected integers"):
+        save_label_png(tmp_path / "map.png", labels)
+    assert not list(tmp_path.iterdir())
+
+
+def test_label_maps_are_png(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"map\.jpg.*: expected a \.png file"):
+        save_label_png(tmp_path / "map.jpg", np.zeros((2, 2), int))
