@@ -146,7 +146,7 @@ def _statistics(
             shapes = f"{(channels,)} or {(batch, channels)}"
             raise ValueError(f"{name}: expected shape {shapes}, got {tuple(tensor.shape)}")
         if tensor.device != x.device:
-            raise ValueError(f"{name} is on {tensor.device}, x on {x.device}: expected one")
+            raise ValueError(f"{name} is on {tensor.device}, x on {x.device}: expected one device")
     return tuple(
         None if tensor is None else tensor.expand(batch, channels) for tensor in given.values()
     )

@@ -2,6 +2,8 @@
 """Label maps sorted once, for every attention that reads them."""
 
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,15 +44,18 @@ class SemanticLayout:
         Args:
             labels: (B, N), (N,) or a map (B, H, W), flattened row by row; uint8, int8, int16,
                 int32 or int64. Values outside ``0 .. num_labels - 1`` become ignored (-1).
-            num_labels: s, at least 1, below 2^31 - 1.
+            num_labels: s, at least 1, below 2^31 - 1; the layout holds B (s + 1) offsets.
             most: no label has more elements in any of the maps, if that is known.
 
         Raises:
-            TypeError: labels of another dtype.
+            TypeError: labels of another dtype, numbers that are no integers.
             ValueError: another number of axes; 2^31 elements or more; ``num_labels`` out of
                 range; ``most`` negative; under ``SCAM_CHECK=1`` a label >= ``num_labels``, or
                 more than ``most`` elements of one.
         """
+        _expect_integer("num_labels", num_labels)
+        if most is not None:
+            _expect_integer("most", most)
         if most is not None and most < 0:
             raise ValueError(f"most: expected at least 0, got {most}")
         labels = _flattened(labels, num_labels)
@@ -95,6 +100,12 @@ def open_labels(
         check_labels(name, labels, batch, (count,), device, of)
         return labels.expand(batch, count), None, None
     given = labels.labels[0] if labels.labels.shape[0] == 1 else labels.labels
+    if given.shape[-1] != count == given.numel():
+        rows, width = given.shape
+        raise ValueError(
+            f"{name}: a layout of {rows} x {width} labels, expected one of 1 x {count}: build it "
+            "of one map (H, W) from labels[None]"
+        )
     check_labels(name, given, batch, (count,), device, of)
     return (
         labels.labels.expand(batch, count),
@@ -120,6 +131,13 @@ def most_of(labels: Labels) -> int:
     return (labels.most or 0) if isinstance(labels, SemanticLayout) else 0
 
 
+def _expect_integer(name: str, number: Any) -> None:
+    if torch.compiler.is_compiling():  # it may be a symbol
+        return
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise TypeError(f"{name}: expected an integer, got {type(number).__name__}")
+
+
 def _check_most(offsets: Tensor, most: int) -> None:
     """Under ``SCAM_CHECK=1`` ValueError for more than ``most`` elements of a label."""
     if not torch.compiler.is_compiling() and environment.check() and offsets.numel():
@@ -140,7 +158,8 @@ def _flattened(labels: Tensor, num_labels: int) -> Tensor:
         )
     if not 1 <= num_labels < _LARGEST:
         raise ValueError(f"num_labels: expected 1 to {_LARGEST - 1}, got {num_labels}")
-    if labels.shape[-1] * (labels.shape[1] if labels.dim() == 3 else 1) > _LARGEST:
+    count = labels.shape[-1] * (labels.shape[1] if labels.dim() == 3 else 1)
+    if not torch.compiler.is_compiling() and count > _LARGEST:  # would bind a traced size
         raise ValueError(
             f"labels: expected at most {_LARGEST} elements each, got shape {tuple(labels.shape)}"
         )

@@ -183,7 +183,9 @@ def _check(given: dict[str, Tensor]) -> Problem:
     check_size(sizes, batch, heads, (height * width, tokens), (channels,))
     for name in ("position", "noise"):
         if name in given and given[name].requires_grad:
-            raise ValueError(f"{name}: a constant that gets no gradient; detach it")
+            raise ValueError(
+                f"{name} requires a gradient, which it would not get: give {name}.detach()"
+            )
     if ("noise" in given) != ("noise_scale" in given):
         raise ValueError("noise and noise_scale: expected both or neither")
     return map_problem(MODULATION, x, dtype)

@@ -153,7 +153,9 @@ def check_tensors(given: dict[str, Tensor]) -> torch.dtype:
             raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout}")
         if tensor.device != given[first].device:
             device = given[first].device
-            raise ValueError(f"{name} is on {tensor.device}, {first} on {device}: expected one")
+            raise ValueError(
+                f"{name} is on {tensor.device}, {first} on {device}: expected one device"
+            )
     wanted = active_dtype(given[first].device.type)
     dtype = cast_dtype(given[first].dtype, wanted)
     for name, tensor in given.items():
@@ -255,4 +257,4 @@ def check_labels(
     if found != (size if labels.dim() == len(size) else (batch, *size)):
         raise ValueError(f"{name}: expected shape {(batch, *size)} or {size}, got {found}")
     if labels.device != device:
-        raise ValueError(f"{name} is on {labels.device}, {of} on {device}: expected one")
+        raise ValueError(f"{name} is on {labels.device}, {of} on {device}: expected one device")

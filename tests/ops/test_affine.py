@@ -448,7 +448,7 @@ CASES: list[tuple[str, Callable[[Any], Any], type[Exception], str]] = [
     ("mean", lambda t: t.tolist(), TypeError, "mean: expected a tensor, got list"),
     ("mean", lambda t: t.bfloat16(), TypeError, "mean: expected torch.float32 with x in torch.fl"),
     ("rstd", lambda t: t[:, :3], ValueError, "rstd: expected shape (16,) or (2, 16), got (2, 3)"),
-    ("rstd", lambda t: t.to("meta"), ValueError, "rstd is on meta, x on cpu: expected one"),
+    ("rstd", lambda t: t.to("meta"), ValueError, "rstd is on meta, x on cpu: expected one device"),
     ("negative_slope", lambda _: -0.1, ValueError, "negative_slope: expected at least 0, got"),
     ("negative_slope", lambda _: "steep", TypeError, "negative_slope: expected a number, got str"),
     ("backend", lambda _: "tpu", ValueError, "backend: expected one of"),
