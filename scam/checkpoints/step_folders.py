@@ -89,6 +89,8 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
             found, like = "is a file", ""
             if not path.exists():
                 found, like = "does not exist", folder_like(path, (DEMO,))
+                if path == Path(DEMO):
+                    like = f"; the text {DEMO!r}, not a path, is the model that comes with scam"
             raise InputError(f"checkpoint {path} {found}: {wanted}{like}")
         missing = _missing(path, (MODEL, CONFIG))
         in_run = (path / CHECKPOINTS).is_dir()
