@@ -88,9 +88,9 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
         if not path.is_dir():
             found, like = "is a file", ""
             if not path.exists():
-                found, like = "does not exist", folder_like(path, (DEMO,))
-                if path == Path(DEMO):
-                    like = f"; the text {DEMO!r}, not a path, is the model that comes with scam"
+                here = f"; the text {DEMO!r}, not a path, is the model that comes with scam"
+                like = here if path == Path(DEMO) else folder_like(path, (DEMO,))
+                found = "does not exist"
             raise InputError(f"checkpoint {path} {found}: {wanted}{like}")
         missing = _missing(path, (MODEL, CONFIG))
         in_run = (path / CHECKPOINTS).is_dir()

@@ -70,19 +70,13 @@ def settings_of(
 def write_source(folder: RunFolder, image: Tensor, labels: Tensor) -> None:
     """Write image uint8 (3, H, W) and labels (H, W) into a started folder."""
     write_image(folder.path / SOURCE, image)
-    write_labels(folder.path / LABELS, labels)
+    save_label_png(folder.path / LABELS, labels)
 
 
 def write_image(path: Path, image: Tensor, *, overwrite: bool = True) -> None:
     """Write image uint8 (3, H, W) as a png, whole or not at all."""
     with write_aside(path, overwrite=overwrite) as file:
         Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(file, format="PNG")
-
-
-def write_labels(path: Path, labels: Tensor) -> None:
-    """Write labels (H, W) as an index map, whole or not at all."""
-    with write_aside(path) as file:
-        save_label_png(file, labels.cpu().numpy())
 
 
 def discard(folder: RunFolder) -> None:

@@ -190,6 +190,9 @@ def test_checkpoints_that_are_none(run, tmp_path):
     typed = f"{run.path}s/checkpoints"
     assert error(resolve_checkpoint, typed).endswith(f"; did you mean {run.path}/checkpoints?")
     assert error(resolve_checkpoint, "dmeo").endswith(f"{wanted}; did you mean demo?")
+    assert error(resolve_checkpoint, "demo/").endswith(
+        "; the text 'demo', not a path, is the model that comes with scam"
+    )
     assert "did you mean" not in error(resolve_checkpoint, tmp_path / "dmeo")
     file = step_folder(run.checkpoints, 10) / MODEL
     assert error(resolve_checkpoint, file) == f"checkpoint {file} is a file: {wanted}"

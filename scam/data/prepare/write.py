@@ -159,7 +159,8 @@ class _Writer:
         if self.size is None and self.plan.keep_maps:
             self._keep(item.maps[0], map_to)
         else:
-            save_label_png(map_to, labels, ignore_label=self.ignore)
+            with map_to.open("wb") as file:  # the folder is written aside, not each of its maps
+                save_label_png(file, labels, ignore_label=self.ignore)
         return bool((labels < 0).any())
 
     def _keep(self, source: Path, target: Path) -> None:

@@ -14,8 +14,9 @@ from scam.commandline.console import say
 from scam.commandline.device import open_device
 from scam.commandline.flags import add_flags, given
 from scam.data.advice import path_word
+from scam.data.picture import save_label_png
 from scam.errors import InputError, counted, sized
-from scam.semia.folder import TARGETS, Method, Stored, discard, read_folder, write_labels
+from scam.semia.folder import TARGETS, Method, Stored, discard, read_folder
 from scam.semia.generator import GeneratorConfig
 from scam.semia.labels import Absent, Source, read_source, read_targets
 from scam.semia.landscape.example import example
@@ -66,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
         try:
             stored = read_folder(out)
             for name, labels in targets.items():
-                write_labels(out / TARGETS / f"{name}.png", labels)
+                save_label_png(out / TARGETS / f"{name}.png", labels)
             previews = _previews(args, stored)
             lines = [*notes, heading(stored, device)]
             if stored.method == "patches":
