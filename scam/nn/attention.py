@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scam.nn.cost import Form, attention_cost, cheapest
+from scam.nn.cost import Form, attention_cost, cheapest, weighed
 from scam.ops import Labels, semantic_attention_map, semantic_cross_attention
 from scam.ops.autocast import active_dtype
 from scam.ops.layout import plain_labels
@@ -160,7 +160,11 @@ class SemanticCrossAttention(nn.Module):
         return (share * total.exp().unsqueeze(-1)).clamp(max=1.0)  # above by rounding alone
 
     def cost(self, queries: int, keys: int, head_dim: int = 0) -> dict[Form, int]:
-        """Multiply-adds of every form, for numbers of queries and keys in one image."""
+        """Multiply-adds of every form, for numbers of queries and keys in one image.
+
+        A number that a traced graph leaves free counts as ``scam.nn.cost.TRACED_SIZE``.
+        """
+        queries, keys = weighed(queries), weighed(keys)
         return attention_cost(
             queries,
             keys,

@@ -3,6 +3,8 @@
 
 from typing import Literal
 
+import torch
+
 Form = Literal["projected", "absorbed_queries", "absorbed_keys", "absorbed_keys_and_values"]
 """Where the projections are applied. All forms compute the same.
 
@@ -14,6 +16,8 @@ absorbed_keys_and_values: the output projection and the head behind it act on th
     queries are never projected at all.
 """
 FOLDED: Form = "absorbed_keys_and_values"
+TRACED_SIZE = 64 * 64
+"""What a number of elements counts as in a graph that leaves it free."""
 
 
 def attention_cost(
@@ -61,3 +65,15 @@ def attention_cost(
 def cheapest(cost: dict[Form, int], *, head: bool = False) -> Form:
     """The form that costs least; the last one only where a linear ``head`` follows."""
     return min((form for form in cost if head or form != FOLDED), key=lambda form: cost[form])
+
+
+def weighed(count: int) -> int:
+    """``count``, or ``TRACED_SIZE`` where torch.compile or torch.export leave it free.
+
+    Comparing a free number would bind the graph to a range of it.
+    """
+    if not torch.compiler.is_compiling():
+        return count
+    from torch.fx.experimental.symbolic_shapes import has_static_value
+
+    return count if has_static_value(count) else TRACED_SIZE
