@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Label maps sorted once, for every attention that reads them."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from scam.ops.problem import LABEL_DTYPES, check_labels
 from scam.settings import environment
@@ -19,7 +21,8 @@ class SemanticLayout:
     """A label map with the index order that brings equal labels together.
 
     Accepted by the ops wherever labels are. Made by :meth:`build`; all tensors are int32 and on
-    one device.
+    one device. A data loader's ``collate_fn`` builds one of the stacked label maps, since layouts
+    themselves are not collated. Pytrees see a container of three tensors.
 
     Attributes:
         labels: (B, N), ignored elements are -1.
@@ -68,15 +71,48 @@ class SemanticLayout:
             _check_most(offsets, most)
         return SemanticLayout(known, order, offsets, num_labels, most)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return self.labels.device
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "SemanticLayout":
         """The same layout on another device."""
-        return SemanticLayout(
-            labels=self.labels.to(device, non_blocking=non_blocking),
-            order=self.order.to(device, non_blocking=non_blocking),
-            offsets=self.offsets.to(device, non_blocking=non_blocking),
-            num_labels=self.num_labels,
-            most=self.most,
-        )
+        return self._changed(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "SemanticLayout":
+        """The same layout in pinned memory; a data loader with ``pin_memory=True`` calls it."""
+        return self._changed(Tensor.pin_memory)
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> "SemanticLayout":
+        tensors = change(self.labels), change(self.order), change(self.offsets)
+        return SemanticLayout(*tensors, self.num_labels, self.most)
+
+
+_TENSORS = ("labels", "order", "offsets")
+
+
+def _flatten(layout: SemanticLayout) -> tuple[list[Tensor], list[int | None]]:
+    return [getattr(layout, name) for name in _TENSORS], [layout.num_labels, layout.most]
+
+
+def _flatten_with_keys(layout: SemanticLayout) -> tuple[list[tuple[Any, Tensor]], Any]:
+    tensors, numbers = _flatten(layout)
+    return list(zip(map(pytree.GetAttrKey, _TENSORS), tensors, strict=True)), numbers
+
+
+def _unflatten(tensors: Iterable[Any], numbers: Any) -> SemanticLayout:
+    return SemanticLayout(*tensors, *numbers)
+
+
+pytree.register_pytree_node(
+    SemanticLayout,
+    _flatten,
+    _unflatten,
+    flatten_with_keys_fn=_flatten_with_keys,
+    serialized_type_name="scam.ops.SemanticLayout",
+)
+torch.serialization.add_safe_globals([SemanticLayout])
 
 
 Labels = Tensor | SemanticLayout
