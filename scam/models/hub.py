@@ -30,7 +30,7 @@ from scam.checkpoints.weights import (
 )
 from scam.data.options import DataOptions
 from scam.data.values import LabelValues
-from scam.errors import InputError, leading, quoted
+from scam.errors import InputError, first_line, leading, quoted
 from scam.models.card import CARD, model_card
 from scam.models.config import FIRST_KIND, ModelConfig
 from scam.storage.files import checked_path, files_aside
@@ -93,6 +93,14 @@ _DOWNLOADS = _arguments(
     "dry_run", "library_name", "library_version",
 )  # fmt: skip
 _UPLOADS = _arguments(ModelHubMixin.push_to_hub, "repo_id", "config")
+
+
+# Of requests, httpx or httpx2: the Hub's client uses one or another by its version.
+_UNREACHABLE = {"ConnectionError", "Timeout", "TransportError"}
+
+
+def _lacks_connection(error: Exception) -> bool:
+    return any(kind.__name__ in _UNREACHABLE for kind in type(error).__mro__)
 
 
 def _expect_known(method: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
@@ -298,11 +306,21 @@ class HubModel(nn.Module, ModelHubMixin):
     def push_to_hub(self, repo_id: str, **hub: Any) -> str:
         """Upload as ``repo_id``; ``hub``: see ``ModelHubMixin.push_to_hub``.
 
-        Raises InputError for an argument that it does not have, before anything is made there.
+        Raises InputError for an argument that it does not have, before anything is made there, and
+        without a connection; the errors of ``huggingface_hub`` where the Hub refuses.
         """
         _expect_known("push_to_hub", hub, _UPLOADS)
         self.generate_model_card(**(hub.get("model_card_kwargs") or {}))
-        url: str = super().push_to_hub(repo_id, **hub)
+        try:
+            url: str = super().push_to_hub(repo_id, **hub)
+        except Exception as error:
+            if not _lacks_connection(error):
+                raise
+            raise InputError(
+                f"{{repo_id}}: no connection to the Hugging Face Hub ({first_line(error)}): try "
+                f"again, or save_pretrained(FOLDER) now and `hf upload {repo_id} FOLDER` later",
+                repo_id=repo_id,
+            ) from error
         return url
 
     def _save_pretrained(self, save_directory: Path) -> None:

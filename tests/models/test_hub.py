@@ -222,6 +222,25 @@ def test_a_model_is_uploaded_under_its_folder_s_name_or_another(
     assert (tmp_path / "coats" / "config.json").is_file()
 
 
+def test_an_upload_without_a_connection_is_one_line(
+    saved: tuple[Scam, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # is closed
+    with pytest.raises(InputError) as found:
+        saved[0].push_to_hub("me/coats", token="hf_none")
+    assert str(found.value).startswith(
+        "repo_id='me/coats': no connection to the Hugging Face Hub ("
+    )
+    assert str(found.value).endswith("`hf upload me/coats FOLDER` later")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi.create_repo", refuse)
+    with pytest.raises(PermissionError, match="not yours"):
+        saved[0].push_to_hub("me/coats", token="hf_none")
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
