@@ -251,10 +251,13 @@ def quoted(value: object) -> str:
 
 
 def type_of(value: object) -> str:
-    """``a list``, ``a numpy ndarray``: the type of a value, with its package."""
+    """``a list``, ``a numpy ndarray``, ``None``: the type of a value, with its package."""
+    if value is None:
+        return "None"
     kind = type(value)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
-    return f"a {module}{kind.__name__}"
+    words = module + kind.__name__
+    return f"{'an' if words[0] in 'aeio' else 'a'} {words}"
 
 
 def _cut(text: str, longest: int) -> str:

@@ -13,7 +13,7 @@ from PIL import Image as PIL_Image
 from torch import Tensor
 
 from scam.data.advice import no_index_map
-from scam.data.arrays import Image, LabelMap
+from scam.data.arrays import Image, LabelMap, described
 from scam.data.convert import from_uint8
 from scam.data.fit import Frame
 from scam.data.labels import NUM_VALUES
@@ -84,13 +84,13 @@ def read_photograph(image: Any, name: str = "image") -> tuple[PIL_Image.Image, i
                 [x for x in [image.info.get("xmp")] if isinstance(x, bytes)],
             )
             return as_rgb(upright(image, turned)), turned
-    if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.dim() == 3:
-        image = image.permute(1, 2, 0).cpu().numpy()
+    if isinstance(image, Tensor):
+        if image.dtype != torch.uint8 or image.dim() != 3 or len(image) != 3 or not image.numel():
+            raise InputError(f"{name} is {described(image)}: expected uint8 (3, H, W)")
+        return PIL_Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy()), 1
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            kind = "an array" if image.size else "an empty array"
-            found = f"{kind} {image.dtype} {image.shape}"
-            raise InputError(f"{name} is {found}: expected uint8 (H, W, 3)")
+            raise InputError(f"{name} is {described(image)}: expected uint8 (H, W, 3)")
         return PIL_Image.fromarray(np.ascontiguousarray(image)), 1
     raise InputError(
         f"{name} is {type_of(image)}: expected a path, a PIL image, an array uint8 (H, W, 3) "
@@ -108,6 +108,7 @@ def index_map(labels: Any, name: str = "labels", *, more: str = "") -> NDArray[n
             if labels.mode not in INDEX_MODES:
                 raise InputError(f"{name}: {no_index_map(labels, 'PNG')}")
             return np.asarray(labels).astype(np.int32)
+    given = labels
     if isinstance(labels, Tensor):
         labels = labels.detach().cpu().numpy()
     if not isinstance(labels, np.ndarray):
@@ -116,9 +117,7 @@ def index_map(labels: Any, name: str = "labels", *, more: str = "") -> NDArray[n
             f"tensor{more}"
         )
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or not labels.size:
-        raise InputError(
-            f"{name} is an array {labels.dtype} {labels.shape}: expected integers (H, W)"
-        )
+        raise InputError(f"{name} is {described(given)}: expected integers (H, W)")
     if labels.dtype == np.uint64:  # which wrap around as signed ones
         return np.minimum(labels, 1 << 62).astype(np.int64)
     return labels
@@ -130,7 +129,8 @@ def _read_labels(
     if isinstance(labels, str | os.PathLike):
         return values.read(checked_path(labels, "labels"))
     if callable(labels):
-        return parsed_labels(labels, np.array(photo), values, "labels")
+        parser = getattr(labels, "__name__", type(labels).__name__)
+        return parsed_labels(labels, np.array(photo), values, f"labels: {parser}")
     found = index_map(labels, more="; a path; or a function that makes them of the photograph")
     none = found < 0
     if (found >= NUM_VALUES).any():

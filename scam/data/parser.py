@@ -16,7 +16,7 @@ from torch import Tensor
 from scam.data.arrays import Image, LabelMap
 from scam.data.labels import NUM_VALUES
 from scam.data.values import LabelValues
-from scam.errors import InputError, did_you_mean, first_line
+from scam.errors import InputError, did_you_mean, first_line, type_of
 
 FORM = "MODULE:FUNCTION"
 HELP = (
@@ -77,12 +77,12 @@ def parsed_labels(
     something else than integers (H, W) that are values of label files.
     """
     try:
-        made = function(photo.copy())
-        made = np.asarray(made.detach().cpu() if isinstance(made, Tensor) else made)
+        returned = function(photo.copy())
+        made = np.asarray(returned.detach().cpu() if isinstance(returned, Tensor) else returned)
     except Exception as error:
         raise InputError(f"{name}: {type(error).__name__}: {first_line(error)}") from error
     if made.shape != photo.shape[:2] or not np.issubdtype(made.dtype, np.integer):
-        found = f"{made.dtype} {made.shape}"
+        found = type_of(returned) if made.dtype == object else f"{made.dtype} {made.shape}"
         raise InputError(
             f"{name}: the function returned {found}, expected integers {photo.shape[:2]}"
         )

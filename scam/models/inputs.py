@@ -17,13 +17,13 @@ from scam.errors import InputError, counted, sized, type_of
 from scam.models.config import ModelConfig
 from scam.models.styles import Styles
 from scam.nn.pyramid import LabelPyramid, labels_in
+from scam.ops.problem import LABEL_DTYPES, expected_label_dtype
 
 ImageLike = Tensor | PIL_Image.Image | NDArray[np.uint8]
 """A tensor (B, 3, H, W) or (3, H, W), floating in [-1, 1] or uint8; an image of PIL; an array
 uint8 RGB (H, W, 3)."""
 LabelMapLike = Tensor | PIL_Image.Image | NDArray[np.integer[Any]]
 """Labels 0 .. L - 1, below 0 for none: integers (B, H, W) or (H, W), or an index map of PIL."""
-_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def checked_image(
@@ -38,7 +38,8 @@ def checked_image(
         photo, _ = read_photograph(image, name)
         image, values = from_uint8(np.asarray(photo)).to(weight), False
     expected = "a tensor (B, 3, H, W) or (3, H, W), floating in [-1, 1] or uint8"
-    image = _tensor(image, name, expected, weight)
+    others = ", a PIL image or an array uint8 (H, W, 3); open_picture reads files"
+    image = _tensor(image, name, expected, weight, others)
     if image.dtype == torch.uint8:
         image, values = floating(image).to(weight), False
     if not image.is_floating_point():
@@ -46,12 +47,14 @@ def checked_image(
     cast = torch.is_autocast_enabled(weight.device.type)
     if image.dtype != weight.dtype and (not cast or image.dtype == torch.float64):
         raise InputError(f"{name} has dtype {image.dtype}: expected the model's, {weight.dtype}")
-    image = image.unsqueeze(0) if image.dim() == 3 else image
-    if image.dim() != 4 or image.shape[1] != 3:
+    if image.dim() not in (3, 4) or image.shape[-3] != 3:
         channels = " (an image with alpha? take its first three)" if 4 in image.shape[-3:] else ""
+        if image.dim() in (3, 4) and image.shape[-1] == 3:
+            channels = " (channels last? give x.movedim(-1, -3))"
         raise InputError(
             f"{name} has shape {tuple(image.shape)}: expected (B, 3, H, W) or (3, H, W){channels}"
         )
+    image = image.unsqueeze(0) if image.dim() == 3 else image
     _expect_size(name, image, config)
     if values and _values_can_be_asked():
         expect_pixels(image, name)
@@ -69,9 +72,11 @@ def checked_labels(
     if isinstance(labels, PIL_Image.Image | np.ndarray):
         labels = torch.from_numpy(index_map(labels, name).astype(np.int64)).to(weight.device)
     expected = "an integer tensor (B, H, W) or (H, W)"
-    labels = _tensor(labels, name, expected, weight)
-    if labels.dtype not in _INTEGERS:
-        raise InputError(f"{name} has dtype {labels.dtype}: expected {expected}")
+    others = ", integers (H, W) in an array, or an index map of PIL; open_picture reads files"
+    labels = _tensor(labels, name, expected, weight, others)
+    if labels.dtype not in LABEL_DTYPES:
+        wanted = expected_label_dtype(labels.dtype)
+        raise InputError(f"{name} has dtype {labels.dtype}: expected an integer tensor, {wanted}")
     labels = labels.unsqueeze(0) if labels.dim() == 2 else labels
     if labels.dim() != 3:
         raise InputError(f"{name} has shape {tuple(labels.shape)}: expected (B, H, W) or (H, W)")
@@ -192,9 +197,13 @@ def expect_noise(noise: Any) -> None:
         )
 
 
-def _tensor(value: Any, name: str, expected: str, weight: Tensor) -> Tensor:
+def _tensor(value: Any, name: str, expected: str, weight: Tensor, others: str = "") -> Tensor:
+    """``value``. InputError unless it is a tensor where the model is.
+
+    others: what else the caller takes.
+    """
     if not isinstance(value, Tensor):
-        raise InputError(f"{name} is {type_of(value)}: expected {expected}")
+        raise InputError(f"{name} is {type_of(value)}: expected {expected}{others}")
     if value.layout != torch.strided:
         raise InputError(f"{name} is sparse: expected {expected}")
     if value.device != weight.device:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from scam.ops.problem import LABEL_DTYPES, check_labels
+from scam.ops.problem import check_label_dtype, check_labels
 from scam.settings import environment
 
 _LARGEST = 2**31 - 1  # elements and labels are numbered in int32
@@ -186,8 +186,7 @@ def _flattened(labels: Tensor, num_labels: int) -> Tensor:
     """Checked labels as (B, N)."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"labels: expected a tensor, got {type(labels).__name__}")
-    if labels.dtype not in LABEL_DTYPES:
-        raise TypeError(f"labels: expected uint8, int8, int16, int32 or int64, got {labels.dtype}")
+    check_label_dtype("labels", labels)
     if labels.dim() not in (1, 2, 3):
         raise ValueError(
             f"labels: expected shape (B, N), (N,) or (B, H, W), got {tuple(labels.shape)}"

@@ -250,11 +250,27 @@ def check_labels(
         raise TypeError(
             f"{name}: expected a tensor or a SemanticLayout, got {type(labels).__name__}"
         )
-    if labels.dtype not in LABEL_DTYPES:
-        raise TypeError(f"{name}: expected uint8, int8, int16, int32 or int64, got {labels.dtype}")
+    check_label_dtype(name, labels)
     # By rank first: comparing the batch with other sizes would bind a traced graph to them.
     found = tuple(labels.shape)
     if found != (size if labels.dim() == len(size) else (batch, *size)):
         raise ValueError(f"{name}: expected shape {(batch, *size)} or {size}, got {found}")
     if labels.device != device:
         raise ValueError(f"{name} is on {labels.device}, {of} on {device}: expected one device")
+
+
+def check_label_dtype(name: str, labels: Tensor) -> None:
+    """Check the dtype of labels.
+
+    Raises:
+        TypeError: none of ``LABEL_DTYPES``.
+    """
+    if labels.dtype not in LABEL_DTYPES:
+        wanted = expected_label_dtype(labels.dtype)
+        raise TypeError(f"{name}: expected {wanted}, got {labels.dtype}")
+
+
+def expected_label_dtype(found: torch.dtype) -> str:
+    """``LABEL_DTYPES`` in words, and how integers of another dtype become one of them."""
+    wide = found in (torch.uint16, torch.uint32, torch.uint64)
+    return f"uint8, int8, int16, int32 or int64{' (x.long() makes one)' if wide else ''}"

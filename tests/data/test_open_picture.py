@@ -82,6 +82,10 @@ def test_photographs_are_upright(read: Callable[[Path], Any], tmp_path: Path) ->
         open_picture(read(tmp_path / "turned.png"), FILE, Frame(SIZE), VALUES)
 
 
+def silent(photo: np.ndarray) -> Any:
+    """Forgets to return its map."""
+
+
 def failing(photo: np.ndarray) -> Any:
     raise RuntimeError("out of luck\nand more")
 
@@ -91,7 +95,7 @@ def failing(photo: np.ndarray) -> Any:
     [
         ("nowhere.jpg", FILE, "nowhere.jpg: cannot be read"),
         ("", FILE, "image '': expected a path, not empty"),
-        (3, FILE, "image is a int: expected a path, a PIL image, an array uint8"),
+        (3, FILE, "image is an int: expected a path, a PIL image, an array uint8"),
         (PHOTO.astype(float), FILE, r"image is an array float64 \(48, 40, 3\): expected uint8"),
         (
             PHOTO[:0],
@@ -100,22 +104,26 @@ def failing(photo: np.ndarray) -> Any:
         ),
         (PHOTO, "nowhere.png", "nowhere.png: cannot be read"),
         (PHOTO, None, "labels: none given; expected .*label map .*, or a parser: a function"),
-        (PHOTO, 3, "labels is a int: expected a PIL image .* a path; or a function"),
+        (PHOTO, 3, "labels is an int: expected a PIL image .* a path; or a function"),
         (PHOTO, FILE[:5], r"labels: is 5x40 but image is 48x40 \(h.*, expected equal sizes"),
         (PHOTO, FILE.astype(float), r"labels is an array float64 \(48, 40\): expected integers"),
         (PHOTO, FILE + 7, "labels: holds 7 .*, expected labels 0 .. 2 or 255 .ignored."),
         (PHOTO, FILE + 70000, "labels: holds 70000 .*, expected labels 0 .. 2"),
         (PHOTO, Image.fromarray(PHOTO), "labels: is an RGB colour image; convert it"),
-        (PHOTO, failing, "labels: RuntimeError: out of luck$"),
+        (PIXELS.float(), FILE, r"image is a tensor float32 \(3, 48, 40\): expected uint8 \(3, H,"),
+        (torch.tensor(PHOTO), FILE, r"image is a tensor uint8 \(48, 40, 3\): expected"),
+        (PHOTO, torch.tensor(FILE) > 0, r"labels is a tensor bool \(48, 40\): expected integers"),
+        (PHOTO, silent, "labels: silent: the function returned None, expected integers"),
+        (PHOTO, failing, "labels: failing: RuntimeError: out of luck$"),
         (
             PHOTO,
             lambda photo: photo,
-            r"labels: the function returned uint8 \(48, 40, 3\), expected ",
+            r"labels: <lambda>: the function returned uint8 \(48, 40, 3\), expected ",
         ),
         (
             PHOTO,
             lambda photo: FILE - 9,
-            "labels: the function returned values -9 .. 246, expected 0",
+            "labels: <lambda>: the function returned values -9 .. 246, expected 0",
         ),
     ],
 )

@@ -28,19 +28,24 @@ def model() -> Scam:
 
 
 BAD_IMAGES: dict[str, tuple[Any, str]] = {
-    "list": (IMAGE.tolist(), "is a list: expected a tensor .* floating"),
+    "list": (
+        IMAGE.tolist(),
+        "is a list: expected a tensor .* floating .*, a PIL image or an",
+    ),
+    "path": ("a.png", "is a str: expected .*; open_picture reads files"),
     "array": (IMAGE[0].numpy(), r"is an array float32 \(3, 32, 32\): expected uint8 \(H, W, 3\)"),
     "grey array": (np.zeros((32, 32), np.uint8), r"is an array uint8 \(32, 32\): expected"),
     "PIL": (Image.new("RGB", (32, 16)), "is 16x32: .*, and its open_picture resizes to that"),
-    "None": (None, "is a NoneType: expected"),
+    "None": (None, "is None: expected"),
     "integers": (IMAGE.int(), "has dtype torch.int32: .* floating in .* or uint8"),
-    "uint8 HWC": (torch.zeros(32, 32, 3).byte(), r"has shape \(1, 32, 32, 3\): expected"),
+    "uint8 HWC": (torch.zeros(32, 32, 3).byte(), r"has shape \(32, 32, 3\): .*movedim\(-1, -3\)"),
     "double": (IMAGE.double(), "has dtype torch.float64: expected the model's, torch.float32"),
     "half": (IMAGE.half(), "has dtype torch.float16: expected the model's"),
     "complex": (IMAGE.to(torch.complex64), "has dtype torch.complex64"),
     "RGBA": (torch.zeros(2, 4, 32, 32), r"has shape \(2, 4, 32, 32\): .*alpha"),
+    "one grey": (torch.zeros(1, 32, 32), r"has shape \(1, 32, 32\): expected"),
     "grey": (torch.zeros(2, 1, 32, 32), r"has shape \(2, 1, 32, 32\): expected"),
-    "HWC": (torch.zeros(32, 32, 3), r"has shape \(1, 32, 32, 3\): expected"),
+    "HWC": (torch.zeros(32, 32, 3), r"has shape \(32, 32, 3\): .*movedim\(-1, -3\)"),
     "empty": (torch.zeros(0, 3, 32, 32), "is empty"),
     "large": (
         IMAGE * 127.5 + 127.5,
@@ -57,6 +62,10 @@ BAD_IMAGES: dict[str, tuple[Any, str]] = {
 }
 BAD_LABELS: dict[str, tuple[Any, str]] = {
     "float": (LABELS.float(), "has dtype torch.float32: expected an integer tensor"),
+    "uint16": (
+        LABELS.to(torch.uint16),
+        r"has dtype torch.uint16: .* tensor, uint8, .* or int64 \(x.long\(\) makes one\)",
+    ),
     "bool": (LABELS > 0, "has dtype torch.bool: expected an integer tensor"),
     "float array": (LABELS[0].float().numpy(), "is an array float32 .*: expected integers"),
     "bool array": (LABELS[0].numpy() > 0, "is an array bool .*: expected integers"),
@@ -152,7 +161,7 @@ def test_latents_and_the_rest(model: Scam) -> None:
         ("wanted has dtype", lambda: model.mix(latents, latents, present.int())),
         ("wanted has shape", lambda: model.mix(latents, latents, present[0])),
         ("wanted has shape", lambda: model.mix(latents, latents, present[:, :2])),
-        ("noise is a int", lambda: model.generate(LABELS, latents, 3)),
+        ("noise is an int", lambda: model.generate(LABELS, latents, 3)),
         ("subject is a torch Tensor", lambda: model.transfer(IMAGE, pair)),
         ("background is a tuple", lambda: model.transfer(pair, (*pair, 1))),
         (
@@ -186,7 +195,7 @@ def test_latents_and_the_rest(model: Scam) -> None:
             "styles is of 3 images",
             lambda: model.generate(model.prepare(LABELS), latents[[0, 0, 1]]),
         ),
-        ("noise is a int", lambda: model.generate(model.prepare(LABELS), latents, 3)),
+        ("noise is an int", lambda: model.generate(model.prepare(LABELS), latents, 3)),
         ("labels has levels", lambda: model(IMAGE, small)),
         ("kept has dtype", lambda: model(IMAGE, LABELS, None, present.int())),
         ("kept is of 3 images", lambda: model(IMAGE, LABELS, None, present[[0, 0, 1]])),

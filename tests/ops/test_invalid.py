@@ -109,6 +109,12 @@ def test_the_unchanged_arguments_are_accepted() -> None:
     [
         ([1], 2, TypeError, "labels: expected a tensor, got list"),
         (torch.ones(1, 4), 2, TypeError, "labels: expected uint8, int8, int16, int32 or int64"),
+        (
+            torch.ones(1, 4).to(torch.uint16),
+            2,
+            TypeError,
+            "int64 (x.long() makes one), got torch.uint16",
+        ),
         (torch.ones(1, 1, 1, 4).long(), 2, ValueError, "(B, N), (N,) or (B, H, W), got (1, 1"),
         (torch.ones(1, 4).long(), 0, ValueError, "num_labels: expected 1 to 2147483646, got 0"),
         (
