@@ -85,8 +85,11 @@ def explain_affine(
     mean: Tensor | None = None,
     rstd: Tensor | None = None,
     negative_slope: float = 1.0,
+    backend: str | None = None,
 ) -> dict[str, list[str]]:
     """Why each backend can or cannot serve these arguments of :func:`indexed_affine`.
+
+    ``backend`` changes nothing: with it the arguments are a call's.
 
     Returns:
         Backend name -> reasons against it, in order of preference; [] means that it can.
@@ -95,7 +98,7 @@ def explain_affine(
         TypeError, ValueError: as :func:`indexed_affine`.
     """
     problem, _ = _opened(x, index, scale, shift, mean, rstd, negative_slope)
-    return dispatch.explain_problem(problem)
+    return dispatch.explain_problem(problem, backend)
 
 
 def _opened(

@@ -120,8 +120,12 @@ def explain(
     *,
     scale: float | None = None,
     empty: Empty = "zero",
+    return_lse: bool = False,
+    backend: str | None = None,
 ) -> dict[str, list[str]]:
     """Why each backend can or cannot serve these arguments of :func:`semantic_cross_attention`.
+
+    ``return_lse`` and ``backend`` change nothing: with them the arguments are a call's.
 
     Returns:
         Backend name -> reasons against it, in order of preference; [] means that it can.
@@ -132,4 +136,4 @@ def explain(
     problem = check_problem(query, key, value, scale, empty)
     open_labels_of("query_labels", query_labels, query)
     open_labels_of("key_labels", key_labels, key)
-    return dispatch.explain_problem(problem)
+    return dispatch.explain_problem(problem, backend)

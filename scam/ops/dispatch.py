@@ -79,8 +79,14 @@ def describe(name: str) -> str:
     return words() if words else "yes"
 
 
-def explain_problem(problem: Problem) -> dict[str, list[str]]:
-    """Each backend's refusals, in order of preference."""
+def explain_problem(problem: Problem, backend: str | None = None) -> dict[str, list[str]]:
+    """Each backend's refusals, in order of preference, whichever ``backend`` the call forces.
+
+    Raises:
+        ValueError: ``backend`` is unknown.
+    """
+    if backend is not None:
+        _expect_known(backend)
     return {name: refusals(name, problem) for name in ORDER}
 
 
@@ -117,9 +123,13 @@ def _choose(wanted: str | None, *facts: Any) -> str:
     return name
 
 
-def _require(name: str, problem: Problem) -> None:
+def _expect_known(name: str) -> None:
     if name not in ORDER:
         raise ValueError(f"backend: expected one of {', '.join(ORDER)}, got {name!r}")
+
+
+def _require(name: str, problem: Problem) -> None:
+    _expect_known(name)
     why = refusals(name, problem)
     if why:
         served = [other for other in ORDER if not refusals(other, problem)]
@@ -149,8 +159,7 @@ def use_backend(name: str) -> Iterator[None]:
     Raises:
         ValueError: the name is unknown.
     """
-    if name not in ORDER:
-        raise ValueError(f"backend: expected one of {', '.join(ORDER)}, got {name!r}")
+    _expect_known(name)
     before, _forced.backend = _forced.backend, name
     try:
         yield

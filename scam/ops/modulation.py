@@ -118,8 +118,11 @@ def explain_modulation(
     noise_scale: Tensor | None = None,
     eps: float = 1e-5,
     negative_slope: float = 0.2,
+    backend: str | None = None,
 ) -> dict[str, list[str]]:
     """Why each backend can or cannot serve these arguments of :func:`semantic_modulation`.
+
+    ``backend`` changes nothing: with it the arguments are a call's.
 
     Returns:
         Backend name -> reasons against it, in order of preference; [] means that it can.
@@ -131,7 +134,7 @@ def explain_modulation(
     check_not_negative("eps", eps)
     check_not_negative("negative_slope", negative_slope)
     problem, *_ = _opened(x, labels, keys, key_bias, gamma, beta, token_labels, optional)
-    return dispatch.explain_problem(problem)
+    return dispatch.explain_problem(problem, backend)
 
 
 def _opened(

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import inspect
 import threading
 import types
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +15,11 @@ from scam.ops import (
     backend_names,
     dispatch,
     explain,
+    explain_affine,
     explain_modulation,
+    indexed_affine,
     semantic_cross_attention,
+    semantic_modulation,
     use_backend,
 )
 from scam.ops.problem import Problem, capability_of
@@ -57,6 +63,29 @@ def test_explain_modulation_lists_the_reasons(toy: str) -> None:
     assert reasons["reference"] == []
     with pytest.raises(ValueError, match="eps: expected at least 0, got -1"):
         explain_modulation(**arguments, eps=-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "explained"),
+    [
+        (semantic_cross_attention, explain),
+        (semantic_modulation, explain_modulation),
+        (indexed_affine, explain_affine),
+    ],
+)
+def test_what_explains_takes_every_argument_of_the_call(
+    call: Callable[..., Any], explained: Callable[..., Any]
+) -> None:
+    ours, theirs = (inspect.signature(function).parameters for function in (explained, call))
+    assert dict(ours) == dict(theirs)
+
+
+def test_a_forced_backend_is_explained_as_any_other(toy: str) -> None:
+    arguments = make_inputs().to(torch.float16).arguments()
+    forced = explain(*arguments, return_lse=True, backend=toy)
+    assert forced == explain(*arguments)
+    with pytest.raises(ValueError, match="backend: expected one of .*, got 'gpu'"):
+        explain(*arguments, backend="gpu")
 
 
 def _missing(monkeypatch: pytest.MonkeyPatch, why: list[str]) -> None:
