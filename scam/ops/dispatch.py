@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -112,9 +112,11 @@ def _choose(wanted: str | None, *facts: Any) -> str:
     if wanted is not None:
         _require(wanted, problem)
         return wanted
-    names = ordered(ORDER, problem)
+    names: Sequence[str] = ordered(ORDER, problem)
     name = next((name for name in names if not _refusals(name, problem)), None)
     if name is None or name == REFERENCE:
+        on_cpu = problem.device_type == "cpu"
+        names = sorted(names, key=lambda name: (name == "cpu") != on_cpu)  # helpful advice first
         found = {other: refusals(other, problem) for other in names if other != REFERENCE}
         reasons = "; ".join(f"backend {other!r}: {', '.join(why)}" for other, why in found.items())
         if name is None:

@@ -84,7 +84,7 @@ def test_a_forced_backend_is_explained_as_any_other(toy: str) -> None:
     arguments = make_inputs().to(torch.float16).arguments()
     forced = explain(*arguments, return_lse=True, backend=toy)
     assert forced == explain(*arguments)
-    with pytest.raises(ValueError, match="backend: expected one of .*, got 'gpu'"):
+    with pytest.raises(ValueError, match=r"backend: expected one of .*, got 'gpu'"):
         explain(*arguments, backend="gpu")
 
 
@@ -93,6 +93,18 @@ def _missing(monkeypatch: pytest.MonkeyPatch, why: list[str]) -> None:
     monkeypatch.setitem(__import__("sys").modules, "scam.ops.backends.absent", absent)
     monkeypatch.setattr(dispatch, "ORDER", ("absent", "reference"))
     monkeypatch.setattr(dispatch, "_warned", set())
+
+
+def test_what_helps_on_this_device_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_warned", set())
+    with pytest.warns(
+        RuntimeWarning, match="slow: backend 'cpu': float16 .* use bf16, .* 'triton'"
+    ):
+        dispatch.choose(Problem("cpu", torch.float16))
+    with pytest.warns(
+        RuntimeWarning, match="slow: backend 'triton': .* 'cuda': .*backend 'cpu': "
+    ):
+        dispatch.choose(Problem("mps", torch.float16))
 
 
 def test_ending_at_the_reference_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
