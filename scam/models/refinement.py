@@ -4,6 +4,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +33,8 @@ def refined(
     their counted pixels is minimised with respect to the tokens alone. progress: is told after
     each step the share of the steps that is done.
     """
-    if type(steps) is not int or steps < 0:
+    given: Any = steps
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < 0:
         raise InputError("{refine}: expected a number of steps, 0 or more", refine=steps)
     if not steps:
         return styles

@@ -66,7 +66,8 @@ def indexed_affine(
         ValueError: shapes or devices that do not fit, ``mean`` without ``rstd`` or the other way
             round, ``negative_slope`` negative, or a forced backend that cannot serve.
     """
-    problem, tensors = _opened(x, index, scale, shift, mean, rstd, negative_slope)
+    negative_slope = check_not_negative("negative_slope", negative_slope)
+    problem, tensors = _opened(x, index, scale, shift, mean, rstd)
     chosen = dispatch.choose(problem, backend)
     fields: Any = (*tensors, negative_slope)
     if chosen == dispatch.REFERENCE:
@@ -97,7 +98,8 @@ def explain_affine(
     Raises:
         TypeError, ValueError: as :func:`indexed_affine`.
     """
-    problem, _ = _opened(x, index, scale, shift, mean, rstd, negative_slope)
+    check_not_negative("negative_slope", negative_slope)
+    problem, _ = _opened(x, index, scale, shift, mean, rstd)
     return dispatch.explain_problem(problem, backend)
 
 
@@ -108,10 +110,8 @@ def _opened(
     shift: Tensor,
     mean: Tensor | None,
     rstd: Tensor | None,
-    negative_slope: float,
 ) -> tuple[Problem, tuple[Tensor | None, ...]]:
-    """Check everything; return the problem, and the tensors of an AffineCall."""
-    check_not_negative("negative_slope", negative_slope)
+    """Check all but the number; return the problem, and the tensors of an AffineCall."""
     dtype = check_tensors({"x": x, "scale": scale, "shift": shift})
     if x.dim() != 4 or x.shape[1] < 1:
         raise ValueError(f"x: expected shape (B, C, H, W) with C >= 1, got {tuple(x.shape)}")

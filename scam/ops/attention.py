@@ -8,7 +8,7 @@ from torch import Tensor
 from scam.ops import attention_library, dispatch, reference
 from scam.ops.attention_call import AttentionCall
 from scam.ops.layout import Labels, most_of, open_labels_of
-from scam.ops.problem import Empty, check_problem
+from scam.ops.problem import Empty, check_number, check_problem
 
 
 @overload
@@ -96,8 +96,7 @@ def semantic_cross_attention(
     problem = check_problem(query, key, value, scale, empty)
     q_labels, q_order, q_offsets = open_labels_of("query_labels", query_labels, query)
     k_labels, k_order, k_offsets = open_labels_of("key_labels", key_labels, key)
-    if scale is None:
-        scale = query.shape[-1] ** -0.5
+    scale = query.shape[-1] ** -0.5 if scale is None else check_number("scale", scale)
     chosen = dispatch.choose(problem, backend)
     inputs = (query, key, value, q_labels, k_labels)
     layout = (q_order, q_offsets, k_order, k_offsets)

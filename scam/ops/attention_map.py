@@ -7,7 +7,7 @@ from torch import Tensor
 from scam.ops.attention import semantic_cross_attention
 from scam.ops.autocast import to_autocast_dtype
 from scam.ops.layout import Labels, open_labels_of
-from scam.ops.problem import check_problem
+from scam.ops.problem import check_integer, check_number, check_problem
 from scam.settings import environment
 
 
@@ -43,9 +43,11 @@ def semantic_attention_map(
         TypeError, ValueError: as :func:`scam.ops.semantic_cross_attention`; ``max_keys`` below 1;
             under ``SCAM_CHECK=1`` a label with more than ``max_keys`` keys.
     """
+    max_keys = check_integer("max_keys", max_keys)
     if max_keys < 1:
         raise ValueError(f"max_keys: expected at least 1, got {max_keys}")
     check_problem(query, key, None, scale, "zero")
+    scale = query.shape[-1] ** -0.5 if scale is None else check_number("scale", scale)
     _, lse = semantic_cross_attention(
         query, key, key[..., :1], query_labels, key_labels, scale=scale, return_lse=True
     )
@@ -58,7 +60,7 @@ def semantic_attention_map(
     _check_cut(end - begin, max_keys)
 
     q, k = to_autocast_dtype(query), to_autocast_dtype(key)
-    q = q.to(lse.dtype) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    q = q.to(lse.dtype) * scale
     q = q.unflatten(1, (key.shape[1], -1))  # (B, Hkv, H // Hkv, Nq, D)
     columns = []
     for slot in range(min(max_keys, key.shape[2])):

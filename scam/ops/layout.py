@@ -3,14 +3,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from scam.ops.problem import check_label_dtype, check_labels
+from scam.ops.problem import check_integer, check_label_dtype, check_labels
 from scam.settings import environment
 
 _LARGEST = 2**31 - 1  # elements and labels are numbered in int32
@@ -56,9 +55,8 @@ class SemanticLayout:
                 range; ``most`` negative; under ``SCAM_CHECK=1`` a label >= ``num_labels``, or
                 more than ``most`` elements of one.
         """
-        _expect_integer("num_labels", num_labels)
-        if most is not None:
-            _expect_integer("most", most)
+        num_labels = check_integer("num_labels", num_labels)
+        most = None if most is None else check_integer("most", most)
         if most is not None and most < 0:
             raise ValueError(f"most: expected at least 0, got {most}")
         labels = _flattened(labels, num_labels)
@@ -165,13 +163,6 @@ def plain_labels(labels: Labels) -> Tensor:
 def most_of(labels: Labels) -> int:
     """The most elements of one label, if a layout knows it, else 0."""
     return (labels.most or 0) if isinstance(labels, SemanticLayout) else 0
-
-
-def _expect_integer(name: str, number: Any) -> None:
-    if torch.compiler.is_compiling():  # it may be a symbol
-        return
-    if isinstance(number, bool) or not isinstance(number, Integral):
-        raise TypeError(f"{name}: expected an integer, got {type(number).__name__}")
 
 
 def _check_most(offsets: Tensor, most: int) -> None:

@@ -87,8 +87,8 @@ def semantic_modulation(
             negative, or a forced backend that cannot serve.
     """
     optional = (position, default_gamma, default_beta, noise, noise_scale)
-    check_not_negative("eps", eps)
-    check_not_negative("negative_slope", negative_slope)
+    eps = check_not_negative("eps", eps)
+    negative_slope = check_not_negative("negative_slope", negative_slope)
     problem, inputs, layout = _opened(
         x, labels, keys, key_bias, gamma, beta, token_labels, optional
     )

@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -191,28 +192,44 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def check_number(name: str, number: float) -> None:
-    """Check an option that kernels take by value.
+def check_number(name: str, number: Any) -> float:
+    """An option that kernels take by value, as a number of Python; numpy's are taken too.
 
     Raises:
         TypeError: not a number. A tensor is refused, since reading it would wait for it.
         ValueError: not finite.
     """
-    if not isinstance(number, int | float):
+    if not isinstance(number, Real):
         raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
-    if not -math.inf < number < math.inf:
+    plain = float(number)
+    if not -math.inf < plain < math.inf:
         raise ValueError(f"{name}: expected a finite number, got {number}")
+    return plain
 
 
-def check_not_negative(name: str, number: float) -> None:
+def check_not_negative(name: str, number: Any) -> float:
     """:func:`check_number`, and not below 0.
 
     Raises:
         TypeError, ValueError: as :func:`check_number`; ValueError where it is negative.
     """
-    check_number(name, number)
+    number = check_number(name, number)
     if number < 0:
         raise ValueError(f"{name}: expected at least 0, got {number}")
+    return number
+
+
+def check_integer(name: str, number: Any) -> int:
+    """An integer as Python's; numpy's are taken too.
+
+    Raises:
+        TypeError: none.
+    """
+    if torch.compiler.is_compiling():  # it may be a symbol
+        return number
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise TypeError(f"{name}: expected an integer, got {type(number).__name__}")
+    return int(number)
 
 
 def _check_shapes(query: Tensor, key: Tensor, value: Tensor | None) -> None:

@@ -112,6 +112,10 @@ class TestScam:
         with pytest.raises(InputError, match=r"^refine=.*: expected a number of steps"):
             self.model.encode(*pictures(), refine=steps)  # type: ignore[arg-type]
 
+    def test_the_number_of_steps_may_be_numpy_s(self) -> None:
+        found, wanted = (self.model.encode(*pictures(), refine=n) for n in (np.int64(1), 1))
+        assert torch.equal(found.tokens, wanted.tokens)
+
     def test_a_mode_without_gradients_is_named(self) -> None:
         with torch.inference_mode(), pytest.raises(InputError, match=r"^refine=1: .*no_grad$"):
             self.model.encode(*pictures(), refine=1)
