@@ -18,7 +18,7 @@ from scam.data.arrays import Image, LabelMap
 from scam.data.convert import from_uint8
 from scam.data.parallel import end_with_owner, usable_cpus
 from scam.data.recolour import recolour
-from scam.data.source import PairSource
+from scam.data.source import PairSource, checked_index, checked_size
 from scam.data.warp import warp
 from scam.errors import InputError
 
@@ -66,7 +66,7 @@ class PairDataset(Dataset[Item]):
         cache_bytes: int = 1 << 30,
     ) -> None:
         self.source = source
-        self.size = size
+        self.size = checked_size(size)
         self.flip = flip
         self.recolour = recolour
         self.warp = warp
@@ -82,9 +82,7 @@ class PairDataset(Dataset[Item]):
         return len(self.source)
 
     def __getitem__(self, key: Key | int) -> Item:
-        index = key[0] if isinstance(key, tuple) else key
-        if not 0 <= index < len(self):
-            raise IndexError(f"index {index} is outside 0 .. {len(self) - 1}")
+        index = checked_index(key[0] if isinstance(key, tuple) else key, len(self))
         image, labels = self._load(index)
         if isinstance(key, tuple):
             image, labels = self._changed(image, labels, *key)
@@ -92,8 +90,11 @@ class PairDataset(Dataset[Item]):
         return {"image": tensors[0], "labels": tensors[1], "stem": self.source.stem(index)}
 
     def pair(self, index: int) -> tuple[Tensor, Tensor]:
-        """Image (3, H, W) in [-1, 1] and labels (H, W) of pair ``index``, never changed."""
-        image, labels = self._load(index)
+        """Image (3, H, W) in [-1, 1] and labels (H, W) of pair ``index``, never changed.
+
+        IndexError outside 0 .. len - 1, InputError for what is no integer.
+        """
+        image, labels = self._load(checked_index(index, len(self)))
         return _tensors(image, labels)
 
     def _changed(

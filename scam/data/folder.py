@@ -15,7 +15,7 @@ from scam.data.labels import NUM_VALUES, LabelSet, MergeSpec, read_merge
 from scam.data.names import named_labels
 from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
 from scam.data.picture import read_label_png
-from scam.data.source import PairSource
+from scam.data.source import PairSource, checked_index, checked_size
 from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError, counted
 from scam.storage.reading import folder_like, identity
@@ -94,9 +94,11 @@ class FolderPairs(PairSource):
 
         Other proportions become those of ``size`` by ``fit``; the image is averaged down
         (antialiased bilinear), the label map takes nearest pixels. InputError if a file is
-        unreadable, the two sizes differ, or the map holds a value outside the labels.
+        unreadable, the two sizes differ, or the map holds a value outside the labels, and for
+        what is no integer or no size; IndexError outside 0 .. len - 1.
         """
-        pair = self.pairs[index]
+        size = checked_size(size)
+        pair = self.pairs[checked_index(index, len(self.pairs))]
         with advising(self.root, self.labels):
             picture, labels = read_pair(pair.image, pair.labels, self.label_values)
         placement = Frame(size, self.fit).place(labels.shape)

@@ -3,12 +3,15 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property
+from typing import Any
 
 from scam.data.arrays import Image, LabelMap
 from scam.data.fit import Fit
 from scam.data.labels import LabelSet
 from scam.data.pairs import Pair
 from scam.data.values import LabelValues
+from scam.errors import InputError
+from scam.settings.values import Bounds, UnusableError, as_kind
 
 
 class PairSource(ABC):
@@ -49,3 +52,29 @@ class PairSource(ABC):
         By them images are known again by content, and edits are pasted into photographs.
         """
         return None
+
+
+def checked_index(index: Any, length: int) -> int:
+    """The number of one of ``length`` pairs; IndexError outside 0 .. ``length`` - 1.
+
+    InputError for what is no integer.
+    """
+    try:
+        number: int = as_kind(index, int, Bounds())
+    except UnusableError:
+        raise InputError(
+            f"{{index}}: expected an integer, 0 to {length - 1}", index=index
+        ) from None
+    if not 0 <= number < length:
+        raise IndexError(f"index {number} is outside 0 .. {length - 1}")
+    return number
+
+
+def checked_size(size: Any) -> tuple[int, int]:
+    """A size (H, W) in pixels. InputError for anything else."""
+    try:
+        height, width = as_kind(tuple(size), tuple[int, int], Bounds(least=1))
+    except (TypeError, UnusableError):
+        expected = "expected (height, width), two integers above 0"
+        raise InputError(f"{{size}}: {expected}", size=size) from None
+    return height, width

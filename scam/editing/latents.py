@@ -13,9 +13,17 @@ import torch
 from torch import Tensor
 
 from scam.data.label_words import LabelWords
-from scam.errors import InputError, quoted
+from scam.errors import InputError, quoted, type_of
 from scam.models.base import SynthesisModel
-from scam.models.styles import RunningMean, Styles, of_tokens
+from scam.models.styles import RunningMean, Styles, expect_styles, of_tokens
+
+
+def _expect(model: SynthesisModel, **styles: Styles) -> None:
+    """InputError unless all are what their annotations say."""
+    for name, given in styles.items():
+        expect_styles(given, name)
+    if not isinstance(model, SynthesisModel):
+        raise InputError(f"model is {type_of(model)}: expected one, as scam.load returns it")
 
 
 def shares(
@@ -27,6 +35,7 @@ def shares(
     edit labels to different degrees. InputError for a weight outside 0 .. 1, an unknown label, or
     a latent that a label lacks.
     """
+    _expect(model)
     if not isinstance(weight, SupportsFloat) or not 0 <= weight <= 1:
         raise InputError(f"weight {quoted(weight)}: expected 0 to 1")
     of = model.token_labels
@@ -48,8 +57,10 @@ def blend(host: Styles, donor: Styles, share: Tensor, model: SynthesisModel) -> 
     """Move each token from ``host`` towards ``donor`` by its ``share`` (m,) or (B, m), 0 .. 1.
 
     What the donor lacks stays the host's. A label that the host lacks is taken whole if the
-    donor gives any of it. InputError for a share of another shape or outside 0 .. 1.
+    donor gives any of it. InputError for a share of another shape or outside 0 .. 1, and for
+    anything but Styles, such as their tokens.
     """
+    _expect(model, host=host, donor=donor)
     token_labels = model.token_labels
     if share.shape not in ((len(token_labels),), (len(host), len(token_labels))):
         raise InputError(
@@ -74,13 +85,15 @@ def blend(host: Styles, donor: Styles, share: Tensor, model: SynthesisModel) -> 
 def swap(host: Styles, donor: Styles, labels: LabelWords, model: SynthesisModel) -> Styles:
     """Take all latents of ``labels`` from ``donor``, as far as it has them; keep the others.
 
-    labels: see :meth:`SynthesisModel.labels_of`.
+    labels: see :meth:`SynthesisModel.labels_of`. InputError as :func:`blend`.
     """
+    _expect(model, host=host, donor=donor)
     return blend(host, donor, shares(model, labels), model)
 
 
 def fill(latents: Styles, standin: Styles, model: SynthesisModel) -> Styles:
-    """Fill labels that ``latents`` lack from ``standin``."""
+    """Fill labels that ``latents`` lack from ``standin``. InputError for anything but Styles."""
+    _expect(model, latents=latents, standin=standin)
     held = of_tokens(latents.present, model.token_labels).unsqueeze(-1)
     tokens = torch.where(held, latents.tokens, standin.tokens)
     return Styles(tokens, latents.present | standin.present)
@@ -90,8 +103,9 @@ def interpolate(first: Styles, last: Styles, count: int, model: SynthesisModel) 
     """``count`` steps from one image's latents to another's, ends included: (count, m, d).
 
     Both hold one image. A label that only one of them has stays constant.
-    InputError for fewer than 2 steps, or several images.
+    InputError for fewer than 2 steps, several images, or anything but Styles.
     """
+    _expect(model, first=first, last=last)
     if not hasattr(count, "__index__") or count < 2:
         raise InputError(f"interpolation over {quoted(count)} images: expected 2 or more")
     way = torch.linspace(0, 1, count, dtype=first.tokens.dtype, device=first.tokens.device)
@@ -113,7 +127,11 @@ def between(first: Styles, last: Styles, way: Tensor, model: SynthesisModel) -> 
 
 
 def mean(latents: Iterable[Styles], model: SynthesisModel) -> Styles:
-    """The mean of batches of latents, taken one batch at a time; see :class:`RunningMean`."""
+    """The mean of batches of latents, taken one batch at a time; see :class:`RunningMean`.
+
+    InputError for anything but Styles.
+    """
+    _expect(model)
     running = RunningMean(model.token_labels)
     for batch in latents:
         running.add(batch)

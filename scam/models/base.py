@@ -67,7 +67,6 @@ class SynthesisModel(HubModel, ABC):
             hold it, and which labels (L,) some image held.
     """
 
-    Config: ClassVar[type[ModelConfig]]
     styles_per_label: ClassVar[bool] = True
     draws_styles: ClassVar[bool] = False
     one_style_space: ClassVar[bool] = True

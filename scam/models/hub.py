@@ -30,7 +30,7 @@ from scam.checkpoints.weights import (
 )
 from scam.data.options import DataOptions
 from scam.data.values import LabelValues
-from scam.errors import InputError, first_line, leading, quoted
+from scam.errors import InputError, first_line, leading, quoted, type_of
 from scam.models.card import CARD, model_card
 from scam.models.config import FIRST_KIND, ModelConfig
 from scam.storage.files import checked_path, files_aside
@@ -144,9 +144,21 @@ class HubModel(nn.Module, ModelHubMixin):
 
     kinds: ClassVar[Mapping[str, Any]] = {}
     """Every kind of model by its name in ``config.json``: :data:`scam.models.registry.MODELS`."""
+    Config: ClassVar[type[ModelConfig]]
     config: ModelConfig
     about: dict[str, Any]
     """Label names, label values and how it was trained, beside the networks in ``config.json``."""
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """InputError unless the first argument is a :attr:`Config`; copying gives none."""
+        config = args[0] if args else settings.get("config")
+        if (args or settings) and not isinstance(config, cls.Config):
+            name = cls.Config.__name__
+            raise InputError(
+                f"config is {type_of(config)}: expected a {name}, as {name}(**settings) or "
+                f"{name}.preset('tiny') makes"
+            )
+        return super().__new__(cls, *args, **settings)
 
     @property
     def label_names(self) -> list[str]:

@@ -15,7 +15,7 @@ from scam.data.convert import expect_pixels, floating, from_uint8
 from scam.data.open_picture import index_map, read_photograph
 from scam.errors import InputError, counted, sized, type_of
 from scam.models.config import ModelConfig
-from scam.models.styles import Styles
+from scam.models.styles import Styles, expect_styles
 from scam.nn.pyramid import LabelPyramid, labels_in
 from scam.ops.problem import LABEL_DTYPES, expected_label_dtype
 
@@ -122,8 +122,7 @@ class _Shaped(Protocol):
 def checked_styles(styles: Any, model: _Shaped, batch: int, name: str = "styles") -> Styles:
     """``styles``. InputError unless they are the model's, of ``batch`` images or of one."""
     weight = model.mean_tokens
-    if not isinstance(styles, Styles):
-        raise InputError(f"{name} is {type_of(styles)}: expected Styles, as encode returns them")
+    expect_styles(styles, name)
     tokens = _tensor(styles.tokens, f"{name}.tokens", "a tensor", weight)
     present = checked_choice(styles.present, model.config.num_labels, weight, f"{name}.present")
     _expect_rows(f"{name}.tokens", tokens, tuple(weight.shape))

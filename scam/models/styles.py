@@ -2,12 +2,13 @@
 """What a model reads from images: styles, and how they are chosen and averaged."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scam.errors import InputError, few
+from scam.errors import InputError, few, type_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,6 +45,12 @@ class Styles:
         tokens, present = self.tokens[index], self.present[index]
         single = tokens.dim() < self.tokens.dim()
         return Styles(tokens[None], present[None]) if single else Styles(tokens, present)
+
+
+def expect_styles(styles: Any, name: str) -> None:
+    """InputError unless ``styles`` are some."""
+    if not isinstance(styles, Styles):
+        raise InputError(f"{name} is {type_of(styles)}: expected Styles, as encode returns them")
 
 
 def of_tokens(choice: Tensor, token_labels: Tensor) -> Tensor:
@@ -95,7 +102,8 @@ class RunningMean:
         self.count = torch.zeros(0, dtype=torch.long)
 
     def add(self, styles: Styles) -> None:
-        """Take in a batch."""
+        """Take in a batch. InputError for anything but Styles."""
+        expect_styles(styles, "styles")
         styles = styles.to("cpu")
         held = of_tokens(styles.present, self._token_labels)
         part = torch.where(held.unsqueeze(-1), styles.tokens.double(), 0.0).sum(0)

@@ -166,6 +166,21 @@ def test_cached_pictures_are_not_shared_with_items() -> None:
 def test_index_outside(index: int) -> None:
     with pytest.raises(IndexError, match=rf"index {index} is outside 0 \.\. 2"):
         PairDataset(Toy(3), (4, 6))[index, 0]
+    with pytest.raises(IndexError, match=rf"index {index} is outside 0 \.\. 2"):
+        PairDataset(Toy(3), (4, 6)).pair(index)
+
+
+def test_names_are_no_indices_and_a_side_is_no_size() -> None:
+    dataset = PairDataset(Toy(3), (4, 6))
+    with pytest.raises(InputError, match=r"^index='b': expected an integer, 0 to 2$"):
+        dataset.pair("b")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^index=1\.5: expected an integer, 0 to 2$"):
+        dataset[1.5]  # type: ignore[index]
+    for size in (96, (96,), (96, 0), (9.0, 9.0), "96"):
+        with pytest.raises(
+            InputError, match=r"^size=.*: expected \(height, width\), two integers"
+        ):
+            PairDataset(Toy(3), size)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("length", "batch_size"), [(7, 3), (8, 4), (5, 5), (3, 8), (1, 4)])

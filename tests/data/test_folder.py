@@ -435,3 +435,11 @@ def test_relative_folders_are_counted_where_they_lie(tmp_path, monkeypatch) -> N
             os.utime(file, (0, 0))
         monkeypatch.chdir(tmp_path / name)
         assert len(FolderPairs("set").label_set) == top + 1
+
+
+def test_what_is_no_index_or_size_is_named(root: Path) -> None:
+    source = FolderPairs(root)
+    with pytest.raises(InputError, match=r"^size=96: expected \(height, width\), two integers"):
+        source.load(0, 96)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^index='p03': expected an integer, 0 to 19"):
+        source.load("p03", (8, 8))  # type: ignore[arg-type]

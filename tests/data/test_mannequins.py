@@ -213,6 +213,16 @@ def test_patterns_grow_with_their_wearer() -> None:
     assert host.coloured_as(host) == host
 
 
+def test_what_is_no_index_or_size_is_named() -> None:
+    source = Mannequins("val")
+    with pytest.raises(InputError, match=r"^size=96: expected \(height, width\), two integers"):
+        source.load(0, 96)  # type: ignore[arg-type]
+    with pytest.raises(
+        InputError, match=r"^index='mannequin_val_00003': expected an integer, 0 to"
+    ):
+        source.load("mannequin_val_00003", SIZE)  # type: ignore[arg-type]
+
+
 def test_lengths_and_stems() -> None:
     assert len(Mannequins("train")) == 2048
     assert len(Mannequins("val")) == 64

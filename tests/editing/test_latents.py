@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
 import pytest
 import torch
 
@@ -157,4 +159,35 @@ def test_what_cannot_be_mixed_is_refused_in_words() -> None:
         (lambda: interpolate(host, host, 2.5, MODEL), "interpolation over 2.5 images"),
     ):
         with pytest.raises(InputError, match=f"^{words}"):
+            call()
+
+
+@pytest.mark.parametrize("wrong", [draw(ALL).tokens, None, MODEL])
+def test_what_is_no_styles_is_named(wrong: Any) -> None:
+    good = draw(ALL)
+    for name, call in (
+        ("host", lambda: swap(wrong, good, 1, MODEL)),
+        ("donor", lambda: swap(good, wrong, 1, MODEL)),
+        ("donor", lambda: blend(good, wrong, shares(MODEL, 1), MODEL)),
+        ("latents", lambda: fill(wrong, good, MODEL)),
+        ("first", lambda: interpolate(wrong, good, 3, MODEL)),
+        ("last", lambda: interpolate(good, wrong, 3, MODEL)),
+        ("styles", lambda: mean([good, wrong], MODEL)),
+    ):
+        with pytest.raises(InputError, match=f"^{name} is .*: expected Styles, as encode returns"):
+            call()
+
+
+def test_what_is_no_model_is_named() -> None:
+    good: Any = draw(ALL)
+    for call in (
+        lambda: swap(good, good, 1, good),
+        lambda: shares(good, 1),
+        lambda: fill(good, good, good),
+        lambda: interpolate(good, good, 3, good),
+        lambda: mean([good], good),
+    ):
+        with pytest.raises(
+            InputError, match=r"^model is a scam Styles: expected one, as scam\.load"
+        ):
             call()

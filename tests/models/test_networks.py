@@ -11,6 +11,7 @@ from scam.errors import InputError
 from scam.models import PRESETS, Discriminator, Scam, ScamConfig, Styles
 from scam.models.scam import model as scam_model
 from scam.models.scam.model import released_generator_sizes
+from scam.models.spade import SpadeConfig
 from scam.nn import pyramid
 from scam.nn.modulation import ScamModulation
 from scam.ops import SemanticLayout
@@ -372,3 +373,14 @@ def test_the_encoder_of_sean_in_place_of_ours() -> None:
     for changes in wrong:
         with pytest.raises(InputError, match=r"encoder"):
             replace(config, **changes)
+
+
+@pytest.mark.parametrize("wrong", [{"size": (32, 32)}, "tiny", None, SpadeConfig.preset("tiny")])
+def test_a_model_wants_a_config_of_its_own(wrong: Any) -> None:
+    expected = (
+        r"^config is .*: expected a ScamConfig, as .* or ScamConfig\.preset\('tiny'\) makes$"
+    )
+    with pytest.raises(InputError, match=expected):
+        Scam(wrong)
+    with pytest.raises(InputError, match=expected):
+        Scam(config=wrong)

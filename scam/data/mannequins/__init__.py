@@ -4,7 +4,7 @@
 from scam.data.arrays import Image, LabelMap
 from scam.data.labels import LABEL_SETS, LabelSet, MergeSpec, read_merge
 from scam.data.mannequins.portrait import draw
-from scam.data.source import PairSource
+from scam.data.source import PairSource, checked_index, checked_size
 from scam.data.values import LabelValues
 from scam.errors import InputError
 
@@ -57,9 +57,9 @@ class Mannequins(PairSource):
         """Draw mannequin ``index`` at size (H, W): uint8 (H, W, 3) and int32 labels (H, W).
 
         The same person at any size, and the same scene at any size of one aspect.
-        IndexError outside 0 .. len - 1.
+        IndexError outside 0 .. len - 1, InputError for what is no integer or no size.
         """
-        image, labels = draw(self._key(index), size)
+        image, labels = draw(self._key(index), checked_size(size))
         return image, labels if self._table is None else self._table[labels]
 
     def transferred(self, host: int, subject: int, size: tuple[int, int]) -> Image:
@@ -72,9 +72,7 @@ class Mannequins(PairSource):
         labels common to both were compared. Of a mannequin in its own place it is its image.
         IndexError outside 0 .. len - 1.
         """
-        return draw(self._key(host), size, self._key(subject))[0]
+        return draw(self._key(host), checked_size(size), self._key(subject))[0]
 
     def _key(self, index: int) -> str:
-        if not 0 <= index < self.length:
-            raise IndexError(f"index {index} is outside 0 .. {self.length - 1}")
-        return f"{self.seed}/{self.split}/{index}"
+        return f"{self.seed}/{self.split}/{checked_index(index, self.length)}"
