@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from scam.data.advice import prepare_command
+from scam.data.groups import plain
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.text import expect_name, read_lines
 from scam.data.values import LabelValues
-from scam.errors import InputError
+from scam.errors import InputError, few
 
 # "3 left arm", "3<TAB>left arm", "3: left arm", "3,left arm", "3;left arm"
 _LINE = re.compile(r"([0-9]+)(?:[ ]*([\t,;:=])\s*|\s+)(\S.*)", re.DOTALL)
@@ -57,17 +58,37 @@ def names_file(root: Path, labels: str) -> Path | None:
     return file if os.path.lexists(file) else None
 
 
-def expect_known_names(root: Path, labels: str, known: Sequence[str], values: LabelValues) -> None:
+def expect_known_names(
+    root: Path, labels: str, known: Sequence[str], values: LabelValues, *, merged: bool = False
+) -> None:
     """InputError if the file that names the labels in ``root/<labels>`` gives a label of ``known``
-    another value than ``values`` does; names beyond those may be merged ones.
+    another value than ``values`` does, or names none of them; names beyond those may be others.
+
+    merged: whether ``known`` are what the labels of files were merged to, with names of their own.
     """
     file = names_file(root, labels)
-    for value, name in ({} if file is None else read_names(file)).items():
+    names = {} if file is None else read_names(file)
+    _expect_some_in_common(file, names, () if merged else known, values)
+    for value, name in names.items():
         table = values.to_label
         if name in known and known.index(name) != (table[value] if value < len(table) else -1):
             wanted = [v for v, label in enumerate(table) if label == known.index(name)]
             numbers = " or ".join(map(str, wanted)) or "nothing"
             raise InputError(f"{file}: {name} is {value}, expected {numbers} as for this model")
+
+
+def _expect_some_in_common(
+    file: Path | None, names: Mapping[int, str], known: Sequence[str], values: LabelValues
+) -> None:
+    """InputError if there are names on both sides, and none is on both."""
+    if list(known) == [f"label_{number}" for number in range(len(known))]:  # not named at all
+        return
+    found = [name for value, name in names.items() if value != values.ignore]
+    if found and not {plain(name) for name in found} & {plain(name) for name in known}:
+        raise InputError(
+            f"{file}: names {few(found)}, and none of this model's labels ({few(known)}): give "
+            "the same labels the same names, or other labels to a model trained on them"
+        )
 
 
 def read_label_names(

@@ -157,7 +157,10 @@ def expect_names(checkpoint: Checkpoint, folder: Path, labels: str) -> None:
     trained = stored_data(checkpoint)
     own = labels == trained.get("labels", "labels") and same_folder(folder, trained.get("data"))
     if not own or trained.get("label_set") is None:
-        expect_known_names(folder, labels, checkpoint.label_names, checkpoint.label_values)
+        told = checkpoint.model.about.get("trained", {})
+        merged = trained.get("merge") is not None or "labels merged by" in told
+        known = checkpoint.label_names, checkpoint.label_values
+        expect_known_names(folder, labels, *known, merged=merged)
 
 
 def same_folder(folder: str | Path, other: str | Path | None) -> bool:

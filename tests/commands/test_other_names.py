@@ -73,6 +73,35 @@ def test_are_refused(
     assert not any(str(other) in str(warning.message) for warning in recwarn)
 
 
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (evaluate.main, ["--metrics", "psnr", "--workers", "0", "--data", "{other}"]),
+        (transfer.main, ["--data", "{other}", *TWO]),
+        (transfer.main, ["--background", "{other}/images/p1.png", *TWO[:2]]),
+    ],
+)
+def test_no_name_in_common_is_refused(
+    main: Callable[..., None], words: list[str], run: Path, other: Path, tmp_path: Path
+) -> None:
+    names = [f"{number} tree_{number}" for number in range(11)]
+    (other / "labels.txt").write_text("\n".join(names))
+    words = [word.format(other=other) for word in words]
+    expected = (
+        r"labels\.txt: names tree_0, tree_1, tree_2 and 8 more, and none of this model's labels"
+    )
+    with pytest.raises(InputError, match=expected):
+        main([str(run), *words, "--out", str(tmp_path / "out.png")])
+
+
+def test_some_names_in_common_are_warned_of(run: Path, other: Path, tmp_path: Path) -> None:
+    names = ["background", *(f"tree_{number}" for number in range(1, 11))]
+    (other / "labels.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(names)))
+    words = ["--metrics", "psnr", "--workers", "0", "--data", str(other), "--holdout", "2"]
+    with pytest.warns(UserWarning, match="is not used, it names 1 tree_1: hair .* 10 of 11 names"):
+        evaluate.main([str(run), *words, "--out", str(tmp_path / "out")])
+
+
 def test_a_split_has_the_names_of_its_data(run: Path, other: Path, tmp_path: Path) -> None:
     (other / "test").mkdir()
     for kind in ("images", "labels"):

@@ -141,6 +141,24 @@ def test_a_folder_that_numbers_the_labels_otherwise(tmp_path: Path) -> None:
             find()
 
 
+def test_a_folder_that_names_none_of_the_labels(tmp_path: Path) -> None:
+    image, names = write(tmp_path, "a"), LABEL_SETS["mannequins"].names
+    (tmp_path / "labels.txt").write_text("".join(f"{i} tree_{i}\n" for i in range(len(names))))
+    with pytest.raises(
+        InputError, match=r"labels\.txt: names tree_0, .*, and none of this model's"
+    ):
+        Finder(checkpoint(names)).open([str(image)])
+    merged = checkpoint(names)
+    merged.model.about["trained"] = {"labels merged by": "a file, to trees"}
+    unnamed = checkpoint(tuple(f"label_{i}" for i in range(len(names))))
+    for other in (merged, unnamed):
+        assert isinstance(Finder(other).open([str(image)]), Picture)
+    (tmp_path / "labels.txt").write_text(
+        "".join(f"{i} {n.upper()}\n" for i, n in enumerate(names))
+    )
+    assert isinstance(Finder(checkpoint(names)).open([str(image)]), Picture)
+
+
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     image = write(tmp_path, "a")
     known = checkpoint(LABEL_SETS["mannequins"].names)
