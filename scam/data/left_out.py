@@ -16,18 +16,22 @@ _UNREAD = {
 """Of photographs, unlike those of notes beside them."""
 
 
-def left_out(folders: Iterable[Path], known: Collection[Path] = ()) -> str:
+def left_out(
+    folders: Iterable[Path], known: Collection[Path] = (), maps: Iterable[Path] = ()
+) -> str:
     """``left out: 3 .tiff files (images are .png, ...), 1 folder (images/sub)``; empty if nothing.
 
-    known: folders that belong there. Hidden entries, and files that are no photographs, go without
-    saying.
+    known: folders that belong there. maps: folders of label maps; that the photograph of one of
+    them is not read is for :func:`~scam.data.pairs.find_pairs` to say. Hidden entries, and files
+    that are no photographs, go without saying.
     """
     suffixes, inside = Counter[str](), []
+    told = {Path(name).stem for folder in maps for name in os.listdir(folder)}
     for folder in folders:
         for path in sorted(_entries(folder)):
             if os.path.isdir(path):
                 inside += [] if path in known else [f"{folder.name}/{path.name}"]
-            elif path.suffix.lower() in _UNREAD:
+            elif path.suffix.lower() in _UNREAD and path.stem not in told:
                 suffixes[path.suffix.lower()] += 1
     parts = [counted(count, f"{suffix} file") for suffix, count in suffixes.most_common()]
     if parts:

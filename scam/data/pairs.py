@@ -298,7 +298,7 @@ def find_pairs(folder: Path, labels: str = "labels") -> list[Pair]:
         warnings.warn(
             f"{folder}: left out {counted(len(listing.alone), 'file')} without a partner of equal "
             f"stem, the first: {listing.alone[0]}",
-            stacklevel=2,
+            stacklevel=1,  # said once, however many read the folder
         )
     return listing.pairs
 

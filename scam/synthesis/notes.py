@@ -25,7 +25,8 @@ def at_start(
     split: Split | None = None,
 ) -> Iterator[str]:
     """Of settings and images, before anything is trained; split: of the images, where known."""
-    if skipped := left_out(_folders(train, held_out)):
+    images, maps = _folders(train, held_out)
+    if skipped := left_out(images, maps=maps):
         yield skipped
     if len(held_out) < FEW_HELD_OUT:
         yield (
@@ -80,11 +81,13 @@ def at_end(logged: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
 
 
-def _folders(*data: PairDataset) -> list[Path]:
-    """Where the photographs are."""
+def _folders(*data: PairDataset) -> tuple[list[Path], list[Path]]:
+    """Where the photographs are, and where their label maps."""
     sources = [each.source for each in data]
     files = [source.files(index) for source in sources for index in range(len(source))]
-    return list(dict.fromkeys(pair.image.parent for pair in files if pair is not None))
+    pairs = [pair for pair in files if pair is not None]
+    images, maps = ((p.image.parent for p in pairs), (p.labels.parent for p in pairs))
+    return list(dict.fromkeys(images)), list(dict.fromkeys(maps))
 
 
 def _proportions(train: PairDataset, held_out: PairDataset) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scam.data import LABEL_SETS, FolderPairs, Mannequins, open_source
-from scam.data.pairs import hold_out
+from scam.data.pairs import find_pairs, hold_out
 from scam.errors import InputError
 
 SIZE = (6, 4)
@@ -435,6 +435,15 @@ def test_relative_folders_are_counted_where_they_lie(tmp_path, monkeypatch) -> N
             os.utime(file, (0, 0))
         monkeypatch.chdir(tmp_path / name)
         assert len(FolderPairs("set").label_set) == top + 1
+
+
+def test_who_reads_a_folder_twice_is_warned_once(root: Path) -> None:
+    (root / "images" / "p00.png").unlink()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("default")
+        find_pairs(root)
+        find_pairs(root)
+    assert [str(each.message).count("without a partner") for each in warned] == [1]
 
 
 def test_what_is_no_index_or_size_is_named(root: Path) -> None:

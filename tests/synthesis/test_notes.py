@@ -58,6 +58,8 @@ def test_photographs_that_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "images" / "photo.tiff").touch()
     first, *_ = at_start(options(), data, data)
     assert first == "left out: 1 .tiff file (images are .png, .jpg, .jpeg, .webp)"
+    (tmp_path / "labels" / "photo.png").touch()  # without its image, as a warning says
+    assert not any("tiff" in line for line in at_start(options(), data, data))
 
 
 @pytest.mark.parametrize(
