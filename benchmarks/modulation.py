@@ -47,13 +47,15 @@ def make_half(
         device
     )
     x = draw(batch, channels, side, side)
+    channels_last = case.memory == "channels_last"
+    position = position_code(channels, side, side, channels_last=channels_last)
     owners = torch.arange(case.num_labels, dtype=torch.uint8, device=device)
     return Half(
-        x=x.contiguous(memory_format=torch.channels_last) if case.memory != "contiguous" else x,
+        x=x.contiguous(memory_format=torch.channels_last) if channels_last else x,
         tokens=draw(batch, count, case.token_dim),
         labels=maps.unflatten(1, (side, side)),
         token_labels=owners.repeat_interleave(case.k).expand(batch, -1),
-        position=position_code(channels, side, side).to(device, dtype),
+        position=position.to(device, dtype),
         noise=draw(batch, 1, side, side),
         w_query=weight(inner, channels),
         b_query=draw(inner) / 8,

@@ -87,6 +87,12 @@ SCAM_INLINE void stream(void* p, const V& v) {
 #endif
 }
 
+template <bool STREAM, class T, class V>
+SCAM_INLINE void put(T* p, const V& v) {
+  if constexpr (STREAM) stream(p, v);
+  else store(p, v);
+}
+
 // To be called before other threads may read what was streamed.
 SCAM_INLINE void streamed() { __builtin_ia32_sfence(); }
 
@@ -221,18 +227,59 @@ SCAM_INLINE V interleave(const V& a, const V& b, Sequence<I...>) {
   return __builtin_shufflevector(a, b, (HIGH * lanes / 2 + I / 2 + (I % 2) * lanes)...);
 }
 
-// Square transpose: log2(lanes) perfect shuffles of the rows.
-template <class A, int STEP = 1>
-SCAM_INLINE void transpose(Vec<A>* rows) {
+// One step of a square transpose: blocks of BY lanes off the diagonal of a and b change places.
+template <int BY, bool SECOND, class V, int... I>
+SCAM_INLINE V exchange(const V& a, const V& b, Sequence<I...>) {
+  constexpr int lanes = sizeof...(I);
+  return __builtin_shufflevector(
+      a, b, (SECOND ? (I & BY ? lanes + I : I ^ BY) : (I & BY ? lanes + (I ^ BY) : I))...);
+}
+
+template <int BY, class V>
+SCAM_INLINE void exchange_both(V* a, V* b) {
+  typename Count<sizeof(V) / sizeof((*a)[0])>::type all;
+  const V first = exchange<BY, false>(*a, *b, all);
+  *b = exchange<BY, true>(*a, *b, all);
+  *a = first;
+}
+
+// a0 b0 a1 b1 of the lower (HIGH = 0) or upper (1) half of every four lanes.
+template <int HIGH, int... I>
+SCAM_INLINE Vec<float> interleave_fours(const Vec<float>& a, const Vec<float>& b, Sequence<I...>) {
+  constexpr int lanes = sizeof...(I);
+  return __builtin_shufflevector(a, b,
+                                 (I % 2 * lanes + I / 4 * 4 + HIGH * 2 + I % 4 / 2)...);
+}
+
+template <class A, int BY = 16 / sizeof(A)>
+SCAM_INLINE void transpose_blocks(Vec<A>* rows) {
   constexpr int lanes = VecOf<A>::lanes;
-  typename Count<lanes>::type all;
-  Vec<A> next[lanes];
-  for (int i = 0; i < lanes / 2; ++i) {
-    next[2 * i] = interleave<0>(rows[i], rows[i + lanes / 2], all);
-    next[2 * i + 1] = interleave<1>(rows[i], rows[i + lanes / 2], all);
+  for (int i = 0; i < lanes && BY < lanes; ++i)
+    if (!(i & BY)) exchange_both<BY>(rows + i, rows + i + BY);
+  if constexpr (2 * BY < lanes) transpose_blocks<A, 2 * BY>(rows);
+}
+
+// Square transposes. Instructions that do not leave 128 bits come first: they are the cheap ones.
+SCAM_INLINE void transpose(Vec<double>* rows) {
+  for (int i = 0; i < VecOf<double>::lanes; i += 2) exchange_both<1>(rows + i, rows + i + 1);
+  transpose_blocks<double>(rows);
+}
+
+SCAM_INLINE void transpose(Vec<float>* rows) {
+  typename Count<VecOf<float>::lanes>::type all;
+  for (int i = 0; i < VecOf<float>::lanes; i += 4) {
+    Vec<double> pairs[4];
+    for (int k = 0; k < 4; ++k) {
+      const Vec<float>*a = rows + i + k / 2 * 2, *b = a + 1;
+      pairs[k] = bit_cast<Vec<double>>(k % 2 ? interleave_fours<1>(*a, *b, all)
+                                             : interleave_fours<0>(*a, *b, all));
+    }
+    exchange_both<1>(pairs, pairs + 2);
+    exchange_both<1>(pairs + 1, pairs + 3);
+    rows[i] = bit_cast<Vec<float>>(pairs[0]), rows[i + 1] = bit_cast<Vec<float>>(pairs[2]);
+    rows[i + 2] = bit_cast<Vec<float>>(pairs[1]), rows[i + 3] = bit_cast<Vec<float>>(pairs[3]);
   }
-  for (int i = 0; i < lanes; ++i) rows[i] = next[i];
-  if constexpr (2 * STEP < lanes) transpose<A, 2 * STEP>(rows);
+  transpose_blocks<float>(rows);
 }
 
 // Lane l + BY of v in lane l.

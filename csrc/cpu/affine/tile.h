@@ -14,7 +14,7 @@ inline void tile_in(const ScaTensor& map, int64_t b, const Block<A>& block, int6
       for (int64_t j = 0; j < TILE; j += lanes) {
         Vec<A> square[lanes];
         for (int l = 0; l < lanes; ++l) square[l] = load(from + (k + l) * by_channel + j);
-        transpose<A>(square);
+        transpose(square);
         for (int l = 0; l < lanes; ++l) store(tile + (j + l) * width + k, square[l]);
       }
   } else if (by_channel == 1 && block.channels == width) {
@@ -40,7 +40,7 @@ inline void tile_out(const A* tile, const ScaTensor& map, int64_t b, const Block
       for (int64_t j = 0; j < TILE; j += lanes) {
         Vec<A> square[lanes];
         for (int l = 0; l < lanes; ++l) square[l] = load(tile + (j + l) * width + k);
-        transpose<A>(square);
+        transpose(square);
         for (int l = 0; l < lanes; ++l) store(to + (k + l) * by_channel + j, square[l]);
       }
   } else if (by_channel == 1 && block.channels == width) {
@@ -110,7 +110,7 @@ SCAM_INLINE void turn(const A* const* from, A* to, int64_t to_step) {
     for (int64_t j = 0; j < TILE; j += lanes) {
       Vec<A> square[lanes];
       for (int l = 0; l < lanes; ++l) square[l] = load(from[j + l] + k);
-      transpose<A>(square);
+      transpose(square);
       for (int l = 0; l < lanes; ++l) store(to + (k + l) * to_step + j, square[l]);
     }
 }

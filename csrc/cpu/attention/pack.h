@@ -113,7 +113,7 @@ class Tile {
           if (d + 2 * WIDTH <= depth_) prefetch(from + (k + WIDTH) * at_.channel);
           block[k] = load(from + k * at_.channel);
         }
-        transpose<A>(block);
+        transpose(block);
         for (int l = 0; l < WIDTH; ++l) store(to + l * stride_, block[l]);
       }
   }
@@ -130,7 +130,7 @@ class Tile {
         }
         Vec<A> block[WIDTH];
         for (int l = 0; l < WIDTH; ++l) block[l] = load(from + l * stride_);
-        transpose<A>(block);
+        transpose(block);
         for (int k = 0; k < WIDTH; ++k) {
           if (d + 2 * WIDTH <= depth_) prefetch_to_write(to + (k + WIDTH) * at_.channel);
           store(to + k * at_.channel, block[k]);

@@ -1,156 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The backward pass over chunks of windows, and the joining of the chunks' sums.
+// The backward pass over chunks of windows. The sums of a group over a chunk, the gradients of its
+// tokens, are laid out as its packed tokens are.
 #pragma once
-
-// Segments are taken in pieces of at most this many numbers of probabilities.
-constexpr int64_t PROBABILITIES = 2048;
-
-template <class T>
-struct BackwardSlots : Slots<T> {
-  typedef typename Accumulate<T>::type A;
-  using Slots<T>::lanes;
-  A *g, *p, *ds;
-
-  static int64_t probabilities(const Job& job) {
-    const int64_t least = job.row_limit * lanes;
-    return least > PROBABILITIES ? least : PROBABILITIES;
-  }
-  static size_t bytes(const Job& job) {
-    return Slots<T>::bytes(job, true) +
-           Workspace::bytes_of<A>(Window<lanes>::most_slots(job) *
-                                padded_channels(job.p.channels)) +
-           2 * Workspace::bytes_of<A>(probabilities(job)) + 512;
-  }
-  BackwardSlots(const Job& job, Workspace* workspace)
-      : Slots<T>(job, true, workspace),
-        g(workspace->take<A>(this->most * padded_channels(job.p.channels))),
-        p(workspace->take<A>(probabilities(job))),
-        ds(workspace->take<A>(probabilities(job))) {}
-
-  void load_window(const Job& job, int64_t b, int64_t index) {
-    const ModulationParams& params = job.p;
-    const Window<lanes>& w = this->window;
-    this->open(job, b, index);
-    for (int64_t c = 0; c < params.channels; c += this->step)
-      this->load_channels(job, b, c,
-                          c + this->step < params.channels ? c + this->step : params.channels);
-    move_in(rows_of<const T>(params.grad_y, b, params.channels), 0, params.channels, w, g);
-    clear_padding(w, params.channels, this->x);
-    if (this->sums) clear_padding(w, params.channels, this->sums);
-    clear_padding(w, params.channels, g);
-    clear_padding(w, 1, this->noise);
-    A* const maps[] = {this->x, this->scored(0), g};
-    for (A* slots : maps)
-      memset(slots + params.channels * w.stride, 0,
-             sizeof(A) * (padded_channels(params.channels) - params.channels) * w.stride);
-  }
-};
-
-// Scores to the probabilities of the forward pass, to the bit, for one vector of slots; lanes
-// beyond `valid` get 0.
-template <class A>
-inline void through_softmax(const TokenGroup& group, int64_t heads, int64_t valid, A* p,
-                            int64_t p_stride) {
-  const IntVec<A> real = first_lanes<A>(valid);
-  if (group.count == 0) {
-    store(p, real ? fill(A(1)) : Vec<A>{});
-    return;
-  }
-  for (int64_t h = 0; h < heads; ++h)
-    softmax<A>(p + h * group.count * p_stride, p_stride, group.count);
-  for (int64_t row = 0; row < group.rows; ++row) {
-    A* at = p + row * p_stride;
-    store(at, real ? load(at) : Vec<A>{});
-  }
-  for (int64_t row = group.rows; row < group.padded_rows(); ++row)
-    store(p + row * p_stride, Vec<A>{});
-}
-
-// ds = p (dp - sum p dp), over dp, one vector of slots.
-template <class A>
-inline void softmax_backward(const TokenGroup& group, int64_t heads, const A* p, A* ds,
-                            int64_t stride, int64_t valid) {
-  const IntVec<A> real = first_lanes<A>(valid);
-  if (group.count == 0) return store(ds, Vec<A>{});
-  for (int64_t h = 0; h < heads; ++h) {
-    const int64_t from = h * group.count * stride;
-    Vec<A> mean = Vec<A>{};
-    for (int64_t j = 0; j < group.count; ++j)
-      mean += load(p + from + j * stride) * load(ds + from + j * stride);
-    for (int64_t j = 0; j < group.count; ++j) {
-      A* at = ds + from + j * stride;
-      const Vec<A> slope = load(p + from + j * stride) * (load(at) - mean);
-      store(at, real ? slope : Vec<A>{});
-    }
-  }
-  for (int64_t row = group.rows; row < group.padded_rows(); ++row)
-    store(ds + row * stride, Vec<A>{});
-}
-
-// Slots [first, first + count) of one segment: sums of its group, and grad_x over g.
-template <class T, int R>
-inline void backward_piece(const Job& job, const TokenGroup& group, const Tokens<A_of<T>>& t,
-                           BackwardSlots<T>* slots, int64_t first, int64_t count, int64_t valid,
-                           A_of<T>* sums, A_of<T>* noise_sums, bool add) {
-  typedef A_of<T> A;
-  constexpr int lanes = VecOf<A>::lanes;
-  const int64_t stride = slots->window.stride, heads = job.p.heads;
-  A *x = slots->x + first, *scored = slots->scored(0) + first, *g = slots->g + first;
-  A *p = slots->p, *ds = slots->ds;
-  if (group.count) score_slots<A, R>(t, 0, t.channels, scored, stride, count, p, count);
-  for (int64_t i = 0; i < count; i += lanes) {
-    through_softmax<A>(group, heads, valid - i, p + i, count);
-    const A* noise = slots->noise + first + i;
-    if (t.blocks == 1) {
-      differentiate<A, R, true>(t, p + i, count, noise, x + i, g + i, stride, ds + i, count);
-    } else {
-      differentiate<A, R, false>(t, p + i, count, noise, x + i, g + i, stride, ds + i, count);
-    }
-    softmax_backward<A>(group, heads, p + i, ds + i, count, valid - i);
-  }
-  A* of_keys = sums + 2 * group.padded_rows() * t.padded;
-  for (int64_t k = 0; k < t.blocks; ++k) {
-    sum_gamma_beta<A, R>(p + k * R * count, count, x, g, stride, count, t.constants, t.padded,
-                         sums + k * t.padded * 2 * R, add);
-    if (group.count)
-      sum_keys<A, R>(ds + k * R * count, count, scored, stride, count, t.padded,
-                     of_keys + k * t.padded * R, add);
-  }
-  A* of_bias = sums + 3 * group.padded_rows() * t.padded;
-  for (int64_t row = 0; row < group.rows; ++row) {
-    Vec<A> sum = Vec<A>{};
-    for (int64_t i = 0; i < count; i += lanes) sum += load(ds + row * count + i);
-    of_bias[row] = (add ? of_bias[row] : A(0)) + sum_lanes<A>(sum);
-  }
-  if (job.p.noise.data)
-    sum_noise<A>(slots->noise + first, g, stride, count, t.padded, noise_sums);
-  slots_to_grad_x<A, R>(t, p, ds, count, g, stride, count);
-}
-
-template <class T, int R>
-inline void backward_segment(const Job& job, int64_t b, const Segment& segment,
-                             BackwardSlots<T>* slots, A_of<T>* chunk_sums, A_of<T>* noise_sums,
-                             unsigned char* touched) {
-  typedef A_of<T> A;
-  constexpr int lanes = VecOf<A>::lanes;
-  const TokenGroup& group = job.plans[b].groups[segment.group];
-  const Tokens<A> tokens = tokens_of<A>(job, b, group);
-  int64_t piece = PROBABILITIES / group.padded_rows() / lanes * lanes;
-  if (piece < lanes) piece = lanes;
-  for (int64_t i = segment.slot; i < segment.end; i += piece) {
-    const int64_t count = segment.end - i < piece ? segment.end - i : piece;
-    backward_piece<T, R>(job, group, tokens, slots, i, count, segment.slot + segment.count - i,
-                         chunk_sums + group.partial, noise_sums, touched[group.index]);
-    touched[group.index] = 1;
-  }
-}
 
 // Where grad_x waits for the means over all pixels: in itself, unless that would round it twice.
 template <class T>
-inline Rows<A_of<T>> local_rows(const Job& job, int64_t b) {
+inline Map<A_of<T>> local_map(const Job& job, int64_t b) {
   const ModulationParams& p = job.p;
   if constexpr (sizeof(T) == sizeof(A_of<T>)) {
-    return rows_of<T>(p.grad_x, b, p.channels);
+    return map_of<T>(p.grad_x, b, p.channels);
   } else {
     const int64_t image = (b - job.first_image) * p.channels * p.pixels;
     const bool last = channels_last(p.x);
@@ -160,12 +18,151 @@ inline Rows<A_of<T>> local_rows(const Job& job, int64_t b) {
 }
 
 template <class T>
+struct BackwardRows : WindowRows<T> {
+  typedef A_of<T> A;
+  int64_t piece;              // pixels handled at a time
+  PixelRows<const T> grad_y;
+  PixelRows<A> local;
+  T* room_of_grad_y;
+  A *room_of_local, *both, *p, *ds, *noise;  // both: g xhat and g, [pixel of the piece][2][padded]
+  int32_t* counted;                          // 0, 1, 2, ... and the last AHEAD times more
+
+  // So many that `both` stays in L1.
+  static int64_t piece_of(const Job& job) {
+    const int64_t fitting = 2048 / padded_channels(job.p.channels);
+    return fitting < 8 ? 8 : fitting < PIECE ? fitting : PIECE;
+  }
+  static int64_t numbers(const Job& job) {
+    return piece_of(job) * job.row_limit + VecOf<A>::lanes;
+  }
+  static size_t bytes(const Job& job) {
+    const int64_t room = WindowRows<T>::room(job), piece = piece_of(job);
+    return WindowRows<T>::bytes(job) + Workspace::bytes_of<T>(room) +
+           Workspace::bytes_of<A>(room) +
+           Workspace::bytes_of<A>(piece * 2 * padded_channels(job.p.channels)) +
+           2 * Workspace::bytes_of<A>(numbers(job)) + Workspace::bytes_of<A>(piece) +
+           Workspace::bytes_of<int32_t>(piece + AHEAD);
+  }
+  BackwardRows(const Job& job, Workspace* workspace)
+      : WindowRows<T>(job, workspace),
+        piece(piece_of(job)),
+        room_of_grad_y(workspace->take<T>(this->room(job))),
+        room_of_local(workspace->take<A>(this->room(job))),
+        both(workspace->take<A>(piece * 2 * padded_channels(job.p.channels))),
+        p(workspace->take<A>(numbers(job))),
+        ds(workspace->take<A>(numbers(job))),
+        noise(workspace->take<A>(piece)),
+        counted(workspace->take<int32_t>(piece + AHEAD)) {
+    memset(p, 0, sizeof(A) * numbers(job));
+    memset(ds, 0, sizeof(A) * numbers(job));
+    for (int64_t i = 0; i < piece + AHEAD; ++i) counted[i] = int32_t(i < piece ? i : piece - 1);
+  }
+
+  void open(const Job& job, int64_t b, int64_t index) {
+    WindowRows<T>::open(job, b, index);
+    grad_y = rows_in(map_of<const T>(job.p.grad_y, b, job.p.channels), this->window,
+                     room_of_grad_y);
+    local = rows_for(local_map<T>(job, b), this->window, room_of_local);
+  }
+};
+
+// What `modulate` hands over becomes g = grad_y leaky_relu'(pre): kept are g xhat and g, and
+// rstd g scale.
+template <class T>
+struct ToGradient {
+  typedef A_of<T> A;
+  const int32_t* order;
+  PixelRows<const T> grad_y;
+  PixelRows<A> local;
+  A* both;
+  int64_t padded;
+  A slope;
+
+  template <int P>
+  struct Of {
+    const T *given[P], *given_later[P];
+    A *local[P], *local_later[P], *both;
+    int64_t padded;
+    A slope;
+
+    SCAM_INLINE void operator()(int q, int64_t c, const Vec<A>& xhat, const Vec<A>& rstd,
+                                const Vec<A>& scale, const Vec<A>& shift) const {
+      __builtin_prefetch(given_later[q] + c, 0, 2);
+      __builtin_prefetch(local_later[q] + c, 1, 2);
+      const Vec<A> grad = load(given[q] + c);
+      const Vec<A> g = scale * xhat + shift > A(0) ? grad : grad * slope;
+      store(both + 2 * q * padded + c, g * xhat);
+      store(both + (2 * q + 1) * padded + c, g);
+      store(local[q] + c, rstd * (g * scale));
+    }
+  };
+  template <int P>
+  SCAM_INLINE Of<P> of(int64_t i) const {
+    Of<P> to;
+    for (int q = 0; q < P; ++q) {
+      const int32_t pixel = order[i + q], later = order[i + q + AHEAD];
+      to.given[q] = grad_y.of(pixel), to.given_later[q] = grad_y.of(later);
+      to.local[q] = local.of(pixel), to.local_later[q] = local.of(later);
+    }
+    to.both = both + 2 * i * padded, to.padded = padded, to.slope = slope;
+    return to;
+  }
+};
+
+template <class T>
+struct BackwardPiece {
+  typedef A_of<T> A;
+  const BackwardRows<T>& rows;
+  A *chunk_sums, *noise_sums;
+  unsigned char* touched;
+
+  template <int B>
+  void run(const TokenGroup& group, const Piece<T>& piece) const {
+    const Job& job = piece.job;
+    const Tokens<A> t = tokens_of<A>(job, piece.b, group);
+    const int64_t count = piece.count, width = 2 * t.padded;
+    A *p = rows.p, *ds = rows.ds;
+    piece.noise(rows.noise);
+    probabilities<T, B>(group, t, rows, piece, p);
+    modulate_all<A, B>(t, p, rows.noise, rows, piece.order, count,
+                       ToGradient<T>{piece.order, rows.grad_y, rows.local, rows.both, t.padded,
+                                     t.slope});
+    A* sums = chunk_sums + group.partial;
+    const bool add = touched[group.index];
+    touched[group.index] = 1;
+    const Operand<A, false> both = {rows.counted, {rows.both, width}, {}};
+    outers<A, B>(p, t.rows, both, count, width, sums + t.rows * t.padded, add);
+    if (job.p.noise.data) {
+      const Operand<A, false> g = {rows.counted, {rows.both + t.padded, width}, {}};
+      outers<A, 1>(rows.noise, 1, g, count, t.padded, noise_sums, true);
+    }
+    if (group.count == 0) return;
+    dots<A, B>(t.gamma_beta, t.rows, width, static_cast<const A*>(nullptr), both, count, ds);
+    over_heads<A>(t.span, count * t.rows, SoftmaxBackward<A>{p, ds});
+    combine_all<A, B>(t.keys, t.rows, t.padded, ds, rows.local, piece.order, count);
+    if (job.p.position.data) {
+      const Operand<T, true> in = {piece.order, rows.x, rows.code};
+      outers<A, B>(ds, t.rows, in, count, t.padded, sums, add);
+    } else {
+      const Operand<T, false> in = {piece.order, rows.x, {}};
+      outers<A, B>(ds, t.rows, in, count, t.padded, sums, add);
+    }
+    A* of_bias = sums + 3 * t.rows * t.padded;
+    for (int64_t row = 0; row < t.rows; ++row) {
+      A sum = 0;
+      for (int64_t i = 0; i < count; ++i) sum += ds[i * t.rows + row];
+      of_bias[row] = add ? of_bias[row] + sum : sum;
+    }
+  }
+};
+
+template <class T>
 int backward(const Job& job, int64_t begin, int64_t end) {
   typedef A_of<T> A;
   const int64_t padded = padded_channels(job.p.channels);
-  Workspace workspace(BackwardSlots<T>::bytes(job));
+  Workspace workspace(BackwardRows<T>::bytes(job));
   if (!workspace.ok()) return SCA_OUT_OF_MEMORY;
-  BackwardSlots<T> slots(job, &workspace);
+  BackwardRows<T> rows(job, &workspace);
   for (int64_t item = begin; item < end; ++item) {
     const int64_t b = job.first_image + item / job.chunks, chunk = item % job.chunks;
     A* sums = static_cast<A*>(job.partial) + item * job.partial_limit;
@@ -175,18 +172,11 @@ int backward(const Job& job, int64_t begin, int64_t end) {
     memset(noise, 0, sizeof(A) * padded);
     const int64_t first = chunk * job.chunk_windows, last = first + job.chunk_windows;
     for (int64_t w = first; w < (last < job.windows ? last : job.windows); ++w) {
-      slots.load_window(job, b, w);
-      const Window<Slots<T>::lanes>& window = slots.window;
-      for (int64_t s = 0; s < window.segment_count; ++s) {
-        const Segment& segment = window.segments[s];
-        switch (job.plans[b].groups[segment.group].block) {
-          case 1: backward_segment<T, 1>(job, b, segment, &slots, sums, noise, touched); break;
-          case 2: backward_segment<T, 2>(job, b, segment, &slots, sums, noise, touched); break;
-          case 4: backward_segment<T, 4>(job, b, segment, &slots, sums, noise, touched); break;
-          default: backward_segment<T, 8>(job, b, segment, &slots, sums, noise, touched);
-        }
-      }
-      move_out(slots.g, window, 0, job.p.channels, local_rows<T>(job, b));
+      rows.open(job, b, w);
+      for_pieces<T>(job, b, rows.window, rows.piece, BackwardPiece<T>{rows, sums, noise, touched});
+      const Map<A> local = local_map<T>(job, b);
+      if (!local.has_rows())
+        copy_out<false, A>(rows.local.data, rows.window.first, rows.window.count, local);
     }
   }
   return SCA_OK;

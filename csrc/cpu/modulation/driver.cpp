@@ -13,7 +13,7 @@
 namespace scam::modulation {
 namespace {
 
-constexpr int64_t WINDOW_NUMBERS = 1 << 16;    // of one operand or all scores: a quarter of an L2
+constexpr int64_t WINDOW_NUMBERS = 1 << 16;    // of one operand: a quarter of an L2
 constexpr int64_t CHUNKS = 8;                  // per image
 constexpr int64_t PARTIAL_NUMBERS = 1 << 24;   // bound on partial sums held at once
 constexpr int64_t SCAN = 4096;                 // pixels whose labels are looked through at once
@@ -50,11 +50,10 @@ int Pass::begin() {
   for (const TokenPlan& plan : plans_) {
     job_.group_limit = std::max(job_.group_limit, plan.group_count + 1);
     for (int64_t g = 0; g <= plan.group_count; ++g)
-      job_.row_limit = std::max(job_.row_limit, plan.groups[g].padded_rows());
+      job_.row_limit = std::max(job_.row_limit, plan.groups[g].rows);
   }
   job_.window = 512;
-  const int64_t most = std::max(p.channels, job_.row_limit);
-  while (job_.window > 64 && job_.window * most > WINDOW_NUMBERS) job_.window /= 2;
+  while (job_.window > 64 && job_.window * p.channels > WINDOW_NUMBERS) job_.window /= 2;
   job_.windows = (p.pixels + job_.window - 1) / job_.window;
   job_.scan = SCAN, job_.scans = (p.pixels + SCAN - 1) / SCAN;
   job_.stat_chunk = STAT_CHUNK, job_.stat_chunks = (p.pixels + STAT_CHUNK - 1) / STAT_CHUNK;
@@ -75,7 +74,7 @@ void Pass::choose_present() {
       TokenGroup& group = storage_[b].groups[g];
       group.index = -1;
       if (!job_.present[b * job_.group_limit + g]) continue;
-      const int64_t numbers = (group.padded_rows() * (3 * padded + 1) + 15) / 16 * 16;
+      const int64_t numbers = (group.rows * (3 * padded + 1) + 15) / 16 * 16;
       group.index = index++, group.packed = packed, group.partial = partial;
       packed += numbers, partial += numbers;
       present_.push_back({b, g});
@@ -84,7 +83,7 @@ void Pass::choose_present() {
   }
   job_.present_groups = present_.data();
   job_.packed = allocate(packed, accumulator());
-  job_.constants = allocate(p.batch * padded * 4, accumulator());
+  job_.constants = allocate(p.batch * padded * 3, accumulator());
 }
 
 int Pass::forward() {

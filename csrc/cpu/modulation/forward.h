@@ -2,161 +2,140 @@
 // The forward pass over windows.
 #pragma once
 
+// Up to PIECE pixels of one label.
 template <class T>
-inline Rows<T> rows_of(const ScaTensor& map, int64_t b, int64_t count) {
-  return {static_cast<T*>(map.data) + b * map.stride[0], map.stride[1], map.stride[2], count};
-}
+struct Piece {
+  const Job& job;
+  int64_t b, first;      // image, the window's first pixel
+  const int32_t* order;  // by pixel of the piece: which of the window, and AHEAD more
+  int64_t count;
 
-// The operands of a window in slots. Channels are brought in some at a time, and their part of the
-// scores is added up while they are near.
-template <class T>
-struct Slots {
-  typedef typename Accumulate<T>::type A;
-  static constexpr int lanes = VecOf<A>::lanes;
-  Window<lanes> window;
-  int64_t most, step;   // slots, channels brought in at a time
-  int64_t scored_rows;  // channels held of what scores see
-  A *x, *noise, *sums;  // sums: x + position
-
-  // Pixel by pixel a whole line of channels is read at once.
-  static int64_t step_of(const Job& job) {
-    const ModulationParams& p = job.p;
-    const bool along_channels = channels_last(p.x) || (p.position.data && p.position.stride[1] != 1);
-    return along_channels ? padded_channels(p.channels) : CHANNELS;
-  }
-  static size_t bytes(const Job& job, bool keep) {
-    const int64_t most = Window<lanes>::most_slots(job), padded = padded_channels(job.p.channels);
-    const int64_t rows = keep ? padded : step_of(job);
-    return Window<lanes>::bytes(job) +
-           Workspace::bytes_of<A>(most * (padded + (job.p.position.data ? rows : 0) + 1)) + 256;
-  }
-  // keep: all channels of what scores see.
-  Slots(const Job& job, bool keep, Workspace* workspace) : window(job, workspace) {
-    const int64_t padded = padded_channels(job.p.channels);
-    most = Window<lanes>::most_slots(job), step = step_of(job);
-    x = workspace->take<A>(most * padded);
-    scored_rows = keep ? padded : step;
-    sums = job.p.position.data ? workspace->take<A>(most * scored_rows) : nullptr;
-    noise = workspace->take<A>(most);
-    memset(noise, 0, sizeof(A) * most);
-  }
-
-  A* scored(int64_t channel) const {
-    return sums ? sums + channel % scored_rows * window.stride : x + channel * window.stride;
-  }
-
-  void open(const Job& job, int64_t b, int64_t index) {
-    window.sort(job, b, index);
-    const ModulationParams& p = job.p;
-    if (!p.noise.data) return;
-    const Rows<const T> field = {element<T>(p.noise, b), 0, p.noise.stride[1], 1};
-    move_in(field, 0, 1, window, noise);
-  }
-
-  void load_channels(const Job& job, int64_t b, int64_t begin, int64_t end) {
-    const ModulationParams& p = job.p;
-    A* to = x + begin * window.stride;
-    const Rows<const T> map = rows_of<const T>(p.x, b, p.channels);
-    if (!sums) return move_in(map, begin, end, window, to);
-    const Rows<const T> code = {static_cast<const T*>(p.position.data), p.position.stride[0],
-                                p.position.stride[1], p.channels};
-    A* sum = scored(begin);
-    if (map.along_pixels() && code.along_pixels() && !window.scattered)
-      return move_in_both(map, code, begin, end, window, to, sum);
-    move_in(map, begin, end, window, to);
-    move_in(code, begin, end, window, sum);
-    for (int64_t i = 0; i < (end - begin) * window.stride; i += lanes)
-      store(sum + i, load(sum + i) + load(to + i));
+  void noise(A_of<T>* to) const {
+    const ScaTensor& field = job.p.noise;
+    for (int64_t i = 0; i < count; ++i)
+      to[i] = field.data ? A_of<T>(widen(*element<T>(field, b, first + order[i]))) : 0;
   }
 };
 
-// Calls body.run<R>(segment, group, tokens) for each segment of a window, R being the rows in a
-// block of its tokens.
-template <class A, class W, class F>
-inline void for_segments(const Job& job, int64_t b, const W& window, const F& body) {
-  for (int64_t s = 0; s < window.segment_count; ++s) {
-    const Segment& segment = window.segments[s];
-    const TokenGroup& group = job.plans[b].groups[segment.group];
-    const Tokens<A> tokens = tokens_of<A>(job, b, group);
-    switch (group.block) {
-      case 1: body.template run<1>(segment, group, tokens); break;
-      case 2: body.template run<2>(segment, group, tokens); break;
-      case 4: body.template run<4>(segment, group, tokens); break;
-      default: body.template run<8>(segment, group, tokens);
-    }
-  }
-}
-
-template <class T>
-struct ScoreSegment {
-  typedef A_of<T> A;
-  const Slots<T>& slots;
-  A* p;
-  int64_t begin, end;
-
-  template <int R>
-  void run(const Segment& s, const TokenGroup& group, const Tokens<A>& t) const {
-    if (group.count)
-      score_slots<A, R>(t, begin, end, slots.scored(begin) + s.slot, slots.window.stride,
-                        s.end - s.slot, p + s.slot, slots.window.stride);
-  }
-};
-
-template <class T>
-struct ModulateSegment {
-  typedef A_of<T> A;
-  const Slots<T>& slots;
-  const A* p;
-  int64_t begin, end;
-
-  template <int R>
-  void run(const Segment& s, const TokenGroup&, const Tokens<A>& t) const {
-    const int64_t stride = slots.window.stride;
-    modulate_slots<A, R>(t, begin, end, p + s.slot, slots.noise + s.slot,
-                         slots.x + begin * stride + s.slot, stride, s.end - s.slot);
-  }
-};
-
-// Scores of all segments, [row][slot], to probabilities.
-template <class A, int LANES>
-inline void softmax_segments(const Job& job, int64_t b, const Window<LANES>& w, A* p) {
+// body.run<B>(group, piece) for all pixels of a window, B being the rows in a block of tokens.
+template <class T, class Body>
+inline void for_pieces(const Job& job, int64_t b, const Window& w, int64_t most,
+                       const Body& body) {
   for (int64_t s = 0; s < w.segment_count; ++s) {
     const Segment& segment = w.segments[s];
     const TokenGroup& group = job.plans[b].groups[segment.group];
-    for (int64_t i = segment.slot; i < segment.end; i += LANES) {
-      for (int64_t h = 0; h < job.p.heads && group.count; ++h)
-        softmax<A>(p + h * group.count * w.stride + i, w.stride, group.count);
-      for (int64_t row = group.count ? group.rows : 0; row < group.padded_rows(); ++row)
-        store(p + row * w.stride + i, fill(A(group.count == 0)));
+    for (int64_t i = 0; i < segment.count; i += most) {
+      const int64_t left = segment.count - i, count = left < most ? left : most;
+      const Piece<T> piece = {job, b, w.first, w.order + segment.first + i, count};
+      switch (group.block) {
+        case 1: body.template run<1>(group, piece); break;
+        case 2: body.template run<2>(group, piece); break;
+        case 4: body.template run<4>(group, piece); break;
+        default: body.template run<8>(group, piece);
+      }
     }
   }
+}
+
+// p: [pixel][row of tokens].
+template <class T, int B>
+inline void probabilities(const TokenGroup& group, const Tokens<A_of<T>>& t,
+                          const WindowRows<T>& rows, const Piece<T>& piece, A_of<T>* p) {
+  typedef A_of<T> A;
+  if (group.count == 0) {
+    for (int64_t i = 0; i < piece.count; ++i) p[i] = A(1);
+    return;
+  }
+  if (piece.job.p.position.data) {
+    const Operand<T, true> in = {piece.order, rows.x, rows.code};
+    dots<A, B>(t.keys, t.rows, t.padded, t.bias, in, piece.count, p);
+  } else {
+    const Operand<T, false> in = {piece.order, rows.x, {}};
+    dots<A, B>(t.keys, t.rows, t.padded, t.bias, in, piece.count, p);
+  }
+  over_heads<A>(t.span, piece.count * t.rows, Softmax<A>{p});
+}
+
+// What `modulate` hands over becomes y.
+template <class T, bool STREAM>
+struct ToOutput {
+  typedef A_of<T> A;
+  const int32_t* order;
+  PixelRows<T> y;
+  A slope;
+
+  template <int P>
+  struct Of {
+    T* y[P];
+    A slope;
+
+    SCAM_INLINE void operator()(int q, int64_t c, const Vec<A>& xhat, const Vec<A>&,
+                                const Vec<A>& scale, const Vec<A>& shift) const {
+      const Vec<A> pre = scale * xhat + shift;
+      put<STREAM>(y[q] + c, pre > A(0) ? pre : pre * slope);
+    }
+  };
+  template <int P>
+  SCAM_INLINE Of<P> of(int64_t i) const {
+    Of<P> to;
+    for (int q = 0; q < P; ++q) to.y[q] = y.of(order[i + q]);
+    to.slope = slope;
+    return to;
+  }
+};
+
+template <class T, bool STREAM>
+struct ForwardPiece {
+  typedef A_of<T> A;
+  const WindowRows<T>& rows;
+  PixelRows<T> y;
+  A* p;
+
+  template <int B>
+  void run(const TokenGroup& group, const Piece<T>& piece) const {
+    const Tokens<A> t = tokens_of<A>(piece.job, piece.b, group);
+    A noise[PIECE];
+    piece.noise(noise);
+    probabilities<T, B>(group, t, rows, piece, p);
+    modulate_all<A, B>(t, p, noise, rows, piece.order, piece.count,
+                       ToOutput<T, STREAM>{piece.order, y, t.slope});
+  }
+};
+
+// Whether vectors of a map can go past the caches: they fill its lines.
+template <class T>
+inline bool can_stream(const Map<T>& map) {
+  const int64_t step = map.has_rows() ? map.pixel_stride : map.channel_stride;
+  return sizeof(T) == sizeof(A_of<T>) && (map.has_rows() || map.pixel_stride == 1) &&
+         (reinterpret_cast<size_t>(map.data) | step * sizeof(T)) % 64 == 0;
+}
+
+template <class T, bool STREAM>
+inline void forward_window(const Job& job, int64_t b, const Map<T>& map, WindowRows<T>* rows,
+                           A_of<T>* p) {
+  const Window& w = rows->window;
+  const PixelRows<T> y = rows_for(map, w, rows->room_of_x);
+  if (map.has_rows()) return for_pieces<T>(job, b, w, PIECE, ForwardPiece<T, STREAM>{*rows, y, p});
+  for_pieces<T>(job, b, w, PIECE, ForwardPiece<T, false>{*rows, y, p});
+  copy_out<STREAM, T>(y.data, w.first, w.count, map);
 }
 
 template <class T>
 int forward(const Job& job, int64_t begin, int64_t end) {
-  typedef typename Accumulate<T>::type A;
-  const int64_t channels = job.p.channels;
-  const int64_t p_numbers = job.row_limit * Window<VecOf<A>::lanes>::most_slots(job);
-  Workspace workspace(Slots<T>::bytes(job, false) + Workspace::bytes_of<A>(p_numbers) +
-                      Workspace::bytes_of<T>(job.window) + 256);
+  typedef A_of<T> A;
+  constexpr bool can = sizeof(T) == sizeof(A);
+  const int64_t numbers = PIECE * job.row_limit + VecOf<A>::lanes;
+  Workspace workspace(WindowRows<T>::bytes(job) + Workspace::bytes_of<A>(numbers));
   if (!workspace.ok()) return SCA_OUT_OF_MEMORY;
-  Slots<T> slots(job, false, &workspace);
-  A* p = workspace.take<A>(p_numbers);
-  T* row = workspace.take<T>(job.window);
+  WindowRows<T> rows(job, &workspace);
+  A* p = workspace.take<A>(numbers);
+  memset(p, 0, sizeof(A) * numbers);
   for (int64_t item = begin; item < end; ++item) {
-    const int64_t b = item / job.windows, step = slots.step;
-    const auto last = [&](int64_t c) { return c + step < channels ? c + step : channels; };
-    slots.open(job, b, item % job.windows);
-    for (int64_t c = 0; c < channels; c += step) {
-      slots.load_channels(job, b, c, last(c));
-      for_segments<A>(job, b, slots.window, ScoreSegment<T>{slots, p, c, last(c)});
-    }
-    softmax_segments(job, b, slots.window, p);
-    const Rows<T> y = rows_of<T>(job.p.y, b, channels);
-    for (int64_t c = 0; c < channels; c += step) {
-      for_segments<A>(job, b, slots.window, ModulateSegment<T>{slots, p, c, last(c)});
-      write_out(slots.x + c * slots.window.stride, slots.window, c, last(c), y, row);
-    }
+    const int64_t b = item / job.windows;
+    const Map<T> map = map_of<T>(job.p.y, b, job.p.channels);
+    rows.open(job, b, item % job.windows);
+    if (can_stream(map)) forward_window<T, can>(job, b, map, &rows, p);
+    else forward_window<T, false>(job, b, map, &rows, p);
   }
   streamed();
   return SCA_OK;

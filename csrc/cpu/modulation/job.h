@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the driver of the modulation prepares and its kernels read. Plain data.
 //
-// An image is cut into windows of consecutive pixels. A kernel brings the pixels of a window into
-// *slots*, label by label, as [channel][slot], so that the lanes of a vector see the same tokens.
+// An image is cut into windows of consecutive pixels. A kernel takes the pixels of a window label
+// by label, each as a row of its channels, so that the lanes of a vector are channels.
 #pragma once
 
 #include "../../modulation.h"
@@ -12,15 +12,15 @@ namespace scam::modulation {
 // Channels of packed tokens and partial sums: zeros up to a multiple of the widest vector.
 inline int64_t padded_channels(int64_t channels) { return (channels + 15) / 16 * 16; }
 
-// Tokens of one label: order[first .. first + count). Rows are (head, token), head-major, in
-// blocks of `block` rows, the last one padded with zeros. The last group of an image is for the
-// pixels that see no token: no keys, one row that holds the defaults.
+// Tokens of one label: order[first .. first + count). Its rows are [head][span], with `count` in a
+// span. The last group of an image is for the pixels that see no token: one row holds the defaults.
 struct TokenGroup {
-  int64_t first, count, rows, block, blocks;
+  int64_t first, count;
+  int64_t span;   // `count` up to a power of two, or beyond 8 to a multiple of 16
+  int64_t rows;   // of all heads, up to a power of two, or beyond 8 to a multiple of 8
+  int64_t block;  // rows handled together: 1, 2, 4 or 8
   int64_t packed, partial;  // where in Job::packed, and in each chunk of Job::partial
   int64_t index;            // among the groups present in this image, -1: read by no pixel
-
-  int64_t padded_rows() const { return block * blocks; }
 };
 
 // Labels of the tokens of one image. Groups are numbered by their first token.
@@ -43,7 +43,7 @@ struct Job {
   ModulationParams p;
   const TokenPlan* plans;  // (batch)
   int64_t group_limit;     // most groups of an image, that of unseeing pixels included
-  int64_t row_limit;       // most padded rows of a group
+  int64_t row_limit;       // most rows of a group
   int64_t window, windows;  // pixels per window, windows per image
   int64_t scans;            // pieces in which an image's labels are looked through
   int64_t scan;             // pixels per piece
@@ -53,19 +53,19 @@ struct Job {
 
   // Numbers below have the accumulation type, or fp64 where it says so.
   double* stats;   // (batch, stat_chunks, channels, 2): mean, sum of squares about it
-  void* packed;    // per group: keys [block][channel][row], gamma and beta
-                   // [block][channel][2][row], key_bias [row]
-  void* constants;  // (batch, channels padded, 4): mean, rstd, noise_scale, 0
+  void* packed;     // per group: keys [row][channel], gamma and beta [row][2][channel],
+                    // key_bias [row]
+  void* constants;  // (batch, 3, channels padded): mean, rstd, noise_scale
 
   // backward
   int64_t chunk_windows, chunks;     // windows whose sums stay together, chunks per image
   int64_t first_image, image_count;  // images whose partial sums are held now
   int64_t partial_limit;             // numbers per chunk
   int64_t clear_pieces;              // in which an image's unread tokens are cleared
-  void* partial;           // (image, chunk, partial_limit), laid out as sums.h says
+  void* partial;           // (image, chunk, partial_limit), each group as in `packed`
   unsigned char* touched;  // (image, chunk, group index): whether a partial sum was begun
   void* partial_noise;     // (batch, chunk, channels padded)
-  void* means;             // (batch, channels padded, 2): of dxhat and dxhat * xhat
+  void* means;             // (batch, 2, channels padded): of dxhat and of dxhat * xhat
   void* local;  // bf16 only: grad_x before `finish`, (image, channels * pixels) in x's order
 };
 

@@ -5,9 +5,9 @@ namespace {
 
 // clang-format off: each uses those before it
 #include "window.h"
-#include "moves.h"
+#include "rows.h"
+#include "softmax.h"
 #include "products.h"
-#include "sums.h"
 #include "statistics.h"
 #include "pack.h"
 #include "forward.h"

@@ -20,11 +20,17 @@ int64_t label_at(const ScaLabels& labels, int64_t b, int64_t i) {
   }
 }
 
-TokenGroup group_of(int64_t first, int64_t count, int64_t rows) {
+// n up to a power of two, or beyond 8 to a multiple.
+int64_t padded(int64_t n, int64_t multiple) {
+  if (n > 8) return (n + multiple - 1) / multiple * multiple;
+  return n < 3 ? n : n < 5 ? 4 : 8;
+}
+
+TokenGroup group_of(int64_t first, int64_t count, int64_t heads) {
   TokenGroup group = {};
-  group.first = first, group.count = count, group.rows = rows;
-  group.block = rows == 1 ? 1 : rows == 2 ? 2 : rows <= 4 ? 4 : 8;
-  group.blocks = (rows + group.block - 1) / group.block;
+  group.first = first, group.count = count;
+  group.span = padded(count, 16), group.rows = padded(heads * group.span, 8);
+  group.block = std::min<int64_t>(group.rows, 8);
   return group;
 }
 
@@ -60,12 +66,13 @@ void plan_image(const ModulationParams& p, int64_t b, TokenPlanStorage* plan) {
   for (const Found& f : found) {
     const int32_t number = int32_t(plan->groups.size());
     const int64_t count = int64_t(f.end - f.begin);
-    plan->groups.push_back(group_of(int64_t(plan->order.size()), count, count * p.heads));
+    plan->groups.push_back(group_of(int64_t(plan->order.size()), count, p.heads));
     for (size_t i = f.begin; i < f.end; ++i) plan->order.push_back(sorted[i].second);
     if (f.label < TABLE) plan->table[f.label] = number;
     else high.emplace_back(f.label, number);
   }
-  plan->groups.push_back(group_of(0, 0, 1));
+  plan->groups.push_back(group_of(0, 1, 1));
+  plan->groups.back().count = 0;
   for (int64_t j = 0; j < p.tokens; ++j)
     if (labels[j] < 0) plan->order.push_back(int32_t(j));
   std::sort(high.begin(), high.end());

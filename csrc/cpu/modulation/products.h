@@ -1,238 +1,246 @@
 // SPDX-License-Identifier: Apache-2.0
-// The arithmetic of the modulation on slots: lanes are pixels of one label, token numbers are
-// broadcast. R token rows are handled at a time and U vectors of slots.
+// The arithmetic of the modulation on rows: lanes are channels. The pixels of one label and the
+// tokens they see are multiplied some at a time, so that what was loaded is used more than once.
 #pragma once
 
-constexpr int UNIT = SCAM_VECTOR_BYTES == 64 ? 2 : 1;
+// Registers that hold weights while the others sum.
+constexpr int WEIGHTS = SCAM_VECTOR_BYTES == 64 ? 16 : 8;
 
-// Vectors modulated at a time, and whether registers hold the probabilities of so many.
-constexpr int MODULATED = 4;
-template <int U>
-constexpr bool HELD = SCAM_VECTOR_BYTES == 64 && U <= 2;
+// Tokens and pixels taken at a time, out of blocks of B tokens.
+template <class A, int B>
+struct Shape {
+  static constexpr int lanes = VecOf<A>::lanes, HALF = lanes > 2 ? lanes / 2 : 1;
+  // dot: the sums over all lanes fill a vector
+  static constexpr int DOT_TOKENS = B < HALF ? B : HALF;
+  static constexpr int DOT_PIXELS = lanes / DOT_TOKENS < 4 ? lanes / DOT_TOKENS : 4;
+  // modulate and combine
+  static constexpr int PIXELS = WEIGHTS / B < 4 ? WEIGHTS / B : 4;
+  // outer
+  static constexpr int OUTER_TOKENS = WEIGHTS / 2 < B ? WEIGHTS / 2 : B;
+};
 
-// What a channel brings along: mean, rstd, noise_scale, nothing.
-constexpr int64_t CONSTANTS = 4;
+// One row for each pixel of a piece: x, or x + code.
+template <class T, bool CODED>
+struct Operand {
+  const int32_t* order;
+  PixelRows<const T> x, code;
 
-// Channels brought into slots and used before the next, while they are near.
-constexpr int64_t CHANNELS = 16;
-
-// p[j][slot] += <x[slot], keys_j> for one block of rows and some channels, or from bias_j on,
-// unless that is null. keys: [channel][row].
-template <class A, int R, int U>
-SCAM_OUTLINE void score_block(const A* keys, const A* bias, const A* x, int64_t stride,
-                              int64_t channels, int64_t count, A* p, int64_t p_stride) {
-  constexpr int lanes = VecOf<A>::lanes;
-  for (int64_t i = 0; i < count; i += U * lanes, x += U * lanes, p += U * lanes) {
-    Vec<A> sum[R][U];
-    for (int j = 0; j < R; ++j)
-      for (int u = 0; u < U; ++u)
-        sum[j][u] = bias ? fill(bias[j]) : load(p + j * p_stride + u * lanes);
-    for (int64_t c = 0; c < channels; ++c) {
-      Vec<A> pixel[U];
-      for (int u = 0; u < U; ++u) pixel[u] = load(x + c * stride + u * lanes);
-      for (int j = 0; j < R; ++j)
-        for (int u = 0; u < U; ++u) sum[j][u] += keys[c * R + j] * pixel[u];
-    }
-    for (int j = 0; j < R; ++j)
-      for (int u = 0; u < U; ++u) store(p + j * p_stride + u * lanes, sum[j][u]);
-  }
-}
-
-// Scores of `count` rows to probabilities, one vector of slots.
-template <class A>
-SCAM_INLINE void softmax(A* p, int64_t p_stride, int64_t count) {
-  Vec<A> top = load(p);
-  for (int64_t j = 1; j < count; ++j) top = max<A>(load(p + j * p_stride), top);
-  Vec<A> sum = Vec<A>{};
-  for (int64_t j = 0; j < count; ++j) {
-    const Vec<A> e = exp<A>(load(p + j * p_stride) - top);
-    store(p + j * p_stride, e);
-    sum += e;
-  }
-  const Vec<A> inverse = A(1) / sum;
-  for (int64_t j = 0; j < count; ++j) store(p + j * p_stride, load(p + j * p_stride) * inverse);
-}
-
-// Probabilities of one block of rows and U vectors of slots, in registers if there are enough.
-template <class A, int R, int U, bool KEPT>
-struct Weights {
-  const A* p;
-  int64_t stride;
-  Vec<A> rows[KEPT ? R : 1][U];
-
-  SCAM_INLINE Weights(const A* from, int64_t p_stride) : p(from), stride(p_stride) {
-    for (int j = 0; j < R && KEPT; ++j)
-      for (int u = 0; u < U; ++u) rows[j][u] = load(p + j * stride + u * VecOf<A>::lanes);
-  }
-  SCAM_INLINE Vec<A> at(int j, int u) const {
-    if constexpr (KEPT) return rows[j][u];
-    return load(p + j * stride + u * VecOf<A>::lanes);
+  const T* x_of(int64_t i) const { return x.of(order[i]); }
+  const T* code_of(int64_t i) const { return CODED ? code.of(order[i]) : nullptr; }
+  SCAM_INLINE Vec<A_of<T>> at(const T* of_x, const T* of_code, int64_t c) const {
+    if constexpr (CODED) return load(of_x + c) + load(of_code + c);
+    return load(of_x + c);
   }
 };
 
-// Scale and shift of one channel, added to what they hold. tokens: gamma and beta, [2][row].
-template <class A, int R, int U, bool KEPT>
-SCAM_INLINE void mix(const A* tokens, const Weights<A, R, U, KEPT>& weights, Vec<A>* scale,
-                     Vec<A>* shift) {
-  for (int j = 0; j < R; ++j) {
-    Vec<A> gamma = fill(tokens[j]), beta = fill(tokens[R + j]);
-    if constexpr (U > 1) in_register(gamma), in_register(beta);
-    for (int u = 0; u < U; ++u) {
-      Vec<A> weight = weights.at(j, u);
-      if constexpr (!KEPT) in_register(weight);
-      scale[u] += gamma * weight;
-      shift[u] += beta * weight;
+// s[i][j] = bias_j + <row_i, token_j> for R tokens, P pixels at a time from i on. Returns where
+// fewer than P are left.
+template <class A, int R, int P, class T, bool CODED>
+SCAM_OUTLINE int64_t dot(const A* tokens, int64_t length, const Vec<A>& bias,
+                         const Operand<T, CODED>& in, int64_t i, int64_t count, A* s,
+                         int64_t s_step) {
+  for (; i + P <= count; i += P) {
+    const T *x[P], *code[P], *later[P];
+    for (int q = 0; q < P; ++q)
+      x[q] = in.x_of(i + q), code[q] = in.code_of(i + q), later[q] = in.x_of(i + q + AHEAD);
+    Vec<A> sum[P * R];
+    for (int k = 0; k < P * R; ++k) sum[k] = Vec<A>{};
+    for (int64_t c = 0; c < length; c += VecOf<A>::lanes) {
+      Vec<A> pixel[P];
+      for (int q = 0; q < P; ++q) {
+        pixel[q] = in.at(x[q], code[q], c);
+        __builtin_prefetch(later[q] + c, 0, 2);
+      }
+      for (int j = 0; j < R; ++j) {
+        Vec<A> token = load(tokens + j * length + c);
+        if constexpr (P > 1) in_register(token);
+        for (int q = 0; q < P; ++q) sum[q * R + j] += token * pixel[q];
+      }
     }
+    const Vec<A> total = sum_each<A, P * R>(sum) + bias;
+    for (int q = 0; q < P; ++q)
+      __builtin_memcpy(s + (i + q) * s_step, reinterpret_cast<const A*>(&total) + q * R,
+                       R * sizeof(A));
+  }
+  return i;
+}
+
+// s: [pixel][row of tokens]. bias: null for none.
+template <class A, int B, class T, bool CODED>
+inline void dots(const A* tokens, int64_t rows, int64_t length, const A* bias,
+                 const Operand<T, CODED>& in, int64_t count, A* s) {
+  constexpr int R = Shape<A, B>::DOT_TOKENS, P = Shape<A, B>::DOT_PIXELS;
+  for (int64_t r = 0; r < rows; r += R) {
+    Vec<A> biases = {};
+    for (int k = 0; k < P * R && bias; ++k) biases[k] = bias[r + k % R];
+    const A* of_rows = tokens + r * length;
+    const int64_t left = dot<A, R, P>(of_rows, length, biases, in, 0, count, s + r, rows);
+    dot<A, R, 1>(of_rows, length, biases, in, left, count, s + r, rows);
   }
 }
+
+// Weights of R tokens for P pixels, in every lane; in registers if KEPT.
+template <class A, int R, int P, bool KEPT>
+struct Weights {
+  const A* w;
+  int64_t step;
+  Vec<A> kept[KEPT ? P * R : 1];
+
+  SCAM_INLINE Weights(const A* from, int64_t rows) : w(from), step(rows) {
+    for (int k = 0; k < P * R && KEPT; ++k) {
+      kept[k] = fill(w[k / R * step + k % R]);
+      in_register(kept[k]);
+    }
+  }
+  SCAM_INLINE Vec<A> at(int q, int j) const {
+    if constexpr (KEPT) return kept[q * R + j];
+    Vec<A> weight = fill(w[q * step + j]);
+    in_register(weight);
+    return weight;
+  }
+};
 
 // What the products need to know of a group of tokens.
 template <class A>
 struct Tokens {
-  int64_t blocks, channels, padded;  // channels, and with zeros after them
-  const A *keys, *gamma_beta, *bias;
-  const A* constants;  // by channel
+  int64_t rows, span, padded;          // rows in all and of a head, channels of each
+  const A *keys, *gamma_beta, *bias;   // [row][padded], [row][2][padded], [row]
+  const A *mean, *rstd, *noise_scale;  // [padded]
   A slope;
 };
 
-// Adds channels [begin, end), of which x holds the slots, to the scores of `count` slots.
-template <class A, int R>
-inline void score_slots(const Tokens<A>& t, int64_t begin, int64_t end, const A* x, int64_t stride,
-                        int64_t count, A* p, int64_t p_stride) {
-  constexpr int64_t width = UNIT * VecOf<A>::lanes;
-  const int64_t whole = count / width * width;
-  for (int64_t k = 0; k < t.blocks; ++k) {
-    const A* keys = t.keys + (k * t.padded + begin) * R;
-    const A* bias = begin == 0 ? t.bias + k * R : nullptr;
-    A* rows = p + k * R * p_stride;
-    score_block<A, R, UNIT>(keys, bias, x, stride, end - begin, whole, rows, p_stride);
-    if (whole < count)
-      score_block<A, R, 1>(keys, bias, x + whole, stride, end - begin, count - whole,
-                           rows + whole, p_stride);
-  }
-}
-
-// y over x, in place, for channels [begin, end) of U vectors of slots; x points to the first of
-// them. noise: one row of slots.
-template <class A, int R, int U, bool ONE_BLOCK>
-SCAM_OUTLINE void modulate(const Tokens<A>& t, int64_t begin, int64_t end, const A* p,
-                           const A* noise, A* x, int64_t stride) {
-  constexpr int lanes = VecOf<A>::lanes;
-  const Weights<A, R, U, ONE_BLOCK && HELD<U>> weights(p, stride);
-  for (int64_t c = begin; c < end; ++c, x += stride) {
-    const A *constant = t.constants + c * CONSTANTS, *tokens = t.gamma_beta + c * 2 * R;
-    Vec<A> scale[U], shift[U];
-    for (int u = 0; u < U; ++u)
-      scale[u] = fill(A(1)), shift[u] = constant[2] * load(noise + u * lanes);
-    if constexpr (ONE_BLOCK) {
-      mix(tokens, weights, scale, shift);
-    } else {
-      for (int64_t k = 0; k < t.blocks; ++k)
-        mix(tokens + k * t.padded * 2 * R, Weights<A, R, U, false>(p + k * R * stride, stride),
-            scale, shift);
-    }
-    for (int u = 0; u < U; ++u) {
-      A* at = x + u * lanes;
-      const Vec<A> y = scale[u] * ((load(at) - constant[0]) * constant[1]) + shift[u];
-      store(at, y > A(0) ? y : y * t.slope);
+// Scale and shift of P pixels at one vector of channels, added to what they hold.
+template <class A, int R, int P, bool KEPT>
+SCAM_INLINE void mix(const A* gamma_beta, int64_t padded, const Weights<A, R, P, KEPT>& weights,
+                     Vec<A>* scale, Vec<A>* shift) {
+  for (int j = 0; j < R; ++j) {
+    Vec<A> gamma = load(gamma_beta + 2 * j * padded);
+    Vec<A> beta = load(gamma_beta + (2 * j + 1) * padded);
+    if constexpr (P > 1) in_register(gamma), in_register(beta);
+    for (int q = 0; q < P; ++q) {
+      const Vec<A> weight = weights.at(q, j);
+      scale[q] += gamma * weight;
+      shift[q] += beta * weight;
     }
   }
 }
 
-template <class A, int R, int U = MODULATED>
-inline void modulate_slots(const Tokens<A>& t, int64_t begin, int64_t end, const A* p,
-                           const A* noise, A* x, int64_t stride, int64_t count) {
-  constexpr int64_t width = U * VecOf<A>::lanes;
-  int64_t i = 0;
-  for (; i + width <= count; i += width)
-    if (t.blocks == 1) {
-      modulate<A, R, U, true>(t, begin, end, p + i, noise + i, x + i, stride);
-    } else {
-      modulate<A, R, U, false>(t, begin, end, p + i, noise + i, x + i, stride);
-    }
-  if constexpr (U > 1)
-    if (i < count)
-      modulate_slots<A, R, U / 2>(t, begin, end, p + i, noise + i, x + i, stride, count - i);
-}
-
-// Turns grad_y into g = grad_y * leaky_relu'(pre) and makes dp_j = <gamma_j, g xhat> + <beta_j, g>
-// for one vector of slots.
-template <class A, int R, bool ONE_BLOCK>
-SCAM_OUTLINE void differentiate(const Tokens<A>& t, const A* p, int64_t p_stride, const A* noise,
-                                const A* x, A* g, int64_t stride, A* dp, int64_t dp_stride) {
-  const Weights<A, R, 1, ONE_BLOCK && HELD<1>> weights(p, p_stride);
-  Vec<A> sums[R];
-  for (int j = 0; j < R; ++j) sums[j] = Vec<A>{};
-  if constexpr (!ONE_BLOCK)
-    for (int64_t j = 0; j < t.blocks * R; ++j) store(dp + j * dp_stride, Vec<A>{});
-  const Vec<A> field = load(noise);
-  for (int64_t c = 0; c < t.channels; ++c) {
-    const A* constant = t.constants + c * CONSTANTS;
-    const A* tokens = t.gamma_beta + c * 2 * R;
-    Vec<A> scale = fill(A(1)), shift = constant[2] * field;
-    if constexpr (ONE_BLOCK) {
-      mix(tokens, weights, &scale, &shift);
-    } else {
-      for (int64_t k = 0; k < t.blocks; ++k)
-        mix(tokens + k * t.padded * 2 * R,
-            Weights<A, R, 1, false>(p + k * R * p_stride, p_stride), &scale, &shift);
-    }
-    const Vec<A> xhat = (load(x + c * stride) - constant[0]) * constant[1];
-    const Vec<A> given = load(g + c * stride);
-    const Vec<A> slope_g = scale * xhat + shift > A(0) ? given : given * t.slope;
-    store(g + c * stride, slope_g);
-    const Vec<A> gx = slope_g * xhat;
-    if constexpr (ONE_BLOCK) {
-      for (int j = 0; j < R; ++j) {
-        sums[j] += tokens[j] * gx;
-        sums[j] += tokens[R + j] * slope_g;
+// to.of<P>(i)(q, c, xhat, rstd, scale, shift) for P pixels at a time and all vectors of channels.
+template <class A, int B, int P, bool ONE_BLOCK, class T, class To>
+SCAM_OUTLINE int64_t modulate(const Tokens<A>& t, const A* p, const A* noise,
+                              const WindowRows<T>& rows, const int32_t* order, int64_t i,
+                              int64_t count, const To& to) {
+  for (; i + P <= count; i += P) {
+    const Weights<A, B, P, ONE_BLOCK> weights(p + i * t.rows, t.rows);
+    const T *x[P], *later[P];
+    for (int q = 0; q < P; ++q)
+      x[q] = rows.x.of(order[i + q]), later[q] = rows.code.of(order[i + q + AHEAD]);
+    const auto put = to.template of<P>(i);
+    for (int64_t c = 0; c < t.padded; c += VecOf<A>::lanes) {
+      Vec<A> scale[P], shift[P];
+      for (int q = 0; q < P; ++q)
+        scale[q] = fill(A(1)), shift[q] = load(t.noise_scale + c) * noise[i + q];
+      const A* gamma_beta = t.gamma_beta + c;
+      if constexpr (ONE_BLOCK) {
+        mix(gamma_beta, t.padded, weights, scale, shift);
+      } else {
+        for (int64_t r = 0; r < t.rows; r += B)
+          mix(gamma_beta + 2 * r * t.padded, t.padded,
+              Weights<A, B, P, false>(p + i * t.rows + r, t.rows), scale, shift);
       }
-    } else {
-      for (int64_t k = 0; k < t.blocks; ++k)
-        for (int j = 0; j < R; ++j) {
-          const A* of_row = tokens + k * t.padded * 2 * R + j;
-          A* at = dp + (k * R + j) * dp_stride;
-          store(at, load(at) + (of_row[0] * gx + of_row[R] * slope_g));
-        }
+      const Vec<A> mean = load(t.mean + c), rstd = load(t.rstd + c);
+      for (int q = 0; q < P; ++q) {
+        __builtin_prefetch(later[q] + c, 0, 2);
+        put(q, c, (load(x[q] + c) - mean) * rstd, rstd, scale[q], shift[q]);
+      }
     }
   }
-  if constexpr (ONE_BLOCK)
-    for (int j = 0; j < R; ++j) store(dp + j * dp_stride, sums[j]);
+  return i;
 }
 
-// g becomes the local part of grad_x: sum_j ds_j keys_j + rstd g scale, for U vectors of slots.
-template <class A, int R, int U>
-SCAM_OUTLINE void to_grad_x(const Tokens<A>& t, const A* p, const A* ds, int64_t p_stride, A* g,
-                            int64_t stride) {
+template <class A, int B, class T, class To>
+inline void modulate_all(const Tokens<A>& t, const A* p, const A* noise,
+                         const WindowRows<T>& rows, const int32_t* order, int64_t count,
+                         const To& to) {
+  constexpr int P = Shape<A, B>::PIXELS;
+  if (t.rows == B) {
+    const int64_t left = modulate<A, B, P, true>(t, p, noise, rows, order, 0, count, to);
+    modulate<A, B, 1, true>(t, p, noise, rows, order, left, count, to);
+  } else {
+    const int64_t left = modulate<A, B, WEIGHTS / 4, false>(t, p, noise, rows, order, 0, count, to);
+    modulate<A, B, 1, false>(t, p, noise, rows, order, left, count, to);
+  }
+}
+
+// row_i += sum_j w_ij token_j for R tokens, P pixels at a time.
+template <class A, int R, int P>
+SCAM_OUTLINE int64_t combine(const A* tokens, int64_t length, const A* w, int64_t w_step,
+                             const PixelRows<A>& rows, const int32_t* order, int64_t i,
+                             int64_t count) {
+  for (; i + P <= count; i += P) {
+    const Weights<A, R, P, true> weights(w + i * w_step, w_step);
+    A* to[P];
+    for (int q = 0; q < P; ++q) to[q] = rows.of(order[i + q]);
+    for (int64_t c = 0; c < length; c += VecOf<A>::lanes) {
+      Vec<A> sum[P];
+      for (int q = 0; q < P; ++q) sum[q] = load(to[q] + c);
+      for (int j = 0; j < R; ++j) {
+        Vec<A> token = load(tokens + j * length + c);
+        if constexpr (P > 1) in_register(token);
+        for (int q = 0; q < P; ++q) sum[q] += token * weights.at(q, j);
+      }
+      for (int q = 0; q < P; ++q) store(to[q] + c, sum[q]);
+    }
+  }
+  return i;
+}
+
+template <class A, int B>
+inline void combine_all(const A* tokens, int64_t rows, int64_t length, const A* w,
+                        const PixelRows<A>& to, const int32_t* order, int64_t count) {
+  for (int64_t r = 0; r < rows; r += B) {
+    const A* of_rows = tokens + r * length;
+    const int64_t left =
+        combine<A, B, Shape<A, B>::PIXELS>(of_rows, length, w + r, rows, to, order, 0, count);
+    combine<A, B, 1>(of_rows, length, w + r, rows, to, order, left, count);
+  }
+}
+
+// sums_j (+)= sum_i w_ij row_i for R tokens and U vectors of channels from c on.
+template <class A, int R, int U, class T, bool CODED>
+SCAM_OUTLINE void outer(const A* w, int64_t w_step, const Operand<T, CODED>& in, int64_t count,
+                        int64_t c, A* sums, int64_t length, bool add) {
   constexpr int lanes = VecOf<A>::lanes;
-  for (int64_t c = 0; c < t.channels; ++c, g += stride) {
-    Vec<A> scale[U], sum[U];
-    for (int u = 0; u < U; ++u) scale[u] = fill(A(1)), sum[u] = Vec<A>{};
-    for (int64_t k = 0; k < t.blocks; ++k) {
-      const A* gamma = t.gamma_beta + (k * t.padded + c) * 2 * R;
-      const A* keys = t.keys + (k * t.padded + c) * R;
-      for (int j = 0; j < R; ++j)
-        for (int u = 0; u < U; ++u) {
-          const int64_t at = (k * R + j) * p_stride + u * lanes;
-          scale[u] += gamma[j] * load(p + at);
-          sum[u] += keys[j] * load(ds + at);
-        }
-    }
-    for (int u = 0; u < U; ++u) {
-      A* at = g + u * lanes;
-      store(at, t.constants[c * CONSTANTS + 1] * (load(at) * scale[u]) + sum[u]);
+  Vec<A> sum[R * U];
+  for (int k = 0; k < R * U; ++k) sum[k] = Vec<A>{};
+  for (int64_t i = 0; i < count; ++i) {
+    const T *x = in.x_of(i), *code = in.code_of(i);
+    Vec<A> row[U];
+    for (int u = 0; u < U; ++u) row[u] = in.at(x, code, c + u * lanes);
+    for (int j = 0; j < R; ++j) {
+      Vec<A> weight = fill(w[i * w_step + j]);
+      if constexpr (U > 1) in_register(weight);
+      for (int u = 0; u < U; ++u) sum[j * U + u] += weight * row[u];
     }
   }
+  for (int j = 0; j < R; ++j)
+    for (int u = 0; u < U; ++u) {
+      A* at = sums + j * length + c + u * lanes;
+      store(at, add ? load(at) + sum[j * U + u] : sum[j * U + u]);
+    }
 }
 
-template <class A, int R, int U = 4>
-inline void slots_to_grad_x(const Tokens<A>& t, const A* p, const A* ds, int64_t p_stride, A* g,
-                            int64_t stride, int64_t count) {
-  constexpr int64_t width = U * VecOf<A>::lanes;
-  int64_t i = 0;
-  for (; i + width <= count; i += width)
-    to_grad_x<A, R, U>(t, p + i, ds + i, p_stride, g + i, stride);
-  if constexpr (U > 1)
-    if (i < count)
-      slots_to_grad_x<A, R, U / 2>(t, p + i, ds + i, p_stride, g + i, stride, count - i);
+// sums: [row of tokens][length].
+template <class A, int B, class T, bool CODED>
+inline void outers(const A* w, int64_t rows, const Operand<T, CODED>& in, int64_t count,
+                   int64_t length, A* sums, bool add) {
+  constexpr int R = Shape<A, B>::OUTER_TOKENS, U = 2, lanes = VecOf<A>::lanes;
+  for (int64_t r = 0; r < rows; r += R) {
+    A* of_rows = sums + r * length;
+    int64_t c = 0;
+    for (; c + U * lanes <= length; c += U * lanes)
+      outer<A, R, U>(w + r, rows, in, count, c, of_rows, length, add);
+    for (; c < length; c += lanes)
+      outer<A, R, 1>(w + r, rows, in, count, c, of_rows, length, add);
+  }
 }

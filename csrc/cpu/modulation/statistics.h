@@ -98,59 +98,67 @@ int statistics_of_channels(const Job& job, int64_t begin, int64_t end) {
   return SCA_OK;
 }
 
-// Channels [c, c + U vectors) of `count` pixels, `step` numbers apart.
+// The next of U vectors of channels for `count` pixels: their sums less `shift`, and squares.
 template <class A, int U, class T>
-SCAM_INLINE void moments_of_pixels(const T* x, int64_t step, int64_t count, double* stats) {
+SCAM_INLINE void add_pixels(const T* x, int64_t step, int64_t count, const A* shift, A* sum,
+                            A* square) {
   constexpr int lanes = VecOf<A>::lanes;
-  Vec<A> shift[U], sum[U] = {}, square[U] = {};
-  for (int u = 0; u < U; ++u)
-    shift[u] = median<Vec<A>>(load(x + u * lanes), load(x + count / 2 * step + u * lanes),
-                              load(x + (count - 1) * step + u * lanes));
-  constexpr int64_t SHORT = 32;  // sums of short stretches lose fewer digits
-  for (int64_t i = 0; i < count; i += SHORT) {
-    Vec<A> part[U] = {}, part_square[U] = {};
-    for (int64_t k = i; k < (count < i + SHORT ? count : i + SHORT); ++k)
-      for (int u = 0; u < U; ++u) {
-        const Vec<A> d = load(x + k * step + u * lanes) - shift[u];
-        part[u] += d;
-        part_square[u] += d * d;
-      }
-    for (int u = 0; u < U; ++u) sum[u] += part[u], square[u] += part_square[u];
-  }
-  for (int u = 0; u < U; ++u)
-    for (int l = 0; l < lanes; ++l) {
-      const Moments m = moments(shift[u][l], double(count), sum[u][l], square[u][l]);
-      stats[2 * (u * lanes + l)] = m.mean;
-      stats[2 * (u * lanes + l) + 1] = m.squares;
+  Vec<A> part[U], part_square[U];
+  for (int u = 0; u < U; ++u) part[u] = part_square[u] = Vec<A>{};
+  for (int64_t k = 0; k < count; ++k)
+    for (int u = 0; u < U; ++u) {
+      const Vec<A> d = load(x + k * step + u * lanes) - load(shift + u * lanes);
+      part[u] += d;
+      part_square[u] += d * d;
     }
+  for (int u = 0; u < U; ++u) {
+    store(sum + u * lanes, load(sum + u * lanes) + part[u]);
+    store(square + u * lanes, load(square + u * lanes) + part_square[u]);
+  }
 }
 
 template <class T>
 int statistics_of_pixels(const Job& job, int64_t begin, int64_t end) {
-  typedef typename Accumulate<T>::type A;
-  constexpr int lanes = VecOf<A>::lanes, U = 4;
+  typedef A_of<T> A;
+  constexpr int lanes = VecOf<A>::lanes, U = SCAM_VECTOR_BYTES == 64 ? 8 : 4;
+  constexpr int64_t STRETCH = 32;  // pixels: sums of few numbers lose fewer digits
   const ModulationParams& p = job.p;
+  Workspace workspace(3 * Workspace::bytes_of<A>(p.channels));
+  if (!workspace.ok()) return SCA_OUT_OF_MEMORY;
+  A *shift = workspace.take<A>(p.channels), *sum = workspace.take<A>(p.channels);
+  A* square = workspace.take<A>(p.channels);
   for (int64_t item = begin; item < end; ++item) {
     const int64_t b = item / job.stat_chunks, first = item % job.stat_chunks * job.stat_chunk;
     const int64_t left = p.pixels - first, count = left < job.stat_chunk ? left : job.stat_chunk;
     const int64_t step = p.x.stride[2];
-    const T* x = static_cast<const T*>(p.x.data) + b * p.x.stride[0] + first * step;
-    double* stats = job.stats + item * p.channels * 2;
-    int64_t c = 0;
-    for (; c + U * lanes <= p.channels; c += U * lanes)
-      moments_of_pixels<A, U>(x + c, step, count, stats + 2 * c);
-    for (; c + lanes <= p.channels; c += lanes)
-      moments_of_pixels<A, 1>(x + c, step, count, stats + 2 * c);
-    for (; c < p.channels; ++c) {
-      const T *middle = x + count / 2 * step, *last = x + (count - 1) * step;
-      const A shift = median<A>(widen(x[c]), widen(middle[c]), widen(last[c]));
-      double sum = 0, square = 0;
-      for (int64_t i = 0; i < count; ++i) {
-        const double d = double(widen(x[i * step + c])) - double(shift);
-        sum += d;
-        square += d * d;
+    const T* x = element<const T>(p.x, b) + first * step;
+    const T *middle = x + count / 2 * step, *last = x + (count - 1) * step;
+    for (int64_t c = 0; c < p.channels; ++c) {
+      shift[c] = median<A>(widen(x[c]), widen(middle[c]), widen(last[c]));
+      sum[c] = square[c] = 0;
+    }
+    for (int64_t i = 0; i < count; i += STRETCH) {
+      const int64_t pixels = count - i < STRETCH ? count - i : STRETCH;
+      const T* from = x + i * step;
+      int64_t c = 0;
+      for (; c + U * lanes <= p.channels; c += U * lanes)
+        add_pixels<A, U>(from + c, step, pixels, shift + c, sum + c, square + c);
+      for (; c + U / 2 * lanes <= p.channels; c += U / 2 * lanes)
+        add_pixels<A, U / 2>(from + c, step, pixels, shift + c, sum + c, square + c);
+      for (; c + lanes <= p.channels; c += lanes)
+        add_pixels<A, 1>(from + c, step, pixels, shift + c, sum + c, square + c);
+      for (; c < p.channels; ++c) {
+        A part = 0, part_square = 0;
+        for (int64_t k = 0; k < pixels; ++k) {
+          const A d = A(widen(from[k * step + c])) - shift[c];
+          part += d, part_square += d * d;
+        }
+        sum[c] += part, square[c] += part_square;
       }
-      const Moments m = moments(shift, double(count), sum, square);
+    }
+    double* stats = job.stats + item * p.channels * 2;
+    for (int64_t c = 0; c < p.channels; ++c) {
+      const Moments m = moments(shift[c], double(count), sum[c], square[c]);
       stats[2 * c] = m.mean, stats[2 * c + 1] = m.squares;
     }
   }
