@@ -223,7 +223,7 @@ def check_integer(name: str, number: Any) -> int:
     """An integer as Python's; numpy's are taken too.
 
     Raises:
-        TypeError: none.
+        TypeError: not an integer, or a bool.
     """
     if torch.compiler.is_compiling():  # it may be a symbol
         return number
