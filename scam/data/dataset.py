@@ -20,7 +20,7 @@ from scam.data.parallel import end_with_owner, usable_cpus
 from scam.data.recolour import recolour
 from scam.data.source import PairSource, checked_index, checked_size
 from scam.data.warp import warp
-from scam.errors import InputError
+from scam.errors import InputError, type_of
 
 Key = tuple[int, int] | tuple[int, int, bool]
 """Of a pair: its index, a seed, and whether it may be recoloured (True if left out)."""
@@ -52,7 +52,7 @@ class PairDataset(Dataset[Item]):
     size: (H, W). flip: mirror every other image. recolour, warp: chances, 0 .. 1, of
     :func:`~scam.data.recolour.recolour` and :func:`~scam.data.warp.warp`. cache_bytes: decoded
     images stay in memory if all of them fit in so many bytes (each loader worker holds its own
-    share of it).
+    share of it). InputError for a source or a size that is none.
     """
 
     def __init__(
@@ -65,6 +65,9 @@ class PairDataset(Dataset[Item]):
         warp: float = 0.0,
         cache_bytes: int = 1 << 30,
     ) -> None:
+        if not isinstance(source, PairSource):
+            kind = type_of(source)
+            raise InputError(f"source is {kind}: expected a PairSource, as FolderPairs is")
         self.source = source
         self.size = checked_size(size)
         self.flip = flip

@@ -28,8 +28,7 @@ def position_code(
     The default spans frequencies from half a period across the map up to one period per four
     pixels, so that neighbours can be told apart. ``released=True`` is the code of the published
     system: coordinates in [-1, 1] and frequencies ``10000**(-2i/e)``, at most 1 rad.
-    ``channels_last`` lays it out in memory as such feature maps; compiled graphs are handed the
-    usual layout.
+    ``channels_last`` lays it out in memory as such feature maps.
 
     Raises ValueError unless ``channels`` is a multiple of 4 (sine and cosine, two axes).
     """
@@ -37,7 +36,8 @@ def position_code(
         raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
     if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
         # Traced, it would be computed in every pass.
-        code: Tensor = _operator(channels, height, width, released, torch.device(device))
+        where = torch.device(device)
+        code: Tensor = _operator(channels, height, width, released, where, channels_last)
         return code
     make = _position_code.__wrapped__ if _is_tracing() else _position_code
     # A tensor made in inference mode could not be used in training later on.
@@ -85,18 +85,37 @@ def _arange(count: int) -> Tensor:
     return torch.arange(count, **_PLAIN)
 
 
-def _copy(channels: int, height: int, width: int, released: bool, device: torch.device) -> Tensor:
+def _copy(
+    channels: int,
+    height: int,
+    width: int,
+    released: bool,
+    device: torch.device,
+    channels_last: bool,
+) -> Tensor:
     """The code, in memory that a compiled graph may write to."""
-    return position_code(channels, height, width, released=released, device=device).clone()
+    kept = position_code(
+        channels, height, width, released=released, device=device, channels_last=channels_last
+    )
+    return kept.clone()
 
 
-def _fake(channels: int, height: int, width: int, _released: bool, device: torch.device) -> Tensor:
+def _fake(
+    channels: int,
+    height: int,
+    width: int,
+    _released: bool,
+    device: torch.device,
+    channels_last: bool,
+) -> Tensor:
+    if channels_last:
+        return torch.empty(height, width, channels, device=device).permute(2, 0, 1)
     return torch.empty(channels, height, width, device=device)
 
 
 _operator = define_constant(
-    "position_code(int channels, SymInt height, SymInt width, bool released, Device device)"
-    " -> Tensor",
+    "position_code(int channels, SymInt height, SymInt width, bool released, Device device, "
+    "bool channels_last) -> Tensor",
     _copy,
     _fake,
 )

@@ -181,6 +181,8 @@ def test_names_are_no_indices_and_a_side_is_no_size() -> None:
             InputError, match=r"^size=.*: expected \(height, width\), two integers"
         ):
             PairDataset(Toy(3), size)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^source is a str: expected a PairSource, as FolderP"):
+        PairDataset("photos", (4, 6))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("length", "batch_size"), [(7, 3), (8, 4), (5, 5), (3, 8), (1, 4)])

@@ -106,3 +106,12 @@ def test_compiled_graphs_hold_several_codes_and_may_write_to_them() -> None:
         first, second = compiled(x, y)
         torch.testing.assert_close(first, position_code(8, 6, 5) * x)
         torch.testing.assert_close(second, position_code(12, 6, 5) + y)
+
+
+def test_compiled_graphs_get_the_layout_they_ask_for() -> None:
+    """The ops would bring another one into that of the map in every pass."""
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda: position_code(8, 6, 5, channels_last=True), fullgraph=True, backend="aot_eager"
+    )
+    assert compiled().stride() == position_code(8, 6, 5, channels_last=True).stride() == (1, 40, 8)
