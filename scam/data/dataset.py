@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -65,8 +65,9 @@ class PairDataset(Dataset[Item]):
         warp: float = 0.0,
         cache_bytes: int = 1 << 30,
     ) -> None:
-        if not isinstance(source, PairSource):
-            kind = type_of(source)
+        given: Any = source
+        if not isinstance(given, PairSource):
+            kind = type_of(given)
             raise InputError(f"source is {kind}: expected a PairSource, as FolderPairs is")
         self.source = source
         self.size = checked_size(size)
