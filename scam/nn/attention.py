@@ -90,6 +90,8 @@ class SemanticCrossAttention(nn.Module):
         """
         self._check(queries, "queries", self.to_query)
         self._check(keys, "keys", self.to_key)
+        if len(keys) != len(queries):
+            raise ValueError(f"keys: expected a batch of {len(queries)}, got {len(keys)}")
         watch = self.watch  # once: another thread may take it away
         if watch is not None:
             watch(queries, keys, query_labels, key_labels)

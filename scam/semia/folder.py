@@ -96,9 +96,12 @@ def holds_source(path: Path) -> bool:
 def read_folder(path: Path) -> Stored:
     """InputError, naming the file, unless ``python -m scam.semia train`` left what is there."""
     config_path = path / CONFIG
+    if not path.exists():
+        raise InputError(
+            f"{path}: does not exist, expected a folder of scam.semia{folder_like(path)}"
+        )
     if not config_path.is_file():
-        like = "" if path.exists() else folder_like(path)
-        raise InputError(f"{path}: expected a folder of scam.semia (no {CONFIG}){like}")
+        raise InputError(f"{path}: expected a folder of scam.semia (no {CONFIG})")
     config = read_json(config_path)
     methods = dict.fromkeys(get_args(Method))
     method: Method | None = next((x for x in methods if x == config.get("method")), None)

@@ -54,8 +54,8 @@ def read_label_map(path: Path, kind: Kind | None = None, known: Codes | None = N
     if kind == "index":
         raise InputError(
             f"{path}: is an image in colours, expected an index map (a grey or palette png), as "
-            "the source's label map is one; train with {as_colours} to read that by its colours",
-            as_colours=True,
+            "the source's label map is one; `scam.semia train --as-colours` makes sources that "
+            "take colours"
         )
     return _read_colours(path, known)
 

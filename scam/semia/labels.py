@@ -134,7 +134,9 @@ def read_target(
     lacking = labels < 0
     if lacking.any():
         said = f"{path}: holds labels that the source lacks: {_listed(found, ids)}"
-        if absent == "error" or lacking.all():
+        if lacking.all():
+            raise InputError(f"{said}, and no other; expected some of {vocabulary}")
+        if absent == "error":
             raise InputError(
                 f"{said}; expected {vocabulary} ({{absent}} replaces others by those around them)",
                 absent="nearest",

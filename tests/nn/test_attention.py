@@ -167,6 +167,7 @@ def test_per_token_norms_isolate_labels_and_joint_ones_do_not() -> None:
         ("queries", lambda t: t.double(), "queries: expected torch.float32 like the parameters"),
         ("keys", lambda t: t.bfloat16(), "keys: expected torch.float32 like the parameters"),
         ("queries", lambda t: t[..., 1:], r"queries: expected shape \(B, N, 12\), got \(2, "),
+        ("keys", lambda t: t[:1], "keys: expected a batch of 2, got 1"),
         ("keys", lambda t: t[0], r"keys: expected shape \(B, N, 8\), got \("),
         ("queries", lambda t: t.numpy(), "queries: expected a tensor, got ndarray"),
     ],

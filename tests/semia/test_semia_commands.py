@@ -367,7 +367,7 @@ class TestApply:
         same = index_map(tmp_path / "more/move.png", DRAWN.labels)
         sheet = index_map(tmp_path / "sheet.png", DRAWN.labels)
         for target in (same, sheet):
-            with pytest.raises(InputError, match="has the name of"):
+            with pytest.raises(InputError, match=r"has the name of .*; expected another"):
                 semia("apply", patches, sources / "targets", target, "--out", tmp_path / "o")
         assert not (tmp_path / "o").exists()
 
@@ -505,6 +505,13 @@ def test_one_line_and_status_2(
     assert said.out == ""
     assert said.err.startswith(f"{PROG}: error: {tmp_path}: expected a folder of scam.semia")
     assert said.err.count("\n") == 1
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"nope: does not exist, expected a folder of scam\.semia"
+    ):
+        semia("apply", tmp_path / "nope", "x.png", "--out", tmp_path / "o")
 
 
 @pytest.mark.parametrize("command", ["train", "apply", "evaluate"])

@@ -234,12 +234,14 @@ class TestTarget:
 
     def test_nothing_known(self, tmp_path: Path) -> None:
         path = kept(tmp_path, grey(LABELS * 0, (7,)))
-        with pytest.raises(InputError, match=r"lacks: 7 \(100 %\)"):
+        with pytest.raises(
+            InputError, match=r"lacks: 7 \(100 %\), and no other; expected some of 0"
+        ):
             read_target(path, Vocabulary("index", (0, 13)), absent="nearest")
 
     def test_an_index_map_is_expected(self, tmp_path: Path) -> None:
         path = kept(tmp_path, coloured(LABELS))
-        with pytest.raises(InputError, match=r"is an image .* train with as_colours=True"):
+        with pytest.raises(InputError, match=r"is an image .* `scam\.semia train --as-colours`"):
             read_target(path, Vocabulary("index", (0, 13)))
 
     def test_scribbles(self, tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def _names(targets: dict[Path, Target]) -> list[str]:
     seen: dict[str, Path] = {}
     for path in targets:
         if path.stem in seen or path.stem == Path(SHEET).stem:
-            taken = seen.get(path.stem, f"the {SHEET}")
-            raise InputError(f"{path}: has the name of {taken}, expected another")
+            taken = seen.get(path.stem, f"{SHEET}, which this command writes")
+            raise InputError(f"{path}: has the name of {taken}; expected another")
         seen[path.stem] = path
     return list(seen)
 
