@@ -15,7 +15,7 @@ from scam.checkpoints.training_state import TRAINING, write_training
 from scam.checkpoints.weights import CONFIG, MODEL, write_manifest, write_weights
 from scam.errors import InputError
 from scam.storage.files import checked_path, folder_aside, remove_folder, sweep, write_aside
-from scam.storage.reading import folder_like, reading
+from scam.storage.reading import folder_like, read_json, reading
 
 CHECKPOINTS = "checkpoints"
 KEPT = 3
@@ -108,6 +108,9 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
     if MODEL not in missing or _STEP.fullmatch(path.name):
         raise InputError(f"checkpoint {path} is incomplete: no {' and no '.join(missing)} in it")
     if CONFIG not in missing:
+        maker = read_json(path / CONFIG).get("format")  # runs and checkpoints name none
+        if maker is not None:
+            raise InputError(f"checkpoint {path} was made by scam.{maker}: {wanted}")
         raise InputError(f"checkpoint {path} holds no complete step folder yet, and no {MODEL}")
     raise InputError(f"{path} is not a checkpoint: {wanted}{_run_in(path)}")
 

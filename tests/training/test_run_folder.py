@@ -212,6 +212,10 @@ def test_checkpoints_that_are_none(run, tmp_path):
     assert re.search(none, error(resolve_checkpoint, run.path))
     fresh = RunFolder.start(tmp_path / "fresh", {})
     assert "holds no complete step folder yet" in error(resolve_checkpoint, fresh.path)
+    other = tmp_path / "lake"
+    other.mkdir()
+    (other / "config.json").write_text('{"format": "semia"}')
+    assert f"{other} was made by scam.semia: give a tr" in error(resolve_checkpoint, other)
 
 
 def test_a_step_folder_for_use_alone_needs_no_training_state(run, tmp_path):
