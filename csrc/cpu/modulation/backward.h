@@ -140,13 +140,9 @@ struct BackwardPiece {
     dots<A, B>(t.gamma_beta, t.rows, width, static_cast<const A*>(nullptr), both, count, ds);
     over_heads<A>(t.span, count * t.rows, SoftmaxBackward<A>{p, ds});
     combine_all<A, B>(t.keys, t.rows, t.padded, ds, rows.local, piece.order, count);
-    if (job.p.position.data) {
-      const Operand<T, true> in = {piece.order, rows.x, rows.code};
-      outers<A, B>(ds, t.rows, in, count, t.padded, sums, add);
-    } else {
-      const Operand<T, false> in = {piece.order, rows.x, {}};
-      outers<A, B>(ds, t.rows, in, count, t.padded, sums, add);
-    }
+    with_scored<T>(rows, piece, [&](const auto& scored) {
+      outers<A, B>(ds, t.rows, scored, count, t.padded, sums, add);
+    });
     A* of_bias = sums + 3 * t.rows * t.padded;
     for (int64_t row = 0; row < t.rows; ++row) {
       A sum = 0;

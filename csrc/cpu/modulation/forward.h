@@ -37,6 +37,13 @@ inline void for_pieces(const Job& job, int64_t b, const Window& w, int64_t most,
   }
 }
 
+// use(the rows that scores are of: x, with the position code if there is one).
+template <class T, class Use>
+inline void with_scored(const WindowRows<T>& rows, const Piece<T>& piece, const Use& use) {
+  if (piece.job.p.position.data) use(Operand<T, true>{piece.order, rows.x, rows.code});
+  else use(Operand<T, false>{piece.order, rows.x, {}});
+}
+
 // p: [pixel][row of tokens].
 template <class T, int B>
 inline void probabilities(const TokenGroup& group, const Tokens<A_of<T>>& t,
@@ -46,13 +53,9 @@ inline void probabilities(const TokenGroup& group, const Tokens<A_of<T>>& t,
     for (int64_t i = 0; i < piece.count; ++i) p[i] = A(1);
     return;
   }
-  if (piece.job.p.position.data) {
-    const Operand<T, true> in = {piece.order, rows.x, rows.code};
-    dots<A, B>(t.keys, t.rows, t.padded, t.bias, in, piece.count, p);
-  } else {
-    const Operand<T, false> in = {piece.order, rows.x, {}};
-    dots<A, B>(t.keys, t.rows, t.padded, t.bias, in, piece.count, p);
-  }
+  with_scored(rows, piece, [&](const auto& scored) {
+    dots<A, B>(t.keys, t.rows, t.padded, t.bias, scored, piece.count, p);
+  });
   over_heads<A>(t.span, piece.count * t.rows, Softmax<A>{p});
 }
 

@@ -118,19 +118,17 @@ inline void copy_out(const T* rows, int64_t first, int64_t count, const Map<T>& 
     for (int64_t c = whole; c < map.channels; ++c) *map.at(c, first + i) = rows[i * padded + c];
 }
 
-// The rows of a window of a map, in `room` unless they can be used where they lie.
-template <class T>
-inline PixelRows<const T> rows_in(const Map<const T>& map, const Window& w, T* room) {
-  if (map.has_rows()) return {map.at(0, w.first), map.pixel_stride};
-  copy_in(map, w.first, w.count, room);
-  return {room, padded_channels(map.channels)};
-}
-
-// Where the rows of a window of a map are to be written, for `copy_out` unless it has rows.
+// Where the rows of a window of a map are: in the map if they can be used there, else in `room`.
 template <class T>
 inline PixelRows<T> rows_for(const Map<T>& map, const Window& w, T* room) {
   if (map.has_rows()) return {map.at(0, w.first), map.pixel_stride};
   return {room, padded_channels(map.channels)};
+}
+
+template <class T>
+inline PixelRows<const T> rows_in(const Map<const T>& map, const Window& w, T* room) {
+  if (!map.has_rows()) copy_in(map, w.first, w.count, room);
+  return rows_for<const T>(map, w, room);
 }
 
 // What both passes read of a window.
