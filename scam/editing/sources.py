@@ -144,7 +144,8 @@ class Finder:
         run = run_around(self.checkpoint.path)
         if run is None:
             raise InputError(
-                f"the run folder of {self.checkpoint.path} is not here: give {{:library}} DIR"
+                f"{self.checkpoint.path} is in no run folder, which would hold its styles: "
+                "expected {:library} DIR"
             )
         return run / LIBRARY
 
