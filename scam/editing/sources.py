@@ -20,7 +20,8 @@ from scam.data import SOURCES, open_source
 from scam.data.advice import advising, label_command
 from scam.data.arrays import LabelMap
 from scam.data.labels import other_labels
-from scam.data.pairs import IMAGE_SUFFIXES, MAKES, Pair, find_label_map, find_pairs, read_pair
+from scam.data.pairs import Pair, find_pairs, read_pair
+from scam.data.picture_folder import IMAGE_SUFFIXES, MAKES, find_label_map
 from scam.data.source import PairSource
 from scam.data.values import UnknownLabelError
 from scam.editing.pictures import Picture

@@ -15,7 +15,7 @@ from scam.data import SOURCES, LabelValues, PairSource, open_source
 from scam.data.fit import Fit, Frame
 from scam.data.names import expect_known_names, names_file
 from scam.data.options import DataOptions
-from scam.data.pairs import SPLITS
+from scam.data.train_val_test import SPLITS
 from scam.errors import InputError
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
