@@ -19,7 +19,7 @@ from scam.data.train_val_test import SPLITS
 from scam.errors import InputError
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
-from scam.models.hub import describe_model
+from scam.models.description import describe_model
 from scam.storage.reading import read_json
 
 
