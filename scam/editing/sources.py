@@ -22,7 +22,7 @@ from scam.data.values import UnknownLabelError
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError, counted, did_you_mean, few, leading, within
-from scam.models.checkpoint import Checkpoint, expect_names, run_around, stored_data
+from scam.models.checkpoint import Checkpoint, expect_names, named, run_around, stored_data
 
 LIBRARY = "styles"
 _STORED = "lib:"
@@ -238,9 +238,7 @@ class Finder:
 
     def expect_names_of(self, labels: Path) -> None:
         """InputError if a label map's data folder, where it is in one, contradicts the model."""
-        folder = labels.parent
-        if folder.name in ("", ".."):
-            folder = Path(os.path.abspath(folder))
+        folder = named(labels.parent)
         if folder.name == self._label_folder or (folder.parent / "images").is_dir():
             expect_names(self.checkpoint, folder.parent, folder.name)
 
