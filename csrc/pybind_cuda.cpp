@@ -250,7 +250,6 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   address(modulation, "partials", &M::partials);
   address(modulation, "piece_partials", &M::piece_partials);
   address(modulation, "means", &M::means);
-  address(modulation, "kept", &M::kept);
   address(modulation, "grad_default_gamma", &M::grad_default_gamma);
   address(modulation, "grad_default_beta", &M::grad_default_beta);
   address(modulation, "grad_noise_scale", &M::grad_noise_scale);
@@ -288,21 +287,14 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
           check_logs(p);
           check_sorted(p.tokens);
         }));
-  m.def("modulation_token_gradients", checked<M>(modulation_token_gradients, [](const M& p) {
+  m.def("modulation_backward", checked<M>(modulation_backward, [](const M& p) {
           check_there("grad_y", p.grad_y.data);
+          check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
           check_plan(p.plan);
           check_there("piece_partials", p.piece_partials);
           check_there("means", p.means);
-          if (p.tokens.heads == 1) check_there("kept", p.kept);
-        }));
-  m.def("modulation_pixel_gradient", checked<M>(modulation_pixel_gradient, [](const M& p) {
-          check_there("grad_y", p.grad_y.data);
-          check_there("pixel_out", p.pixel_out.data);
-          check_logs(p);
-          check_sorted(p.tokens);
-          check_there("means", p.means);
-          if (p.tokens.heads == 1) check_there("kept", p.kept);
+          check_between("strips", p.strips, 1, 65535);
         }));
   m.def("pixels_read_forward", checked<A>(pixels_read_forward, [](const A& p) {
           check_tiles(p.plan);

@@ -177,10 +177,21 @@ SCA_DEVICE void copy_async(void* shared, const void* global, bool valid) {
                "r"(valid ? 16 : 0)
                : "memory");
 }
+SCA_DEVICE void copy_async(void* shared, const void* global) {
+  const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
+}
 SCA_DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending>
 SCA_DEVICE void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
+
+// The same address, of which a compiler knows nothing else: offsets are added in one instruction.
+template <class V>
+SCA_DEVICE V* opaque(V* address) {
+  asm("" : "+l"(address));
+  return address;
 }
 
 // Memory that no thread of this launch writes.

@@ -15,10 +15,11 @@ struct Channels {
 
   SCA_DEVICE Channels(const ModulationParams& p, int64_t batch) {
     const int first = 2 * (thread() & 3);
-    all_means = p.mean + batch * p.channels + first;
-    all_rstds = p.rstd + batch * p.channels + first;
-    all_noise_scales = p.noise_scale ? static_cast<const uint32_t*>(p.noise_scale) + first / 2
-                                     : nullptr;
+    all_means = opaque(p.mean + batch * p.channels + first);
+    all_rstds = opaque(p.rstd + batch * p.channels + first);
+    all_noise_scales = p.noise_scale
+                           ? opaque(static_cast<const uint32_t*>(p.noise_scale) + first / 2)
+                           : nullptr;
   }
 
   SCA_DEVICE void look_at(unsigned c) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What both backward kernels of the modulation make for a warp's pixels.
+// Modulation, backward: what a warp's pixels make of their gradients.
 #pragma once
 
 #include <sca_cuda/modulate.cuh>
@@ -36,34 +36,50 @@ SCA_DEVICE void add_products(float (&sum)[2], const float (&w)[4], const float (
     sum[r] += quad_sum(w[2 * r] * d[2 * r] + w[2 * r + 1] * d[2 * r + 1]);
 }
 
-// A label of one unit that all pixels see: its probabilities and gradients of its scores. The
-// gradient of y, in place, to that of what went into the leaky ReLU.
+// Packed blocks: zeros where a place holds no pixel, but maybe what others own.
+SCA_DEVICE void clear_others(uint32_t (&a)[4], const int (&own)[2]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) a[i] = own[i & 1] < 0 ? 0u : a[i];
+}
+
+// The gradient of y, in place, to g, that of what went into the leaky ReLU; g * norm(x) of some
+// channels into a tile of theirs.
 template <class T, bool last>
-SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParams& p,
+struct Passed {
+  Tile<T, last> gradient, product;
+  Range channels;
+};
+
+// A label of one unit that all pixels see: its probabilities and gradients of its scores.
+template <class T, bool last>
+SCA_DEVICE void look_at_unit(Weights& weights, float (&d)[4], const ModulationParams& p,
                              const Visibility<T, last>& visible, const Noise& noise,
-                             const Tile<T, last>& gradient) {
+                             const Passed<T, last>& passed) {
+  float w[4];
   Logs logs[2];
   visible.attend_to_unit(w, logs);
-  const Weights weights = split_weights<T>(w);
+  weights = split_weights<T>(w);
   const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
   const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
 #pragma unroll
   for (int i = 0; i < 4; ++i) d[i] = 0;
   Channels<T> channels(p, visible.batch);
   auto from_x = visible.x.reader(visible.tile_pixel);
-  auto from_g = gradient.reader(visible.tile_pixel);
-  auto to_g = gradient.writer(visible.tile_pixel);
+  auto from_g = passed.gradient.reader(visible.tile_pixel);
+  auto to_g = passed.gradient.writer(visible.tile_pixel);
+  auto to_product = passed.product.writer(visible.tile_pixel);
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
-    uint32_t x[4], before[4], g[4], product[4];
+    uint32_t x[4], g[4], product[4];
     from_x.next(x);
-    from_g.next(before);
+    from_g.next(g);
+    clear_others(g, visible.own);
     Block normal, scale, shift;
     begin_modulation(normal, scale, shift, x, channels, noise);
     mix<T>(scale, weights, of_gamma);
     mix<T>(shift, weights, of_beta);
-    Block upper = unpack_block<T>(before);
+    Block upper = unpack_block<T>(g);
     pass_activation(upper, normal, scale, shift, p.negative_slope);
     pack_block<T>(g, upper);
     multiply(upper, normal);
@@ -71,6 +87,8 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
     mma16<T>(d, product, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);
     to_g.next(g);
+    if (c < passed.channels.first || c >= passed.channels.last) continue;
+    to_product.next(product);
   }
   sync_warp();
   float sum[2] = {0, 0};
@@ -78,28 +96,33 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
   score_gradients(d, w, sum);
 }
 
-// Of any label: only the gradient.
+// Of any label, without what scores need.
 template <class T, bool last>
 SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& visible,
-                         const Noise& noise, const Tile<T, last>& gradient, uint32_t members) {
+                         const Noise& noise, const Passed<T, last>& passed) {
   Channels<T> channels(p, visible.batch);
   auto from_x = visible.x.reader(visible.tile_pixel);
-  auto from_g = gradient.reader(visible.tile_pixel);
-  auto to_g = gradient.writer(visible.tile_pixel);
+  auto from_g = passed.gradient.reader(visible.tile_pixel);
+  auto to_g = passed.gradient.writer(visible.tile_pixel);
+  auto to_product = passed.product.writer(visible.tile_pixel);
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
-    uint32_t x[4], before[4], g[4];
+    uint32_t x[4], g[4];
     from_x.next(x);
-    from_g.next(before);
+    from_g.next(g);
+    clear_others(g, visible.own);
     Block normal, scale, shift;
     begin_modulation(normal, scale, shift, x, channels, noise);
     mix_all(scale, shift, p, visible, c);
-    Block upper = unpack_block<T>(before);
+    Block upper = unpack_block<T>(g);
     pass_activation(upper, normal, scale, shift, p.negative_slope);
     pack_block<T>(g, upper);
-    keep_others(g, before, members);
     to_g.next(g);
+    if (c < passed.channels.first || c >= passed.channels.last) continue;
+    multiply(upper, normal);
+    pack_block<T>(x, upper);
+    to_product.next(x);
   }
   sync_warp();
 }

@@ -73,13 +73,10 @@ struct ModulationParams {
   float *lse, *lse_rest, *mean, *rstd;  // (B, heads, N) twice, (B, C) twice
   Plan plan;
   float* moments;         // (B, strips, C, 2), scratch of the statistics
-  int32_t strips;
+  int32_t strips;         // of an image's pixels, in passes over x alone
   float* partials;        // (B, heads, rows, 3 C + 1): keys, gamma, beta, bias
   float* piece_partials;  // (B, plan.count, 3, C): noise scale, default gamma, default beta
   float* means;           // (B, 2, C): what x loses to the norm is means[0] + norm(x) * means[1]
-  // (B, N, 2, 8): probabilities and gradients of scores, of pixels that see one unit; for the
-  // gradient of x. Null with several heads.
-  float* kept;
   View grad_keys, grad_key_bias, grad_gamma, grad_beta;
   void *grad_default_gamma, *grad_default_beta;  // (B, C) or null
   void* grad_noise_scale;                        // (C,) or null
@@ -108,8 +105,7 @@ struct AttentionParams {
 int pack(const PackParams& params, void* stream);
 int modulation_statistics(const ModulationParams& params, void* stream);
 int modulation_forward(const ModulationParams& params, void* stream);
-int modulation_token_gradients(const ModulationParams& params, void* stream);
-int modulation_pixel_gradient(const ModulationParams& params, void* stream);
+int modulation_backward(const ModulationParams& params, void* stream);
 int pixels_read_forward(const AttentionParams& params, void* stream);
 int latents_read_forward(const AttentionParams& params, void* stream);
 int attention_backward(const AttentionParams& params, void* stream);

@@ -79,10 +79,11 @@ struct Tile {
 
   SCA_DEVICE char* at(int row, int column) const { return base + row * pitch + 2 * column; }
 
-  SCA_DEVICE Reader<!last> reader(int pixel) const {
+  // From 16 pixels and channel c on.
+  SCA_DEVICE Reader<!last> reader(int pixel, int c = 0) const {
     const int lane = thread() & 31;
-    if constexpr (last) return {shared_address(at(pixel + (lane & 15), (lane >> 4) * 8)), 32};
-    return {shared_address(at((lane & 7) + (lane >> 4) * 8, pixel + ((lane >> 3) & 1) * 8)),
+    if constexpr (last) return {shared_address(at(pixel + (lane & 15), c + (lane >> 4) * 8)), 32};
+    return {shared_address(at(c + (lane & 7) + (lane >> 4) * 8, pixel + ((lane >> 3) & 1) * 8)),
             16 * pitch};
   }
 

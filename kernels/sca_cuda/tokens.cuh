@@ -57,8 +57,8 @@ struct Rows {
     const int lane = thread() & 31, group = lane >> 2;
     const int place = unit.first + (group < unit.count ? group : unit.count - 1);
     const int row = place_of(tokens, batch, unit.head, place) * tokens.roles + role;
-    base = static_cast<const char*>(tokens.rows) + static_cast<int64_t>(row) * (2 * channels) +
-           (lane & 3) * 8;
+    base = opaque(static_cast<const char*>(tokens.rows) +
+                  static_cast<int64_t>(row) * (2 * channels) + (lane & 3) * 8);
   }
 
   // Channels c ... c + 15.

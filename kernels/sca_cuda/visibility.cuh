@@ -50,8 +50,11 @@ struct Visibility {
     const Rows<T> keys(tokens, batch, unit, 0, channels);
 #pragma unroll
     for (int i = 0; i < 4; ++i) s[i] = 0;
-    multiply_rows(s, x, tile_pixel, keys, channels);
-    if (positioned) multiply_rows(s, position, tile_pixel, keys, channels);
+    if (positioned) {
+      multiply_both(s, x, position, tile_pixel, keys, channels);
+    } else {
+      multiply_rows(s, x, tile_pixel, keys, channels);
+    }
     finish_scores(s, unit, scale, scalars_of(tokens, batch, unit, 0));
   }
 

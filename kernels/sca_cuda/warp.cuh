@@ -82,6 +82,22 @@ SCA_DEVICE void multiply_rows(float (&s)[4], const Tile<T, last>& tile, int p, c
   }
 }
 
+// The same for the pixels' numbers in two tiles, added up in fp32.
+template <class T, bool last>
+SCA_DEVICE void multiply_both(float (&s)[4], const Tile<T, last>& tile, const Tile<T, last>& other,
+                              int p, const Rows<T>& rows, int channels) {
+  auto pixels = tile.reader(p), others = other.reader(p);
+#pragma unroll 2
+  for (int c = 0; c < channels; c += 16) {
+    uint32_t a[4], there[4];
+    pixels.next(a);
+    others.next(there);
+    const uint2 b = rows.at(c);
+    mma16<T>(s, a, b.x, b.y);
+    mma16<T>(s, there, b.x, b.y);
+  }
+}
+
 // Products to scores, -inf where the unit has no token.
 SCA_DEVICE void finish_scores(float (&s)[4], const Unit& unit, float scale, const Pair& bias) {
   const int token = 2 * (thread() & 3);

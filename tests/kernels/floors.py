@@ -142,18 +142,21 @@ class Work:
     def _cuda(self, one: Launched) -> tuple[float, float, int, int]:
         if one.kernel == "pixels_read":
             return int(sum(t.sum() for t in self.tiles(TILE))), 1, TILE, CUDA_TILE
-        gathers = one.kernel in ("attention_gradients", "modulation_gradient_of_tokens")
+        gathers = one.kernel in ("attention_gradients", "modulation_gradients")
         if not gathers:
             return one.blocks, 1, 16 * one.warps, CUDA_TILE
-        pixels, pieces = _gathered(self.channels, one.shared), self.pieces(CUDA_TILE)
+        least = 3 if one.kernel.startswith("modulation") else 4
+        pixels = _gathered(self.channels, one.shared, least)
+        pieces = self.pieces(CUDA_TILE)
         tiles = int(sum(t.sum() for t in self.tiles(pixels)))
-        slices = -(-self.channels // 128) if one.kernel.endswith("of_tokens") else 1
+        slices = -(-self.channels // 128) if one.kernel.startswith("modulation") else 1
         return pieces * slices, tiles / pieces, pixels, CUDA_TILE
 
 
-def _gathered(channels: int, shared: int) -> int:
-    """Pixels of a tile, of which a block has two, three or more: as many as fit, as launch.cuh."""
-    return next(size for size in (64, 32, 16) if 4 * 2 * channels * size <= shared or size == 16)
+def _gathered(channels: int, shared: int, tiles: int) -> int:
+    """Pixels of a tile, of which a block has at least so many: as many as fit, as launchers do."""
+    sizes = (64, 32, 16)
+    return next(s for s in sizes if tiles * 2 * channels * s <= shared or s == sizes[-1])
 
 
 def read() -> dict[tuple[str, str, str], Floor]:

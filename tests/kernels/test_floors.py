@@ -70,11 +70,10 @@ GATHERING = {"pixels": 32, "rounds": 8, "share": 0.5}
         ("pixels_read", {"channels": 256, **FORWARD}, 16 + 16 * 2),
         ("attention_gradients", {"channels": 256, **GATHERING}, 8 * ((16 * 4) / 2 + 4 * 2 * 2)),
         ("modulate", {"channels": 128, **FORWARD}, 8 * (2 + 4)),
-        ("modulation_gradient_of_x", {"channels": 128, **FORWARD}, 8 * (4 + 2)),
         (
-            "modulation_gradient_of_tokens",
+            "modulation_gradients",
             {"channels": 128, **GATHERING},
-            8 * (8 * (2 + 4 + 2) / 2 + 2 * 2 * 7),
+            8 * (8 * (2 + 4 + 2 + 4) / 2 + 2 * 2 * 7),
         ),
     ],
 )

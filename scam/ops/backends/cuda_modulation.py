@@ -19,12 +19,12 @@ from scam.ops.backends.cuda_call import (
 )
 from scam.ops.modulation_call import ModulationCall
 
-WARPS = 16384
-"""Keep a GPU busy with statistics, and leave each of them several reads."""
+WARPS = 8192
+"""Keep a GPU busy with x alone, and leave each of them several reads."""
 
 
 def _strips(call: ModulationCall, last: bool) -> int:
-    """Strips of an image that statistics are taken of."""
+    """Strips of an image, in passes over x alone."""
     batch, channels, pixels = call.x.shape
     in_strip = 64 if last else channels  # warps; where channels come last a few blocks for each SM
     return max(1, min(pixels // 256, -(-WARPS // max(1, batch * in_strip))))
@@ -108,9 +108,9 @@ def modulation_backward(
     means = lse.new_empty((batch, 2, channels))
     kernels.partials, kernels.means = partials.data_ptr(), means.data_ptr()
     kernels.piece_partials = piece_partials.data_ptr()
-    if heads == 1:
-        kept = lse.new_empty((batch, x.shape[2], 2, 8))
-        kernels.kept = kept.data_ptr()
+    kernels.strips = _strips(call, made.last)
+    if x.shape[2] == 1:  # its own mean: nothing passes the norm, and rounding would be all of it
+        rstd = torch.zeros_like(rstd)
     statistics = (made.held(aligned(tensor)) for tensor in (lse, lse_rest, mean, rstd))
     made.set_statistics(*statistics)
     kernels.grad_y = view(made.held(in_order(grad_y.mT, made.last)), "bic")
@@ -123,6 +123,5 @@ def modulation_backward(
         0 if tensor is None else tensor.data_ptr() for tensor in per_channel
     )
     kernels.pixel_out = view(result.written, "bic")
-    load().modulation_token_gradients(kernels, made.stream)
-    load().modulation_pixel_gradient(kernels, made.stream)
+    load().modulation_backward(kernels, made.stream)
     return result.final().mT, *gradients

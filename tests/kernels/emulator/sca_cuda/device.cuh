@@ -68,8 +68,14 @@ void load_matrices(uint32_t (&r)[4], const void* row, bool transposed);
 uint32_t transpose(uint32_t word);
 void mma16_as(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool fp16);
 void copy_async(void* shared, const void* global, bool valid);
+inline void copy_async(void* shared, const void* global) { copy_async(shared, global, true); }
 void commit_copies();
 void wait_copies_but(size_t pending);
+
+template <class V>
+V* opaque(V* address) {
+  return address;
+}
 
 template <class V>
 V shuffle(V value, int from) {
