@@ -10,12 +10,6 @@
 #include <stdint.h>
 
 #define SCA_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
-// Four blocks per SM where 128 registers do; sm_80 needs more for the same code.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-#define SCA_FOUR_BLOCKS 3
-#else
-#define SCA_FOUR_BLOCKS 4
-#endif
 #define SCA_DEVICE __device__ __forceinline__
 #define SCA_ANYWHERE __host__ __device__ __forceinline__
 #define SCA_PARAMS(type) const __grid_constant__ type
@@ -35,7 +29,6 @@ SCA_DEVICE char* shared_memory() {
   return memory;
 }
 SCA_DEVICE void sync_block() { __syncthreads(); }
-SCA_DEVICE bool any_of_block(bool yes) { return __syncthreads_or(yes); }  // a barrier, too
 SCA_DEVICE void sync_warp() { __syncwarp(); }
 SCA_DEVICE uint32_t ballot(bool yes) { return __ballot_sync(0xffffffffu, yes); }
 SCA_DEVICE int count_bits(uint32_t bits) { return __popc(bits); }

@@ -84,7 +84,7 @@ SCA_DEVICE void input_gradient_of_all(const ModulationParams& p,
       score_gradients(d, w, sum);
       mix<T>(dx, split_weights<T>(d), Rows<T>(p.tokens, visible.batch, unit, 0, p.channels).at(c));
     });
-    store_block<T>(dx, p.pixel_out, visible.batch, 0, c, ALL, pixel_at);
+    store_block<T>(dx, p.pixel_out, visible.batch, 0, c, pixel_at);
   }
   sync_warp();
 }

@@ -31,8 +31,9 @@ template <class T, bool last>
 int forward_of(const ModulationParams& p, void* stream) {
   const int tiles = 1 + (p.position.data != nullptr);
   const int pixels = pixels_for<last>(p.channels, tiles);
-  return launch(modulate<T, last>, dim3(divide_up(p.pixels, pixels), p.batch), 2 * pixels,
-                tiles * Tile<T, last>::bytes(pixels, p.channels), stream, p);
+  const size_t bytes = tiles * Tile<T, last>::bytes(pixels, p.channels) + sizeof(Slots);
+  return launch(modulate<T, last>, dim3(p.plan.count, p.batch), 128, bytes, stream,
+                GatherParams<ModulationParams>{p, pixels, 1});
 }
 
 // Tiles as large as fit, and two stages where there is room: a tile's overhead counts more.

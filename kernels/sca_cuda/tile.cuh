@@ -155,42 +155,4 @@ SCA_DEVICE void for_each_row(const Tile<T, last>& tile, const Share<last>& share
   }
 }
 
-// Start copying pixels `first` ... of an image into a tile; zeros beyond `count`.
-template <class T, bool last>
-SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
-                     int pixels, int channels, int first, int count) {
-  const T* from = origin<T>(view, batch, head) + first * view.stride[2];
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  const int there = last ? count - first : rows;  // rows that there are
-  const Share<last> share(row_pieces);
-  for_each_piece(share, row_pieces, [&](int piece) {
-    const bool valid = last || first + 8 * piece < count;
-    const T* column = valid ? from + 8 * piece : from;
-    int row = share.first;
-    for_each_row(tile, share, piece, rows, column, static_cast<int>(view.stride[last ? 2 : 3]),
-                 [&](char* at, const T* address) {
-                   const bool copied = valid && row < there;
-                   copy_async(at, copied ? address : from, copied);
-                   row += share.step;
-                 });
-  });
-}
-
-// The way back.
-template <class T, bool last>
-SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
-                      int pixels, int channels, int first, int count) {
-  T* to = origin<T>(view, batch, head) + first * view.stride[2];
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  const int there = last && count - first < rows ? count - first : rows;
-  const Share<last> share(row_pieces);
-  for_each_piece(share, row_pieces, [&](int piece) {
-    if (!last && first + 8 * piece >= count) return;
-    for_each_row(tile, share, piece, there, to + 8 * piece,
-                 static_cast<int>(view.stride[last ? 2 : 3]), [](const char* at, T* address) {
-                   *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(at);
-                 });
-  });
-}
-
 }  // namespace sca

@@ -136,7 +136,7 @@ def test_wrong_arguments_raise_with_words(module: ModuleType) -> None:
     ):
         module.pack(call, 0)
     call = _packing(module)
-    with pytest.raises(ValueError, match="labels: expected an address, got none"):
+    with pytest.raises(ValueError, match="order: expected an address, got none"):
         module.pack(call, 0)
     call.dtype = 7
     with pytest.raises(ValueError, match="dtype: expected 0 to 1, got 7"):
@@ -165,8 +165,8 @@ def test_a_launch_without_a_gpu_raises_with_words(module: ModuleType) -> None:
     address = memory.data_ptr()
     tokens = module.Tokens()
     tokens.heads = tokens.count = tokens.roles = 1
-    tokens.rows = tokens.scalars = tokens.labels = tokens.ends = tokens.sources = address
-    call.tokens, call.labels = tokens, module.Labels(address, [1, 1], 4)
+    tokens.rows = tokens.scalars = tokens.sources = address
+    call.tokens, call.order = tokens, address
     call.rows = [module.View(address, [1, 1, 1, 1])]
     with pytest.raises(RuntimeError, match=r"(?i)cuda|driver|device"):
         module.pack(call, 0)

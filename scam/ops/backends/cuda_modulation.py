@@ -11,7 +11,6 @@ from scam.ops.backends.cuda_call import (
     Result,
     aligned,
     in_order,
-    labels_of,
     load,
     readable,
     stream_of,
@@ -33,20 +32,16 @@ def _strips(call: ModulationCall, last: bool) -> int:
 class _Modulation:
     """One call of the modulation: arguments as in ``ModulationBackend``, as kernels take them."""
 
-    def __init__(self, given: ModulationCall, narrow_order: Tensor | None) -> None:
+    def __init__(self, given: ModulationCall, order: Tensor) -> None:
         self.x, self.last = readable(given.x.mT)
         keys, key_bias, gamma, beta = given.tokens
-        self.packed = Packed(
-            given.token_labels, (keys, gamma, beta), (key_bias, None, None),
-            order=narrow_order, by_label=True,
-        )  # fmt: skip
+        self.packed = Packed(order, (keys, gamma, beta), (key_bias, None, None))
         self.keep: list[Tensor] = []
         call = load().Modulation()
         call.batch, call.pixels, call.channels = self.x.shape
         call.dtype, call.channels_last = DTYPES.index(self.x.dtype), self.last
         call.eps, call.negative_slope = given.eps, given.negative_slope
-        call.x, call.labels = view(self.x, "bic"), labels_of(given.labels)
-        call.tokens = self.packed.tokens
+        call.x, call.tokens = view(self.x, "bic"), self.packed.tokens
         if given.position is not None:
             call.position = view(self.held(in_order(given.position.mT, self.last)), "ic")
         call.default_gamma = view(given.default_gamma, "bc")
@@ -71,7 +66,8 @@ class _Modulation:
 
 def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return y, laid out as ``empty_like`` of x, lse, lse_rest, mean and rstd."""
-    made, x = _Modulation(call, call.layout[2]), call.x
+    plan, x = Planned(*call.sides), call.x
+    made = _Modulation(call, plan.narrow_order)
     statistics = call.empty_statistics()
     y = Result(torch.empty_like(x).mT, made.last)
     if x.numel():
@@ -80,6 +76,7 @@ def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Te
         moments = statistics[0].new_empty((batch, kernels.strips, channels, 2))
         kernels.moments, kernels.pixel_out = moments.data_ptr(), view(y.written, "bic")
         made.set_statistics(*statistics)
+        kernels.plan = plan.tiles(made.last)
         load().modulation_statistics(kernels, made.stream)
         load().modulation_forward(kernels, made.stream)
     return y.final().mT, *statistics

@@ -51,12 +51,6 @@ inline int block_y() { return emulator::block->index[1]; }
 inline int block_z() { return emulator::block->index[2]; }
 inline char* shared_memory() { return emulator::block->shared; }
 inline void sync_block() { emulator::sync_block(); }
-inline bool any_of_block(bool yes) {
-  emulator::block->votes[emulator::block->barriers % 2] |= yes;
-  const uint64_t barrier = emulator::block->barriers;
-  emulator::sync_block();
-  return emulator::block->votes[barrier % 2];
-}
 inline int count_bits(uint32_t bits) { return __builtin_popcount(bits); }
 inline int lowest_bit(uint32_t bits) { return __builtin_ffs(bits) - 1; }
 
