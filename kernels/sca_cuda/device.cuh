@@ -111,6 +111,22 @@ SCA_DEVICE Pair unpack2<Fp16>(uint32_t word) {
   return {both.x, both.y};
 }
 
+// The sums of two pairs, rounded.
+template <class T>
+SCA_DEVICE uint32_t add2(uint32_t a, uint32_t b);
+template <>
+SCA_DEVICE uint32_t add2<Bf16>(uint32_t a, uint32_t b) {
+  const __nv_bfloat162 sum = __hadd2(*reinterpret_cast<const __nv_bfloat162*>(&a),
+                                     *reinterpret_cast<const __nv_bfloat162*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&sum);
+}
+template <>
+SCA_DEVICE uint32_t add2<Fp16>(uint32_t a, uint32_t b) {
+  const __half2 sum =
+      __hadd2(*reinterpret_cast<const __half2*>(&a), *reinterpret_cast<const __half2*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&sum);
+}
+
 // Addresses of 32 bits.
 using SharedAddress = uint32_t;
 SCA_DEVICE SharedAddress shared_address(const void* at) {

@@ -27,7 +27,7 @@ SCA_DEVICE const float* rstds_of(const ModulationParams& p, int64_t batch) {
   return opaque(p.rstd + batch * p.channels + 2 * (thread() & 3));
 }
 
-// Of 16 pixels from `pixel` on that see one unit: some channels, into a tile of theirs.
+// Of 16 pixels from `pixel` on that see one unit: some channels, into another tile.
 template <class T, bool last>
 SCA_DEVICE void input_gradient_of_unit(const ModulationParams& p, int64_t batch, const Unit& unit,
                                        const Tile<T, last>& gradient, const Tile<T, last>& result,
@@ -37,7 +37,7 @@ SCA_DEVICE void input_gradient_of_unit(const ModulationParams& p, int64_t batch,
   const Rows<T> gamma(p.tokens, batch, unit, 1, p.channels);
   const float* rstds = rstds_of(p, batch);
   auto from = gradient.reader(pixel, channels.first);
-  auto to = result.writer(pixel);
+  auto to = result.writer(pixel, channels.first);
   for (int c = channels.first; c < channels.last; c += 16) {
     uint32_t g[4];
     from.next(g);

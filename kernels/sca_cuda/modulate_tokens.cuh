@@ -37,18 +37,15 @@ struct ModulationGradients {
   float bias[2];
   Weights of_w, of_d;  // of the unit and the pixels looked at last
 
+  // x, gradient, position; of pixels looked at: x + position, g, g * norm(x).
   SCA_DEVICE Tile<T, last> tile(int stage, int which) const {
-    const int tiles = 2 + (p.position.data != nullptr);
     const int bytes = Tile<T, last>::bytes(pixels, p.channels);
-    return Tile<T, last>(shared_memory() + (stage * tiles + which) * bytes, pixels, p.channels);
+    return Tile<T, last>(shared_memory() + (3 * stage + which) * bytes, pixels, p.channels);
   }
 
-  SCA_DEVICE Passed<T, last> passed(int stage) const {
-    const int tiles = 2 + (p.position.data != nullptr), from = block_z() * SLICE;
-    const int bytes = Tile<T, last>::bytes(pixels, p.channels);
-    const int count = p.channels - from < SLICE ? p.channels - from : SLICE;
-    return {tile(stage, 1), {shared_memory() + stages * tiles * bytes, pixels, count},
-            {from, from + count}};
+  SCA_DEVICE Range channels() const {
+    const int first = block_z() * SLICE, rest = p.channels - first;
+    return {first, first + (rest < SLICE ? rest : SLICE)};
   }
 
   SCA_DEVICE void fill_stage(int stage) const {
@@ -62,23 +59,28 @@ struct ModulationGradients {
   }
 
   // Probabilities and gradients of the scores of a unit of several, or of no token: all pixels
-  // that see nothing see one and the same.
+  // that see nothing see one and the same. The gradient of x, once.
   SCA_DEVICE void look_at_any(float (&w)[4], float (&d)[4], const Visibility<T, last>& visible,
-                              const Noise& noise, const Passed<T, last>& passed,
-                              const Unit& unit) const {
-    pass_all(p, visible, noise, passed);
-    if (unit.count > 0) {
-      float sum[2];
-      products_of_head(sum, w, d, p, visible, passed.gradient, unit);
-      score_gradients(d, w, sum);
-      return;
-    }
+                              const Noise& noise, int stage, const Unit& unit) const {
+    const Tile<T, last> gradient = tile(stage, 1);
+    pass_all(p, visible, noise, gradient);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       w[i] = (lane & 3) == 0 && !(i & 1) ? 1.0f : 0.0f;
       d[i] = 0;
     }
+    if (unit.count > 0) {
+      float sum[2];
+      products_of_head(sum, w, d, p, visible, gradient, unit);
+      score_gradients(d, w, sum);
+    }
+    if (is_first(unit))
+      input_gradient_of_all(p, visible, gradient, extras.sums(), pixels, channels(),
+                            pixels_of_warp(stage));
+    leave_operands(p, visible, gradient);
   }
+
+  SCA_DEVICE bool is_first(const Unit& unit) const { return unit.head == 0 && unit.first == first; }
 
   SCA_DEVICE auto pixels_of_warp(int stage) const {
     return [&slots = extras.slots[stage], first = 16 * warp](int i) {
@@ -102,10 +104,10 @@ struct ModulationGradients {
     noise.set<T>(p, batch, pixel_at);
     float d[4];
     if (single()) {
-      look_at_unit(of_w, d, p, visible, noise, passed(stage));
+      look_at_unit(of_w, d, p, visible, noise, tile(stage, 1));
     } else {
       float w[4];
-      look_at_any(w, d, visible, noise, passed(stage), unit);
+      look_at_any(w, d, visible, noise, stage, unit);
       of_w = split_weights<T>(w);
     }
     share(d, visible);
@@ -131,29 +133,25 @@ struct ModulationGradients {
     }
   }
 
-  // The gradient of x without means, of this block's channels, once g was added up.
+  // The gradient of x without means, in place of g * norm(x), once all is added up.
   SCA_DEVICE void finish(int stage, bool seeing) const {
-    const auto [gradient, product, channels] = passed(stage);
-    if (!single()) {
-      if (seeing)
-        input_gradient_of_all(p, seen_by_warp(stage), gradient, extras.sums(), pixels, channels,
-                              pixels_of_warp(stage));
-      return;
-    }
-    sync_block();
+    const Range own = channels();
     const Unit unit = {0, first, end_token - first};
-    if (seeing)
-      input_gradient_of_unit(p, batch, unit, gradient, product, 16 * warp, of_w, of_d, channels);
+    Tile<T, last> result = tile(stage, 2);
     sync_block();
+    if (seeing)
+      input_gradient_of_unit(p, batch, unit, tile(stage, 1), result, 16 * warp, of_w, of_d, own);
+    sync_block();
+    result.base = last ? result.at(0, own.first) : result.at(own.first, 0);
     View out = p.pixel_out;
-    out.data = static_cast<T*>(out.data) + channels.first * out.stride[3];
-    drain(product, out, batch, 0, pixels, channels.last - channels.first, extras.slots[stage]);
+    out.data = static_cast<T*>(out.data) + own.first * out.stride[3];
+    drain(result, out, batch, 0, pixels, own.last - own.first, extras.slots[stage]);
   }
 
   // Sums of the tile, for this warp's channels.
   SCA_DEVICE void add(int stage) {
-    const Tile<T, last> x = tile(stage, 0), position = tile(stage, 2);
-    const auto [gradient, product, channels] = passed(stage);
+    const Tile<T, last> x = tile(stage, 0), gradient = tile(stage, 1), product = tile(stage, 2);
+    const int end_channel = channels().last;
     for (int at = 0; at < pixels; at += 16) {
       if (!extras.slots[stage].live_in(at)) continue;
       uint32_t weights[4], residues[4];
@@ -167,19 +165,15 @@ struct ModulationGradients {
 #pragma unroll
       for (int k = 0; k < HELD; ++k) {
         const int c = channel_of(k);
-        if (c >= channels.last) continue;
+        if (c >= end_channel) continue;
         uint32_t a[4], g[4];
         gradient.channels_by_pixels(g, c, at);
         mma16<T>(beta[k], g, weights[0], weights[1]);
         mma16<T>(beta[k], g, residues[0], residues[1]);
         mma16<T>(noise[k], g, noises[0], noises[1]);
-        if (p.position.data) {
-          position.channels_by_pixels(a, c, at);
-          mma16<T>(keys[k], a, weights[2], weights[3]);
-        }
         x.channels_by_pixels(a, c, at);
         mma16<T>(keys[k], a, weights[2], weights[3]);
-        product.channels_by_pixels(a, c - channels.first, at);
+        product.channels_by_pixels(a, c, at);
         mma16<T>(gamma[k], a, weights[0], weights[1]);
         mma16<T>(gamma[k], a, residues[0], residues[1]);
       }
@@ -203,7 +197,7 @@ struct ModulationGradients {
           if (seeing) look(stage, unit);
           sync_block();
           add(stage);
-          if (unit.head == 0 && unit.first == first) finish(stage, seeing);
+          if (single()) finish(stage, seeing);
         });
   }
 
@@ -240,7 +234,7 @@ struct ModulationGradients {
           rows[token * width + p.channels + channel] = gamma[k][i];
           rows[token * width + 2 * p.channels + channel] = beta[k][i];
         }
-        if (token == 0 && unit.head == 0 && unit.first == first) own[channel] = noise[k][i];
+        if (token == 0 && is_first(unit)) own[channel] = noise[k][i];
         if (token == 0 && unit.count == 0) {
           own[p.channels + channel] = gamma[k][i];
           own[2 * p.channels + channel] = beta[k][i];
@@ -265,10 +259,8 @@ SCA_KERNEL(128, 3) modulation_gradients(SCA_PARAMS(GatherParams<ModulationParams
   const int64_t row = static_cast<int64_t>(block_y()) * p.plan.count + block_x();
   const int32_t* piece = p.plan.pieces + row * 5;
   if (piece[0] >= piece[1]) return;
-  const int tiles = 2 + (p.position.data != nullptr);
-  const int slice = p.channels < SLICE ? p.channels : SLICE;
-  char* extras = shared_memory() + g.stages * tiles * Tile<T, last>::bytes(g.pixels, p.channels) +
-                 Tile<T, last>::bytes(g.pixels, slice);
+  const int bytes = 3 * g.stages * Tile<T, last>::bytes(g.pixels, p.channels);
+  char* extras = shared_memory() + bytes;
   ModulationGradients<T, last> work{
       p, *reinterpret_cast<GatherExtras<T>*>(extras), g.pixels, g.stages, block_y(),
       piece[0], piece[1], piece[2], piece[3], piece[4]};

@@ -39,11 +39,9 @@ int forward_of(const ModulationParams& p, void* stream) {
 // Tiles as large as fit, and two stages where there is room: a tile's overhead counts more.
 template <class T, bool last>
 int gradients_of(const ModulationParams& p, void* stream) {
-  const int channels = p.channels, slice = channels < SLICE ? channels : SLICE;
-  const int tiles = 2 + (p.position.data != nullptr);
+  const int channels = p.channels;
   const auto bytes = [&](int pixels, int stages) {
-    return stages * tiles * Tile<T, last>::bytes(pixels, channels) +
-           Tile<T, last>::bytes(pixels, slice);
+    return 3 * stages * Tile<T, last>::bytes(pixels, channels);
   };
   const int limit = 72 * 1024;
   int pixels = MAX_PIXELS;

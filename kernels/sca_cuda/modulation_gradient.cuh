@@ -42,19 +42,38 @@ SCA_DEVICE void clear_others(uint32_t (&a)[4], const int (&own)[2]) {
   for (int i = 0; i < 4; ++i) a[i] = own[i & 1] < 0 ? 0u : a[i];
 }
 
-// The gradient of y, in place, to g, that of what went into the leaky ReLU; g * norm(x) of some
-// channels into a tile of theirs.
+// What sums over pixels are made of, block by block, in place of what it is made from: g, of the
+// gradient of y, is there; g * norm(x) takes the place of the position, x + position that of x.
 template <class T, bool last>
-struct Passed {
-  Tile<T, last> gradient, product;
-  Range channels;
+struct Operands {
+  Reader<!last> position;
+  Writer<!last> to_x, to_product;
+  bool positioned;
+
+  SCA_DEVICE explicit Operands(const Visibility<T, last>& visible)
+      : position(visible.position.reader(visible.tile_pixel)),
+        to_x(visible.x.writer(visible.tile_pixel)),
+        to_product(visible.position.writer(visible.tile_pixel)),
+        positioned(visible.positioned) {}
+
+  SCA_DEVICE void next(uint32_t (&x)[4], const uint32_t (&product)[4]) {
+    if (positioned) {
+      uint32_t there[4];
+      position.next(there);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) x[i] = add2<T>(x[i], there[i]);
+      to_x.next(x);
+    }
+    to_product.next(product);
+  }
 };
 
-// A label of one unit that all pixels see: its probabilities and gradients of its scores.
+// A label of one unit that all pixels see: its probabilities and gradients of its scores; what sums
+// are made of.
 template <class T, bool last>
 SCA_DEVICE void look_at_unit(Weights& weights, float (&d)[4], const ModulationParams& p,
                              const Visibility<T, last>& visible, const Noise& noise,
-                             const Passed<T, last>& passed) {
+                             const Tile<T, last>& gradient) {
   float w[4];
   Logs logs[2];
   visible.attend_to_unit(w, logs);
@@ -65,9 +84,9 @@ SCA_DEVICE void look_at_unit(Weights& weights, float (&d)[4], const ModulationPa
   for (int i = 0; i < 4; ++i) d[i] = 0;
   Channels<T> channels(p, visible.batch);
   auto from_x = visible.x.reader(visible.tile_pixel);
-  auto from_g = passed.gradient.reader(visible.tile_pixel);
-  auto to_g = passed.gradient.writer(visible.tile_pixel);
-  auto to_product = passed.product.writer(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  auto to_g = gradient.writer(visible.tile_pixel);
+  Operands<T, last> operands(visible);
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
@@ -87,8 +106,7 @@ SCA_DEVICE void look_at_unit(Weights& weights, float (&d)[4], const ModulationPa
     mma16<T>(d, product, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);
     to_g.next(g);
-    if (c < passed.channels.first || c >= passed.channels.last) continue;
-    to_product.next(product);
+    operands.next(x, product);
   }
   sync_warp();
   float sum[2] = {0, 0};
@@ -96,15 +114,14 @@ SCA_DEVICE void look_at_unit(Weights& weights, float (&d)[4], const ModulationPa
   score_gradients(d, w, sum);
 }
 
-// Of any label, without what scores need.
+// Of any label: g, in place of the gradient of y.
 template <class T, bool last>
 SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& visible,
-                         const Noise& noise, const Passed<T, last>& passed) {
+                         const Noise& noise, const Tile<T, last>& gradient) {
   Channels<T> channels(p, visible.batch);
   auto from_x = visible.x.reader(visible.tile_pixel);
-  auto from_g = passed.gradient.reader(visible.tile_pixel);
-  auto to_g = passed.gradient.writer(visible.tile_pixel);
-  auto to_product = passed.product.writer(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  auto to_g = gradient.writer(visible.tile_pixel);
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
@@ -119,12 +136,40 @@ SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& v
     pass_activation(upper, normal, scale, shift, p.negative_slope);
     pack_block<T>(g, upper);
     to_g.next(g);
-    if (c < passed.channels.first || c >= passed.channels.last) continue;
-    multiply(upper, normal);
-    pack_block<T>(x, upper);
-    to_product.next(x);
   }
   sync_warp();
+}
+
+// g * norm(x)
+template <class T>
+SCA_DEVICE Block with_normal(const uint32_t (&g)[4], const uint32_t (&x)[4],
+                             const Channels<T>& channels) {
+  Block product = unpack_block<T>(x);
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) product.v[e][i] = channels.normalised(product.v[e][i], e, i);
+  multiply(product, unpack_block<T>(g));
+  return product;
+}
+
+// Of any label: what sums are made of. Scores cannot be computed any more.
+template <class T, bool last>
+SCA_DEVICE void leave_operands(const ModulationParams& p, const Visibility<T, last>& visible,
+                               const Tile<T, last>& gradient) {
+  Channels<T> channels(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  Operands<T, last> operands(visible);
+#pragma unroll 1
+  for (int c = 0; c < p.channels; c += 16) {
+    channels.look_at(c);
+    uint32_t g[4], x[4], product[4];
+    from_g.next(g);
+    from_x.next(x);
+    pack_block<T>(product, with_normal(g, x, channels));
+    operands.next(x, product);
+  }
 }
 
 // Gradient of a unit's probabilities: <gamma, g * norm(x)> + <beta, g>.
@@ -145,14 +190,7 @@ SCA_DEVICE void weight_gradients(float (&d)[4], const ModulationParams& p,
     uint32_t g[4], x[4];
     from_g.next(g);
     from_x.next(x);
-    Block product = unpack_block<T>(x);
-#pragma unroll
-    for (int e = 0; e < 2; ++e)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        product.v[e][i] = channels.normalised(product.v[e][i], e, i);
-    multiply(product, unpack_block<T>(g));
-    pack_block<T>(x, product);
+    pack_block<T>(x, with_normal(g, x, channels));
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
     mma16<T>(d, x, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);

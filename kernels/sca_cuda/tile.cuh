@@ -87,10 +87,10 @@ struct Tile {
             16 * pitch};
   }
 
-  SCA_DEVICE Writer<!last> writer(int pixel) const {
+  SCA_DEVICE Writer<!last> writer(int pixel, int c = 0) const {
     const int group = (thread() & 31) >> 2, pair = 2 * (thread() & 3);
-    if constexpr (last) return {shared_address(at(pixel + group, pair)), 32, 8 * pitch};
-    return {shared_address(at(group, pixel + pair)), 16 * pitch, 8 * pitch};
+    if constexpr (last) return {shared_address(at(pixel + group, c + pair)), 32, 8 * pitch};
+    return {shared_address(at(c + group, pixel + pair)), 16 * pitch, 8 * pitch};
   }
 
   // A fragment of A whose rows are channels.

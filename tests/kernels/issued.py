@@ -60,7 +60,7 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
         ("HMMA", "<mix<look_at_unit<", 4, blocks),
         ("BAR", "<sync_block<for_each_tile<", 0, sizes.rounds),
         ("HMMA", "<add<pass<", 8, pixels),
-        ("HMMA", "<add<sum<", 14, pixels),
+        ("HMMA", "<add<sum<", 12, pixels),
         ("STG", "^<copy_row<", 1, max(1.0, sizes.channels / 128)),
         ("", "<origin<pack_tokens<", 0, 3),  # roles
         ("LDG", "<combine_gradients<", 1, parts),

@@ -188,7 +188,7 @@ def test_refusals_in_words() -> None:
     assert "width 256" not in why(width_limit=672, op=MODULATION)
     assert "serves a modulation up to 1024 channels" in why(width_limit=None, op=MODULATION)
     wide = {"device_type": "cuda", "width_limit": 1024, "op": MODULATION}
-    small = "a modulation up to 624 channels where a block has 99 KB of shared memory"
+    small = "a modulation up to 672 channels where a block has 99 KB of shared memory"
     for capability in ((8, 6), (8, 9), (12, 0), (12, 1)):
         assert small in why(capability=capability, **wide)
         assert small not in why(capability=capability, device_type="cuda", op=MODULATION)

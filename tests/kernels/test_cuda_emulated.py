@@ -76,7 +76,7 @@ def test_modulation_of_wide_maps_in_little_shared_memory(memory: str) -> None:
     """What ``refusals`` lets pass on GPUs whose blocks have 99 KB."""
     shape = {"batch": 1, "size": (4, 4), "tokens": 12, "num_labels": 3}
     harness.set_shared(99)
-    check_modulation(make_modulation_inputs(**shape, channels=624, memory=memory, dtype=BF16))
+    check_modulation(make_modulation_inputs(**shape, channels=672, memory=memory, dtype=BF16))
     with pytest.raises(RuntimeError, match="too much shared memory"):
         check_modulation(make_modulation_inputs(**shape, channels=1024, memory=memory, dtype=BF16))
 

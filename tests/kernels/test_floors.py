@@ -73,7 +73,7 @@ GATHERING = {"pixels": 32, "rounds": 8, "share": 0.5}
         (
             "modulation_gradients",
             {"channels": 128, **GATHERING},
-            8 * (8 * (2 + 4 + 2 + 4) / 2 + 2 * 2 * 7),
+            8 * (8 * (2 + 4 + 2 + 4) / 2 + 2 * 2 * 6),
         ),
     ],
 )

@@ -62,10 +62,10 @@ def refusals(problem: Problem) -> list[str]:
         reasons.append("serves attention up to width 256")
     if problem.op == MODULATION and problem.wider_than(1024):
         reasons.append("serves a modulation up to 1024 channels")
-    elif problem.op == MODULATION and problem.wider_than(624) and problem.capability in SHARED_99:
+    elif problem.op == MODULATION and problem.wider_than(672) and problem.capability in SHARED_99:
         major, minor = problem.capability
         reasons.append(
-            "serves a modulation up to 624 channels where a block has 99 KB of shared memory, "
+            "serves a modulation up to 672 channels where a block has 99 KB of shared memory, "
             f"as on this GPU of compute capability {major}.{minor}"
         )
     if problem.empty != "zero":

@@ -122,6 +122,12 @@ Pair unpack2(uint32_t word) {
   return {to_float(T{static_cast<uint16_t>(word)}), to_float(T{static_cast<uint16_t>(word >> 16)})};
 }
 
+template <class T>
+uint32_t add2(uint32_t a, uint32_t b) {
+  const Pair first = unpack2<T>(a), second = unpack2<T>(b);
+  return pack2<T>(first.low + second.low, first.high + second.high);
+}
+
 using SharedAddress = char*;
 inline SharedAddress shared_address(const void* at) {
   return static_cast<char*>(const_cast<void*>(at));
