@@ -152,6 +152,7 @@ struct ModulationGradients {
   SCA_DEVICE void add(int stage) {
     const Tile<T, last> x = tile(stage, 0), gradient = tile(stage, 1), product = tile(stage, 2);
     const int end_channel = channels().last;
+#pragma unroll 1
     for (int at = 0; at < pixels; at += 16) {
       if (!extras.slots[stage].live_in(at)) continue;
       uint32_t weights[4], residues[4];
