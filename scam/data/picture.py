@@ -217,14 +217,28 @@ def _opacity(picture: Image.Image) -> int:
     return int(np.asarray(picture.convert("RGBA").getchannel("A")).min(initial=255))
 
 
+class NoLabelMapError(InputError):
+    """An image that can be read and is not a label map."""
+
+
+def is_label_map(path: PictureFile) -> bool:
+    """Whether :func:`read_label_png` reads it."""
+    try:
+        read_label_png(path)
+    except InputError:
+        return False
+    return True
+
+
 def read_label_png(path: PictureFile) -> NDArray[np.int32]:
     """Read an index map as int32 (H, W): grey png of 1 to 16 bits, or palette png (its indices).
 
-    InputError naming the file if it is missing, truncated, or a colour image.
+    InputError naming the file if it is missing or truncated, NoLabelMapError if it is another
+    image.
     """
     with opened(path, tiff=True) as (picture, file):
         if file.kind != "PNG" or picture.mode not in INDEX_MODES:
-            raise InputError(f"{path}: {no_index_map(picture, file.kind)}")
+            raise NoLabelMapError(f"{path}: {no_index_map(picture, file.kind)}")
         values = np.asarray(picture).astype(np.int32)
         # PIL stretches grey of 2 and 4 bits over 0 .. 255; the header's byte 24 holds the depth.
         depth = file.pixels[24]

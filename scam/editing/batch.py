@@ -19,7 +19,7 @@ from scam.editing.outcomes import Outcome
 from scam.editing.pictures import Picture
 from scam.editing.sources import Folder
 from scam.editing.styles import Style
-from scam.errors import InputError, leading, shown, within
+from scam.errors import InputError, Interrupted, counted, leading, shown, within
 from scam.storage.files import missing_parents, remove_empty, sweep, write_aside, write_json
 from scam.storage.reading import read_json
 
@@ -146,16 +146,25 @@ def run(
     """Write ``out/NAME.png`` for every name that is not there yet.
 
     Returns what the labels of each were given. One result at a time is in memory, and each is
-    whole or absent.
+    whole or absent. Ctrl-C raises Interrupted once there is a result.
     """
     todo = [name for name in names if not (out / f"{name}.png").is_file()]
     found: list[tuple[Outcome, ...]] = []
-    with progress("transfer", len(todo)) as bar:
-        for name in todo:
-            with within(name):
-                edited = make(name)
-            with write_aside(out / f"{name}.png") as file:
-                Image.fromarray(edited.pixels).save(file, format="PNG")
-            found.append(edited.outcomes)
-            bar.update()
+    try:
+        with progress("transfer", len(todo)) as bar:
+            for name in todo:
+                with within(name):
+                    edited = make(name)
+                with write_aside(out / f"{name}.png") as file:
+                    Image.fromarray(edited.pixels).save(file, format="PNG")
+                found.append(edited.outcomes)
+                bar.update()
+    except KeyboardInterrupt:
+        done = len(names) - len(todo) + len(found)
+        if not done:
+            raise
+        raise Interrupted(
+            f"interrupted: {done} of {counted(len(names), 'image')} in {out}, the same command "
+            "makes the others"
+        ) from None
     return found

@@ -16,6 +16,7 @@ from scam.data import SOURCES, open_source
 from scam.data.advice import advising, label_command
 from scam.data.labels import other_labels
 from scam.data.pairs import Pair, find_pairs, read_pair
+from scam.data.picture import NoLabelMapError, is_label_map
 from scam.data.picture_folder import IMAGE_SUFFIXES, MAKES, find_label_map
 from scam.data.source import PairSource
 from scam.data.values import UnknownLabelError
@@ -232,9 +233,11 @@ class Finder:
         if Path(stem).suffix.lower() in IMAGE_SUFFIXES:
             raise InputError(f"{stem}: no such file, nor an image of that name")
         known = " or ".join(_range(source) for source in self._sources if len(source))
+        near = ""
         if self._sources[0].files(0) is not None:
             known = f"a name like {self._sources[0].stem(0)}"
-        raise InputError(f"{stem}: no such image; expected {known}, or IMAGE,LABELS")
+            near = did_you_mean(stem, [s.stem(i) for s in self._sources for i in range(len(s))])
+        raise InputError(f"{stem}: no such image; expected {known}, or IMAGE,LABELS{near}")
 
     def expect_names_of(self, labels: Path) -> None:
         """InputError if a label map's data folder, where it is in one, contradicts the model."""
@@ -244,7 +247,13 @@ class Finder:
 
     def _read_given(self, image: Path, labels: Path) -> Picture:
         self.expect_names_of(labels)
-        return self._read(image, labels)
+        try:
+            return self._read(image, labels)
+        except NoLabelMapError as error:
+            if not is_label_map(image):
+                raise
+            hint = f"{error.message} (but {image} is one: are the two swapped?)"
+            raise InputError(hint, **error.mentions) from None
 
     def _read(self, image: Path, labels: Path) -> Picture:
         self._read_from += [image, labels]

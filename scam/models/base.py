@@ -13,7 +13,7 @@ from scam.data.fit import Frame
 from scam.data.groups import Groups, groups_of
 from scam.data.label_words import LabelWords, find_labels
 from scam.data.open_picture import ImageAndLabels, LabelFile, Parse, Photograph, open_picture
-from scam.errors import InputError, counted, leading, sized
+from scam.errors import InputError, counted, leading, sized, type_of
 from scam.models.config import ModelConfig
 from scam.models.hub import HubModel
 from scam.models.inputs import (
@@ -385,6 +385,11 @@ class SynthesisModel(HubModel, ABC):
         return image, prepared
 
     def _prepared(self, labels: LabelsLike, name: str) -> Any:
+        if isinstance(labels, Styles):
+            raise InputError(
+                f"{name} is {type_of(labels)}: expected label maps (B, H, W), or what prepare() "
+                "makes of them (are label maps and styles swapped?)"
+            )
         if not isinstance(labels, Tensor) and hasattr(labels, "present"):
             return self._checked(cast(PreparedLabels, labels), name)
         return self._prepare(checked_labels(labels, self.config, self.mean_tokens, name), None)

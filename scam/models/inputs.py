@@ -158,7 +158,9 @@ def checked_pyramid(
 ) -> LabelPyramid:
     """``pyramid``. InputError unless it is a model's with levels of ``sizes``."""
     if not isinstance(pyramid, LabelPyramid):
-        raise InputError(f"{name} is {type_of(pyramid)}: expected what the model prepared")
+        raise InputError(
+            f"{name} is {type_of(pyramid)}: expected label maps (B, H, W), or what prepare() makes"
+        )
     checked_choice(pyramid.present, num_labels, weight, f"{name}.present")
     found = [(labels.shape[-2], labels.shape[-1]) for labels in pyramid.maps]
     if found != sizes:

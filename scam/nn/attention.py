@@ -12,7 +12,7 @@ from scam.nn.cost import Form, attention_cost, cheapest, weighed
 from scam.ops import Labels, semantic_attention_map, semantic_cross_attention
 from scam.ops.autocast import active_dtype
 from scam.ops.layout import plain_labels
-from scam.ops.problem import EMPTY, Empty
+from scam.ops.problem import EMPTY, Empty, check_integer
 
 _LEAST_SQUARE = 1e-8
 Watch = Callable[[Tensor, Tensor, Labels, Labels], None]
@@ -40,6 +40,7 @@ class SemanticCrossAttention(nn.Module):
         latents_per_label: only weighs the costs by which the fused way chooses its form.
 
     Raises:
+        TypeError: a size that is no integer.
         ValueError: a size below 1, or ``heads``, ``empty`` or ``bounded`` none of these.
     """
 
@@ -59,9 +60,9 @@ class SemanticCrossAttention(nn.Module):
         super().__init__()
         sizes = {"query_dim": query_dim, "key_dim": key_dim, "attention_dim": attention_dim}
         for name, size in (sizes | {"latents_per_label": latents_per_label}).items():
-            if size < 1:
+            if check_integer(name, size) < 1:
                 raise ValueError(f"{name}={size}: expected at least 1")
-        if heads < 1 or attention_dim % heads:
+        if check_integer("heads", heads) < 1 or attention_dim % heads:
             raise ValueError(f"heads={heads} must divide attention_dim={attention_dim}")
         if empty not in EMPTY:
             raise ValueError(f"empty={empty!r}: expected 'zero' or 'uniform'")

@@ -105,6 +105,8 @@ def read_folder(path: Path) -> Stored:
     config = read_json(config_path)
     methods = dict.fromkeys(get_args(Method))
     method: Method | None = next((x for x in methods if x == config.get("method")), None)
+    if "format" not in config and "model" in config:
+        raise InputError(f"{path}: holds a model of scam.train, expected a folder of scam.semia")
     if config.get("format") != _FORMAT or method is None:
         raise InputError(f"{config_path}: expected the settings of scam.semia")
     with within(config_path):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.data.evenness import count_colours, inside, looks_like_labels
-from scam.data.picture import opened, read_label_png
+from scam.data.evenness import Mask, count_colours, inside, looks_like_labels
+from scam.data.picture import NoLabelMapError, opened, read_label_png
 from scam.errors import InputError, counted
 from scam.semia.pictures import read_picture
 from scam.semia.quantise import quantise
@@ -17,10 +17,6 @@ from scam.semia.vocabulary import MOST_LABELS, Codes, Kind
 _LEAST_OPACITY = 128
 _MOST_STRANGE = 0.05
 _FEW = 16  # values of an index map of which any may be thin
-
-
-class NoLabelMapError(InputError):
-    """An image that can be read and is not a label map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +47,24 @@ def read_label_map(path: Path, kind: Kind | None = None, known: Codes | None = N
     if kind != "colour" and _is_index_map(path):
         return _read_indices(path, or_colours=kind is None)
     if kind == "index":
+        _expect_labels(path, read_picture(path).rgb)
         raise InputError(
             f"{path}: is an image in colours, expected an index map (a grey or palette png), as "
-            "the source's label map is one; `scam.semia train --as-colours` makes sources that "
-            "take colours"
+            "the source's label map is one; `python -m scam.semia train --as-colours` makes "
+            "sources that take colours"
         )
     return _read_colours(path, known)
+
+
+def _expect_labels(path: Path, rgb: NDArray[np.uint8], opaque: Mask | None = None) -> None:
+    """NoLabelMapError for a photograph."""
+    opaque = np.ones(rgb.shape[:2], np.bool_) if opaque is None else opaque
+    if not looks_like_labels(rgb, opaque):
+        count = count_colours(rgb, opaque)
+        raise NoLabelMapError(
+            f"{path}: looks like a photograph ({counted(count, 'colour')}, hardly an even area), "
+            "expected a label map with one colour for each label"
+        )
 
 
 def _is_index_map(path: Path) -> bool:
@@ -95,12 +103,7 @@ def _read_colours(path: Path, known: Codes | None) -> LabelMap:
             notes.append(
                 f"{path}: {share:.3g} % transparent pixels take the label nearest to them"
             )
-    if not looks_like_labels(picture.rgb, opaque):
-        count = count_colours(picture.rgb, opaque)
-        raise NoLabelMapError(
-            f"{path}: looks like a photograph ({counted(count, 'colour')}, hardly an even area), "
-            "expected a label map with one colour for each label"
-        )
+    _expect_labels(path, picture.rgb, opaque)
     found = quantise(picture.rgb, opaque, known)
     if len(found.colours) > MOST_LABELS:
         raise NoLabelMapError(

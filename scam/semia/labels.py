@@ -12,9 +12,10 @@ from torch import Tensor
 
 from scam.data.evenness import looks_like_labels
 from scam.data.grow import grow
+from scam.data.picture import NoLabelMapError
 from scam.data.picture_folder import IMAGE_SUFFIXES
 from scam.errors import InputError, sized
-from scam.semia.label_maps import LabelMap, NoLabelMapError, read_label_map
+from scam.semia.label_maps import LabelMap, read_label_map
 from scam.semia.pictures import read_picture
 from scam.semia.vocabulary import Vocabulary, written
 
@@ -143,11 +144,23 @@ def read_target(
                 absent="nearest",
             )
         grow(labels, lacking)
-        notes.append(f"{said}; they take the label nearest to them")
+        became = _shares(labels[lacking], vocabulary)
+        notes.append(f"{said}; they take the label nearest to them: {became}")
     if source_size is not None and labels.shape != tuple(source_size):
         found_size = sized(labels.shape, order=False)
         notes.append(f"{path}: is {found_size}, the source {sized(source_size)}")
     return Target(torch.from_numpy(labels.astype(np.int64)), tuple(notes))
+
+
+def _shares(labels: np.ndarray, vocabulary: Vocabulary) -> str:
+    """The labels that pixels have, with their shares, the largest first."""
+    ids, counts = np.unique(labels, return_counts=True)
+    ordered = sorted(zip(counts / counts.sum(), ids, strict=True), reverse=True)
+    shown = (
+        f"{written(vocabulary.kind, vocabulary.values[label])} ({100 * share:.3g} %)"
+        for share, label in ordered[:_SHOWN]
+    )
+    return ", ".join(shown)
 
 
 def _listed(found: LabelMap, ids: np.ndarray) -> str:

@@ -99,8 +99,14 @@ def expect_possible(model: ModelConfig, options: SynthesisOptions) -> None:
 
 
 def check_stored(run: Path) -> None:
-    """Raise InputError, naming ``config.json``, if a setting that a run stored is unusable."""
+    """Raise InputError, naming ``config.json``, if a setting that a run stored is unusable.
+
+    One that names ``out`` if it is the folder of another command.
+    """
     config = read_json(run / CONFIG)
+    maker = config.get("format")  # runs name none
+    if maker is not None:
+        raise InputError(f"{{out}}: was made by scam.{maker}, expected a training run", out=run)
     try:
         for section in ("data", "model", "training"):
             if section not in config:

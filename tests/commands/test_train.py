@@ -95,6 +95,12 @@ def test_the_discriminator_that_segments(photos: Path, tmp_path: Path, fast: Fas
     assert [entry["step"] for entry in losses] == [1, 2, 3]
 
 
+def test_a_folder_of_semia_is_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"format": "semia"}')
+    with pytest.raises(InputError, match=r"^--out .*: was made by scam\.semia, expected a train"):
+        train.main(["--resume", "--out", str(tmp_path)])
+
+
 def test_resume_goes_on_with_the_stored_settings(photos: Path, tmp_path: Path, fast: Fast) -> None:
     out = tmp_path / "run"
     train.main(fast("--data", photos, "--out", out, "--lr", "0.0005"))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from scam import transfer
 from scam.data import save_label_png
-from scam.errors import InputError
+from scam.errors import InputError, Interrupted
 
 Trained = tuple[Path, Path]
 
@@ -92,7 +92,10 @@ def test_it_goes_on_where_it_was_stopped(
         whole(image, file, **options)
 
     monkeypatch.setattr(Image.Image, "save", save)
-    with pytest.raises(KeyboardInterrupt):
+    said = (
+        f"interrupted: 2 of 6 images in {re.escape(str(out))}, the same command makes the others"
+    )
+    with pytest.raises(Interrupted, match=said):
         run(trained, *command)
     monkeypatch.undo()
     assert len(names(out)) == 3  # two pictures and the record

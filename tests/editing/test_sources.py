@@ -99,6 +99,16 @@ def test_names_of_drawn_images_are_a_range() -> None:
         finder.open(["mannequin_val_99"])
 
 
+def test_swapped_files_are_named(tmp_path: Path) -> None:
+    photo, labels = tmp_path / "photo.png", tmp_path / "labels.png"
+    grain = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    Image.fromarray(grain).save(photo)
+    Image.new("L", (32, 32)).save(labels)
+    said = rf"photo\.png: looks like a photograph .* \(but {labels} is one: are the two swapped\?"
+    with pytest.raises(InputError, match=said):
+        Finder(checkpoint(("background", "body"))).open([str(labels), str(photo)])
+
+
 def test_without_a_run_there_is_no_library() -> None:
     finder = Finder(checkpoint(("background", "body")))
     with pytest.raises(InputError, match=r"is in no run folder, .*: expected library DIR"):

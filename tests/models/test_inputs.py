@@ -108,6 +108,12 @@ def test_labels(model: Scam, labels: Any, words: str) -> None:
             call()
 
 
+def test_swapped_label_maps_and_styles(model: Scam) -> None:
+    styles = model.encode(IMAGE, LABELS)
+    with pytest.raises(InputError, match=r"^labels is a scam Styles: .*maps and styles swapped"):
+        model.generate(styles, LABELS)  # type: ignore[arg-type]
+
+
 def test_labels_by_name(model: Scam) -> None:
     """Names, groups and numbers; without names of their own labels are numbered."""
     known = Scam(CONFIG).eval()

@@ -158,6 +158,11 @@ def test_what_it_cannot_be_made_of(wrong: Any) -> None:
         SemanticCrossAttention(**{"query_dim": 8, "key_dim": 8, "attention_dim": 16} | wrong)
 
 
+def test_sizes_are_integers() -> None:
+    with pytest.raises(TypeError, match=r"^query_dim: expected an integer, got str"):
+        SemanticCrossAttention("8", 8)  # type: ignore[arg-type]
+
+
 def test_per_token_norms_isolate_labels_and_joint_ones_do_not() -> None:
     """Changing pixels of label 0 must leave the tokens of label 1 alone, bit for bit."""
     labels, tokens = torch.tensor([0, 0, 1, 1]), torch.randn(1, 4, 8)

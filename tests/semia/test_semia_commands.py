@@ -418,6 +418,9 @@ class TestApply:
         for folder in (tmp_path, tmp_path / "gone", sources / "image.png"):
             with pytest.raises(InputError, match=r"expected a folder of scam\.semia"):
                 semia("apply", folder, sources / "targets", "--out", tmp_path / "o")
+        RunFolder.start(tmp_path / "run", {"model": {"kind": "scam"}})
+        with pytest.raises(InputError, match=r"run: holds a model of scam\.train, expected a"):
+            semia("apply", tmp_path / "run", sources / "targets", "--out", tmp_path / "o")
         RunFolder.start(tmp_path / "other", {"kind": "scam"})
         with pytest.raises(InputError, match=r"expected the settings of scam\.semia"):
             semia("apply", tmp_path / "other", sources / "targets", "--out", tmp_path / "o")

@@ -229,6 +229,7 @@ class TestTarget:
         with pytest.raises(InputError, match=r"lacks: 7 \(0\.\d+ %\); expected 0, 13, 20"):
             read_target(path, vocabulary)
         target = read_target(path, vocabulary, absent="nearest")
+        assert target.notes[0].endswith("they take the label nearest to them: 13 (100 %)")
         field = target.labels[COLOURS.index(DOOR) == LABELS]
         assert field.unique().tolist() == [1]
 
@@ -241,8 +242,12 @@ class TestTarget:
 
     def test_an_index_map_is_expected(self, tmp_path: Path) -> None:
         path = kept(tmp_path, coloured(LABELS))
-        with pytest.raises(InputError, match=r"is an image .* `scam\.semia train --as-colours`"):
+        with pytest.raises(InputError, match=r"is an image .* `.*scam\.semia train --as-colours`"):
             read_target(path, Vocabulary("index", (0, 13)))
+
+    def test_a_photograph_is_no_index_map(self, image: Path) -> None:
+        with pytest.raises(InputError, match="looks like a photograph"):
+            read_target(image, Vocabulary("index", (0, 13)))
 
     def test_scribbles(self, tmp_path: Path) -> None:
         pixels = np.array(coloured(LABELS))
