@@ -35,11 +35,6 @@ void check_channels(int32_t channels) {
     refuse("channels", "a multiple of 16 up to " + std::to_string(MAX_CHANNELS), channels);
 }
 
-void check_labels(const std::string& what, const Labels& labels) {
-  check_there(what, labels.data);
-  check_between(what + ".dtype", labels.dtype, UINT8, INT64);
-}
-
 // What is read and written 16 bytes at a time.
 void check_pixels(const std::string& what, const View& view, bool channels_last, int64_t pixels) {
   if (!view.data) return;
@@ -63,15 +58,8 @@ void check_tokens(const Tokens& tokens) {
   check_there("tokens.rows", tokens.rows);
   check_there("tokens.scalars", tokens.scalars);
   check_there("tokens.sources", tokens.sources);
-  if (!tokens.labels != !tokens.ends)
-    throw py::value_error("tokens.labels, tokens.ends: expected both or neither");
   if (reinterpret_cast<uintptr_t>(tokens.rows) % 16)
     refuse("tokens.rows", "an address that is a multiple of 16", 0);
-}
-
-// Where pixels look for their label among the tokens'.
-void check_sorted(const Tokens& tokens) {
-  if (tokens.count) check_there("tokens.labels", tokens.labels);
 }
 
 void check_tiles(const Plan& plan) {
@@ -89,10 +77,9 @@ void check_plan(const Plan& plan) {
 void check(const PackParams& p) {
   check_dtype(p.dtype);
   check_channels(p.channels);
+  check_there("order", p.order);
   check_between("batch", p.batch, 0, 65535);
-  check_labels("labels", p.labels);
   check_tokens(p.tokens);
-  if (!p.order) check_sorted(p.tokens);
   const int64_t rows = static_cast<int64_t>(p.batch) * p.tokens.heads * p.tokens.count;
   check_between("batch * tokens.heads * tokens.count * tokens.roles", rows * p.tokens.roles, 0,
                 INT32_MAX);
@@ -112,7 +99,6 @@ void check(const ModulationParams& p) {
   check_there("mean", p.mean);
   check_there("rstd", p.rstd);
   check_tokens(p.tokens);
-  check_labels("labels", p.labels);
   if (!p.noise.data != !p.noise_scale)
     throw py::value_error("noise, noise_scale: expected both or neither");
 }
@@ -129,7 +115,6 @@ void check(const AttentionParams& p) {
   check_pixels("pixel_out", p.pixel_out, p.channels_last, p.pixels);
   check_pixels("grad_z", p.grad_z, p.channels_last, p.pixels);
   check_tokens(p.tokens);
-  check_labels("labels", p.labels);
 }
 
 template <class Params>
@@ -184,18 +169,12 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       py::init([](uintptr_t data, std::array<int64_t, 4> stride) {
         return View{reinterpret_cast<void*>(data), {stride[0], stride[1], stride[2], stride[3]}};
       }));
-  py::class_<Labels>(m, "Labels").def(
-      py::init([](uintptr_t data, std::array<int64_t, 2> stride, int32_t dtype) {
-        return Labels{reinterpret_cast<void*>(data), {stride[0], stride[1]}, dtype};
-      }));
 
   auto tokens = py::class_<Tokens>(m, "Tokens").def(py::init([] { return Tokens(); }));
   tokens.def_readwrite("heads", &Tokens::heads).def_readwrite("count", &Tokens::count);
   tokens.def_readwrite("roles", &Tokens::roles);
   address(tokens, "rows", &Tokens::rows);
   address(tokens, "scalars", &Tokens::scalars);
-  address(tokens, "labels", &Tokens::labels);
-  address(tokens, "ends", &Tokens::ends);
   address(tokens, "sources", &Tokens::sources);
 
   auto plan = py::class_<Plan>(m, "Plan").def(py::init([] { return Plan(); }));
@@ -210,7 +189,6 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("channels", &PackParams::channels)
       .def_readwrite("dtype", &PackParams::dtype)
       .def_readwrite("tokens", &PackParams::tokens)
-      .def_readwrite("labels", &PackParams::labels)
       .def_readwrite("dot", &PackParams::dot);
   address(pack_params, "order", &PackParams::order);
   list(pack_params, "rows", &PackParams::rows);
@@ -233,7 +211,6 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("default_gamma", &M::default_gamma)
       .def_readwrite("default_beta", &M::default_beta)
       .def_readwrite("noise", &M::noise)
-      .def_readwrite("labels", &M::labels)
       .def_readwrite("tokens", &M::tokens)
       .def_readwrite("plan", &M::plan)
       .def_readwrite("strips", &M::strips)
@@ -250,7 +227,6 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   address(modulation, "partials", &M::partials);
   address(modulation, "piece_partials", &M::piece_partials);
   address(modulation, "means", &M::means);
-  address(modulation, "kept", &M::kept);
   address(modulation, "grad_default_gamma", &M::grad_default_gamma);
   address(modulation, "grad_default_beta", &M::grad_default_beta);
   address(modulation, "grad_noise_scale", &M::grad_noise_scale);
@@ -270,7 +246,6 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
       .def_readwrite("pixel_out", &A::pixel_out)
       .def_readwrite("grad_z", &A::grad_z)
       .def_readwrite("grad_lse", &A::grad_lse)
-      .def_readwrite("labels", &A::labels)
       .def_readwrite("tokens", &A::tokens)
       .def_readwrite("plan", &A::plan);
   list(attention, "token_out", &A::token_out);
@@ -286,23 +261,16 @@ PYBIND11_MODULE(SCAM_CUDA_MODULE, m) {
   m.def("modulation_forward", checked<M>(modulation_forward, [](const M& p) {
           check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
-          check_sorted(p.tokens);
+          check_tiles(p.plan);
         }));
-  m.def("modulation_token_gradients", checked<M>(modulation_token_gradients, [](const M& p) {
+  m.def("modulation_backward", checked<M>(modulation_backward, [](const M& p) {
           check_there("grad_y", p.grad_y.data);
+          check_there("pixel_out", p.pixel_out.data);
           check_logs(p);
           check_plan(p.plan);
           check_there("piece_partials", p.piece_partials);
           check_there("means", p.means);
-          if (p.tokens.heads == 1) check_there("kept", p.kept);
-        }));
-  m.def("modulation_pixel_gradient", checked<M>(modulation_pixel_gradient, [](const M& p) {
-          check_there("grad_y", p.grad_y.data);
-          check_there("pixel_out", p.pixel_out.data);
-          check_logs(p);
-          check_sorted(p.tokens);
-          check_there("means", p.means);
-          if (p.tokens.heads == 1) check_there("kept", p.kept);
+          check_between("strips", p.strips, 1, 65535);
         }));
   m.def("pixels_read_forward", checked<A>(pixels_read_forward, [](const A& p) {
           check_tiles(p.plan);

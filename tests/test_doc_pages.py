@@ -11,7 +11,7 @@ import scam
 ROOT = Path(__file__).resolve().parents[1]
 README, DOCS = ROOT / "README.md", ROOT / "docs"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
-COMMAND = re.compile(r"python (docs/\w+\.py|-m scam\.\w+) ")
+COMMAND = re.compile(r"\b(python docs/\w+\.py|scam \w+) ")
 NEAR = 25  # lines before a figure, or after it
 WIDEST = 100  # characters of a line of a table
 

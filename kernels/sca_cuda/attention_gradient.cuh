@@ -217,8 +217,8 @@ struct AttentionGradients {
             }
           }
         });
-      store_block<T>(dx, p.pixel_out, batch, head, c, ALL, pixel_at);
-      if (values) store_block<T>(dz, p.grad_z, batch, head, c, ALL, pixel_at);
+      store_block<T>(dx, p.pixel_out, batch, head, c, pixel_at);
+      if (values) store_block<T>(dz, p.grad_z, batch, head, c, pixel_at);
     }
   }
 

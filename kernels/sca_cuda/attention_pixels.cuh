@@ -13,7 +13,7 @@ SCA_DEVICE void read_unit(const Visibility<T, last>& visible) {
   float w[4];
   Logs logs[2];
   visible.attend_to_unit(w, logs);
-  visible.store_logs(visible.first_head, logs, ALL);
+  visible.store_logs(visible.first_head, logs);
   const Weights weights = split_weights<T>(w);
   const Rows<T> values(visible.tokens, visible.batch, visible.first_unit(), 1, visible.channels);
   auto to = visible.x.writer(visible.tile_pixel);
@@ -29,7 +29,7 @@ SCA_DEVICE void read_unit(const Visibility<T, last>& visible) {
 // That see nothing.
 template <class T, bool last>
 SCA_DEVICE void read_nothing(const Visibility<T, last>& visible) {
-  visible.store_no_logs(ALL);
+  visible.store_no_logs();
   const uint32_t zeros[4] = {0, 0, 0, 0};
   auto to = visible.x.writer(visible.tile_pixel);
   for (int c = 0; c < visible.channels; c += 16) to.next(zeros);
@@ -39,7 +39,7 @@ SCA_DEVICE void read_nothing(const Visibility<T, last>& visible) {
 template <class T, bool last, class PixelAt>
 SCA_DEVICE void read_all(const Visibility<T, last>& visible, const AttentionParams& p, int head,
                          PixelAt pixel_at) {
-  visible.attend_to_all(ALL);
+  visible.attend_to_all();
   for (int c = 0; c < p.channels; c += 16) {
     Block out = no_block();
     visible.for_each([&](const Unit& unit) {
@@ -47,7 +47,7 @@ SCA_DEVICE void read_all(const Visibility<T, last>& visible, const AttentionPara
       visible.recompute(w, unit);
       mix<T>(out, split_weights<T>(w), Rows<T>(p.tokens, visible.batch, unit, 1, p.channels).at(c));
     });
-    store_block<T>(out, p.pixel_out, visible.batch, head, c, ALL, pixel_at);
+    store_block<T>(out, p.pixel_out, visible.batch, head, c, pixel_at);
   }
 }
 

@@ -10,12 +10,6 @@
 #include <stdint.h>
 
 #define SCA_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
-// Four blocks per SM where 128 registers do; sm_80 needs more for the same code.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-#define SCA_FOUR_BLOCKS 3
-#else
-#define SCA_FOUR_BLOCKS 4
-#endif
 #define SCA_DEVICE __device__ __forceinline__
 #define SCA_ANYWHERE __host__ __device__ __forceinline__
 #define SCA_PARAMS(type) const __grid_constant__ type
@@ -35,7 +29,6 @@ SCA_DEVICE char* shared_memory() {
   return memory;
 }
 SCA_DEVICE void sync_block() { __syncthreads(); }
-SCA_DEVICE bool any_of_block(bool yes) { return __syncthreads_or(yes); }  // a barrier, too
 SCA_DEVICE void sync_warp() { __syncwarp(); }
 SCA_DEVICE uint32_t ballot(bool yes) { return __ballot_sync(0xffffffffu, yes); }
 SCA_DEVICE int count_bits(uint32_t bits) { return __popc(bits); }
@@ -118,6 +111,22 @@ SCA_DEVICE Pair unpack2<Fp16>(uint32_t word) {
   return {both.x, both.y};
 }
 
+// The sums of two pairs, rounded.
+template <class T>
+SCA_DEVICE uint32_t add2(uint32_t a, uint32_t b);
+template <>
+SCA_DEVICE uint32_t add2<Bf16>(uint32_t a, uint32_t b) {
+  const __nv_bfloat162 sum = __hadd2(*reinterpret_cast<const __nv_bfloat162*>(&a),
+                                     *reinterpret_cast<const __nv_bfloat162*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&sum);
+}
+template <>
+SCA_DEVICE uint32_t add2<Fp16>(uint32_t a, uint32_t b) {
+  const __half2 sum =
+      __hadd2(*reinterpret_cast<const __half2*>(&a), *reinterpret_cast<const __half2*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&sum);
+}
+
 // Addresses of 32 bits.
 using SharedAddress = uint32_t;
 SCA_DEVICE SharedAddress shared_address(const void* at) {
@@ -177,10 +186,21 @@ SCA_DEVICE void copy_async(void* shared, const void* global, bool valid) {
                "r"(valid ? 16 : 0)
                : "memory");
 }
+SCA_DEVICE void copy_async(void* shared, const void* global) {
+  const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
+}
 SCA_DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending>
 SCA_DEVICE void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
+
+// The same address, of which a compiler knows nothing else: offsets are added in one instruction.
+template <class V>
+SCA_DEVICE V* opaque(V* address) {
+  asm("" : "+l"(address));
+  return address;
 }
 
 // Memory that no thread of this launch writes.

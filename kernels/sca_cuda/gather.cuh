@@ -38,7 +38,9 @@ SCA_DEVICE uint32_t halves(int live, int which) {
 template <bool last>
 SCA_DEVICE void choose_slots(Slots& slots, const int32_t* order, int begin, int end, int pixels) {
   const int lane = thread() & 31;
-  for (int i = lane; i < pixels; i += 32) slots.pixel[i] = -1;
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+    if (32 * half + lane < pixels) slots.pixel[32 * half + lane] = -1;
   if (lane < pixels / 8) slots.octet[lane] = -1;
   sync_warp();
   int pixel[2], rank[2], taken = 0, before = -8, ranks = 0;
@@ -116,6 +118,49 @@ SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch,
   });
 }
 
+// Start copying the pixels of several tables at once into tiles one behind the other, as they are:
+// gaps of octets hold what pixels of other labels own. views[0] ... [count - 1]: without heads.
+template <class T, bool last, int most>
+SCA_DEVICE void fill_whole(const Tile<T, last>& tile, const View* const (&views)[most], int count,
+                           int64_t batch, int pixels, int channels, const Slots& slots) {
+  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
+  const int tile_bytes = Tile<T, last>::bytes(pixels, channels);
+  const Share<last> share(row_pieces);
+  if (share.first >= share.step) return;
+  const int octet = last ? 0 : slots.octet[share.piece];
+  const T* from[most];
+  int step[most];
+#pragma unroll
+  for (int i = 0; i < most; ++i) {
+    const int stride = static_cast<int>(views[i]->stride[last ? 2 : 3]);
+    from[i] = origin<T>(*views[i], batch, 0);
+    if constexpr (last) {
+      from[i] += 8 * share.piece;
+      step[i] = stride;
+    } else {
+      from[i] += static_cast<int64_t>(share.first) * stride + (octet < 0 ? 0 : octet);
+      step[i] = share.step * stride;
+    }
+  }
+  char* at = tile.at(share.first, 8 * share.piece);
+#pragma unroll 1
+  for (int row = share.first; row < rows; row += share.step) {
+    const int pixel = last ? slots.pixel[row] : 0;
+#pragma unroll
+    for (int i = 0; i < most; ++i) {
+      if (i >= count) continue;
+      if constexpr (last) {
+        const int64_t offset = static_cast<int64_t>(pixel < 0 ? 0 : pixel) * step[i];
+        copy_async(at + i * tile_bytes, from[i] + offset, pixel >= 0);
+      } else {
+        copy_async(at + i * tile_bytes, from[i]);
+        from[i] += step[i];
+      }
+    }
+    at += share.step * tile.pitch;
+  }
+}
+
 // Calls fill(stage), then work(stage) for one tile after another of places begin ... end, of which
 // there are some; with two stages the next tile is on its way while one is worked on.
 template <bool last, class Fill, class Work>
@@ -148,11 +193,13 @@ SCA_DEVICE void for_each_tile(Slots* slots, const int32_t* order, int begin, int
   } while (stages == 2 ? coming : at < end);
 }
 
-template <class T>
-SCA_DEVICE void drain_masked(T* address, const char* from, int live) {
+SCA_DEVICE void drain_masked(void* address, const char* from, int live) {
+  const uint4 words = *reinterpret_cast<const uint4*>(from);
+  const uint32_t word[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
   for (int i = 0; i < 8; ++i)
-    if (live >> i & 1) address[i] = reinterpret_cast<const T*>(from)[i];
+    if (live >> i & 1)
+      static_cast<uint16_t*>(address)[i] = static_cast<uint16_t>(word[i / 2] >> 16 * (i & 1));
 }
 
 // The way back: writes the pixels of the table and no others.

@@ -2,6 +2,7 @@
 // Modulation, forward: every pixel mixes the gamma and beta of the tokens of its label.
 #pragma once
 
+#include <sca_cuda/gather.cuh>
 #include <sca_cuda/visibility.cuh>
 
 namespace sca {
@@ -15,10 +16,11 @@ struct Channels {
 
   SCA_DEVICE Channels(const ModulationParams& p, int64_t batch) {
     const int first = 2 * (thread() & 3);
-    all_means = p.mean + batch * p.channels + first;
-    all_rstds = p.rstd + batch * p.channels + first;
-    all_noise_scales = p.noise_scale ? static_cast<const uint32_t*>(p.noise_scale) + first / 2
-                                     : nullptr;
+    all_means = opaque(p.mean + batch * p.channels + first);
+    all_rstds = opaque(p.rstd + batch * p.channels + first);
+    all_noise_scales = p.noise_scale
+                           ? opaque(static_cast<const uint32_t*>(p.noise_scale) + first / 2)
+                           : nullptr;
   }
 
   SCA_DEVICE void look_at(unsigned c) {
@@ -117,14 +119,14 @@ SCA_DEVICE void activate(Block& y, const Block& scale, const Block& shift, float
     }
 }
 
-// The members' pixels of a label of at most eight tokens.
+// The warp's pixels, of a label of at most eight tokens, in place of x.
 template <class T, bool last>
 SCA_DEVICE void modulate_unit(const ModulationParams& p, const Visibility<T, last>& visible,
-                              const Noise& noise, uint32_t members) {
+                              const Noise& noise) {
   float w[4];
   Logs logs[2];
   visible.attend_to_unit(w, logs);
-  visible.store_logs(0, logs, members);
+  visible.store_logs(0, logs);
   const Weights weights = split_weights<T>(w);
   const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
   const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
@@ -133,101 +135,79 @@ SCA_DEVICE void modulate_unit(const ModulationParams& p, const Visibility<T, las
   auto to = visible.x.writer(visible.tile_pixel);
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
-    uint32_t x[4], words[4];
+    uint32_t x[4];
     from.next(x);
     Block scale, shift, y;
     begin_modulation(y, scale, shift, x, channels, noise);
     mix<T>(scale, weights, gamma.at(c));
     mix<T>(shift, weights, beta.at(c));
     activate(y, scale, shift, p.negative_slope);
-    pack_block<T>(words, y);
-    keep_others(words, x, members);
-    to.next(words);
+    pack_block<T>(x, y);
+    to.next(x);
   }
 }
 
-// Of a label of more tokens, or of several heads, or of no token. Written past the tile, unless
-// all of the block's labels are of few.
+// Of a label of more tokens, or of several heads, or of no token: written past the tile, which is
+// still read.
 template <class T, bool last, class PixelAt>
 SCA_DEVICE void modulate_all(const ModulationParams& p, const Visibility<T, last>& visible,
-                             const Noise& noise, uint32_t members, bool in_place,
-                             PixelAt pixel_at) {
+                             const Noise& noise, PixelAt pixel_at) {
   if (visible.range.first == visible.range.last) {
-    visible.store_no_logs(members);
+    visible.store_no_logs();
   } else {
-    visible.attend_to_all(members);
+    visible.attend_to_all();
   }
   Channels<T> channels(p, visible.batch);
   auto from = visible.x.reader(visible.tile_pixel);
-  auto to = visible.x.writer(visible.tile_pixel);
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
-    uint32_t x[4], words[4];
+    uint32_t x[4];
     from.next(x);
     Block scale, shift, y;
     begin_modulation(y, scale, shift, x, channels, noise);
     mix_all(scale, shift, p, visible, c);
     activate(y, scale, shift, p.negative_slope);
-    if (in_place) {
-      pack_block<T>(words, y);
-      keep_others(words, x, members);
-      to.next(words);
-    } else {
-      store_block<T>(y, p.pixel_out, visible.batch, 0, c, members, pixel_at);
-    }
+    store_block<T>(y, p.pixel_out, visible.batch, 0, c, pixel_at);
   }
 }
 
-// A warp's 16 adjacent pixels of an unsorted map, from `first` on, and what each of them sees.
-struct Adjacent {
-  int first, pixels;
-  Range range;    // of pixel lane % 16
-  bool in_place;  // no pixel of the block sees more than one unit: the tiles may be written
-
-  template <class Params>
-  SCA_DEVICE Adjacent(const Params& p, int64_t batch, int first) : first(first), pixels(p.pixels) {
-    const int mine = first + (thread() & 15);
-    range = {0, 0};
-    if (mine < pixels) range = tokens_of(p.tokens, batch, label_at(p.labels, batch, mine));
-    in_place = !any_of_block(p.tokens.heads > 1 || range.last - range.first > 8);
-  }
-
-  SCA_DEVICE int operator()(int i) const { return first + i < pixels ? first + i : -1; }
-};
-
-// grid: tiles of threads / 2 pixels, batch.
+// grid: tiles of the plan, batch; a warp for every 16 of the pixels that are gathered at once.
 template <class T, bool last>
-SCA_KERNEL(128, 4) modulate(SCA_PARAMS(ModulationParams) p) {
-  const int pixels = threads() / 2, warp = thread() >> 5, first = block_x() * pixels;
+SCA_KERNEL(128, 4) modulate(SCA_PARAMS(GatherParams<ModulationParams>) g) {
+  const ModulationParams& p = g.params;
   const int64_t batch = block_y();
-  const Tile<T, last> x(shared_memory(), pixels, p.channels);
-  const Tile<T, last> position(shared_memory() + x.bytes(pixels, p.channels), pixels, p.channels);
-  fill(x, p.x, batch, 0, pixels, p.channels, first, p.pixels);
-  if (p.position.data) fill(position, p.position, 0, 0, pixels, p.channels, first, p.pixels);
-  commit_copies();
-
-  const Adjacent adjacent(p, batch, first + 16 * warp);
+  const int warp = thread() >> 5;
+  const int32_t* bounds = p.plan.tiles + (batch * p.plan.count + block_x()) * 4;
+  const int begin = bounds[0], end = bounds[1];
+  if (begin >= end) return;
+  const int bytes = Tile<T, last>::bytes(g.pixels, p.channels);
+  const int tiles = 1 + (p.position.data != nullptr);
+  const Tile<T, last> x(shared_memory(), g.pixels, p.channels);
+  const Tile<T, last> position(shared_memory() + bytes, g.pixels, p.channels);
+  Slots& slots = *reinterpret_cast<Slots*>(shared_memory() + tiles * bytes);
+  const auto pixel_at = [&](int i) { return slots.pixel[16 * warp + i]; };
   Visibility<T, last> visible{p.tokens, p.channels, 1.0f, x, position, p.position.data != nullptr,
-                              batch, 16 * warp, 0, p.tokens.heads};
-  visible.set_logs(p, batch * p.tokens.heads, adjacent);
-  Noise noise;
-  noise.set<T>(p, batch, adjacent);
-  wait_copies<0>();
-  sync_block();
-
-  for_each_range(adjacent.range, [&](const Range& range, uint32_t members) {
-    visible.range = range;
-    if (adjacent.in_place && visible.has_one_unit()) {
-      modulate_unit(p, visible, noise, members);
-    } else {
-      modulate_all(p, visible, noise, members, adjacent.in_place, adjacent);
+                              batch, 16 * warp, 0, p.tokens.heads, {bounds[2], bounds[3]}};
+  const auto work = [&](int) {
+    if (16 * warp < g.pixels && slots.live_in(16 * warp)) {
+      visible.set_logs(p, batch * p.tokens.heads, pixel_at);
+      Noise noise;
+      noise.set<T>(p, batch, pixel_at);
+      if (visible.has_one_unit()) {
+        modulate_unit(p, visible, noise);
+      } else {
+        modulate_all(p, visible, noise, pixel_at);
+      }
     }
-    sync_warp();
-  });
-  if (!adjacent.in_place) return;
-  sync_block();
-  drain(x, p.pixel_out, batch, 0, pixels, p.channels, first, p.pixels);
+    if (!visible.has_one_unit()) return;
+    sync_block();
+    drain(x, p.pixel_out, batch, 0, g.pixels, p.channels, slots);
+  };
+  const View* views[2] = {&p.x, &p.position};
+  for_each_tile<last>(
+      &slots, p.plan.order + batch * p.pixels, begin, end, g.pixels, 1,
+      [&](int) { fill_whole(x, views, tiles, batch, g.pixels, p.channels, slots); }, work);
 }
 
 }  // namespace sca

@@ -1,197 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
-// Modulation, backward, pixels' side: the gradient of x. Runs last: the instance norm needs sums
-// over all pixels.
+// Modulation, backward, pixels' side: the gradient of x. The instance norm takes two means over all
+// pixels of an image, which come from the sums of the sweep: it writes the gradient without them,
+// and a last pass subtracts them.
 #pragma once
 
 #include <sca_cuda/modulation_gradient.cuh>
+#include <sca_cuda/statistics.cuh>
 
 namespace sca {
 
-// The gradient of x of a block from channel c on, as far as it knows no token: less what the norm
-// takes. own: g, in place, times rstd.
-template <class T>
-SCA_DEVICE void begin_input_gradient(Block& dx, Block& own, const ModulationParams& p,
-                                     int64_t batch, unsigned c, const Block& normal,
-                                     const Channels<T>& channels) {
-  const float* means = p.means + batch * 2 * p.channels + 2 * (thread() & 3) + c;
+// dx: g, times what the norm and the modulation multiply x by from channel c on. scale: without 1.
+// rstds: what a lane has of all channels.
+SCA_DEVICE void scale_gradient(Block& dx, const Block& scale, const float* rstds, unsigned c) {
 #pragma unroll
   for (int e = 0; e < 2; ++e) {
-    const Pair offset = load_pair(means + 8 * e), slope = load_pair(means + p.channels + 8 * e);
+    const Pair rstd = load_pair(rstds + c + 8 * e);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const bool high = i & 1;
-      own.v[e][i] *= channels.rstd[2 * e + high];
-      dx.v[e][i] = own.v[e][i] - fused(normal.v[e][i], high ? slope.high : slope.low,
-                                       high ? offset.high : offset.low);
+      dx.v[e][i] *= i & 1 ? rstd.high : rstd.low;
+      dx.v[e][i] = fused(dx.v[e][i], scale.v[e][i], dx.v[e][i]);
     }
   }
 }
 
-// dx += own * scale, which is without its 1.
-SCA_DEVICE void add_scaled(Block& dx, const Block& own, const Block& scale) {
-#pragma unroll
-  for (int e = 0; e < 2; ++e)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) dx.v[e][i] = fused(own.v[e][i], scale.v[e][i], dx.v[e][i]);
+SCA_DEVICE const float* rstds_of(const ModulationParams& p, int64_t batch) {
+  return opaque(p.rstd + batch * p.channels + 2 * (thread() & 3));
 }
 
-// What the tokens' side kept of the warp's pixels; garbage of pixels that see no one unit.
-struct Kept {
-  float w[4], d[4];
-
-  SCA_DEVICE Kept(const ModulationParams& p, int64_t batch, const Adjacent& adjacent) {
-    const int lane = thread() & 31;
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int pixel = adjacent(8 * r + (lane >> 2));
-      const int64_t row = batch * p.pixels + (pixel < 0 ? 0 : pixel);
-      const float* from = p.kept + row * 16 + 2 * (lane & 3);
-      const Pair weights = load_pair(from), gradients = load_pair(from + 8);
-      w[2 * r] = weights.low;
-      w[2 * r + 1] = weights.high;
-      d[2 * r] = gradients.low;
-      d[2 * r + 1] = gradients.high;
-    }
-  }
-};
-
-// The members' pixels of a label of one unit.
+// Of 16 pixels from `pixel` on that see one unit: some channels, into another tile.
 template <class T, bool last>
-SCA_DEVICE void input_gradient_of_unit(const ModulationParams& p,
-                                       const Visibility<T, last>& visible, const Noise& noise,
-                                       const Tile<T, last>& gradient, const Weights& of_w,
-                                       const Weights& of_d, uint32_t members) {
-  const Rows<T> keys(p.tokens, visible.batch, visible.first_unit(), 0, p.channels);
-  const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
-  const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
-  Channels<T> channels(p, visible.batch);
-  auto from_x = visible.x.reader(visible.tile_pixel);
-  auto from_g = gradient.reader(visible.tile_pixel);
-  auto to = visible.x.writer(visible.tile_pixel);
-  for (int c = 0; c < p.channels; c += 16) {
-    channels.look_at(c);
-    uint32_t x[4], g[4], words[4];
-    from_x.next(x);
-    from_g.next(g);
-    Block normal, scale, shift, dx, own = unpack_block<T>(g);
-    begin_modulation(normal, scale, shift, x, channels, noise);
+SCA_DEVICE void input_gradient_of_unit(const ModulationParams& p, int64_t batch, const Unit& unit,
+                                       const Tile<T, last>& gradient, const Tile<T, last>& result,
+                                       int pixel, const Weights& of_w, const Weights& of_d,
+                                       const Range& channels) {
+  const Rows<T> keys(p.tokens, batch, unit, 0, p.channels);
+  const Rows<T> gamma(p.tokens, batch, unit, 1, p.channels);
+  const float* rstds = rstds_of(p, batch);
+  auto from = gradient.reader(pixel, channels.first);
+  auto to = result.writer(pixel, channels.first);
+  for (int c = channels.first; c < channels.last; c += 16) {
+    uint32_t g[4];
+    from.next(g);
+    Block dx = unpack_block<T>(g), scale = no_block();
     mix<T>(scale, of_w, gamma.at(c));
-    mix<T>(shift, of_w, beta.at(c));
-    pass_activation(own, normal, scale, shift, p.negative_slope);
-    pack_block<T>(g, own);  // rounded as where it was summed up: the norm takes means from it
-    own = unpack_block<T>(g);
-    begin_input_gradient(dx, own, p, visible.batch, c, normal, channels);
+    scale_gradient(dx, scale, rstds, c);
     mix<T>(dx, of_d, keys.at(c));
-    add_scaled(dx, own, scale);
-    pack_block<T>(words, dx);
-    keep_others(words, x, members);
-    to.next(words);
+    pack_block<T>(g, dx);
+    to.next(g);
   }
 }
 
-// Of a label of more tokens, or of several heads, or of no token. Written past the tile, unless
-// all of the block's labels are of few. sums: (heads, pixels of the tile), scratch.
-template <class T, bool last>
+// Of pixels that see several units, or none. Written past the tile, which is read again and again.
+// sums: (heads, pixels of the tile), scratch.
+template <class T, bool last, class PixelAt>
 SCA_DEVICE void input_gradient_of_all(const ModulationParams& p,
-                                      const Visibility<T, last>& visible, const Noise& noise,
-                                      const Tile<T, last>& gradient, uint32_t members,
-                                      float* sums, const Adjacent& adjacent) {
-  const int pixels = threads() / 2, row = visible.tile_pixel + ((thread() & 31) >> 2);
-  pass_all(p, visible, noise, gradient, members);
-  if (visible.range.first < visible.range.last) {
+                                      const Visibility<T, last>& visible,
+                                      const Tile<T, last>& gradient, float* sums, int pixels,
+                                      const Range& channels, PixelAt pixel_at) {
+  const int row = visible.tile_pixel + ((thread() & 31) >> 2);
+  const Range& seen = visible.range;
 #pragma unroll 1
-    for (int head = 0; head < p.tokens.heads; ++head) {
-      float sum[2], w[4], d[4];
-      products_of_head(sum, w, d, p, visible, gradient, Unit{head, visible.range.first, 8});
-      for (int r = 0; r < 2; ++r)
-        if (row_in(members, r) && (thread() & 3) == 0) sums[head * pixels + row + 8 * r] = sum[r];
-    }
+  for (int head = 0; seen.first < seen.last && head < p.tokens.heads; ++head) {
+    float sum[2], w[4], d[4];
+    products_of_head(sum, w, d, p, visible, gradient, Unit{head, seen.first, 8});
+    for (int r = 0; r < 2; ++r)
+      if ((thread() & 3) == 0) sums[head * pixels + row + 8 * r] = sum[r];
   }
   sync_warp();
-  Channels<T> channels(p, visible.batch);
-  auto from_x = visible.x.reader(visible.tile_pixel);
-  auto from_g = gradient.reader(visible.tile_pixel);
-  auto to = visible.x.writer(visible.tile_pixel);
+  const float* rstds = rstds_of(p, visible.batch);
+  auto from = gradient.reader(visible.tile_pixel, channels.first);
 #pragma unroll 1
-  for (int c = 0; c < p.channels; c += 16) {
-    channels.look_at(c);
-    uint32_t x[4], g[4], words[4];
-    from_x.next(x);
-    from_g.next(g);
-    Block normal, scale, shift, dx, own = unpack_block<T>(g);
-    begin_modulation(normal, scale, shift, x, channels, noise);
-    begin_input_gradient(dx, own, p, visible.batch, c, normal, channels);
+  for (int c = channels.first; c < channels.last; c += 16) {
+    uint32_t g[4];
+    from.next(g);
+    Block dx = unpack_block<T>(g), scale = no_block(), shift = no_block();
     mix_all(scale, shift, p, visible, c);
+    scale_gradient(dx, scale, rstds, c);
     visible.for_each([&](const Unit& unit) {
       float w[4], d[4], sum[2];
-      for (int r = 0; r < 2; ++r)
-        sum[r] = row_in(members, r) ? sums[unit.head * pixels + row + 8 * r] : 0.0f;
+      for (int r = 0; r < 2; ++r) sum[r] = sums[unit.head * pixels + row + 8 * r];
       visible.recompute(w, unit);
       weight_gradients(d, p, visible, gradient, unit);
       score_gradients(d, w, sum);
       mix<T>(dx, split_weights<T>(d), Rows<T>(p.tokens, visible.batch, unit, 0, p.channels).at(c));
     });
-    add_scaled(dx, own, scale);
-    if (adjacent.in_place) {
-      pack_block<T>(words, dx);
-      keep_others(words, x, members);
-      to.next(words);
-    } else {
-      store_block<T>(dx, p.pixel_out, visible.batch, 0, c, members, adjacent);
-    }
+    store_block<T>(dx, p.pixel_out, visible.batch, 0, c, pixel_at);
   }
+  sync_warp();
 }
 
-// Scores are only computed again for labels of many tokens.
-template <class T, bool last>
-SCA_DEVICE void fill_position(const Tile<T, last>& position, const ModulationParams& p, int pixels,
-                              int first) {
-  if (p.position.data) fill(position, p.position, 0, 0, pixels, p.channels, first, p.pixels);
+// What is taken from the gradients of eight numbers of x: slope * x + offset, by channel.
+template <class T>
+SCA_DEVICE uint4 less_means(const uint4& gradients, const uint4& x, const float (&slope)[8],
+                            const float (&offset)[8]) {
+  const uint32_t before[4] = {gradients.x, gradients.y, gradients.z, gradients.w};
+  const uint32_t values[4] = {x.x, x.y, x.z, x.w};
+  uint32_t after[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const Pair g = unpack2<T>(before[i]), value = unpack2<T>(values[i]);
+    after[i] = pack2<T>(g.low - fused(slope[2 * i], value.low, offset[2 * i]),
+                        g.high - fused(slope[2 * i + 1], value.high, offset[2 * i + 1]));
+  }
+  return {after[0], after[1], after[2], after[3]};
 }
 
-// grid: tiles of threads / 2 pixels, batch.
+// In place of the gradient of x without means. The last image first: it was written last, and much
+// of it is still in L2. A thread has eight pixels of a channel or eight channels of a pixel.
+// grid: strips, channels / 4 or 1, batch.
 template <class T, bool last>
-SCA_KERNEL(128, SCA_FOUR_BLOCKS) modulation_gradient_of_x(SCA_PARAMS(ModulationParams) p) {
-  const int pixels = threads() / 2, warp = thread() >> 5, first = block_x() * pixels;
-  const int64_t batch = block_y();
-  const int tile_bytes = Tile<T, last>::bytes(pixels, p.channels);
-  const Tile<T, last> x(shared_memory(), pixels, p.channels);
-  const Tile<T, last> gradient(shared_memory() + tile_bytes, pixels, p.channels);
-  const int tiles = 2 + (p.position.data != nullptr);
-  const Tile<T, last> position(shared_memory() + 2 * tile_bytes, pixels, p.channels);
-  float* sums = reinterpret_cast<float*>(shared_memory() + tiles * tile_bytes);
-  fill(x, p.x, batch, 0, pixels, p.channels, first, p.pixels);
-  fill(gradient, p.grad_y, batch, 0, pixels, p.channels, first, p.pixels);
-  const Adjacent adjacent(p, batch, first + 16 * warp);
-  if (!adjacent.in_place) fill_position(position, p, pixels, first);
-  commit_copies();
-
-  Visibility<T, last> visible{p.tokens, p.channels, 1.0f, x, position, p.position.data != nullptr,
-                              batch, 16 * warp, 0, p.tokens.heads};
-  visible.set_logs(p, batch * p.tokens.heads, adjacent);
-  Noise noise;
-  noise.set<T>(p, batch, adjacent);
-  Weights of_w = {}, of_d = {};
-  if (p.kept) {
-    const Kept kept(p, batch, adjacent);
-    of_w = split_weights<T>(kept.w);
-    of_d = split_weights<T>(kept.d);
+SCA_KERNEL(128, 8) subtract_means(SCA_PARAMS(ModulationParams) p) {
+  const int64_t batch = p.batch - 1 - block_z();
+  const Range strip = strip_of(block_x(), p.strips, p.pixels);
+  const int pieces = last ? p.channels / 8 : 32, step = threads() / pieces;
+  const int piece = thread() % pieces, row = thread() / pieces;
+  const int channel = last ? 8 * piece : 4 * block_y() + row;
+  if (row >= step) return;
+  float slope[8], offset[8];
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int64_t own = batch * p.channels + channel + (last ? i : 0);
+    const float* means = p.means + own + batch * p.channels;
+    slope[i] = load(p.rstd + own) * load(means + p.channels);
+    offset[i] = fused(-slope[i], load(p.mean + own), load(means));
   }
-  wait_copies<0>();
-  sync_block();
-
-  for_each_range(adjacent.range, [&](const Range& range, uint32_t members) {
-    visible.range = range;
-    if (adjacent.in_place && visible.has_one_unit()) {
-      input_gradient_of_unit(p, visible, noise, gradient, of_w, of_d, members);
-    } else {
-      input_gradient_of_all(p, visible, noise, gradient, members, sums, adjacent);
-    }
-    sync_warp();
-  });
-  if (!adjacent.in_place) return;
-  sync_block();
-  drain(x, p.pixel_out, batch, 0, pixels, p.channels, first, p.pixels);
+  const int first = strip.first + (last ? row : 8 * piece), pixels = last ? step : 256;
+  const T* x = origin<T>(p.x, batch, 0) + channel * p.x.stride[3] + first * p.x.stride[2];
+  T* to = origin<T>(p.pixel_out, batch, 0) + channel * p.pixel_out.stride[3] +
+          first * p.pixel_out.stride[2];
+  const int64_t step_x = pixels * p.x.stride[2], step_to = pixels * p.pixel_out.stride[2];
+#pragma unroll 4
+  for (int at = first; at < strip.last; at += pixels) {
+    uint4* gradients = reinterpret_cast<uint4*>(to);
+    *gradients = less_means<T>(*gradients, load(reinterpret_cast<const uint4*>(x)), slope, offset);
+    x += step_x;
+    to += step_to;
+  }
 }
 
 }  // namespace sca

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Modulation, backward, tokens' side: sums over the pixels of a label, in two stages.
+// Modulation, backward: one sweep over the pixels of a label, for the sums over them that make the
+// tokens' gradients, and for the gradient of x without the norm's means.
 #pragma once
 
 #include <sca_cuda/gather.cuh>
-#include <sca_cuda/modulation_gradient.cuh>
+#include <sca_cuda/modulate_pixels.cuh>
 
 namespace sca {
 
@@ -18,11 +19,14 @@ struct GatherExtras {
   T weights[MAX_PIXELS][8], residues[MAX_PIXELS][8], score_gradients[MAX_PIXELS][8];
   T noise[MAX_PIXELS];
   float bias[4][8];
+
+  // (heads, pixels of the tile), of labels of several units.
+  SCA_DEVICE float* sums() { return reinterpret_cast<float*>(this + 1); }
 };
 
 // One block sums one piece of a label's pixels. grid: pieces, batch, channels / SLICE.
 template <class T, bool last>
-struct TokenGradients {
+struct ModulationGradients {
   const ModulationParams& p;
   GatherExtras<T>& extras;
   int pixels, stages;
@@ -30,20 +34,24 @@ struct TokenGradients {
   int begin, end, first, end_token, partial_row;
   int warp = thread() >> 5, lane = thread() & 31;
   float keys[HELD][4], gamma[HELD][4], beta[HELD][4], noise[HELD][4];  // 16 channels x 8 tokens
-  float mean[HELD][2], rstd[HELD][2];
   float bias[2];
+  Weights of_w, of_d;  // of the unit and the pixels looked at last
 
+  // x, gradient, position; of pixels looked at: x + position, g, g * norm(x).
   SCA_DEVICE Tile<T, last> tile(int stage, int which) const {
-    const int tiles = 2 + (p.position.data != nullptr);
     const int bytes = Tile<T, last>::bytes(pixels, p.channels);
-    return Tile<T, last>(shared_memory() + (stage * tiles + which) * bytes, pixels, p.channels);
+    return Tile<T, last>(shared_memory() + (3 * stage + which) * bytes, pixels, p.channels);
+  }
+
+  SCA_DEVICE Range channels() const {
+    const int first = block_z() * SLICE, rest = p.channels - first;
+    return {first, first + (rest < SLICE ? rest : SLICE)};
   }
 
   SCA_DEVICE void fill_stage(int stage) const {
-    const Slots& slots = extras.slots[stage];
-    fill(tile(stage, 0), p.x, batch, 0, pixels, p.channels, slots);
-    fill(tile(stage, 1), p.grad_y, batch, 0, pixels, p.channels, slots);
-    if (p.position.data) fill(tile(stage, 2), p.position, 0, 0, pixels, p.channels, slots);
+    const View* views[3] = {&p.x, &p.grad_y, &p.position};
+    fill_whole(tile(stage, 0), views, 2 + (p.position.data != nullptr), batch, pixels, p.channels,
+               extras.slots[stage]);
   }
 
   SCA_DEVICE bool single() const {
@@ -51,86 +59,100 @@ struct TokenGradients {
   }
 
   // Probabilities and gradients of the scores of a unit of several, or of no token: all pixels
-  // that see nothing see one and the same.
+  // that see nothing see one and the same. The gradient of x, once.
   SCA_DEVICE void look_at_any(float (&w)[4], float (&d)[4], const Visibility<T, last>& visible,
-                              const Noise& noise, const Tile<T, last>& gradient,
-                              const Unit& unit) const {
-    pass_all(p, visible, noise, gradient, ALL);
-    if (unit.count > 0) {
-      float sum[2];
-      products_of_head(sum, w, d, p, visible, gradient, unit);
-      score_gradients(d, w, sum);
-      return;
-    }
+                              const Noise& noise, int stage, const Unit& unit) const {
+    const Tile<T, last> gradient = tile(stage, 1);
+    pass_all(p, visible, noise, gradient);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       w[i] = (lane & 3) == 0 && !(i & 1) ? 1.0f : 0.0f;
       d[i] = 0;
     }
+    if (unit.count > 0) {
+      float sum[2];
+      products_of_head(sum, w, d, p, visible, gradient, unit);
+      score_gradients(d, w, sum);
+    }
+    if (is_first(unit))
+      input_gradient_of_all(p, visible, gradient, extras.sums(), pixels, channels(),
+                            pixels_of_warp(stage));
+    leave_operands(p, visible, gradient);
   }
 
-  // What `add` needs of a warp's 16 pixels and one unit.
-  SCA_DEVICE void look(int stage, const Unit& unit) {
-    const Slots& slots = extras.slots[stage];
-    const auto pixel_at = [&](int i) { return slots.pixel[16 * warp + i]; };
+  SCA_DEVICE bool is_first(const Unit& unit) const { return unit.head == 0 && unit.first == first; }
+
+  SCA_DEVICE auto pixels_of_warp(int stage) const {
+    return [&slots = extras.slots[stage], first = 16 * warp](int i) {
+      return slots.pixel[first + i];
+    };
+  }
+
+  SCA_DEVICE Visibility<T, last> seen_by_warp(int stage) const {
     Visibility<T, last> visible{p.tokens, p.channels, 1.0f, tile(stage, 0), tile(stage, 2),
                                 p.position.data != nullptr, batch, 16 * warp, 0, p.tokens.heads,
                                 {first, end_token}};
-    visible.set_logs(p, batch * p.tokens.heads, pixel_at);
+    visible.set_logs(p, batch * p.tokens.heads, pixels_of_warp(stage));
+    return visible;
+  }
+
+  // What `add` and `finish` need of a warp's 16 pixels and one unit.
+  SCA_DEVICE void look(int stage, const Unit& unit) {
+    const auto pixel_at = pixels_of_warp(stage);
+    const Visibility<T, last> visible = seen_by_warp(stage);
     Noise noise;
     noise.set<T>(p, batch, pixel_at);
-    float w[4], d[4];
+    float d[4];
     if (single()) {
-      look_at_unit(w, d, p, visible, noise, tile(stage, 1));
-      if (block_z() == 0) keep(w, d, visible);
+      look_at_unit(of_w, d, p, visible, noise, tile(stage, 1));
     } else {
-      look_at_any(w, d, visible, noise, tile(stage, 1), unit);
+      float w[4];
+      look_at_any(w, d, visible, noise, stage, unit);
+      of_w = split_weights<T>(w);
     }
-    share(w, d, visible);
-    if (lane < 16) {
-      const int pixel = pixel_at(lane);
-      const bool noisy = p.noise.data && pixel >= 0;
-      extras.noise[16 * warp + lane] =
-          noisy ? load(origin<T>(p.noise, batch, 0) + pixel * p.noise.stride[2])
-                : from_float<T>(0.0f);
-    }
+    share(d, visible);
+    for (int r = 0; r < 2; ++r)
+      if ((lane & 3) == 0)
+        extras.noise[16 * warp + 8 * r + (lane >> 2)] = from_float<T>(noise.of[r]);
   }
 
-  // For the gradient of x.
-  SCA_DEVICE void keep(const float (&w)[4], const float (&d)[4],
-                       const Visibility<T, last>& visible) const {
-    const int token = 2 * (lane & 3);
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      if (visible.own[r] < 0) continue;
-      float* kept = p.kept + (batch * p.pixels + visible.own[r]) * 16 + token;
-      store_pair(kept, {w[2 * r], w[2 * r + 1]});
-      store_pair(kept + 8, {d[2 * r], d[2 * r + 1]});
-    }
-  }
-
-  SCA_DEVICE void share(float (&w)[4], float (&d)[4], const Visibility<T, last>& visible) {
+  SCA_DEVICE void share(float (&d)[4], const Visibility<T, last>& visible) {
     const int row = 16 * warp + (lane >> 2), token = 2 * (lane & 3);
+    clear_others(of_w.word, visible.own);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const bool there = visible.own[i >> 1] >= 0;
-      w[i] = there ? w[i] : 0.0f;
-      d[i] = there ? d[i] : 0.0f;
+      d[i] = visible.own[i >> 1] < 0 ? 0.0f : d[i];
       bias[i & 1] += d[i];
     }
-    const Weights weights = split_weights<T>(w);
+    of_d = split_weights<T>(d);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      *reinterpret_cast<uint32_t*>(&extras.weights[row + 8 * r][token]) = weights.word[r];
-      *reinterpret_cast<uint32_t*>(&extras.residues[row + 8 * r][token]) = weights.word[2 + r];
-      *reinterpret_cast<uint32_t*>(&extras.score_gradients[row + 8 * r][token]) =
-          pack2<T>(d[2 * r], d[2 * r + 1]);
+      *reinterpret_cast<uint32_t*>(&extras.weights[row + 8 * r][token]) = of_w.word[r];
+      *reinterpret_cast<uint32_t*>(&extras.residues[row + 8 * r][token]) = of_w.word[2 + r];
+      *reinterpret_cast<uint32_t*>(&extras.score_gradients[row + 8 * r][token]) = of_d.word[r];
     }
+  }
+
+  // The gradient of x without means, in place of g * norm(x), once all is added up.
+  SCA_DEVICE void finish(int stage, bool seeing) const {
+    const Range own = channels();
+    const Unit unit = {0, first, end_token - first};
+    Tile<T, last> result = tile(stage, 2);
+    sync_block();
+    if (seeing)
+      input_gradient_of_unit(p, batch, unit, tile(stage, 1), result, 16 * warp, of_w, of_d, own);
+    sync_block();
+    result.base = last ? result.at(0, own.first) : result.at(own.first, 0);
+    View out = p.pixel_out;
+    out.data = static_cast<T*>(out.data) + own.first * out.stride[3];
+    drain(result, out, batch, 0, pixels, own.last - own.first, extras.slots[stage]);
   }
 
   // Sums of the tile, for this warp's channels.
   SCA_DEVICE void add(int stage) {
-    const Tile<T, last> x = tile(stage, 0), gradient = tile(stage, 1), position = tile(stage, 2);
+    const Tile<T, last> x = tile(stage, 0), gradient = tile(stage, 1), product = tile(stage, 2);
+    const int end_channel = channels().last;
+#pragma unroll 1
     for (int at = 0; at < pixels; at += 16) {
       if (!extras.slots[stage].live_in(at)) continue;
       uint32_t weights[4], residues[4];
@@ -144,41 +166,19 @@ struct TokenGradients {
 #pragma unroll
       for (int k = 0; k < HELD; ++k) {
         const int c = channel_of(k);
-        if (c >= p.channels) continue;
+        if (c >= end_channel) continue;
         uint32_t a[4], g[4];
         gradient.channels_by_pixels(g, c, at);
         mma16<T>(beta[k], g, weights[0], weights[1]);
         mma16<T>(beta[k], g, residues[0], residues[1]);
         mma16<T>(noise[k], g, noises[0], noises[1]);
-        if (p.position.data) {
-          position.channels_by_pixels(a, c, at);
-          mma16<T>(keys[k], a, weights[2], weights[3]);
-        }
         x.channels_by_pixels(a, c, at);
         mma16<T>(keys[k], a, weights[2], weights[3]);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const Pair value = unpack2<T>(a[i]), upper = unpack2<T>(g[i]);
-          const float factor = rstd[k][i & 1], centre = mean[k][i & 1];
-          a[i] = pack2<T>(upper.low * ((value.low - centre) * factor),
-                          upper.high * ((value.high - centre) * factor));
-        }
+        product.channels_by_pixels(a, c, at);
         mma16<T>(gamma[k], a, weights[0], weights[1]);
         mma16<T>(gamma[k], a, residues[0], residues[1]);
       }
     }
-  }
-
-  SCA_DEVICE void set_channels() {
-#pragma unroll
-    for (int k = 0; k < HELD; ++k)
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        const int channel = channel_of(k) + 8 * r + (lane >> 2);
-        const int64_t at = batch * p.channels + (channel < p.channels ? channel : 0);
-        rstd[k][r] = load(p.rstd + at);
-        mean[k][r] = load(p.mean + at);
-      }
   }
 
   SCA_DEVICE int channel_of(int k) const { return block_z() * SLICE + 16 * (warp + 4 * k); }
@@ -194,9 +194,11 @@ struct TokenGradients {
         extras.slots, p.plan.order + batch * p.pixels, begin, end, pixels, stages,
         [&](int stage) { fill_stage(stage); },
         [&](int stage) {
-          if (16 * warp < pixels && extras.slots[stage].live_in(16 * warp)) look(stage, unit);
+          const bool seeing = 16 * warp < pixels && extras.slots[stage].live_in(16 * warp);
+          if (seeing) look(stage, unit);
           sync_block();
           add(stage);
+          if (single()) finish(stage, seeing);
         });
   }
 
@@ -233,7 +235,7 @@ struct TokenGradients {
           rows[token * width + p.channels + channel] = gamma[k][i];
           rows[token * width + 2 * p.channels + channel] = beta[k][i];
         }
-        if (token == 0 && unit.head == 0 && unit.first == first) own[channel] = noise[k][i];
+        if (token == 0 && is_first(unit)) own[channel] = noise[k][i];
         if (token == 0 && unit.count == 0) {
           own[p.channels + channel] = gamma[k][i];
           own[2 * p.channels + channel] = beta[k][i];
@@ -253,16 +255,16 @@ struct TokenGradients {
 };
 
 template <class T, bool last>
-SCA_KERNEL(128, 3) modulation_gradient_of_tokens(SCA_PARAMS(GatherParams<ModulationParams>) g) {
+SCA_KERNEL(128, 3) modulation_gradients(SCA_PARAMS(GatherParams<ModulationParams>) g) {
   const ModulationParams& p = g.params;
   const int64_t row = static_cast<int64_t>(block_y()) * p.plan.count + block_x();
   const int32_t* piece = p.plan.pieces + row * 5;
   if (piece[0] >= piece[1]) return;
-  const int tiles = 2 + (p.position.data != nullptr);
-  char* extras = shared_memory() + g.stages * tiles * Tile<T, last>::bytes(g.pixels, p.channels);
-  TokenGradients<T, last> work{p, *reinterpret_cast<GatherExtras<T>*>(extras), g.pixels, g.stages,
-                               block_y(), piece[0], piece[1], piece[2], piece[3], piece[4]};
-  work.set_channels();
+  const int bytes = 3 * g.stages * Tile<T, last>::bytes(g.pixels, p.channels);
+  char* extras = shared_memory() + bytes;
+  ModulationGradients<T, last> work{
+      p, *reinterpret_cast<GatherExtras<T>*>(extras), g.pixels, g.stages, block_y(),
+      piece[0], piece[1], piece[2], piece[3], piece[4]};
   // Pixels that see nothing are summed once, for no token.
   const bool blind = work.first == work.end_token;
   for (int head = 0; head < (blind ? 1 : p.tokens.heads); ++head) {

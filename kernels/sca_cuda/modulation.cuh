@@ -5,7 +5,6 @@
 #include <sca_cuda/combine.cuh>
 #include <sca_cuda/launch.cuh>
 #include <sca_cuda/modulate.cuh>
-#include <sca_cuda/modulate_pixels.cuh>
 #include <sca_cuda/modulate_tokens.cuh>
 #include <sca_cuda/statistics.cuh>
 
@@ -32,28 +31,33 @@ template <class T, bool last>
 int forward_of(const ModulationParams& p, void* stream) {
   const int tiles = 1 + (p.position.data != nullptr);
   const int pixels = pixels_for<last>(p.channels, tiles);
-  return launch(modulate<T, last>, dim3(divide_up(p.pixels, pixels), p.batch), 2 * pixels,
-                tiles * Tile<T, last>::bytes(pixels, p.channels), stream, p);
+  const size_t bytes = tiles * Tile<T, last>::bytes(pixels, p.channels) + sizeof(Slots);
+  return launch(modulate<T, last>, dim3(p.plan.count, p.batch), 128, bytes, stream,
+                GatherParams<ModulationParams>{p, pixels, 1});
+}
+
+// Tiles as large as fit, and two stages where there is room: a tile's overhead counts more.
+template <class T, bool last>
+int gradients_of(const ModulationParams& p, void* stream) {
+  const int channels = p.channels;
+  const auto bytes = [&](int pixels, int stages) {
+    return 3 * stages * Tile<T, last>::bytes(pixels, channels);
+  };
+  const int limit = 72 * 1024;
+  int pixels = MAX_PIXELS;
+  while (pixels > 16 && bytes(pixels, 1) > limit) pixels /= 2;
+  const int stages = bytes(pixels, 2) <= limit ? 2 : 1;
+  const size_t sums = sizeof(float) * p.tokens.heads * MAX_PIXELS;
+  return launch(modulation_gradients<T, last>,
+                dim3(p.plan.count, p.batch, divide_up(channels, SLICE)), 128,
+                bytes(pixels, stages) + sizeof(GatherExtras<T>) + sums, stream,
+                GatherParams<ModulationParams>{p, pixels, stages});
 }
 
 template <class T, bool last>
-int pixel_gradient_of(const ModulationParams& p, void* stream) {
-  const int tiles = 2 + (p.position.data != nullptr);
-  const int pixels = pixels_for<last>(p.channels, tiles);
-  const size_t bytes = tiles * Tile<T, last>::bytes(pixels, p.channels) +
-                       sizeof(float) * p.tokens.heads * pixels;
-  return launch(modulation_gradient_of_x<T, last>, dim3(divide_up(p.pixels, pixels), p.batch),
-                2 * pixels, bytes, stream, p);
-}
-
-template <class T, bool last>
-int token_gradients_of(const ModulationParams& p, void* stream) {
-  size_t bytes;
-  const auto params =
-      gather<T, last>(p, 2 + (p.position.data != nullptr), sizeof(GatherExtras<T>), bytes);
-  return launch(modulation_gradient_of_tokens<T, last>,
-                dim3(p.plan.count, p.batch, divide_up(p.channels, SLICE)), 128, bytes, stream,
-                params);
+int subtract_means_of(const ModulationParams& p, void* stream) {
+  const unsigned rows = last ? 1 : p.channels / 4, batch = p.batch, strips = p.strips;
+  return launch(subtract_means<T, last>, dim3(strips, rows, batch), 128, 0, stream, p);
 }
 
 template <class T>

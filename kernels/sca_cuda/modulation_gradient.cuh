@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What both backward kernels of the modulation make for a warp's pixels.
+// Modulation, backward: what a warp's pixels make of their gradients.
 #pragma once
 
 #include <sca_cuda/modulate.cuh>
@@ -36,15 +36,48 @@ SCA_DEVICE void add_products(float (&sum)[2], const float (&w)[4], const float (
     sum[r] += quad_sum(w[2 * r] * d[2 * r] + w[2 * r + 1] * d[2 * r + 1]);
 }
 
-// A label of one unit that all pixels see: its probabilities and gradients of its scores. The
-// gradient of y, in place, to that of what went into the leaky ReLU.
+// Packed blocks: zeros where a place holds no pixel, but maybe what others own.
+SCA_DEVICE void clear_others(uint32_t (&a)[4], const int (&own)[2]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) a[i] = own[i & 1] < 0 ? 0u : a[i];
+}
+
+// What sums over pixels are made of, block by block, in place of what it is made from: g, of the
+// gradient of y, is there; g * norm(x) takes the place of the position, x + position that of x.
 template <class T, bool last>
-SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParams& p,
+struct Operands {
+  Reader<!last> position;
+  Writer<!last> to_x, to_product;
+  bool positioned;
+
+  SCA_DEVICE explicit Operands(const Visibility<T, last>& visible)
+      : position(visible.position.reader(visible.tile_pixel)),
+        to_x(visible.x.writer(visible.tile_pixel)),
+        to_product(visible.position.writer(visible.tile_pixel)),
+        positioned(visible.positioned) {}
+
+  SCA_DEVICE void next(uint32_t (&x)[4], const uint32_t (&product)[4]) {
+    if (positioned) {
+      uint32_t there[4];
+      position.next(there);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) x[i] = add2<T>(x[i], there[i]);
+      to_x.next(x);
+    }
+    to_product.next(product);
+  }
+};
+
+// A label of one unit that all pixels see: its probabilities and gradients of its scores; what sums
+// are made of.
+template <class T, bool last>
+SCA_DEVICE void look_at_unit(Weights& weights, float (&d)[4], const ModulationParams& p,
                              const Visibility<T, last>& visible, const Noise& noise,
                              const Tile<T, last>& gradient) {
+  float w[4];
   Logs logs[2];
   visible.attend_to_unit(w, logs);
-  const Weights weights = split_weights<T>(w);
+  weights = split_weights<T>(w);
   const Rows<T> gamma(p.tokens, visible.batch, visible.first_unit(), 1, p.channels);
   const Rows<T> beta(p.tokens, visible.batch, visible.first_unit(), 2, p.channels);
 #pragma unroll
@@ -53,17 +86,19 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
   auto from_x = visible.x.reader(visible.tile_pixel);
   auto from_g = gradient.reader(visible.tile_pixel);
   auto to_g = gradient.writer(visible.tile_pixel);
+  Operands<T, last> operands(visible);
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
-    uint32_t x[4], before[4], g[4], product[4];
+    uint32_t x[4], g[4], product[4];
     from_x.next(x);
-    from_g.next(before);
+    from_g.next(g);
+    clear_others(g, visible.own);
     Block normal, scale, shift;
     begin_modulation(normal, scale, shift, x, channels, noise);
     mix<T>(scale, weights, of_gamma);
     mix<T>(shift, weights, of_beta);
-    Block upper = unpack_block<T>(before);
+    Block upper = unpack_block<T>(g);
     pass_activation(upper, normal, scale, shift, p.negative_slope);
     pack_block<T>(g, upper);
     multiply(upper, normal);
@@ -71,6 +106,7 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
     mma16<T>(d, product, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);
     to_g.next(g);
+    operands.next(x, product);
   }
   sync_warp();
   float sum[2] = {0, 0};
@@ -78,10 +114,10 @@ SCA_DEVICE void look_at_unit(float (&w)[4], float (&d)[4], const ModulationParam
   score_gradients(d, w, sum);
 }
 
-// Of any label: only the gradient.
+// Of any label: g, in place of the gradient of y.
 template <class T, bool last>
 SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& visible,
-                         const Noise& noise, const Tile<T, last>& gradient, uint32_t members) {
+                         const Noise& noise, const Tile<T, last>& gradient) {
   Channels<T> channels(p, visible.batch);
   auto from_x = visible.x.reader(visible.tile_pixel);
   auto from_g = gradient.reader(visible.tile_pixel);
@@ -89,19 +125,51 @@ SCA_DEVICE void pass_all(const ModulationParams& p, const Visibility<T, last>& v
 #pragma unroll 1
   for (int c = 0; c < p.channels; c += 16) {
     channels.look_at(c);
-    uint32_t x[4], before[4], g[4];
+    uint32_t x[4], g[4];
     from_x.next(x);
-    from_g.next(before);
+    from_g.next(g);
+    clear_others(g, visible.own);
     Block normal, scale, shift;
     begin_modulation(normal, scale, shift, x, channels, noise);
     mix_all(scale, shift, p, visible, c);
-    Block upper = unpack_block<T>(before);
+    Block upper = unpack_block<T>(g);
     pass_activation(upper, normal, scale, shift, p.negative_slope);
     pack_block<T>(g, upper);
-    keep_others(g, before, members);
     to_g.next(g);
   }
   sync_warp();
+}
+
+// g * norm(x)
+template <class T>
+SCA_DEVICE Block with_normal(const uint32_t (&g)[4], const uint32_t (&x)[4],
+                             const Channels<T>& channels) {
+  Block product = unpack_block<T>(x);
+#pragma unroll
+  for (int e = 0; e < 2; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) product.v[e][i] = channels.normalised(product.v[e][i], e, i);
+  multiply(product, unpack_block<T>(g));
+  return product;
+}
+
+// Of any label: what sums are made of. Scores cannot be computed any more.
+template <class T, bool last>
+SCA_DEVICE void leave_operands(const ModulationParams& p, const Visibility<T, last>& visible,
+                               const Tile<T, last>& gradient) {
+  Channels<T> channels(p, visible.batch);
+  auto from_x = visible.x.reader(visible.tile_pixel);
+  auto from_g = gradient.reader(visible.tile_pixel);
+  Operands<T, last> operands(visible);
+#pragma unroll 1
+  for (int c = 0; c < p.channels; c += 16) {
+    channels.look_at(c);
+    uint32_t g[4], x[4], product[4];
+    from_g.next(g);
+    from_x.next(x);
+    pack_block<T>(product, with_normal(g, x, channels));
+    operands.next(x, product);
+  }
 }
 
 // Gradient of a unit's probabilities: <gamma, g * norm(x)> + <beta, g>.
@@ -122,14 +190,7 @@ SCA_DEVICE void weight_gradients(float (&d)[4], const ModulationParams& p,
     uint32_t g[4], x[4];
     from_g.next(g);
     from_x.next(x);
-    Block product = unpack_block<T>(x);
-#pragma unroll
-    for (int e = 0; e < 2; ++e)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        product.v[e][i] = channels.normalised(product.v[e][i], e, i);
-    multiply(product, unpack_block<T>(g));
-    pack_block<T>(x, product);
+    pack_block<T>(x, with_normal(g, x, channels));
     const uint2 of_gamma = gamma.at(c), of_beta = beta.at(c);
     mma16<T>(d, x, of_gamma.x, of_gamma.y);
     mma16<T>(d, g, of_beta.x, of_beta.y);

@@ -8,18 +8,11 @@
 namespace sca {
 
 enum Dtype : int32_t { BF16, FP16 };
-enum Integer : int32_t { UINT8, INT8, INT16, INT32, INT64 };
 
 // Batch, head, item (pixel or token), channel. data == nullptr: absent.
 struct View {
   void* data;
   int64_t stride[4];
-};
-
-struct Labels {
-  const void* data;
-  int64_t stride[2];  // batch, item
-  int32_t dtype;      // Integer
 };
 
 constexpr int SCALARS = 3;  // of a token and head
@@ -30,17 +23,13 @@ struct Tokens {
   int32_t heads, count, roles;
   void* rows;        // (B, heads, count, roles, C)
   float* scalars;    // (B, heads, count, SCALARS)
-  int64_t* labels;   // (B, count), ascending as unsigned numbers, but for ignored ones
-  int32_t* ends;     // (B, count), where the tokens of the same label end
   int32_t* sources;  // (B, count), which token it was
-  // labels, ends: null where a plan says what pixels see.
 };
 
 struct PackParams {
   int32_t batch, channels, dtype;
   Tokens tokens;
-  const int32_t* order;  // (B, count), the tokens as sorted, or null: to be sorted by label
-  Labels labels;
+  const int32_t* order;  // (B, count), the tokens as sorted
   View rows[3];
   // Scalars of a token; `dot` adds -<rows[1], dot> to the last. No channel axis.
   View scalars[SCALARS];
@@ -68,18 +57,14 @@ struct ModulationParams {
   View default_beta;
   View noise;           // no head, no channel
   const void* noise_scale;  // (C,)
-  Labels labels;
   Tokens tokens;  // roles: keys, gamma, beta; scalar 0: key_bias
   float *lse, *lse_rest, *mean, *rstd;  // (B, heads, N) twice, (B, C) twice
   Plan plan;
   float* moments;         // (B, strips, C, 2), scratch of the statistics
-  int32_t strips;
+  int32_t strips;         // of an image's pixels, in passes over x alone
   float* partials;        // (B, heads, rows, 3 C + 1): keys, gamma, beta, bias
   float* piece_partials;  // (B, plan.count, 3, C): noise scale, default gamma, default beta
   float* means;           // (B, 2, C): what x loses to the norm is means[0] + norm(x) * means[1]
-  // (B, N, 2, 8): probabilities and gradients of scores, of pixels that see one unit; for the
-  // gradient of x. Null with several heads.
-  float* kept;
   View grad_keys, grad_key_bias, grad_gamma, grad_beta;
   void *grad_default_gamma, *grad_default_beta;  // (B, C) or null
   void* grad_noise_scale;                        // (C,) or null
@@ -95,7 +80,6 @@ struct AttentionParams {
   View pixel_out;  // forward, pixels read: out.  backward: the gradient of x
   View grad_z;
   View grad_lse;  // of pixels
-  Labels labels;
   Tokens tokens;  // pixels read: keys, values.  latents read: queries, grad_out;
                   // scalars: lse, lse_rest, grad_lse - <out, grad_out>
   float *lse, *lse_rest;  // of pixels (B, heads, N) or of latents (B, token heads, M)
@@ -108,8 +92,7 @@ struct AttentionParams {
 int pack(const PackParams& params, void* stream);
 int modulation_statistics(const ModulationParams& params, void* stream);
 int modulation_forward(const ModulationParams& params, void* stream);
-int modulation_token_gradients(const ModulationParams& params, void* stream);
-int modulation_pixel_gradient(const ModulationParams& params, void* stream);
+int modulation_backward(const ModulationParams& params, void* stream);
 int pixels_read_forward(const AttentionParams& params, void* stream);
 int latents_read_forward(const AttentionParams& params, void* stream);
 int attention_backward(const AttentionParams& params, void* stream);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mean and 1 / sqrt(variance + eps) of every channel of every image, in two stages.
-// Sums are taken of differences from a channel's first pixel: squares stay small.
+// Sums are taken of differences from a channel's first pixel: squares stay small. The last image
+// comes first: what reads x next begins with the first one, and finds it in L2.
 #pragma once
 
 #include <sca_cuda/tokens.cuh>
@@ -32,7 +33,7 @@ SCA_DEVICE void add_moments(float (&sum)[8], float (&square)[8], const uint4& wo
 template <class T>
 SCA_KERNEL(128, 8) moments_channels_first(SCA_PARAMS(ModulationParams) p) {
   const int lane = thread() & 31, channel = block_y() * 4 + (thread() >> 5), strip = block_x();
-  const int64_t batch = block_z();
+  const int64_t batch = p.batch - 1 - block_z();
   const T* row = origin<T>(p.x, batch, 0) + channel * p.x.stride[3];
   float pivot[8], sum[8], square[8];
 #pragma unroll
@@ -65,7 +66,7 @@ template <class T>
 SCA_KERNEL(128, 8) moments_channels_last(SCA_PARAMS(ModulationParams) p) {
   const int pieces = p.channels / 8, rows = threads() / pieces, strip = block_x();
   const int piece = thread() % pieces, first = thread() / pieces;
-  const int64_t batch = block_z();
+  const int64_t batch = p.batch - 1 - block_z();
   const T* image = origin<T>(p.x, batch, 0) + piece * 8;
   float pivot[8], sum[8], square[8];
 #pragma unroll

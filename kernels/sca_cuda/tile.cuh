@@ -79,17 +79,18 @@ struct Tile {
 
   SCA_DEVICE char* at(int row, int column) const { return base + row * pitch + 2 * column; }
 
-  SCA_DEVICE Reader<!last> reader(int pixel) const {
+  // From 16 pixels and channel c on.
+  SCA_DEVICE Reader<!last> reader(int pixel, int c = 0) const {
     const int lane = thread() & 31;
-    if constexpr (last) return {shared_address(at(pixel + (lane & 15), (lane >> 4) * 8)), 32};
-    return {shared_address(at((lane & 7) + (lane >> 4) * 8, pixel + ((lane >> 3) & 1) * 8)),
+    if constexpr (last) return {shared_address(at(pixel + (lane & 15), c + (lane >> 4) * 8)), 32};
+    return {shared_address(at(c + (lane & 7) + (lane >> 4) * 8, pixel + ((lane >> 3) & 1) * 8)),
             16 * pitch};
   }
 
-  SCA_DEVICE Writer<!last> writer(int pixel) const {
+  SCA_DEVICE Writer<!last> writer(int pixel, int c = 0) const {
     const int group = (thread() & 31) >> 2, pair = 2 * (thread() & 3);
-    if constexpr (last) return {shared_address(at(pixel + group, pair)), 32, 8 * pitch};
-    return {shared_address(at(group, pixel + pair)), 16 * pitch, 8 * pitch};
+    if constexpr (last) return {shared_address(at(pixel + group, c + pair)), 32, 8 * pitch};
+    return {shared_address(at(c + group, pixel + pair)), 16 * pitch, 8 * pitch};
   }
 
   // A fragment of A whose rows are channels.
@@ -152,44 +153,6 @@ SCA_DEVICE void for_each_row(const Tile<T, last>& tile, const Share<last>& share
     at += step_at;
     address += step_address;
   }
-}
-
-// Start copying pixels `first` ... of an image into a tile; zeros beyond `count`.
-template <class T, bool last>
-SCA_DEVICE void fill(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
-                     int pixels, int channels, int first, int count) {
-  const T* from = origin<T>(view, batch, head) + first * view.stride[2];
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  const int there = last ? count - first : rows;  // rows that there are
-  const Share<last> share(row_pieces);
-  for_each_piece(share, row_pieces, [&](int piece) {
-    const bool valid = last || first + 8 * piece < count;
-    const T* column = valid ? from + 8 * piece : from;
-    int row = share.first;
-    for_each_row(tile, share, piece, rows, column, static_cast<int>(view.stride[last ? 2 : 3]),
-                 [&](char* at, const T* address) {
-                   const bool copied = valid && row < there;
-                   copy_async(at, copied ? address : from, copied);
-                   row += share.step;
-                 });
-  });
-}
-
-// The way back.
-template <class T, bool last>
-SCA_DEVICE void drain(const Tile<T, last>& tile, const View& view, int64_t batch, int64_t head,
-                      int pixels, int channels, int first, int count) {
-  T* to = origin<T>(view, batch, head) + first * view.stride[2];
-  const int row_pieces = (last ? channels : pixels) / 8, rows = last ? pixels : channels;
-  const int there = last && count - first < rows ? count - first : rows;
-  const Share<last> share(row_pieces);
-  for_each_piece(share, row_pieces, [&](int piece) {
-    if (!last && first + 8 * piece >= count) return;
-    for_each_row(tile, share, piece, there, to + 8 * piece,
-                 static_cast<int>(view.stride[last ? 2 : 3]), [](const char* at, T* address) {
-                   *reinterpret_cast<uint4*>(address) = *reinterpret_cast<const uint4*>(at);
-                 });
-  });
 }
 
 }  // namespace sca

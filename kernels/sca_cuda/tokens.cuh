@@ -1,41 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokens sorted by label and packed for the matrix units; who sees which of them.
+// Tokens sorted by label and packed for the matrix units.
 #pragma once
 
 #include <sca_cuda/tile.cuh>
 
 namespace sca {
 
-SCA_DEVICE int64_t label_at(const Labels& labels, int64_t batch, int64_t item) {
-  const int64_t at = batch * labels.stride[0] + item * labels.stride[1];
-  switch (labels.dtype) {
-    case UINT8: return load(static_cast<const uint8_t*>(labels.data) + at);
-    case INT8: return load(static_cast<const signed char*>(labels.data) + at);
-    case INT16: return load(static_cast<const int16_t*>(labels.data) + at);
-    case INT32: return load(static_cast<const int32_t*>(labels.data) + at);
-    default: return load(static_cast<const long long*>(labels.data) + at);
-  }
-}
-
 struct Range {
   int first, last;
 };
-
-// The tokens of a label, by binary search.
-SCA_DEVICE Range tokens_of(const Tokens& tokens, int64_t batch, int64_t label) {
-  const int64_t* labels = tokens.labels + batch * tokens.count;
-  int low = 0, high = tokens.count;
-  while (low < high) {
-    const int middle = (low + high) >> 1;
-    if (static_cast<uint64_t>(labels[middle]) < static_cast<uint64_t>(label)) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  if (label < 0 || low == tokens.count || labels[low] != label) return {0, 0};
-  return {low, load(tokens.ends + batch * tokens.count + low)};
-}
 
 // Up to eight tokens of one head, at places `first` ... of the sorted order.
 struct Unit {
@@ -57,8 +30,8 @@ struct Rows {
     const int lane = thread() & 31, group = lane >> 2;
     const int place = unit.first + (group < unit.count ? group : unit.count - 1);
     const int row = place_of(tokens, batch, unit.head, place) * tokens.roles + role;
-    base = static_cast<const char*>(tokens.rows) + static_cast<int64_t>(row) * (2 * channels) +
-           (lane & 3) * 8;
+    base = opaque(static_cast<const char*>(tokens.rows) +
+                  static_cast<int64_t>(row) * (2 * channels) + (lane & 3) * 8);
   }
 
   // Channels c ... c + 15.
@@ -82,39 +55,9 @@ SCA_DEVICE float scalar_from(const void* data, int32_t dtype, int64_t at) {
   return static_cast<const float*>(data)[at];
 }
 
-SCA_DEVICE int warp_sum(int value) {
-  for (int step = 16; step; step >>= 1) value += shuffle_xor(value, step);
-  return value;
-}
-
 SCA_DEVICE float warp_sum(float value) {
   for (int step = 16; step; step >>= 1) value += shuffle_xor(value, step);
   return value;
-}
-
-// Where a token of label `mine` comes in the sorted order, and where its label ends there.
-SCA_DEVICE Range place_among_all(const PackParams& p, int64_t batch, int token, int64_t mine) {
-  int before = 0, equal = 0, equal_before = 0;
-  for (int other = thread() & 31; other < p.tokens.count; other += 32) {
-    const int64_t label = label_at(p.labels, batch, other);
-    before += static_cast<uint64_t>(label) < static_cast<uint64_t>(mine);
-    equal += label == mine;
-    equal_before += label == mine && other < token;
-  }
-  before = warp_sum(before);
-  equal = warp_sum(equal);
-  return {before + warp_sum(equal_before), before + equal};
-}
-
-// Where the label of the token at `place` of a given order ends.
-SCA_DEVICE int end_of_label(const PackParams& p, int64_t batch, int place, int64_t mine) {
-  const int32_t* order = p.order + batch * p.tokens.count;
-  for (int at = place;; at += 32) {
-    const int other = at + (thread() & 31);
-    const bool beyond = other >= p.tokens.count ||
-                        label_at(p.labels, batch, load(order + other)) != mine;
-    if (const uint32_t bits = ballot(beyond)) return at + lowest_bit(bits);
-  }
 }
 
 // A row of channels in the order in which lanes read it: of 16, a lane's four side by side, which
@@ -140,29 +83,14 @@ SCA_DEVICE float dot_of(const PackParams& p, int64_t batch, int64_t head, int64_
   return warp_sum(dot);
 }
 
-// One warp per token: find its place, copy its rows there. grid: tokens / 4, batch.
+// One warp per token, at its place of the order. grid: tokens / 4, batch.
 template <class T>
 SCA_KERNEL(128, 6) pack_tokens(SCA_PARAMS(PackParams) p) {
   const int lane = thread() & 31, count = p.tokens.count;
-  const int item = block_x() * 4 + (thread() >> 5);
+  const int place = block_x() * 4 + (thread() >> 5);
   const int64_t batch = block_y();
-  if (item >= count) return;
-  const int token = p.order ? load(p.order + batch * count + item) : item;
-  int place = item;
-  if (p.tokens.ends) {
-    const int64_t mine = label_at(p.labels, batch, token);
-    Range found = {item, 0};
-    if (p.order) {
-      found.last = end_of_label(p, batch, item, mine);
-    } else {
-      found = place_among_all(p, batch, token, mine);
-    }
-    place = found.first;
-    if (lane == 0) {
-      p.tokens.labels[batch * count + place] = mine;
-      p.tokens.ends[batch * count + place] = found.last;
-    }
-  }
+  if (place >= count) return;
+  const int token = load(p.order + batch * count + place);
   if (lane == 0) p.tokens.sources[batch * count + place] = token;
 #pragma unroll 1
   for (int head = 0; head < p.tokens.heads; ++head) {

@@ -50,8 +50,11 @@ struct Visibility {
     const Rows<T> keys(tokens, batch, unit, 0, channels);
 #pragma unroll
     for (int i = 0; i < 4; ++i) s[i] = 0;
-    multiply_rows(s, x, tile_pixel, keys, channels);
-    if (positioned) multiply_rows(s, position, tile_pixel, keys, channels);
+    if (positioned) {
+      multiply_both(s, x, position, tile_pixel, keys, channels);
+    } else {
+      multiply_rows(s, x, tile_pixel, keys, channels);
+    }
     finish_scores(s, unit, scale, scalars_of(tokens, batch, unit, 0));
   }
 
@@ -89,26 +92,26 @@ struct Visibility {
       for_each_unit(head, range.first, range.last, work);
   }
 
-  // Members that see nothing.
-  SCA_DEVICE void store_no_logs(uint32_t members) const {
+  // Pixels that see nothing.
+  SCA_DEVICE void store_no_logs() const {
     const Logs logs[2] = {no_logs(), no_logs()};
 #pragma unroll 1
-    for (int head = first_head; head < end_head; ++head) store_logs(head, logs, members);
+    for (int head = first_head; head < end_head; ++head) store_logs(head, logs);
   }
 
-  SCA_DEVICE void store_logs(int head, const Logs (&logs)[2], uint32_t members) const {
+  SCA_DEVICE void store_logs(int head, const Logs (&logs)[2]) const {
     const int64_t first = (row + head - first_head) * pixels;
     const bool writes = (thread() & 3) == 0;
 #pragma unroll
     for (int r = 0; r < 2; ++r)
-      if (writes && own[r] >= 0 && row_in(members, r)) {
+      if (writes && own[r] >= 0) {
         lse[first + own[r]] = logs[r].lse;
         lse_rest[first + own[r]] = logs[r].rest;
       }
   }
 
   // The forward pass where there are several units: logs alone.
-  SCA_DEVICE void attend_to_all(uint32_t members) const {
+  SCA_DEVICE void attend_to_all() const {
 #pragma unroll 1
     for (int head = first_head; head < end_head; ++head) {
       float top[2] = {-infinity(), -infinity()}, sum[2] = {0, 0}, s[4];
@@ -124,17 +127,17 @@ struct Visibility {
         }
       });
       const Logs logs[2] = {log_of_sum(top[0], sum[0]), log_of_sum(top[1], sum[1])};
-      store_logs(head, logs, members);
+      store_logs(head, logs);
     }
     sync_warp();
   }
 };
 
-// Store a block of the members past the tile, where the tile is still read. Slow, and rare.
+// Store a block past the tile, where the tile is still read. Slow, and rare.
 // `pixel_at` names the pixel of each of the warp's 16 places, -1: none.
 template <class T, class PixelAt>
 SCA_DEVICE void store_block(const Block& block, const View& view, int64_t batch, int64_t head,
-                            int c, uint32_t members, PixelAt pixel_at) {
+                            int c, PixelAt pixel_at) {
   T* to = origin<T>(view, batch, head);
   const int lane = thread() & 31;
 #pragma unroll
@@ -143,7 +146,7 @@ SCA_DEVICE void store_block(const Block& block, const View& view, int64_t batch,
     for (int i = 0; i < 4; ++i) {
       const int64_t channel = c + 8 * e + 2 * (lane & 3) + (i & 1);
       const int64_t pixel = pixel_at(8 * (i >> 1) + (lane >> 2));
-      if (pixel >= 0 && row_in(members, i >> 1))
+      if (pixel >= 0)
         to[pixel * view.stride[2] + channel * view.stride[3]] = from_float<T>(block.v[e][i]);
     }
 }

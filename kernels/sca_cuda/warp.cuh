@@ -10,7 +10,6 @@ namespace sca {
 
 constexpr float LOG2E = 1.4426950408889634f;
 constexpr float LN2 = 0.6931471805599453f;
-constexpr uint32_t ALL = 0xffffu;  // 16 pixels
 
 SCA_DEVICE float exp(float x) { return exp2(x * LOG2E); }
 SCA_DEVICE float log(float x) { return product(log2(x), LN2); }
@@ -46,19 +45,6 @@ SCA_DEVICE float quad_sum(float x) {
   return x + shuffle_xor(x, 2);
 }
 
-// Calls work(range, members) for every set of tokens that the warp's pixels see, the empty one
-// included; lanes i and i + 16 hold the range of pixel i, bit i of `members` stands for it.
-template <class Work>
-SCA_DEVICE void for_each_range(const Range& mine, Work work) {
-  for (uint32_t left = ALL; left;) {
-    const int leader = lowest_bit(left);
-    const Range range = {shuffle(mine.first, leader), shuffle(mine.last, leader)};
-    const uint32_t members = ballot(mine.first == range.first && mine.last == range.last) & left;
-    left &= ~members;
-    work(range, members);
-  }
-}
-
 template <class Work>
 SCA_DEVICE void for_each_unit(int head, int first, int last, Work work) {
 #pragma unroll 1
@@ -79,6 +65,22 @@ SCA_DEVICE void multiply_rows(float (&s)[4], const Tile<T, last>& tile, int p, c
     pixels.next(a);
     const uint2 b = rows.at(c);
     mma16<T>(s, a, b.x, b.y);
+  }
+}
+
+// The same for the pixels' numbers in two tiles, added up in fp32.
+template <class T, bool last>
+SCA_DEVICE void multiply_both(float (&s)[4], const Tile<T, last>& tile, const Tile<T, last>& other,
+                              int p, const Rows<T>& rows, int channels) {
+  auto pixels = tile.reader(p), others = other.reader(p);
+#pragma unroll 2
+  for (int c = 0; c < channels; c += 16) {
+    uint32_t a[4], there[4];
+    pixels.next(a);
+    others.next(there);
+    const uint2 b = rows.at(c);
+    mma16<T>(s, a, b.x, b.y);
+    mma16<T>(s, there, b.x, b.y);
   }
 }
 
@@ -117,17 +119,6 @@ SCA_DEVICE void mix(Block& block, const Weights& weights, const uint2& rows) {
   const uint32_t t[2] = {transpose(rows.x), transpose(rows.y)};
 #pragma unroll
   for (int e = 0; e < 2; ++e) mma16<T>(block.v[e], weights.word, t[e], t[e]);
-}
-
-// Whether row r (pixel group + 8 * r) of a lane's fragment is a member.
-SCA_DEVICE bool row_in(uint32_t members, int r) {
-  return members >> ((thread() & 31) / 4 + 8 * r) & 1;
-}
-
-// Packed blocks: pixels that are no members keep what they had, every bit.
-SCA_DEVICE void keep_others(uint32_t (&now)[4], const uint32_t (&before)[4], uint32_t members) {
-#pragma unroll
-  for (int i = 0; i < 4; ++i) now[i] = row_in(members, i & 1) ? now[i] : before[i];
 }
 
 }  // namespace sca

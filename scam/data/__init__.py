@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures with label maps: folders on disk, drawn mannequins, and batches of both."""
 
-from scam.data.check import FolderReport, check_folder
+from scam.data.check import check_folder
 from scam.data.dataset import Batch, Item, PairDataset, batch_keys, batches
 from scam.data.folder import FolderPairs
+from scam.data.folder_report import FolderReport
 from scam.data.labels import (
     LABEL_SETS,
     MERGES,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from scam.data.evenness import count_colours, looks_like_labels
 from scam.errors import InputError
 
 _PREPARE = "python -m scam.data prepare"
@@ -96,6 +97,13 @@ def no_index_map(picture: Image.Image, kind: str) -> str:
     """
     alpha = "RGBA" if picture.mode in ("LA", "PA", "RGBA") else "RGB"
     colours = picture.convert(alpha)
+    rgb = np.asarray(colours.convert("RGB"))
+    everywhere = np.ones(rgb.shape[:2], np.bool_)
+    if not looks_like_labels(rgb, everywhere):
+        return (
+            f"looks like a photograph ({count_colours(rgb, everywhere)} colours, hardly an even "
+            f"area), expected a label map (python -m scam.data label makes them of photographs)"
+        )
     red, green, blue = (np.asarray(colours.getchannel(index)) for index in range(3))
     grey = bool((red == green).all() and (green == blue).all())
     if grey and alpha == "RGBA" and len(set(colours.getchannel("A").getextrema())) > 1:

@@ -13,9 +13,10 @@ from scam.data.fit import Fit, Frame
 from scam.data.ids import judge
 from scam.data.labels import NUM_VALUES, LabelSet, MergeSpec, read_merge
 from scam.data.names import named_labels
-from scam.data.pairs import SPLITS, Pair, assign_splits, find_pairs, read_pair, split_folders
+from scam.data.pairs import Pair, find_pairs, read_pair
 from scam.data.picture import read_label_png
 from scam.data.source import PairSource, checked_index, checked_size
+from scam.data.train_val_test import SPLITS, assign_splits, split_folders
 from scam.data.values import LabelValues, count_values, without
 from scam.errors import InputError, counted
 from scam.storage.reading import folder_like, identity
@@ -27,8 +28,8 @@ class FolderPairs(PairSource):
     root: the data set's folder. split: ``train``, ``val``, ``test`` or None for all pairs (train
     and val never read the folder test, so that it may lack label maps);
     without a val folder, val is a fixed hold-out of ``holdout`` of the other training images
-    (default: see :func:`~scam.data.pairs.hold_out`) chosen by a hash of the stem, or those of the
-    stems ``held_out``. labels: name of the label folder.
+    (default: see :func:`~scam.data.train_val_test.hold_out`) chosen by a hash of the stem, or
+    those of the stems ``held_out``. labels: name of the label folder.
     merge: ``idesigner``, ``body``, a JSON file or what it holds (see
     :func:`~scam.data.labels.read_merge`).
     ignore_label: the value of pixels without a label; they load as -1. fit: how images of other

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from scam.data.pairs import IMAGE_SUFFIXES, PICTURE_SUFFIXES
+from scam.data.picture_folder import IMAGE_SUFFIXES, PICTURE_SUFFIXES
 from scam.errors import counted, few
 
 _UNREAD = {

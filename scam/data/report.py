@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A :class:`~scam.data.check.FolderReport` as text: counts, labels with bars, bad files."""
+"""A :class:`~scam.data.FolderReport` as text: counts, labels with bars, bad files."""
 
 from collections.abc import Sequence
 
 from scam.data.advice import advise_once
-from scam.data.check import FolderReport, LabelCount
 from scam.data.fit import SLIGHT, Frame
+from scam.data.folder_report import FolderReport, LabelCount
 from scam.data.labels import LABEL_SETS
 from scam.data.split import FEW_HELD_OUT, LEAST_EVALUATED
 from scam.errors import counted, printable, sized, spelled

@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from scam.data.pairs import Pair, find_pairs, split_folders
+from scam.data.pairs import Pair, find_pairs
 from scam.data.source import PairSource
+from scam.data.train_val_test import split_folders
 from scam.errors import InputError, few
 from scam.storage.reading import read_json
 

@@ -9,8 +9,8 @@ from typing import Literal
 from scam.data.arrays import LabelMap
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited, Settings, edit
+from scam.editing.encoded import encode, kind_of_latents
 from scam.editing.pictures import Picture
-from scam.editing.sources import encode, kind_of_latents
 from scam.editing.styles import Style
 from scam.errors import InputError, leading, sized
 from scam.models.checkpoint import Checkpoint

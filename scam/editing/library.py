@@ -11,10 +11,11 @@ from PIL import Image
 
 from scam.commandline.progress import progress
 from scam.data.subset import evenly
+from scam.editing.encoded import encode
 from scam.editing.latents import mean
 from scam.editing.paste import Pixels
 from scam.editing.pictures import Picture, label_tensor, to_pixels
-from scam.editing.sources import Finder, Folder, encode, leading_words
+from scam.editing.sources import Finder, Folder, leading_words
 from scam.editing.styles import SUFFIX, Style, read_style, save_style
 from scam.errors import InputError, counted, leading
 from scam.models.checkpoint import Checkpoint
@@ -33,7 +34,7 @@ def add_picture(
 ) -> Style:
     """Keep the latents of one image, see :meth:`Finder.open`, as ``name``, by default its own.
 
-    refine: see :func:`~scam.editing.sources.encode`.
+    refine: see :func:`~scam.editing.encoded.encode`.
     InputError if it cannot be opened, or the name is not a file name or is taken.
     """
     with leading_words("picture", words):

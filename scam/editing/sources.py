@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a command line may name an image: files, a name in a data set, a saved style, a folder."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,23 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from scam.commandline.progress import progress as progress_bar
 from scam.data import SOURCES, open_source
 from scam.data.advice import advising, label_command
-from scam.data.arrays import LabelMap
 from scam.data.labels import other_labels
-from scam.data.pairs import IMAGE_SUFFIXES, MAKES, Pair, find_label_map, find_pairs, read_pair
+from scam.data.pairs import Pair, find_pairs, read_pair
+from scam.data.picture_folder import IMAGE_SUFFIXES, MAKES, find_label_map
 from scam.data.source import PairSource
 from scam.data.values import UnknownLabelError
 from scam.editing.pictures import Picture
 from scam.editing.styles import SUFFIX, Style, load_style
 from scam.errors import InputError, counted, did_you_mean, few, leading, within
-from scam.models.checkpoint import Checkpoint, expect_names, run_around, stored_data
-from scam.models.styles import Styles
-from scam.models.views import Role
+from scam.models.checkpoint import Checkpoint, expect_names, named, run_around, stored_data
 
 LIBRARY = "styles"
 _STORED = "lib:"
@@ -144,7 +138,8 @@ class Finder:
         run = run_around(self.checkpoint.path)
         if run is None:
             raise InputError(
-                f"the run folder of {self.checkpoint.path} is not here: give {{:library}} DIR"
+                f"{self.checkpoint.path} is in no run folder, which would hold its styles: "
+                "expected {:library} DIR"
             )
         return run / LIBRARY
 
@@ -243,9 +238,7 @@ class Finder:
 
     def expect_names_of(self, labels: Path) -> None:
         """InputError if a label map's data folder, where it is in one, contradicts the model."""
-        folder = labels.parent
-        if folder.name in ("", ".."):
-            folder = Path(os.path.abspath(folder))
+        folder = named(labels.parent)
         if folder.name == self._label_folder or (folder.parent / "images").is_dir():
             expect_names(self.checkpoint, folder.parent, folder.name)
 
@@ -261,52 +254,6 @@ class Finder:
 def leading_words(name: str, words: Sequence[str]) -> AbstractContextManager[None]:
     """:func:`scam.errors.leading` with an argument of one word or several."""
     return leading(name, words[0] if len(words) == 1 else list(words))
-
-
-def encode(
-    source: Picture | Style,
-    checkpoint: Checkpoint,
-    refine: int = 0,
-    *,
-    role: Role = "alone",
-    progress: Callable[[float], None] | None = None,
-) -> Styles:
-    """The latents of an image, or those saved in a style, on the model's device.
-
-    refine, role, progress: see :meth:`scam.models.SynthesisModel.encode`; a bar shows the steps
-    where nobody else is told of them.
-    """
-    if isinstance(source, Style):
-        return source.latents
-    model = checkpoint.model
-    with torch.no_grad():
-        image, labels = source.tensors(checkpoint.frame, model.token_labels.device)
-        if progress is not None or not refine:
-            return model.encode(image, labels, refine=refine, role=role, progress=progress)
-        with progress_bar(f"refine {source.name}", refine, unit="steps") as bar:
-            return model.encode(
-                image, labels, refine=refine, role=role, progress=lambda _: bar.update()
-            )
-
-
-def kind_of_latents(refine: int, role: Role) -> tuple[int, Role]:
-    """What tells the latents of one image apart: unrefined, they are the same in every role."""
-    return refine, role if refine else "alone"
-
-
-def digest(content: Picture | Style | LabelMap) -> str:
-    """16 hexadecimal digits that change with any pixel, label or latent."""
-    if isinstance(content, Picture):
-        arrays: list[NDArray[Any]] = [content.photo, content.labels]
-    elif isinstance(content, Style):
-        arrays = [x.cpu().numpy() for x in (content.latents.tokens, content.latents.present)]
-    else:
-        arrays = [content]
-    hashed = hashlib.sha256()
-    for array in arrays:
-        hashed.update(f"{array.dtype} {array.shape}".encode())
-        hashed.update(array.tobytes())
-    return hashed.hexdigest()[:16]
 
 
 def _expected(image: Path, labels: str = "labels") -> str:

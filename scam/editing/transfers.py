@@ -18,10 +18,11 @@ from scam.editing.batch import Plan, Source
 from scam.editing.donors import Donor
 from scam.editing.edit import Edited
 from scam.editing.editor import Editor
+from scam.editing.encoded import digest
 from scam.editing.outcomes import summary
 from scam.editing.overview import write_overview
 from scam.editing.pictures import Picture, fitted, label_tensor, to_image
-from scam.editing.sources import Finder, Folder, digest, leading_words
+from scam.editing.sources import Finder, Folder, leading_words
 from scam.editing.styles import Style, fingerprint
 from scam.errors import InputError, counted, leading
 

@@ -16,9 +16,9 @@ from scam.commandline.flags import given
 from scam.data import SOURCES, PairDataset, PairSource, open_source
 from scam.data.labels import is_lost, other_labels
 from scam.data.options import DataOptions
-from scam.data.pairs import SPLITS
 from scam.data.split import LEAST_EVALUATED, has_val
 from scam.data.subset import at_most, evenly
+from scam.data.train_val_test import SPLITS
 from scam.errors import NAMED, InputError, counted, leading
 from scam.evaluation.batches import Batch, one_batch
 from scam.evaluation.donors import derangement, read_pairs

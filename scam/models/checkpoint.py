@@ -15,11 +15,11 @@ from scam.data import SOURCES, LabelValues, PairSource, open_source
 from scam.data.fit import Fit, Frame
 from scam.data.names import expect_known_names, names_file
 from scam.data.options import DataOptions
-from scam.data.pairs import SPLITS
+from scam.data.train_val_test import SPLITS
 from scam.errors import InputError
 from scam.models.base import SynthesisModel
 from scam.models.config import ModelConfig
-from scam.models.hub import describe_model
+from scam.models.description import describe_model
 from scam.storage.reading import read_json
 
 
@@ -150,8 +150,7 @@ def expect_names(checkpoint: Checkpoint, folder: Path, labels: str) -> None:
 
     A label set given in training speaks for the images trained on, and for no others.
     """
-    if folder.name in ("", ".."):
-        folder = Path(os.path.abspath(folder))
+    folder = named(folder)
     if folder.name in SPLITS and names_file(folder, labels) is None:
         folder = folder.parent
     trained = stored_data(checkpoint)
@@ -161,6 +160,11 @@ def expect_names(checkpoint: Checkpoint, folder: Path, labels: str) -> None:
         merged = trained.get("merge") is not None or "labels merged by" in told
         known = checkpoint.label_names, checkpoint.label_values
         expect_known_names(folder, labels, *known, merged=merged)
+
+
+def named(folder: Path) -> Path:
+    """``folder`` by a path that ends in its name, which ``.`` and ``..`` do not."""
+    return Path(os.path.abspath(folder)) if folder.name in ("", "..") else folder
 
 
 def same_folder(folder: str | Path, other: str | Path | None) -> bool:

@@ -2,7 +2,6 @@
 """Models as folders to keep, copy and upload: what huggingface_hub calls a pretrained model."""
 
 import inspect
-import json
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -28,60 +27,13 @@ from scam.checkpoints.weights import (
     read_weights,
     write_weights,
 )
-from scam.data.options import DataOptions
 from scam.data.values import LabelValues
-from scam.errors import InputError, first_line, leading, quoted, type_of
+from scam.errors import InputError, first_line, quoted, type_of
 from scam.models.card import CARD, model_card
 from scam.models.config import FIRST_KIND, ModelConfig
+from scam.models.description import describe_model, expect_about, expect_description
 from scam.storage.files import checked_path, files_aside
 from scam.storage.reading import read_json
-
-
-def describe_model(config: ModelConfig, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``config.json`` of a folder with a model; labels without names are numbered.
-
-    ``about``: ``label_names``, ``label_values``, and how it was ``trained``, as far as known.
-    """
-    labels = range(config.num_labels)
-    unnamed = {
-        "label_names": [f"label_{label}" for label in labels],
-        "label_values": {"to_label": list(labels), "ignore": None},
-    }
-    return {"model": {"kind": config.kind, **config.as_dict()}, **unnamed, **about}
-
-
-def expect_about(about: Mapping[str, Any], num_labels: int) -> None:
-    """InputError if ``about`` names or numbers labels other than 0 to ``num_labels`` - 1, or holds
-    an unknown ``fit``.
-    """
-    DataOptions(fit=about.get("fit", "squash"))  # checks it
-    if "label_names" in about:
-        names = about["label_names"]
-        if not isinstance(names, list | tuple) or not all(isinstance(x, str) for x in names):
-            raise InputError(f"label_names={quoted(names)}: expected a list of names")
-        if len(names) != num_labels or len(set(names)) < num_labels:
-            raise InputError(
-                f"label_names={quoted(names)}: expected {num_labels} different names, one a label"
-            )
-    if "label_values" in about:
-        try:
-            to_label = LabelValues.from_dict(about["label_values"]).to_label
-        except InputError as error:
-            raise InputError(f"label_values: {error}") from error
-        if max(to_label, default=0) >= num_labels:
-            raise InputError(
-                f"label_values: to_label holds {max(to_label)}, expected 0 to {num_labels - 1}"
-            )
-
-
-def _expect_description(description: Mapping[str, Any], num_labels: int) -> None:
-    """InputError if ``description`` could not be opened as a ``config.json``."""
-    with leading("about"):
-        expect_about(description, num_labels)
-        try:
-            json.dumps(description, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{error}; expected what JSON can hold") from error
 
 
 def _arguments(of: Callable[..., Any], *without: str) -> frozenset[str]:
@@ -303,7 +255,7 @@ class HubModel(nn.Module, ModelHubMixin):
             tensors = {n: x.half() if x.is_floating_point() else x for n, x in tensors.items()}
         for name, tensor in tensors.items():
             expect_finite(tensor, f"save_pretrained: {name}")
-        _expect_description(self.description(), self.config.num_labels)
+        expect_description(self.description(), self.config.num_labels)
         _expect_free(folder, overwrite)
         with files_aside(folder, (MODEL, CARD, CONFIG)) as partial:
             super().save_pretrained(partial, model_card_kwargs=model_card_kwargs)

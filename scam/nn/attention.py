@@ -40,7 +40,7 @@ class SemanticCrossAttention(nn.Module):
         latents_per_label: only weighs the costs by which the fused way chooses its form.
 
     Raises:
-        ValueError: ``heads``, ``empty`` or ``bounded`` is none of these.
+        ValueError: a size below 1, or ``heads``, ``empty`` or ``bounded`` none of these.
     """
 
     def __init__(
@@ -57,6 +57,10 @@ class SemanticCrossAttention(nn.Module):
         latents_per_label: int = 8,
     ) -> None:
         super().__init__()
+        sizes = {"query_dim": query_dim, "key_dim": key_dim, "attention_dim": attention_dim}
+        for name, size in (sizes | {"latents_per_label": latents_per_label}).items():
+            if size < 1:
+                raise ValueError(f"{name}={size}: expected at least 1")
         if heads < 1 or attention_dim % heads:
             raise ValueError(f"heads={heads} must divide attention_dim={attention_dim}")
         if empty not in EMPTY:

@@ -3,7 +3,7 @@
 
 from typing import Literal
 
-import torch
+from scam.nn.free_sizes import is_free
 
 Form = Literal["projected", "absorbed_queries", "absorbed_keys", "absorbed_keys_and_values"]
 """Where the projections are applied. All forms compute the same.
@@ -72,8 +72,4 @@ def weighed(count: int) -> int:
 
     Comparing a free number would bind the graph to a range of it.
     """
-    if not torch.compiler.is_compiling():
-        return count
-    from torch.fx.experimental.symbolic_shapes import has_static_value
-
-    return count if has_static_value(count) else TRACED_SIZE
+    return TRACED_SIZE if is_free(count) else count

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scam.nn.free_sizes import is_free
 from scam.ops.registration import define_constant
 
 # Whatever the defaults are when a code is first asked for: it is kept for others.
@@ -34,8 +35,9 @@ def position_code(
     """
     if channels % 4:
         raise ValueError(f"channels={channels}: a position code needs a multiple of 4")
-    if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
-        # Traced, it would be computed in every pass.
+    compiled = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
+    if compiled or is_free(height) or is_free(width):
+        # Traced, it would be computed in every pass of a compiled graph, and bind free sizes.
         where = torch.device(device)
         code: Tensor = _operator(channels, height, width, released, where, channels_last)
         return code

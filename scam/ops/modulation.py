@@ -230,6 +230,6 @@ def _flat_labels(
     """Labels (B, N) with a layout's order and offsets; maps of ``size`` are flattened."""
     flat = ((batch, count), (count,))
     if size is not None and isinstance(labels, Tensor) and labels.shape not in flat:
-        check_labels(name, labels, batch, size, device, "x")
+        check_labels(name, labels, batch, size, device, "x", others=flat)
         labels = labels.flatten(-2)
     return open_labels(name, labels, batch, count, device, "x")

@@ -255,9 +255,18 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor | None) -> None:
 
 
 def check_labels(
-    name: str, labels: Tensor, batch: int, size: tuple[int, ...], device: torch.device, of: str
+    name: str,
+    labels: Tensor,
+    batch: int,
+    size: tuple[int, ...],
+    device: torch.device,
+    of: str,
+    *,
+    others: tuple[tuple[int, ...], ...] = (),
 ) -> None:
     """Check one label tensor, (``batch``, *``size``) or ``size``, of the tensor called ``of``.
+
+    ``others`` are shapes that the caller takes as well, for the message.
 
     Raises:
         TypeError: not a tensor, or not of an integer dtype in ``LABEL_DTYPES``.
@@ -271,7 +280,8 @@ def check_labels(
     # By rank first: comparing the batch with other sizes would bind a traced graph to them.
     found = tuple(labels.shape)
     if found != (size if labels.dim() == len(size) else (batch, *size)):
-        raise ValueError(f"{name}: expected shape {(batch, *size)} or {size}, got {found}")
+        *first, last = (str(shape) for shape in ((batch, *size), size, *others))
+        raise ValueError(f"{name}: expected shape {', '.join(first)} or {last}, got {found}")
     if labels.device != device:
         raise ValueError(f"{name} is on {labels.device}, {of} on {device}: expected one device")
 

@@ -7,6 +7,7 @@ from scam.errors import sized
 
 _COLUMNS = ("fwd ms", "bwd ms", "saved MB")
 _WIDTH = 10
+_ENOUGH = 10  # steps whose median tells a few per cent on a quiet machine
 
 
 def header(facts: dict[str, Any]) -> str:
@@ -39,9 +40,11 @@ def render(variants: dict[str, dict[str, Any]]) -> str:
         )
     if len(variants) == 2:
         fused, dense = (variants[name] for name in ("fused", "dense"))
+        few = min(fused["steps"], dense["steps"]) < _ENOUGH
         lines.append(
             f"dense over fused: time {dense['step_s'] / fused['step_s']:.2f}x, "
             f"saved {dense['saved_bytes'] / max(fused['saved_bytes'], 1):.2f}x"
+            + (f" (for the time take --steps {_ENOUGH} or more)" if few else "")
         )
     return "\n".join(lines)
 

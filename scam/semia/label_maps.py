@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scam.data.evenness import count_colours, inside, looks_like_labels
 from scam.data.picture import opened, read_label_png
 from scam.errors import InputError, counted
-from scam.semia.evenness import evenness, inside
 from scam.semia.pictures import read_picture
 from scam.semia.quantise import quantise
-from scam.semia.vocabulary import MOST_LABELS, Codes, Kind, packed
+from scam.semia.vocabulary import MOST_LABELS, Codes, Kind
 
 _LEAST_OPACITY = 128
 _MOST_STRANGE = 0.05
-_LEAST_EVENNESS = 0.45
 _FEW = 16  # values of an index map of which any may be thin
 
 
@@ -60,13 +59,6 @@ def read_label_map(path: Path, kind: Kind | None = None, known: Codes | None = N
     return _read_colours(path, known)
 
 
-def looks_like_labels(rgb: NDArray[np.uint8], opaque: NDArray[np.bool_]) -> bool:
-    """Whether an image (H, W, 3) has few colours, or areas in which nothing changes."""
-    if evenness(rgb, opaque) >= _LEAST_EVENNESS:
-        return True
-    return len(np.unique(packed(rgb)[opaque])) <= MOST_LABELS
-
-
 def _is_index_map(path: Path) -> bool:
     with opened(path) as (picture, file):
         if file.frames > 1:
@@ -104,7 +96,7 @@ def _read_colours(path: Path, known: Codes | None) -> LabelMap:
                 f"{path}: {share:.3g} % transparent pixels take the label nearest to them"
             )
     if not looks_like_labels(picture.rgb, opaque):
-        count = len(np.unique(packed(picture.rgb)[opaque]))
+        count = count_colours(picture.rgb, opaque)
         raise NoLabelMapError(
             f"{path}: looks like a photograph ({counted(count, 'colour')}, hardly an even area), "
             "expected a label map with one colour for each label"

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scam.data.evenness import looks_like_labels
 from scam.data.grow import grow
-from scam.data.pairs import IMAGE_SUFFIXES
+from scam.data.picture_folder import IMAGE_SUFFIXES
 from scam.errors import InputError, sized
-from scam.semia.label_maps import LabelMap, NoLabelMapError, looks_like_labels, read_label_map
+from scam.semia.label_maps import LabelMap, NoLabelMapError, read_label_map
 from scam.semia.pictures import read_picture
 from scam.semia.vocabulary import Vocabulary, written
 

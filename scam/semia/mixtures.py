@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.semia.evenness import inside
+from scam.data.evenness import inside
 from scam.semia.vocabulary import Codes, unpacked
 
 _SAMPLE = 4096  # pixels of a colour whose surroundings are sampled

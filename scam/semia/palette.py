@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.semia.evenness import unevenness, windows
+from scam.data.evenness import Mask, unevenness, windows
 from scam.semia.mixtures import EXACT, GREYS, LOSSY, Noise, distance, owners
-from scam.semia.vocabulary import Codes, Mask, packed, unpacked
+from scam.semia.vocabulary import Codes, packed, unpacked
 
 LEAST_SHARE = 0.001
 """Of the pixels, that a colour has to have if it is to be a label."""

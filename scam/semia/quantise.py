@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scam.data.evenness import Mask, windows
 from scam.data.grow import grow
-from scam.semia.evenness import windows
 from scam.semia.mixtures import TO_YCC
 from scam.semia.palette import LEAST_SHARE, Palette, find_palette
-from scam.semia.vocabulary import Codes, Mask, unpacked
+from scam.semia.vocabulary import Codes, unpacked
 
 _FAR = 40.0  # levels, Euclidean: a pixel this far from its label's colour is not a shade of it
 # Lossy compression keeps brightness, where it is, four times as well as it does colour.

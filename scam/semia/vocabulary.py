@@ -17,7 +17,6 @@ from scam.settings.fields import Checked, setting
 Kind = Literal["index", "colour"]
 Codes = NDArray[np.int32]
 """Colours as 0xRRGGBB."""
-Mask = NDArray[np.bool_]
 
 MOST_LABELS = 256
 _SHOWN = 12

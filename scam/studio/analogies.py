@@ -18,9 +18,9 @@ from scam.data.arrays import LabelMap
 from scam.data.convert import floating
 from scam.data.sheet import draw_sheet
 from scam.editing.edit import Edited
+from scam.editing.encoded import digest
 from scam.editing.paste import Pixels
 from scam.editing.pictures import Picture
-from scam.editing.sources import digest
 from scam.editing.transfers import SHEET_HEIGHT
 from scam.errors import InputError, quoted, within
 from scam.semia.analogy import Analogy, opened

@@ -12,8 +12,9 @@ from scam.data.advice import briefly
 from scam.data.pairs import read_pair
 from scam.data.parser import LabelParser
 from scam.data.picture import Upload, read_image
+from scam.editing.encoded import digest, encode, kind_of_latents
 from scam.editing.pictures import Picture
-from scam.editing.sources import Folder, digest, encode, kind_of_latents
+from scam.editing.sources import Folder
 from scam.errors import InputError, quoted
 from scam.models.checkpoint import Checkpoint
 from scam.models.styles import Styles

@@ -122,7 +122,7 @@ class Session(Checked):
     for all labels but ``scene``, then ``styles``, later ones over earlier ones. ``amount`` is how
     far to go from the host's own latents; ``paste`` pastes the result into the photograph with an
     edge of so many pixels. The latents of each image are fitted to it in ``refine`` steps.
-    Images have the names that ``scam.editing.sources.digest`` gives.
+    Images have the names that ``scam.editing.encoded.digest`` gives.
     threads: of the server that the page downloaded the session from; None if it is not known.
     model: :func:`scam.editing.styles.fingerprint`.
     """

@@ -13,7 +13,7 @@ from scam.data.options import DataOptions
 from scam.errors import InputError, within
 from scam.models.checkpoint import describe, describe_labels
 from scam.models.config import FIRST_KIND, ModelConfig
-from scam.models.hub import expect_about
+from scam.models.description import expect_about
 from scam.models.registry import model_class, stored_config, stored_kind
 from scam.storage.reading import file_digest, read_json
 from scam.synthesis.options import SynthesisOptions, chosen_training

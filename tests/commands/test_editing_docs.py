@@ -17,9 +17,9 @@ from scam.models.checkpoint import describe_labels
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "editing.md").read_text()
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "scam.transfer": transfer.main,
-    "scam.styles": styles.main,
-    "scam.attention": attention.main,
+    "transfer": transfer.main,
+    "styles": styles.main,
+    "attention": attention.main,
 }
 
 
@@ -41,9 +41,10 @@ def code(language: str) -> list[str]:
 
 
 def commands(text: str) -> list[list[str]]:
+    """Words of the commands of a page, or of ``--help``, but for how each is started."""
     lines = text.replace("\\\n", " ").splitlines()
-    found = [shlex.split(line) for line in lines if line.strip().startswith("python -m scam.")]
-    return [words[2:] for words in found]
+    found = [re.fullmatch(r"(?:scam | *python -m scam\.)(.+)", line) for line in lines]
+    return [shlex.split(command[1]) for command in found if command]
 
 
 def all_help(capsys: pytest.CaptureFixture[str]) -> str:

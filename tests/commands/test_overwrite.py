@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scam import attention, evaluate, export, profile, styles, transfer
-from scam.data.pairs import hold_out
+from scam.data.train_val_test import hold_out
 from scam.errors import InputError
 
 Trained = tuple[Path, Path]

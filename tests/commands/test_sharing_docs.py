@@ -12,7 +12,7 @@ from scam import export, train, transfer
 from scam.errors import InputError
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sharing.md").read_text()
-COMMANDS = {"scam.transfer": transfer.main, "scam.export": export.main}
+COMMANDS = {"transfer": transfer.main, "export": export.main}
 
 
 # Exporting traces both networks, a minute; tests/models/test_exported_programs.py does it smaller.
@@ -31,7 +31,7 @@ def test_the_page_from_top_to_bottom(
             exec(compile(block, "sharing.md", "exec"), {})
             continue
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line)[2:]
+            words = shlex.split(line)[1:]
             if "--no-fused-sca" not in words:  # tested with the programs themselves
                 COMMANDS[words[0]](words[1:])
     if exports:

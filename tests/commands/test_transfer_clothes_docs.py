@@ -18,9 +18,9 @@ from scam.data.__main__ import main as data
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "transfer_clothes.md").read_text()
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "scam.data": data,
-    "scam.train": train.main,
-    "scam.transfer": transfer.main,
+    "data": data,
+    "train": train.main,
+    "transfer": transfer.main,
 }
 SMALLER = ["--size", "32", "32", "--batch-size", "2", "--steps", "2", "--workers", "0"]
 NAMES = {
@@ -49,10 +49,10 @@ def test_the_tutorial(
     )
     monkeypatch.setattr(sys, "path", [*sys.path])
     lines = "".join(code("sh")).replace("\\\n", " ").splitlines()
-    commands = [shlex.split(line)[2:] for line in lines if line]
+    commands = [shlex.split(line)[1:] for line in lines if line]
     assert {words[0] for words in commands} == COMMANDS.keys()
     for name, *words in commands:
-        COMMANDS[name]([*words, *(SMALLER if name == "scam.train" else [])])
+        COMMANDS[name]([*words, *(SMALLER if name == "train" else [])])
     assert Path("clothes_sheet.png").is_file()
     assert Image.open("pasted.png").size == Image.open("people/images/p7.jpg").size
     assert len(list(Path("dressed").glob("*.png"))) == 12

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from scam.data import FolderPairs
-from scam.data.check import FolderReport, check_folder
+from scam.data.check import check_folder
+from scam.data.folder_report import FolderReport
 from scam.data.report import report_text
 from scam.errors import InputError
 

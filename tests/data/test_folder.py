@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from scam.data import LABEL_SETS, FolderPairs, Mannequins, open_source
-from scam.data.pairs import find_pairs, hold_out
+from scam.data.pairs import find_pairs
+from scam.data.train_val_test import hold_out
 from scam.errors import InputError
 
 SIZE = (6, 4)

@@ -15,7 +15,8 @@ from PIL import Image
 
 from scam.data import FolderPairs, open_source
 from scam.data.check import check_folder
-from scam.data.pairs import find_label_map, find_pairs
+from scam.data.pairs import find_pairs
+from scam.data.picture_folder import find_label_map
 from scam.data.report import report_text
 from scam.errors import InputError
 

@@ -109,7 +109,7 @@ def failing(photo: np.ndarray) -> Any:
         (PHOTO, FILE.astype(float), r"labels is an array float64 \(48, 40\): expected integers"),
         (PHOTO, FILE + 7, "labels: holds 7 .*, expected labels 0 .. 2 or 255 .ignored."),
         (PHOTO, FILE + 70000, "labels: holds 70000 .*, expected labels 0 .. 2"),
-        (PHOTO, Image.fromarray(PHOTO), "labels: is an RGB colour image; convert it"),
+        (PHOTO, Image.fromarray(PHOTO), "labels: looks like a photograph"),
         (PIXELS.float(), FILE, r"image is a tensor float32 \(3, 48, 40\): expected uint8 \(3, H,"),
         (torch.tensor(PHOTO), FILE, r"image is a tensor uint8 \(48, 40, 3\): expected"),
         (PHOTO, torch.tensor(FILE) > 0, r"labels is a tensor bool \(48, 40\): expected integers"),

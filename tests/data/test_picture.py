@@ -106,6 +106,16 @@ def test_colour_labels_are_refused(
     assert ("add --palette" in str(refused.value)) == (kind == "palette")
 
 
+def test_a_photograph_is_no_label_map(tmp_path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    with pytest.raises(
+        InputError, match=r"a\.png: looks like a photograph \(16\d\d colours"
+    ) as no:
+        read_label_png(tmp_path / "a.png")
+    assert "scam.data label makes them" in str(no.value)
+
+
 def test_jpeg_labels_are_refused(tmp_path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "a.png", format="JPEG")
     with pytest.raises(InputError, match="is a JPEG file of greys, expected an index map"):

@@ -9,8 +9,8 @@ from torch import nn
 
 from scam.editing.donors import parse_donor
 from scam.editing.edit import Settings, edit
+from scam.editing.encoded import encode
 from scam.editing.pictures import Picture
-from scam.editing.sources import encode
 from scam.errors import InputError
 from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import Checkpoint

@@ -9,8 +9,8 @@ import torch
 
 from scam.data.fit import Fit
 from scam.editing.edit import Edited, Settings, edit
+from scam.editing.encoded import encode
 from scam.editing.pictures import Picture, label_tensor
-from scam.editing.sources import encode
 from scam.models import Scam, ScamConfig
 from scam.models.checkpoint import Checkpoint
 

@@ -101,7 +101,7 @@ def test_names_of_drawn_images_are_a_range() -> None:
 
 def test_without_a_run_there_is_no_library() -> None:
     finder = Finder(checkpoint(("background", "body")))
-    with pytest.raises(InputError, match=r"run folder of .* is not here: give library DIR"):
+    with pytest.raises(InputError, match=r"is in no run folder, .*: expected library DIR"):
         finder.open(["lib:anna"])
 
 

@@ -15,8 +15,8 @@ from scam.data import Mannequins
 from scam.editing import load_style, read_style, save_style
 from scam.editing.donors import parse_donor
 from scam.editing.edit import Edited, Settings, edit
+from scam.editing.encoded import encode
 from scam.editing.pictures import Picture, to_pixels
-from scam.editing.sources import encode
 from scam.errors import InputError
 from scam.evaluation import EvaluationOptions, evaluate
 from scam.models import PreparedLabels, Scam, ScamConfig, SynthesisModel

@@ -26,7 +26,7 @@ import torch  # noqa: E402
 from issued import Sizes, issued  # noqa: E402
 from launched import Launched, headline  # noqa: E402
 
-from scam.ops.backends.cuda import TILE  # noqa: E402
+from scam.ops.backends.cuda_call import TILE  # noqa: E402
 from scam.ops.tiles import PIECES  # noqa: E402
 
 TABLE = HERE / "floors.csv"
@@ -97,8 +97,6 @@ class Work:
         self.channels = getattr(case, "channels", None) or case.width  # type: ignore[union-attr]
         self.counts = [image.long().bincount(minlength=case.num_labels) for image in labels]
         self.numbers = labels.numel() * self.channels
-        rows = labels.unflatten(1, (-1, 16)).sort(-1).values
-        self.labels_in_16 = float((rows.diff(dim=-1) != 0).sum(-1).double().mean() + 1)
 
     def tiles(self, size: int) -> list[torch.Tensor]:
         """By image and label."""
@@ -119,7 +117,7 @@ class Work:
     def _issued(self, one: Launched, blocks: float, rounds: float, pixels: int, cut: int) -> float:
         sizes = Sizes(
             channels=self.channels, pixels=pixels, warps=one.warps, rounds=rounds,
-            labels=self.labels_in_16, parts=self.pieces(cut) / self._groups,
+            parts=self.pieces(cut) / self._groups,
             share=min(1, pixels / 16 / one.warps),
             reads=self.numbers / (256 * one.warps * one.blocks),
         )  # fmt: skip
@@ -142,18 +140,24 @@ class Work:
     def _cuda(self, one: Launched) -> tuple[float, float, int, int]:
         if one.kernel == "pixels_read":
             return int(sum(t.sum() for t in self.tiles(TILE))), 1, TILE, CUDA_TILE
-        gathers = one.kernel in ("attention_gradients", "modulation_gradient_of_tokens")
+        if one.kernel == "modulate":
+            blocks, tiles = (int(sum(t.sum() for t in self.tiles(n))) for n in (CUDA_TILE, TILE))
+            return blocks, tiles / blocks, TILE, CUDA_TILE
+        gathers = one.kernel in ("attention_gradients", "modulation_gradients")
         if not gathers:
             return one.blocks, 1, 16 * one.warps, CUDA_TILE
-        pixels, pieces = _gathered(self.channels, one.shared), self.pieces(CUDA_TILE)
+        least = 3 if one.kernel.startswith("modulation") else 4
+        pixels = _gathered(self.channels, one.shared, least)
+        pieces = self.pieces(CUDA_TILE)
         tiles = int(sum(t.sum() for t in self.tiles(pixels)))
-        slices = -(-self.channels // 128) if one.kernel.endswith("of_tokens") else 1
+        slices = -(-self.channels // 128) if one.kernel.startswith("modulation") else 1
         return pieces * slices, tiles / pieces, pixels, CUDA_TILE
 
 
-def _gathered(channels: int, shared: int) -> int:
-    """Pixels of a tile, of which a block has two, three or more: as many as fit, as launch.cuh."""
-    return next(size for size in (64, 32, 16) if 4 * 2 * channels * size <= shared or size == 16)
+def _gathered(channels: int, shared: int, tiles: int) -> int:
+    """Pixels of a tile, of which a block has at least so many: as many as fit, as launchers do."""
+    sizes = (64, 32, 16)
+    return next(s for s in sizes if tiles * 2 * channels * s <= shared or s == sizes[-1])
 
 
 def read() -> dict[tuple[str, str, str], Floor]:

@@ -6,7 +6,7 @@ once, both sides of a branch included. A loop is known by an instruction that it
 opcode that comes from a function of ours (``trips``). Unrolled n times, it holds n of them and
 makes 1 / n of the trips. Remains of unrolled loops, and loops that ``trips`` does not know, count
 once. Code that the headline problems do not run (``RARE``) does not count: for labels of more than
-8 tokens, pixels without any, tokens that are not sorted yet, latents that read.
+8 tokens, pixels without any, maps without a position, latents that read.
 """
 
 import re
@@ -26,7 +26,6 @@ class Sizes:
         pixels: of a block's tile.
         warps: of a block.
         rounds: tiles that a block works on, on average.
-        labels: that 16 pixels side by side have, on average; 1 where tiles are of one label.
         parts: partial rows of a token, on average.
         share: of a block's warps that have pixels of the tile.
         reads: of 16 bytes, by a thread that reads nothing else.
@@ -36,7 +35,6 @@ class Sizes:
     pixels: int
     warps: int
     rounds: float
-    labels: float
     parts: float
     share: float = 1.0
     reads: float = 1.0
@@ -50,21 +48,25 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
     parts = sizes.parts
     return [
         ("LDGSTS", "<fill<", 1, copies),
+        ("LDGSTS", "<fill_whole<fill_stage<", 3, copies),  # of x, of grad_y, of the position
+        ("LDGSTS", "<fill_whole<modulate<", 2, copies),
         ("STS", "<copy_masked<", 1, copies),
-        ("STG", "<drain<", 1, copies),
+        ("STG", "^<drain<", 1, copies),
+        ("STG", "^<drain_masked<", 8, copies),
         ("HMMA", "<multiply_rows<", 1, blocks),
+        ("HMMA", "<multiply_both<", 2, blocks),
         ("HMMA", "<weight_gradients<", 2, blocks),
         ("STS", "<next<", 4, blocks),
-        ("SHFL", "<shuffle<for_each_range<", 2, sizes.labels),
-        ("LDG", "<tokens_of<", 1, 8),
+        ("HMMA", "<mix<look_at_unit<", 4, blocks),
         ("BAR", "<sync_block<for_each_tile<", 0, sizes.rounds),
         ("HMMA", "<add<pass<", 8, pixels),
-        ("HMMA", "<add<sum<", 14, pixels),
+        ("HMMA", "<add<sum<", 12, pixels),
         ("STG", "^<copy_row<", 1, max(1.0, sizes.channels / 128)),
         ("", "<origin<pack_tokens<", 0, 3),  # roles
         ("LDG", "<combine_gradients<", 1, parts),
         ("LDG", "<combine_tokens<", 1, parts),
         ("LDG", "<moments_channels_first<", 1, sizes.reads),
+        ("STG", "<subtract_means<", 1, sizes.reads),
         # Triton
         ("BAR", "<_sweep", 0, sizes.rounds),
         ("LDG", "<load_rows<measure<", 0, 16),
@@ -74,11 +76,13 @@ def trips(sizes: Sizes) -> list[tuple[str, str, int, float]]:
 
 
 RARE = (
+    "<multiply_rows<score<attend_to_unit<modulate_unit<",
+    "<multiply_rows<score<attend_to_unit<look_at_unit<look<sum<",
     "<read_all<", "<read_nothing<", "<look_at_all<", "<scatter_all<", "<scatter_zeros<",
-    "<place_among_all<", "<dot_of<", "<modulate_all<", "<look_at_any<", "<input_gradient_of_all<",
-    "<fill_position<", "<_mix_nothing<", "<_sweep_unseeing<",
+    "<dot_of<", "<modulate_all<", "<look_at_any<", "<input_gradient_of_all<",
+    "<_mix_nothing<", "<_sweep_unseeing<",
 )  # fmt: skip
-SOME_WARPS = ("<look<sum<", "<look<pass<", "<scatter_unit<pass<")
+SOME_WARPS = ("<look<sum<", "<input_gradient_of_unit<", "<look<pass<", "<scatter_unit<pass<")
 """Code of warps that have pixels of the tile, where others may have none."""
 ONE_WARP = ("<choose_slots<",)
 

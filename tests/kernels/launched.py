@@ -157,8 +157,8 @@ def _cuda_names(case: headline.Case, step: str) -> list[str]:
         moments, finish = "moments_channels_first" + bf16, "finish_statistics" + bf16
         return [pack, moments, finish, f"modulate{bf16}Lb0"]
     sums = [f"combine_{what}{bf16}" for what in ("tokens", "images", "noise")]
-    tokens, pixels = (f"modulation_gradient_of_{what}{bf16}Lb0" for what in ("tokens", "x"))
-    return [pack, tokens, *sums, pixels]
+    gradients, means = f"modulation_gradients{bf16}Lb0", f"subtract_means{bf16}Lb0"
+    return [pack, gradients, *sums, means]
 
 
 def _of_cuda(name: str, noted: harness.Launch) -> Launched:

@@ -55,11 +55,11 @@ def test_instructions_of_loops_count_as_often_as_they_run(tmp_path: Path) -> Non
     (loop,) = code.inner
     assert len(loop.own) == 4
     assert loop.own[0].inlined == "<copy_async<fill<pixels_read<"
-    sizes = Sizes(channels=64, pixels=64, warps=2, rounds=1, labels=1, parts=1)
+    sizes = Sizes(channels=64, pixels=64, warps=2, rounds=1, parts=1)
     assert issued(code, sizes) == 3 + 4 * 4  # eight copies by each thread, two in one trip
 
 
-ONE_LABEL = {"warps": 4, "labels": 1, "parts": 1}
+ONE_LABEL = {"warps": 4, "parts": 1}
 FORWARD = {"pixels": 64, "rounds": 1}
 GATHERING = {"pixels": 32, "rounds": 8, "share": 0.5}
 
@@ -70,11 +70,10 @@ GATHERING = {"pixels": 32, "rounds": 8, "share": 0.5}
         ("pixels_read", {"channels": 256, **FORWARD}, 16 + 16 * 2),
         ("attention_gradients", {"channels": 256, **GATHERING}, 8 * ((16 * 4) / 2 + 4 * 2 * 2)),
         ("modulate", {"channels": 128, **FORWARD}, 8 * (2 + 4)),
-        ("modulation_gradient_of_x", {"channels": 128, **FORWARD}, 8 * (4 + 2)),
         (
-            "modulation_gradient_of_tokens",
+            "modulation_gradients",
             {"channels": 128, **GATHERING},
-            8 * (8 * (2 + 4 + 2) / 2 + 2 * 2 * 7),
+            8 * (8 * (2 + 4 + 2 + 4) / 2 + 2 * 2 * 6),
         ),
     ],
 )

@@ -74,7 +74,7 @@ def test_commands_know_its_pictures_by_name(
         path.name for path in tmp_path.iterdir()
     }
     assert Image.open("transfer.png").size == (64, 96)
-    with pytest.raises(InputError, match=r"run folder of .* is not here: give --library DIR"):
+    with pytest.raises(InputError, match=r"is in no run folder, .*: expected --library DIR"):
         styles.main(["add", "demo", "--picture", SUBJECT])
 
 

@@ -141,11 +141,21 @@ def test_there_may_be_none(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"heads": 3}, {"heads": 0}, {"empty": "none"}, {"bounded": "values"}]
+    "wrong",
+    [
+        {"heads": 3},
+        {"heads": 0},
+        {"empty": "none"},
+        {"bounded": "values"},
+        {"query_dim": 0},
+        {"key_dim": -1},
+        {"attention_dim": 0},
+        {"latents_per_label": 0},
+    ],
 )
 def test_what_it_cannot_be_made_of(wrong: Any) -> None:
     with pytest.raises(ValueError, match=f"^{next(iter(wrong))}="):
-        SemanticCrossAttention(8, 8, attention_dim=16, **wrong)
+        SemanticCrossAttention(**{"query_dim": 8, "key_dim": 8, "attention_dim": 16} | wrong)
 
 
 def test_per_token_norms_isolate_labels_and_joint_ones_do_not() -> None:

@@ -22,7 +22,7 @@ from tiny_studio import (
 
 from scam.editing.donors import parse_donor
 from scam.editing.edit import Settings, edit
-from scam.editing.sources import digest, encode
+from scam.editing.encoded import digest, encode
 from scam.editing.styles import fingerprint
 from scam.studio.opener import Opener
 from scam.studio.session import Session

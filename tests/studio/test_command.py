@@ -20,10 +20,10 @@ from tiny_studio import CONFIG, Client, draw, packed, tiny, upload
 
 from scam.checkpoints.weights import write_weights
 from scam.data import Mannequins, save_label_png
-from scam.editing.sources import digest
+from scam.editing.encoded import digest
 from scam.editing.styles import fingerprint
 from scam.errors import InputError
-from scam.models.hub import describe_model
+from scam.models.description import describe_model
 from scam.studio import serve
 from scam.studio.__main__ import main
 

@@ -102,8 +102,8 @@ def test_wrong_files_get_one_line(user: Any, photo: tuple[Path, Path], tmp_path:
     assert len(refusal.inner_text().splitlines()) == 1
     user.page.set_input_files("#own-labels", photo[0])
     user.page.get_by_role("button", name="Use this image").click()
-    refusal.filter(has_text="is an RGB colour image").wait_for()
-    assert refusal.inner_text().endswith(" palette SRC DST --palette palette.txt")
+    refusal.filter(has_text="looks like a photograph").wait_for()
+    assert "data label makes them" in refusal.inner_text()
 
 
 def test_another_host_is_edited_at_its_own_size(user: Any, photo: tuple[Path, Path]) -> None:

@@ -13,15 +13,16 @@ from scam.commandline.command import Parser
 from scam.commandline.console import say
 from scam.commandline.progress import progress
 from scam.data.advice import path_word
-from scam.data.check import LabelCount
 from scam.data.commands.check import ignore_label
+from scam.data.folder_report import LabelCount
 from scam.data.labels import LABEL_SETS, NUM_VALUES, LabelSet, find_label_set
 from scam.data.left_out import left_out
 from scam.data.names import named_labels
-from scam.data.pairs import find_images, split_folders
 from scam.data.parser import FORM, HELP, LabelParser, load_parser
 from scam.data.picture import read_image, save_label_png
+from scam.data.picture_folder import find_images
 from scam.data.report import label_table
+from scam.data.train_val_test import split_folders
 from scam.data.values import LabelValues, count_values
 from scam.errors import InputError, counted, within
 from scam.storage.files import sweep, write_aside

@@ -13,7 +13,7 @@ from scam.commandline.console import say
 from scam.data.advice import advise_once, path_word
 from scam.data.commands.check import add_workers, ignore_label, positive
 from scam.data.labels import LABEL_SETS
-from scam.data.pairs import BadFile
+from scam.data.picture_folder import BadFile
 from scam.data.prepare import Plan, ade20k, celebamask_hq, idesigner, indices, palette
 from scam.data.prepare.palette import PALETTE
 from scam.data.prepare.write import BadFilesError, Prepared, expect_new, write_plan

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from scam.data.labels import LABEL_SETS
-from scam.data.pairs import BadFile, list_pairs
+from scam.data.pairs import list_pairs
+from scam.data.picture_folder import BadFile
 from scam.data.prepare.plan import IndexMaps, Item, Plan, add_listing, expect_items, find_root
 from scam.data.values import LabelValues
 

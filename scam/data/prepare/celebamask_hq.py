@@ -10,8 +10,8 @@ import numpy as np
 
 from scam.data.arrays import LabelMap
 from scam.data.labels import LABEL_SETS
-from scam.data.pairs import BadFile
 from scam.data.picture import read_mask
+from scam.data.picture_folder import BadFile
 from scam.data.prepare.plan import Item, Plan, expect_items, find_root, names_in
 from scam.data.text import read_lines
 from scam.errors import InputError, sized

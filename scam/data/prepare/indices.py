@@ -13,8 +13,8 @@ from scam.data.greys import read_values
 from scam.data.ids import MOST_SCANNED, judge
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
 from scam.data.names import names_file, names_text, read_label_names, read_names
-from scam.data.pairs import PICTURE_SUFFIXES, BadFile
 from scam.data.parallel import spread
+from scam.data.picture_folder import PICTURE_SUFFIXES, BadFile
 from scam.data.prepare.plan import Item, Plan, folder_items
 from scam.data.values import count_values, values_text, without
 from scam.errors import InputError

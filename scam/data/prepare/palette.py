@@ -15,9 +15,9 @@ from scam.data.advice import prepare_command
 from scam.data.arrays import LabelMap
 from scam.data.grow import grow
 from scam.data.labels import NUM_VALUES, LabelSet, find_label_set
-from scam.data.pairs import PICTURE_SUFFIXES, BadFile
 from scam.data.parallel import spread
 from scam.data.picture import blocks, read_image
+from scam.data.picture_folder import PICTURE_SUFFIXES, BadFile
 from scam.data.prepare.plan import Item, Plan, folder_items
 from scam.data.text import expect_name, read_lines
 from scam.errors import InputError, counted

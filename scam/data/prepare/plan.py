@@ -8,7 +8,9 @@ from pathlib import Path
 
 from scam.data.arrays import LabelMap
 from scam.data.labels import LabelSet
-from scam.data.pairs import LABEL_SUFFIXES, BadFile, Listing, list_pairs, split_folders
+from scam.data.pairs import Listing, list_pairs
+from scam.data.picture_folder import LABEL_SUFFIXES, BadFile
+from scam.data.train_val_test import split_folders
 from scam.data.values import LabelValues
 from scam.errors import InputError
 

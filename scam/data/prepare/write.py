@@ -12,9 +12,10 @@ from PIL import Image
 
 from scam.data.advice import advise_once
 from scam.data.arrays import LabelMap
-from scam.data.pairs import BadFile, expect_equal_sizes
+from scam.data.pairs import expect_equal_sizes
 from scam.data.parallel import spread
 from scam.data.picture import read_image, save_label_png
+from scam.data.picture_folder import BadFile
 from scam.data.prepare.plan import Item, Plan
 from scam.data.report import splits_text
 from scam.errors import InputError, counted, one_line, sized

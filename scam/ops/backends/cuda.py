@@ -18,7 +18,6 @@ from scam.ops.backends.cuda_call import (
     Planned,
     Result,
     in_order,
-    labels_of,
     load,
     readable,
     stream_of,
@@ -31,9 +30,6 @@ __all__ = ["backward", "forward", "modulation_backward", "modulation_forward", "
 
 name = "cuda"
 
-TILE, TILE_OF_OCTETS = 64, 256
-"""Pixels of a tile where pixels read: what is gathered at once; where channels come first label
-maps leave gaps, and a block gathers several times."""
 SHARED_99 = ((8, 6), (8, 9), (12, 0), (12, 1))
 """Capabilities that let a block have 99 KB of shared memory; the others have 163 KB or more."""
 
@@ -98,7 +94,7 @@ def _kernels(call: AttentionCall, x: Tensor, last: bool, packed: Packed) -> Any:
     kernels.batch, kernels.heads, kernels.pixels, kernels.channels = x.shape
     kernels.dtype, kernels.channels_last = DTYPES.index(x.dtype), last
     kernels.scale, kernels.tokens = call.scale, packed.tokens
-    kernels.x, kernels.labels = view(x, "bhic"), labels_of(call.sides[0][0])
+    kernels.x = view(x, "bhic")
     return kernels
 
 
@@ -112,19 +108,19 @@ def forward(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
         wide, lse, lse_rest = forward(_in_one_width(call))
         return out.copy_(wide[..., :value_width]), lse, lse_rest
     stream, plan = stream_of(call.query), Planned(*call.sides)
-    order, labels = plan.narrow_order, call.sides[1][0]
+    order = plan.narrow_order
     if call.wide_queries:
         x, last = readable(call.query)
-        packed = Packed(labels, (call.key, call.values), order=order)
+        packed = Packed(order, (call.key, call.values))
         kernels = _kernels(call, x, last, packed)
         result = Result(out, last)
         kernels.pixel_out = view(result.written, "bhic")
         kernels.lse, kernels.lse_rest = lse.data_ptr(), lse_rest.data_ptr()
-        kernels.plan = plan.tiles(TILE if last else TILE_OF_OCTETS)
+        kernels.plan = plan.tiles(last)
         load().pixels_read_forward(kernels, stream)
         return result.final(), lse, lse_rest
     x, last = readable(call.key)
-    packed = Packed(labels, (call.query,), order=order)
+    packed = Packed(order, (call.query,))
     kernels = _kernels(call, x, last, packed)
     z = None if call.value is None else in_order(call.value, last)
     kernels.z = view(z, "bhic")
@@ -163,11 +159,11 @@ def backward(
             grad.copy_(wide[..., : grad.shape[-1]])
         return gradients
     lse, lse_rest = lse.contiguous(), lse_rest.contiguous()
-    plan, labels = Planned(*call.sides), call.sides[1][0]
+    plan = Planned(*call.sides)
     order = plan.narrow_order
     if call.wide_queries:
         x, last = readable(call.query)
-        packed = Packed(labels, (call.key, call.values), order=order)
+        packed = Packed(order, (call.key, call.values))
         kernels = _kernels(call, x, last, packed)
         z: Tensor | None = in_order(grad_out, last)
         results = [Result(grad_query, last)]
@@ -177,7 +173,7 @@ def backward(
     else:
         x, last = readable(call.key)
         rows, scalars = (call.query, grad_out), (lse, lse_rest, grad_lse)
-        packed = Packed(labels, rows, scalars, out, order=order)
+        packed = Packed(order, rows, scalars, out)
         kernels = _kernels(call, x, last, packed)
         z = None if call.value is None else in_order(call.value, last)
         results = [Result(grad, last) for grad in given[1:]]

@@ -13,7 +13,6 @@ from scam.ops.sorting import Side
 from scam.ops.tiles import PARTIAL_BYTES, PIECES
 
 DTYPES = (torch.bfloat16, torch.float16)
-INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 HOW_TO_BUILD = (
     "not built: with nvcc (CUDA >= 12), ninja and pybind11 installed, run "
     "`SCAM_BUILD_CUDA=1 pip install --no-build-isolation -e .` in a checkout of scam"
@@ -48,11 +47,6 @@ def view(tensor: Tensor | None, axes: str) -> Any:
     for axis, size, stride in zip(axes, tensor.shape, tensor.stride(), strict=True):
         strides["bhic".index(axis)] = stride if size > 1 else 0
     return load().View(tensor.data_ptr(), strides)
-
-
-def labels_of(labels: Tensor) -> Any:
-    """Labels (B, N) as kernels take them."""
-    return load().Labels(labels.data_ptr(), labels.stride(), INTEGERS.index(labels.dtype))
 
 
 def channels_last(x: Tensor) -> bool | None:
@@ -114,52 +108,47 @@ class Packed:
     """Tokens sorted and packed by a kernel, with the memory they live in.
 
     Args:
-        labels: (B, M).
+        order: (B, M), the tokens sorted by label.
         rows: (B, heads, M, C) each.
         scalars: (B, heads, M) each, fp32 or of the rows' dtype.
         dot: (B, heads, M, C), whose product with ``rows[1]`` is taken from the last scalar.
-        order: (B, M), the tokens sorted by label; None: the kernel sorts.
-        by_label: whether pixels will look up their tokens by label.
     """
 
     def __init__(
         self,
-        labels: Tensor,
+        order: Tensor,
         rows: tuple[Tensor, ...],
         scalars: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None),
         dot: Tensor | None = None,
-        *,
-        order: Tensor | None = None,
-        by_label: bool = False,
     ) -> None:
         batch, heads, count, channels = rows[0].shape
         new = rows[0].new_empty
         self.rows = new((batch, heads, count, len(rows), channels))
         self.scalars = new((batch, heads, count, len(scalars)), dtype=torch.float32)
         self.sources = new((batch, count), dtype=torch.int32)
-        self.order = None if order is None else order.contiguous()
+        self.order = order.contiguous()
         tokens = load().Tokens()
         tokens.heads, tokens.count, tokens.roles = heads, count, len(rows)
         tokens.rows, tokens.scalars = self.rows.data_ptr(), self.scalars.data_ptr()
         tokens.sources = self.sources.data_ptr()
-        if by_label:
-            self.labels = new((batch, count), dtype=torch.int64)
-            self.ends = new((batch, count), dtype=torch.int32)
-            tokens.labels, tokens.ends = self.labels.data_ptr(), self.ends.data_ptr()
         self.tokens = tokens
         if not self.rows.numel():
             return
         call = load().Pack()
         call.batch, call.channels, call.dtype = batch, channels, DTYPES.index(rows[0].dtype)
-        call.tokens, call.labels = tokens, labels_of(labels)
-        call.order = 0 if self.order is None else self.order.data_ptr()
+        call.tokens, call.order = tokens, self.order.data_ptr()
         call.rows = [view(tensor, "bhic") for tensor in rows]
         call.scalars = [view(tensor, "bhi") for tensor in scalars]
         call.scalar_dtype = [
             -1 if t is None or t.dtype not in DTYPES else DTYPES.index(t.dtype) for t in scalars
         ]
         call.dot = view(dot, "bhic")
-        load().pack(call, stream_of(labels))
+        load().pack(call, stream_of(order))
+
+
+TILE, TILE_OF_OCTETS = 64, 256
+"""Pixels of a tile where pixels read: what is gathered at once; where channels come first label
+maps leave gaps, and a block gathers several times."""
 
 
 class Planned:
@@ -177,9 +166,9 @@ class Planned:
     def _counts(self) -> torch.Size:
         return self.sides.order.shape
 
-    def tiles(self, tile: int) -> Any:
-        """Tiles of at most so many pixels, as kernels take them."""
-        tables = TileTables(self.sides, tile)
+    def tiles(self, last: bool) -> Any:
+        """Tiles of pixels, as kernels take them; ``last``: whether channels come last."""
+        tables = TileTables(self.sides, TILE if last else TILE_OF_OCTETS)
         self.memory = (tables.order.contiguous(), tables.tiles)
         made = load().Plan()
         made.order, made.tiles = (tensor.data_ptr() for tensor in self.memory)

@@ -11,7 +11,6 @@ from scam.ops.backends.cuda_call import (
     Result,
     aligned,
     in_order,
-    labels_of,
     load,
     readable,
     stream_of,
@@ -19,12 +18,12 @@ from scam.ops.backends.cuda_call import (
 )
 from scam.ops.modulation_call import ModulationCall
 
-WARPS = 16384
-"""Keep a GPU busy with statistics, and leave each of them several reads."""
+WARPS = 8192
+"""Keep a GPU busy with x alone, and leave each of them several reads."""
 
 
 def _strips(call: ModulationCall, last: bool) -> int:
-    """Strips of an image that statistics are taken of."""
+    """Strips of an image, in passes over x alone."""
     batch, channels, pixels = call.x.shape
     in_strip = 64 if last else channels  # warps; where channels come last a few blocks for each SM
     return max(1, min(pixels // 256, -(-WARPS // max(1, batch * in_strip))))
@@ -33,20 +32,16 @@ def _strips(call: ModulationCall, last: bool) -> int:
 class _Modulation:
     """One call of the modulation: arguments as in ``ModulationBackend``, as kernels take them."""
 
-    def __init__(self, given: ModulationCall, narrow_order: Tensor | None) -> None:
+    def __init__(self, given: ModulationCall, order: Tensor) -> None:
         self.x, self.last = readable(given.x.mT)
         keys, key_bias, gamma, beta = given.tokens
-        self.packed = Packed(
-            given.token_labels, (keys, gamma, beta), (key_bias, None, None),
-            order=narrow_order, by_label=True,
-        )  # fmt: skip
+        self.packed = Packed(order, (keys, gamma, beta), (key_bias, None, None))
         self.keep: list[Tensor] = []
         call = load().Modulation()
         call.batch, call.pixels, call.channels = self.x.shape
         call.dtype, call.channels_last = DTYPES.index(self.x.dtype), self.last
         call.eps, call.negative_slope = given.eps, given.negative_slope
-        call.x, call.labels = view(self.x, "bic"), labels_of(given.labels)
-        call.tokens = self.packed.tokens
+        call.x, call.tokens = view(self.x, "bic"), self.packed.tokens
         if given.position is not None:
             call.position = view(self.held(in_order(given.position.mT, self.last)), "ic")
         call.default_gamma = view(given.default_gamma, "bc")
@@ -71,7 +66,8 @@ class _Modulation:
 
 def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return y, laid out as ``empty_like`` of x, lse, lse_rest, mean and rstd."""
-    made, x = _Modulation(call, call.layout[2]), call.x
+    plan, x = Planned(*call.sides), call.x
+    made = _Modulation(call, plan.narrow_order)
     statistics = call.empty_statistics()
     y = Result(torch.empty_like(x).mT, made.last)
     if x.numel():
@@ -80,6 +76,7 @@ def modulation_forward(call: ModulationCall) -> tuple[Tensor, Tensor, Tensor, Te
         moments = statistics[0].new_empty((batch, kernels.strips, channels, 2))
         kernels.moments, kernels.pixel_out = moments.data_ptr(), view(y.written, "bic")
         made.set_statistics(*statistics)
+        kernels.plan = plan.tiles(made.last)
         load().modulation_statistics(kernels, made.stream)
         load().modulation_forward(kernels, made.stream)
     return y.final().mT, *statistics
@@ -108,9 +105,9 @@ def modulation_backward(
     means = lse.new_empty((batch, 2, channels))
     kernels.partials, kernels.means = partials.data_ptr(), means.data_ptr()
     kernels.piece_partials = piece_partials.data_ptr()
-    if heads == 1:
-        kept = lse.new_empty((batch, x.shape[2], 2, 8))
-        kernels.kept = kept.data_ptr()
+    kernels.strips = _strips(call, made.last)
+    if x.shape[2] == 1:  # its own mean: nothing passes the norm, and rounding would be all of it
+        rstd = torch.zeros_like(rstd)
     statistics = (made.held(aligned(tensor)) for tensor in (lse, lse_rest, mean, rstd))
     made.set_statistics(*statistics)
     kernels.grad_y = view(made.held(in_order(grad_y.mT, made.last)), "bic")
@@ -123,6 +120,5 @@ def modulation_backward(
         0 if tensor is None else tensor.data_ptr() for tensor in per_channel
     )
     kernels.pixel_out = view(result.written, "bic")
-    load().modulation_token_gradients(kernels, made.stream)
-    load().modulation_pixel_gradient(kernels, made.stream)
+    load().modulation_backward(kernels, made.stream)
     return result.final().mT, *gradients

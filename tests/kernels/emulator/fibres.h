@@ -91,7 +91,6 @@ struct Block {
   std::vector<Warp> warps;
   int arrived = 0, alive = 0;
   uint64_t barriers = 0;
-  bool votes[2] = {false, false};  // at barriers of even and odd number
   int current = 0;
   void* scheduler = nullptr;
   void (*body)(void*) = nullptr;
@@ -155,7 +154,6 @@ inline void sync_block() {
   if (++b.arrived == b.threads) {
     b.arrived = 0;
     b.barriers = target;
-    b.votes[target % 2] = false;
   } else {
     wait_for(b.barriers, target);
   }

@@ -51,12 +51,6 @@ inline int block_y() { return emulator::block->index[1]; }
 inline int block_z() { return emulator::block->index[2]; }
 inline char* shared_memory() { return emulator::block->shared; }
 inline void sync_block() { emulator::sync_block(); }
-inline bool any_of_block(bool yes) {
-  emulator::block->votes[emulator::block->barriers % 2] |= yes;
-  const uint64_t barrier = emulator::block->barriers;
-  emulator::sync_block();
-  return emulator::block->votes[barrier % 2];
-}
 inline int count_bits(uint32_t bits) { return __builtin_popcount(bits); }
 inline int lowest_bit(uint32_t bits) { return __builtin_ffs(bits) - 1; }
 
@@ -68,8 +62,14 @@ void load_matrices(uint32_t (&r)[4], const void* row, bool transposed);
 uint32_t transpose(uint32_t word);
 void mma16_as(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool fp16);
 void copy_async(void* shared, const void* global, bool valid);
+inline void copy_async(void* shared, const void* global) { copy_async(shared, global, true); }
 void commit_copies();
 void wait_copies_but(size_t pending);
+
+template <class V>
+V* opaque(V* address) {
+  return address;
+}
 
 template <class V>
 V shuffle(V value, int from) {
@@ -120,6 +120,12 @@ uint32_t pack2(float low, float high) {
 template <class T>
 Pair unpack2(uint32_t word) {
   return {to_float(T{static_cast<uint16_t>(word)}), to_float(T{static_cast<uint16_t>(word >> 16)})};
+}
+
+template <class T>
+uint32_t add2(uint32_t a, uint32_t b) {
+  const Pair first = unpack2<T>(a), second = unpack2<T>(b);
+  return pack2<T>(first.low + second.low, first.high + second.high);
 }
 
 using SharedAddress = char*;

@@ -4,7 +4,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scam.semia.vocabulary import Mask
+Mask = NDArray[np.bool_]
+_LEAST_EVENNESS = 0.45
+_FEW_COLOURS = 256
+
+
+def looks_like_labels(rgb: NDArray[np.uint8], opaque: Mask) -> bool:
+    """Whether an image (H, W, 3) has few colours, or areas in which nothing changes."""
+    return evenness(rgb, opaque) >= _LEAST_EVENNESS or count_colours(rgb, opaque) <= _FEW_COLOURS
+
+
+def count_colours(rgb: NDArray[np.uint8], opaque: Mask) -> int:
+    """How many colours an image (H, W, 3) has."""
+    red, green, blue = np.moveaxis(rgb[opaque].astype(np.int32), -1, 0)
+    return len(np.unique(red << 16 | green << 8 | blue))
 
 
 def windows(values: NDArray[np.uint8], function: np.ufunc) -> NDArray[np.uint8]:
