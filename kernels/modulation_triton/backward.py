@@ -36,8 +36,17 @@ from scam.kernels.modulation_triton.tokens import (
     whole,
 )
 from scam.kernels.sca_triton.rows import VARYING, load_piece, load_tile, own_place
+from triton.language import target_info
 
 WITNESSES = tl.constexpr(16)
+
+
+@triton.constexpr_function
+def on_hopper():
+    """Whether sums of tokens have a row a channel: there a matrix product takes its left operand
+    from the registers it was made in. Others convert it, and spill."""
+    target = target_info.current_target()
+    return target is not None and target.backend == "cuda" and target.arch // 10 == 9
 
 
 @triton.jit
@@ -272,8 +281,9 @@ def _sweep(
         gammas, betas = extra_rows(gammas, betas, noise_scale, chunk, channels, CHUNK)
     norm = load_norm(mean, rstd, b, chunk, channels, CHUNK)
     grad_keys = tl.zeros((COLUMNS, CHUNK), tl.float32)
-    grad_gamma = tl.zeros((COLUMNS, CHUNK), tl.float32)
-    grad_beta = tl.zeros((COLUMNS, CHUNK), tl.float32)
+    tall: tl.constexpr = on_hopper()
+    grad_gamma = tl.zeros((CHUNK, COLUMNS) if tall else (COLUMNS, CHUNK), tl.float32)
+    grad_beta = tl.zeros((CHUNK, COLUMNS) if tall else (COLUMNS, CHUNK), tl.float32)
     grad_bias = tl.zeros((COLUMNS, TILE), tl.float32)
     witnessed = tl.zeros((WITNESSES, CHUNK), tl.float32)
     for start in range(begin, end, TILE):
@@ -301,18 +311,25 @@ def _sweep(
         grad_keys = tl.dot(grad_logits, x_own, grad_keys, input_precision=PRECISION)
         if position is not None:
             grad_keys = tl.dot(grad_logits, there, grad_keys, input_precision=PRECISION)
-        weights = weights.to(x_own.dtype)
-        grad_gamma = tl.dot(weights, grad_hat, grad_gamma, input_precision=PRECISION)
-        grad_beta = tl.dot(weights, rounded, grad_beta, input_precision=PRECISION)
         if not EXTRAS:
             witnessed = _witness(
                 witnessed, rounded, grad_hat, noise, b, item, inside, pixels, PRECISION
             )
+        weights = weights.to(x_own.dtype)
+        if tall:
+            weights, grad_hat, rounded = tl.trans(weights), tl.trans(grad_hat), tl.trans(rounded)
+            grad_gamma = tl.dot(grad_hat, weights, grad_gamma, input_precision=PRECISION)
+            grad_beta = tl.dot(rounded, weights, grad_beta, input_precision=PRECISION)
+        else:
+            grad_gamma = tl.dot(weights, grad_hat, grad_gamma, input_precision=PRECISION)
+            grad_beta = tl.dot(weights, rounded, grad_beta, input_precision=PRECISION)
     if FEW:  # again, since they would spill if they were kept during the sweep
         first, last = tl.load(tokens), tl.load(tokens + 1)
         of_head, token, seen = columns(
             narrow_order, first, last, head, heads, WIDE, HEADS, COLUMNS
         )
+    if tall:
+        grad_gamma, grad_beta = tl.trans(grad_gamma), tl.trans(grad_beta)
     row = (b * heads + of_head) * partial_rows + partial
     row += first + tl.arange(0, COLUMNS) % (COLUMNS // HEADS)
     if chunk == 0:
