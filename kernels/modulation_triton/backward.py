@@ -11,7 +11,6 @@ about as many instructions as the first, and instructions limit these kernels mo
 import triton
 import triton.language as tl
 from scam.kernels.modulation_triton.maps import (
-    load_channels,
     load_pixels,
     load_rows,
     load_run,
@@ -26,6 +25,7 @@ from scam.kernels.modulation_triton.tokens import (
     is_many,
     less_mean,
     load_noise,
+    load_norm,
     load_of_heads,
     load_position,
     mixed,
@@ -36,15 +36,24 @@ from scam.kernels.modulation_triton.tokens import (
     whole,
 )
 from scam.kernels.sca_triton.rows import VARYING, load_piece, load_tile, own_place
+from triton.language import target_info
 
 WITNESSES = tl.constexpr(16)
+
+
+@triton.constexpr_function
+def on_hopper():
+    """Whether sums of tokens have a row a channel: there a matrix product takes its left operand
+    from the registers it was made in. Others convert it, and spill."""
+    target = target_info.current_target()
+    return target is not None and target.backend == "cuda" and target.arch // 10 == 9
 
 
 @triton.jit
 def tile_gradients(
     x_first, there_first, x_own, x, grad_y, grad_inner, key_first, gammas, betas, keys, key_bias,
-    gamma, beta, position, noise, noise_scale, logs, mean, rstd, delta, b, item, inside, head,
-    of_head, token, seen, heads, pixels, chunk, channels, negative_slope,
+    gamma, beta, position, noise, noise_scale, logs, mean, rstd, norm, delta, b, item, inside,
+    head, of_head, token, seen, heads, pixels, chunk, channels, negative_slope,
     FEW: tl.constexpr, EXTRAS: tl.constexpr, HEADS: tl.constexpr, CHUNK: tl.constexpr,
     CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -67,7 +76,7 @@ def tile_gradients(
         lse = load_of_heads(logs[0], head, heads, pixels, item, inside, 1)
         lse_rest = load_of_heads(logs[1], head, heads, pixels, item, inside, 1)
         weights = weights_of(logits, lse, lse_rest, inside, seen)
-    hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
+    hat = normalised(x_own, norm)
     zeros = tl.zeros(hat.shape, tl.float32)
     mixing = weights
     if EXTRAS:
@@ -90,7 +99,7 @@ def tile_gradients(
     else:
         for other in range(0, CHUNKS):
             here = load_pixels(x, b, item, other, channels, CHUNK)
-            here = normalised(here, mean, rstd, b, other, channels, CHUNK)
+            here = normalised(here, load_norm(mean, rstd, b, other, channels, CHUNK))
             slope = load_pixels(grad_inner, b, item, other, channels, CHUNK)
             there = (slope.to(tl.float32) * here).to(slope.dtype)
             others = load_rows(gamma, b, of_head, token, seen, other, channels, CHUNK)
@@ -119,9 +128,9 @@ def inner_gradient(
 
 
 @triton.jit
-def without_means(grad, scale, rstd, b, chunk, channels, CHUNK: tl.constexpr):
+def without_means(grad, scale, norm):
     """The gradient of x through the norm (pixels, CHUNK), fp32, but for its two means."""
-    return scale * (grad * load_channels(rstd, b, chunk, channels, CHUNK))
+    return scale * (grad * norm[1])
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -208,11 +217,12 @@ def _sweep_unseeing(
 ):  # fmt: skip
     """The pixels of a piece that see no token: what they witness, and grad_x but for means."""
     witnessed = tl.zeros((WITNESSES, CHUNK), tl.float32)
+    norm = load_norm(mean, rstd, b, chunk, channels, CHUNK)
     of_all, shift = defaults(default_gamma, default_beta, b, chunk, channels, CHUNK)
     for start in range(begin, end, TILE):
         item, inside = load_run(order, start, end, TILE, WIDE)
         x_own = load_pixels(x, b, item, chunk, channels, CHUNK)
-        hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
+        hat = normalised(x_own, norm)
         scale, with_noise = whole(
             of_all, shift, noise, noise_scale, b, item, pixels, chunk, channels, CHUNK
         )
@@ -223,7 +233,7 @@ def _sweep_unseeing(
         witnessed = _witness(
             witnessed, rounded, grad_hat, noise, b, item, inside, pixels, PRECISION
         )
-        grad = without_means(grad, scale, rstd, b, chunk, channels, CHUNK)
+        grad = without_means(grad, scale, norm)
         store_rows(grad_x, b, item, inside, chunk, channels, grad, CHUNK)
     _store_witnessed(partial_channels, witnessed, chunk, channels, CHUNK)
 
@@ -269,9 +279,11 @@ def _sweep(
     betas = load_rows(beta, b, of_head, token, seen, chunk, channels, CHUNK)
     if EXTRAS:
         gammas, betas = extra_rows(gammas, betas, noise_scale, chunk, channels, CHUNK)
+    norm = load_norm(mean, rstd, b, chunk, channels, CHUNK)
     grad_keys = tl.zeros((COLUMNS, CHUNK), tl.float32)
-    grad_gamma = tl.zeros((COLUMNS, CHUNK), tl.float32)
-    grad_beta = tl.zeros((COLUMNS, CHUNK), tl.float32)
+    tall: tl.constexpr = on_hopper()
+    grad_gamma = tl.zeros((CHUNK, COLUMNS) if tall else (COLUMNS, CHUNK), tl.float32)
+    grad_beta = tl.zeros((CHUNK, COLUMNS) if tall else (COLUMNS, CHUNK), tl.float32)
     grad_bias = tl.zeros((COLUMNS, TILE), tl.float32)
     witnessed = tl.zeros((WITNESSES, CHUNK), tl.float32)
     for start in range(begin, end, TILE):
@@ -286,31 +298,38 @@ def _sweep(
                 there = load_pixels(position, 0, item, chunk, channels, CHUNK)
         weights, grad_logits, scale, grad, grad_hat, rounded = tile_gradients(
             x_first, there_first, x_own, x, grad_y, grad_inner, key_first, gammas, betas, keys,
-            key_bias, gamma, beta, position, noise, noise_scale, logs, mean, rstd, delta, b, item,
-            inside, head, of_head, token, seen, heads, pixels, chunk, channels, negative_slope,
-            FEW, EXTRAS, HEADS, CHUNK, CHUNKS, PRECISION,
+            key_bias, gamma, beta, position, noise, noise_scale, logs, mean, rstd, norm, delta, b,
+            item, inside, head, of_head, token, seen, heads, pixels, chunk, channels,
+            negative_slope, FEW, EXTRAS, HEADS, CHUNK, CHUNKS, PRECISION,
         )  # fmt: skip
         grad_bias += grad_logits
         grad_logits = grad_logits.to(x_own.dtype)
         if FEW:
-            part = without_means(grad, scale, rstd, b, chunk, channels, CHUNK)
+            part = without_means(grad, scale, norm)
             part = tl.dot(tl.trans(grad_logits), key_own, part, input_precision=PRECISION)
             store_rows(grad_x, b, item, inside, chunk, channels, part, CHUNK)
         grad_keys = tl.dot(grad_logits, x_own, grad_keys, input_precision=PRECISION)
         if position is not None:
             grad_keys = tl.dot(grad_logits, there, grad_keys, input_precision=PRECISION)
-        weights = weights.to(x_own.dtype)
-        grad_gamma = tl.dot(weights, grad_hat, grad_gamma, input_precision=PRECISION)
-        grad_beta = tl.dot(weights, rounded, grad_beta, input_precision=PRECISION)
         if not EXTRAS:
             witnessed = _witness(
                 witnessed, rounded, grad_hat, noise, b, item, inside, pixels, PRECISION
             )
+        weights = weights.to(x_own.dtype)
+        if tall:
+            weights, grad_hat, rounded = tl.trans(weights), tl.trans(grad_hat), tl.trans(rounded)
+            grad_gamma = tl.dot(grad_hat, weights, grad_gamma, input_precision=PRECISION)
+            grad_beta = tl.dot(rounded, weights, grad_beta, input_precision=PRECISION)
+        else:
+            grad_gamma = tl.dot(weights, grad_hat, grad_gamma, input_precision=PRECISION)
+            grad_beta = tl.dot(weights, rounded, grad_beta, input_precision=PRECISION)
     if FEW:  # again, since they would spill if they were kept during the sweep
         first, last = tl.load(tokens), tl.load(tokens + 1)
         of_head, token, seen = columns(
             narrow_order, first, last, head, heads, WIDE, HEADS, COLUMNS
         )
+    if tall:
+        grad_gamma, grad_beta = tl.trans(grad_gamma), tl.trans(grad_beta)
     row = (b * heads + of_head) * partial_rows + partial
     row += first + tl.arange(0, COLUMNS) % (COLUMNS // HEADS)
     if chunk == 0:
@@ -370,6 +389,7 @@ def _tile_input_gradient(
     x_own = x_first
     if CHUNKS > 1:
         x_own = load_pixels(x, b, item, chunk, channels, CHUNK)
+    norm = load_norm(mean, rstd, b, chunk, channels, CHUNK)
     scale = tl.full((item.shape[0], CHUNK), 1.0, tl.float32)
     through_scores = tl.zeros((item.shape[0], CHUNK), tl.float32)
     for h in range(0, heads):
@@ -383,8 +403,8 @@ def _tile_input_gradient(
                 key_own = load_rows(keys, b, of_head, token, seen, chunk, channels, CHUNK)
             _, grad_logits, more, _, _, _ = tile_gradients(
                 x_first, there_first, x_own, x, None, grad_inner, key_first, gammas, betas, keys,
-                key_bias, gamma, beta, position, None, None, logs, mean, rstd, delta, b, item,
-                inside, h, of_head, token, seen, heads, pixels, chunk, channels, 0.0,
+                key_bias, gamma, beta, position, None, None, logs, mean, rstd, norm, delta, b,
+                item, inside, h, of_head, token, seen, heads, pixels, chunk, channels, 0.0,
                 False, False, 1, CHUNK, CHUNKS, PRECISION,
             )  # fmt: skip
             scale += more
@@ -395,5 +415,5 @@ def _tile_input_gradient(
     grad = load_pixels(grad_inner, b, item, chunk, channels, CHUNK).to(tl.float32)
     # With one chunk, grad_inner is stored in grad_x: all threads have read theirs.
     tl.debug_barrier()
-    grad = without_means(grad, scale, rstd, b, chunk, channels, CHUNK) + through_scores
+    grad = without_means(grad, scale, norm) + through_scores
     store_rows(grad_x, b, item, inside, chunk, channels, grad, CHUNK)

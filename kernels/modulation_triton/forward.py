@@ -14,6 +14,7 @@ from scam.kernels.modulation_triton.tokens import (
     extra_rows,
     grad_of_weights,
     is_many,
+    load_norm,
     load_position,
     mixed,
     normalised,
@@ -96,7 +97,9 @@ def _modulate_tile(
     x_own = x_first
     if CHUNKS > 1:
         x_own = load_pixels(x, b, item, chunk, channels, CHUNK)
-    hat = normalised(x_own, mean, rstd, b, chunk, channels, CHUNK)
+    # Fused, more channels would take more registers than let two programs share an SM.
+    norm = load_norm(mean, rstd, b, chunk, channels, CHUNK)
+    hat = normalised(x_own, norm, CHUNK <= 64)
     sums = scale * hat + shift
     if grad_y is None:
         out = tl.where(sums > 0.0, sums, sums * negative_slope)

@@ -10,6 +10,10 @@ import triton
 import triton.language as tl
 from scam.kernels.sca_triton.rows import UPCAST
 
+# Where no dimension is known to be dense, as of gathered items, older versions of Triton let lanes
+# take neighbouring channels, a cache line each. Newer ones take neighbouring items.
+UNDECIDED = tl.constexpr(tuple(map(int, triton.__version__.split(".")[:2])) < (3, 8))
+
 
 @triton.jit
 def load_run(order, begin, end, COUNT: tl.constexpr, WIDE: tl.constexpr):
@@ -19,6 +23,10 @@ def load_run(order, begin, end, COUNT: tl.constexpr, WIDE: tl.constexpr):
     """
     position = begin + tl.arange(0, COUNT)
     item = tl.load(order + tl.minimum(position, end - 1))
+    if UNDECIDED:
+        # Items mostly follow each other. No vector load comes of saying so, as nothing is said of
+        # alignment.
+        item = tl.max_contiguous(item, COUNT)
     return item.to(tl.int64) if WIDE else item, position < end
 
 
@@ -32,9 +40,12 @@ def items_of(begin, pixels, WIDE: tl.constexpr, WHOLE: tl.constexpr, BLOCK: tl.c
 
 @triton.jit
 def _places(base, row, channel, step):
-    """(channels, rows) addresses. A step that is known when compiling becomes part of the
-    instructions that load, if offsets of channels are 64-bit and added last."""
-    if isinstance(step, tl.constexpr):
+    """(channels, rows) addresses.
+
+    UNDECIDED: offsets of channels are 64-bit and added last, so that a step that is known when
+    compiling, an int here, becomes part of the instructions that load.
+    """
+    if UNDECIDED and isinstance(step, int):
         return (base + row)[None, :] + (channel.to(tl.int64) * step)[:, None]
     else:
         return base + (row[None, :] + (channel.to(row.dtype) * step)[:, None])

@@ -49,7 +49,7 @@ def scores(
     x_first, there_first, x, position, key_first, keys, key_bias, b, item, of_head, token, seen,
     channels, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """(COLUMNS, pixels), -inf where there is no token.
+    """(COLUMNS, pixels), -inf where there is no token: its key is 0, its bias -inf.
 
     The products with x and with the position are added up in fp32, not their factors in less.
     """
@@ -64,8 +64,8 @@ def scores(
             there = load_pixels(position, 0, item, chunk, channels, CHUNK)
             sums = tl.dot(key, tl.trans(there), sums, input_precision=PRECISION)
     at = key_bias[0] + b * key_bias[1] + (of_head * key_bias[2] + token * key_bias[3])
-    bias = tl.load(at, mask=seen, other=0.0).to(tl.float32)
-    return tl.where(seen[:, None], sums + bias[:, None], float("-inf"))
+    bias = tl.load(at, mask=seen, other=float("-inf")).to(tl.float32)
+    return sums + bias[:, None]
 
 
 @triton.jit
@@ -183,10 +183,24 @@ def grad_of_weights(sums, grad, grad_hat, gammas, betas, PRECISION: tl.constexpr
 
 
 @triton.jit
-def normalised(x, mean, rstd, b, chunk, channels, CHUNK: tl.constexpr):
-    """A chunk of x (pixels, CHUNK), fp32."""
+def load_norm(mean, rstd, b, chunk, channels, CHUNK: tl.constexpr):
+    """mean and rstd of a chunk, each (1, CHUNK), fp32."""
     centre = load_channels(mean, b, chunk, channels, CHUNK)
-    return (x.to(tl.float32) - centre) * load_channels(rstd, b, chunk, channels, CHUNK)
+    return centre, load_channels(rstd, b, chunk, channels, CHUNK)
+
+
+@triton.jit
+def normalised(x, norm, FUSED: tl.constexpr = True):
+    """A chunk of x (pixels, CHUNK), fp32.
+
+    FUSED: of 16-bit x in one instruction, with an error of the size of rounding the mean to fp32;
+    16 bits say far less about how x differs from a mean far above its deviation.
+    """
+    centre, deviation = norm
+    if x.dtype == tl.float32 or not FUSED:
+        return (x.to(tl.float32) - centre) * deviation
+    else:
+        return tl.fma(x.to(tl.float32), deviation, -(centre * deviation))
 
 
 @triton.jit

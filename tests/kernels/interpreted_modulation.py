@@ -14,6 +14,7 @@ import pytest
 import torch
 from interpreted_attention import _patch_once, several_rows  # noqa: F401  (a fixture)
 from launches import recorded
+from scam.kernels.modulation_triton import backward
 
 from scam.ops import SemanticLayout
 from scam.ops.backends import triton_modulation, triton_plan
@@ -57,6 +58,16 @@ def test_two_chunks_of_channels() -> None:
 @pytest.mark.parametrize("memory", ["channels_last", "channels_first"])
 def test_chunks_of_channels(memory: str) -> None:
     check(make_modulation_inputs(**ONE, channels=136, memory=memory))
+
+
+@pytest.mark.parametrize("inputs", [ONE, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("extras", [True, False])
+def test_sums_of_hopper(
+    inputs: dict[str, Any], extras: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have a row a channel there."""
+    monkeypatch.setattr(backward, "on_hopper", lambda: True)
+    check(make_modulation_inputs(**inputs, channels=24, extras=extras))
 
 
 @pytest.mark.parametrize(
