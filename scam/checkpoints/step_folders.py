@@ -112,7 +112,7 @@ def resolve_checkpoint(path: str | os.PathLike[str]) -> Path:
         if maker is not None:
             raise InputError(f"checkpoint {path} was made by scam.{maker}: {wanted}")
         raise InputError(f"checkpoint {path} holds no complete step folder yet, and no {MODEL}")
-    raise InputError(f"{path} is not a checkpoint: {wanted}{_run_in(path)}")
+    raise InputError(f"checkpoint {path} holds no model: {wanted}{_run_in(path)}")
 
 
 def _run_in(folder: Path) -> str:
