@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tiles of pixels of one label, gathered through the order of a plan. Slot s of a tile holds pixel
-// slots[s], or nothing (-1) and zeros. Where channels come last any pixel fits any slot. Where they
+// slots[s], or nothing (-1): zeros, or what others own (`fill_whole`). Where channels come last any pixel fits any slot. Where they
 // come first memory is read 16 bytes, an octet of pixels, at a time: slots 8 o ... 8 o + 7 are an
 // octet of the image, in which pixels of other labels leave gaps.
 #pragma once
@@ -129,7 +129,7 @@ SCA_DEVICE void fill_whole(const Tile<T, last>& tile, const View* const (&views)
   if (share.first >= share.step) return;
   const int octet = last ? 0 : slots.octet[share.piece];
   const T* from[most];
-  int step[most];
+  int64_t step[most];
 #pragma unroll
   for (int i = 0; i < most; ++i) {
     const int stride = static_cast<int>(views[i]->stride[last ? 2 : 3]);
@@ -139,7 +139,7 @@ SCA_DEVICE void fill_whole(const Tile<T, last>& tile, const View* const (&views)
       step[i] = stride;
     } else {
       from[i] += static_cast<int64_t>(share.first) * stride + (octet < 0 ? 0 : octet);
-      step[i] = share.step * stride;
+      step[i] = static_cast<int64_t>(share.step) * stride;
     }
   }
   char* at = tile.at(share.first, 8 * share.piece);
@@ -150,7 +150,7 @@ SCA_DEVICE void fill_whole(const Tile<T, last>& tile, const View* const (&views)
     for (int i = 0; i < most; ++i) {
       if (i >= count) continue;
       if constexpr (last) {
-        const int64_t offset = static_cast<int64_t>(pixel < 0 ? 0 : pixel) * step[i];
+        const int64_t offset = (pixel < 0 ? 0 : pixel) * step[i];
         copy_async(at + i * tile_bytes, from[i] + offset, pixel >= 0);
       } else {
         copy_async(at + i * tile_bytes, from[i]);

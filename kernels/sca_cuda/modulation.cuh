@@ -47,7 +47,7 @@ int gradients_of(const ModulationParams& p, void* stream) {
   int pixels = MAX_PIXELS;
   while (pixels > 16 && bytes(pixels, 1) > limit) pixels /= 2;
   const int stages = bytes(pixels, 2) <= limit ? 2 : 1;
-  const size_t sums = sizeof(float) * p.tokens.heads * MAX_PIXELS;
+  const size_t sums = sizeof(float) * p.tokens.heads * pixels;
   return launch(modulation_gradients<T, last>,
                 dim3(p.plan.count, p.batch, divide_up(channels, SLICE)), 128,
                 bytes(pixels, stages) + sizeof(GatherExtras<T>) + sums, stream,

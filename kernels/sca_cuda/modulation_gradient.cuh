@@ -49,12 +49,13 @@ struct Operands {
   Reader<!last> position;
   Writer<!last> to_x, to_product;
   bool positioned;
+  const int (&own)[2];
 
   SCA_DEVICE explicit Operands(const Visibility<T, last>& visible)
       : position(visible.position.reader(visible.tile_pixel)),
         to_x(visible.x.writer(visible.tile_pixel)),
         to_product(visible.position.writer(visible.tile_pixel)),
-        positioned(visible.positioned) {}
+        positioned(visible.positioned), own(visible.own) {}
 
   SCA_DEVICE void next(uint32_t (&x)[4], const uint32_t (&product)[4]) {
     if (positioned) {
@@ -62,6 +63,7 @@ struct Operands {
       position.next(there);
 #pragma unroll
       for (int i = 0; i < 4; ++i) x[i] = add2<T>(x[i], there[i]);
+      clear_others(x, own);
       to_x.next(x);
     }
     to_product.next(product);

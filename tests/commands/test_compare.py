@@ -280,7 +280,7 @@ def test_the_examples_are_what_they_say(tmp_path: Path) -> None:
     if not page.is_file():
         pytest.skip("not a checkout")
     words = (EXAMPLES + page.read_text()).replace("\\\n", " ")
-    commands = re.findall(r"^ +python -m scam\.compare (.*)", words, re.MULTILINE)
+    commands = re.findall(r"^ +(?:python -m scam\.|scam )compare (.*)", words, re.MULTILINE)
     assert len(commands) > len(EXAMPLES.splitlines()) // 2
     for command in commands:
         args = compare_parser("compare").parse_args(shlex.split(command))

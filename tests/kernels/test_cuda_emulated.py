@@ -76,7 +76,11 @@ def test_modulation_of_wide_maps_in_little_shared_memory(memory: str) -> None:
     """What ``refusals`` lets pass on GPUs whose blocks have 99 KB."""
     shape = {"batch": 1, "size": (4, 4), "tokens": 12, "num_labels": 3}
     harness.set_shared(99)
-    check_modulation(make_modulation_inputs(**shape, channels=672, memory=memory, dtype=BF16))
+    for heads in (1, 2):
+        widest = make_modulation_inputs(
+            **shape, channels=672, heads=heads, memory=memory, dtype=BF16
+        )
+        check_modulation(widest)
     with pytest.raises(RuntimeError, match="too much shared memory"):
         check_modulation(make_modulation_inputs(**shape, channels=1024, memory=memory, dtype=BF16))
 
@@ -247,6 +251,22 @@ def test_bad_tokens_of_another_label_touch_nothing(bad: float) -> None:
     expected = modulation_outcome(clean, backend="cuda")
     for name, found in modulation_outcome(spoilt, backend="cuda").items():
         assert torch.equal(found, expected[name]), name
+
+
+@pytest.mark.parametrize(("dtype", "far"), [(torch.float16, 65504.0), (BF16, float("nan"))])
+def test_positions_of_another_label_touch_no_key(dtype: torch.dtype, far: float) -> None:
+    """Octets of pixels come whole, others' too: x + position of those may overflow."""
+    given = make_modulation_inputs(size=(8, 8), dtype=dtype, extras=False, offset=60.0)
+    labels = given.labels[:1].expand_as(given.labels)
+    position = torch.zeros(16, 8, 8, dtype=dtype)
+    near = replace(given, labels=labels, position=position)
+    spoilt = replace(near, position=position.masked_fill(labels[0] == 1, far))
+    others = given.token_labels != 1
+    expected, found = (
+        modulation_outcome(inputs, backend="cuda")["grad_keys"][:, 0][others]
+        for inputs in (near, spoilt)
+    )
+    assert torch.equal(found, expected)
 
 
 def test_bad_tokens_reach_only_pixels_that_see_them() -> None:

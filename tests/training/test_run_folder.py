@@ -197,7 +197,10 @@ def test_checkpoints_that_are_none(run, tmp_path):
     file = step_folder(run.checkpoints, 10) / MODEL
     assert error(resolve_checkpoint, file) == f"checkpoint {file} is a file: {wanted}"
     near = f"; did you mean {run.path}?"
-    assert error(resolve_checkpoint, tmp_path) == f"checkpoint {tmp_path} holds no model: {wanted}{near}"
+    assert (
+        error(resolve_checkpoint, tmp_path)
+        == f"checkpoint {tmp_path} holds no model: {wanted}{near}"
+    )
     (tmp_path / "none").mkdir()
     assert error(resolve_checkpoint, tmp_path / "none").endswith(wanted)
     (step_folder(run.checkpoints, 10) / CONFIG).unlink()
