@@ -102,9 +102,9 @@ def no_index_map(picture: Image.Image, kind: str) -> str:
     if not looks_like_labels(rgb, everywhere):
         return (
             f"looks like a photograph ({count_colours(rgb, everywhere)} colours, hardly an even "
-            f"area), expected a label map (python -m scam.data label makes them of photographs)"
+            "area), expected a label map (python -m scam.data label makes them of photographs)"
         )
-    red, green, blue = (np.asarray(colours.getchannel(index)) for index in range(3))
+    red, green, blue = np.moveaxis(rgb, -1, 0)
     grey = bool((red == green).all() and (green == blue).all())
     if grey and alpha == "RGBA" and len(set(colours.getchannel("A").getextrema())) > 1:
         return (

@@ -96,9 +96,8 @@ class SemanticCrossAttention(nn.Module):
         self._check(queries, "queries", self.to_query)
         self._check(keys, "keys", self.to_key)
         batch, found = queries.shape[0], keys.shape[0]
-        if (
-            not torch.compiler.is_compiling() and found != batch
-        ):  # a traced graph may leave it free
+        # A traced graph may leave the batch free.
+        if not torch.compiler.is_compiling() and found != batch:
             raise ValueError(f"keys: expected a batch of {batch}, got {found}")
         watch = self.watch  # once: another thread may take it away
         if watch is not None:

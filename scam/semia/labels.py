@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading a source image with its label map, and the target label maps to generate it under."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,9 +15,9 @@ from scam.data.grow import grow
 from scam.data.picture import NoLabelMapError
 from scam.data.picture_folder import IMAGE_SUFFIXES
 from scam.errors import InputError, sized
-from scam.semia.label_maps import LabelMap, read_label_map
+from scam.semia.label_maps import read_label_map
 from scam.semia.pictures import read_picture
-from scam.semia.vocabulary import Vocabulary, written
+from scam.semia.vocabulary import Kind, Vocabulary, written
 
 Absent = Literal["error", "nearest"]
 """What becomes of a target's label that the source lacks."""
@@ -135,7 +135,9 @@ def read_target(
     labels, notes = ids[found.labels], list(found.notes)
     lacking = labels < 0
     if lacking.any():
-        said = f"{path}: holds labels that the source lacks: {_listed(found, ids)}"
+        lacks = np.flatnonzero(ids < 0).tolist()
+        listed = _listed(found.kind, found.values[lacks].tolist(), map(found.share, lacks))
+        said = f"{path}: holds labels that the source lacks: {listed}"
         if lacking.all():
             raise InputError(f"{said}, and no other; expected some of {vocabulary}")
         if absent == "error":
@@ -144,7 +146,8 @@ def read_target(
                 absent="nearest",
             )
         grow(labels, lacking)
-        became = _shares(labels[lacking], vocabulary)
+        nearest, counts = np.unique(labels[lacking], return_counts=True)
+        became = _listed(found.kind, known[nearest].tolist(), counts / counts.sum())
         notes.append(f"{said}; they take the label nearest to them: {became}")
     if source_size is not None and labels.shape != tuple(source_size):
         found_size = sized(labels.shape, order=False)
@@ -152,24 +155,9 @@ def read_target(
     return Target(torch.from_numpy(labels.astype(np.int64)), tuple(notes))
 
 
-def _shares(labels: np.ndarray, vocabulary: Vocabulary) -> str:
-    """The labels that pixels have, with their shares, the largest first."""
-    ids, counts = np.unique(labels, return_counts=True)
-    ordered = sorted(zip(counts / counts.sum(), ids, strict=True), reverse=True)
-    shown = (
-        f"{written(vocabulary.kind, vocabulary.values[label])} ({100 * share:.3g} %)"
-        for share, label in ordered[:_SHOWN]
-    )
-    return ", ".join(shown)
-
-
-def _listed(found: LabelMap, ids: np.ndarray) -> str:
-    """The labels without id, with their shares, the largest first."""
-    shares = {int(label): found.share(int(label)) for label in np.flatnonzero(ids < 0)}
-    ordered = sorted(shares, key=lambda label: -shares[label])
-    shown = [
-        f"{written(found.kind, int(found.values[label]))} ({100 * shares[label]:.3g} %)"
-        for label in ordered[:_SHOWN]
-    ]
+def _listed(kind: Kind, codes: Iterable[int], shares: Iterable[float]) -> str:
+    """Labels by what files hold for them, with their shares, the largest first."""
+    ordered = sorted(zip(codes, shares, strict=True), key=lambda label: -label[1])
+    shown = [f"{written(kind, code)} ({100 * share:.3g} %)" for code, share in ordered[:_SHOWN]]
     more = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
     return ", ".join(shown) + more
